@@ -1,0 +1,51 @@
+# Everything that a newcomer, a contributor or CI runs. `make` alone lists it.
+
+DEMO ?= flip
+HTTP ?= 127.0.0.1:8080
+ADMIN ?= 127.0.0.1:9090
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench fmt
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  make demo DEMO=$(DEMO) HTTP=$(HTTP) ADMIN=$(ADMIN)    (these are its defaults)'
+
+demo: ## Build in release, run a demo and print its page's address
+	@scripts/packages.sh build
+	@echo '==> building in release; the first time takes some minutes'
+	cargo build --release --bin reframe-worker
+	@echo '==> starting the demo; Ctrl-C ends it'
+	cargo run --quiet --release --bin reframe-worker -- launch --demo '$(DEMO)' --http '$(HTTP)' --admin '$(ADMIN)'
+
+# Cheapest first. Plain `cargo test` is for machines without nextest; it is held to two tests at a time, because each of
+# the end-to-end tests moves video in real time.
+test: ## Formatting, lints, docs and every test; what CI runs
+	@scripts/packages.sh test
+	@echo '==> formatting'
+	cargo fmt --all --check
+	@echo '==> lints; the first time builds every dependency'
+	cargo clippy --workspace --all-targets -- -D warnings
+	@echo '==> documentation'
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	@echo '==> the binaries that the end-to-end tests start'
+	cargo build --workspace --bins
+	@echo '==> tests'
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --workspace; \
+	else \
+		set -x; cargo test --workspace --lib --bins --tests --examples -- --test-threads 2; \
+	fi
+	@echo '==> examples in the documentation'
+	cargo test --workspace --doc
+
+bench: ## Measure one and several streams on this machine
+	@scripts/packages.sh build
+	@echo '==> building in release; the first time takes some minutes'
+	cargo build --release --workspace --bins
+	@echo '==> measuring'
+	cargo run --quiet --release --bin loadtest
+
+fmt: ## Format the code
+	cargo fmt --all

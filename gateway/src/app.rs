@@ -1,0 +1,140 @@
+//! A gateway from start to stop: runtimes, servers, signals.
+//!
+//! Threads: the main one runs the actix system (gateway actor, signals), two serve HTTP, one the admin port, one all
+//! sessions and links, one all pacers, `--codec-threads` the codecs; beside them the media runtime, a tokio
+//! multi-thread runtime, serves WebRTC and gRPC. No frame is coded where a socket or a timer is served.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Actor;
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::arbiters::Arbiters;
+use crate::config::Config;
+use crate::pool::{Pool, WorkerAddress};
+use crate::session::{Gateway, Shutdown};
+use crate::{admin, http, telemetry};
+
+/// Threads that answer signalling: each request only waits for an actor.
+const HTTP_THREADS: usize = 2;
+/// How long ended sessions may take to deliver their last message.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An address is in use, or not ours.
+    #[error("cannot listen on {address} ({flag})")]
+    Bind {
+        /// The option that named it.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused threads or signals.
+    #[error("cannot start")]
+    Start(#[from] io::Error),
+}
+
+/// Runs a gateway until SIGTERM or SIGINT; a second signal ends it at once.
+///
+/// Blocks. Call it on the main thread, outside any runtime.
+///
+/// # Errors
+/// It could not start. Once it serves, it ends well.
+pub fn run(config: Config, workers: Vec<WorkerAddress>) -> Result<(), RunError> {
+    let metrics = telemetry::install();
+    let media = tokio::runtime::Builder::new_multi_thread().thread_name("media").enable_all().build()?;
+    let handle = media.handle().clone();
+    let served = actix_web::rt::System::new().block_on(serve(config, workers, metrics, handle));
+    media.shutdown_timeout(Duration::from_millis(200));
+    served
+}
+
+async fn serve(
+    config: Config,
+    workers: Vec<WorkerAddress>,
+    metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    media: tokio::runtime::Handle,
+) -> Result<(), RunError> {
+    let pool = {
+        let _on_media = media.enter();
+        Pool::start(workers)
+    };
+    let arbiters = Arc::new(Arbiters::start(config.codec_threads));
+    let bind = config.media.iter().map(|ip| SocketAddr::new(*ip, 0).to_string()).collect();
+    let peers = TaskTracker::new();
+    let gateway = Gateway::new(pool.clone(), arbiters, media, bind, config.bitrate_kbps, peers.clone()).start();
+
+    let shared = http::Shared { gateway: gateway.clone(), pool: pool.clone() };
+    let page = HttpServer::new(move || App::new().app_data(web::Data::new(shared.clone())).configure(http::routes))
+        .workers(HTTP_THREADS)
+        .disable_signals()
+        .bind(config.http)
+        .map_err(|source| RunError::Bind { flag: "--http", address: config.http, source })?;
+    let shared = admin::Shared { pool, metrics };
+    let admin = HttpServer::new(move || App::new().app_data(web::Data::new(shared.clone())).configure(admin::routes))
+        .workers(1)
+        .disable_signals()
+        .bind(config.admin)
+        .map_err(|source| RunError::Bind { flag: "--admin", address: config.admin, source })?;
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    announce(&page.addrs(), &admin.addrs());
+    let (page, admin) = (page.run(), admin.run());
+    let (stop_page, stop_admin) = (page.handle(), admin.handle());
+    actix::spawn(page);
+    actix::spawn(admin);
+
+    // SIGTERM: an orchestrator's or `kill`'s; SIGINT: Ctrl-C. The second of either means "now".
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    info!("stopping; a second signal ends at once");
+    tokio::select! {
+        () = stop(gateway, peers, stop_page, stop_admin) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// No new sessions, then the running ones are told, then their last words are delivered.
+async fn stop(gateway: actix::Addr<Gateway>, peers: TaskTracker, page: ServerHandle, admin: ServerHandle) {
+    // An error is an actor that has stopped already.
+    gateway.send(Shutdown).await.ok();
+    page.stop(false).await;
+    peers.close();
+    // Elapsed: a browser that does not take its last message misses it.
+    drop(tokio::time::timeout(GOODBYE, peers.wait()).await);
+    admin.stop(false).await;
+}
+
+/// The lines that people click and tests read.
+#[expect(clippy::print_stdout, reason = "the program's one output: where it is")]
+fn announce(page: &[SocketAddr], admin: &[SocketAddr]) {
+    for address in page {
+        println!("page http://{}/", reachable(*address));
+    }
+    for address in admin {
+        println!("admin http://{}/", reachable(*address));
+    }
+}
+
+/// An address that a browser on this machine can open.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(std::net::Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(std::net::Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}

@@ -1,0 +1,128 @@
+//! The books: every frame that comes in ends exactly once.
+//!
+//! A [`Ticket`] is made when the first packet of a frame arrives and travels with it through all ten hops. It ends by
+//! [`Ticket::emitted`], by [`Ticket::dropped`], or by being dropped, which counts as `reason="ended"`: the frame was
+//! under way when its session ended. So `received = emitted + sum(dropped)` holds by construction once no session runs.
+
+use tokio::time::Instant;
+
+use crate::telemetry::{self, Stage};
+
+/// Where a frame was lost: the values of the label `hop`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hop {
+    /// RTP to decoded picture.
+    Ingress,
+    /// Waiting for the worker.
+    Session,
+    /// At the worker.
+    Link,
+    /// Waiting for its release.
+    Pacer,
+    /// Waiting for, or in, the encoder.
+    Egress,
+    /// Waiting for the socket.
+    Peer,
+}
+
+/// Why a frame was lost: the values of the label `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Packets were missing for too long, or came after their frame was given up.
+    Incomplete,
+    /// Whole, but a reference it needs was lost: waiting for a keyframe.
+    NoKeyframe,
+    /// The decoder or encoder refused it.
+    Codec,
+    /// A newer frame took its place while the handler, or the encoder, was busy.
+    Skipped,
+    /// A bounded queue was full.
+    Overflow,
+    /// The handler returned an error for it.
+    HandlerError,
+    /// Its session ended first.
+    Ended,
+}
+
+impl Hop {
+    /// The label's value.
+    #[must_use]
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Session => "session",
+            Self::Link => "link",
+            Self::Pacer => "pacer",
+            Self::Egress => "egress",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+impl Reason {
+    /// The label's value.
+    #[must_use]
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Incomplete => "incomplete",
+            Self::NoKeyframe => "no_keyframe",
+            Self::Codec => "codec",
+            Self::Skipped => "skipped",
+            Self::Overflow => "overflow",
+            Self::HandlerError => "handler_error",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// One frame's entry in the books.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    hop: Hop,
+    arrived: Instant,
+    open: bool,
+}
+
+impl Ticket {
+    /// Opens the entry of a frame whose first packet has just arrived.
+    #[must_use]
+    pub(crate) fn open(now: Instant) -> Self {
+        telemetry::frame_received();
+        Self { hop: Hop::Ingress, arrived: now, open: true }
+    }
+
+    /// The frame goes on to `hop`: where it is counted if it is lost from now on.
+    pub(crate) fn enter(&mut self, hop: Hop) {
+        self.hop = hop;
+    }
+
+    /// Restarts the clock of [`Self::emitted`]: the frame's last packet has arrived.
+    pub(crate) fn complete(&mut self, now: Instant) {
+        self.arrived = now;
+    }
+
+    /// The frame's packets were handed to the socket: a good end.
+    pub(crate) fn emitted(mut self, now: Instant) {
+        self.open = false;
+        telemetry::frame_emitted();
+        telemetry::stage(Stage::Total, now.saturating_duration_since(self.arrived));
+    }
+
+    /// The frame is lost where it is.
+    pub(crate) fn dropped(mut self, reason: Reason) {
+        self.close(reason);
+    }
+
+    fn close(&mut self, reason: Reason) {
+        self.open = false;
+        telemetry::frame_dropped(self.hop, reason);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.open {
+            self.close(Reason::Ended);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Options: flag, environment variable, default and unit side by side, and the checks that turn them into a [`Config`].
+//!
+//! Values are taken as text and checked here, not by `clap`, so that one start tells everything that is wrong.
+//! Unknown `REFRAME_` variables are not errors: Kubernetes injects such for every service it knows.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clap::Args;
+use tonic::transport::Uri;
+
+/// `sysexits.h`: the command was used incorrectly.
+pub const EXIT_USAGE: u8 = 64;
+
+/// The gateway's options, as given. Flatten them into a command line.
+#[derive(Args, Clone, Debug)]
+// clap would name a group after the struct and refuse an embedder's `Options` beside it.
+#[group(skip)]
+pub struct Options {
+    /// Address of the page and the signalling [ip:port; port 0 picks a free one].
+    #[arg(long, env = "REFRAME_HTTP", default_value = "127.0.0.1:8080")]
+    pub http: String,
+
+    /// Address of /metrics, /healthz, /readyz and /version [ip:port; port 0 picks a free one].
+    #[arg(long, env = "REFRAME_ADMIN", default_value = "127.0.0.1:9090")]
+    pub admin: String,
+
+    /// Local addresses for media, comma-separated [ip; 0.0.0.0 stands for every interface but loopback].
+    #[arg(long, env = "REFRAME_MEDIA", default_value = "127.0.0.1,0.0.0.0")]
+    pub media: String,
+
+    /// Bitrate of the video sent to a browser [kbit/s, 100 to 20000].
+    #[arg(long, env = "REFRAME_BITRATE", default_value = "2000")]
+    pub bitrate: String,
+
+    /// Threads that decode and encode [1 to 256; 0 is one per core].
+    #[arg(long, env = "REFRAME_CODEC_THREADS", default_value = "0")]
+    pub codec_threads: String,
+}
+
+/// Checked options.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) media: Vec<IpAddr>,
+    pub(crate) bitrate_kbps: u32,
+    pub(crate) codec_threads: usize,
+}
+
+impl Options {
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// One line for each problem, naming its flag.
+    pub fn validate(&self) -> Result<Config, Vec<String>> {
+        let mut problems = Vec::new();
+        let http = parse(&mut problems, "--http", &self.http, "an address like 127.0.0.1:8080");
+        let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
+        let media = list(&mut problems, "--media", &self.media, "an IP address like 127.0.0.1");
+        let bitrate = within(&mut problems, "--bitrate", &self.bitrate, 100, 20_000);
+        let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
+        match (http, admin, bitrate, threads) {
+            (Some(http), Some(admin), Some(bitrate_kbps), Some(threads)) if problems.is_empty() => {
+                let cores = || std::thread::available_parallelism().map_or(2, usize::from);
+                let codec_threads = if threads == 0 { cores() } else { threads as usize };
+                Ok(Config { http, admin, media, bitrate_kbps, codec_threads })
+            }
+            _ => Err(problems),
+        }
+    }
+}
+
+/// Checks a list of worker URLs.
+pub fn worker_uris(problems: &mut Vec<String>, workers: &str) -> Vec<Uri> {
+    let uris: Vec<Uri> = list(problems, "--workers", workers, "a URL like http://127.0.0.1:50051");
+    for uri in &uris {
+        if uri.scheme_str() != Some("http") || uri.port().is_none() {
+            problems.push(format!("--workers: `{uri}` is not a URL like http://127.0.0.1:50051"));
+        }
+    }
+    uris
+}
+
+fn parse<T: std::str::FromStr>(problems: &mut Vec<String>, flag: &str, value: &str, wanted: &str) -> Option<T> {
+    let parsed = value.trim().parse().ok();
+    if parsed.is_none() {
+        problems.push(format!("{flag}: `{value}` is not {wanted}"));
+    }
+    parsed
+}
+
+fn list<T: std::str::FromStr>(problems: &mut Vec<String>, flag: &str, value: &str, wanted: &str) -> Vec<T> {
+    let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let parsed: Vec<T> = parts.filter_map(|part| parse(problems, flag, part, wanted)).collect();
+    if parsed.is_empty() && !problems.iter().any(|problem| problem.starts_with(flag)) {
+        problems.push(format!("{flag}: at least one is needed, {wanted}"));
+    }
+    parsed
+}
+
+fn within(problems: &mut Vec<String>, flag: &str, value: &str, low: u32, high: u32) -> Option<u32> {
+    let parsed = value.trim().parse().ok().filter(|number| (low..=high).contains(number));
+    if parsed.is_none() {
+        problems.push(format!("{flag}: `{value}` is not a number from {low} to {high}"));
+    }
+    parsed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            http: "127.0.0.1:8080".into(),
+            admin: "127.0.0.1:9090".into(),
+            media: "127.0.0.1, 0.0.0.0".into(),
+            bitrate: "2000".into(),
+            codec_threads: "3".into(),
+        }
+    }
+
+    #[test]
+    fn good_options_pass() {
+        let config = options().validate().unwrap();
+        assert_eq!((config.bitrate_kbps, config.codec_threads, config.media.len()), (2_000, 3, 2));
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let bad = Options {
+            http: "nowhere".into(),
+            admin: "127.0.0.1".into(),
+            media: String::new(),
+            bitrate: "5".into(),
+            codec_threads: "many".into(),
+        };
+        let problems = bad.validate().unwrap_err();
+        let flags: Vec<_> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
+        assert_eq!(flags, ["--http", "--admin", "--media", "--bitrate", "--codec-threads"]);
+    }
+
+    #[test]
+    fn workers_are_urls() {
+        let mut problems = Vec::new();
+        assert_eq!(worker_uris(&mut problems, "http://a:1, http://b:2").len(), 2);
+        assert!(problems.is_empty());
+        worker_uris(&mut problems, "a:1,https://b:2,http://c");
+        assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+}

@@ -1,0 +1,154 @@
+//! Hop 9 of 10: released frames in, encoded and packetised frames out.
+//! In:    [`Releases`], one waiting.   Out: `peer`'s queue of `OutFrame`s.
+//! Runs:  the session's codec arbiter; nothing but codecs runs there.   Full: a newer release takes the waiting one's
+//!        place, `frames_dropped_total{hop="egress",reason="skipped"}`; the encoder only ever sees what can be sent.
+//! Clock: 90 kHz ticks from the pacer; a random offset is added here (RFC 3550, section 5.1).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use rtc::rtp::codec::vp8::Vp8Payloader;
+use rtc::rtp::packetizer::Payloader;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::books::{Hop, Reason, Ticket};
+use crate::codec::{Encoder, Picture};
+use crate::peer::OutFrame;
+use crate::telemetry::{self, Stage};
+
+/// Payload bytes per RTP packet: 1500 less IP, UDP, SRTP and room for tunnels, as browsers do.
+const MTU_PAYLOAD_BYTES: usize = 1_188;
+
+/// A picture whose moment has come.
+#[derive(Debug)]
+pub(crate) struct Release {
+    pub(crate) picture: Picture,
+    /// 90 kHz, grows from release to release.
+    pub(crate) pts: u64,
+    /// None for a re-emission.
+    pub(crate) ticket: Option<Ticket>,
+}
+
+/// The slot between the pacer and the encoder.
+#[derive(Default)]
+pub(crate) struct Releases {
+    slot: Mutex<Option<Release>>,
+    changed: Notify,
+}
+
+impl Releases {
+    /// Puts a release in. A re-emission gives way to whatever waits; a result takes the waiting one's place.
+    pub(crate) fn push(&self, mut release: Release) {
+        if let Some(ticket) = &mut release.ticket {
+            ticket.enter(Hop::Egress);
+        }
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if release.ticket.is_none() && slot.is_some() {
+            return;
+        }
+        let lost = slot.replace(release);
+        drop(slot);
+        if let Some(ticket) = lost.and_then(|release| release.ticket) {
+            ticket.dropped(Reason::Skipped);
+        }
+        self.changed.notify_one();
+    }
+
+    fn pop(&self) -> Option<Release> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// One session's encoding half.
+pub(crate) struct Egress {
+    pub(crate) releases: Arc<Releases>,
+    pub(crate) encoder: Box<dyn Encoder>,
+    pub(crate) out: mpsc::Sender<OutFrame>,
+    /// Notified when the browser lost its reference.
+    pub(crate) keyframe_due: Arc<Notify>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Egress {
+    /// Runs until stopped.
+    pub(crate) async fn run(mut self) {
+        let mut payloader = Vp8Payloader::default();
+        payloader.enable_picture_id = true;
+        let offset = rand::random::<u32>();
+        let mut force_keyframe = false;
+        loop {
+            tokio::select! {
+                () = self.releases.changed.notified() => {}
+                // Remembered until the next release, which is at most an interval away: re-emission sees to that.
+                () = self.keyframe_due.notified() => { force_keyframe = true; continue }
+                () = self.stop.cancelled() => return,
+            }
+            let Some(Release { picture, pts, ticket }) = self.releases.pop() else { continue };
+            let started = Instant::now();
+            let encoded = match self.encoder.encode(&picture, pts, std::mem::take(&mut force_keyframe)) {
+                Ok(encoded) => encoded,
+                Err(error) => {
+                    warn!(%error, picture.width, picture.height, "frame not encoded");
+                    None
+                }
+            };
+            telemetry::stage(Stage::Encode, started.elapsed());
+            let payloads = encoded.map_or_else(Vec::new, |unit| packetise(&mut payloader, &unit.data));
+            if payloads.is_empty() {
+                if let Some(ticket) = ticket {
+                    ticket.dropped(Reason::Codec);
+                }
+                continue;
+            }
+            let repeated = ticket.is_none();
+            #[expect(clippy::cast_possible_truncation, reason = "RTP time is modulo 2^32")]
+            let timestamp = offset.wrapping_add(pts as u32);
+            match self.out.try_send(OutFrame { payloads, timestamp, ticket }) {
+                Ok(()) if repeated => telemetry::frame_repeated(),
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(frame)) => {
+                    // What follows refers to the frame that the browser will never see.
+                    force_keyframe = true;
+                    if let Some(mut ticket) = frame.ticket {
+                        ticket.enter(Hop::Peer);
+                        ticket.dropped(Reason::Overflow);
+                    }
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => return,
+            }
+            // Other sessions' frames wait on this thread too.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn packetise(payloader: &mut Vp8Payloader, unit: &Bytes) -> Vec<Bytes> {
+    // Fails on an MTU of zero only.
+    payloader.payload(MTU_PAYLOAD_BYTES, unit).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(pts: u64, repeat: bool) -> Release {
+        let picture = Picture { width: 2, height: 2, data: Bytes::from_static(&[0; 6]) };
+        Release { picture, pts, ticket: (!repeat).then(|| Ticket::open(Instant::now())) }
+    }
+
+    #[test]
+    fn a_result_replaces_and_a_repeat_gives_way() {
+        let releases = Releases::default();
+        releases.push(release(1, true));
+        releases.push(release(2, false));
+        releases.push(release(3, true));
+        assert_eq!(releases.pop().map(|r| r.pts), Some(2));
+        releases.push(release(4, false));
+        releases.push(release(5, false));
+        assert_eq!(releases.pop().map(|r| r.pts), Some(5));
+        assert!(releases.pop().is_none());
+    }
+}

@@ -1,0 +1,127 @@
+//! A picture on its way, and the one bounded queue that every hand-over between threads uses.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::books::{Hop, Reason, Ticket};
+use crate::codec::Picture;
+
+/// One picture of a session, from the decoder to the encoder.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// Counts the session's decoded frames.
+    pub(crate) seq: u64,
+    /// When the browser captured it, on the session's own clock (zero is its first frame).
+    pub(crate) captured: Duration,
+    /// The pixels.
+    pub(crate) picture: Picture,
+    /// Its place in the books.
+    pub(crate) ticket: Ticket,
+    /// When it entered the queue that it is in.
+    pub(crate) since: Instant,
+}
+
+/// What a full queue does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// One waits; a newer one takes its place (`reason="skipped"`).
+    NewestWins,
+    /// This many wait in order; a further one is refused (`reason="overflow"`).
+    Fifo(usize),
+}
+
+/// A bounded queue of frames between two threads. Frames wait here and never in a mailbox: a mailbox is FIFO and
+/// cannot replace, and its bound is per sender. What is sent beside it is only a nudge, so that losing one is harmless.
+///
+/// A frame that finds no room is counted at `hop`. Lock held for a push or a pop of one element only.
+#[derive(Debug)]
+pub(crate) struct FrameQueue {
+    hop: Hop,
+    policy: Policy,
+    waiting: Mutex<VecDeque<Frame>>,
+}
+
+impl FrameQueue {
+    /// An empty queue in front of `hop`.
+    #[must_use]
+    pub(crate) fn new(hop: Hop, policy: Policy) -> Arc<Self> {
+        Arc::new(Self { hop, policy, waiting: Mutex::default() })
+    }
+
+    /// Puts a frame in.
+    ///
+    /// # Errors
+    /// The FIFO is full; the frame was counted as dropped.
+    pub(crate) fn push(&self, now: Instant, mut frame: Frame) -> Result<(), Overflow> {
+        frame.ticket.enter(self.hop);
+        frame.since = now;
+        let mut waiting = self.lock();
+        let lost = match self.policy {
+            Policy::NewestWins => waiting.pop_front(),
+            Policy::Fifo(bound) if waiting.len() >= bound => {
+                drop(waiting);
+                frame.ticket.dropped(Reason::Overflow);
+                return Err(Overflow);
+            }
+            Policy::Fifo(_) => None,
+        };
+        waiting.push_back(frame);
+        drop(waiting);
+        if let Some(lost) = lost {
+            lost.ticket.dropped(Reason::Skipped);
+        }
+        Ok(())
+    }
+
+    /// Takes the frame that is next.
+    pub(crate) fn pop(&self) -> Option<Frame> {
+        self.lock().pop_front()
+    }
+
+    /// Whether a frame waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Frame>> {
+        // No code that can panic runs under the lock, and a queue is valid after every step.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A FIFO had no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overflow;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(seq: u64) -> Frame {
+        let picture = Picture { width: 1, height: 1, data: bytes::Bytes::from_static(&[0; 3]) };
+        let now = Instant::now();
+        Frame { seq, captured: Duration::ZERO, picture, ticket: Ticket::open(now), since: now }
+    }
+
+    #[test]
+    fn the_newest_takes_the_place_of_the_waiting_one() {
+        let queue = FrameQueue::new(Hop::Session, Policy::NewestWins);
+        for seq in 0..5 {
+            queue.push(Instant::now(), frame(seq)).unwrap();
+        }
+        assert_eq!(queue.pop().map(|f| f.seq), Some(4));
+        assert!(queue.pop().is_none());
+    }
+
+    #[test]
+    fn a_fifo_keeps_order_and_refuses_beyond_its_bound() {
+        let queue = FrameQueue::new(Hop::Session, Policy::Fifo(3));
+        let results: Vec<_> = (0..5).map(|seq| queue.push(Instant::now(), frame(seq))).collect();
+        assert_eq!(results, [Ok(()), Ok(()), Ok(()), Err(Overflow), Err(Overflow)]);
+        let seqs: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|f| f.seq).collect();
+        assert_eq!(seqs, [0, 1, 2]);
+    }
+}

@@ -1,0 +1,212 @@
+//! Hop 2 of 10: RTP packets in, decoded frames out.
+//! In:    [`PacketQueue`] from `peer`, at most `BACKLOG_PACKETS`.   Out: the session's `FrameQueue`, and a nudge.
+//! Runs:  the session's codec arbiter; nothing but codecs runs there.   Full: the whole backlog is dropped, counted in
+//!        `packets_dropped_total{reason="backlog"}`, and decoding resumes at a keyframe: late video is worth nothing.
+//! Clock: RTP 90 kHz in, capture time since the session's first frame out.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::Recipient;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::assembler::{AccessUnit, Assembler, Packet};
+use crate::books::Reason;
+use crate::codec::Decoder;
+use crate::frame::{Frame, FrameQueue};
+use crate::session::{FrameWaiting, SessionEvent};
+use crate::telemetry::{self, Stage};
+
+/// Packets that may wait for the decoder: a second of 4 Mbit/s video.
+const BACKLOG_PACKETS: usize = 512;
+/// Between two keyframe requests: longer than most round trips, so that one loss asks once.
+const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(400);
+
+/// Packets between the socket and the decoder. Never blocks: `peer` pushes from a task that serves the socket.
+#[derive(Default)]
+pub(crate) struct PacketQueue {
+    state: Mutex<Backlog>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Backlog {
+    packets: VecDeque<Packet>,
+    /// The backlog was thrown away since the last drain: a keyframe must come before the next frame.
+    lost: bool,
+}
+
+impl PacketQueue {
+    pub(crate) fn push(&self, packet: Packet) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.packets.len() >= BACKLOG_PACKETS {
+            telemetry::packets_dropped("backlog", state.packets.len() as u64);
+            state.packets.clear();
+            state.lost = true;
+        }
+        state.packets.push_back(packet);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Swaps what waits into `into` (which must be empty); true when packets were lost since the last call.
+    fn drain(&self, into: &mut VecDeque<Packet>) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut state.packets, into);
+        std::mem::take(&mut state.lost)
+    }
+}
+
+/// One session's decoding half.
+pub(crate) struct Ingress {
+    pub(crate) packets: Arc<PacketQueue>,
+    pub(crate) decoder: Box<dyn Decoder>,
+    pub(crate) frames: Arc<FrameQueue>,
+    /// The one handle from which this hop nudges the session; a fresh clone per frame would defeat the mailbox bound.
+    pub(crate) nudge: Recipient<FrameWaiting>,
+    pub(crate) events: mpsc::Sender<SessionEvent>,
+    /// Asks the browser for a keyframe.
+    pub(crate) keyframe_wanted: Arc<Notify>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Ingress {
+    /// Runs until stopped.
+    pub(crate) async fn run(mut self) {
+        let mut assembler = Assembler::default();
+        let mut clock = CaptureClock::default();
+        let mut batch = VecDeque::new();
+        let mut asked: Option<Instant> = None;
+        let mut overflow_told = false;
+        while !self.stop.is_cancelled() {
+            wait(&self.packets, &self.stop, assembler.deadline()).await;
+            if self.packets.drain(&mut batch) {
+                assembler.give_up();
+            }
+            let mut refused = 0;
+            for packet in batch.drain(..) {
+                refused += u64::from(!assembler.push(Instant::now(), packet));
+            }
+            if refused > 0 {
+                telemetry::packets_dropped("late_or_hostile", refused);
+            }
+            while let Some(unit) = assembler.pop(Instant::now()) {
+                let frame = match self.decode(unit, &mut clock) {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => continue,
+                    Err(NeedsKeyframe) => {
+                        assembler.give_up();
+                        continue;
+                    }
+                };
+                let overflowed = self.frames.push(Instant::now(), frame).is_err();
+                if overflowed && !overflow_told {
+                    overflow_told = true;
+                    // Full: the client misses a warning; the counter has the frames all the same.
+                    drop(self.events.try_send(SessionEvent::FallingBehind));
+                }
+                // Full: a nudge waits already, and it is for whatever the queue then holds.
+                drop(self.nudge.try_send(FrameWaiting));
+                // Other sessions' frames wait on this thread too.
+                tokio::task::yield_now().await;
+            }
+            if assembler.needs_keyframe() && asked.is_none_or(|at| at.elapsed() >= KEYFRAME_REQUEST_INTERVAL) {
+                asked = Some(Instant::now());
+                self.keyframe_wanted.notify_one();
+            }
+        }
+    }
+
+    /// `None` when the unit shows nothing; its ticket is closed then, as with an error.
+    fn decode(&mut self, unit: AccessUnit, clock: &mut CaptureClock) -> Result<Option<Frame>, NeedsKeyframe> {
+        let started = Instant::now();
+        match self.decoder.decode(&unit.data) {
+            Ok(Some(picture)) => {
+                telemetry::stage(Stage::Decode, started.elapsed());
+                let (seq, captured) = clock.next(unit.timestamp);
+                Ok(Some(Frame { seq, captured, picture, ticket: unit.ticket, since: started }))
+            }
+            Ok(None) => {
+                unit.ticket.dropped(Reason::Codec);
+                Ok(None)
+            }
+            Err(error) => {
+                debug!(%error, bytes = unit.data.len(), "undecodable frame");
+                unit.ticket.dropped(Reason::Codec);
+                Err(NeedsKeyframe)
+            }
+        }
+    }
+}
+
+async fn wait(packets: &PacketQueue, stop: &CancellationToken, deadline: Option<Instant>) {
+    let changed = async {
+        match deadline {
+            // Elapsed or changed: either way the assembler is asked again.
+            Some(at) => drop(timeout_at(at, packets.changed.notified()).await),
+            None => packets.changed.notified().await,
+        }
+    };
+    // Stopped: the caller looks.
+    stop.run_until_cancelled(changed).await;
+}
+
+/// The decoder lost its references.
+struct NeedsKeyframe;
+
+/// Numbers the frames and turns 32-bit RTP time, which wraps every 13 hours, into time since the first frame.
+#[derive(Default)]
+struct CaptureClock {
+    frames: u64,
+    last: u32,
+    /// 90 kHz ticks since the first frame.
+    ticks: u64,
+}
+
+impl CaptureClock {
+    fn next(&mut self, timestamp: u32) -> (u64, Duration) {
+        if self.frames > 0 {
+            let step = timestamp.wrapping_sub(self.last).cast_signed();
+            // Frames come in order; a step back is a sender's mistake and must not stop the clock.
+            self.ticks += u64::from(u32::try_from(step).unwrap_or(0));
+        }
+        self.last = timestamp;
+        let seq = self.frames;
+        self.frames += 1;
+        (seq, Duration::from_nanos(self.ticks * 100_000 / 9))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capture_time_survives_the_wrap() {
+        let mut clock = CaptureClock::default();
+        assert_eq!(clock.next(u32::MAX - 8_999), (0, Duration::ZERO));
+        assert_eq!(clock.next(0), (1, Duration::from_millis(100)));
+        assert_eq!(clock.next(90_000), (2, Duration::from_millis(1_100)));
+        assert_eq!(clock.next(45_000), (3, Duration::from_millis(1_100)), "never backwards");
+    }
+
+    #[test]
+    fn an_overfull_backlog_is_dropped_whole_and_says_so() {
+        let queue = PacketQueue::default();
+        let packet = Packet { sequence: 1, timestamp: 0, marker: false, payload: bytes::Bytes::new() };
+        let mut out = VecDeque::new();
+        (0..BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
+        assert!(!queue.drain(&mut out));
+        assert_eq!(out.len(), BACKLOG_PACKETS);
+        out.clear();
+        (0..=BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
+        assert!(queue.drain(&mut out));
+        assert_eq!(out.len(), 1);
+        out.clear();
+        assert!(!queue.drain(&mut out));
+    }
+}

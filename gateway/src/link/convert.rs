@@ -1,0 +1,90 @@
+//! Between the wire's types and ours. Generated messages are built and taken apart here only.
+
+use std::time::Duration;
+
+use reframe_proto::v1::{self, FromWorker, ToWorker, from_worker, notice, result, to_worker};
+use reframe_proto::{MAX_DIMENSION, i420_len};
+
+use crate::codec::Picture;
+use crate::frame::Frame;
+use crate::session::{Level, Notice};
+
+/// A worker's message, checked.
+pub(super) enum Incoming {
+    Opened { credits: usize },
+    Result { seq: u64, handler: Duration, outcome: Outcome },
+    Notice(Notice),
+    End { message: String, failed: bool },
+}
+
+/// What became of a frame.
+pub(super) enum Outcome {
+    Picture(Picture),
+    /// The handler's own text.
+    Error(String),
+}
+
+/// The worker said something that the protocol does not allow.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProtocolError {
+    #[error("an empty message")]
+    Empty,
+    #[error("a result without an outcome")]
+    NoOutcome,
+    #[error("a picture of {width}x{height} in {bytes} bytes")]
+    Picture { width: u32, height: u32, bytes: usize },
+}
+
+/// More credits than this are not believed: they are what bounds our memory.
+const MAX_CREDITS: u32 = 8;
+
+pub(super) fn open(session_id: &str) -> ToWorker {
+    let open = v1::Open { session_id: session_id.to_owned() };
+    ToWorker { message: Some(to_worker::Message::Open(open)) }
+}
+
+/// The pixels are shared, not copied, until they are serialised.
+pub(super) fn frame(frame: &Frame) -> ToWorker {
+    let frame = v1::Frame {
+        seq: frame.seq,
+        capture_time_us: u64::try_from(frame.captured.as_micros()).unwrap_or(u64::MAX),
+        width: frame.picture.width,
+        height: frame.picture.height,
+        data: frame.picture.data.clone(),
+    };
+    ToWorker { message: Some(to_worker::Message::Frame(frame)) }
+}
+
+pub(super) fn incoming(message: FromWorker) -> Result<Incoming, ProtocolError> {
+    match message.message.ok_or(ProtocolError::Empty)? {
+        from_worker::Message::Opened(opened) => {
+            Ok(Incoming::Opened { credits: opened.credits.min(MAX_CREDITS) as usize })
+        }
+        from_worker::Message::Result(v1::Result { seq, handler_us, outcome }) => {
+            let outcome = match outcome.ok_or(ProtocolError::NoOutcome)? {
+                result::Outcome::Picture(picture) => Outcome::Picture(checked(picture)?),
+                result::Outcome::Error(message) => Outcome::Error(message),
+            };
+            Ok(Incoming::Result { seq, handler: Duration::from_micros(handler_us), outcome })
+        }
+        from_worker::Message::Notice(notice) => {
+            let level = match notice.level() {
+                notice::Level::Error => Level::Error,
+                notice::Level::Warning => Level::Warning,
+                notice::Level::Log | notice::Level::Unspecified => Level::Log,
+            };
+            Ok(Incoming::Notice(Notice { level, message: notice.message }))
+        }
+        from_worker::Message::EndStream(end) => Ok(Incoming::End { message: end.message, failed: end.failed }),
+    }
+}
+
+fn checked(picture: v1::Picture) -> Result<Picture, ProtocolError> {
+    let v1::Picture { width, height, data } = picture;
+    let sides = 1..=MAX_DIMENSION;
+    if sides.contains(&width) && sides.contains(&height) && data.len() == i420_len(width, height) {
+        Ok(Picture { width, height, data })
+    } else {
+        Err(ProtocolError::Picture { width, height, bytes: data.len() })
+    }
+}

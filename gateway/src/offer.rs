@@ -1,0 +1,95 @@
+//! What an offer must hold before anything is built for it.
+
+use rtc::peer_connection::sdp::RTCSessionDescription;
+
+/// Why an offer cannot be answered. The text is for whoever wrote the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OfferError {
+    /// Not SDP at all.
+    #[error("`sdp` is not a session description")]
+    NotSdp,
+    /// Nothing to process.
+    #[error("`sdp` has no video section: this stream needs one `m=video`")]
+    NoVideo,
+    /// The section is there, but not both ways.
+    #[error("`sdp` offers video as `{0}`: this stream needs `sendrecv`")]
+    Direction(&'static str),
+    /// Nothing both sides can code.
+    #[error("`sdp` has no codec in common with this server, which speaks VP8")]
+    NoCodec,
+}
+
+/// Checks that the offer's first video section can be answered; returns the parsed description.
+///
+/// # Errors
+/// See [`OfferError`]; the offer took nothing.
+pub(crate) fn check(sdp: &str) -> Result<RTCSessionDescription, OfferError> {
+    let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(|_| OfferError::NotSdp)?;
+    let parsed = offer.unmarshal().map_err(|_| OfferError::NotSdp)?;
+    let video = parsed
+        .media_descriptions
+        .iter()
+        .find(|media| media.media_name.media == "video" && media.media_name.port.value != 0)
+        .ok_or(OfferError::NoVideo)?;
+    for direction in ["sendonly", "recvonly", "inactive"] {
+        if video.has_attribute(direction) {
+            return Err(OfferError::Direction(direction));
+        }
+    }
+    let codecs = video.attributes.iter().filter(|a| a.key == "rtpmap").filter_map(|a| a.value.as_deref());
+    let vp8 = |codec: &str| codec.split_whitespace().nth(1).is_some_and(|name| name.eq_ignore_ascii_case("VP8/90000"));
+    if codecs.into_iter().any(vp8) { Ok(offer) } else { Err(OfferError::NoCodec) }
+}
+
+/// The bare form of a candidate line has eight fields (RFC 8839, section 5.1); what follows is optional.
+const CANDIDATE_FIELDS: usize = 8;
+
+/// Checks a trickled candidate line as far as it can be told without the connection.
+pub(crate) fn is_candidate(line: &str) -> bool {
+    let line = line.strip_prefix("candidate:").unwrap_or(line);
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    fields.len() >= CANDIDATE_FIELDS
+        && fields[1].parse::<u16>().is_ok()
+        && fields[3].parse::<u32>().is_ok()
+        && fields[5].parse::<u16>().is_ok()
+        && fields[6] == "typ"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sdp(media: &str) -> String {
+        format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{media}")
+    }
+
+    fn verdict(media: &str) -> Result<(), OfferError> {
+        check(&sdp(media)).map(drop)
+    }
+
+    #[test]
+    fn tells_what_is_missing() {
+        let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:96 VP8/90000\r\n";
+        assert_eq!(verdict(video), Ok(()));
+        assert_eq!(
+            verdict("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"),
+            Err(OfferError::NoVideo)
+        );
+        assert_eq!(verdict(""), Err(OfferError::NoVideo));
+        assert_eq!(verdict(&video.replace("VP8", "H264")), Err(OfferError::NoCodec));
+        assert_eq!(verdict(&format!("{video}a=recvonly\r\n")), Err(OfferError::Direction("recvonly")));
+        assert_eq!(check("hello").map(drop), Err(OfferError::NotSdp));
+        assert_eq!(check("").map(drop), Err(OfferError::NotSdp));
+    }
+
+    #[test]
+    fn takes_candidates_with_and_without_the_trailing_fields() {
+        assert!(is_candidate("candidate:1 1 udp 2122260223 192.0.2.1 50000 typ host generation 0 ufrag abcd"));
+        assert!(is_candidate("candidate:1 1 udp 2122260223 a-name.local 50000 typ host"));
+        for bad in
+            ["", "candidate:", "candidate:1 1 udp x 192.0.2.1 50000 typ host", "candidate:1 1 udp 1 h 70000 typ host"]
+        {
+            assert!(!is_candidate(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+// Why a session is over, in words for the person in front of it: what happened, and what to do next.
+
+/** Bodies of refusals may be a proxy's whole HTML page. */
+const MAX_REASON_CHARS = 300;
+
+/** Thrown, or handed to the page, as the end of a session. */
+export class Outcome extends Error {
+  constructor(title, advice) {
+    super(title);
+    this.advice = advice;
+  }
+}
+
+export const INSECURE = new Outcome(
+  "This page may not use the camera",
+  "Browsers give the camera only to pages opened over https or from this same computer. On the computer that runs the " +
+    `server, open http://localhost${location.port && `:${location.port}`}; from elsewhere, use an https address of it.`,
+);
+export const PERMISSION_DENIED = new Outcome(
+  "The camera is not allowed",
+  "Allow it for this page (the camera icon beside the address, or the browser's and the system's privacy settings), " +
+    "then press Start.",
+);
+export const NO_CAMERA = new Outcome("No camera was found", "Connect a camera, or turn it on, then press Start.");
+export const CAMERA_BUSY = new Outcome(
+  "The camera does not start",
+  "Another program may be using it. Close that program, or choose another camera, then press Start.",
+);
+export const CAMERA_LOST = new Outcome(
+  "The camera was disconnected",
+  "Connect it again or choose another, then press Start.",
+);
+export const UNREACHABLE = new Outcome(
+  "The server cannot be reached",
+  "Check that it is running and that this computer is online, then press Start.",
+);
+export const NO_MEDIA = new Outcome(
+  "No video connection could be made",
+  `The page loads, but video does not get through to ${location.hostname}. A firewall, VPN or container may block UDP ` +
+    `between this browser and the server: try another network, or have UDP opened on the server, then press Start.`,
+);
+export const LOST = new Outcome(
+  "The connection was lost",
+  "The network failed or the server stopped. Check that both are there, then press Start.",
+);
+export const CLOSED_BY_SERVER = new Outcome(
+  "The server closed the stream",
+  "It may be restarting. Press Start to try again.",
+);
+
+export function refused(status, text) {
+  const reason = text.trim().slice(0, MAX_REASON_CHARS);
+  const advice = status >= 500
+    ? "Wait a moment and press Start again; if it stays so, the server's log has the reason."
+    : "Reload the page and try again; if it stays so, the page and the server may be of different versions.";
+  return new Outcome(
+    `The server refused the stream (HTTP ${status})`,
+    reason ? `It says: “${reason}”. ${advice}` : advice,
+  );
+}
+
+export function failed({ error, limit }) {
+  if (error === "concurrency_limit_reached") {
+    const most = limit === 1 ? "one stream" : `${limit} streams`;
+    return new Outcome(
+      "Every place is taken",
+      `This server runs ${most} at once. Press Start again when someone has left.`,
+    );
+  }
+  return new Outcome("The server refused the stream", `It says: “${error ?? "no reason"}”. Press Start to try again.`);
+}

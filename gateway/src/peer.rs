@@ -1,0 +1,344 @@
+//! Hops 1 and 10 of 10: the WebRTC connection with one browser.
+//! In:    datagrams.   Out: RTP packets to `ingress::PacketQueue`; messages and states to the session.
+//! In:    `OutFrame`s from `egress`, at most `OUT_FRAMES`; texts, at most `OUT_TEXTS`.   Out: datagrams.
+//! Runs:  the media runtime; callbacks run on the connection's driver and only store or spawn.
+//! Full:  see the queues' constants; each loss is counted.
+//! Clock: RTP 90 kHz; ICE and DTLS keep their own timers.
+//!
+//! `webrtc` types are named here, in `offer` and in `net`; nowhere else.
+
+mod data_channel;
+mod keyframes;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot, register_default_interceptors};
+use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_VP8, MediaEngine};
+use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
+use rtc::peer_connection::sdp::RTCSessionDescription;
+use rtc::peer_connection::transport::RTCIceCandidateInit;
+use rtc::rtp;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::{Instrument, debug};
+use webrtc::data_channel::DataChannel;
+use webrtc::error::Error;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+use webrtc::peer_connection::{
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
+};
+
+use crate::assembler::Packet;
+use crate::books::{Hop, Reason, Ticket};
+use crate::ingress::PacketQueue;
+use crate::session::{EndReason, SessionEvent};
+
+/// Encoded frames that may wait for the socket. Full: the frame is dropped (`hop="peer"`) and the next is a keyframe.
+const OUT_FRAMES: usize = 4;
+/// Texts that may wait for the data channel, also while it opens. Full: the text is dropped and counted.
+const OUT_TEXTS: usize = 64;
+/// ICE: silence until "disconnected", from there until "failed", and the interval of our own checks. A vanished
+/// browser is noticed after the sum of the first two.
+const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
+const ICE_FAILED: Duration = Duration::from_secs(5);
+const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
+/// Gathering host candidates only lists interfaces; more than this and the machine is in trouble.
+const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One encoded frame for the browser.
+pub(crate) struct OutFrame {
+    /// In order, each within the MTU.
+    pub(crate) payloads: Vec<Bytes>,
+    /// RTP timestamp, 90 kHz.
+    pub(crate) timestamp: u32,
+    /// None for a re-emission.
+    pub(crate) ticket: Option<Ticket>,
+}
+
+/// What a connection feeds.
+pub(crate) struct Taps {
+    pub(crate) packets: Arc<PacketQueue>,
+    pub(crate) events: mpsc::Sender<SessionEvent>,
+    /// Notified by `ingress` when it needs a keyframe of the browser.
+    pub(crate) keyframe_wanted: Arc<Notify>,
+    /// Notified when the browser needs a keyframe of us.
+    pub(crate) keyframe_due: Arc<Notify>,
+}
+
+/// The connection with one browser. Dropping it closes the connection in the background, after the texts that wait
+/// were delivered (or a second passed).
+pub(crate) struct Peer {
+    connection: Arc<dyn PeerConnection>,
+    texts: mpsc::Sender<String>,
+    frames: mpsc::Sender<OutFrame>,
+    runtime: tokio::runtime::Handle,
+    stop: CancellationToken,
+    flushed: watch::Receiver<bool>,
+    /// Held until the connection is closed.
+    open: TaskTrackerToken,
+}
+
+/// Answers an offer. Must run on the media runtime: the connection's driver is spawned on the current one.
+///
+/// # Errors
+/// The stack refused the offer; nothing is left behind.
+pub(crate) async fn answer(
+    offer: RTCSessionDescription,
+    bind: Vec<String>,
+    taps: Taps,
+    open: TaskTrackerToken,
+) -> Result<(String, Peer), Error> {
+    let codec = vp8();
+    let mut engine = MediaEngine::default();
+    engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
+    let registry = register_default_interceptors(Registry::new(), &mut engine)?;
+    let registry = registry.with(Slot::from(20_000), keyframes::DeliverRequests::default());
+    let settings = SettingEngineBuilder::new()
+        .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
+        .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        .build();
+
+    let (texts, texts_rx) = mpsc::channel(OUT_TEXTS);
+    let (frames, frames_rx) = mpsc::channel(OUT_FRAMES);
+    let (state_tx, state) = watch::channel(RTCPeerConnectionState::New);
+    let (gathered_tx, mut gathered) = watch::channel(false);
+    let (flushed_tx, flushed) = watch::channel(false);
+    let stop = CancellationToken::new();
+    let runtime = tokio::runtime::Handle::current();
+    let Taps { packets, events, keyframe_wanted, keyframe_due } = taps;
+    let callbacks = Arc::new(Callbacks {
+        state: state_tx,
+        gathered: gathered_tx,
+        packets,
+        keyframe_wanted,
+        stop: stop.clone(),
+        messaging: Mutex::new(Some((texts_rx, flushed_tx))),
+        events: events.clone(),
+    });
+
+    let connection: Arc<dyn PeerConnection> = Arc::new(
+        PeerConnectionBuilder::new()
+            .with_media_engine(engine)
+            .with_interceptor_registry(registry)
+            .with_setting_engine(settings)
+            .with_handler(callbacks)
+            .with_udp_addrs(bind)
+            .build()
+            .await?,
+    );
+    // From here on an early return closes the connection by dropping the peer.
+    let peer = Peer { connection, texts, frames, runtime, stop: stop.clone(), flushed, open };
+
+    peer.connection.set_remote_description(offer).await?;
+    let ssrc = rand::random::<u32>();
+    let track: Arc<dyn TrackLocal> = Arc::new(TrackLocalStaticRTP::new(video_track(ssrc, codec.rtp_codec)));
+    let sender = peer.connection.add_track(Arc::clone(&track)).await?;
+    let answer = peer.connection.create_answer(None).await?;
+    peer.connection.set_local_description(answer).await?;
+    let negotiated = sender.get_parameters().await?.rtp_parameters.codecs;
+    let payload_type = negotiated.first().ok_or(Error::ErrNoPayloaderForCodec)?.payload_type;
+    // Host candidates only, so the answer carries them all and nothing needs trickling to the browser. Elapsed: it
+    // carries what there is.
+    drop(tokio::time::timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
+    let local = peer.connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
+
+    let span = tracing::Span::current();
+    tokio::spawn(send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type).instrument(span.clone()));
+    tokio::spawn(keyframes::receive_requests(track, keyframe_due, stop.clone()));
+    tokio::spawn(report_state(state, events, stop).instrument(span));
+    Ok((local.sdp, peer))
+}
+
+impl Peer {
+    /// The queue of encoded frames; hand it to `egress`.
+    pub(crate) fn frames(&self) -> mpsc::Sender<OutFrame> {
+        self.frames.clone()
+    }
+
+    /// Queues a text for the data channel; false when [`OUT_TEXTS`] wait and it was dropped.
+    pub(crate) fn send_text(&self, text: String) -> bool {
+        self.texts.try_send(text).is_ok()
+    }
+
+    /// Adds a trickled candidate in the background: the driver may be busy, the caller is an actor. A candidate that
+    /// the stack refuses is one path less, no fault of the session's.
+    pub(crate) fn add_candidate(&self, candidate: RTCIceCandidateInit) {
+        let connection = Arc::clone(&self.connection);
+        self.runtime.spawn(async move {
+            if let Err(error) = connection.add_ice_candidate(candidate).await {
+                debug!(%error, "candidate refused");
+            }
+        });
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Closing the text queue tells the data channel's task to deliver what waits and then to set `flushed`.
+        let (texts, _) = mpsc::channel(1);
+        self.texts = texts;
+        let connection = Arc::clone(&self.connection);
+        let mut flushed = self.flushed.clone();
+        let (stop, open) = (self.stop.clone(), self.open.clone());
+        self.runtime.spawn(async move {
+            // An error is the sender gone: there never was a data channel, or its task has ended.
+            drop(tokio::time::timeout(data_channel::FLUSH_TIMEOUT, flushed.wait_for(|done| *done)).await);
+            stop.cancel();
+            if let Err(error) = connection.close().await {
+                debug!(%error, "closing the connection");
+            }
+            drop(open);
+        });
+    }
+}
+
+/// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
+struct Callbacks {
+    state: watch::Sender<RTCPeerConnectionState>,
+    gathered: watch::Sender<bool>,
+    packets: Arc<PacketQueue>,
+    keyframe_wanted: Arc<Notify>,
+    stop: CancellationToken,
+    /// Taken by the first data channel named `text`; the client needs no other.
+    messaging: Mutex<Option<(mpsc::Receiver<String>, watch::Sender<bool>)>>,
+    events: mpsc::Sender<SessionEvent>,
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Callbacks {
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        self.gathered.send_replace(state == RTCIceGatheringState::Complete);
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.state.send_replace(state);
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        tokio::spawn(receive_packets(Arc::clone(&track), Arc::clone(&self.packets)));
+        tokio::spawn(keyframes::send_requests(track, Arc::clone(&self.keyframe_wanted), self.stop.clone()));
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        let messaging = self.messaging.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((texts, flushed)) = messaging {
+            tokio::spawn(data_channel::serve(channel, texts, self.events.clone(), flushed));
+        }
+    }
+}
+
+/// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but hand over.
+async fn receive_packets(track: Arc<dyn TrackRemote>, packets: Arc<PacketQueue>) {
+    if track.kind().await != RtpCodecKind::Video {
+        return;
+    }
+    while let Some(event) = track.poll().await {
+        match event {
+            TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload }) => packets.push(Packet {
+                sequence: header.sequence_number,
+                timestamp: header.timestamp,
+                marker: header.marker,
+                payload,
+            }),
+            TrackRemoteEvent::OnEnded => break,
+            _ => {}
+        }
+    }
+}
+
+/// Hop 10. Ends when `egress` and the peer have dropped the queue's senders.
+async fn send_frames(mut frames: mpsc::Receiver<OutFrame>, track: Arc<dyn TrackLocal>, ssrc: u32, payload_type: u8) {
+    let mut sequence = rand::random::<u16>();
+    while let Some(OutFrame { payloads, timestamp, mut ticket }) = frames.recv().await {
+        if let Some(ticket) = &mut ticket {
+            ticket.enter(Hop::Peer);
+        }
+        let last = payloads.len().saturating_sub(1);
+        let mut sent = true;
+        for (index, payload) in payloads.into_iter().enumerate() {
+            let header = rtp::Header {
+                version: 2,
+                marker: index == last,
+                payload_type,
+                sequence_number: sequence,
+                timestamp,
+                ssrc,
+                ..Default::default()
+            };
+            sequence = sequence.wrapping_add(1);
+            sent &= track.write_rtp(rtp::Packet { header, payload }).await.is_ok();
+        }
+        match (ticket, sent) {
+            (Some(ticket), true) => ticket.emitted(Instant::now()),
+            (Some(ticket), false) => ticket.dropped(Reason::Ended),
+            (None, _) => {}
+        }
+    }
+}
+
+/// Passes the connection's states on, level-triggered: an intermediate state may be missed, the last never is.
+async fn report_state(
+    mut state: watch::Receiver<RTCPeerConnectionState>,
+    events: mpsc::Sender<SessionEvent>,
+    stop: CancellationToken,
+) {
+    loop {
+        let event = match *state.borrow_and_update() {
+            RTCPeerConnectionState::Connected => Some(SessionEvent::Connected),
+            RTCPeerConnectionState::Failed => Some(SessionEvent::Ended(EndReason::ConnectionFailed)),
+            RTCPeerConnectionState::Closed => Some(SessionEvent::Ended(EndReason::ClientClosed)),
+            _ => None,
+        };
+        if let Some(event) = event
+            && events.send(event).await.is_err()
+        {
+            return;
+        }
+        tokio::select! {
+            changed = state.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// VP8 only, and without RTX: this stack's NACK generator never learns that a packet came by RTX and asks for it
+/// again every 100 ms for ever (measured: half of all packets sent at 5 % loss).
+fn vp8() -> RTCRtpCodecParameters {
+    let feedback = |kind: &str, parameter: &str| RTCPFeedback { typ: kind.into(), parameter: parameter.into() };
+    RTCRtpCodecParameters {
+        rtp_codec: RTCRtpCodec {
+            mime_type: MIME_TYPE_VP8.to_owned(),
+            clock_rate: 90_000,
+            channels: 0,
+            sdp_fmtp_line: String::new(),
+            rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
+        },
+        payload_type: 96,
+        ..Default::default()
+    }
+}
+
+fn video_track(ssrc: u32, codec: RTCRtpCodec) -> MediaStreamTrack {
+    let encoding = RTCRtpEncodingParameters {
+        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
+        codec,
+        ..Default::default()
+    };
+    MediaStreamTrack::new(
+        "reframe".to_owned(),
+        "video".to_owned(),
+        "processed".to_owned(),
+        RtpCodecKind::Video,
+        vec![encoding],
+    )
+}

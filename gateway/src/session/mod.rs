@@ -1,0 +1,268 @@
+//! Hop 3 of 10: decoded frames, accepted or skipped; and everything else that a session decides.
+//! In:    the session's `FrameQueue`, filled by `ingress`.   Out: the same queue, emptied by `link::send`.
+//! Runs:  the session arbiter.   Full: skipping frames, the newest takes the waiting one's place
+//!        (`reason="skipped"`); else `FIFO_FRAMES` wait and a further one is refused (`reason="overflow"`), which the
+//!        client is told once.
+//! Clock: monotonic, for the deadline to connect only.
+
+mod client;
+mod early;
+mod registry;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, StreamHandler};
+use rtc::peer_connection::transport::RTCIceCandidateInit;
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, info, info_span};
+
+pub(crate) use self::client::{EndReason, Level, Notice};
+pub(crate) use self::registry::{Candidate, CandidateError, Gateway, Offer, OfferRefused, Shutdown};
+use crate::arbiters::{Arbiters, CodecArbiter};
+use crate::books::Hop;
+use crate::codec::{CodecError, Vp8Decoder, Vp8Encoder};
+use crate::egress::{Egress, Releases};
+use crate::frame::{FrameQueue, Policy};
+use crate::ingress::{Ingress, PacketQueue};
+use crate::link::{self, Link, Sinks};
+use crate::pacer::PacerActor;
+use crate::peer::{Peer, Taps};
+use crate::placement::Slot;
+use crate::pool::{Client, Spec};
+use crate::telemetry;
+
+/// Frames and results that wait in order when nothing is skipped: a quarter of a second at 30 fps, 11 MB at 720p.
+const FIFO_FRAMES: usize = 8;
+/// Events from the connection and the worker. Full: their tasks wait, and with them only this session's peer.
+const EVENTS: usize = 32;
+/// Nudges and candidates. Full: a nudge is dropped, which loses nothing.
+const MAILBOX: usize = 16;
+/// An offer whose browser never connects gives its slot back after this.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A frame was put into the queue that the receiver empties. Losing one is harmless when another waits.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FrameWaiting;
+
+/// A trickled candidate for a session that runs.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AddCandidate(pub(crate) RTCIceCandidateInit);
+
+/// End the session.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct End(pub(crate) EndReason);
+
+/// What a session's connection, decoder and worker tell it.
+#[derive(Debug)]
+pub(crate) enum SessionEvent {
+    /// The browser is connected.
+    Connected,
+    /// The browser wrote on the data channel.
+    Text(String),
+    /// Frames find no room, for the first time.
+    FallingBehind,
+    /// From inside the handler, for the client.
+    Notice(Notice),
+    /// The handler failed on one frame.
+    HandlerError(String),
+    /// It is over.
+    Ended(EndReason),
+}
+
+/// What exists before the session does: the ends that its connection is built with.
+pub(crate) struct Wiring {
+    packets: Arc<PacketQueue>,
+    keyframe_wanted: Arc<Notify>,
+    keyframe_due: Arc<Notify>,
+    events: mpsc::Sender<SessionEvent>,
+    inbox: mpsc::Receiver<SessionEvent>,
+}
+
+/// Everything that a session needs to start.
+pub(crate) struct Plan {
+    pub(crate) id: String,
+    pub(crate) wiring: Wiring,
+    pub(crate) peer: Peer,
+    pub(crate) slot: Slot,
+    pub(crate) worker: Client,
+    pub(crate) spec: Spec,
+    pub(crate) bitrate_kbps: u32,
+}
+
+/// The actor. It owns the session: when it stops, everything of it is dropped, and with that closed and counted.
+pub(crate) struct Session {
+    id: String,
+    peer: Peer,
+    /// The one address from which the link is nudged.
+    link: Addr<Link>,
+    inbox: Option<mpsc::Receiver<SessionEvent>>,
+    registry: Addr<Gateway>,
+    connected: bool,
+    stop: CancellationToken,
+    span: Span,
+    _slot: Slot,
+    _codecs: CodecArbiter,
+}
+
+impl Wiring {
+    pub(crate) fn new() -> Self {
+        let (events, inbox) = mpsc::channel(EVENTS);
+        Self { packets: Arc::default(), keyframe_wanted: Arc::default(), keyframe_due: Arc::default(), events, inbox }
+    }
+
+    pub(crate) fn taps(&self) -> Taps {
+        Taps {
+            packets: Arc::clone(&self.packets),
+            events: self.events.clone(),
+            keyframe_wanted: Arc::clone(&self.keyframe_wanted),
+            keyframe_due: Arc::clone(&self.keyframe_due),
+        }
+    }
+}
+
+/// Starts all of a session's actors and tasks, each on its own kind of thread.
+///
+/// # Errors
+/// A codec could not be made; the plan is dropped, which closes the connection and frees the slot.
+pub(crate) fn start(
+    plan: Plan,
+    arbiters: &Arbiters,
+    media: &tokio::runtime::Handle,
+    registry: Addr<Gateway>,
+) -> Result<Addr<Session>, CodecError> {
+    let Plan { id, wiring, peer, slot, worker, spec, bitrate_kbps } = plan;
+    let span = info_span!("session", session = %id);
+    let decoder = Box::new(Vp8Decoder::new()?);
+    let encoder = Box::new(Vp8Encoder::new(bitrate_kbps, spec.fps));
+    let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
+    let frames = FrameQueue::new(Hop::Session, policy);
+    let results = FrameQueue::new(Hop::Pacer, policy);
+    let releases = Arc::new(Releases::default());
+    let stop = CancellationToken::new();
+    let codecs = arbiters.codec();
+    let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox } = wiring;
+
+    let egress =
+        Egress { releases: Arc::clone(&releases), encoder, out: peer.frames(), keyframe_due, stop: stop.clone() };
+    codecs.spawn(egress.run().instrument(span.clone()));
+
+    let pacer = PacerActor::new(spec.fps, Arc::clone(&results), releases);
+    let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
+
+    let sinks = Sinks { results, nudge: pacer.recipient(), events: events.clone() };
+    let link =
+        span.in_scope(|| link::open(worker, &id, Arc::clone(&frames), sinks, stop.clone(), &arbiters.session, media));
+
+    let session = Session {
+        id,
+        peer,
+        link,
+        inbox: Some(inbox),
+        registry,
+        connected: false,
+        stop: stop.clone(),
+        span: span.clone(),
+        _slot: slot,
+        _codecs: codecs.clone(),
+    };
+    let session = Session::start_in_arbiter(&arbiters.session, |_| session);
+    let nudge: Recipient<FrameWaiting> = session.clone().recipient();
+    let ingress = Ingress { packets, decoder, frames, nudge, events, keyframe_wanted, stop };
+    codecs.spawn(ingress.run().instrument(span));
+    Ok(session)
+}
+
+impl Session {
+    /// Tells the client, if it is its business, and stops.
+    fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
+        let _in_span = self.span.enter();
+        info!(reason = reason.label(), "session ended");
+        telemetry::session_ended(reason.label());
+        for text in client::farewell(reason) {
+            self.tell(text);
+        }
+        ctx.stop();
+    }
+
+    fn tell(&self, text: String) {
+        if !self.peer.send_text(text) {
+            telemetry::message_dropped();
+        }
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        if let Some(inbox) = self.inbox.take() {
+            ctx.add_stream(ReceiverStream::new(inbox));
+        }
+        ctx.run_later(CONNECT_TIMEOUT, |session, ctx| {
+            if !session.connected {
+                session.end(&EndReason::NeverConnected, ctx);
+            }
+        });
+        self.span.in_scope(|| info!("session started"));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.stop.cancel();
+        let ended = registry::Ended(self.id.clone());
+        let registry = self.registry.clone();
+        actix::spawn(async move {
+            // Closed: the whole gateway is going down.
+            registry.send(ended).await.ok();
+        });
+    }
+}
+
+impl Handler<FrameWaiting> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: FrameWaiting, _: &mut Self::Context) {
+        // Full: the worker is behind, a nudge waits already, and the frame that it will find is the newest.
+        drop(self.link.try_send(FrameWaiting));
+    }
+}
+
+impl Handler<AddCandidate> for Session {
+    type Result = ();
+
+    fn handle(&mut self, message: AddCandidate, _: &mut Self::Context) {
+        self.peer.add_candidate(message.0);
+    }
+}
+
+impl Handler<End> for Session {
+    type Result = ();
+
+    fn handle(&mut self, message: End, ctx: &mut Self::Context) {
+        self.end(&message.0, ctx);
+    }
+}
+
+impl StreamHandler<SessionEvent> for Session {
+    fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
+        match event {
+            SessionEvent::Connected => {
+                self.connected = true;
+                self.span.in_scope(|| info!("connected"));
+            }
+            SessionEvent::Text(text) => self.tell(client::echo(&text)),
+            SessionEvent::FallingBehind => self.tell(client::falling_behind()),
+            SessionEvent::Notice(notice) => self.tell(client::notice(&notice)),
+            SessionEvent::HandlerError(message) => {
+                self.tell(client::notice(&Notice { level: Level::Error, message }));
+            }
+            SessionEvent::Ended(reason) => self.end(&reason, ctx),
+        }
+    }
+}

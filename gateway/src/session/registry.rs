@@ -1,0 +1,242 @@
+//! The gateway actor: which sessions there are, and which may start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture,
+};
+use rtc::peer_connection::sdp::RTCSessionDescription;
+use rtc::peer_connection::transport::RTCIceCandidateInit;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, error, info_span, warn};
+
+use super::early::{ANSWER_WITHIN, EarlyCandidates};
+use super::{AddCandidate, End, EndReason, Plan, Session, Wiring};
+use crate::arbiters::Arbiters;
+use crate::peer;
+use crate::placement::{Full, Placement};
+use crate::pool::Pool;
+
+/// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
+const MAILBOX: usize = 64;
+
+/// Start a session; the answer is SDP.
+#[derive(Message)]
+#[rtype(result = "Result<String, OfferRefused>")]
+pub(crate) struct Offer {
+    pub(crate) id: String,
+    pub(crate) description: RTCSessionDescription,
+}
+
+/// Why no session started. Nothing was taken.
+#[derive(Debug)]
+pub(crate) enum OfferRefused {
+    AlreadyExists,
+    /// Every slot is taken; how many there are.
+    Full(u32),
+    /// No worker serves.
+    NoWorker,
+    /// This gateway is stopping.
+    Draining,
+    /// The WebRTC stack refused the offer; the log says why.
+    Unanswerable,
+}
+
+/// A trickled candidate; `None` is the end of candidates.
+#[derive(Message)]
+#[rtype(result = "Result<(), CandidateError>")]
+pub(crate) struct Candidate {
+    pub(crate) id: String,
+    pub(crate) candidate: Option<RTCIceCandidateInit>,
+}
+
+/// No offer came with the candidate's id.
+#[derive(Debug)]
+pub(crate) struct CandidateError;
+
+/// A session's actor has stopped.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Ended(pub(super) String);
+
+/// End every session and take no more; answers when the last one has been told.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Shutdown;
+
+/// The actor.
+pub(crate) struct Gateway {
+    pub(crate) pool: Pool,
+    pub(crate) placement: Placement,
+    pub(crate) arbiters: Arc<Arbiters>,
+    pub(crate) media: tokio::runtime::Handle,
+    pub(crate) bind: Vec<String>,
+    pub(crate) bitrate_kbps: u32,
+    /// Connections that are not closed yet, so that a stopping gateway can wait for them.
+    pub(crate) peers: TaskTracker,
+    sessions: HashMap<String, Entry>,
+    early: EarlyCandidates,
+    draining: bool,
+}
+
+enum Entry {
+    /// The answer is being made; candidates wait for it.
+    Opening(Vec<RTCIceCandidateInit>),
+    Running(Addr<Session>),
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        pool: Pool,
+        arbiters: Arc<Arbiters>,
+        media: tokio::runtime::Handle,
+        bind: Vec<String>,
+        bitrate_kbps: u32,
+        peers: TaskTracker,
+    ) -> Self {
+        Self {
+            pool,
+            placement: Placement::default(),
+            arbiters,
+            media,
+            bind,
+            bitrate_kbps,
+            peers,
+            sessions: HashMap::new(),
+            early: EarlyCandidates::default(),
+            draining: false,
+        }
+    }
+
+    /// The connection is there: make the session around it.
+    fn start(&mut self, plan: Plan, ctx: &mut Context<Self>) -> Result<(), OfferRefused> {
+        let id = plan.id.clone();
+        let session = super::start(plan, &self.arbiters, &self.media, ctx.address()).map_err(|error| {
+            error!(%error, "no codec");
+            self.sessions.remove(&id);
+            OfferRefused::NoWorker
+        })?;
+        if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, Entry::Running(session.clone())) {
+            for candidate in candidates {
+                // The mailbox is new; candidates beyond it are paths that the answer makes redundant.
+                drop(session.try_send(AddCandidate(candidate)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Actor for Gateway {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Offer> for Gateway {
+    type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
+
+    fn handle(&mut self, Offer { id, description }: Offer, _: &mut Self::Context) -> Self::Result {
+        let refuse = |refused| Box::pin(async move { Err(refused) }.into_actor(self)) as Self::Result;
+        if self.draining {
+            return refuse(OfferRefused::Draining);
+        }
+        if self.sessions.contains_key(&id) {
+            return refuse(OfferRefused::AlreadyExists);
+        }
+        let workers = self.pool.serving();
+        let (worker, slot) = match self.placement.claim(&workers) {
+            Ok(claimed) => claimed,
+            Err(Full { slots: 0 }) => return refuse(OfferRefused::NoWorker),
+            Err(Full { slots }) => return refuse(OfferRefused::Full(slots)),
+        };
+        let (client, spec) = (worker.client.clone(), worker.spec.clone());
+        self.sessions.insert(id.clone(), Entry::Opening(self.early.take(&id)));
+
+        let wiring = Wiring::new();
+        let taps = wiring.taps();
+        let answering = peer::answer(description, self.bind.clone(), taps, self.peers.token());
+        let answering = answering.instrument(info_span!("session", session = %id));
+        // The connection's driver lives on the runtime that builds it.
+        let answering = self.media.spawn(answering);
+        let answered = answering.into_actor(self).map(move |answered, gateway, ctx| {
+            let refused = match answered {
+                Ok(Ok((sdp, peer))) => {
+                    let bitrate_kbps = gateway.bitrate_kbps;
+                    let plan = Plan { id, wiring, peer, slot, worker: client, spec, bitrate_kbps };
+                    return gateway.start(plan, ctx).map(|()| sdp);
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => panic.to_string(),
+            };
+            warn!(session = %id, error = %refused, "offer not answerable");
+            gateway.sessions.remove(&id);
+            drop(slot);
+            Err(OfferRefused::Unanswerable)
+        });
+        Box::pin(answered)
+    }
+}
+
+impl Handler<Candidate> for Gateway {
+    type Result = ResponseFuture<Result<(), CandidateError>>;
+
+    fn handle(&mut self, Candidate { id, candidate }: Candidate, _: &mut Self::Context) -> Self::Result {
+        match self.sessions.get_mut(&id) {
+            Some(Entry::Running(session)) => {
+                if let Some(candidate) = candidate {
+                    let session = session.clone();
+                    // Closed: the session ended a moment ago.
+                    return Box::pin(
+                        async move { session.send(AddCandidate(candidate)).await.map_err(|_| CandidateError) },
+                    );
+                }
+                Box::pin(async { Ok(()) })
+            }
+            Some(Entry::Opening(candidates)) => {
+                candidates.extend(candidate);
+                Box::pin(async { Ok(()) })
+            }
+            None => {
+                let offered = self.early.put(Instant::now(), &id, candidate);
+                Box::pin(async move {
+                    let offered = timeout(ANSWER_WITHIN, offered.ok_or(CandidateError)?).await;
+                    offered.ok().and_then(Result::ok).ok_or(CandidateError)
+                })
+            }
+        }
+    }
+}
+
+impl Handler<Ended> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, Ended(id): Ended, _: &mut Self::Context) {
+        self.sessions.remove(&id);
+    }
+}
+
+impl Handler<Shutdown> for Gateway {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) -> Self::Result {
+        self.draining = true;
+        let running: Vec<_> = self
+            .sessions
+            .values()
+            .filter_map(|entry| match entry {
+                Entry::Running(session) => Some(session.clone()),
+                Entry::Opening(_) => None,
+            })
+            .collect();
+        Box::pin(async move {
+            for session in running {
+                // Closed: it ended by itself.
+                session.send(End(EndReason::Shutdown)).await.ok();
+            }
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! Metrics and logs: every name that leaves this process is in this file.
+//!
+//! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this file can produce.
+//! `docs/metrics.md` lists them and a test compares the two.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::books::{Hop, Reason};
+
+/// Histogram bounds in seconds: fine around a frame interval, up to a stalled second.
+const SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0];
+
+/// A part of a frame's way: the values of the label `stage`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stage {
+    /// In the decoder.
+    Decode,
+    /// Decoded, waiting for the worker's credit.
+    Queue,
+    /// From the credit to the result: transport and handler.
+    Worker,
+    /// From the result to its release.
+    Pace,
+    /// In the encoder.
+    Encode,
+    /// From the last packet in to the last packet out.
+    Total,
+}
+
+impl Stage {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Queue => "queue",
+            Self::Worker => "worker",
+            Self::Pace => "pace",
+            Self::Encode => "encode",
+            Self::Total => "total",
+        }
+    }
+}
+
+/// Installs the process-wide recorder. `None` when one is installed already: `launch` in a process that has its own.
+pub(crate) fn install() -> Option<PrometheusHandle> {
+    let handle = PrometheusBuilder::new().set_buckets(SECONDS).ok()?.install_recorder().ok()?;
+    describe();
+    gauge!("reframe_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+    gauge!("reframe_sessions_active").set(0);
+    for zero in ["reframe_frames_received_total", "reframe_frames_emitted_total", "reframe_frames_repeated_total"] {
+        counter!(zero).absolute(0);
+    }
+    Some(handle)
+}
+
+/// Parts of the WebRTC stack that write a line for each bad datagram, which anybody can send.
+const CHATTY: &[&str] =
+    &["rtc", "rtc_ice", "rtc_dtls", "rtc_stun", "rtc_sctp", "rtc_srtp", "webrtc"];
+
+/// Holds the WebRTC stack's per-datagram lines down, whatever the filter says; their counts are metrics.
+///
+/// # Panics
+/// Never: the directives are constants.
+#[must_use]
+pub fn hush(filter: EnvFilter) -> EnvFilter {
+    CHATTY.iter().fold(filter, |filter, module| {
+        filter.add_directive(format!("{module}=error").parse().expect("a module and a level is a directive"))
+    })
+}
+
+fn describe() {
+    describe_gauge!("reframe_build_info", "Always 1; the version is in the label.");
+    describe_gauge!("reframe_sessions_active", "Sessions that hold a slot.");
+    describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
+    describe_counter!("reframe_offers_total", "Offers by outcome.");
+    describe_counter!("reframe_frames_received_total", "Frames of which a packet arrived.");
+    describe_counter!("reframe_frames_emitted_total", "Received frames whose result was sent to the browser.");
+    describe_counter!("reframe_frames_repeated_total", "Re-emissions of the last result.");
+    describe_counter!("reframe_frames_dropped_total", "Received frames that were lost, by hop and reason.");
+    describe_histogram!("reframe_stage_seconds", "Time that a frame spent in a part of its way.");
+    describe_histogram!("reframe_handler_seconds", "Time that the handler took for a frame, as its worker measured.");
+    describe_counter!("reframe_packets_dropped_total", "RTP packets that were thrown away, by reason.");
+    describe_counter!("reframe_keyframe_requests_total", "Keyframe requests, by direction.");
+    describe_counter!("reframe_messages_dropped_total", "Messages for a browser that did not take them in time.");
+    describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");
+    describe_gauge!("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
+}
+
+pub(crate) fn sessions_active(change: f64) {
+    gauge!("reframe_sessions_active").increment(change);
+}
+
+pub(crate) fn session_ended(reason: &'static str) {
+    counter!("reframe_sessions_ended_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn offer(outcome: &'static str) {
+    counter!("reframe_offers_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn frame_received() {
+    counter!("reframe_frames_received_total").increment(1);
+}
+
+pub(crate) fn frame_emitted() {
+    counter!("reframe_frames_emitted_total").increment(1);
+}
+
+pub(crate) fn frame_repeated() {
+    counter!("reframe_frames_repeated_total").increment(1);
+}
+
+pub(crate) fn frame_dropped(hop: Hop, reason: Reason) {
+    counter!("reframe_frames_dropped_total", "hop" => hop.label(), "reason" => reason.label()).increment(1);
+}
+
+pub(crate) fn stage(stage: Stage, took: Duration) {
+    histogram!("reframe_stage_seconds", "stage" => stage.label()).record(took.as_secs_f64());
+}
+
+pub(crate) fn handler(took: Duration) {
+    histogram!("reframe_handler_seconds").record(took.as_secs_f64());
+}
+
+pub(crate) fn packets_dropped(reason: &'static str, count: u64) {
+    counter!("reframe_packets_dropped_total", "reason" => reason).increment(count);
+}
+
+pub(crate) fn keyframe_request(direction: &'static str) {
+    counter!("reframe_keyframe_requests_total", "direction" => direction).increment(1);
+}
+
+pub(crate) fn message_dropped() {
+    counter!("reframe_messages_dropped_total").increment(1);
+}
+
+pub(crate) fn worker_up(worker: &str, up: bool) {
+    gauge!("reframe_worker_up", "worker" => worker.to_owned()).set(f64::from(u8::from(up)));
+}
+
+pub(crate) fn worker_sessions(worker: &str, sessions: u32) {
+    gauge!("reframe_worker_sessions", "worker" => worker.to_owned()).set(f64::from(sessions));
+}

@@ -1,0 +1,80 @@
+#!/bin/sh
+# Installs the system packages that building (`build`) or testing (`test`) Reframe needs beyond Rust and that this
+# machine lacks. Debian and Ubuntu: with apt-get, through sudo when not root. Elsewhere it says what to install and stops.
+#
+# It looks for what a package is for (a command, a library), not for the package: what came another way will do.
+set -eu
+
+missing=
+# need PACKAGE COMMAND...: PACKAGE is missing when COMMAND fails.
+need() {
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+need_for_build() {
+    need build-essential command -v cc
+    need pkg-config command -v pkg-config
+    need libvpx-dev pkg-config --exists vpx
+}
+
+need_for_test() {
+    need chromium command -v chromium
+    need chromium-driver command -v chromedriver
+}
+
+look() {
+    missing=
+    need_for_build
+    [ "$1" = build ] || need_for_test
+}
+
+# stop MESSAGE...: one line each.
+stop() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+case ${1:-} in
+build | test) ;;
+*) stop "usage: $0 build|test" ;;
+esac
+
+look "$1"
+[ -n "$missing" ] || exit 0
+
+command -v apt-get >/dev/null 2>&1 || stop \
+    "These are missing, by their Debian names:$missing" \
+    "Install a C compiler, pkg-config and the headers of libvpx (Fedora: gcc pkgconf-pkg-config libvpx-devel;" \
+    "Arch: gcc pkgconf libvpx), for the tests also Chromium and chromedriver (Fedora: chromium chromedriver;" \
+    "Arch: chromium). Then run this again."
+
+# Ubuntu's own chromium packages are shells around a snap, whose confinement keeps it from files that the tests give it.
+if [ "$(. /etc/os-release && echo "${ID:-}")" = ubuntu ]; then
+    case $missing in
+    *chromium*)
+        stop "Ubuntu has Chromium only as a snap, which this script does not install." \
+            "Put a \`chromium\` and a \`chromedriver\` of one version on the PATH in another way (Chrome for Testing has both;" \
+            "link its \`chrome\` as \`chromium\`), or run the tests in a Debian 12 container. Then run this again."
+        ;;
+    esac
+fi
+
+if [ "$(id -u)" = 0 ]; then
+    as_root=
+elif command -v sudo >/dev/null 2>&1; then
+    as_root=sudo
+else
+    stop "These packages are missing:$missing" "Install them as root (apt-get install$missing), then run this again."
+fi
+
+echo "==> installing$missing"
+# Unquoted: no word, or one; and a list of package names.
+# shellcheck disable=SC2086
+$as_root apt-get update
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing
+
+look "$1"
+[ -z "$missing" ] || stop "Installed, but still not found:$missing"

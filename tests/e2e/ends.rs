@@ -1,0 +1,149 @@
+//! Every way a session can end, and what its client, the others and the books are told.
+
+use reframe_tests::http::{get, post};
+use reframe_tests::peer::{Media, offer_sdp};
+use reframe_tests::source::{Format, Video};
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A silent client must be noticed within ten seconds; the rest is for the machine.
+const VANISHED: Duration = Duration::from_secs(15);
+
+/// A client that never connects is given thirty seconds by the contract.
+const NEVER_CONNECTED: Duration = Duration::from_secs(45);
+
+#[test]
+fn an_orderly_close_frees_the_session_at_once() {
+    let cluster = Cluster::launch("flip");
+    for round in 0..3 {
+        let mut peer = connect(&cluster, "close", Video::Live(Format::SMALL));
+        peer.wait_received(5, PATIENCE);
+        assert_eq!(cluster.sessions(), 1.0, "round {round}");
+        peer.close();
+        cluster.wait_for_sessions(0, CLOSED);
+    }
+    assert_balanced(&cluster);
+}
+
+#[test]
+fn a_vanished_client_is_noticed() {
+    let cluster = Cluster::launch("flip");
+    let mut gone = connect(&cluster, "gone", Video::Live(Format::SMALL));
+    let mut other = connect(&cluster, "other", Video::Live(Format::SMALL));
+    gone.wait_received(5, PATIENCE);
+    gone.vanish();
+    cluster.wait_for_sessions(1, VANISHED);
+    let seen = other.stats().received.len();
+    other.wait_received(seen + 10, PATIENCE);
+    assert_flipped_in_order(&other.stats());
+    other.close();
+    assert_balanced(&cluster);
+}
+
+#[test]
+fn an_offer_that_never_connects_gives_its_slot_back() {
+    let cluster = Cluster::launch("flip");
+    let body = json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": "never" });
+    let reply = post(&cluster.page("/webrtc/offer"), body.to_string()).expect("the gateway answers");
+    assert_eq!((reply.status, &reply.json()["type"]), (200, &json!("answer")));
+    cluster.wait_for_sessions(1, PATIENCE);
+    cluster.wait_for_sessions(0, NEVER_CONNECTED);
+}
+
+/// `faulty` fails on every tenth frame and panics on the hundredth.
+#[test]
+fn a_failing_handler_costs_its_frame_and_a_panicking_one_its_session() {
+    let cluster = Cluster::launch("faulty");
+    let mut first = connect(&cluster, "first", Video::Live(Format::SMALL));
+    first.wait_received(50, PATIENCE);
+    let mut second = connect(&cluster, "second", Video::Live(Format::SMALL));
+
+    first.wait_message("end_stream", PATIENCE);
+    cluster.wait_for_sessions(1, PATIENCE);
+    let stats = first.stats();
+    assert_flipped_in_order(&stats);
+    assert!(stats.numbers().len() > 80, "the stream went on after errors: {}", stats.summary());
+    let errors = told(&stats, "error");
+    // Frames 10, 20, … 90, and then the panic.
+    assert_eq!(errors.len(), 10, "{errors:?}");
+    for (error, frame) in errors.iter().zip((10..100).step_by(10)) {
+        assert!(error.contains(&format!("frame {frame} failed")), "{error}");
+    }
+    assert_eq!(stats.messages.last().map(|message| &message["type"]), Some(&json!("end_stream")));
+
+    // The other session has its own count and its own end.
+    let seen = second.stats().numbers().len();
+    let what = "ten more frames of the other session";
+    second.wait_until(what, PATIENCE, |stats| (stats.numbers().len() >= seen + 10).then_some(()));
+    second.wait_message("end_stream", PATIENCE);
+    cluster.wait_for_sessions(0, PATIENCE);
+    let failed = cluster.metrics().sum("reframe_frames_dropped_total", &[("reason", "handler_error")]);
+    assert_eq!(failed, 18.0, "nine of each session");
+    first.close();
+    second.close();
+    assert_balanced(&cluster);
+    connect(&cluster, "third", Video::Live(Format::SMALL)).close();
+}
+
+#[test]
+fn a_worker_that_dies_ends_its_sessions_and_no_other() {
+    let mut cluster = Cluster::separate("flip", 2);
+    let mut peers: Vec<_> = (0..2).map(|n| connect(&cluster, &format!("{n}"), Video::Live(Format::SMALL))).collect();
+    peers.iter().for_each(|peer| peer.wait_received(10, PATIENCE));
+    cluster.workers[0].process.kill9();
+    cluster.wait_for_sessions(1, PATIENCE);
+    assert!(cluster.gateway.alive());
+    let ended = eventually("one of the clients is told", PATIENCE, || {
+        peers.iter().position(|peer| peer.stats().message("end_stream").is_some())
+    });
+    let stats = peers[ended].stats();
+    let kinds: Vec<_> = stats.messages.iter().map(|message| message["type"].clone()).collect();
+    assert_eq!(kinds, [json!("error"), json!("end_stream")]);
+    assert_eq!(told(&stats, "error").len(), 1);
+
+    let other = &peers[1 - ended];
+    let seen = other.stats().received.len();
+    other.wait_received(seen + 30, PATIENCE);
+    assert_flipped_in_order(&other.stats());
+    assert_eq!(get(&cluster.admin("/readyz")).expect("the admin port answers").status, 200);
+    // New sessions go to the worker that is left.
+    connect(&cluster, "new", Video::Live(Format::SMALL)).close();
+
+    cluster.workers[1].process.kill9();
+    cluster.wait_for_sessions(0, PATIENCE);
+    eventually("not ready without a worker", PATIENCE, || {
+        (get(&cluster.admin("/readyz")).expect("the admin port answers").status == 503).then_some(())
+    });
+    let refused = Peer::connect(&cluster.page(""), Options::camera("late", Video::Live(Format::SMALL)));
+    let reply = refused.expect_err("there is no worker");
+    assert_eq!((reply.status, &reply.json()["meta"]["error"]), (503, &json!("no_worker")));
+    assert_eq!(cluster.sessions(), 0.0);
+    assert_eq!(get(&cluster.admin("/healthz")).expect("the admin port answers").status, 200);
+    peers.iter_mut().for_each(Peer::close);
+    assert_balanced(&cluster);
+}
+
+#[test]
+fn sigterm_ends_each_process_cleanly() {
+    let mut cluster = Cluster::separate("flip", 1);
+    let mut peer = connect(&cluster, "term", Video::Live(Format::SMALL));
+    peer.wait_received(5, PATIENCE);
+    peer.close();
+    cluster.wait_for_sessions(0, CLOSED);
+    for process in [&mut cluster.gateway, &mut cluster.workers[0].process] {
+        process.terminate();
+        let status = process.exit(PATIENCE);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}", process.log());
+    }
+}
+
+/// The texts of all messages of `kind`; FastRTC's front-ends read one key or the other, so both must say the same.
+fn told(stats: &Stats, kind: &str) -> Vec<String> {
+    let messages = stats.messages.iter().filter(|message| message["type"] == kind);
+    let text = |message: &Value| {
+        assert_eq!(message["data"], message["message"], "{message}");
+        message["message"].as_str().unwrap_or_else(|| panic!("no text in {message}")).to_owned()
+    };
+    messages.map(text).collect()
+}

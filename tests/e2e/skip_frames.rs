@@ -1,0 +1,77 @@
+//! A handler that takes 200 ms a frame with `skip_frames`: it always gets the newest frame, and the rest is counted.
+
+use reframe_tests::peer::{Received, Stats};
+use reframe_tests::source::{Format, Video};
+use tokio::time::Instant;
+
+use super::*;
+
+#[test]
+fn the_newest_frame_wins_and_the_browser_still_sees_thirty_a_second() {
+    let cluster = Cluster::launch("skip-frames");
+    let mut peer = connect(&cluster, "skip", Video::Live(Format::VGA));
+    // Nine seconds of camera.
+    peer.wait_until("270 frames sent", PATIENCE, |stats| (stats.sent.len() >= 270).then_some(()));
+    let (stats, metrics) = settle_books(&cluster, &peer);
+    assert_flipped_in_order(&stats);
+
+    // 200 ms a frame is five a second; the handler is the only thing that may be slow.
+    let shown = stats.numbers().len();
+    assert!((20..=50).contains(&shown), "{shown} processed frames in nine seconds");
+    let skipped = metrics.sum("reframe_frames_dropped_total", &[("hop", "session"), ("reason", "skipped")]);
+    assert!(skipped >= 200.0, "{skipped} skipped");
+
+    // Between results the last one is shown again, at the target rate.
+    let fps = Stats::fps(&stats.received[30..]);
+    assert!((24.0..33.0).contains(&fps), "{fps:.1} fps");
+    assert!(metrics.sum("reframe_frames_repeated_total", &[]) > 100.0);
+
+    // Age when first shown: the work, and at most one camera interval of waiting for it. Never a queue.
+    let ages: Vec<_> = first_shown(&stats).filter_map(|frame| frame.age).collect();
+    let (early, late) = ages.split_at(ages.len() / 2);
+    let (early, late) = (median(early.to_vec()), median(late.to_vec()));
+    assert!(early >= Duration::from_millis(200), "{early:?} is less than the handler takes");
+    assert!(early < Duration::from_millis(450) && late < Duration::from_millis(450), "{early:?}, then {late:?}");
+    assert!(late < early + Duration::from_millis(100), "the delay grows: {early:?}, then {late:?}");
+
+    peer.close();
+    assert_balanced(&cluster);
+}
+
+/// What the handler is given is what was newest when it became free: nothing older was waiting for it.
+#[test]
+fn frames_in_between_are_skipped_not_queued() {
+    let cluster = Cluster::launch("skip-frames");
+    let mut peer = connect(&cluster, "gaps", Video::Live(Format::SMALL));
+    peer.wait_until("15 different frames", PATIENCE, |stats| (stats.numbers().len() >= 15).then_some(()));
+    let numbers = peer.stats().numbers();
+    // 200 ms at 30 fps is six camera frames; a queue would show steps of one.
+    let steps: Vec<_> = numbers[3..].windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(steps.iter().filter(|step| **step < 4).count() <= 1, "{steps:?}");
+    peer.close();
+    assert_balanced(&cluster);
+}
+
+/// Side by side, not one after the other: three handlers of 200 ms each still show five frames a second apiece.
+#[test]
+fn slow_handlers_do_not_wait_for_each_other() {
+    let cluster = Cluster::launch("skip-frames");
+    let mut peers: Vec<_> =
+        (0..3).map(|n| connect(&cluster, &format!("slow-{n}"), Video::Live(Format::SMALL))).collect();
+    let seen: Vec<_> = peers.iter().map(|peer| peer.stats().numbers().len()).collect();
+    let start = Instant::now();
+    for (peer, seen) in peers.iter().zip(seen) {
+        let what = "twenty more different frames";
+        peer.wait_until(what, PATIENCE, |stats| (stats.numbers().len() >= seen + 20).then_some(()));
+    }
+    // Sixty frames of 200 ms are twelve seconds of work.
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    peers.iter_mut().for_each(Peer::close);
+    assert_balanced(&cluster);
+}
+
+fn first_shown(stats: &Stats) -> impl Iterator<Item = &Received> {
+    let mut last = None;
+    stats.received.iter().filter(move |frame| std::mem::replace(&mut last, frame.code) != frame.code)
+}

@@ -1,0 +1,130 @@
+//! Whole installations of real processes on free ports of the loopback interface.
+
+use std::time::Duration;
+
+use crate::http;
+use crate::metrics::Metrics;
+use crate::process::Process;
+use crate::wait::eventually;
+
+/// From the first announcement until a gateway says it can take a session.
+const READY: Duration = Duration::from_secs(30);
+
+/// A gateway, and the workers it knows. Everything is killed when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The gateway; in [`Cluster::launch`] the handler runs in it too.
+    pub gateway: Process,
+    /// Separate workers, in the order of the gateway's list.
+    pub workers: Vec<Worker>,
+    page: String,
+    admin: String,
+}
+
+/// A worker process and its address.
+#[derive(Debug)]
+pub struct Worker {
+    /// The process.
+    pub process: Process,
+    /// `http://127.0.0.1:PORT`, as it announced it.
+    pub url: String,
+}
+
+impl Worker {
+    /// `reframe-worker serve --demo DEMO` on a free port.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn serve(demo: &str) -> Self {
+        let mut process = Process::start("reframe-worker", &["serve", "--demo", demo, "--listen", "127.0.0.1:0"]);
+        let url = process.announced("reframe-worker listening on ");
+        Self { process, url }
+    }
+}
+
+impl Cluster {
+    /// `reframe-worker launch --demo DEMO`: gateway and handler in one process.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn launch(demo: &str) -> Self {
+        Self::launch_with(demo, &[])
+    }
+
+    /// [`Cluster::launch`] with further options.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn launch_with(demo: &str, options: &[&str]) -> Self {
+        Self::start("reframe-worker", &[&["launch", "--demo", demo], options].concat(), Vec::new())
+    }
+
+    /// One `reframe-gateway` with `workers` processes of `reframe-worker serve --demo DEMO`.
+    ///
+    /// # Panics
+    /// When one of them does not come up.
+    #[must_use]
+    pub fn separate(demo: &str, workers: usize) -> Self {
+        let workers: Vec<_> = (0..workers).map(|_| Worker::serve(demo)).collect();
+        let urls: Vec<_> = workers.iter().map(|worker| worker.url.as_str()).collect();
+        let urls = urls.join(",");
+        Self::start("reframe-gateway", &["--workers", &urls], workers)
+    }
+
+    fn start(binary: &str, args: &[&str], workers: Vec<Worker>) -> Self {
+        let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let mut gateway = Process::start(binary, &[args, &ports].concat());
+        let page = gateway.announced("page ").trim_end_matches('/').to_owned();
+        let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
+        let cluster = Self { gateway, workers, page, admin };
+        eventually("the gateway is ready", READY, || {
+            http::get(&cluster.admin("/readyz")).is_ok_and(|reply| reply.status == 200).then_some(())
+        });
+        let serving = cluster.workers.len() as f64;
+        eventually("the gateway knows every worker", READY, || {
+            (cluster.metrics().sum("reframe_worker_up", &[]) >= serving).then_some(())
+        });
+        cluster
+    }
+
+    /// The address of `path` (with its leading slash) on the public port.
+    #[must_use]
+    pub fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.page)
+    }
+
+    /// The address of `path` (with its leading slash) on the admin port.
+    #[must_use]
+    pub fn admin(&self, path: &str) -> String {
+        format!("{}{path}", self.admin)
+    }
+
+    /// Scrapes `/metrics`.
+    ///
+    /// # Panics
+    /// When the gateway does not answer it with 200.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let reply = http::get(&self.admin("/metrics")).expect("the admin port answers");
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        Metrics::parse(&reply.body)
+    }
+
+    /// The sessions that hold a slot now, `reframe_sessions_active`.
+    #[must_use]
+    pub fn sessions(&self) -> f64 {
+        self.metrics().sum("reframe_sessions_active", &[])
+    }
+
+    /// Waits until exactly `count` sessions hold a slot.
+    ///
+    /// # Panics
+    /// When that takes longer than `timeout`.
+    #[track_caller]
+    pub fn wait_for_sessions(&self, count: usize, timeout: Duration) {
+        eventually(&format!("{count} sessions"), timeout, || (self.sessions() == count as f64).then_some(()));
+    }
+}

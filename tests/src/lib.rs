@@ -1,0 +1,25 @@
+//! Harness of the end-to-end tests and the load generator.
+//!
+//! Everything here looks at Reframe from outside: real processes, real sockets, and a WebRTC client built on `str0m`,
+//! which shares no code with the gateway's WebRTC stack. Only the libvpx wrapper is the gateway's own.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`pattern`] | a synthetic camera whose pictures carry their number |
+//! | [`source`] | its pictures encoded: live, or a clip shared by many streams |
+//! | [`peer`] | the WebRTC client |
+//! | [`cluster`] | gateways and workers as real processes ([`process`]) |
+//! | [`http`], [`metrics`] | what the processes say |
+//! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
+//! | [`wait`] | bounded, level-triggered waits |
+
+pub mod browser;
+pub mod cluster;
+pub mod http;
+pub mod metrics;
+pub mod pattern;
+pub mod peer;
+pub mod process;
+pub mod source;
+pub mod wait;
+pub mod y4m;

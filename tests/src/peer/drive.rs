@@ -1,0 +1,264 @@
+//! The peer's own thread: moves datagrams, keeps the camera's time, writes everything down.
+//!
+//! > Every mutation of an `Rtc` is followed by a complete drain of its outputs before the next one (`settle`).
+//!
+//! One round: 1. settle; 2. wait for an order, a datagram, the next picture or str0m's own deadline; 3. do that one
+//! thing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use str0m::channel::ChannelId;
+use str0m::media::{KeyframeRequestKind, MediaData, MediaTime, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::{Event, IceConnectionState, Input, Output, Rtc, RtcError};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::camera::Camera;
+use super::offer::Session;
+use super::screen::{Screen, Shown};
+use super::stats::Shared;
+use super::{Command, Options};
+
+/// For the server to acknowledge the end of the data channel.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// Larger than any datagram that arrives: we never offer more than str0m's MTU.
+const DATAGRAM: usize = 2_000;
+
+pub(super) struct Driver {
+    rtc: Rtc,
+    socket: Option<std::net::UdpSocket>,
+    local: SocketAddr,
+    /// Where str0m last sent something: the selected pair.
+    remote: Option<SocketAddr>,
+    video: Option<Mid>,
+    channel: ChannelId,
+    camera: Option<Camera>,
+    screen: Screen,
+    /// Texts for a channel that is not open yet.
+    texts: Vec<String>,
+    commands: mpsc::Receiver<Command>,
+    /// Set by an order to close: when to stop waiting.
+    closing: Option<Instant>,
+    done: bool,
+    notes: Arc<Shared>,
+}
+
+/// What ended a wait.
+enum Wake {
+    Command(Option<Command>),
+    Datagram(std::io::Result<(usize, SocketAddr)>),
+    Deadline,
+}
+
+impl Driver {
+    pub(super) fn new(
+        session: Session,
+        options: Options,
+        commands: mpsc::Receiver<Command>,
+        notes: Arc<Shared>,
+    ) -> Self {
+        let local = session.socket.local_addr().expect("a bound socket has an address");
+        Self {
+            rtc: session.rtc,
+            socket: Some(session.socket),
+            local,
+            remote: None,
+            video: session.video,
+            channel: session.channel,
+            camera: options.video.map(Camera::new),
+            screen: Screen::new(options.decode),
+            texts: Vec::new(),
+            commands,
+            closing: None,
+            done: false,
+            notes,
+        }
+    }
+
+    /// Runs until told to stop, or until the connection is over. A runtime of its own: tokio's clock is finer than a
+    /// socket's read timeout (4 ms on many kernels), and pictures must leave on time.
+    pub(super) fn run(mut self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        if let Err(error) = runtime.block_on(self.drive()) {
+            self.notes.update(|stats| stats.failed = Some(error.to_string()));
+        }
+    }
+
+    async fn drive(&mut self) -> Result<(), RtcError> {
+        let socket = self.socket.take().expect("taken once");
+        socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket)?;
+        let mut buffer = [0; DATAGRAM];
+        while !self.done {
+            let deadline = self.settle(&socket)?;
+            if self.done || !self.rtc.is_alive() {
+                break;
+            }
+            let picture = self.camera.as_ref().and_then(Camera::due);
+            let wake_at = [picture, self.closing].into_iter().flatten().fold(deadline, Instant::min);
+            let wake = tokio::select! {
+                biased;
+                command = self.commands.recv() => Wake::Command(command),
+                () = sleep_until(wake_at) => Wake::Deadline,
+                received = socket.recv_from(&mut buffer) => Wake::Datagram(received),
+            };
+            match wake {
+                Wake::Command(command) => self.obey(command, &socket),
+                Wake::Datagram(received) => self.receive(received, &buffer)?,
+                Wake::Deadline => {
+                    let now = Instant::now();
+                    self.done = self.closing.is_some_and(|end| now >= end);
+                    if picture.is_some_and(|due| now >= due) {
+                        self.send_picture(now, &socket)?;
+                    } else {
+                        self.rtc.handle_input(Input::Timeout(now.into_std()))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drains str0m until it has nothing left to do now; gives its next deadline.
+    fn settle(&mut self, socket: &UdpSocket) -> Result<Instant, RtcError> {
+        loop {
+            match self.rtc.poll_output()? {
+                Output::Transmit(packet) => {
+                    self.remote = Some(packet.destination);
+                    // A full or failing socket loses the datagram, as a network would.
+                    drop(socket.try_send_to(&packet.contents, packet.destination));
+                }
+                Output::Event(event) => self.note(event),
+                Output::Timeout(deadline) => {
+                    let now = Instant::now();
+                    // Frames that were just written are packetised by a timeout in the past.
+                    if deadline > now.into_std() {
+                        return Ok(Instant::from_std(deadline));
+                    }
+                    self.rtc.handle_input(Input::Timeout(now.into_std()))?;
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, received: std::io::Result<(usize, SocketAddr)>, buffer: &[u8]) -> Result<(), RtcError> {
+        // An ICMP error from a server that is gone: ICE will find out.
+        let Ok((length, source)) = received else { return Ok(()) };
+        // Neither STUN, DTLS nor RTP: not for us.
+        let Ok(contents) = buffer[..length].try_into() else { return Ok(()) };
+        let receive = Receive { proto: Protocol::Udp, source, destination: self.local, contents };
+        self.rtc.handle_input(Input::Receive(Instant::now().into_std(), receive))
+    }
+
+    fn obey(&mut self, command: Option<Command>, socket: &UdpSocket) {
+        match command {
+            Some(Command::Text(text)) => {
+                self.texts.push(text);
+                self.send_texts();
+            }
+            Some(Command::Frame(payload)) => {
+                let now = Instant::now();
+                let timestamp = self.camera.as_mut().and_then(|camera| camera.timestamp(now));
+                let written = timestamp.map_or(Ok(()), |timestamp| self.write(now, timestamp, payload.into()));
+                if let Err(error) = written {
+                    self.notes.update(|stats| stats.failed = Some(error.to_string()));
+                }
+            }
+            Some(Command::Datagram(bytes)) => {
+                if let Some(remote) = self.remote {
+                    drop(socket.try_send_to(&bytes, remote));
+                }
+            }
+            Some(Command::StopCamera) => self.stop_camera(),
+            Some(Command::Close) => {
+                self.stop_camera();
+                self.closing = Some(Instant::now() + CLOSE_GRACE);
+                self.rtc.direct_api().close_data_channel(self.channel);
+            }
+            Some(Command::Vanish) | None => self.done = true,
+        }
+    }
+
+    fn send_texts(&mut self) {
+        let Some(mut channel) = self.rtc.channel(self.channel) else { return };
+        for text in self.texts.drain(..) {
+            if !channel.write(false, text.as_bytes()).is_ok_and(|taken| taken) {
+                self.notes.update(|stats| stats.failed = Some(format!("the data channel did not take {text:?}")));
+            }
+        }
+    }
+
+    fn stop_camera(&mut self) {
+        if let Some(camera) = &mut self.camera {
+            camera.stop();
+        }
+    }
+
+    fn send_picture(&mut self, now: Instant, socket: &UdpSocket) -> Result<(), RtcError> {
+        let Some((timestamp, unit)) = self.camera.as_mut().and_then(|camera| camera.take(now)) else { return Ok(()) };
+        self.write(now, timestamp, unit.data)?;
+        self.settle(socket)?;
+        self.notes.update(|stats| stats.record_sent(unit.number, Instant::now().into_std()));
+        Ok(())
+    }
+
+    fn write(&mut self, now: Instant, timestamp: MediaTime, data: Arc<[u8]>) -> Result<(), RtcError> {
+        let Some(writer) = self.video.and_then(|mid| self.rtc.writer(mid)) else { return Ok(()) };
+        let Some(pt) = writer.payload_params().next().map(|params| params.pt()) else { return Ok(()) };
+        writer.write(pt, now.into_std(), timestamp, data)
+    }
+
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Connected => {
+                let now = Instant::now();
+                if let Some(camera) = &mut self.camera {
+                    camera.start(now);
+                }
+                self.notes.update(|stats| stats.connected = Some(now.into_std()));
+            }
+            Event::IceConnectionStateChange(state) => {
+                let lost = state == IceConnectionState::Disconnected;
+                self.notes.update(|stats| stats.disconnected = lost);
+            }
+            Event::ChannelOpen(id, _) if id == self.channel => {
+                self.send_texts();
+                self.notes.update(|stats| stats.channel_open = true);
+            }
+            Event::ChannelData(data) => {
+                let text = String::from_utf8_lossy(&data.data);
+                let message = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
+                self.notes.update(|stats| stats.record_message(message));
+            }
+            Event::ChannelClose(_) | Event::Closed if self.closing.is_some() => self.done = true,
+            Event::ChannelClose(_) | Event::Closed => self.notes.update(|stats| stats.closed_by_server = true),
+            Event::KeyframeRequest(_) => {
+                if let Some(camera) = &mut self.camera {
+                    camera.refresh();
+                }
+                self.notes.update(|stats| stats.keyframe_requests += 1);
+            }
+            Event::MediaData(data) if Some(data.mid) == self.video => self.show(&data),
+            _ => {}
+        }
+    }
+
+    fn show(&mut self, data: &MediaData) {
+        let Shown { frame, picture, damaged, ask } = self.screen.show(data, Instant::now());
+        if ask && let Some(mut writer) = self.rtc.writer(data.mid) {
+            // Refused only where PLI was not negotiated; then the next keyframe comes when it comes.
+            drop(writer.request_keyframe(None, KeyframeRequestKind::Pli));
+        }
+        self.notes.update(|stats| {
+            stats.undecodable += u64::from(damaged);
+            stats.record_received(frame);
+            stats.picture = picture.or_else(|| stats.picture.take());
+        });
+    }
+}

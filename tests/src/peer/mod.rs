@@ -1,0 +1,231 @@
+//! A browser without a browser: one WebRTC peer that signals, sends, receives and takes notes.
+//!
+//! It stands on `str0m`, so nothing it finds can be a mistake that it shares with the gateway's WebRTC stack. Each peer
+//! has a UDP socket and a thread of its own (`drive`); what happened is read through [`Stats`] at any time.
+
+mod camera;
+mod drive;
+mod offer;
+mod screen;
+mod stats;
+
+#[cfg(test)]
+mod echo;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub use offer::{Media, offer_sdp};
+pub use stats::{Received, Sent, Stats};
+
+use crate::http::Reply;
+use crate::source::Video;
+use drive::Driver;
+use offer::Offer;
+use stats::Shared;
+
+/// Orders on their way to the peer's thread; a caller that is further ahead gets a panic, not a wait.
+const COMMANDS: usize = 1_024;
+
+/// How our address reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Candidates {
+    /// In the offer.
+    InOffer,
+    /// Posted before the offer is: the server has never heard of the session.
+    TrickledBefore,
+    /// Posted after the answer has come.
+    TrickledAfter,
+}
+
+/// What a peer is to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Chosen by the client in this protocol; must be unique.
+    pub webrtc_id: String,
+    /// The sections of the offer.
+    pub media: Media,
+    /// What to send, if the offer lets us.
+    pub video: Option<Video>,
+    /// How our address reaches the server.
+    pub candidates: Candidates,
+    /// Hide the server's candidates from our ICE agent, so that only the server, with the candidate that we signalled,
+    /// can make the first step: proves that it was used.
+    pub wait_for_server: bool,
+    /// Decode what returns and read its number. Without it frames are only counted, which costs next to nothing. There
+    /// is nothing between: a VP8 picture needs all before it. To sample, let one peer of many decode.
+    pub decode: bool,
+}
+
+impl Options {
+    /// A camera and its processed picture, as the page asks for it.
+    #[must_use]
+    pub fn camera(webrtc_id: impl Into<String>, video: Video) -> Self {
+        Self {
+            webrtc_id: webrtc_id.into(),
+            media: Media::default(),
+            video: Some(video),
+            candidates: Candidates::InOffer,
+            wait_for_server: false,
+            decode: true,
+        }
+    }
+}
+
+/// A connected, or connecting, peer. Dropping it is [`Peer::vanish`] with the socket closed too.
+#[derive(Debug)]
+pub struct Peer {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    server: Vec<SocketAddr>,
+    thread: Option<JoinHandle<()>>,
+    /// Keeps the port open after the thread is gone: a closed one would answer the server with ICMP errors, which a
+    /// machine that is off does not.
+    _socket: UdpSocket,
+}
+
+/// For the thread that owns the peer.
+enum Command {
+    /// On the data channel.
+    Text(String),
+    /// As the payload of one video frame.
+    Frame(Vec<u8>),
+    /// As it is, from our socket to the server's.
+    Datagram(Vec<u8>),
+    StopCamera,
+    Close,
+    Vanish,
+}
+
+impl Peer {
+    /// Offers to the gateway at `page` (`http://127.0.0.1:PORT`), applies its answer and starts.
+    ///
+    /// # Errors
+    /// The reply, when it was not an answer.
+    ///
+    /// # Panics
+    /// When the gateway cannot be reached, refuses a candidate, or its answer is not acceptable SDP.
+    pub fn connect(page: &str, options: Options) -> Result<Self, Reply> {
+        let offer = Offer::make(&options);
+        let socket = offer.socket();
+        let session = offer.exchange(page, &options)?;
+        let server = session.server.clone();
+        let shared = Arc::new(Shared::default());
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let notes = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name(format!("peer-{}", options.webrtc_id))
+            .spawn(move || Driver::new(session, options, inbox, notes).run())
+            .expect("a thread for the peer");
+        Ok(Self { commands, shared, server, thread: Some(thread), _socket: socket })
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.lock().clone()
+    }
+
+    /// Waits until `condition` gives a value; it is looked at after every change.
+    ///
+    /// # Panics
+    /// When `timeout` passes first; the text names `what` and sums up what did happen.
+    #[track_caller]
+    pub fn wait_until<T>(&self, what: &str, timeout: Duration, condition: impl FnMut(&Stats) -> Option<T>) -> T {
+        self.shared.wait_until(timeout, condition).unwrap_or_else(|| {
+            panic!("not within {timeout:?}: {what}; {}", self.stats().summary());
+        })
+    }
+
+    /// Waits until the media connection stands and the data channel is open.
+    ///
+    /// # Panics
+    /// When `timeout` passes first.
+    #[track_caller]
+    pub fn wait_connected(&self, timeout: Duration) {
+        self.wait_until("connected", timeout, |stats| (stats.connected.is_some() && stats.channel_open).then_some(()));
+    }
+
+    /// Waits until `count` frames have been received.
+    ///
+    /// # Panics
+    /// When `timeout` passes first.
+    #[track_caller]
+    pub fn wait_received(&self, count: usize, timeout: Duration) {
+        let what = format!("{count} frames received");
+        self.wait_until(&what, timeout, |stats| (stats.received.len() >= count).then_some(()));
+    }
+
+    /// Waits for a data channel message whose `type` is `kind`.
+    ///
+    /// # Panics
+    /// When `timeout` passes first.
+    #[track_caller]
+    pub fn wait_message(&self, kind: &str, timeout: Duration) -> serde_json::Value {
+        let what = format!("a message of type {kind:?}");
+        self.wait_until(&what, timeout, |stats| stats.message(kind).cloned())
+    }
+
+    /// Sends `text` on the data channel; held back until that is open.
+    pub fn send_text(&self, text: impl Into<String>) {
+        self.command(Command::Text(text.into()));
+    }
+
+    /// Sends `payload` as if it were an encoded frame: properly packetised and encrypted rubbish.
+    pub fn send_frame(&self, payload: Vec<u8>) {
+        self.command(Command::Frame(payload));
+    }
+
+    /// Sends `datagram` as it is, from this peer's own socket.
+    pub fn send_datagram(&self, datagram: Vec<u8>) {
+        self.command(Command::Datagram(datagram));
+    }
+
+    /// Sends no further pictures of its own; all else goes on.
+    pub fn stop_camera(&self) {
+        self.command(Command::StopCamera);
+    }
+
+    /// Where the server's answer said it could be reached.
+    #[must_use]
+    pub fn server(&self) -> &[SocketAddr] {
+        &self.server
+    }
+
+    /// Leaves in order: stops sending, closes the data channel and returns once that has been acknowledged, or after
+    /// a second.
+    pub fn close(&mut self) {
+        self.end(Command::Close);
+    }
+
+    /// Stops without a word; the port stays open but silent until the peer is dropped.
+    pub fn vanish(&mut self) {
+        self.end(Command::Vanish);
+    }
+
+    fn command(&self, command: Command) {
+        match self.commands.try_send(command) {
+            // Gone: nobody is left to be told.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => panic!("more than {COMMANDS} orders before the peer took one"),
+        }
+    }
+
+    fn end(&mut self, command: Command) {
+        let Some(thread) = self.thread.take() else { return };
+        self.command(command);
+        if thread.join().is_err() && !std::thread::panicking() {
+            panic!("the peer's thread panicked");
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.vanish();
+    }
+}

@@ -1,0 +1,151 @@
+//! Signalling: an offer out, an answer in, candidates as the peer was told to send them.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use serde_json::json;
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::channel::ChannelId;
+use str0m::crypto::from_feature_flags;
+use str0m::media::{Direction, MediaKind, Mid};
+use str0m::{Candidate, Rtc, RtcConfig};
+use tokio::time::Instant;
+
+use super::{Candidates, Options};
+use crate::http::{Reply, post};
+
+/// The sections of an offer. There is always a data channel named `text`.
+#[derive(Clone, Copy, Debug)]
+pub struct Media {
+    /// The direction of the video section, if there is one.
+    pub video: Option<Direction>,
+    /// An Opus section, sent and received; nothing is ever put into it.
+    pub audio: bool,
+}
+
+impl Default for Media {
+    /// What the page offers: video both ways.
+    fn default() -> Self {
+        Self { video: Some(Direction::SendRecv), audio: false }
+    }
+}
+
+/// An offer nobody will answer, for what a server makes of it.
+///
+/// # Panics
+/// Never, as long as the loopback interface has a free port.
+#[must_use]
+pub fn offer_sdp(media: Media) -> String {
+    let options = Options {
+        webrtc_id: String::new(),
+        media,
+        video: None,
+        candidates: Candidates::InOffer,
+        wait_for_server: false,
+        decode: false,
+    };
+    Offer::make(&options).sdp
+}
+
+/// An offer that has not been sent yet.
+pub(super) struct Offer {
+    rtc: Rtc,
+    socket: UdpSocket,
+    sdp: String,
+    pending: SdpPendingOffer,
+    video: Option<Mid>,
+    channel: ChannelId,
+    candidate: Candidate,
+}
+
+/// An answered offer, ready to run.
+pub(super) struct Session {
+    pub(super) rtc: Rtc,
+    pub(super) socket: UdpSocket,
+    pub(super) video: Option<Mid>,
+    pub(super) channel: ChannelId,
+    /// The addresses in the answer.
+    pub(super) server: Vec<SocketAddr>,
+}
+
+impl Offer {
+    pub(super) fn make(options: &Options) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on the loopback interface");
+        let address = socket.local_addr().expect("a bound socket has an address");
+        let candidate = Candidate::host(address, "udp").expect("a host candidate");
+        let mut rtc = RtcConfig::new()
+            .set_crypto_provider(Arc::new(from_feature_flags()))
+            .clear_codecs()
+            .enable_vp8(true)
+            .enable_opus(options.media.audio, false)
+            .build(Instant::now().into_std());
+        if options.candidates == Candidates::InOffer {
+            rtc.add_local_candidate(candidate.clone());
+        }
+        let mut changes = rtc.sdp_api();
+        let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
+        if options.media.audio {
+            add(MediaKind::Audio, Direction::SendRecv);
+        }
+        let video = options.media.video.map(|direction| add(MediaKind::Video, direction));
+        let channel = changes.add_channel("text".to_owned());
+        let (offer, pending) = changes.apply().expect("a new channel is a change");
+        Self { rtc, socket, sdp: offer.to_sdp_string(), pending, video, channel, candidate }
+    }
+
+    /// A second handle on the socket, which lives as long as either.
+    pub(super) fn socket(&self) -> UdpSocket {
+        self.socket.try_clone().expect("a socket can be shared")
+    }
+
+    /// Posts the offer, and the candidate where `options` say so, and applies the answer.
+    pub(super) fn exchange(mut self, page: &str, options: &Options) -> Result<Session, Reply> {
+        let url = format!("{page}/webrtc/offer");
+        let id = &options.webrtc_id;
+        if options.candidates == Candidates::TrickledBefore {
+            // Kept for the offer; but as long as that has not come, the server may say that it knows no such id.
+            let reply = post_candidate(&url, id, &self.candidate, &self.sdp);
+            let accepted = reply.json()["status"] == "success" || reply.json()["meta"]["error"] == "unknown_connection";
+            assert!(reply.status == 200 && accepted, "{reply:?}");
+        }
+        let body = json!({ "sdp": self.sdp, "type": "offer", "webrtc_id": id });
+        let reply = post(&url, body.to_string()).expect("the gateway answers an offer");
+        let answer = reply.json();
+        let Some(sdp) = answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer") else {
+            return Err(reply);
+        };
+        let (candidates, others): (Vec<_>, Vec<_>) = sdp.lines().partition(|line| line.starts_with("a=candidate:"));
+        let server = candidates.iter().filter_map(|line| address(line)).collect();
+        let seen = if options.wait_for_server { others.join("\r\n") + "\r\n" } else { sdp.to_owned() };
+        let answer = SdpAnswer::from_sdp_string(&seen).unwrap_or_else(|error| panic!("bad answer: {error}\n{sdp}"));
+        self.rtc
+            .sdp_api()
+            .accept_answer(self.pending, answer)
+            .unwrap_or_else(|error| panic!("unacceptable answer: {error}\n{sdp}"));
+        if options.candidates != Candidates::InOffer {
+            self.rtc.add_local_candidate(self.candidate.clone());
+        }
+        if options.candidates == Candidates::TrickledAfter {
+            let reply = post_candidate(&url, id, &self.candidate, &self.sdp);
+            assert_eq!((reply.status, reply.json()), (200, json!({ "status": "success" })), "candidate refused");
+        }
+        Ok(Session { rtc: self.rtc, socket: self.socket, video: self.video, channel: self.channel, server })
+    }
+}
+
+/// As browsers write it: with the trailing fields that FastRTC insists on.
+fn post_candidate(url: &str, id: &str, candidate: &Candidate, offer: &str) -> Reply {
+    let ufrag = offer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).expect("an offer has an ufrag");
+    let mid = offer.lines().find_map(|line| line.strip_prefix("a=mid:")).expect("an offer has a section");
+    let text = format!("{} generation 0 ufrag {ufrag} network-cost 999", candidate.to_sdp_string());
+    let candidate = json!({ "candidate": text, "sdpMid": mid, "sdpMLineIndex": 0, "usernameFragment": ufrag });
+    let body = json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id });
+    post(url, body.to_string()).expect("the gateway answers a candidate")
+}
+
+/// The address in `a=candidate:FOUNDATION COMPONENT PROTOCOL PRIORITY ADDRESS PORT …` (RFC 8839), RTP component, UDP.
+fn address(line: &str) -> Option<SocketAddr> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let ["1", protocol, _, ip, port] = fields.get(1..6)? else { return None };
+    protocol.eq_ignore_ascii_case("udp").then(|| format!("{ip}:{port}").parse().ok()).flatten()
+}

@@ -1,0 +1,163 @@
+//! What a peer saw, readable while it runs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use reframe_gateway::codec::Picture;
+use serde_json::Value;
+
+use crate::pattern;
+
+/// Frames and messages that are remembered one by one, per list: an hour at 30 fps. Later ones are not recorded.
+const RECORDS: usize = 108_000;
+
+/// A peer's notes.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// When ICE and DTLS were through.
+    pub connected: Option<Instant>,
+    /// ICE has lost the server.
+    pub disconnected: bool,
+    /// The data channel `text` is open.
+    pub channel_open: bool,
+    /// The server closed the data channel or the connection.
+    pub closed_by_server: bool,
+    /// Why the peer's thread stopped, if by itself.
+    pub failed: Option<String>,
+    /// Frames sent, in order.
+    pub sent: Vec<Sent>,
+    /// Frames received, in order, with what was read from their pixels.
+    pub received: Vec<Received>,
+    /// Data channel messages received, in order; a JSON string when a message was not JSON.
+    pub messages: Vec<Value>,
+    /// PLI and FIR received.
+    pub keyframe_requests: u64,
+    /// Frames received that could not be decoded: damaged, or after a gap and before the next keyframe.
+    pub undecodable: u64,
+    /// The last picture received.
+    pub picture: Option<Picture>,
+    /// When each number was last sent.
+    sent_at: Arc<HashMap<u32, Instant>>,
+}
+
+/// A frame sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// The number in its pixels.
+    pub number: u32,
+    /// When its last packet was handed to the socket.
+    pub at: Instant,
+}
+
+/// A frame received.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// What the pixels say; `None` when it was not decoded or shows no code.
+    pub code: Option<pattern::Code>,
+    /// The RTP timestamp, extended to 64 bits, 90 kHz.
+    pub rtp_time: u64,
+    /// When its first packet was read from the socket.
+    pub arrived: Instant,
+    /// When its last packet was read and the frame complete.
+    pub complete: Instant,
+    /// From the last packet of the frame sent under this number to `complete`: for a frame shown for the first time
+    /// what the server added; for a re-emission, how old the picture is.
+    pub age: Option<Duration>,
+    /// Pixels; 0 when it was not decoded.
+    pub width: u32,
+    /// Pixels; 0 when it was not decoded.
+    pub height: u32,
+}
+
+impl Stats {
+    /// The first message whose `type` is `kind`.
+    #[must_use]
+    pub fn message(&self, kind: &str) -> Option<&Value> {
+        self.messages.iter().find(|message| message["type"] == kind)
+    }
+
+    /// The numbers received, in order, each once however often it was shown in a row.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<u32> {
+        let mut numbers: Vec<_> = self.received.iter().filter_map(|frame| Some(frame.code?.number)).collect();
+        numbers.dedup();
+        numbers
+    }
+
+    /// Frames per second received, from the first to the last of `frames`; 0 for fewer than two.
+    #[must_use]
+    pub fn fps(frames: &[Received]) -> f64 {
+        let [first, .., last] = frames else { return 0.0 };
+        (frames.len() - 1) as f64 / last.complete.duration_since(first.complete).as_secs_f64()
+    }
+
+    /// One line for the text of a failed wait.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!(
+            "connected {}, channel open {}, disconnected {}, closed by server {}, failed {:?}, sent {}, received {}, \
+             undecodable {}, keyframe requests {}, messages {:?}",
+            self.connected.is_some(),
+            self.channel_open,
+            self.disconnected,
+            self.closed_by_server,
+            self.failed,
+            self.sent.len(),
+            self.received.len(),
+            self.undecodable,
+            self.keyframe_requests,
+            self.messages,
+        )
+    }
+
+    pub(super) fn record_sent(&mut self, number: u32, at: Instant) {
+        push(&mut self.sent, Sent { number, at });
+        Arc::make_mut(&mut self.sent_at).insert(number, at);
+    }
+
+    /// `age` is filled in here.
+    pub(super) fn record_received(&mut self, mut frame: Received) {
+        let sent = frame.code.and_then(|code| self.sent_at.get(&code.number));
+        frame.age = sent.map(|sent| frame.complete.saturating_duration_since(*sent));
+        push(&mut self.received, frame);
+    }
+
+    pub(super) fn record_message(&mut self, message: Value) {
+        push(&mut self.messages, message);
+    }
+}
+
+fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() < RECORDS {
+        list.push(item);
+    }
+}
+
+/// Between a peer's thread, which writes, and the test, which waits.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    stats: Mutex<Stats>,
+    changed: Condvar,
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Stats> {
+        self.stats.lock().expect("nothing panics while it holds the notes")
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Stats)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    pub(super) fn wait_until<T>(&self, timeout: Duration, mut condition: impl FnMut(&Stats) -> Option<T>) -> Option<T> {
+        let mut found = None;
+        let mut look = |stats: &mut Stats| {
+            found = condition(stats);
+            found.is_none()
+        };
+        drop(self.changed.wait_timeout_while(self.lock(), timeout, &mut look));
+        found
+    }
+}

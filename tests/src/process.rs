@@ -1,0 +1,195 @@
+//! One of Reframe's binaries as a child process: its announcements, its end, its memory and CPU time.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wait::{eventually, try_eventually};
+
+/// Until a process has said where it listens; a debug build on a busy machine needs a second or two.
+const STARTUP: Duration = Duration::from_secs(30);
+
+/// A running binary. Killed (SIGKILL, by its own process id) when dropped.
+///
+/// Its standard error goes to a file under `target/tmp`, kept for diagnosis and named in panics.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stdout: Arc<Mutex<Vec<String>>>,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts the binary `name` of this build with `args`.
+    ///
+    /// # Panics
+    /// When the binary was not built or cannot be started.
+    #[must_use]
+    pub fn start(name: &str, args: &[&str]) -> Self {
+        let log = log_path(name);
+        let stderr = File::create(&log).unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
+        let mut child = command(name)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let pipe = BufReader::new(child.stdout.take().expect("stdout was piped"));
+        let sink = Arc::clone(&lines);
+        // Ends with the child, whose end closes the pipe.
+        thread::spawn(move || {
+            for line in pipe.lines().map_while(Result::ok) {
+                sink.lock().expect("nothing panics while it holds the lines").push(line);
+            }
+        });
+        Self { child, stdout: lines, log }
+    }
+
+    /// What follows `prefix` on the first line of standard output that starts so; waits for it.
+    ///
+    /// # Panics
+    /// When the process ends, or half a minute passes, without such a line.
+    pub fn announced(&mut self, prefix: &str) -> String {
+        let what = format!("a line {prefix:?} on standard output (log: {})", self.log.display());
+        eventually(&what, STARTUP, || {
+            // Before the lines are read, so that an announcement just before an exit is still seen.
+            let ended = self.child.try_wait().expect("a child can be waited for");
+            let found = find(&self.stdout, prefix);
+            if found.is_none()
+                && let Some(status) = ended
+            {
+                panic!("ended ({status}) instead of {what}");
+            }
+            found
+        })
+    }
+
+    /// Everything written to standard error so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// True while the process runs.
+    pub fn alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends SIGKILL and collects the process: the machine that loses power.
+    pub fn kill9(&mut self) {
+        // Both fail only when the process is already gone and collected, which is what is wanted.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// Sends SIGTERM: what an orchestrator sends first.
+    ///
+    /// # Panics
+    /// When the process is already gone.
+    pub fn terminate(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        // The child is not collected yet, so the id is still its own.
+        kill_process(pid, Signal::TERM).expect("the process is there");
+    }
+
+    /// The exit status, once the process has ended; `None` when it still runs after `timeout`.
+    pub fn exit(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        try_eventually(timeout, || self.child.try_wait().expect("a child can be waited for"))
+    }
+
+    /// Resident memory in bytes.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    #[must_use]
+    pub fn rss_bytes(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS of a running process");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+        kib * 1024
+    }
+
+    /// User and system time of all its threads so far, in steps of a clock tick (10 ms).
+    ///
+    /// # Panics
+    /// When the process is gone.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        let stat = self.proc("stat");
+        // The second field is the name in parentheses and may hold anything; utime and stime are fields 14 and 15.
+        let (_, fields) = stat.rsplit_once(')').expect("a process name in parentheses");
+        let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|f| f.parse::<u64>().expect("ticks")).sum();
+        Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+    }
+
+    fn proc(&self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+fn find(lines: &Mutex<Vec<String>>, prefix: &str) -> Option<String> {
+    let lines = lines.lock().expect("nothing panics while it holds the lines");
+    lines.iter().find_map(|line| line.strip_prefix(prefix)).map(|rest| rest.trim().to_owned())
+}
+
+/// Runs the binary `name` to its end: for `--help` and configurations it refuses.
+///
+/// # Panics
+/// When the binary was not built or cannot be started.
+#[must_use]
+pub fn run(name: &str, args: &[&str]) -> Output {
+    command(name).args(args).stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("cannot run {name}: {error}"))
+}
+
+/// The binary of the same build as this test, without whatever `REFRAME_…` the developer's shell exports.
+fn command(name: &str) -> Command {
+    let path = profile_dir().join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build --bins` first", path.display());
+    let mut command = Command::new(path);
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("REFRAME_")) {
+        command.env_remove(key);
+    }
+    command
+}
+
+/// `target/<profile>`: tests run from its `deps`, tools like the load generator from the directory itself.
+fn profile_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("the path of this executable");
+    let dir = exe.parent().expect("a file is in a directory");
+    if dir.ends_with("deps") { dir.parent().expect("deps is in the profile").to_owned() } else { dir.to_owned() }
+}
+
+/// `target/tmp/NAME-PID-N.log`: unique among the test processes that run side by side.
+fn log_path(name: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let dir = profile_dir().parent().map_or_else(|| PathBuf::from("."), Path::to_owned).join("tmp");
+    fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("cannot make {}: {error}", dir.display()));
+    dir.join(format!("{name}-{}-{}.log", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "run `cargo build --bins` first")]
+    fn says_how_to_get_a_missing_binary() {
+        drop(run("reframe-no-such-binary", &[]));
+    }
+}

@@ -1,0 +1,190 @@
+//! Encoded video to send: encoded picture by picture while it is sent, or once for many streams.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reframe_gateway::codec::{CodecError, Encoder, Picture, Vp8Encoder};
+
+use crate::pattern::Camera;
+
+/// One encoded picture and the number drawn into it.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// What [`crate::pattern::read`] finds in the picture.
+    pub number: u32,
+    /// The VP8 access unit.
+    pub data: Arc<[u8]>,
+    /// Decodable without an earlier unit.
+    pub keyframe: bool,
+}
+
+/// What a camera takes and how it is encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Pictures per second.
+    pub fps: f64,
+    /// kbit/s.
+    pub bitrate_kbps: u32,
+}
+
+impl Format {
+    /// 640x480 at 30 fps and 1 Mbit/s: what a laptop camera sends when nobody asks for more.
+    pub const VGA: Self = Self { width: 640, height: 480, fps: 30.0, bitrate_kbps: 1_000 };
+    /// 1280x720 at 30 fps and 2 Mbit/s.
+    pub const HD: Self = Self { width: 1280, height: 720, fps: 30.0, bitrate_kbps: 2_000 };
+    /// 320x240 at 30 fps and 300 kbit/s: for many streams on a small machine.
+    pub const SMALL: Self = Self { width: 320, height: 240, fps: 30.0, bitrate_kbps: 300 };
+}
+
+/// Pictures encoded once and sent as often as wanted, in a loop, at next to no cost.
+///
+/// The first unit and every `keyframe_every`-th are keyframes. Numbers start at 0 and repeat with each round, so the age
+/// of a returned picture is known only up to the length of the clip: make it longer than any delay worth telling apart.
+#[derive(Debug)]
+pub struct Clip {
+    format: Format,
+    units: Vec<Unit>,
+}
+
+impl Clip {
+    /// Encodes `frames` pictures, with a keyframe at least every `keyframe_every` of them.
+    ///
+    /// # Errors
+    /// The encoder failed.
+    pub fn encode(format: Format, frames: u32, keyframe_every: u32) -> Result<Self, CodecError> {
+        let mut live = Live::new(format);
+        let mut units = Vec::new();
+        for number in 0..frames {
+            units.extend(live.next(number.is_multiple_of(keyframe_every))?);
+        }
+        Ok(Self { format, units })
+    }
+
+    /// The units of one round, in order.
+    #[must_use]
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+}
+
+/// What a peer sends.
+#[derive(Clone, Debug)]
+pub enum Video {
+    /// Encoded by the peer itself: numbers never repeat and a keyframe request is answered by the next picture.
+    Live(Format),
+    /// Shared: numbers repeat and a keyframe request skips forward to the clip's next keyframe.
+    Clip(Arc<Clip>),
+}
+
+impl Video {
+    /// The format of the pictures.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self {
+            Self::Live(format) => *format,
+            Self::Clip(clip) => clip.format,
+        }
+    }
+
+    pub(crate) fn start(self) -> Source {
+        match self {
+            Self::Live(format) => Source::Live(Live::new(format)),
+            Self::Clip(clip) => Source::Clip { clip, next: 0 },
+        }
+    }
+}
+
+/// A [`Video`] being sent.
+pub(crate) enum Source {
+    Live(Live),
+    Clip { clip: Arc<Clip>, next: usize },
+}
+
+impl Source {
+    /// The next unit; `None` when rate control left this picture out.
+    pub(crate) fn next(&mut self, keyframe: bool) -> Result<Option<Unit>, CodecError> {
+        match self {
+            Self::Live(live) => live.next(keyframe),
+            Self::Clip { clip, next } => {
+                let units = &clip.units;
+                let skipped = units[*next..].iter().take_while(|unit| keyframe && !unit.keyframe).count();
+                let unit = units.get(*next + skipped).unwrap_or(&units[0]).clone();
+                *next = (*next + skipped + 1) % units.len();
+                Ok(Some(unit))
+            }
+        }
+    }
+}
+
+/// A camera and an encoder.
+pub(crate) struct Live {
+    camera: Camera,
+    encoder: Vp8Encoder,
+    /// Of an encoder's 90 kHz clock per picture.
+    ticks: f64,
+    number: u32,
+}
+
+impl Live {
+    fn new(format: Format) -> Self {
+        Self {
+            camera: Camera::new(format.width, format.height),
+            encoder: Vp8Encoder::new(format.bitrate_kbps, format.fps),
+            ticks: 90_000.0 / format.fps,
+            number: 0,
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive 90 kHz time below 2^63")]
+    fn next(&mut self, keyframe: bool) -> Result<Option<Unit>, CodecError> {
+        let number = self.number;
+        self.number += 1;
+        let (width, height) = self.camera.size();
+        let picture = Picture { width, height, data: Bytes::from(self.camera.frame(number)) };
+        let pts = (f64::from(number) * self.ticks) as u64;
+        let encoded = self.encoder.encode(&picture, pts, keyframe)?;
+        Ok(encoded.map(|encoded| Unit { number, data: Arc::from(&encoded.data[..]), keyframe: encoded.keyframe }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reframe_gateway::codec::{Decoder, Vp8Decoder};
+
+    use super::*;
+    use crate::pattern::{Code, psnr, read};
+
+    /// One second of pictures at 1 Mbit/s through VP8 and back.
+    #[test]
+    fn numbers_survive_vp8() {
+        for format in [Format::SMALL, Format::VGA, Format { bitrate_kbps: 1_000, ..Format::HD }] {
+            let clip = Clip::encode(format, 30, 1_000).unwrap();
+            let camera = Camera::new(format.width, format.height);
+            let mut decoder = Vp8Decoder::new().unwrap();
+            assert!(clip.units().len() >= 25, "rate control dropped {} of 30", 30 - clip.units().len());
+            for unit in clip.units() {
+                let picture = decoder.decode(&unit.data).unwrap().expect("every unit shows a picture");
+                let code = read(picture.width, picture.height, &picture.data);
+                assert_eq!(code, Some(Code { number: unit.number, flipped: false }));
+                // A real codec's work: neither trivial (above 50 dB) nor hopeless.
+                let psnr = psnr(&picture.data, &camera.frame(unit.number));
+                assert!((24.0..50.0).contains(&psnr), "{format:?} frame {}: {psnr:.1} dB", unit.number);
+            }
+        }
+    }
+
+    #[test]
+    fn a_clip_loops_and_skips_to_keyframes() {
+        let clip = Arc::new(Clip::encode(Format::SMALL, 10, 4).unwrap());
+        let numbers: Vec<u32> = clip.units().iter().map(|unit| unit.number).collect();
+        assert_eq!(numbers, Vec::from_iter(0..10), "rate control dropped pictures of a ten picture clip");
+        let mut source = Video::Clip(clip).start();
+        let mut next = |keyframe| source.next(keyframe).unwrap().expect("clips leave nothing out").number;
+        assert_eq!([next(false), next(false), next(true), next(false)], [0, 1, 4, 5]);
+        assert_eq!([next(true), next(false), next(true), next(true)], [8, 9, 0, 4]);
+    }
+}

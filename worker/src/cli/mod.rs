@@ -1,0 +1,224 @@
+//! The command line of a handler's program: `launch` and `serve`.
+
+#[cfg(feature = "launch")]
+mod launch;
+mod serve;
+
+use std::{
+    error::Error,
+    fmt::Write,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::stream::Stream;
+
+/// Exit code of a wrong command line or configuration: `EX_USAGE` of sysexits.
+const EXIT_USAGE: u8 = 64;
+
+/// The most sessions one worker may be told to take. Each is a thread; more want more workers.
+const MAX_CAPACITY: u32 = 1024;
+
+/// Options of a program that has none of its own.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct NoOptions {}
+
+/// Runs a stream as the command line says; what [`Stream::run`] does, for a program with options of its own.
+///
+/// `stream` makes the stream from those options. What is wrong with them it returns as texts, one for each problem and
+/// each naming its option; they are listed together with all other problems of the configuration.
+///
+/// The exit code is 0 after a signal ended the program, 64 when the command line or the configuration is wrong, and 1 for
+/// all else.
+///
+/// ```no_run
+/// use reframe_worker::{Stream, VideoStreamHandler, cli};
+///
+/// #[derive(clap::Args)]
+/// struct Options {
+///     /// Frames per second.
+///     #[arg(long, default_value = "30")]
+///     fps: String,
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     cli::run(|options: Options| {
+///         let fps = options.fps.parse().map_err(|error| vec![format!("--fps: {error}")])?;
+///         Ok(Stream::builder(VideoStreamHandler::new(Ok).fps(fps)).build())
+///     })
+/// }
+/// ```
+#[must_use]
+pub fn run<O: Args>(stream: impl FnOnce(O) -> Result<Stream, Vec<String>>) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` are errors to clap, and go to stdout. A closed pipe is no concern of ours.
+            error.print().ok();
+            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let outcome = match cli.command {
+        #[cfg(feature = "launch")]
+        Command::Launch(options) => launch::run(options, stream),
+        Command::Serve(options) => serve::run(options, stream),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// A handler for live video, and the gateway or the worker around it.
+#[derive(Debug, Parser)]
+#[command(name = "reframe-worker", version)]
+struct Cli<O: Args> {
+    #[command(subcommand)]
+    command: Command<O>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command<O: Args> {
+    /// Run a gateway and the handler in one process: open the page and see the stream.
+    #[cfg(feature = "launch")]
+    Launch(launch::Options<O>),
+    /// Run a worker alone, for the pools of gateways elsewhere.
+    Serve(serve::Options<O>),
+}
+
+/// What every command has. Values are texts, so that all wrong ones can be reported at once.
+///
+/// `group(skip)` here and in the commands: clap would name a group after the struct, and refuses an author's `Options`
+/// beside ours.
+#[derive(Debug, Args)]
+#[group(skip)]
+struct Common<O: Args> {
+    #[command(flatten)]
+    stream: O,
+
+    /// Sessions that the handler takes at once, 1 to 1024; each costs a thread.
+    #[arg(long, env = "REFRAME_CAPACITY", value_name = "N", default_value = "16")]
+    capacity: String,
+
+    /// What is logged to stderr: a level (error, warn, info, debug, trace) or tracing's `target=level` list.
+    #[arg(long, env = "REFRAME_LOG", value_name = "FILTER", default_value = "info")]
+    log: String,
+}
+
+impl<O: Args> Common<O> {
+    /// The stream, its capacity in sessions, and what to log; or everything that is wrong.
+    fn validate(
+        self,
+        stream: impl FnOnce(O) -> Result<Stream, Vec<String>>,
+    ) -> Result<(Stream, u32, EnvFilter), Vec<String>> {
+        let mut problems = Vec::new();
+        let stream = keep(&mut problems, stream(self.stream));
+        let capacity = self.capacity.parse().ok().filter(|n| (1..=MAX_CAPACITY).contains(n));
+        let capacity = capacity.ok_or_else(|| {
+            [format!("--capacity: {:?} is not a number of sessions from 1 to {MAX_CAPACITY}", self.capacity)]
+        });
+        let capacity = keep(&mut problems, capacity);
+        let filter = EnvFilter::try_new(&self.log).map_err(|error| [format!("--log: {:?}: {error}", self.log)]);
+        let filter = keep(&mut problems, filter);
+        match (stream, capacity, filter) {
+            (Some(stream), Some(capacity), Some(filter)) => Ok((stream, capacity, filter)),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// Why a command did not run to a good end.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Every problem, each naming its option.
+    #[error("the configuration is wrong")]
+    Configuration(Vec<String>),
+    #[error("{0}")]
+    Run(&'static str, #[source] Box<dyn Error + Send + Sync>),
+    #[error("a second signal cut the shutdown short")]
+    Forced,
+}
+
+/// The value, or its problems added to the list.
+fn keep<T>(problems: &mut Vec<String>, value: Result<T, impl IntoIterator<Item = String>>) -> Option<T> {
+    value.map_err(|found| problems.extend(found)).ok()
+}
+
+fn start_log(filter: EnvFilter) {
+    // An author who has set up a subscriber keeps it.
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).try_init().ok();
+}
+
+#[expect(clippy::print_stderr, reason = "for the person at the terminal, whatever the log filter says")]
+fn report(failure: &Failure) -> ExitCode {
+    let mut text = format!("error: {failure}");
+    let mut source = failure.source();
+    while let Some(error) = source {
+        write!(text, ": {error}").expect("a String takes any text");
+        source = error.source();
+    }
+    eprintln!("{text}");
+    let Failure::Configuration(problems) = failure else { return ExitCode::FAILURE };
+    for problem in problems {
+        eprintln!("  {problem}");
+    }
+    EXIT_USAGE.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::VideoStreamHandler;
+    use clap::CommandFactory;
+
+    fn validate(arguments: &[&str]) -> Result<(Stream, u32, EnvFilter), Vec<String>> {
+        #[derive(Parser)]
+        struct Program {
+            #[command(flatten)]
+            common: Common<NoOptions>,
+        }
+        let program = Program::try_parse_from([&["program"], arguments].concat()).unwrap();
+        program.common.validate(|_| Ok(Stream::builder(VideoStreamHandler::new(Ok)).build()))
+    }
+
+    #[test]
+    fn the_command_line_is_sound_whatever_the_author_calls_theirs() {
+        #[derive(Debug, Args)]
+        struct Options {
+            #[arg(long)]
+            _model: Option<String>,
+        }
+        #[derive(Debug, Args)]
+        struct Common {}
+        Cli::<NoOptions>::command().debug_assert();
+        Cli::<Options>::command().debug_assert();
+        Cli::<Common>::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        let (stream, capacity, filter) = validate(&[]).unwrap();
+        assert_eq!((stream.name.as_str(), capacity, filter.to_string().as_str()), ("default", 16, "info"));
+    }
+
+    #[test]
+    fn every_problem_is_found_at_once() {
+        let problems = validate(&["--capacity", "0", "--log", "loud=very"]).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert_eq!(problems[0], r#"--capacity: "0" is not a number of sessions from 1 to 1024"#);
+        assert!(problems[1].starts_with(r#"--log: "loud=very": "#), "{problems:?}");
+    }
+
+    #[test]
+    fn capacity_is_a_number_of_sessions() {
+        for wrong in ["", "-1", "1.5", "1025", "many"] {
+            let argument = format!("--capacity={wrong}");
+            assert_eq!(validate(&[&argument]).unwrap_err().len(), 1, "{wrong:?}");
+        }
+        assert_eq!(validate(&["--capacity=1024"]).unwrap().1, 1024);
+    }
+}

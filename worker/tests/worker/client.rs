@@ -1,0 +1,174 @@
+//! A worker in this process and a gateway's end of the wire.
+
+use std::{io, time::Duration};
+
+use hyper_util::rt::TokioIo;
+use reframe_proto::{
+    MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES, i420_len,
+    v1::{
+        self, FromWorker, ToWorker, frame_worker_client::FrameWorkerClient, from_worker::Message, result::Outcome,
+        to_worker,
+    },
+};
+use reframe_worker::{ServeError, Server, Stream};
+use tokio::{
+    io::DuplexStream,
+    sync::mpsc,
+    task::JoinHandle,
+    time::{error::Elapsed, timeout},
+};
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+
+/// The longest wait for anything: a slow machine's, not an expectation.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits, but not for ever.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let waited: Result<T, Elapsed> = timeout(PATIENCE, what).await;
+    waited.expect("it did not happen in time")
+}
+
+/// A worker that serves in this process.
+pub(crate) struct Worker {
+    connect: mpsc::Sender<DuplexStream>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) served: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Worker {
+    pub(crate) fn start(stream: Stream, capacity: u32) -> Self {
+        let (connect, connections) = mpsc::channel(1);
+        let shutdown = CancellationToken::new();
+        let incoming = ReceiverStream::new(connections).map(io::Result::Ok);
+        let served = tokio::spawn(Server::new(stream, capacity).serve(incoming, shutdown.clone().cancelled_owned()));
+        Self { connect, shutdown, served }
+    }
+
+    /// A connection of its own, as another gateway would have.
+    pub(crate) async fn connect(&self) -> Channel {
+        let connect = self.connect.clone();
+        let connector = tower::service_fn(move |_| {
+            let connect = connect.clone();
+            async move {
+                let (ours, theirs) = tokio::io::duplex(1 << 20);
+                connect.send(theirs).await.map_err(io::Error::other)?;
+                io::Result::Ok(TokioIo::new(ours))
+            }
+        });
+        let endpoint = Endpoint::from_static("http://worker").initial_stream_window_size(STREAM_WINDOW_BYTES);
+        soon(endpoint.connect_with_connector(connector)).await.unwrap()
+    }
+
+    pub(crate) async fn client(&self) -> FrameWorkerClient<Channel> {
+        let client = FrameWorkerClient::new(self.connect().await);
+        // To send what the worker refuses.
+        client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(2 * MAX_MESSAGE_BYTES)
+    }
+}
+
+/// A session as its gateway has it.
+pub(crate) struct Session {
+    to_worker: mpsc::Sender<ToWorker>,
+    from_worker: Streaming<FromWorker>,
+    pub(crate) credits: u32,
+}
+
+impl Session {
+    /// Opens a session and reads `Opened`.
+    pub(crate) async fn open(client: &FrameWorkerClient<Channel>) -> Result<Self, Status> {
+        let open = v1::Open { session_id: "test session".into() };
+        let mut session = Self::call(client, ToWorker { message: Some(to_worker::Message::Open(open)) }).await?;
+        match session.next().await? {
+            Some(Message::Opened(opened)) => session.credits = opened.credits,
+            other => panic!("the first message was {other:?}"),
+        }
+        Ok(session)
+    }
+
+    /// Begins a call with any message.
+    pub(crate) async fn call(client: &FrameWorkerClient<Channel>, first: ToWorker) -> Result<Self, Status> {
+        let (to_worker, requests) = mpsc::channel(16);
+        to_worker.send(first).await.unwrap();
+        let response = soon(client.clone().session(ReceiverStream::new(requests))).await?;
+        Ok(Self { to_worker, from_worker: response.into_inner(), credits: 0 })
+    }
+
+    pub(crate) async fn send(&self, frame: v1::Frame) {
+        self.send_raw(ToWorker { message: Some(to_worker::Message::Frame(frame)) }).await;
+    }
+
+    pub(crate) async fn send_raw(&self, message: ToWorker) {
+        soon(self.to_worker.send(message)).await.unwrap();
+    }
+
+    /// The next message, or `None` at the end of the call.
+    pub(crate) async fn next(&mut self) -> Result<Option<Message>, Status> {
+        Ok(soon(self.from_worker.message()).await?.map(|message| message.message.expect("no message is empty")))
+    }
+
+    /// The next message, which must be a result: its number, and the picture or the error.
+    pub(crate) async fn result(&mut self) -> (u64, Result<v1::Picture, String>) {
+        match self.next().await {
+            Ok(Some(Message::Result(v1::Result { seq, outcome: Some(Outcome::Picture(picture)), .. }))) => {
+                (seq, Ok(picture))
+            }
+            Ok(Some(Message::Result(v1::Result { seq, outcome: Some(Outcome::Error(error)), .. }))) => {
+                (seq, Err(error))
+            }
+            other => panic!("not a result: {other:?}"),
+        }
+    }
+
+    /// Sends a frame and waits for its result.
+    pub(crate) async fn process(&mut self, seq: u64) -> Result<v1::Picture, String> {
+        self.send(grey(seq, 4, 2)).await;
+        let (answered, outcome) = self.result().await;
+        assert_eq!(answered, seq);
+        outcome
+    }
+
+    /// The status that the call ends with. Messages before it do not count.
+    pub(crate) async fn status(&mut self) -> Status {
+        loop {
+            match self.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the call ended well"),
+                Err(status) => return status,
+            }
+        }
+    }
+
+    /// Half-closes, as a gateway does whose browser left, and reads to the end.
+    pub(crate) async fn close(mut self) -> Vec<Message> {
+        self.to_worker = mpsc::channel(1).0;
+        self.rest().await
+    }
+
+    /// Reads until the worker ends the call.
+    pub(crate) async fn rest(&mut self) -> Vec<Message> {
+        let mut rest = Vec::new();
+        while let Some(message) = self.next().await.unwrap() {
+            rest.push(message);
+        }
+        rest
+    }
+}
+
+/// A frame without colour, whose rows count up from its number: row `n` has the value `seq + n`, in steps of 20.
+pub(crate) fn grey(seq: u64, width: u32, height: u32) -> v1::Frame {
+    let mut data = vec![128; i420_len(width, height)];
+    for (row, luma) in data.chunks_exact_mut(width as usize).take(height as usize).enumerate() {
+        luma.fill(luma_of(seq, row));
+    }
+    v1::Frame { seq, capture_time_us: seq * 1000, width, height, data: data.into() }
+}
+
+/// The brightness of a row of [`grey`]: within limited range.
+pub(crate) fn luma_of(seq: u64, row: usize) -> u8 {
+    u8::try_from(20 + (seq + row as u64) % 10 * 20).unwrap()
+}

@@ -1,0 +1,117 @@
+//! The demo program as a process.
+
+use std::process::{Output, Stdio};
+
+use reframe_proto::v1::{DescribeRequest, frame_worker_client::FrameWorkerClient, from_worker::Message};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+use tonic::transport::Endpoint;
+
+use crate::client::{Session, grey, soon};
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reframe-worker"));
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    // The environment configures the program; only what a test says may.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("REFRAME_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+async fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = soon(command.output()).await.unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+async fn signal(name: &str, child: &Child) {
+    let pid = child.id().expect("it runs").to_string();
+    let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid]).status();
+    assert!(soon(sent).await.unwrap().success());
+}
+
+/// Starts `serve` on a free port and reads the address that it announces.
+async fn serve(demo: &str) -> (Child, String) {
+    let mut command = program(&["serve", "--demo", demo, "--listen", "127.0.0.1:0"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = soon(lines.next_line()).await.unwrap().unwrap();
+    let address = line.strip_prefix("reframe-worker listening on ").unwrap_or_else(|| panic!("announced {line:?}"));
+    (child, address.to_owned())
+}
+
+#[tokio::test]
+async fn serves_a_demo_until_it_is_told_to_end() {
+    for (demo, signal_name, skip_frames) in [("flip", "TERM", false), ("skip-frames", "INT", true)] {
+        let (mut child, address) = serve(demo).await;
+        let channel = soon(Endpoint::from_shared(address).unwrap().connect()).await.unwrap();
+        let mut client = FrameWorkerClient::new(channel);
+        let spec = soon(client.describe(DescribeRequest {})).await.unwrap().into_inner();
+        assert_eq!((spec.name.as_str(), spec.capacity, spec.skip_frames), ("default", 16, skip_frames));
+        let mut session = Session::open(&client).await.unwrap();
+        session.process(0).await.unwrap();
+
+        signal(signal_name, &child).await;
+        assert_eq!(session.status().await.code(), tonic::Code::Unavailable);
+        assert_eq!(soon(child.wait()).await.unwrap().code(), Some(0), "{demo}");
+    }
+}
+
+#[tokio::test]
+async fn the_faulty_demo_survives_its_faults() {
+    let (_child, address) = serve("faulty").await;
+    let channel = soon(Endpoint::from_shared(address).unwrap().connect()).await.unwrap();
+    let client = FrameWorkerClient::new(channel);
+    for _ in 0..2 {
+        let mut session = Session::open(&client).await.unwrap();
+        for count in 1..100 {
+            assert_eq!(session.process(count).await.is_err(), count % 10 == 0, "frame {count}");
+        }
+        session.send(grey(100, 4, 2)).await;
+        assert!(matches!(session.rest().await.as_slice(), [Message::Notice(_), Message::EndStream(_)]));
+    }
+}
+
+#[tokio::test]
+async fn every_problem_of_the_configuration_is_listed() {
+    let mut command = program(&["serve", "--demo", "flop", "--listen", "localhost"]);
+    let (code, stdout, stderr) = output(command.env("REFRAME_CAPACITY", "lots")).await;
+    assert_eq!((code, stdout.as_str()), (Some(64), ""));
+    let lines: Vec<&str> = stderr.lines().collect();
+    let expected = [
+        "error: the configuration is wrong",
+        r#"  --demo: there is no "flop", only flip, skip-frames, faulty"#,
+        r#"  --capacity: "lots" is not a number of sessions from 1 to 1024"#,
+        r#"  --listen: "localhost" is not like 127.0.0.1:50051 or [::]:50051"#,
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn usage_errors_exit_like_wrong_configuration() {
+    for arguments in [&[][..], &["serve", "--port", "1"], &["work"]] {
+        let (code, stdout, stderr) = output(&mut program(arguments)).await;
+        assert_eq!((code, stdout.as_str()), (Some(64), ""), "{arguments:?}");
+        assert!(stderr.contains("Usage: reframe-worker"), "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn help_says_defaults_units_and_variables() {
+    let (code, help, _) = output(&mut program(&["serve", "--help"])).await;
+    assert_eq!(code, Some(0));
+    for part in ["[default: 127.0.0.1:50051]", "[env: REFRAME_LISTEN=]", "[default: 16]", "1 to 1024", "skip-frames: "] {
+        assert!(help.contains(part), "no {part:?} in {help}");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_a_failure_not_a_usage_error() {
+    let (_child, address) = serve("flip").await;
+    let address = address.strip_prefix("http://").unwrap();
+    let (code, _, stderr) = output(&mut program(&["serve", "--listen", address])).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.lines().any(|line| line.starts_with("error: ") && line.contains("in use")), "{stderr}");
+}
