@@ -1,1 +1,204 @@
+//! Seeded: a sender's packets through a bad network; and hostile input.
 
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+
+/// A frame's packets; every payload names its frame, so that the output can be checked.
+fn frame(number: u32, first: u16, packets: u16, keyframe: bool) -> Vec<Packet> {
+    let tag = if keyframe { 0x10 } else { 0x11 };
+    (0..packets)
+        .map(|index| {
+            let descriptor = if index == 0 { 0x10 } else { 0x00 };
+            let body = if index == 0 { tag } else { 0xee };
+            Packet {
+                sequence: first.wrapping_add(index),
+                timestamp: number_to_time(number),
+                marker: index + 1 == packets,
+                payload: Bytes::copy_from_slice(&[&[descriptor, body][..], &number.to_be_bytes()].concat()),
+            }
+        })
+        .collect()
+}
+
+fn number_to_time(number: u32) -> u32 {
+    number.wrapping_mul(3_000).wrapping_add(u32::MAX - 50_000)
+}
+
+/// `count` frames of one to nine packets from sequence number `first`, a keyframe each `every`.
+fn stream(seed: u64, first: u16, count: u32, every: u32) -> Vec<Vec<Packet>> {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut next = first;
+    (0..count)
+        .map(|number| {
+            let packets = random.random_range(1..=9);
+            let packets = frame(number, next, packets, number % every == 0);
+            next = next.wrapping_add(u16::try_from(packets.len()).unwrap());
+            packets
+        })
+        .collect()
+}
+
+/// The number in a released frame, whose packets must all agree.
+fn number(unit: &AccessUnit) -> u32 {
+    let packets: Vec<&[u8]> = unit.data.chunks(5).collect();
+    let number = |chunk: &[u8]| u32::from_be_bytes(chunk[1..5].try_into().unwrap());
+    assert!(packets.iter().all(|chunk| number(chunk) == number(packets[0])), "a mixed frame");
+    assert_eq!(unit.timestamp, number_to_time(number(packets[0])));
+    number(packets[0])
+}
+
+fn drain(assembler: &mut Assembler, now: Instant, out: &mut Vec<u32>) {
+    out.extend(std::iter::from_fn(|| assembler.pop(now)).map(|unit| number(&unit)));
+    assert!(assembler.held.len() <= WINDOW_PACKETS && assembler.tickets.len() <= WINDOW_PACKETS + 1);
+}
+
+#[test]
+fn in_order_packets_release_each_frame_on_its_marker() {
+    let mut assembler = Assembler::default();
+    let now = Instant::now();
+    for packets in stream(1, 65_500, 300, 1_000) {
+        let (last, before) = packets.split_last().unwrap();
+        for packet in before {
+            assert!(assembler.push(now, packet.clone()));
+            assert!(assembler.pop(now).is_none(), "before its marker");
+        }
+        assert!(assembler.push(now, last.clone()));
+        assert!(assembler.pop(now).is_some(), "on its marker");
+        assert!(!assembler.needs_keyframe() && assembler.deadline().is_none());
+    }
+}
+
+#[test]
+fn reordering_doubling_and_padding_change_nothing() {
+    for seed in 0..30 {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let mut packets: Vec<Packet> = Vec::new();
+        let mut shift = 0_u16;
+        for mut frame in stream(seed, 65_300, 200, 50) {
+            frame.iter_mut().for_each(|packet| packet.sequence = packet.sequence.wrapping_add(shift));
+            let last = frame.last().unwrap().clone();
+            packets.append(&mut frame);
+            if random.random_bool(0.2) {
+                shift = shift.wrapping_add(1);
+                let sequence = last.sequence.wrapping_add(1);
+                packets.push(Packet { sequence, marker: false, payload: Bytes::new(), ..last });
+            }
+        }
+        // The very first must come first: nothing tells a late start from a lost one.
+        for chunk in packets[1..].chunks_mut(12) {
+            chunk.shuffle(&mut random);
+        }
+        let mut assembler = Assembler::default();
+        let (now, mut out) = (Instant::now(), Vec::new());
+        for packet in packets {
+            let twice = random.random_bool(0.1);
+            assembler.push(now, packet.clone());
+            if twice {
+                assert!(!assembler.push(now, packet), "a double");
+            }
+            drain(&mut assembler, now, &mut out);
+        }
+        assert_eq!(out, (0..200).collect::<Vec<_>>(), "seed {seed}");
+    }
+}
+
+#[test]
+fn after_a_loss_frames_wait_then_resume_at_a_keyframe() {
+    let mut assembler = Assembler::default();
+    let (start, mut out) = (Instant::now(), Vec::new());
+    let mut lost = None;
+    for (number, packets) in stream(5, 100, 60, 40).into_iter().enumerate() {
+        let now = start + Duration::from_millis(33 * number as u64);
+        for (index, packet) in packets.into_iter().enumerate() {
+            if number == 10 && index == 0 {
+                lost = Some(packet);
+                continue;
+            }
+            assembler.push(now, packet);
+            drain(&mut assembler, now, &mut out);
+        }
+        match number {
+            ..10 => assert!(!assembler.needs_keyframe()),
+            10 => {}
+            11 => assert_eq!(assembler.deadline(), Some(start + Duration::from_millis(330) + PATIENCE)),
+            20..40 => assert!(assembler.needs_keyframe()),
+            _ => {}
+        }
+    }
+    assert!(!assembler.push(start, lost.unwrap()), "too late");
+    assert_eq!(out, (0..10).chain(40..60).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_retransmission_in_time_loses_nothing() {
+    let mut assembler = Assembler::default();
+    let (now, mut out) = (Instant::now(), Vec::new());
+    let frames = stream(6, 7, 12, 100);
+    let missing = frames[3][0].clone();
+    for packet in frames.into_iter().flatten().filter(|packet| packet.sequence != missing.sequence) {
+        assembler.push(now, packet);
+        drain(&mut assembler, now, &mut out);
+    }
+    assert_eq!(out, [0, 1, 2]);
+    assembler.push(now + PATIENCE / 2, missing);
+    drain(&mut assembler, now + PATIENCE / 2, &mut out);
+    assert_eq!(out, (0..12).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_restarted_sender_is_followed() {
+    let mut assembler = Assembler::default();
+    let (now, mut out) = (Instant::now(), Vec::new());
+    for first in [10, 40_000] {
+        for packet in stream(8, first, 20, 5).into_iter().flatten() {
+            assembler.push(now, packet);
+            drain(&mut assembler, now, &mut out);
+        }
+    }
+    assert_eq!(&out[..20], (0..20).collect::<Vec<_>>());
+    assert_eq!(out.last(), Some(&19));
+    assert!(out.len() >= 34, "the restart costs up to one keyframe interval: {}", out.len());
+}
+
+#[test]
+fn hostile_input_is_bounded_and_does_not_panic() {
+    let mut random = SmallRng::seed_from_u64(9);
+    let mut assembler = Assembler::default();
+    let start = Instant::now();
+    for step in 0..200_000_u64 {
+        let length = random.random_range(0..6);
+        let payload: Vec<u8> = (0..length).map(|_| random.random()).collect();
+        let packet = Packet {
+            sequence: if random.random_bool(0.5) { random.random() } else { u16::try_from(step % 65_536).unwrap() },
+            timestamp: random.random_range(0..50) * 3_000,
+            marker: random.random(),
+            payload: payload.into(),
+        };
+        let now = start + Duration::from_millis(step / 4);
+        assembler.push(now, packet);
+        while assembler.pop(now).is_some() {}
+        assert!(assembler.held.len() <= WINDOW_PACKETS);
+        assert!(assembler.tickets.len() <= WINDOW_PACKETS + 1);
+    }
+}
+
+#[test]
+fn descriptors_of_every_form_are_stripped() {
+    let cases: &[(&[u8], Option<&[u8]>)] = &[
+        (&[], None),
+        (&[0x10], None),
+        (&[0x10, 7], Some(&[7])),
+        (&[0x90, 0x80, 0x11, 7], Some(&[7])),
+        (&[0x90, 0x80, 0x91, 0x22, 7], Some(&[7])),
+        (&[0x90, 0xe0, 0x91, 0x22, 3, 4, 7, 8], Some(&[7, 8])),
+        (&[0x90, 0x20, 4, 7], Some(&[7])),
+        (&[0x90, 0xf0, 0x91], None),
+        (&[0x90], None),
+    ];
+    for (payload, data) in cases {
+        assert_eq!(strip_descriptor(payload), *data, "{payload:x?}");
+    }
+}

@@ -23,7 +23,8 @@ const MAX_ID_BYTES: usize = 128;
 const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// The page may load from and talk to this server only; the video is a `MediaStream`, which needs no source.
-const PAGE_POLICY: &str = "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'";
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
+                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page's files, embedded in the binary.
 const FILES: &[(&str, &str, &str)] = &[

@@ -23,6 +23,8 @@ use crate::telemetry::{self, Stage};
 
 /// Packets that may wait for the decoder: a second of 4 Mbit/s video.
 const BACKLOG_PACKETS: usize = 512;
+/// Refused frames after which the client is told, once: a second's worth, so that a hiccup at the start is not news.
+const TELL_AFTER_FRAMES: u32 = 30;
 /// Between two keyframe requests: longer than most round trips, so that one loss asks once.
 const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(400);
 
@@ -81,7 +83,7 @@ impl Ingress {
         let mut clock = CaptureClock::default();
         let mut batch = VecDeque::new();
         let mut asked: Option<Instant> = None;
-        let mut overflow_told = false;
+        let mut refused_frames = 0_u32;
         while !self.stop.is_cancelled() {
             wait(&self.packets, &self.stop, assembler.deadline()).await;
             if self.packets.drain(&mut batch) {
@@ -103,11 +105,12 @@ impl Ingress {
                         continue;
                     }
                 };
-                let overflowed = self.frames.push(Instant::now(), frame).is_err();
-                if overflowed && !overflow_told {
-                    overflow_told = true;
-                    // Full: the client misses a warning; the counter has the frames all the same.
-                    drop(self.events.try_send(SessionEvent::FallingBehind));
+                if self.frames.push(Instant::now(), frame).is_err() {
+                    refused_frames += 1;
+                    if refused_frames == TELL_AFTER_FRAMES {
+                        // Full: the client misses a warning; the counter has the frames all the same.
+                        drop(self.events.try_send(SessionEvent::FallingBehind));
+                    }
                 }
                 // Full: a nudge waits already, and it is for whatever the queue then holds.
                 drop(self.nudge.try_send(FrameWaiting));

@@ -324,7 +324,6 @@ fn vp8() -> RTCRtpCodecParameters {
             rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
         },
         payload_type: 96,
-        ..Default::default()
     }
 }
 

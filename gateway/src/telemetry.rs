@@ -58,8 +58,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
 }
 
 /// Parts of the WebRTC stack that write a line for each bad datagram, which anybody can send.
-const CHATTY: &[&str] =
-    &["rtc", "rtc_ice", "rtc_dtls", "rtc_stun", "rtc_sctp", "rtc_srtp", "webrtc"];
+const CHATTY: &[&str] = &["rtc", "rtc_ice", "rtc_dtls", "rtc_stun", "rtc_sctp", "rtc_srtp", "webrtc"];
 
 /// Holds the WebRTC stack's per-datagram lines down, whatever the filter says; their counts are metrics.
 ///

@@ -3,32 +3,25 @@
 //! Its camera is a clip of [`pattern::Camera`](crate::pattern::Camera), so that a picture read back from the page tells
 //! its number and which way up it is. Calls block, and panic with what they were about: there is nobody to handle it.
 
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod driver;
+mod picture;
+
+use std::path::Path;
 use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
-use crate::pattern::{self, Camera as Pattern, Code};
+pub use self::driver::UNTRUSTED_HOST;
+use self::driver::{Driver, arguments};
+pub use self::picture::Picture;
+use self::picture::READ;
+use crate::pattern::Code;
 use crate::wait::{eventually, try_eventually};
-use crate::y4m;
 
 /// From a click to what it leads to. Generous: a cold Chromium on a busy machine takes ten seconds to its first picture.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// For killed processes to let go of their files.
-const CLEAN_UP: Duration = Duration::from_secs(10);
-/// The clip: two seconds, 27 MB, at a size that Chromium sends whole from the first second.
-const CLIP: (u32, u32, u32, u32) = (640, 480, 30, 60);
-/// Pictures are read back at half the clip's size: enough for the code, a quarter of the text through WebDriver.
-const READ: (u32, u32) = (320, 240);
-
-/// A host name that leads to this machine, but that browsers do not trust as they trust `localhost`.
-pub const UNTRUSTED_HOST: &str = "reframe.test";
 
 /// What the page finds when it asks for a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,128 +188,5 @@ impl Browser {
         let url = format!("{}/session/{}/{command}", self.driver.url, self.session);
         let mut response = ureq::post(&url).send_json(body).unwrap_or_else(|error| panic!("{command}: {error}"));
         response.body_mut().read_json::<Value>().expect("JSON")["value"].take()
-    }
-}
-
-fn arguments(directory: &Path, camera: Camera) -> Vec<String> {
-    let mut arguments: Vec<String> = [
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        // Containers give /dev/shm 64 MiB, less than a few tabs of video need.
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        // A tab in the background plays on, as a second visitor would.
-        "--disable-renderer-backgrounding",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    arguments.push(format!("--host-resolver-rules=MAP {UNTRUSTED_HOST} 127.0.0.1"));
-    arguments.push(format!("--user-data-dir={}", directory.join("profile").display()));
-    match camera {
-        Camera::Allowed => {
-            let (width, height, fps, frames) = CLIP;
-            let clip = directory.join("camera.y4m");
-            y4m::write(&clip, &Pattern::new(width, height), fps, frames).expect("the camera's clip");
-            arguments.push("--use-fake-ui-for-media-stream".to_owned());
-            arguments.push("--use-fake-device-for-media-stream".to_owned());
-            arguments.push(format!("--use-file-for-fake-video-capture={}", clip.display()));
-        }
-        Camera::Denied => {
-            arguments.push("--deny-permission-prompts".to_owned());
-            arguments.push("--use-fake-device-for-media-stream".to_owned());
-        }
-        Camera::Missing => {
-            arguments.push("--use-fake-ui-for-media-stream".to_owned());
-            arguments.push("--use-fake-device-for-media-stream=device-count=0".to_owned());
-        }
-    }
-    arguments
-}
-
-/// What a video element shows, read back through a canvas.
-#[derive(Debug)]
-pub struct Picture {
-    /// [`READ`] pixels, three bytes each.
-    rgb: Vec<u8>,
-}
-
-impl Picture {
-    /// Number and orientation, if they can be read.
-    #[must_use]
-    pub fn code(&self) -> Option<Code> {
-        // BT.601 weights, in 256ths.
-        let luma: Vec<u8> = self
-            .rgb
-            .chunks_exact(3)
-            .map(|rgb| {
-                let sum = 77 * u32::from(rgb[0]) + 150 * u32::from(rgb[1]) + 29 * u32::from(rgb[2]);
-                u8::try_from(sum >> 8).expect("the weights add up to 256")
-            })
-            .collect();
-        pattern::read(READ.0, READ.1, &luma)
-    }
-
-    /// Mean red, green and blue of the rows between two fractions of the height.
-    #[must_use]
-    pub fn mean(&self, from: f64, to: f64) -> [f64; 3] {
-        let rows = self.rgb.chunks_exact(3 * READ.0 as usize).enumerate();
-        let (mut sum, mut pixels) = ([0.0; 3], 0.0);
-        for (y, row) in rows {
-            if !(from..to).contains(&(y as f64 / f64::from(READ.1))) {
-                continue;
-            }
-            for rgb in row.chunks_exact(3) {
-                sum.iter_mut().zip(rgb).for_each(|(sum, value)| *sum += f64::from(*value));
-                pixels += 1.0;
-            }
-        }
-        sum.map(|sum| sum / pixels)
-    }
-}
-
-/// chromedriver, and with it the Chromium that it starts.
-#[derive(Debug)]
-struct Driver {
-    process: Child,
-    url: String,
-    /// Profile and clip; gone with the processes that use it.
-    directory: PathBuf,
-}
-
-impl Driver {
-    fn start(directory: PathBuf) -> Self {
-        let process = Command::new("chromedriver")
-            .arg("--port=0")
-            // A group of its own, so that Chromium's processes end with it whatever state they are in.
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver starts (Debian package chromium-driver)");
-        let mut driver = Self { process, url: String::new(), directory };
-        let stdout = driver.process.stdout.take().expect("it is piped");
-        // Nothing follows the sentence that ends with the port, so the pipe that is left unread can never fill up.
-        let port = BufReader::new(stdout)
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| Some(line.split_once("started successfully on port ")?.1.trim_end_matches('.').to_owned()))
-            .expect("chromedriver says its port");
-        driver.url = format!("http://127.0.0.1:{port}");
-        driver
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        // The first two fail only when the processes are gone already.
-        kill_process_group(Pid::from_child(&self.process), Signal::KILL).ok();
-        self.process.wait().ok();
-        // Chromium's own processes are not our children and may still be writing. What stays costs disk space only.
-        try_eventually(CLEAN_UP, || std::fs::remove_dir_all(&self.directory).ok());
     }
 }

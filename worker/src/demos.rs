@@ -38,7 +38,7 @@ const WORK: Duration = Duration::from_millis(200);
 pub(crate) fn by_name(name: &str) -> Result<Stream, String> {
     let Some(demo) = DEMOS.iter().find(|demo| demo.name == name) else {
         let names = DEMOS.map(|demo| demo.name).join(", ");
-        return Err(format!("--demo: there is no {name:?}, only {names}"));
+        return Err(format!("--demo: `{name}` is not one of {names}"));
     };
     Ok(Stream::builder((demo.handler)()).title(demo.title).build())
 }

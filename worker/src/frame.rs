@@ -128,7 +128,8 @@ impl Frame {
         self.seq
     }
 
-    /// When the picture was taken, on the session's own clock: zero is its first frame. Zero in a frame the handler made.
+    /// When the picture was taken, on the session's own clock: zero is its first frame. Zero in a frame that the
+    /// handler made.
     #[must_use]
     pub const fn capture_time(&self) -> Duration {
         self.capture_time

@@ -20,8 +20,9 @@
 //! # Handlers
 //!
 //! Each session (one browser) has its own handler on its own thread. It may block, and it may be slow: with
-//! [`skip_frames`](VideoStreamHandler::skip_frames) it is always given the newest frame. Functions and closures will do;
-//! for state, give [`VideoStreamHandler::per_session`] a factory, of closures or of types that implement [`Handler`]:
+//! [`skip_frames`](VideoStreamHandler::skip_frames) it is always given the newest frame. Functions and closures will
+//! do; for state, give [`VideoStreamHandler::per_session`] a factory of closures, or of types that implement
+//! [`Handler`]:
 //!
 //! ```
 //! use reframe_worker::{Frame, HandlerError, VideoStreamHandler};
@@ -49,8 +50,8 @@
 //!
 //! # Layout
 //!
-//! As a frame meets them: `server` (connections), `service` (hop 5: one call per session), `convert` (the wire ends here),
-//! `runner` (hop 6: the handler's thread), `i420` (pixels). [`cli`] runs it all.
+//! As a frame meets them: `server` (connections), `service` (hop 5: one call per session), `convert` (the wire ends
+//! here), `runner` (hop 6: the handler's thread), `i420` (pixels). [`cli`] runs it all.
 
 pub mod cli;
 mod convert;

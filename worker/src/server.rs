@@ -20,9 +20,9 @@ use crate::{service::Service, stream::Stream};
 
 /// How often a connection is probed, and how long the answer may take: a gateway that vanished without a word holds its
 /// sessions' slots no longer than the sum.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// See [`KEEPALIVE_INTERVAL`].
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long handlers and connections may take to end after the shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,7 +40,8 @@ pub struct Server {
 pub struct ServeError(#[from] tonic::transport::Error);
 
 impl Server {
-    /// A worker that takes `capacity` sessions at once and refuses more. Each costs a thread and a few frames of memory.
+    /// A worker that takes `capacity` sessions at once and refuses more. Each costs a thread and a few frames of
+    /// memory.
     #[must_use]
     pub const fn new(stream: Stream, capacity: u32) -> Self {
         Self { stream, capacity }

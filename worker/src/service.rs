@@ -28,8 +28,8 @@ const CREDITS_SKIPPING: u32 = 1;
 /// Credits when no frame is skipped: one more, so that the next frame travels while the handler has this one.
 const CREDITS_IN_ORDER: u32 = 2;
 
-/// How long a call may be silent before its `Open`, which a gateway sends with the call. Such a call has no slot yet, so
-/// without a bound there could be any number.
+/// How long a call may be silent before its `Open`, which a gateway sends with the call. Such a call has no slot yet,
+/// so without a bound there could be any number.
 const OPEN_WAIT: Duration = Duration::from_secs(10);
 
 /// One stream's handler as a gRPC service.

@@ -135,7 +135,7 @@ impl Vp8Encoder {
 
 impl Encoder for Vp8Encoder {
     fn encode(&mut self, picture: &Picture, pts: u64, force_keyframe: bool) -> Result<Option<Encoded>, CodecError> {
-        if !self.active.as_ref().is_some_and(|a| (a.width, a.height) == (picture.width, picture.height)) {
+        if self.active.as_ref().is_none_or(|a| (a.width, a.height) != (picture.width, picture.height)) {
             self.active = Some(self.activate(picture.width, picture.height)?);
         }
         let Some(active) = &mut self.active else { return Ok(None) };
@@ -200,7 +200,8 @@ impl Context {
             // SAFETY: the kind says which member of the union is set; its buffer lives until the next encode.
             let (data, flags) = unsafe {
                 let frame = packet.data.frame;
-                (std::slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz as usize), frame.flags)
+                let size = usize::try_from(frame.sz).unwrap_or(0);
+                (std::slice::from_raw_parts(frame.buf.cast::<u8>(), size), frame.flags)
             };
             return Some(Encoded { data: Bytes::copy_from_slice(data), keyframe: flags & vpx::VPX_FRAME_IS_KEY != 0 });
         }

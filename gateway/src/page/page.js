@@ -26,6 +26,8 @@ function start() {
     },
     over(state, outcome) {
       session = null;
+      // A server that ends a stream by a fault says so twice: once as an error, for clients that know only those.
+      shownMessage("error", outcome.message)?.remove();
       output.srcObject = preview.srcObject = null;
       show(state, outcome);
     },
@@ -70,7 +72,7 @@ const LEVELS = { error: "Error", warning: "Warning", log: "From the server" };
 
 /** A handler that fails on every frame must not bury the page: equal messages are counted, not repeated. */
 function message(level, text) {
-  const shown = [...$("messages").children].find((item) => item.dataset.key === `${level} ${text}`);
+  const shown = shownMessage(level, text);
   if (shown) {
     shown.dataset.count = Number(shown.dataset.count) + 1;
     shown.querySelector("strong").textContent = `${LEVELS[level]} (${shown.dataset.count} times)`;
@@ -91,6 +93,10 @@ function message(level, text) {
   item.append(body, dismiss);
   $("messages").append(item);
   if ($("messages").childElementCount > MAX_MESSAGES) $("messages").firstElementChild.remove();
+}
+
+function shownMessage(level, text) {
+  return [...$("messages").children].find((item) => item.dataset.key === `${level} ${text}`);
 }
 
 /** Names and ids are empty until the person has allowed the camera once; until then the list stays as it is. */

@@ -69,7 +69,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for DeliverRequests {
 
     fn handle_read(&mut self, mut msg: TaggedPacket) -> Result<(), Self::Error> {
         if let Packet::Rtcp(packets) = &mut msg.message.packet {
-            packets.retain(is_keyframe_request);
+            packets.retain(|packet| is_keyframe_request(&**packet));
             if packets.is_empty() {
                 return Ok(());
             }
@@ -100,7 +100,7 @@ impl Interceptor for DeliverRequests {
     fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }
 
-fn is_keyframe_request(packet: &Box<dyn rtcp::Packet>) -> bool {
+fn is_keyframe_request(packet: &dyn rtcp::Packet) -> bool {
     let packet = packet.as_any();
     packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
 }

@@ -43,10 +43,18 @@ pub(super) struct Driver {
     /// Texts for a channel that is not open yet.
     texts: Vec<String>,
     commands: mpsc::Receiver<Command>,
-    /// Set by an order to close: when to stop waiting.
-    closing: Option<Instant>,
+    closing: Option<Closing>,
     done: bool,
     notes: Arc<Shared>,
+}
+
+/// An order to close is being carried out.
+struct Closing {
+    /// When to stop waiting.
+    until: Instant,
+    /// The end of the data channel is on its way. str0m has no event for its acknowledgement; the next DTLS datagram
+    /// from the server is as good.
+    sent: bool,
 }
 
 /// What ended a wait.
@@ -101,7 +109,8 @@ impl Driver {
                 break;
             }
             let picture = self.camera.as_ref().and_then(Camera::due);
-            let wake_at = [picture, self.closing].into_iter().flatten().fold(deadline, Instant::min);
+            let closing = self.closing.as_ref().map(|closing| closing.until);
+            let wake_at = [picture, closing].into_iter().flatten().fold(deadline, Instant::min);
             let wake = tokio::select! {
                 biased;
                 command = self.commands.recv() => Wake::Command(command),
@@ -113,7 +122,7 @@ impl Driver {
                 Wake::Datagram(received) => self.receive(received, &buffer)?,
                 Wake::Deadline => {
                     let now = Instant::now();
-                    self.done = self.closing.is_some_and(|end| now >= end);
+                    self.done = closing.is_some_and(|until| now >= until);
                     if picture.is_some_and(|due| now >= due) {
                         self.send_picture(now, &socket)?;
                     } else {
@@ -131,6 +140,9 @@ impl Driver {
             match self.rtc.poll_output()? {
                 Output::Transmit(packet) => {
                     self.remote = Some(packet.destination);
+                    if let Some(closing) = &mut self.closing {
+                        closing.sent |= is_dtls(&packet.contents);
+                    }
                     // A full or failing socket loses the datagram, as a network would.
                     drop(socket.try_send_to(&packet.contents, packet.destination));
                 }
@@ -150,6 +162,7 @@ impl Driver {
     fn receive(&mut self, received: std::io::Result<(usize, SocketAddr)>, buffer: &[u8]) -> Result<(), RtcError> {
         // An ICMP error from a server that is gone: ICE will find out.
         let Ok((length, source)) = received else { return Ok(()) };
+        self.done = is_dtls(&buffer[..length]) && self.closing.as_ref().is_some_and(|closing| closing.sent);
         // Neither STUN, DTLS nor RTP: not for us.
         let Ok(contents) = buffer[..length].try_into() else { return Ok(()) };
         let receive = Receive { proto: Protocol::Udp, source, destination: self.local, contents };
@@ -178,7 +191,7 @@ impl Driver {
             Some(Command::StopCamera) => self.stop_camera(),
             Some(Command::Close) => {
                 self.stop_camera();
-                self.closing = Some(Instant::now() + CLOSE_GRACE);
+                self.closing = Some(Closing { until: Instant::now() + CLOSE_GRACE, sent: false });
                 self.rtc.direct_api().close_data_channel(self.channel);
             }
             Some(Command::Vanish) | None => self.done = true,
@@ -236,8 +249,9 @@ impl Driver {
                 let message = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
                 self.notes.update(|stats| stats.record_message(message));
             }
-            Event::ChannelClose(_) | Event::Closed if self.closing.is_some() => self.done = true,
-            Event::ChannelClose(_) | Event::Closed => self.notes.update(|stats| stats.closed_by_server = true),
+            Event::ChannelClose(_) | Event::Closed if self.closing.is_none() => {
+                self.notes.update(|stats| stats.closed_by_server = true);
+            }
             Event::KeyframeRequest(_) => {
                 if let Some(camera) = &mut self.camera {
                     camera.refresh();
@@ -261,4 +275,9 @@ impl Driver {
             stats.picture = picture.or_else(|| stats.picture.take());
         });
     }
+}
+
+/// RFC 7983: the first byte tells what shares the port.
+fn is_dtls(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(20..=63))
 }

@@ -31,8 +31,8 @@ pub struct NoOptions {}
 /// `stream` makes the stream from those options. What is wrong with them it returns as texts, one for each problem and
 /// each naming its option; they are listed together with all other problems of the configuration.
 ///
-/// The exit code is 0 after a signal ended the program, 64 when the command line or the configuration is wrong, and 1 for
-/// all else.
+/// The exit code is 0 after a signal ended the program, 64 when the command line or the configuration is wrong, and 1
+/// for all else.
 ///
 /// ```no_run
 /// use reframe_worker::{Stream, VideoStreamHandler, cli};
@@ -99,11 +99,11 @@ struct Common<O: Args> {
     #[command(flatten)]
     stream: O,
 
-    /// Sessions that the handler takes at once, 1 to 1024; each costs a thread.
+    /// Sessions that the handler takes at once; each costs a thread [1 to 1024].
     #[arg(long, env = "REFRAME_CAPACITY", value_name = "N", default_value = "16")]
     capacity: String,
 
-    /// What is logged to stderr: a level (error, warn, info, debug, trace) or tracing's `target=level` list.
+    /// What is logged to stderr [a level: error, warn, info, debug, trace; or a list of module=level].
     #[arg(long, env = "REFRAME_LOG", value_name = "FILTER", default_value = "info")]
     log: String,
 }
@@ -116,12 +116,11 @@ impl<O: Args> Common<O> {
     ) -> Result<(Stream, u32, EnvFilter), Vec<String>> {
         let mut problems = Vec::new();
         let stream = keep(&mut problems, stream(self.stream));
-        let capacity = self.capacity.parse().ok().filter(|n| (1..=MAX_CAPACITY).contains(n));
-        let capacity = capacity.ok_or_else(|| {
-            [format!("--capacity: {:?} is not a number of sessions from 1 to {MAX_CAPACITY}", self.capacity)]
-        });
+        let capacity = self.capacity.trim().parse().ok().filter(|n| (1..=MAX_CAPACITY).contains(n));
+        let capacity = capacity
+            .ok_or_else(|| [format!("--capacity: `{}` is not a number from 1 to {MAX_CAPACITY}", self.capacity)]);
         let capacity = keep(&mut problems, capacity);
-        let filter = EnvFilter::try_new(&self.log).map_err(|error| [format!("--log: {:?}: {error}", self.log)]);
+        let filter = EnvFilter::try_new(&self.log).map_err(|error| [format!("--log: `{}`: {error}", self.log)]);
         let filter = keep(&mut problems, filter);
         match (stream, capacity, filter) {
             (Some(stream), Some(capacity), Some(filter)) => Ok((stream, capacity, filter)),
@@ -209,8 +208,8 @@ mod tests {
     fn every_problem_is_found_at_once() {
         let problems = validate(&["--capacity", "0", "--log", "loud=very"]).unwrap_err();
         assert_eq!(problems.len(), 2, "{problems:?}");
-        assert_eq!(problems[0], r#"--capacity: "0" is not a number of sessions from 1 to 1024"#);
-        assert!(problems[1].starts_with(r#"--log: "loud=very": "#), "{problems:?}");
+        assert_eq!(problems[0], "--capacity: `0` is not a number from 1 to 1024");
+        assert!(problems[1].starts_with("--log: `loud=very`: "), "{problems:?}");
     }
 
     #[test]

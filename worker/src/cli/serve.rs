@@ -19,8 +19,8 @@ pub(super) struct Options<O: Args> {
     #[command(flatten)]
     common: Common<O>,
 
-    /// Where gateways connect: an IP address and a port, 0 for any free one.
-    #[arg(long, env = "REFRAME_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:50051")]
+    /// Address for gateways [ip:port; port 0 picks a free one].
+    #[arg(long, env = "REFRAME_LISTEN", default_value = "127.0.0.1:50051")]
     listen: String,
 }
 
@@ -31,8 +31,8 @@ pub(super) fn run<O: Args>(
     let Options { common, listen } = options;
     let mut problems = Vec::new();
     let common = keep(&mut problems, common.validate(stream));
-    let address = listen.parse::<SocketAddr>();
-    let address = address.map_err(|_| [format!("--listen: {listen:?} is not like 127.0.0.1:50051 or [::]:50051")]);
+    let address = listen.trim().parse::<SocketAddr>();
+    let address = address.map_err(|_| [format!("--listen: `{listen}` is not an address like 127.0.0.1:50051")]);
     let address = keep(&mut problems, address);
     let (Some((stream, capacity, filter)), Some(address)) = (common, address) else {
         return Err(Failure::Configuration(problems));

@@ -72,7 +72,7 @@ fn process(
     now: impl Fn() -> Instant,
     summary: &mut Summary,
 ) -> Result<(), Fault> {
-    // The buffer of the last output becomes the next input: no megabytes are allocated for a handler that draws in place.
+    // The last output's buffer is the next input's: no megabytes are allocated for a handler that draws in place.
     let mut buffer = Vec::new();
     for Incoming { seq, capture_time, picture } in frames {
         let frame = picture.to_frame(seq, capture_time, buffer);

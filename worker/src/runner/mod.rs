@@ -20,8 +20,8 @@ use crate::{
 
 /// Replies of one session that wait for the transport.
 ///
-/// Room for all that a gateway with two credits can have unread (`Opened`, two results, an error and the end), so only a
-/// gateway that takes credits it was not given makes the handler wait.
+/// Room for all that a gateway with two credits can have unread (`Opened`, two results, an error and the end), so only
+/// one that does not read its replies yet sends on makes the handler wait.
 pub(crate) const REPLIES: usize = 5;
 
 /// A frame of the browser's.

@@ -82,9 +82,9 @@ async fn every_problem_of_the_configuration_is_listed() {
     let lines: Vec<&str> = stderr.lines().collect();
     let expected = [
         "error: the configuration is wrong",
-        r#"  --demo: there is no "flop", only flip, skip-frames, faulty"#,
-        r#"  --capacity: "lots" is not a number of sessions from 1 to 1024"#,
-        r#"  --listen: "localhost" is not like 127.0.0.1:50051 or [::]:50051"#,
+        "  --demo: `flop` is not one of flip, skip-frames, faulty",
+        "  --capacity: `lots` is not a number from 1 to 1024",
+        "  --listen: `localhost` is not an address like 127.0.0.1:50051",
     ];
     assert_eq!(lines, expected);
 }
@@ -102,7 +102,8 @@ async fn usage_errors_exit_like_wrong_configuration() {
 async fn help_says_defaults_units_and_variables() {
     let (code, help, _) = output(&mut program(&["serve", "--help"])).await;
     assert_eq!(code, Some(0));
-    for part in ["[default: 127.0.0.1:50051]", "[env: REFRAME_LISTEN=]", "[default: 16]", "1 to 1024", "skip-frames: "] {
+    for part in ["[default: 127.0.0.1:50051]", "[env: REFRAME_LISTEN=]", "[default: 16]", "1 to 1024", "skip-frames: "]
+    {
         assert!(help.contains(part), "no {part:?} in {help}");
     }
 }

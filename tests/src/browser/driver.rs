@@ -1,0 +1,105 @@
+//! Chromium's processes: how they are started, and that they all end.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::Camera;
+use crate::pattern::Camera as Pattern;
+use crate::wait::try_eventually;
+use crate::y4m;
+
+/// For killed processes to let go of their files.
+const CLEAN_UP: Duration = Duration::from_secs(10);
+/// The clip: two seconds, 27 MB, at a size that Chromium sends whole from the first second.
+const CLIP: (u32, u32, u32, u32) = (640, 480, 30, 60);
+
+/// A host name that leads to this machine, but that browsers do not trust as they trust `localhost`.
+pub const UNTRUSTED_HOST: &str = "reframe.test";
+
+/// chromedriver, and with it the Chromium that it starts.
+#[derive(Debug)]
+pub(super) struct Driver {
+    process: Child,
+    pub(super) url: String,
+    /// Profile and clip; gone with the processes that use it.
+    directory: PathBuf,
+}
+
+impl Driver {
+    pub(super) fn start(directory: PathBuf) -> Self {
+        let process = Command::new("chromedriver")
+            .arg("--port=0")
+            // A group of its own, so that Chromium's processes end with it whatever state they are in.
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts (Debian package chromium-driver)");
+        let mut driver = Self { process, url: String::new(), directory };
+        let stdout = driver.process.stdout.take().expect("it is piped");
+        // Nothing follows the sentence that ends with the port, so nobody misses the pipe that is closed after it.
+        let port = BufReader::new(stdout)
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| Some(line.split_once("started successfully on port ")?.1.trim_end_matches('.').to_owned()))
+            .expect("chromedriver says its port");
+        driver.url = format!("http://127.0.0.1:{port}");
+        driver
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // The first two fail only when the processes are gone already.
+        kill_process_group(Pid::from_child(&self.process), Signal::KILL).ok();
+        self.process.wait().ok();
+        // Chromium's own processes are not our children and may still be writing. What stays costs disk space only.
+        try_eventually(CLEAN_UP, || std::fs::remove_dir_all(&self.directory).ok());
+    }
+}
+
+/// Chromium's command line. The profile and the camera's clip are in `directory`.
+pub(super) fn arguments(directory: &Path, camera: Camera) -> Vec<String> {
+    let mut arguments: Vec<String> = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        // Containers give /dev/shm 64 MiB, less than a few tabs of video need.
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        // A tab in the background plays on, as a second visitor would.
+        "--disable-renderer-backgrounding",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    arguments.push(format!("--host-resolver-rules=MAP {UNTRUSTED_HOST} 127.0.0.1"));
+    arguments.push(format!("--user-data-dir={}", directory.join("profile").display()));
+    match camera {
+        Camera::Allowed => {
+            let (width, height, fps, frames) = CLIP;
+            let clip = directory.join("camera.y4m");
+            y4m::write(&clip, &Pattern::new(width, height), fps, frames).expect("the camera's clip");
+            arguments.push("--use-fake-ui-for-media-stream".to_owned());
+            arguments.push("--use-fake-device-for-media-stream".to_owned());
+            arguments.push(format!("--use-file-for-fake-video-capture={}", clip.display()));
+        }
+        Camera::Denied => {
+            arguments.push("--deny-permission-prompts".to_owned());
+            arguments.push("--use-fake-device-for-media-stream".to_owned());
+        }
+        Camera::Missing => {
+            arguments.push("--use-fake-ui-for-media-stream".to_owned());
+            arguments.push("--use-fake-device-for-media-stream=device-count=0".to_owned());
+        }
+    }
+    arguments
+}
