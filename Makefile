@@ -3,6 +3,7 @@
 DEMO ?= flip
 HTTP ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench fmt
@@ -15,9 +16,9 @@ help: ## List these commands
 demo: ## Build in release, run a demo and print its page's address
 	@scripts/packages.sh build
 	@echo '==> building in release; the first time takes some minutes'
-	cargo build --release --bin reframe-worker
+	cargo build --release -p reframe-worker
 	@echo '==> starting the demo; Ctrl-C ends it'
-	cargo run --quiet --release --bin reframe-worker -- launch --demo '$(DEMO)' --http '$(HTTP)' --admin '$(ADMIN)'
+	target/release/reframe-worker launch --demo '$(DEMO)' --http '$(HTTP)' --admin '$(ADMIN)'
 
 # Cheapest first. Plain `cargo test` is for machines without nextest; it is held to two tests at a time, because each of
 # the end-to-end tests moves video in real time.
@@ -29,8 +30,8 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	cargo clippy --workspace --all-targets -- -D warnings
 	@echo '==> documentation'
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
-	@echo '==> the binaries that the end-to-end tests start'
-	cargo build --workspace --bins
+	@echo '==> building tests, and the binaries that they start'
+	cargo build --workspace --all-targets
 	@echo '==> tests'
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --workspace; \
@@ -40,12 +41,12 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	@echo '==> examples in the documentation'
 	cargo test --workspace --doc
 
-bench: ## Measure one and several streams on this machine
+bench: ## Measure it on this machine, five minutes; make bench BENCH=--help
 	@scripts/packages.sh build
 	@echo '==> building in release; the first time takes some minutes'
 	cargo build --release --workspace --bins
 	@echo '==> measuring'
-	cargo run --quiet --release --bin loadtest
+	target/release/reframe-bench $(BENCH)
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -20,6 +20,7 @@ need_for_build() {
 }
 
 need_for_test() {
+    need libssl-dev pkg-config --exists openssl
     need chromium command -v chromium
     need chromium-driver command -v chromedriver
 }

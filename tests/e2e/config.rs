@@ -46,7 +46,7 @@ fn unknown_options_and_commands_are_refused() {
 fn help_says_defaults_units_and_environment() {
     let helps: [(&str, &[&str], &[&str]); 3] = [
         ("reframe-worker", &["launch", "--help"], &["--demo", "--http", "--admin", "--capacity", "127.0.0.1:8080"]),
-        ("reframe-worker", &["serve", "--help"], &["--demo", "--listen", "127.0.0.1:50051", "--capacity", "sessions"]),
+        ("reframe-worker", &["serve", "--help"], &["--demo", "--listen", "127.0.0.1:50051", "--capacity", "1 to 1024"]),
         ("reframe-gateway", &["--help"], &["--http", "--admin", "--workers", "127.0.0.1:8080", "127.0.0.1:9090"]),
     ];
     for (binary, args, named) in helps {

@@ -66,9 +66,10 @@ fn a_failing_handler_costs_its_frame_and_a_panicking_one_its_session() {
     assert!(stats.numbers().len() > 80, "the stream went on after errors: {}", stats.summary());
     let errors = told(&stats, "error");
     // Frames 10, 20, … 90, and then the panic.
-    assert_eq!(errors.len(), 10, "{errors:?}");
-    for (error, frame) in errors.iter().zip((10..100).step_by(10)) {
-        assert!(error.contains(&format!("frame {frame} failed")), "{error}");
+    assert!(errors.len() >= 10, "{errors:?}");
+    for (n, error) in (1..).zip(&errors) {
+        let expected = if n < 10 { format!("frame {n}0 failed") } else { "crashed".to_owned() };
+        assert!(error.contains(&expected), "{errors:?}");
     }
     assert_eq!(stats.messages.last().map(|message| &message["type"]), Some(&json!("end_stream")));
 

@@ -63,6 +63,8 @@ fn an_audio_section_beside_the_video_is_no_obstacle() {
     let media = Media { audio: true, ..Media::default() };
     let options = Options { media, ..Options::camera("audio", Video::Live(Format::SMALL)) };
     let mut peer = connect_with(&cluster, options);
+    // In a section that was not refused: a browser ignores those of one that was.
+    assert!(!peer.server().is_empty(), "the answer has no candidate that a browser would use");
     peer.wait_received(10, PATIENCE);
     assert_flipped_in_order(&peer.stats());
     peer.close();
@@ -220,5 +222,4 @@ fn what_a_page_and_an_operator_ask_for() {
         assert_eq!(get(&cluster.page(path)).expect("the gateway answers").status, 404, "{path} is not for the public");
     }
     assert_eq!(get(&cluster.page("/nowhere")).expect("the gateway answers").status, 404);
-    assert_eq!(get(&cluster.page("/webrtc/offer")).expect("the gateway answers").status, 405);
 }

@@ -68,7 +68,15 @@ impl Cluster {
     /// When one of them does not come up.
     #[must_use]
     pub fn separate(demo: &str, workers: usize) -> Self {
-        let workers: Vec<_> = (0..workers).map(|_| Worker::serve(demo)).collect();
+        Self::of((0..workers).map(|_| Worker::serve(demo)).collect())
+    }
+
+    /// One `reframe-gateway` that knows `workers`, in this order.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn of(workers: Vec<Worker>) -> Self {
         let urls: Vec<_> = workers.iter().map(|worker| worker.url.as_str()).collect();
         let urls = urls.join(",");
         Self::start("reframe-gateway", &["--workers", &urls], workers)

@@ -24,7 +24,7 @@ use super::screen::{Screen, Shown};
 use super::stats::Shared;
 use super::{Command, Options};
 
-/// For the server to acknowledge the end of the data channel.
+/// For the server to close the connection once it has seen the end of the data channel.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// Larger than any datagram that arrives: we never offer more than str0m's MTU.
@@ -43,18 +43,10 @@ pub(super) struct Driver {
     /// Texts for a channel that is not open yet.
     texts: Vec<String>,
     commands: mpsc::Receiver<Command>,
-    closing: Option<Closing>,
+    /// Set by an order to close: when to stop waiting for the server.
+    closing: Option<Instant>,
     done: bool,
     notes: Arc<Shared>,
-}
-
-/// An order to close is being carried out.
-struct Closing {
-    /// When to stop waiting.
-    until: Instant,
-    /// The end of the data channel is on its way. str0m has no event for its acknowledgement; the next DTLS datagram
-    /// from the server is as good.
-    sent: bool,
 }
 
 /// What ended a wait.
@@ -109,8 +101,7 @@ impl Driver {
                 break;
             }
             let picture = self.camera.as_ref().and_then(Camera::due);
-            let closing = self.closing.as_ref().map(|closing| closing.until);
-            let wake_at = [picture, closing].into_iter().flatten().fold(deadline, Instant::min);
+            let wake_at = [picture, self.closing].into_iter().flatten().fold(deadline, Instant::min);
             let wake = tokio::select! {
                 biased;
                 command = self.commands.recv() => Wake::Command(command),
@@ -122,7 +113,7 @@ impl Driver {
                 Wake::Datagram(received) => self.receive(received, &buffer)?,
                 Wake::Deadline => {
                     let now = Instant::now();
-                    self.done = closing.is_some_and(|until| now >= until);
+                    self.done = self.closing.is_some_and(|until| now >= until);
                     if picture.is_some_and(|due| now >= due) {
                         self.send_picture(now, &socket)?;
                     } else {
@@ -140,9 +131,6 @@ impl Driver {
             match self.rtc.poll_output()? {
                 Output::Transmit(packet) => {
                     self.remote = Some(packet.destination);
-                    if let Some(closing) = &mut self.closing {
-                        closing.sent |= is_dtls(&packet.contents);
-                    }
                     // A full or failing socket loses the datagram, as a network would.
                     drop(socket.try_send_to(&packet.contents, packet.destination));
                 }
@@ -162,7 +150,6 @@ impl Driver {
     fn receive(&mut self, received: std::io::Result<(usize, SocketAddr)>, buffer: &[u8]) -> Result<(), RtcError> {
         // An ICMP error from a server that is gone: ICE will find out.
         let Ok((length, source)) = received else { return Ok(()) };
-        self.done = is_dtls(&buffer[..length]) && self.closing.as_ref().is_some_and(|closing| closing.sent);
         // Neither STUN, DTLS nor RTP: not for us.
         let Ok(contents) = buffer[..length].try_into() else { return Ok(()) };
         let receive = Receive { proto: Protocol::Udp, source, destination: self.local, contents };
@@ -191,7 +178,7 @@ impl Driver {
             Some(Command::StopCamera) => self.stop_camera(),
             Some(Command::Close) => {
                 self.stop_camera();
-                self.closing = Some(Closing { until: Instant::now() + CLOSE_GRACE, sent: false });
+                self.closing = Some(Instant::now() + CLOSE_GRACE);
                 self.rtc.direct_api().close_data_channel(self.channel);
             }
             Some(Command::Vanish) | None => self.done = true,
@@ -249,9 +236,10 @@ impl Driver {
                 let message = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
                 self.notes.update(|stats| stats.record_message(message));
             }
-            Event::ChannelClose(_) | Event::Closed if self.closing.is_none() => {
-                self.notes.update(|stats| stats.closed_by_server = true);
-            }
+            // Our own close is an event at once, long before the server knows of it.
+            Event::ChannelClose(_) if self.closing.is_some() => {}
+            Event::Closed if self.closing.is_some() => self.done = true,
+            Event::ChannelClose(_) | Event::Closed => self.notes.update(|stats| stats.closed_by_server = true),
             Event::KeyframeRequest(_) => {
                 if let Some(camera) = &mut self.camera {
                     camera.refresh();
@@ -275,9 +263,4 @@ impl Driver {
             stats.picture = picture.or_else(|| stats.picture.take());
         });
     }
-}
-
-/// RFC 7983: the first byte tells what shares the port.
-fn is_dtls(datagram: &[u8]) -> bool {
-    matches!(datagram.first(), Some(20..=63))
 }

@@ -196,8 +196,8 @@ impl Peer {
         &self.server
     }
 
-    /// Leaves in order: stops sending, closes the data channel and returns once that has been acknowledged, or after
-    /// a second.
+    /// Leaves in order: stops sending, closes the data channel and returns once the server has closed the connection, or
+    /// after a second.
     pub fn close(&mut self) {
         self.end(Command::Close);
     }

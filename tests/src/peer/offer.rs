@@ -114,10 +114,8 @@ impl Offer {
         let Some(sdp) = answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer") else {
             return Err(reply);
         };
-        let (candidates, others): (Vec<_>, Vec<_>) = sdp.lines().partition(|line| line.starts_with("a=candidate:"));
-        let server = candidates.iter().filter_map(|line| address(line)).collect();
-        let seen = if options.wait_for_server { others.join("\r\n") + "\r\n" } else { sdp.to_owned() };
-        let answer = SdpAnswer::from_sdp_string(&seen).unwrap_or_else(|error| panic!("bad answer: {error}\n{sdp}"));
+        let (sections, server) = as_a_browser_reads(sdp, !options.wait_for_server);
+        let answer = SdpAnswer::from_sdp_string(&sections).unwrap_or_else(|error| panic!("bad answer: {error}\n{sdp}"));
         self.rtc
             .sdp_api()
             .accept_answer(self.pending, answer)
@@ -141,6 +139,30 @@ fn post_candidate(url: &str, id: &str, candidate: &Candidate, offer: &str) -> Re
     let candidate = json!({ "candidate": text, "sdpMid": mid, "sdpMLineIndex": 0, "usernameFragment": ufrag });
     let body = json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id });
     post(url, body.to_string()).expect("the gateway answers a candidate")
+}
+
+/// The answer for str0m, and the addresses in it.
+///
+/// A section that was refused (port 0) needs no attributes, but str0m insists on a direction; and browsers ignore
+/// candidates in such a section, which str0m does not.
+fn as_a_browser_reads(sdp: &str, with_candidates: bool) -> (String, Vec<SocketAddr>) {
+    let (mut text, mut server, mut refused) = (String::new(), Vec::new(), false);
+    for line in sdp.lines() {
+        if line.starts_with("m=") {
+            refused = line.split_whitespace().nth(1) == Some("0");
+        }
+        if line.starts_with("a=candidate:") {
+            server.extend(address(line).filter(|_| !refused));
+            if refused || !with_candidates {
+                continue;
+            }
+        }
+        text.extend([line, "\r\n"]);
+        if refused && line.starts_with("a=mid:") {
+            text.push_str("a=inactive\r\n");
+        }
+    }
+    (text, server)
 }
 
 /// The address in `a=candidate:FOUNDATION COMPONENT PROTOCOL PRIORITY ADDRESS PORT …` (RFC 8839), RTP component, UDP.

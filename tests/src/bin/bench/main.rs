@@ -1,0 +1,158 @@
+//! Measures Reframe on this machine: `make bench`.
+//!
+//! Real processes of this build on the loopback interface and WebRTC clients that send clips encoded beforehand. CPU is
+//! counted while no client decodes anything, latency in runs of their own. Every round runs every scenario, so that a
+//! machine that is busy for a while is busy for all of them; the table gives medians of the rounds and their spread.
+//!
+//! [`floor`] is what the codecs alone cost. Ratios to it travel from machine to machine; milliseconds do not.
+
+mod floor;
+mod report;
+mod slow;
+mod streams;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use reframe_tests::source::{Clip, Format};
+
+use self::floor::Floor;
+use self::report::Report;
+
+/// As the programs that are measured, so that their codecs and ours find the same allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures CPU, latency and memory of Reframe on this machine.
+#[derive(Parser)]
+#[command(name = "reframe-bench", version)]
+struct Cli {
+    /// One short round: does everything work, and roughly how fast?
+    #[arg(long)]
+    quick: bool,
+
+    /// Only this scenario; the codecs alone are measured beside it in any case.
+    #[arg(long, value_name = "NAME")]
+    only: Option<Scenario>,
+
+    /// Also write the figures of every round to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Decode and encode, without anything around them.
+    Floor,
+    /// One 1280x720 stream at 30 fps.
+    #[value(name = "flip-720p")]
+    Flip720p,
+    /// One 640x480 stream at 30 fps.
+    #[value(name = "flip-480p")]
+    Flip480p,
+    /// Four 1280x720 streams at 30 fps.
+    #[value(name = "four-720p")]
+    Four720p,
+    /// A handler of 200 ms a frame that skips, and a fast one beside it.
+    SlowHandler,
+}
+
+/// How long to look. Seconds are seconds of sent video.
+struct Plan {
+    rounds: u32,
+    /// Of the slow handler's scenario, which takes longer than all others together.
+    slow_rounds: u32,
+    floor_frames: u32,
+    warm_up_secs: u32,
+    window_secs: u32,
+    slow_secs: u32,
+}
+
+impl Plan {
+    /// Five minutes.
+    const FULL: Self =
+        Self { rounds: 3, slow_rounds: 2, floor_frames: 240, warm_up_secs: 2, window_secs: 8, slow_secs: 60 };
+    /// One minute.
+    const QUICK: Self =
+        Self { rounds: 1, slow_rounds: 1, floor_frames: 90, warm_up_secs: 1, window_secs: 3, slow_secs: 20 };
+}
+
+/// Between keyframes of a clip: rare, as browsers send them, yet a request for one is not answered from far ahead.
+const KEYFRAME_EVERY: u32 = 90;
+/// Ten seconds at 30 fps.
+const HD_FRAMES: u32 = 300;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let plan = if cli.quick { Plan::QUICK } else { Plan::FULL };
+    let report = run(&plan, cli.only);
+    print(&format!("\n{report}"));
+    match cli.json.map(|path| fs::write(&path, report.json().to_string()).map_err(|error| (path, error))) {
+        None | Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err((path, error))) => {
+            progress(&format!("cannot write {}: {error}", path.display()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(plan: &Plan, only: Option<Scenario>) -> Report {
+    let wanted = |scenario| only.is_none_or(|only| only == scenario);
+    progress("encoding the clips");
+    let hd = clip(Format::HD, HD_FRAMES);
+    // As long as the longest run, so that no number repeats in it: the age of a picture is then never ambiguous.
+    let vga = clip(Format::VGA, plan.slow_secs * 30);
+    let mut report = Report::default();
+    for round in 1..=plan.rounds {
+        let step = |what| progress(&format!("round {round} of {}: {what} (load average {})", plan.rounds, load()));
+        step("floor");
+        let floor = Floor { hd_ms: floor::measure(&hd, plan), vga_ms: floor::measure(&vga, plan) };
+        report.add("floor", "decode and encode, 1280x720", "CPU-ms/frame", floor.hd_ms);
+        report.add("floor", "decode and encode, 640x480", "CPU-ms/frame", floor.vga_ms);
+        if wanted(Scenario::Flip720p) {
+            step("flip-720p");
+            streams::one(&mut report, "flip-720p", &hd, floor.hd_ms, plan);
+        }
+        if wanted(Scenario::Flip480p) {
+            step("flip-480p");
+            streams::one(&mut report, "flip-480p", &vga, floor.vga_ms, plan);
+        }
+        if wanted(Scenario::Four720p) {
+            step("four-720p");
+            streams::four(&mut report, "four-720p", &hd, floor.hd_ms, plan);
+        }
+        if wanted(Scenario::SlowHandler) && round <= plan.slow_rounds {
+            step("slow-handler");
+            slow::beside_a_fast_one(&mut report, "slow-handler", &vga, plan);
+        }
+    }
+    report
+}
+
+fn clip(format: Format, frames: u32) -> Arc<Clip> {
+    Arc::new(Clip::encode(format, frames, KEYFRAME_EVERY).expect("the encoder works"))
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Of the last minute: more than our own work means that somebody else's is in the figures.
+fn load() -> String {
+    let line = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    line.split(' ').next().unwrap_or_default().to_owned()
+}
+
+#[expect(clippy::print_stderr, reason = "for the person who waits; the table alone goes to standard output")]
+fn progress(line: &str) {
+    eprintln!("{line}");
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+fn print(table: &str) {
+    println!("{table}");
+}

@@ -1,0 +1,121 @@
+//! The figures of all rounds, as one table or as JSON.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// What to hold some of the figures against: our aims, and FastRTC 0.0.34 (Python, aiortc) on a machine of two cores.
+const CONTEXT: [(&str, &str, &str); 12] = [
+    ("flip-720p", FPS, "30; FastRTC 30"),
+    ("flip-720p", CPU, "aim < 9; FastRTC 14.4"),
+    ("flip-720p", LATENCY_P50, "aim < 15; FastRTC 46"),
+    ("flip-720p", FIRST_FRAME, "FastRTC 195 to 230"),
+    ("flip-720p", RSS, "FastRTC 213 to 222"),
+    ("flip-480p", FPS, "30; FastRTC 30"),
+    ("flip-480p", CPU, "FastRTC 7.0 to 7.5"),
+    ("flip-480p", LATENCY_P50, "FastRTC 40 to 51"),
+    ("flip-480p", RSS, "FastRTC 171"),
+    ("four-720p", SLOWEST, "FastRTC 17.7 to 25.4"),
+    ("slow-handler", "slow: age when first shown, p50, first 10 s", "aim < 280; FastRTC 456"),
+    ("slow-handler", "fast: returned, beside the slow one", "30; FastRTC 4.5"),
+];
+
+// Metrics that several scenarios have.
+pub(crate) const FPS: &str = "returned";
+pub(crate) const REPEATED: &str = "of them re-emissions";
+pub(crate) const CPU: &str = "CPU of a returned frame";
+pub(crate) const RATIO: &str = "the same, to the floor";
+pub(crate) const LATENCY_P50: &str = "added latency, p50";
+pub(crate) const LATENCY_P95: &str = "added latency, p95";
+pub(crate) const FIRST_FRAME: &str = "offer to first frame";
+pub(crate) const RSS: &str = "resident memory";
+pub(crate) const SLOWEST: &str = "returned, slowest stream";
+
+/// Rows in the order in which they were first added.
+#[derive(Default)]
+pub(crate) struct Report(Vec<Row>);
+
+struct Row {
+    scenario: &'static str,
+    metric: &'static str,
+    unit: &'static str,
+    /// One for each round.
+    values: Vec<f64>,
+}
+
+impl Report {
+    /// Adds one round's `value`.
+    pub(crate) fn add(&mut self, scenario: &'static str, metric: &'static str, unit: &'static str, value: f64) {
+        match self.0.iter_mut().find(|row| (row.scenario, row.metric) == (scenario, metric)) {
+            Some(row) => row.values.push(value),
+            None => self.0.push(Row { scenario, metric, unit, values: vec![value] }),
+        }
+    }
+
+    /// A list of rows, each with the values of its rounds in order.
+    pub(crate) fn json(&self) -> Value {
+        let row = |row: &Row| {
+            let Row { scenario, metric, unit, values } = row;
+            let (median, min, max) = row.spread();
+            json!({ "scenario": scenario, "metric": metric, "unit": unit,
+                    "median": median, "min": min, "max": max, "rounds": values })
+        };
+        self.0.iter().map(row).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |f: &mut fmt::Formatter<'_>, [scenario, metric, median, min, max, unit, context]: [&str; 7]| {
+            let text = format!("{scenario:<13} {metric:<44} {median:>8} {min:>8} {max:>8}  {unit:<13} {context}");
+            writeln!(f, "{}", text.trim_end())
+        };
+        line(f, ["scenario", "metric", "median", "min", "max", "unit", "context"])?;
+        let mut last = "";
+        for row in &self.0 {
+            if row.scenario != last {
+                writeln!(f)?;
+            }
+            let (median, min, max) = row.spread();
+            let [median, min, max] = [median, min, max].map(|value| format!("{value:.2}"));
+            let context =
+                CONTEXT.iter().find(|(scenario, metric, _)| (*scenario, *metric) == (row.scenario, row.metric));
+            let scenario = if row.scenario == last { "" } else { row.scenario };
+            line(f, [scenario, row.metric, &median, &min, &max, row.unit, context.map_or("", |(.., text)| text)])?;
+            last = row.scenario;
+        }
+        Ok(())
+    }
+}
+
+impl Row {
+    /// Median, least and greatest; a row has at least one value.
+    fn spread(&self) -> (f64, f64, f64) {
+        let mut sorted = self.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let count = sorted.len();
+        (f64::midpoint(sorted[(count - 1) / 2], sorted[count / 2]), sorted[0], sorted[count - 1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_meet_in_one_row() {
+        let mut report = Report::default();
+        for value in [3.0, 1.0, 8.0] {
+            report.add("a", "m", "ms", value);
+        }
+        report.add("a", "n", "ms", 1.0);
+        report.add("b", "m", "ms", 2.0);
+        report.add("b", "m", "ms", 5.0);
+        let row = |n: usize| report.json()[n].clone();
+        assert_eq!(report.0.len(), 3);
+        assert_eq!(row(0)["rounds"], json!([3.0, 1.0, 8.0]));
+        assert_eq!([&row(0)["median"], &row(0)["min"], &row(0)["max"]], [3.0, 1.0, 8.0]);
+        assert_eq!(row(2)["median"], 3.5);
+        assert_eq!(report.to_string().lines().count(), 1 + 3 + 2, "a header, the rows, a gap before each scenario");
+    }
+}
