@@ -118,7 +118,9 @@ fn connect(address: WorkerAddress) -> (String, Channel) {
             .connect_timeout(DESCRIBE_TIMEOUT)
     };
     match address {
-        WorkerAddress::Uri(uri) => (uri.to_string(), tuned(Endpoint::from(uri)).connect_lazy()),
+        WorkerAddress::Uri(uri) => {
+            (uri.to_string().trim_end_matches('/').to_owned(), tuned(Endpoint::from(uri)).connect_lazy())
+        }
         WorkerAddress::InProcess(server) => {
             let connector = tower::service_fn(move |_: Uri| {
                 let server = server.clone();

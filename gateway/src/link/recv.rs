@@ -1,7 +1,7 @@
 //! Hop 7 of 10: the worker's results in, to the pacer.
 //! In:    the gRPC stream.   Out: a `FrameQueue` of results, and a nudge.
-//! Runs:  the media runtime, one task a session.   Full: skipping frames, a newer result takes the waiting one's place;
-//!        else a FIFO refuses, `frames_dropped_total{hop="pacer",reason="overflow"}`.
+//! Runs:  the media runtime, one task a session.   Full: a newer result takes the waiting one's place,
+//!        `frames_dropped_total{hop="pacer",reason="skipped"}`.
 //! Clock: monotonic, for metrics only.
 
 use std::sync::Arc;
@@ -81,7 +81,7 @@ async fn finish(mut frame: Frame, outcome: Outcome, sinks: &Sinks) {
     match outcome {
         Outcome::Picture(picture) => {
             frame.picture = picture;
-            // Overflow: counted by the queue.
+            // Newest wins: a push cannot fail.
             sinks.results.push(now, frame).ok();
             // Full: a nudge waits already.
             drop(sinks.nudge.try_send(ResultWaiting));

@@ -1,15 +1,16 @@
 //! Hop 8 of 10: results in, releases at the target frame rate out.
 //! In:    a `FrameQueue` of results.   Out: `egress::Releases`, one waiting.
 //! Runs:  the pacer arbiter, which all sessions share and where nothing else runs: its timers are on time.
-//! Full:  skipping frames, a newer result takes the waiting one's place; else `link::recv`'s FIFO refuses.
+//! Full:  a newer result takes the waiting one's place, `frames_dropped_total{hop="pacer",reason="skipped"}`.
 //! Clock: monotonic; the core takes `now`, and time stamps follow the browser's capture clock.
 
 mod core;
 
 use std::sync::Arc;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use self::core::{Action, Pacer};
 use crate::codec::Picture;
@@ -33,11 +34,12 @@ pub(crate) struct PacerActor {
     /// What a re-emission shows.
     last: Option<Picture>,
     timer: Option<(Instant, SpawnHandle)>,
+    stop: CancellationToken,
 }
 
 impl PacerActor {
-    pub(crate) fn new(fps: f64, results: Arc<FrameQueue>, releases: Arc<Releases>) -> Self {
-        Self { core: Pacer::new(fps), results, releases, last: None, timer: None }
+    pub(crate) fn new(fps: f64, results: Arc<FrameQueue>, releases: Arc<Releases>, stop: CancellationToken) -> Self {
+        Self { core: Pacer::new(fps), results, releases, last: None, timer: None, stop }
     }
 
     fn step(&mut self, ctx: &mut Context<Self>) {
@@ -84,6 +86,9 @@ impl Actor for PacerActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        // Its own timer would keep it alive for ever: actix waits for an actor's futures after its last address is gone.
+        let stopped = self.stop.clone().cancelled_owned().into_actor(self);
+        ctx.spawn(stopped.map(|(), _, ctx| ctx.stop()));
     }
 }
 

@@ -142,7 +142,9 @@ pub(crate) fn start(
     let encoder = Box::new(Vp8Encoder::new(bitrate_kbps, spec.fps));
     let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
     let frames = FrameQueue::new(Hop::Session, policy);
-    let results = FrameQueue::new(Hop::Pacer, policy);
+    // Also when nothing is skipped: the handler has seen every frame, and a queue of results in front of a meter that
+    // runs at the camera's own rate would never drain again.
+    let results = FrameQueue::new(Hop::Pacer, Policy::NewestWins);
     let releases = Arc::new(Releases::default());
     let stop = CancellationToken::new();
     let codecs = arbiters.codec();
@@ -152,7 +154,7 @@ pub(crate) fn start(
         Egress { releases: Arc::clone(&releases), encoder, out: peer.frames(), keyframe_due, stop: stop.clone() };
     codecs.spawn(egress.run().instrument(span.clone()));
 
-    let pacer = PacerActor::new(spec.fps, Arc::clone(&results), releases);
+    let pacer = PacerActor::new(spec.fps, Arc::clone(&results), releases, stop.clone());
     let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
 
     let sinks = Sinks { results, nudge: pacer.recipient(), events: events.clone() };
