@@ -124,4 +124,46 @@ mod tests {
         let seqs: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|f| f.seq).collect();
         assert_eq!(seqs, [0, 1, 2]);
     }
+
+    /// A camera, the queue, and a worker with one credit, in virtual time. Returns (number, age at handler start).
+    fn simulate(seed: u64, policy: Policy, handler_ms: std::ops::Range<u64>) -> Vec<(u64, Duration)> {
+        use rand::{RngExt, SeedableRng};
+        let mut random = rand::rngs::SmallRng::seed_from_u64(seed);
+        let queue = FrameQueue::new(Hop::Session, policy);
+        let start = Instant::now();
+        let (mut worker_free, mut started) = (start, Vec::new());
+        for number in 0..900 {
+            let now = start + Duration::from_micros(33_333 * number);
+            // What the worker did since the last frame came.
+            while worker_free <= now {
+                let Some(taken) = queue.pop() else { break };
+                let begins = worker_free.max(taken.since);
+                started.push((taken.seq, begins - taken.since));
+                worker_free = begins + Duration::from_millis(random.random_range(handler_ms.clone()));
+            }
+            queue.push(now, frame(number)).ok();
+        }
+        started
+    }
+
+    #[test]
+    fn a_slow_handler_always_starts_on_the_present() {
+        for seed in 0..20 {
+            let started = simulate(seed, Policy::NewestWins, 150..250);
+            assert!((145..=155).contains(&started.len()), "{} of 30 s at 200 ms", started.len());
+            assert!(started.is_sorted_by_key(|(number, _)| *number));
+            let oldest = started.iter().map(|(_, age)| *age).max().unwrap();
+            assert!(oldest <= Duration::from_micros(33_334), "seed {seed}: {oldest:?} is more than one frame interval");
+        }
+    }
+
+    #[test]
+    fn a_handler_that_keeps_up_sees_every_frame_in_order_through_its_stalls() {
+        for seed in 0..20 {
+            let started = simulate(seed, Policy::Fifo(8), 5..50);
+            let numbers: Vec<u64> = started.iter().map(|(number, _)| *number).collect();
+            assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "seed {seed}: a frame is missing");
+            assert!(numbers.len() >= 890);
+        }
+    }
 }
