@@ -42,7 +42,7 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	cargo test --workspace --doc
 
 bench: ## Measure it on this machine, five minutes; make bench BENCH=--help
-	@scripts/packages.sh build
+	@scripts/packages.sh bench
 	@echo '==> building in release; the first time takes some minutes'
 	cargo build --release --workspace --bins
 	@echo '==> measuring'

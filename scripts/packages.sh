@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the system packages that building (`build`) or testing (`test`) Reframe needs beyond Rust and that this
+# Installs the system packages that building (`build`), measuring (`bench`) or testing (`test`) Reframe needs beyond Rust and that this
 # machine lacks. Debian and Ubuntu: with apt-get, through sudo when not root. Elsewhere it says what to install and stops.
 #
 # It looks for what a package is for (a command, a library), not for the package: what came another way will do.
@@ -19,8 +19,11 @@ need_for_build() {
     need libvpx-dev pkg-config --exists vpx
 }
 
-need_for_test() {
+need_for_bench() {
     need libssl-dev pkg-config --exists openssl
+}
+
+need_for_test() {
     need chromium command -v chromium
     need chromium-driver command -v chromedriver
 }
@@ -28,7 +31,8 @@ need_for_test() {
 look() {
     missing=
     need_for_build
-    [ "$1" = build ] || need_for_test
+    [ "$1" = build ] || need_for_bench
+    [ "$1" != test ] || need_for_test
 }
 
 # stop MESSAGE...: one line each.
@@ -38,8 +42,8 @@ stop() {
 }
 
 case ${1:-} in
-build | test) ;;
-*) stop "usage: $0 build|test" ;;
+build | bench | test) ;;
+*) stop "usage: $0 build|bench|test" ;;
 esac
 
 look "$1"

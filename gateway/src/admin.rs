@@ -1,5 +1,8 @@
 //! The admin port: for operators and their machines, never for browsers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
@@ -10,6 +13,8 @@ use crate::pool::Pool;
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) pool: Pool,
+    /// Set when the gateway begins to stop.
+    pub(crate) draining: Arc<AtomicBool>,
     /// None when the embedding program records metrics itself.
     pub(crate) metrics: Option<PrometheusHandle>,
 }
@@ -25,10 +30,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 
 async fn metrics(shared: web::Data<Shared>) -> HttpResponse {
     match &shared.metrics {
-        Some(handle) => {
-            handle.run_upkeep();
-            HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(handle.render())
-        }
+        Some(handle) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(handle.render()),
         None => HttpResponse::NotFound().body("this process records its metrics elsewhere\n"),
     }
 }
@@ -38,9 +40,11 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().body("ok\n")
 }
 
-/// A session could start now, as far as workers go.
+/// A session could start now.
 async fn readyz(shared: web::Data<Shared>) -> HttpResponse {
-    if shared.pool.serving().is_empty() {
+    if shared.draining.load(Ordering::Relaxed) {
+        HttpResponse::ServiceUnavailable().body("stopping\n")
+    } else if shared.pool.serving().is_empty() {
         HttpResponse::ServiceUnavailable().body("no worker serves\n")
     } else {
         HttpResponse::Ok().body("ready\n")

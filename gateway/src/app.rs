@@ -27,6 +27,9 @@ const HTTP_THREADS: usize = 2;
 /// How long ended sessions may take to deliver their last message.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// How often recorded samples are folded into their histograms.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -73,7 +76,9 @@ async fn serve(
     let arbiters = Arc::new(Arbiters::start(config.codec_threads));
     let bind = config.media.iter().map(|ip| SocketAddr::new(*ip, 0).to_string()).collect();
     let peers = TaskTracker::new();
-    let gateway = Gateway::new(pool.clone(), arbiters, media, bind, config.bitrate_kbps, peers.clone()).start();
+    let gateway = Gateway::new(pool.clone(), arbiters, media, bind, config.bitrate_kbps, peers.clone());
+    let draining = gateway.draining();
+    let gateway = gateway.start();
 
     let shared = http::Shared { gateway: gateway.clone(), pool: pool.clone() };
     let page = HttpServer::new(move || App::new().app_data(web::Data::new(shared.clone())).configure(http::routes))
@@ -81,7 +86,7 @@ async fn serve(
         .disable_signals()
         .bind(config.http)
         .map_err(|source| RunError::Bind { flag: "--http", address: config.http, source })?;
-    let shared = admin::Shared { pool, metrics };
+    let shared = admin::Shared { pool, draining, metrics: metrics.clone() };
     let admin = HttpServer::new(move || App::new().app_data(web::Data::new(shared.clone())).configure(admin::routes))
         .workers(1)
         .disable_signals()
@@ -95,6 +100,16 @@ async fn serve(
     let (stop_page, stop_admin) = (page.handle(), admin.handle());
     actix::spawn(page);
     actix::spawn(admin);
+
+    let upkeep = metrics.clone();
+    actix::spawn(async move {
+        // Histogram samples pile up until somebody scrapes or this runs.
+        let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
+        while let Some(metrics) = &upkeep {
+            tick.tick().await;
+            metrics.run_upkeep();
+        }
+    });
 
     // SIGTERM: an orchestrator's or `kill`'s; SIGINT: Ctrl-C. The second of either means "now".
     tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

@@ -76,7 +76,7 @@ impl Assembler {
         }
         self.held.insert(number, packet);
         if self.held.len() > WINDOW_PACKETS {
-            self.give_up();
+            self.abandon();
         }
         true
     }
@@ -92,7 +92,7 @@ impl Assembler {
             (None, false) => self.gap_since.or(Some(now)),
         };
         if unit.is_none() && self.next.is_some() && self.gap_since.is_some_and(|since| now >= since + PATIENCE) {
-            self.give_up();
+            self.abandon();
             return self.pop(now);
         }
         unit
@@ -113,6 +113,23 @@ impl Assembler {
         self.next = None;
         self.gap_since = None;
         self.seek_keyframe();
+    }
+
+    /// The frame at `next` cannot be completed: count it and start over behind it.
+    fn abandon(&mut self) {
+        if let Some(next) = self.next {
+            let first = self.held.range(next..).next();
+            // A later frame's start is not part of what is lost.
+            if let Some((number, packet)) = first
+                && (*number == next || !starts_frame(&packet.payload))
+            {
+                let lost = packet.timestamp;
+                self.drop_tickets(|timestamp| timestamp == lost, Reason::Incomplete);
+            }
+            // If its first packet is here, it must not be found again as the keyframe to start from.
+            self.held = self.held.split_off(&(next + 1));
+        }
+        self.give_up();
     }
 
     /// Extends a 16-bit number to 64 bits, or refuses it.
@@ -145,7 +162,8 @@ impl Assembler {
 
     /// With no start known: the first keyframe start held becomes it, and everything before it is given up.
     fn seek_keyframe(&mut self) {
-        let start = self.held.iter().find(|(_, packet)| starts_keyframe(&packet.payload)).map(|(number, _)| *number);
+        let mut start =
+            self.held.iter().find(|(_, packet)| starts_keyframe(&packet.payload)).map(|(number, _)| *number);
         // Without one, frames that still grow stay: their keyframe packet may only be late. The newest stays.
         let keep_from = start.or_else(|| {
             let newest = self.held.values().next_back()?.timestamp;
@@ -156,6 +174,7 @@ impl Assembler {
         }
         if self.held.len() > WINDOW_PACKETS {
             self.held.clear();
+            start = None;
         }
         let kept: std::collections::BTreeSet<u32> = self.held.values().map(|packet| packet.timestamp).collect();
         self.drop_tickets(|timestamp| !kept.contains(&timestamp), Reason::NoKeyframe);
@@ -175,7 +194,7 @@ impl Assembler {
             let packet = self.held.get(&last)?;
             if packet.timestamp != timestamp {
                 // The frame ended without a marker, or a packet lies: neither can be decoded.
-                self.give_up();
+                self.abandon();
                 return None;
             }
             if packet.marker {
@@ -227,10 +246,14 @@ fn strip_descriptor(payload: &[u8]) -> Option<&[u8]> {
     (!rest.is_empty()).then_some(rest)
 }
 
-/// The first packet of a keyframe: start of partition 0, and the frame tag's lowest bit is clear (RFC 6386, 9.1).
+/// The first packet of a frame: start of partition 0 (RFC 7741, section 4.2).
+fn starts_frame(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|first| first & 0x17 == 0x10)
+}
+
+/// The first packet of a keyframe: the frame tag's lowest bit is clear (RFC 6386, section 9.1).
 fn starts_keyframe(payload: &[u8]) -> bool {
-    let starts = payload.first().is_some_and(|first| first & 0x17 == 0x10);
-    starts && strip_descriptor(payload).is_some_and(|data| data[0] & 1 == 0)
+    starts_frame(payload) && strip_descriptor(payload).is_some_and(|data| data[0] & 1 == 0)
 }
 
 #[cfg(test)]

@@ -133,6 +133,34 @@ fn after_a_loss_frames_wait_then_resume_at_a_keyframe() {
 }
 
 #[test]
+fn a_keyframe_with_a_hole_is_given_up_and_another_asked_for() {
+    for (hole, intact_after) in [(1, false), (1, true), (3, false), (3, true)] {
+        let mut assembler = Assembler::default();
+        let (start, mut out) = (Instant::now(), Vec::new());
+        let mut first = 0;
+        for number in 0..12 {
+            // Frame 3 is a keyframe that misses a packet (its marker, with hole 3); frame 8 another, or not.
+            let keyframe = number == 0 || number == 3 || (number == 8 && intact_after);
+            let packets = frame(number, first, 4, keyframe);
+            first += 4;
+            let now = start + Duration::from_millis(100 * u64::from(number));
+            for (index, packet) in packets.into_iter().enumerate() {
+                if (number, index) != (3, hole) {
+                    assembler.push(now, packet);
+                }
+                drain(&mut assembler, now, &mut out);
+            }
+            if number == 7 {
+                assert!(assembler.needs_keyframe(), "hole {hole}: the patience has ended");
+            }
+        }
+        let expected: Vec<u32> = if intact_after { vec![0, 1, 2, 8, 9, 10, 11] } else { vec![0, 1, 2] };
+        assert_eq!(out, expected, "hole {hole}");
+        assert_eq!(assembler.needs_keyframe(), !intact_after);
+    }
+}
+
+#[test]
 fn a_retransmission_in_time_loses_nothing() {
     let mut assembler = Assembler::default();
     let (now, mut out) = (Instant::now(), Vec::new());

@@ -180,7 +180,7 @@ impl CaptureClock {
         self.last = timestamp;
         let seq = self.frames;
         self.frames += 1;
-        (seq, Duration::from_nanos(self.ticks * 100_000 / 9))
+        (seq, Duration::from_secs_f64(self.ticks as f64 / 90_000.0))
     }
 }
 

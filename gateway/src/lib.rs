@@ -30,6 +30,7 @@ mod arbiters;
 mod books;
 mod config;
 mod http;
+mod net;
 mod offer;
 mod placement;
 mod pool;

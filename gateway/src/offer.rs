@@ -44,11 +44,15 @@ pub(crate) fn check(sdp: &str) -> Result<RTCSessionDescription, OfferError> {
 /// The bare form of a candidate line has eight fields (RFC 8839, section 5.1); what follows is optional.
 const CANDIDATE_FIELDS: usize = 8;
 
+/// Longer lines are no candidates: with a host name and every extension they have about 200 bytes.
+const MAX_CANDIDATE_BYTES: usize = 512;
+
 /// Checks a trickled candidate line as far as it can be told without the connection.
 pub(crate) fn is_candidate(line: &str) -> bool {
     let line = line.strip_prefix("candidate:").unwrap_or(line);
     let fields: Vec<&str> = line.split_whitespace().collect();
-    fields.len() >= CANDIDATE_FIELDS
+    line.len() <= MAX_CANDIDATE_BYTES
+        && fields.len() >= CANDIDATE_FIELDS
         && fields[1].parse::<u16>().is_ok()
         && fields[3].parse::<u32>().is_ok()
         && fields[5].parse::<u16>().is_ok()

@@ -41,12 +41,17 @@ use webrtc::peer_connection::{
 use crate::assembler::Packet;
 use crate::books::{Hop, Reason, Ticket};
 use crate::ingress::PacketQueue;
+use crate::net::CountingRuntime;
 use crate::session::{EndReason, SessionEvent};
 
+/// The data channel that FastRTC's clients open.
+const CHANNEL: &str = "text";
 /// Encoded frames that may wait for the socket. Full: the frame is dropped (`hop="peer"`) and the next is a keyframe.
 const OUT_FRAMES: usize = 4;
 /// Texts that may wait for the data channel, also while it opens. Full: the text is dropped and counted.
 const OUT_TEXTS: usize = 64;
+/// Bytes handed to the data channel that the browser has not acknowledged. Full: as above.
+const OUT_TEXT_BYTES: usize = 256 * 1024;
 /// ICE: silence until "disconnected", from there until "failed", and the interval of our own checks. A vanished
 /// browser is noticed after the sum of the first two.
 const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
@@ -84,6 +89,7 @@ pub(crate) struct Peer {
     runtime: tokio::runtime::Handle,
     stop: CancellationToken,
     flushed: watch::Receiver<bool>,
+    callbacks: Arc<Callbacks>,
     /// Held until the connection is closed.
     open: TaskTrackerToken,
 }
@@ -115,14 +121,14 @@ pub(crate) async fn answer(
     let (flushed_tx, flushed) = watch::channel(false);
     let stop = CancellationToken::new();
     let runtime = tokio::runtime::Handle::current();
+    let runtime_of_stack = webrtc::runtime::default_runtime().ok_or(Error::ErrUnknownType)?;
     let Taps { packets, events, keyframe_wanted, keyframe_due } = taps;
     let callbacks = Arc::new(Callbacks {
         state: state_tx,
         gathered: gathered_tx,
-        packets,
-        keyframe_wanted,
-        stop: stop.clone(),
+        video: Mutex::new(Some((packets, keyframe_wanted))),
         messaging: Mutex::new(Some((texts_rx, flushed_tx))),
+        stop: stop.clone(),
         events: events.clone(),
     });
 
@@ -131,13 +137,15 @@ pub(crate) async fn answer(
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(settings)
-            .with_handler(callbacks)
+            .with_handler(Arc::clone(&callbacks) as Arc<dyn PeerConnectionEventHandler>)
             .with_udp_addrs(bind)
+            .with_runtime(Arc::new(CountingRuntime(runtime_of_stack)))
+            .with_data_channel_send_buffer_limit(OUT_TEXT_BYTES)
             .build()
             .await?,
     );
     // From here on an early return closes the connection by dropping the peer.
-    let peer = Peer { connection, texts, frames, runtime, stop: stop.clone(), flushed, open };
+    let peer = Peer { connection, texts, frames, runtime, stop: stop.clone(), flushed, callbacks, open };
 
     peer.connection.set_remote_description(offer).await?;
     let ssrc = rand::random::<u32>();
@@ -187,11 +195,13 @@ impl Drop for Peer {
         // Closing the text queue tells the data channel's task to deliver what waits and then to set `flushed`.
         let (texts, _) = mpsc::channel(1);
         self.texts = texts;
+        // Without a data channel there is nobody to deliver to: its half of `flushed` goes with this.
+        drop(take(&self.callbacks.messaging));
         let connection = Arc::clone(&self.connection);
         let mut flushed = self.flushed.clone();
         let (stop, open) = (self.stop.clone(), self.open.clone());
         self.runtime.spawn(async move {
-            // An error is the sender gone: there never was a data channel, or its task has ended.
+            // An error is the sender gone: there was no data channel, or it has closed.
             drop(tokio::time::timeout(data_channel::FLUSH_TIMEOUT, flushed.wait_for(|done| *done)).await);
             stop.cancel();
             if let Err(error) = connection.close().await {
@@ -202,15 +212,18 @@ impl Drop for Peer {
     }
 }
 
+/// The data channel's ends: the texts for it, and the sign that they were delivered.
+type Messaging = (mpsc::Receiver<String>, watch::Sender<bool>);
+
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
 struct Callbacks {
     state: watch::Sender<RTCPeerConnectionState>,
     gathered: watch::Sender<bool>,
-    packets: Arc<PacketQueue>,
-    keyframe_wanted: Arc<Notify>,
-    stop: CancellationToken,
+    /// Taken by the first video track; a second would interleave its sequence numbers.
+    video: Mutex<Option<(Arc<PacketQueue>, Arc<Notify>)>>,
     /// Taken by the first data channel named `text`; the client needs no other.
-    messaging: Mutex<Option<(mpsc::Receiver<String>, watch::Sender<bool>)>>,
+    messaging: Mutex<Option<Messaging>>,
+    stop: CancellationToken,
     events: mpsc::Sender<SessionEvent>,
 }
 
@@ -225,23 +238,32 @@ impl PeerConnectionEventHandler for Callbacks {
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        tokio::spawn(receive_packets(Arc::clone(&track), Arc::clone(&self.packets)));
-        tokio::spawn(keyframes::send_requests(track, Arc::clone(&self.keyframe_wanted), self.stop.clone()));
+        if track.kind().await != RtpCodecKind::Video {
+            return;
+        }
+        if let Some((packets, keyframe_wanted)) = take(&self.video) {
+            tokio::spawn(receive_packets(Arc::clone(&track), packets));
+            tokio::spawn(keyframes::send_requests(track, keyframe_wanted, self.stop.clone()));
+        }
     }
 
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        let messaging = self.messaging.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((texts, flushed)) = messaging {
+        // An error is a channel that is gone already.
+        if channel.label().await.is_ok_and(|label| label != CHANNEL) {
+            return;
+        }
+        if let Some((texts, flushed)) = take(&self.messaging) {
             tokio::spawn(data_channel::serve(channel, texts, self.events.clone(), flushed));
         }
     }
 }
 
+fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
 /// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but hand over.
 async fn receive_packets(track: Arc<dyn TrackRemote>, packets: Arc<PacketQueue>) {
-    if track.kind().await != RtpCodecKind::Video {
-        return;
-    }
     while let Some(event) = track.poll().await {
         match event {
             TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload }) => packets.push(Packet {

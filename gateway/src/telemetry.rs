@@ -60,7 +60,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
 /// Parts of the WebRTC stack that write a line for each bad datagram, which anybody can send.
 const CHATTY: &[&str] = &["rtc", "rtc_ice", "rtc_dtls", "rtc_stun", "rtc_sctp", "rtc_srtp", "webrtc"];
 
-/// Holds the WebRTC stack's per-datagram lines down, whatever the filter says; their counts are metrics.
+/// Holds the WebRTC stack's per-datagram lines down, whatever the filter says; junk is a counter.
 ///
 /// # Panics
 /// Never: the directives are constants.
@@ -82,7 +82,7 @@ fn describe() {
     describe_counter!("reframe_frames_dropped_total", "Received frames that were lost, by hop and reason.");
     describe_histogram!("reframe_stage_seconds", "Time that a frame spent in a part of its way.");
     describe_histogram!("reframe_handler_seconds", "Time that the handler took for a frame, as its worker measured.");
-    describe_counter!("reframe_packets_dropped_total", "RTP packets that were thrown away, by reason.");
+    describe_counter!("reframe_packets_dropped_total", "Packets that were thrown away, by reason.");
     describe_counter!("reframe_keyframe_requests_total", "Keyframe requests, by direction.");
     describe_counter!("reframe_messages_dropped_total", "Messages for a browser that did not take them in time.");
     describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");

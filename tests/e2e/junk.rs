@@ -71,6 +71,9 @@ fn junk_datagrams_disturb_nobody() {
     peer.wait_received(seen + 60, PATIENCE);
     assert_flipped_in_order(&peer.stats());
     assert!(cluster.gateway.alive());
+    let counted = cluster.metrics().sum("reframe_packets_dropped_total", &[("reason", "junk")]);
+    // Of each ten datagrams at least one is of no protocol at all; the rest looks like one at first sight.
+    assert!(counted >= (DATAGRAMS / 10) as f64, "{counted} counted as junk");
     let lines = cluster.gateway.log().lines().count() - logged;
     assert!(lines < 20, "{lines} lines of log for {DATAGRAMS} datagrams:\n{}", cluster.gateway.log());
     peer.close();

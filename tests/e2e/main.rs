@@ -89,7 +89,9 @@ fn assert_balanced(cluster: &Cluster) {
         let received = metrics.sum("reframe_frames_received_total", &[]);
         let emitted = metrics.sum("reframe_frames_emitted_total", &[]);
         let dropped = metrics.by("reframe_frames_dropped_total", "reason");
-        books = format!("received {received}, emitted {emitted}, dropped {dropped:?}");
+        let hops = metrics.by("reframe_frames_dropped_total", "hop");
+        let stages = metrics.by("reframe_stage_seconds_count", "stage");
+        books = format!("received {received}, emitted {emitted}, dropped {dropped:?} = {hops:?}, passed {stages:?}");
         (received > 0.0 && received == emitted + dropped.values().sum::<f64>()).then_some(())
     });
     assert!(balanced.is_some(), "{books}");

@@ -2,10 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use reframe_proto::{MAX_DIMENSION, MAX_MESSAGE_BYTES, i420_len};
-
-/// The most bytes a picture may have on the wire: one message, less room for the fields around the picture (< 100 B).
-const MAX_PICTURE_BYTES: usize = MAX_MESSAGE_BYTES - 1024;
+use reframe_proto::{MAX_DIMENSION, MAX_PICTURE_BYTES, i420_len};
 
 /// A picture, RGB24: rows from top to bottom, 3 bytes a pixel (red, green, blue), no padding.
 ///

@@ -34,14 +34,12 @@ pub struct Encoded {
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     /// A keyframe claims a picture that is empty or above the limit; nothing was allocated for it.
-    #[error("a picture of {width}x{height} is outside 1x1 to {max}x{max}")]
+    #[error("a picture of {width}x{height} is empty or too large")]
     Size {
         /// Pixels, as claimed.
         width: u32,
         /// Pixels, as claimed.
         height: u32,
-        /// The limit per side, pixels.
-        max: u32,
     },
     /// The library's own words.
     #[error("{operation}: {detail}")]

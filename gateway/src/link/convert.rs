@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reframe_proto::v1::{self, FromWorker, ToWorker, from_worker, notice, result, to_worker};
-use reframe_proto::{MAX_DIMENSION, i420_len};
+use reframe_proto::{i420_len, picture_fits};
 
 use crate::codec::Picture;
 use crate::frame::Frame;
@@ -81,8 +81,7 @@ pub(super) fn incoming(message: FromWorker) -> Result<Incoming, ProtocolError> {
 
 fn checked(picture: v1::Picture) -> Result<Picture, ProtocolError> {
     let v1::Picture { width, height, data } = picture;
-    let sides = 1..=MAX_DIMENSION;
-    if sides.contains(&width) && sides.contains(&height) && data.len() == i420_len(width, height) {
+    if picture_fits(width, height) && data.len() == i420_len(width, height) {
         Ok(Picture { width, height, data })
     } else {
         Err(ProtocolError::Picture { width, height, bytes: data.len() })

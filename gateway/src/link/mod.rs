@@ -22,6 +22,7 @@ use tracing::Instrument;
 
 use crate::frame::{Frame, FrameQueue};
 use crate::pacer::ResultWaiting;
+use crate::placement::Slot;
 use crate::pool::Client;
 use crate::session::{FrameWaiting, SessionEvent};
 
@@ -54,9 +55,10 @@ pub(crate) struct Sinks {
     pub(crate) events: mpsc::Sender<SessionEvent>,
 }
 
-/// Opens the stream in the background and starts the actor; whatever goes wrong comes as a [`SessionEvent`].
+/// Opens the stream in the background and starts the actor; our slot on the worker is held until it has closed the
+/// stream. Whatever goes wrong comes as a [`SessionEvent`].
 pub(crate) fn open(
-    client: Client,
+    (client, slot): (Client, Slot),
     session_id: &str,
     waiting: Arc<FrameQueue>,
     sinks: Sinks,
@@ -68,7 +70,7 @@ pub(crate) fn open(
     let flight = Arc::new(Flight { credits: Semaphore::new(0), frames: Mutex::default() });
     // Cannot be full: it is the first.
     drop(outbound.try_send(convert::open(session_id)));
-    let receive = recv::run(client, messages, Arc::clone(&flight), sinks, stop.clone());
+    let receive = recv::run(client, messages, Arc::clone(&flight), sinks, slot, stop.clone());
     media.spawn(receive.in_current_span());
     let link = Link { waiting, outbound, flight, stop };
     Link::start_in_arbiter(arbiter, |_| link)

@@ -5,6 +5,7 @@
 //! Clock: monotonic, for metrics only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reframe_proto::v1::ToWorker;
 use tokio::sync::mpsc;
@@ -19,9 +20,13 @@ use super::{Flight, Sinks};
 use crate::books::{Hop, Reason};
 use crate::frame::Frame;
 use crate::pacer::ResultWaiting;
+use crate::placement::Slot;
 use crate::pool::Client;
 use crate::session::{EndReason, SessionEvent};
 use crate::telemetry::{self, Stage};
+
+/// How long a worker may take to close a stream whose session has ended: a frame's work, but not a stuck handler's.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// Serves the stream until it or the session ends, and tells the session why.
 pub(super) async fn run(
@@ -29,9 +34,20 @@ pub(super) async fn run(
     messages: mpsc::Receiver<ToWorker>,
     flight: Arc<Flight>,
     sinks: Sinks,
+    slot: Slot,
     stop: CancellationToken,
 ) {
-    let Some(ended) = stop.run_until_cancelled(receive(client, messages, &flight, &sinks)).await else { return };
+    let receiving = receive(client, messages, &flight, &sinks);
+    tokio::pin!(receiving);
+    let ended = tokio::select! {
+        ended = &mut receiving => ended,
+        () = stop.cancelled() => {
+            // The link has closed its half. The worker's slot is free when it closes the other, so ours is held until then.
+            tokio::time::timeout(CLOSE_GRACE, receiving).await.ok();
+            return;
+        }
+    };
+    drop(slot);
     info!(reason = ?ended, "the worker's stream ended");
     // A session that is gone already needs no telling.
     drop(sinks.events.send(SessionEvent::Ended(ended)).await);
@@ -42,6 +58,7 @@ async fn receive(mut client: Client, messages: mpsc::Receiver<ToWorker>, flight:
         Ok(response) => response.into_inner(),
         Err(status) => return lost(&status),
     };
+    let mut opened = false;
     loop {
         let message = match stream.message().await {
             Ok(Some(message)) => message,
@@ -49,7 +66,11 @@ async fn receive(mut client: Client, messages: mpsc::Receiver<ToWorker>, flight:
             Err(status) => return lost(&status),
         };
         match convert::incoming(message) {
-            Ok(Incoming::Opened { credits }) => flight.credits.add_permits(credits),
+            Ok(Incoming::Opened { .. }) if opened => return EndReason::WorkerLost,
+            Ok(Incoming::Opened { credits }) => {
+                opened = true;
+                flight.credits.add_permits(credits);
+            }
             Ok(Incoming::Result { seq, handler, outcome }) => {
                 telemetry::handler(handler);
                 let Some(frame) = flight.frames().pop_front() else { return unexpected(seq) };

@@ -33,9 +33,8 @@ pub(super) async fn serve(
                     let text = &message.data[..message.data.len().min(MAX_TEXT_BYTES)];
                     let text = SessionEvent::Text(String::from_utf8_lossy(text).into_owned());
                     // Waits for the session: the peer's window fills meanwhile, so a flood costs only the flooder.
-                    if events.send(text).await.is_err() {
-                        break;
-                    }
+                    // An error is a session that has ended: its last words are still to be delivered.
+                    drop(events.send(text).await);
                 }
                 Some(DataChannelEvent::OnClose) | None => {
                     // A session that has ended needs no telling.

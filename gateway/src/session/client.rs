@@ -68,8 +68,8 @@ pub(super) fn farewell(reason: &EndReason) -> Vec<String> {
         EndReason::ClientClosed | EndReason::ConnectionFailed | EndReason::NeverConnected => return Vec::new(),
         EndReason::WorkerLost => (true, "The worker that processed this stream went away. Start again to get another."),
         EndReason::WorkerFull => (true, "Every place on the worker is taken. Try again in a moment."),
-        EndReason::HandlerFailed(message) => (true, message.as_str()),
-        EndReason::HandlerEnded(message) => (false, message.as_str()),
+        // The worker has sent the error itself.
+        EndReason::HandlerFailed(message) | EndReason::HandlerEnded(message) => (false, message.as_str()),
         EndReason::Shutdown => (false, "The server is stopping. Start again in a moment."),
     };
     let error = error.then(|| notice(&Notice { level: Level::Error, message: message.to_owned() }));

@@ -106,7 +106,6 @@ pub(crate) struct Session {
     connected: bool,
     stop: CancellationToken,
     span: Span,
-    _slot: Slot,
     _codecs: CodecArbiter,
 }
 
@@ -158,8 +157,9 @@ pub(crate) fn start(
     let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
 
     let sinks = Sinks { results, nudge: pacer.recipient(), events: events.clone() };
-    let link =
-        span.in_scope(|| link::open(worker, &id, Arc::clone(&frames), sinks, stop.clone(), &arbiters.session, media));
+    let link = span.in_scope(|| {
+        link::open((worker, slot), &id, Arc::clone(&frames), sinks, stop.clone(), &arbiters.session, media)
+    });
 
     let session = Session {
         id,
@@ -170,7 +170,6 @@ pub(crate) fn start(
         connected: false,
         stop: stop.clone(),
         span: span.clone(),
-        _slot: slot,
         _codecs: codecs.clone(),
     };
     let session = Session::start_in_arbiter(&arbiters.session, |_| session);

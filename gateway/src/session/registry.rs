@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture,
@@ -21,6 +22,10 @@ use crate::pool::Pool;
 
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
 const MAILBOX: usize = 64;
+
+/// Candidates that a session takes, trickled while its answer is made or later: browsers have about ten. Further ones are
+/// accepted and ignored; each would cost pairs to check and probes to addresses of the client's choice.
+const MAX_CANDIDATES: usize = 32;
 
 /// Start a session; the answer is SDP.
 #[derive(Message)]
@@ -78,13 +83,16 @@ pub(crate) struct Gateway {
     pub(crate) peers: TaskTracker,
     sessions: HashMap<String, Entry>,
     early: EarlyCandidates,
-    draining: bool,
+    draining: Arc<AtomicBool>,
 }
 
 enum Entry {
     /// The answer is being made; candidates wait for it.
     Opening(Vec<RTCIceCandidateInit>),
-    Running(Addr<Session>),
+    Running {
+        session: Addr<Session>,
+        candidates: usize,
+    },
 }
 
 impl Gateway {
@@ -106,8 +114,13 @@ impl Gateway {
             peers,
             sessions: HashMap::new(),
             early: EarlyCandidates::default(),
-            draining: false,
+            draining: Arc::default(),
         }
+    }
+
+    /// True once the gateway takes no more sessions.
+    pub(crate) fn draining(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.draining)
     }
 
     /// The connection is there: make the session around it.
@@ -118,7 +131,8 @@ impl Gateway {
             self.sessions.remove(&id);
             OfferRefused::NoWorker
         })?;
-        if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, Entry::Running(session.clone())) {
+        let running = Entry::Running { session: session.clone(), candidates: 0 };
+        if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, running) {
             for candidate in candidates {
                 // The mailbox is new; candidates beyond it are paths that the answer makes redundant.
                 drop(session.try_send(AddCandidate(candidate)));
@@ -141,7 +155,7 @@ impl Handler<Offer> for Gateway {
 
     fn handle(&mut self, Offer { id, description }: Offer, _: &mut Self::Context) -> Self::Result {
         let refuse = |refused| Box::pin(async move { Err(refused) }.into_actor(self)) as Self::Result;
-        if self.draining {
+        if self.draining.load(Ordering::Relaxed) {
             return refuse(OfferRefused::Draining);
         }
         if self.sessions.contains_key(&id) {
@@ -164,6 +178,11 @@ impl Handler<Offer> for Gateway {
         let answering = self.media.spawn(answering);
         let answered = answering.into_actor(self).map(move |answered, gateway, ctx| {
             let refused = match answered {
+                // Began before `Shutdown` and would miss it.
+                Ok(Ok(_)) if gateway.draining.load(Ordering::Relaxed) => {
+                    gateway.sessions.remove(&id);
+                    return Err(OfferRefused::Draining);
+                }
                 Ok(Ok((sdp, peer))) => {
                     let bitrate_kbps = gateway.bitrate_kbps;
                     let plan = Plan { id, wiring, peer, slot, worker: client, spec, bitrate_kbps };
@@ -186,8 +205,9 @@ impl Handler<Candidate> for Gateway {
 
     fn handle(&mut self, Candidate { id, candidate }: Candidate, _: &mut Self::Context) -> Self::Result {
         match self.sessions.get_mut(&id) {
-            Some(Entry::Running(session)) => {
-                if let Some(candidate) = candidate {
+            Some(Entry::Running { session, candidates }) => {
+                *candidates += 1;
+                if let Some(candidate) = candidate.filter(|_| *candidates <= MAX_CANDIDATES) {
                     let session = session.clone();
                     // Closed: the session ended a moment ago.
                     return Box::pin(
@@ -197,7 +217,7 @@ impl Handler<Candidate> for Gateway {
                 Box::pin(async { Ok(()) })
             }
             Some(Entry::Opening(candidates)) => {
-                candidates.extend(candidate);
+                candidates.extend(candidate.filter(|_| candidates.len() < MAX_CANDIDATES));
                 Box::pin(async { Ok(()) })
             }
             None => {
@@ -223,12 +243,12 @@ impl Handler<Shutdown> for Gateway {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) -> Self::Result {
-        self.draining = true;
+        self.draining.store(true, Ordering::Relaxed);
         let running: Vec<_> = self
             .sessions
             .values()
             .filter_map(|entry| match entry {
-                Entry::Running(session) => Some(session.clone()),
+                Entry::Running { session, .. } => Some(session.clone()),
                 Entry::Opening(_) => None,
             })
             .collect();
