@@ -87,11 +87,10 @@ impl Assembler {
             self.seek_keyframe();
         }
         let unit = self.next.and_then(|first| self.release(first, now));
-        self.gap_since = match (&unit, self.held.is_empty() || self.waits_for_marker()) {
-            (Some(_), _) | (None, true) => None,
-            (None, false) => self.gap_since.or(Some(now)),
-        };
-        if unit.is_none() && self.next.is_some() && self.gap_since.is_some_and(|since| now >= since + PATIENCE) {
+        // Without a start nothing is missing yet: patience begins anew with the keyframe.
+        let gap = unit.is_none() && self.next.is_some() && !self.held.is_empty() && !self.waits_for_marker();
+        self.gap_since = gap.then(|| self.gap_since.unwrap_or(now));
+        if self.gap_since.is_some_and(|since| now >= since + PATIENCE) {
             self.abandon();
             return self.pop(now);
         }
@@ -105,7 +104,7 @@ impl Assembler {
 
     /// When [`Self::pop`] must be called again even if no packet comes: a gap's patience ends then.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.next.and(self.gap_since).map(|since| since + PATIENCE)
+        self.gap_since.map(|since| since + PATIENCE)
     }
 
     /// The decoder lost its state, or packets were dropped before they got here: start over at the next keyframe.

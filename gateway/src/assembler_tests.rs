@@ -177,6 +177,26 @@ fn a_retransmission_in_time_loses_nothing() {
 }
 
 #[test]
+fn a_keyframe_after_a_long_wait_has_the_same_patience() {
+    let mut assembler = Assembler::default();
+    let (start, mut out) = (Instant::now(), Vec::new());
+    // Only delta frames for seconds: nothing to start from.
+    for number in 1..100_u16 {
+        for packet in frame(number.into(), number * 2, 2, false) {
+            assembler.push(start + Duration::from_millis(33) * number.into(), packet);
+        }
+        drain(&mut assembler, start + Duration::from_millis(33) * number.into(), &mut out);
+    }
+    // Then a keyframe whose packets swap places.
+    let (now, packets) = (start + Duration::from_secs(4), frame(100, 200, 3, true));
+    for index in [0, 2, 1] {
+        assembler.push(now, packets[index].clone());
+        drain(&mut assembler, now, &mut out);
+    }
+    assert_eq!(out, [100]);
+}
+
+#[test]
 fn a_restarted_sender_is_followed() {
     let mut assembler = Assembler::default();
     let (now, mut out) = (Instant::now(), Vec::new());

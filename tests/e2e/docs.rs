@@ -19,8 +19,8 @@ fn documents() -> Vec<String> {
     let mut documents: Vec<String> =
         ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).into();
     for folder in ["docs", "docs/decisions"] {
-        for entry in fs::read_dir(root().join(folder)).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
+        for entry in fs::read_dir(root().join(folder)).expect("the folder") {
+            let name = entry.expect("an entry").file_name().into_string().expect("a UTF-8 name");
             documents
                 .extend(Path::new(&name).extension().is_some_and(|e| e == "md").then(|| format!("{folder}/{name}")));
         }

@@ -19,12 +19,12 @@ fn every_frame_comes_back_flipped_and_in_order() {
     // A handler of a millisecond leaves no reason to lose frames, but for what a stalled machine makes of it.
     let (sent, shown) = (stats.sent.len(), stats.numbers().len());
     assert!(
-        shown * 10 >= sent * 9,
+        shown * 10 >= sent * 8,
         "{shown} of {sent} shown; {:?}",
         metrics.by("reframe_frames_dropped_total", "reason")
     );
     let fps = Stats::fps(&stats.received[30..150]);
-    assert!((24.0..36.0).contains(&fps), "{fps:.1} fps");
+    assert!((20.0..36.0).contains(&fps), "{fps:.1} fps");
 
     peer.close();
     assert_balanced(&cluster);
@@ -63,6 +63,6 @@ fn the_server_adds_little_delay() {
     let ages: Vec<_> = peer.stats().received[30..].iter().filter_map(|frame| frame.age).collect();
     // The benchmark holds the real number, near 15 ms; this bound only says that nothing queues up.
     let typical = median(ages);
-    assert!(typical < Duration::from_millis(150), "{typical:?}");
+    assert!(typical < Duration::from_millis(250), "{typical:?}");
     peer.close();
 }

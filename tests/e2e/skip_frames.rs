@@ -15,24 +15,28 @@ fn the_newest_frame_wins_and_the_browser_still_sees_thirty_a_second() {
     let (stats, metrics) = settle_books(&cluster, &peer);
     assert_flipped_in_order(&stats);
 
-    // 200 ms a frame is five a second; the handler is the only thing that may be slow.
+    // 200 ms a frame is five a second; half of that is for the machine.
     let shown = stats.numbers().len();
-    assert!((20..=50).contains(&shown), "{shown} processed frames in nine seconds");
+    let [first, .., last] = &stats.sent[..] else { panic!("nothing was sent") };
+    let most = last.at.duration_since(first.at).as_millis() / 200 + 2;
+    assert!((most / 2..=most).contains(&(shown as u128)), "{shown} processed frames, {most} are possible");
     let skipped = metrics.sum("reframe_frames_dropped_total", &[("hop", "session"), ("reason", "skipped")]);
-    assert!(skipped >= 200.0, "{skipped} skipped");
+    assert!(skipped * 2.0 > stats.sent.len() as f64, "{skipped} of {} skipped", stats.sent.len());
 
-    // Between results the last one is shown again, at the target rate.
+    // Between results the last one is shown again, up to the target rate; without that this would be five.
     let fps = Stats::fps(&stats.received[30..]);
-    assert!((24.0..33.0).contains(&fps), "{fps:.1} fps");
-    assert!(metrics.sum("reframe_frames_repeated_total", &[]) > 100.0);
+    assert!((15.0..33.0).contains(&fps), "{fps:.1} fps");
+    let repeated = metrics.sum("reframe_frames_repeated_total", &[]);
+    assert!(repeated > shown as f64, "{repeated} repeated");
 
-    // Age when first shown: the work, and at most one camera interval of waiting for it. Never a queue.
+    // Age when first shown: the work, and at most one camera interval of waiting for it. A queue would add 800 ms with
+    // every second that passes.
     let ages: Vec<_> = first_shown(&stats).filter_map(|frame| frame.age).collect();
     let (early, late) = ages.split_at(ages.len() / 2);
     let (early, late) = (median(early.to_vec()), median(late.to_vec()));
     assert!(early >= Duration::from_millis(200), "{early:?} is less than the handler takes");
-    assert!(early < Duration::from_millis(450) && late < Duration::from_millis(450), "{early:?}, then {late:?}");
-    assert!(late < early + Duration::from_millis(100), "the delay grows: {early:?}, then {late:?}");
+    assert!(early < Duration::from_millis(600) && late < Duration::from_millis(600), "{early:?}, then {late:?}");
+    assert!(late < early + Duration::from_millis(200), "the delay grows: {early:?}, then {late:?}");
 
     peer.close();
     assert_balanced(&cluster);
@@ -44,10 +48,11 @@ fn frames_in_between_are_skipped_not_queued() {
     let cluster = Cluster::launch("skip-frames");
     let mut peer = connect(&cluster, "gaps", Video::Live(Format::SMALL));
     peer.wait_until("15 different frames", PATIENCE, |stats| (stats.numbers().len() >= 15).then_some(()));
-    let numbers = peer.stats().numbers();
-    // 200 ms at 30 fps is six camera frames; a queue would show steps of one.
-    let steps: Vec<_> = numbers[3..].windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(steps.iter().filter(|step| **step < 4).count() <= 1, "{steps:?}");
+    let stats = peer.stats();
+    let taken: Vec<_> = stats.numbers().iter().filter_map(|number| stats.sent_at(*number)).collect();
+    // As the handler takes 200 ms, the frames it is given were taken 200 ms apart; a queue would hand it neighbours.
+    let steps: Vec<_> = taken[3..].windows(2).map(|pair| pair[1].duration_since(pair[0])).collect();
+    assert!(steps.iter().filter(|step| **step < Duration::from_millis(120)).count() <= 1, "{steps:?}");
     peer.close();
     assert_balanced(&cluster);
 }

@@ -27,7 +27,8 @@ impl Metrics {
     /// The sum of every series of `name` that carries all of `labels`; 0 when there is none.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.matching(name, labels).map(|sample| sample.value).sum()
+        // Not `sum`: that of nothing is -0.
+        self.matching(name, labels).fold(0.0, |sum, sample| sum + sample.value)
     }
 
     /// The values of `name` by the value of its label `label`.

@@ -18,7 +18,7 @@ const STARTUP: Duration = Duration::from_secs(30);
 
 /// A running binary. Killed (SIGKILL, by its own process id) when dropped.
 ///
-/// Its standard error goes to a file under `target/tmp`, kept for diagnosis and named in panics.
+/// Its standard error goes to a file under `target/tmp`, which is kept when the test fails.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -140,6 +140,10 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill9();
+        if !thread::panicking() {
+            // Not there: somebody cleaned up before us.
+            drop(fs::remove_file(&self.log));
+        }
     }
 }
 

@@ -85,6 +85,12 @@ impl Stats {
         numbers
     }
 
+    /// When the frame with this number was sent, the last time if the number was used again.
+    #[must_use]
+    pub fn sent_at(&self, number: u32) -> Option<Instant> {
+        self.sent_at.get(&number).copied()
+    }
+
     /// Frames per second received, from the first to the last of `frames`; 0 for fewer than two.
     #[must_use]
     pub fn fps(frames: &[Received]) -> f64 {

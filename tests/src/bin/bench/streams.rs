@@ -8,7 +8,9 @@ use reframe_tests::peer::{Options, Peer, Received, Stats};
 use reframe_tests::source::{Clip, Video};
 use tokio::time::Instant;
 
-use super::report::{CPU, FIRST_FRAME, FPS, LATENCY_P50, LATENCY_P95, RATIO, REPEATED, RSS, Report, SLOWEST};
+use super::report::{
+    CONNECTED, CPU, FIRST_FRAME, FPS, LATENCY_P50, LATENCY_P95, RATIO, REPEATED, RSS, Report, SLOWEST,
+};
 use super::{Plan, millis};
 
 /// For anything that should take a second or two: beyond it the machine is too busy to measure on.
@@ -22,11 +24,14 @@ pub(crate) fn one(report: &mut Report, name: &'static str, clip: &Arc<Clip>, flo
     let offered = Instant::now().into_std();
     let mut peer = connect(&cluster, "cpu", clip, false);
     peer.wait_received(1, PATIENCE);
-    let first_frame = peer.stats().received[0].complete.duration_since(offered);
+    let stats = peer.stats();
+    let connected = stats.connected.expect("before the first frame").duration_since(offered);
+    let first_frame = stats.received[0].complete.duration_since(offered);
     let load = Load::measure(&cluster, std::slice::from_ref(&peer), plan);
     report.add(name, FPS, "fps", Stats::fps(&load.received[0]));
     load.report(report, name, floor_ms);
     report.add(name, RSS, "MB", megabytes(cluster.gateway.rss_bytes()));
+    report.add(name, CONNECTED, "ms", millis(connected));
     report.add(name, FIRST_FRAME, "ms", millis(first_frame));
     peer.close();
 
