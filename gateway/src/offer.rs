@@ -41,6 +41,35 @@ pub(crate) fn check(sdp: &str) -> Result<RTCSessionDescription, OfferError> {
     if codecs.into_iter().any(vp8) { Ok(offer) } else { Err(OfferError::NoCodec) }
 }
 
+/// Moves an answer's candidates to the first section that was accepted.
+///
+/// The stack writes them into the very first one, also when that is a refused `m=audio` (port 0), where no browser looks
+/// (RFC 8843, section 7.3.1: candidates go with the section that the bundle is tagged by).
+pub(crate) fn place_candidates(answer: &str) -> String {
+    let is_candidate = |line: &&str| line.starts_with("a=candidate:") || line.starts_with("a=end-of-candidates");
+    let candidates: String = answer.split_inclusive("\r\n").filter(is_candidate).collect();
+    let mut placed = false;
+    let mut moved = String::with_capacity(answer.len());
+    for line in answer.split_inclusive("\r\n").filter(|line| !is_candidate(line)) {
+        // The candidates go where the section ends: before the next one, or at the very end.
+        if line.starts_with("m=") && !placed && moved.rsplit("\r\nm=").next().is_some_and(accepted) {
+            moved.push_str(&candidates);
+            placed = true;
+        }
+        moved.push_str(line);
+    }
+    if !placed {
+        moved.push_str(&candidates);
+    }
+    moved
+}
+
+/// Whether a section's first line, without `m=`, has a port; false for what comes before the first section.
+fn accepted(section: &str) -> bool {
+    let mut fields = section.split_whitespace();
+    matches!((fields.next(), fields.next()), (Some("audio" | "video" | "application"), Some(port)) if port != "0")
+}
+
 /// The bare form of a candidate line has eight fields (RFC 8839, section 5.1); what follows is optional.
 const CANDIDATE_FIELDS: usize = 8;
 
@@ -84,6 +113,19 @@ mod tests {
         assert_eq!(verdict(&format!("{video}a=recvonly\r\n")), Err(OfferError::Direction("recvonly")));
         assert_eq!(check("hello").map(drop), Err(OfferError::NotSdp));
         assert_eq!(check("").map(drop), Err(OfferError::NotSdp));
+    }
+
+    #[test]
+    fn candidates_stand_in_the_first_accepted_section() {
+        let answer =
+            sdp("m=audio 0 X 0\r\na=candidate:1\r\na=inactive\r\nm=video 9 X 96\r\na=mid:1\r\nm=application 9 X Y\r\n");
+        let placed = place_candidates(&answer);
+        assert!(
+            placed
+                .contains("m=audio 0 X 0\r\na=inactive\r\nm=video 9 X 96\r\na=mid:1\r\na=candidate:1\r\nm=application")
+        );
+        let usual = sdp("m=video 9 X 96\r\na=mid:0\r\na=candidate:1\r\n");
+        assert_eq!(place_candidates(&usual), usual);
     }
 
     #[test]

@@ -42,6 +42,7 @@ use crate::assembler::Packet;
 use crate::books::{Hop, Reason, Ticket};
 use crate::ingress::PacketQueue;
 use crate::net::CountingRuntime;
+use crate::offer;
 use crate::session::{EndReason, SessionEvent};
 
 /// The data channel that FastRTC's clients open.
@@ -164,7 +165,7 @@ pub(crate) async fn answer(
     tokio::spawn(send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type).instrument(span.clone()));
     tokio::spawn(keyframes::receive_requests(track, keyframe_due, stop.clone()));
     tokio::spawn(report_state(state, events, stop).instrument(span));
-    Ok((local.sdp, peer))
+    Ok((offer::place_candidates(&local.sdp), peer))
 }
 
 impl Peer {

@@ -70,7 +70,6 @@ fn an_audio_section_beside_the_video_is_no_obstacle() {
 }
 
 #[test]
-#[ignore = "webrtc 0.21.1 writes its candidates into the first section only, also when that is the refused audio"]
 fn candidates_are_where_browsers_look_for_them() {
     let cluster = Cluster::launch("flip");
     let media = Media { audio: true, ..Media::default() };
