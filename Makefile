@@ -29,7 +29,7 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	@echo '==> lints; the first time builds every dependency'
 	cargo clippy --workspace --all-targets -- -D warnings
 	@echo '==> documentation'
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 	@echo '==> building tests, and the binaries that they start'
 	cargo build --workspace --all-targets
 	@echo '==> tests'
