@@ -32,14 +32,14 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 	@echo '==> building tests, and the binaries that they start'
 	cargo build --workspace --all-targets
+	@echo '==> examples in the documentation'
+	cargo test --workspace --doc
 	@echo '==> tests'
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --workspace; \
 	else \
 		set -x; cargo test --workspace --lib --bins --tests --examples -- --test-threads 2; \
 	fi
-	@echo '==> examples in the documentation'
-	cargo test --workspace --doc
 
 bench: ## Measure it on this machine, five minutes; make bench BENCH=--help
 	@scripts/packages.sh bench
