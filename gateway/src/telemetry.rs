@@ -57,8 +57,9 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     Some(handle)
 }
 
-/// Parts of the WebRTC stack that write a line for each bad datagram, which anybody can send.
-const CHATTY: &[&str] = &["rtc", "rtc_ice", "rtc_dtls", "rtc_stun", "rtc_sctp", "rtc_srtp", "webrtc"];
+/// The WebRTC stack writes a line for each bad datagram, which anybody can send; the HTTP server several at its start,
+/// around the one line that people look for.
+const CHATTY: &[&str] = &["rtc", "rtc_ice", "rtc_dtls", "rtc_stun", "rtc_sctp", "rtc_srtp", "webrtc", "actix_server"];
 
 /// Holds the WebRTC stack's per-datagram lines down, whatever the filter says; junk is a counter.
 ///
