@@ -1,6 +1,7 @@
 # Everything that a newcomer, a contributor or CI runs. `make` alone lists it.
 
-DEMO ?= flip
+DEMO ?=
+ARGS ?=
 HTTP ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
 BENCH ?=
@@ -11,14 +12,15 @@ BENCH ?=
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo '  make demo DEMO=$(DEMO) HTTP=$(HTTP) ADMIN=$(ADMIN)    (these are its defaults)'
+	@echo '  make demo DEMO=flip    one of the demos instead of all'
+	@echo '  make demo HTTP=$(HTTP) ADMIN=$(ADMIN) ARGS=    (these are its defaults)'
 
-demo: ## Build in release, run a demo and print its page's address
-	@scripts/packages.sh build
+demo: ## Build in release, serve all demos and print the page's address
+	@scripts/packages.sh demo
 	@echo '==> building in release; the first time takes some minutes'
-	cargo build --release -p reframe-worker
-	@echo '==> starting the demo; Ctrl-C ends it'
-	target/release/reframe-worker launch --demo '$(DEMO)' --http '$(HTTP)' --admin '$(ADMIN)'
+	cargo build --release -p reframe-worker --features demos
+	@echo '==> starting; Ctrl-C ends it'
+	target/release/reframe-worker launch $(if $(DEMO),--demo '$(DEMO)') --http '$(HTTP)' --admin '$(ADMIN)' $(ARGS)
 
 # Cheapest first. Plain `cargo test` is for machines without nextest; it is held to two tests at a time, because each of
 # the end-to-end tests moves video in real time.

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the system packages that building (`build`), measuring (`bench`) or testing (`test`) Reframe needs beyond Rust and that this
-# machine lacks. Debian and Ubuntu: with apt-get, through sudo when not root. Elsewhere it says what to install and stops.
+# Installs the system packages that building (`build`), showing (`demo`), measuring (`bench`) or testing (`test`) Reframe needs beyond
+# Rust and that this machine lacks. Debian and Ubuntu: with apt-get, through sudo when not root. Elsewhere it says what to install and stops.
 #
 # It looks for what a package is for (a command, a library), not for the package: what came another way will do.
 set -eu
@@ -19,6 +19,10 @@ need_for_build() {
     need libvpx-dev pkg-config --exists vpx
 }
 
+need_for_demo() {
+    need ffmpeg command -v ffmpeg
+}
+
 need_for_bench() {
     need libssl-dev pkg-config --exists openssl
 }
@@ -31,7 +35,8 @@ need_for_test() {
 look() {
     missing=
     need_for_build
-    [ "$1" = build ] || need_for_bench
+    [ "$1" = build ] || need_for_demo
+    case $1 in bench | test) need_for_bench ;; esac
     [ "$1" != test ] || need_for_test
 }
 
@@ -42,8 +47,8 @@ stop() {
 }
 
 case ${1:-} in
-build | bench | test) ;;
-*) stop "usage: $0 build|bench|test" ;;
+build | demo | bench | test) ;;
+*) stop "usage: $0 build|demo|bench|test" ;;
 esac
 
 look "$1"
@@ -52,7 +57,7 @@ look "$1"
 command -v apt-get >/dev/null 2>&1 || stop \
     "These are missing, by their Debian names:$missing" \
     "Install a C compiler, pkg-config and the headers of libvpx (Fedora: gcc pkgconf-pkg-config libvpx-devel;" \
-    "Arch: gcc pkgconf libvpx), for the tests also Chromium and chromedriver (Fedora: chromium chromedriver;" \
+    "Arch: gcc pkgconf libvpx), for the demos ffmpeg, for the tests also Chromium and chromedriver (Fedora: chromium chromedriver;" \
     "Arch: chromium). Then run this again."
 
 # Ubuntu's own chromium packages are shells around a snap, whose confinement keeps it from files that the tests give it.

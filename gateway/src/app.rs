@@ -5,17 +5,19 @@
 //! multi-thread runtime, serves WebRTC and gRPC. No frame is coded where a socket or a timer is served.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Actor;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
+use rustls::ServerConfig;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::announce::announce;
 use crate::arbiters::Arbiters;
 use crate::config::Config;
 use crate::pool::{Pool, WorkerAddress};
@@ -81,12 +83,15 @@ async fn serve(
     let gateway = gateway.start();
 
     let shared = http::Shared { gateway: gateway.clone(), pool: pool.clone() };
-    let page = HttpServer::new(move || App::new().app_data(web::Data::new(shared.clone())).configure(http::routes))
-        .workers(HTTP_THREADS)
-        .disable_signals()
-        .bind(config.http)
-        .map_err(|source| RunError::Bind { flag: "--http", address: config.http, source })?;
-    let shared = admin::Shared { pool, draining, metrics: metrics.clone() };
+    let page =
+        move || App::new().app_data(web::Data::new(shared.clone())).wrap(http::headers()).configure(http::routes);
+    let page = HttpServer::new(page).workers(HTTP_THREADS).disable_signals();
+    let page = match &config.tls {
+        Some(tls) => page.bind_rustls_0_23(config.http, ServerConfig::clone(&tls.server)),
+        None => page.bind(config.http),
+    };
+    let page = page.map_err(|source| RunError::Bind { flag: "--http", address: config.http, source })?;
+    let shared = admin::Shared { gateway: gateway.clone(), pool, draining, metrics: metrics.clone() };
     let admin = HttpServer::new(move || App::new().app_data(web::Data::new(shared.clone())).configure(admin::routes))
         .workers(1)
         .disable_signals()
@@ -95,7 +100,7 @@ async fn serve(
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    announce(&page.addrs(), &admin.addrs());
+    announce(&page.addrs(), &admin.addrs(), config.tls.as_ref());
     let (page, admin) = (page.run(), admin.run());
     let (stop_page, stop_admin) = (page.handle(), admin.handle());
     actix::spawn(page);
@@ -131,25 +136,4 @@ async fn stop(gateway: actix::Addr<Gateway>, peers: TaskTracker, page: ServerHan
     // Elapsed: a browser that does not take its last message misses it.
     drop(tokio::time::timeout(GOODBYE, peers.wait()).await);
     admin.stop(false).await;
-}
-
-/// The lines that people click and tests read.
-#[expect(clippy::print_stdout, reason = "the program's one output: where it is")]
-fn announce(page: &[SocketAddr], admin: &[SocketAddr]) {
-    for address in page {
-        println!("page http://{}/", reachable(*address));
-    }
-    for address in admin {
-        println!("admin http://{}/", reachable(*address));
-    }
-}
-
-/// An address that a browser on this machine can open.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(std::net::Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(std::net::Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    address
 }

@@ -1,10 +1,14 @@
 //! The books: every frame that comes in ends exactly once.
 //!
-//! A [`Ticket`] is made when the first packet of a frame arrives and travels with it through all ten hops. It ends by
-//! [`Ticket::emitted`], by [`Ticket::dropped`], or by being dropped, which counts as `reason="ended"`: the frame was
-//! under way when its session ended. So `received = emitted + sum(dropped)` holds by construction once no session runs.
+//! A [`Ticket`] is made when the first packet of a frame arrives, or when a generator is asked for its next item, and
+//! travels with it through the hops. It ends by [`Ticket::emitted`], by [`Ticket::consumed`], by [`Ticket::dropped`], or
+//! by being dropped, which counts as `reason="ended"`: the frame was under way when its session ended. So
+//! `received = emitted + consumed + sum(dropped)` holds by construction once no session runs.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::telemetry::{self, Stage};
 
@@ -81,6 +85,8 @@ pub(crate) struct Ticket {
     hop: Hop,
     arrived: Instant,
     open: bool,
+    /// Lets go of whoever waits until this frame is out, or lost.
+    _watched: Option<TaskTrackerToken>,
 }
 
 impl Ticket {
@@ -88,7 +94,12 @@ impl Ticket {
     #[must_use]
     pub(crate) fn open(now: Instant) -> Self {
         telemetry::frame_received();
-        Self { hop: Hop::Ingress, arrived: now, open: true }
+        Self { hop: Hop::Ingress, arrived: now, open: true, _watched: None }
+    }
+
+    /// Holds `token` until the frame has ended, however it does.
+    pub(crate) fn watch(&mut self, token: TaskTrackerToken) {
+        self._watched = Some(token);
     }
 
     /// The frame goes on to `hop`: where it is counted if it is lost from now on.
@@ -102,10 +113,20 @@ impl Ticket {
     }
 
     /// The frame's packets were handed to the socket: a good end.
-    pub(crate) fn emitted(mut self, now: Instant) {
+    ///
+    /// Gives the time from its last packet in to its last packet out.
+    pub(crate) fn emitted(mut self, now: Instant) -> Duration {
         self.open = false;
+        let took = now.saturating_duration_since(self.arrived);
         telemetry::frame_emitted();
-        telemetry::stage(Stage::Total, now.saturating_duration_since(self.arrived));
+        telemetry::stage(Stage::Total, took);
+        took
+    }
+
+    /// The handler took it and meant to give no picture for it: a good end.
+    pub(crate) fn consumed(mut self) {
+        self.open = false;
+        telemetry::frame_consumed();
     }
 
     /// The frame is lost where it is.

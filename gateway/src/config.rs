@@ -8,6 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use clap::Args;
 use tonic::transport::Uri;
 
+use crate::tls::Tls;
+
 /// `sysexits.h`: the command was used incorrectly.
 pub const EXIT_USAGE: u8 = 64;
 
@@ -20,7 +22,20 @@ pub struct Options {
     #[arg(long, env = "REFRAME_HTTP", default_value = "127.0.0.1:8080")]
     pub http: String,
 
-    /// Address of /metrics, /healthz, /readyz and /version [ip:port; port 0 picks a free one].
+    /// Certificate chain of the public port, which then speaks https [PEM file; with --tls-key].
+    #[arg(long, env = "REFRAME_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<String>,
+
+    /// Private key of --tls-cert [PEM file, not encrypted].
+    #[arg(long, env = "REFRAME_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<String>,
+
+    /// `self-signed`: https with a certificate made at the start, to try the page from a phone [instead of --tls-cert].
+    #[arg(long, env = "REFRAME_TLS")]
+    pub tls: Option<String>,
+
+    /// Address of /metrics, /healthz, /readyz, /version and /api/sessions, where whoever reaches it may end sessions
+    /// [ip:port; port 0 picks a free one].
     #[arg(long, env = "REFRAME_ADMIN", default_value = "127.0.0.1:9090")]
     pub admin: String,
 
@@ -38,9 +53,10 @@ pub struct Options {
 }
 
 /// Checked options.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) http: SocketAddr,
+    pub(crate) tls: Option<Tls>,
     pub(crate) admin: SocketAddr,
     pub(crate) media: Vec<IpAddr>,
     pub(crate) bitrate_kbps: u32,
@@ -55,6 +71,8 @@ impl Options {
     pub fn validate(&self) -> Result<Config, Vec<String>> {
         let mut problems = Vec::new();
         let http = parse(&mut problems, "--http", &self.http, "an address like 127.0.0.1:8080");
+        let (mode, cert, key) = (self.tls.as_deref(), self.tls_cert.as_deref(), self.tls_key.as_deref());
+        let tls = Tls::from_options(&mut problems, mode, cert, key);
         let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
         let media = list(&mut problems, "--media", &self.media, "an IP address like 127.0.0.1");
         let bitrate = within(&mut problems, "--bitrate", &self.bitrate, 100, 20_000);
@@ -63,7 +81,7 @@ impl Options {
             (Some(http), Some(admin), Some(bitrate_kbps), Some(threads)) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
                 let codec_threads = if threads == 0 { cores() } else { threads as usize };
-                Ok(Config { http, admin, media, bitrate_kbps, codec_threads })
+                Ok(Config { http, tls, admin, media, bitrate_kbps, codec_threads })
             }
             _ => Err(problems),
         }
@@ -113,6 +131,9 @@ mod tests {
     fn options() -> Options {
         Options {
             http: "127.0.0.1:8080".into(),
+            tls_cert: None,
+            tls_key: None,
+            tls: None,
             admin: "127.0.0.1:9090".into(),
             media: "127.0.0.1, 0.0.0.0".into(),
             bitrate: "2000".into(),
@@ -130,6 +151,9 @@ mod tests {
     fn every_problem_is_told_at_once() {
         let bad = Options {
             http: "nowhere".into(),
+            tls_cert: Some("/absent/cert.pem".into()),
+            tls_key: Some("/absent/key.pem".into()),
+            tls: None,
             admin: "127.0.0.1".into(),
             media: String::new(),
             bitrate: "5".into(),
@@ -137,7 +161,7 @@ mod tests {
         };
         let problems = bad.validate().unwrap_err();
         let flags: Vec<_> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
-        assert_eq!(flags, ["--http", "--admin", "--media", "--bitrate", "--codec-threads"]);
+        assert_eq!(flags, ["--http", "--tls-cert", "--tls-key", "--admin", "--media", "--bitrate", "--codec-threads"]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Hop 9 of 10: released frames in, encoded and packetised frames out.
-//! In:    [`Releases`], one waiting.   Out: `peer`'s queue of `OutFrame`s.
+//! In:    [`Releases`], one waiting (of a generator, three: they are early).   Out: `peer`'s queue of `OutFrame`s.
 //! Runs:  the session's codec arbiter; nothing but codecs runs there.   Full: a newer release takes the waiting one's
 //!        place, `frames_dropped_total{hop="egress",reason="skipped"}`; the encoder only ever sees what can be sent.
 //! Clock: 90 kHz ticks from the pacer; a random offset is added here (RFC 3550, section 5.1).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rtc::rtp::codec::vp8::Vp8Payloader;
@@ -28,29 +29,39 @@ pub(crate) struct Release {
     pub(crate) picture: Picture,
     /// 90 kHz, grows from release to release.
     pub(crate) pts: u64,
+    /// When its packets leave; `None` is at once.
+    pub(crate) leave_at: Option<Instant>,
     /// None for a re-emission.
     pub(crate) ticket: Option<Ticket>,
 }
 
-/// The slot between the pacer and the encoder.
-#[derive(Default)]
+/// What waits between the pacer and the encoder.
 pub(crate) struct Releases {
-    slot: Mutex<Option<Release>>,
+    bound: usize,
+    waiting: Mutex<VecDeque<Release>>,
     changed: Notify,
 }
 
 impl Releases {
-    /// Puts a release in. A re-emission gives way to whatever waits; a result takes the waiting one's place.
+    /// `bound` of them may wait.
+    pub(crate) fn new(bound: usize) -> Self {
+        Self { bound, waiting: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Puts a release in. Where there is no room a re-emission gives way to what waits, and a result takes the place of
+    /// the oldest.
     pub(crate) fn push(&self, mut release: Release) {
         if let Some(ticket) = &mut release.ticket {
             ticket.enter(Hop::Egress);
         }
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if release.ticket.is_none() && slot.is_some() {
+        let mut waiting = self.lock();
+        let full = waiting.len() >= self.bound;
+        if full && release.ticket.is_none() {
             return;
         }
-        let lost = slot.replace(release);
-        drop(slot);
+        let lost = full.then(|| waiting.pop_front()).flatten();
+        waiting.push_back(release);
+        drop(waiting);
         if let Some(ticket) = lost.and_then(|release| release.ticket) {
             ticket.dropped(Reason::Skipped);
         }
@@ -58,7 +69,16 @@ impl Releases {
     }
 
     fn pop(&self) -> Option<Release> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let mut waiting = self.lock();
+        let next = waiting.pop_front();
+        if !waiting.is_empty() {
+            self.changed.notify_one();
+        }
+        next
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Release>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,9 +106,10 @@ impl Egress {
                 () = self.keyframe_due.notified() => { force_keyframe = true; continue }
                 () = self.stop.cancelled() => return,
             }
-            let Some(Release { picture, pts, ticket }) = self.releases.pop() else { continue };
+            let Some(Release { picture, pts, leave_at, ticket }) = self.releases.pop() else { continue };
             let started = Instant::now();
-            let encoded = match self.encoder.encode(&picture, pts, std::mem::take(&mut force_keyframe)) {
+            let wanted = std::mem::take(&mut force_keyframe);
+            let encoded = match self.encoder.encode(&picture, pts, wanted) {
                 Ok(encoded) => encoded,
                 Err(error) => {
                     warn!(%error, picture.width, picture.height, "frame not encoded");
@@ -98,6 +119,8 @@ impl Egress {
             telemetry::stage(Stage::Encode, started.elapsed());
             let payloads = encoded.map_or_else(Vec::new, |unit| packetise(&mut payloader, &unit.data));
             if payloads.is_empty() {
+                // Whoever asked for a keyframe still waits for it.
+                force_keyframe |= wanted;
                 if let Some(ticket) = ticket {
                     ticket.dropped(Reason::Codec);
                 }
@@ -106,7 +129,7 @@ impl Egress {
             let repeated = ticket.is_none();
             #[expect(clippy::cast_possible_truncation, reason = "RTP time is modulo 2^32")]
             let timestamp = offset.wrapping_add(pts as u32);
-            match self.out.try_send(OutFrame { payloads, timestamp, ticket }) {
+            match self.out.try_send(OutFrame { payloads, timestamp, leave_at, ticket }) {
                 Ok(()) if repeated => telemetry::frame_repeated(),
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(frame)) => {
@@ -136,12 +159,12 @@ mod tests {
 
     fn release(pts: u64, repeat: bool) -> Release {
         let picture = Picture { width: 2, height: 2, data: Bytes::from_static(&[0; 6]) };
-        Release { picture, pts, ticket: (!repeat).then(|| Ticket::open(Instant::now())) }
+        Release { picture, pts, leave_at: None, ticket: (!repeat).then(|| Ticket::open(Instant::now())) }
     }
 
     #[test]
     fn a_result_replaces_and_a_repeat_gives_way() {
-        let releases = Releases::default();
+        let releases = Releases::new(1);
         releases.push(release(1, true));
         releases.push(release(2, false));
         releases.push(release(3, true));
@@ -150,5 +173,14 @@ mod tests {
         releases.push(release(5, false));
         assert_eq!(releases.pop().map(|r| r.pts), Some(5));
         assert!(releases.pop().is_none());
+    }
+
+    #[test]
+    fn early_ones_wait_in_order() {
+        let releases = Releases::new(3);
+        (1..=4).for_each(|pts| releases.push(release(pts, false)));
+        releases.push(release(5, true));
+        let left: Vec<_> = std::iter::from_fn(|| releases.pop()).map(|release| release.pts).collect();
+        assert_eq!(left, [2, 3, 4]);
     }
 }

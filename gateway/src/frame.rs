@@ -1,6 +1,7 @@
 //! A picture on its way, and the one bounded queue that every hand-over between threads uses.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,13 +43,15 @@ pub(crate) struct FrameQueue {
     hop: Hop,
     policy: Policy,
     waiting: Mutex<VecDeque<Frame>>,
+    /// Frames that found no room, or lost theirs.
+    skipped: AtomicU64,
 }
 
 impl FrameQueue {
     /// An empty queue in front of `hop`.
     #[must_use]
     pub(crate) fn new(hop: Hop, policy: Policy) -> Arc<Self> {
-        Arc::new(Self { hop, policy, waiting: Mutex::default() })
+        Arc::new(Self { hop, policy, waiting: Mutex::default(), skipped: AtomicU64::new(0) })
     }
 
     /// Puts a frame in.
@@ -63,6 +66,7 @@ impl FrameQueue {
             Policy::NewestWins => waiting.pop_front(),
             Policy::Fifo(bound) if waiting.len() >= bound => {
                 drop(waiting);
+                self.skipped.fetch_add(1, Ordering::Relaxed);
                 frame.ticket.dropped(Reason::Overflow);
                 return Err(Overflow);
             }
@@ -71,6 +75,7 @@ impl FrameQueue {
         waiting.push_back(frame);
         drop(waiting);
         if let Some(lost) = lost {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
             lost.ticket.dropped(Reason::Skipped);
         }
         Ok(())
@@ -79,6 +84,11 @@ impl FrameQueue {
     /// Takes the frame that is next.
     pub(crate) fn pop(&self) -> Option<Frame> {
         self.lock().pop_front()
+    }
+
+    /// Frames that found no room, or lost theirs, so far.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
     }
 
     /// Whether a frame waits.
@@ -114,6 +124,7 @@ mod tests {
         }
         assert_eq!(queue.pop().map(|f| f.seq), Some(4));
         assert!(queue.pop().is_none());
+        assert_eq!(queue.skipped(), 4);
     }
 
     #[test]

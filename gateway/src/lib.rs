@@ -6,8 +6,9 @@
 //!    skips (`frame`), 4. `link` sends to the worker; there 5. the service and 6. the runner work; 7. `link` takes
 //!    the result, 8. `pacer` releases it, 9. `egress` encodes, 10. `peer` sends.
 //!
-//! Beside the path: `books` counts every frame's end, `pool` knows the workers, `placement` chooses one,
-//! `offer` and `http` are the way in, `app` puts all together.
+//! Beside the path: `books` counts every frame's end, `spec` is what a stream declares, `controls` what the outside may
+//! do with a session (`inputs`, `outputs`), `pool` knows the workers, `placement` chooses one, `offer` and `http` are the
+//! way in, `app` puts all together.
 
 mod peer;
 
@@ -25,16 +26,22 @@ mod pacer;
 mod egress;
 
 mod admin;
+mod announce;
 mod app;
 mod arbiters;
 mod books;
 mod config;
+mod controls;
 mod http;
+mod inputs;
 mod net;
 mod offer;
+mod outputs;
 mod placement;
 mod pool;
+mod spec;
 mod telemetry;
+mod tls;
 
 pub use app::{RunError, run};
 pub use config::{Config, EXIT_USAGE, Options, worker_uris};

@@ -3,7 +3,7 @@
 //! The stack drops those itself and, without the filter in `telemetry`, logs a line for each; anybody can send them.
 
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -109,6 +109,24 @@ fn is_known(datagram: &[u8]) -> bool {
         [128..=191, ..] => datagram.len() >= 12,
         _ => false,
     }
+}
+
+/// This machine's addresses that others may reach, in the order of its interfaces: those that `--media 0.0.0.0` stands
+/// for, of both families. Empty when the system does not tell.
+pub(crate) fn addresses() -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for interface in rtc::shared::ifaces::ifaces().unwrap_or_default() {
+        let address = interface.addr.map(|address| address.ip());
+        // A link-local address of IPv6 means nothing without its interface.
+        let local = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        found.extend(
+            address.filter(|ip| !ip.is_loopback() && !ip.is_unspecified() && !local(ip) && !found.contains(ip)),
+        );
+    }
+    found
 }
 
 #[cfg(test)]

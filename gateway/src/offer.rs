@@ -2,6 +2,8 @@
 
 use rtc::peer_connection::sdp::RTCSessionDescription;
 
+use crate::spec::Mode;
+
 /// Why an offer cannot be answered. The text is for whoever wrote the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OfferError {
@@ -12,8 +14,8 @@ pub(crate) enum OfferError {
     #[error("`sdp` has no video section: this stream needs one `m=video`")]
     NoVideo,
     /// The section is there, but not both ways.
-    #[error("`sdp` offers video as `{0}`: this stream needs `sendrecv`")]
-    Direction(&'static str),
+    #[error("`sdp` offers video as `{0}`: this stream needs `{1}`")]
+    Direction(&'static str, &'static str),
     /// Nothing both sides can code.
     #[error("`sdp` has no codec in common with this server, which speaks VP8")]
     NoCodec,
@@ -23,7 +25,7 @@ pub(crate) enum OfferError {
 ///
 /// # Errors
 /// See [`OfferError`]; the offer took nothing.
-pub(crate) fn check(sdp: &str) -> Result<RTCSessionDescription, OfferError> {
+pub(crate) fn check(sdp: &str, mode: Mode) -> Result<RTCSessionDescription, OfferError> {
     let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(|_| OfferError::NotSdp)?;
     let parsed = offer.unmarshal().map_err(|_| OfferError::NotSdp)?;
     let video = parsed
@@ -31,9 +33,15 @@ pub(crate) fn check(sdp: &str) -> Result<RTCSessionDescription, OfferError> {
         .iter()
         .find(|media| media.media_name.media == "video" && media.media_name.port.value != 0)
         .ok_or(OfferError::NoVideo)?;
+    // A direction more than needed does no harm: front-ends offer both ways when they have a camera.
+    let needed = match mode {
+        Mode::SendReceive => "sendrecv",
+        Mode::Receive => "recvonly",
+        Mode::Send => "sendonly",
+    };
     for direction in ["sendonly", "recvonly", "inactive"] {
-        if video.has_attribute(direction) {
-            return Err(OfferError::Direction(direction));
+        if direction != needed && video.has_attribute(direction) {
+            return Err(OfferError::Direction(direction, needed));
         }
     }
     let codecs = video.attributes.iter().filter(|a| a.key == "rtpmap").filter_map(|a| a.value.as_deref());
@@ -97,7 +105,7 @@ mod tests {
     }
 
     fn verdict(media: &str) -> Result<(), OfferError> {
-        check(&sdp(media)).map(drop)
+        check(&sdp(media), Mode::SendReceive).map(drop)
     }
 
     #[test]
@@ -110,9 +118,20 @@ mod tests {
         );
         assert_eq!(verdict(""), Err(OfferError::NoVideo));
         assert_eq!(verdict(&video.replace("VP8", "H264")), Err(OfferError::NoCodec));
-        assert_eq!(verdict(&format!("{video}a=recvonly\r\n")), Err(OfferError::Direction("recvonly")));
-        assert_eq!(check("hello").map(drop), Err(OfferError::NotSdp));
-        assert_eq!(check("").map(drop), Err(OfferError::NotSdp));
+        assert_eq!(verdict(&format!("{video}a=recvonly\r\n")), Err(OfferError::Direction("recvonly", "sendrecv")));
+        assert_eq!(check("hello", Mode::Send).map(drop), Err(OfferError::NotSdp));
+        assert_eq!(check("", Mode::Receive).map(drop), Err(OfferError::NotSdp));
+    }
+
+    #[test]
+    fn each_mode_needs_its_direction_and_takes_both_ways() {
+        let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\n";
+        for (mode, needed, other) in [(Mode::Receive, "recvonly", "sendonly"), (Mode::Send, "sendonly", "recvonly")] {
+            let verdict = |direction: &str| check(&sdp(&format!("{video}a={direction}\r\n")), mode).map(drop);
+            assert_eq!((verdict(needed), verdict("sendrecv")), (Ok(()), Ok(())));
+            assert!(matches!(verdict(other), Err(OfferError::Direction(..))));
+            assert_eq!(verdict("inactive"), Err(OfferError::Direction("inactive", needed)));
+        }
     }
 
     #[test]

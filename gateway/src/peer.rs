@@ -5,7 +5,7 @@
 //! Full:  see the queues' constants; each loss is counted.
 //! Clock: RTP 90 kHz; ICE and DTLS keep their own timers.
 //!
-//! `webrtc` types are named here, in `offer` and in `net`; nowhere else.
+//! `webrtc` types stop here, at `offer`, `net` and the packetiser of `egress`.
 
 mod data_channel;
 mod keyframes;
@@ -25,7 +25,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
 };
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument, debug};
@@ -37,13 +37,18 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
 };
+use webrtc::rtp_transceiver::RtpSender;
 
 use crate::assembler::Packet;
 use crate::books::{Hop, Reason, Ticket};
+use crate::controls::Controls;
 use crate::ingress::PacketQueue;
 use crate::net::CountingRuntime;
 use crate::offer;
+use crate::outputs::Reader;
 use crate::session::{EndReason, SessionEvent};
+use crate::spec::Mode;
+use crate::telemetry;
 
 /// The data channel that FastRTC's clients open.
 const CHANNEL: &str = "text";
@@ -58,6 +63,8 @@ const OUT_TEXT_BYTES: usize = 256 * 1024;
 const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
 const ICE_FAILED: Duration = Duration::from_secs(5);
 const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
+/// How long the last words of a session that ended before its browser was connected wait for the data channel.
+const CHANNEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Gathering host candidates only lists interfaces; more than this and the machine is in trouble.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -67,6 +74,8 @@ pub(crate) struct OutFrame {
     pub(crate) payloads: Vec<Bytes>,
     /// RTP timestamp, 90 kHz.
     pub(crate) timestamp: u32,
+    /// When its packets leave; `None` is at once.
+    pub(crate) leave_at: Option<Instant>,
     /// None for a re-emission.
     pub(crate) ticket: Option<Ticket>,
 }
@@ -79,6 +88,7 @@ pub(crate) struct Taps {
     pub(crate) keyframe_wanted: Arc<Notify>,
     /// Notified when the browser needs a keyframe of us.
     pub(crate) keyframe_due: Arc<Notify>,
+    pub(crate) controls: Arc<Controls>,
 }
 
 /// The connection with one browser. Dropping it closes the connection in the background, after the texts that wait
@@ -123,12 +133,21 @@ pub(crate) async fn answer(
     let stop = CancellationToken::new();
     let runtime = tokio::runtime::Handle::current();
     let runtime_of_stack = webrtc::runtime::default_runtime().ok_or(Error::ErrUnknownType)?;
-    let Taps { packets, events, keyframe_wanted, keyframe_due } = taps;
+    let Taps { packets, events, keyframe_wanted, keyframe_due, controls } = taps;
+    let mode = controls.spec.mode;
+    // Now, so that what comes before the channel is open waits for it.
+    let outputs = controls.outputs.subscribe("channel");
     let callbacks = Arc::new(Callbacks {
         state: state_tx,
         gathered: gathered_tx,
-        video: Mutex::new(Some((packets, keyframe_wanted))),
-        messaging: Mutex::new(Some((texts_rx, flushed_tx))),
+        // Nobody looks at what a browser sends to a generator's stream, should it send.
+        video: Mutex::new((mode != Mode::Receive).then_some((packets, keyframe_wanted))),
+        messaging: Mutex::new(Some(Messaging {
+            texts: texts_rx,
+            flushed: flushed_tx,
+            outputs,
+            controls: Arc::clone(&controls),
+        })),
         stop: stop.clone(),
         events: events.clone(),
     });
@@ -149,22 +168,24 @@ pub(crate) async fn answer(
     let peer = Peer { connection, texts, frames, runtime, stop: stop.clone(), flushed, callbacks, open };
 
     peer.connection.set_remote_description(offer).await?;
-    let ssrc = rand::random::<u32>();
-    let track: Arc<dyn TrackLocal> = Arc::new(TrackLocalStaticRTP::new(video_track(ssrc, codec.rtp_codec)));
-    let sender = peer.connection.add_track(Arc::clone(&track)).await?;
+    // Before the answer, which says by it which way video goes.
+    let track = if mode == Mode::Send { None } else { Some(add_track(&peer.connection, codec.rtp_codec).await?) };
     let answer = peer.connection.create_answer(None).await?;
     peer.connection.set_local_description(answer).await?;
-    let negotiated = sender.get_parameters().await?.rtp_parameters.codecs;
-    let payload_type = negotiated.first().ok_or(Error::ErrNoPayloaderForCodec)?.payload_type;
+    if let Some((track, sender, ssrc)) = track {
+        let negotiated = sender.get_parameters().await?.rtp_parameters.codecs;
+        let payload_type = negotiated.first().ok_or(Error::ErrNoPayloaderForCodec)?.payload_type;
+        let span = tracing::Span::current();
+        let stats = Arc::clone(&controls);
+        tokio::spawn(send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, stats).instrument(span));
+        tokio::spawn(keyframes::receive_requests(track, keyframe_due, stop.clone()));
+    }
     // Host candidates only, so the answer carries them all and nothing needs trickling to the browser. Elapsed: it
     // carries what there is.
     drop(tokio::time::timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
     let local = peer.connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
 
-    let span = tracing::Span::current();
-    tokio::spawn(send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type).instrument(span.clone()));
-    tokio::spawn(keyframes::receive_requests(track, keyframe_due, stop.clone()));
-    tokio::spawn(report_state(state, events, stop).instrument(span));
+    tokio::spawn(report_state(state, events, stop).in_current_span());
     Ok((offer::place_candidates(&local.sdp), peer))
 }
 
@@ -193,17 +214,24 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        // A session may end before its browser is connected, when a handler does not start for example: the channel is
+        // still to come, and the reason for it.
+        let unread = self.texts.capacity() < OUT_TEXTS;
+        let connected = *self.callbacks.state.borrow() == RTCPeerConnectionState::Connected;
+        let patience = if unread && !connected { CHANNEL_TIMEOUT } else { data_channel::FLUSH_TIMEOUT };
         // Closing the text queue tells the data channel's task to deliver what waits and then to set `flushed`.
         let (texts, _) = mpsc::channel(1);
         self.texts = texts;
-        // Without a data channel there is nobody to deliver to: its half of `flushed` goes with this.
-        drop(take(&self.callbacks.messaging));
+        if !unread {
+            // Nothing to deliver: without a channel its half of `flushed` goes with this.
+            drop(take(&self.callbacks.messaging));
+        }
         let connection = Arc::clone(&self.connection);
         let mut flushed = self.flushed.clone();
         let (stop, open) = (self.stop.clone(), self.open.clone());
         self.runtime.spawn(async move {
             // An error is the sender gone: there was no data channel, or it has closed.
-            drop(tokio::time::timeout(data_channel::FLUSH_TIMEOUT, flushed.wait_for(|done| *done)).await);
+            drop(tokio::time::timeout(patience, flushed.wait_for(|done| *done)).await);
             stop.cancel();
             if let Err(error) = connection.close().await {
                 debug!(%error, "closing the connection");
@@ -213,8 +241,15 @@ impl Drop for Peer {
     }
 }
 
-/// The data channel's ends: the texts for it, and the sign that they were delivered.
-type Messaging = (mpsc::Receiver<String>, watch::Sender<bool>);
+/// What the data channel serves.
+struct Messaging {
+    texts: mpsc::Receiver<String>,
+    /// Set when the last text was delivered.
+    flushed: watch::Sender<bool>,
+    /// Always there: it is the first reader.
+    outputs: Option<Reader>,
+    controls: Arc<Controls>,
+}
 
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
 struct Callbacks {
@@ -253,8 +288,8 @@ impl PeerConnectionEventHandler for Callbacks {
         if channel.label().await.is_ok_and(|label| label != CHANNEL) {
             return;
         }
-        if let Some((texts, flushed)) = take(&self.messaging) {
-            tokio::spawn(data_channel::serve(channel, texts, self.events.clone(), flushed));
+        if let Some(messaging) = take(&self.messaging) {
+            tokio::spawn(data_channel::serve(channel, messaging, self.events.clone()));
         }
     }
 }
@@ -280,9 +315,19 @@ async fn receive_packets(track: Arc<dyn TrackRemote>, packets: Arc<PacketQueue>)
 }
 
 /// Hop 10. Ends when `egress` and the peer have dropped the queue's senders.
-async fn send_frames(mut frames: mpsc::Receiver<OutFrame>, track: Arc<dyn TrackLocal>, ssrc: u32, payload_type: u8) {
+async fn send_frames(
+    mut frames: mpsc::Receiver<OutFrame>,
+    track: Arc<dyn TrackLocal>,
+    ssrc: u32,
+    payload_type: u8,
+    stats: Arc<Controls>,
+) {
     let mut sequence = rand::random::<u16>();
-    while let Some(OutFrame { payloads, timestamp, mut ticket }) = frames.recv().await {
+    while let Some(OutFrame { payloads, timestamp, leave_at, mut ticket }) = frames.recv().await {
+        if let Some(due) = leave_at {
+            sleep_until(due).await;
+            telemetry::release_error(due.elapsed());
+        }
         if let Some(ticket) = &mut ticket {
             ticket.enter(Hop::Peer);
         }
@@ -302,7 +347,7 @@ async fn send_frames(mut frames: mpsc::Receiver<OutFrame>, track: Arc<dyn TrackL
             sent &= track.write_rtp(rtp::Packet { header, payload }).await.is_ok();
         }
         match (ticket, sent) {
-            (Some(ticket), true) => ticket.emitted(Instant::now()),
+            (Some(ticket), true) => stats.emitted(ticket.emitted(Instant::now())),
             (Some(ticket), false) => ticket.dropped(Reason::Ended),
             (None, _) => {}
         }
@@ -350,17 +395,25 @@ fn vp8() -> RTCRtpCodecParameters {
     }
 }
 
-fn video_track(ssrc: u32, codec: RTCRtpCodec) -> MediaStreamTrack {
+/// The track that we send, its sender and its SSRC.
+async fn add_track(
+    connection: &Arc<dyn PeerConnection>,
+    codec: RTCRtpCodec,
+) -> Result<(Arc<dyn TrackLocal>, Arc<dyn RtpSender>, u32), Error> {
+    let ssrc = rand::random::<u32>();
     let encoding = RTCRtpEncodingParameters {
         rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
         codec,
         ..Default::default()
     };
-    MediaStreamTrack::new(
+    let track = MediaStreamTrack::new(
         "reframe".to_owned(),
         "video".to_owned(),
         "processed".to_owned(),
         RtpCodecKind::Video,
         vec![encoding],
-    )
+    );
+    let track: Arc<dyn TrackLocal> = Arc::new(TrackLocalStaticRTP::new(track));
+    let sender = connection.add_track(Arc::clone(&track)).await?;
+    Ok((track, sender, ssrc))
 }

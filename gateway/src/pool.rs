@@ -1,16 +1,16 @@
 //! The workers: who they are, what they serve, and whether they do so now.
 //!
 //! One task per worker on the media runtime asks `Describe`, then watches its health until that ends, and starts over.
-//! Generated wire types are named here (for `Describe`) and in `link`.
+//! Workers that declare the same stream are its pool.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use reframe_proto::v1::DescribeRequest;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
-use reframe_proto::{
-    CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, PROTOCOL_VERSION, STREAM_WINDOW_BYTES,
-};
+use reframe_proto::{CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES};
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
@@ -20,6 +20,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tracing::{info, warn};
 
+use crate::spec::{Spec, SpecError};
 use crate::telemetry;
 
 /// The generated client, over whichever transport.
@@ -40,19 +41,13 @@ const DUPLEX_BYTES: usize = 1024 * 1024;
 pub enum WorkerAddress {
     /// `http://host:port`.
     Uri(Uri),
-    /// In this process: the server's end of each new connection is sent here.
-    InProcess(mpsc::Sender<DuplexStream>),
-}
-
-/// What a stream declares.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Spec {
-    pub(crate) name: String,
-    pub(crate) title: String,
-    pub(crate) fps: f64,
-    pub(crate) skip_frames: bool,
-    /// Sessions that this worker takes at once.
-    pub(crate) capacity: u32,
+    /// In this process.
+    InProcess {
+        /// For metrics and logs.
+        name: String,
+        /// The server's end of each new connection is sent here.
+        connect: mpsc::Sender<DuplexStream>,
+    },
 }
 
 /// A worker that serves now.
@@ -61,7 +56,7 @@ pub(crate) struct Serving {
     /// Its address, for metrics and logs.
     pub(crate) name: String,
     pub(crate) client: Client,
-    pub(crate) spec: Spec,
+    pub(crate) spec: Arc<Spec>,
 }
 
 /// All workers.
@@ -74,7 +69,14 @@ pub(crate) struct Pool {
 struct Worker {
     name: String,
     client: Client,
-    state: watch::Receiver<Option<Spec>>,
+    state: watch::Receiver<State>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    /// What it last declared, also while it is away: its page stays, and says that a worker is waited for.
+    spec: Option<Arc<Spec>>,
+    serving: bool,
 }
 
 impl Pool {
@@ -86,17 +88,40 @@ impl Pool {
     /// The workers that serve now, in the order of the configuration.
     pub(crate) fn serving(&self) -> Vec<Serving> {
         let serving = |worker: &Worker| {
-            let spec = worker.state.borrow().clone()?;
-            Some(Serving { name: worker.name.clone(), client: worker.client.clone(), spec })
+            let State { spec, serving } = worker.state.borrow().clone();
+            Some(Serving { name: worker.name.clone(), client: worker.client.clone(), spec: spec.filter(|_| serving)? })
         };
         self.workers.iter().filter_map(serving).collect()
+    }
+
+    /// The streams that are or were served, by name, each as its first worker declares it that serves now.
+    pub(crate) fn streams(&self) -> BTreeMap<String, Arc<Spec>> {
+        let mut states: Vec<State> = self.workers.iter().map(|worker| worker.state.borrow().clone()).collect();
+        states.sort_by_key(|state| !state.serving);
+        let mut streams = BTreeMap::new();
+        for spec in states.into_iter().filter_map(|state| state.spec) {
+            streams.entry(spec.name.clone()).or_insert(spec);
+        }
+        streams
+    }
+
+    /// The stream at `/NAME/`; without a name that at the root: the one named `default`, or the only one.
+    pub(crate) fn stream(&self, name: Option<&str>) -> Option<Arc<Spec>> {
+        let mut streams = self.streams();
+        let only = || (streams.len() == 1).then(|| streams.first_key_value()).flatten().map(|(name, _)| name.clone());
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None if streams.contains_key("default") => "default".to_owned(),
+            None => only()?,
+        };
+        streams.remove(&name)
     }
 }
 
 impl Worker {
     fn start(address: WorkerAddress) -> Self {
         let (name, channel) = connect(address);
-        let (state_tx, state) = watch::channel(None);
+        let (state_tx, state) = watch::channel(State::default());
         tokio::spawn(keep_watch(name.clone(), channel.clone(), state_tx));
         let client = FrameWorkerClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -121,28 +146,28 @@ fn connect(address: WorkerAddress) -> (String, Channel) {
         WorkerAddress::Uri(uri) => {
             (uri.to_string().trim_end_matches('/').to_owned(), tuned(Endpoint::from(uri)).connect_lazy())
         }
-        WorkerAddress::InProcess(server) => {
+        WorkerAddress::InProcess { name, connect } => {
             let connector = tower::service_fn(move |_: Uri| {
-                let server = server.clone();
+                let connect = connect.clone();
                 async move {
                     let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
                     let gone = |_| std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-                    server.send(theirs).await.map_err(gone)?;
+                    connect.send(theirs).await.map_err(gone)?;
                     Ok::<_, std::io::Error>(TokioIo::new(ours))
                 }
             });
             let endpoint = tuned(Endpoint::from_static("http://in-process"));
-            ("in-process".to_owned(), endpoint.connect_with_connector_lazy(connector))
+            (name, endpoint.connect_with_connector_lazy(connector))
         }
     }
 }
 
 /// Runs as long as the pool exists.
-async fn keep_watch(name: String, channel: Channel, state: watch::Sender<Option<Spec>>) {
+async fn keep_watch(name: String, channel: Channel, state: watch::Sender<State>) {
     let mut told = None;
     while !state.is_closed() {
         let ended = watch_once(&name, &channel, &state).await;
-        state.send_replace(None);
+        state.send_modify(|state| state.serving = false);
         telemetry::worker_up(&name, false);
         // One line per change, not one per attempt.
         let why = ended.to_string();
@@ -161,10 +186,8 @@ enum Unavailable {
     Rpc(Box<Status>),
     #[error("no answer within {DESCRIBE_TIMEOUT:?}")]
     Timeout,
-    #[error("it speaks protocol version {0}, this gateway {PROTOCOL_VERSION}")]
-    Version(u32),
-    #[error("it declares {0}")]
-    Declaration(&'static str),
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     #[error("it stopped reporting its health")]
     Silent,
 }
@@ -175,7 +198,7 @@ impl From<Status> for Unavailable {
     }
 }
 
-async fn watch_once(name: &str, channel: &Channel, state: &watch::Sender<Option<Spec>>) -> Unavailable {
+async fn watch_once(name: &str, channel: &Channel, state: &watch::Sender<State>) -> Unavailable {
     let watched = async {
         let spec =
             tokio::time::timeout(DESCRIBE_TIMEOUT, describe(channel)).await.map_err(|_| Unavailable::Timeout)??;
@@ -183,7 +206,8 @@ async fn watch_once(name: &str, channel: &Channel, state: &watch::Sender<Option<
         let mut reports = health.watch(HealthCheckRequest { service: String::new() }).await?.into_inner();
         while let Some(report) = reports.message().await? {
             let up = report.status() == ServingStatus::Serving;
-            if state.send_replace(up.then(|| spec.clone())).is_some() != up {
+            let now = State { spec: Some(Arc::clone(&spec)), serving: up };
+            if state.send_replace(now).serving != up {
                 info!(worker = %name, stream = %spec.name, capacity = spec.capacity, up, "worker");
             }
             telemetry::worker_up(name, up);
@@ -193,19 +217,9 @@ async fn watch_once(name: &str, channel: &Channel, state: &watch::Sender<Option<
     watched.await.err().unwrap_or(Unavailable::Silent)
 }
 
-async fn describe(channel: &Channel) -> Result<Spec, Unavailable> {
+async fn describe(channel: &Channel) -> Result<Arc<Spec>, Unavailable> {
     let spec = FrameWorkerClient::new(channel.clone()).describe(DescribeRequest {}).await?.into_inner();
-    if spec.protocol_version != PROTOCOL_VERSION {
-        return Err(Unavailable::Version(spec.protocol_version));
-    }
-    if !(1.0..=240.0).contains(&spec.fps) {
-        return Err(Unavailable::Declaration("a frame rate outside 1 to 240"));
-    }
-    if spec.capacity == 0 {
-        return Err(Unavailable::Declaration("no capacity"));
-    }
-    let (name, title, fps) = (spec.name, spec.title, spec.fps);
-    Ok(Spec { name, title, fps, skip_frames: spec.skip_frames, capacity: spec.capacity })
+    Ok(Arc::new(Spec::from_wire(spec)?))
 }
 
 #[cfg(test)]
@@ -213,10 +227,10 @@ pub(crate) mod testing {
     use super::*;
 
     /// A worker that is never called.
-    pub(crate) fn serving(name: &str, capacity: u32) -> Serving {
+    pub(crate) fn serving(name: &str, stream: &str, capacity: u32) -> Serving {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let channel = runtime.block_on(async { Endpoint::from_static("http://127.0.0.1:1").connect_lazy() });
-        let spec = Spec { name: "default".into(), title: String::new(), fps: 30.0, skip_frames: false, capacity };
+        let spec = Arc::new(crate::spec::testing::spec(stream, capacity));
         Serving { name: name.to_owned(), client: FrameWorkerClient::new(channel), spec }
     }
 }

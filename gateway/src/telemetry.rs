@@ -51,7 +51,12 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     describe();
     gauge!("reframe_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     gauge!("reframe_sessions_active").set(0);
-    for zero in ["reframe_frames_received_total", "reframe_frames_emitted_total", "reframe_frames_repeated_total"] {
+    for zero in [
+        "reframe_frames_received_total",
+        "reframe_frames_emitted_total",
+        "reframe_frames_consumed_total",
+        "reframe_frames_repeated_total",
+    ] {
         counter!(zero).absolute(0);
     }
     Some(handle)
@@ -77,8 +82,15 @@ fn describe() {
     describe_gauge!("reframe_sessions_active", "Sessions that hold a slot.");
     describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
     describe_counter!("reframe_offers_total", "Offers by outcome.");
-    describe_counter!("reframe_frames_received_total", "Frames of which a packet arrived.");
+    describe_counter!(
+        "reframe_frames_received_total",
+        "Frames of which a packet arrived, or for which a generator was asked."
+    );
     describe_counter!("reframe_frames_emitted_total", "Received frames whose result was sent to the browser.");
+    describe_counter!(
+        "reframe_frames_consumed_total",
+        "Received frames that the handler gave no picture for, and meant to."
+    );
     describe_counter!("reframe_frames_repeated_total", "Re-emissions of the last result.");
     describe_counter!("reframe_frames_dropped_total", "Received frames that were lost, by hop and reason.");
     describe_histogram!("reframe_stage_seconds", "Time that a frame spent in a part of its way.");
@@ -86,6 +98,14 @@ fn describe() {
     describe_counter!("reframe_packets_dropped_total", "Packets that were thrown away, by reason.");
     describe_counter!("reframe_keyframe_requests_total", "Keyframe requests, by direction.");
     describe_counter!("reframe_messages_dropped_total", "Messages for a browser that did not take them in time.");
+    describe_counter!("reframe_messages_ignored_total", "Messages from browsers that mean nothing here, by reason.");
+    describe_counter!("reframe_inputs_refused_total", "Inputs that did not fit their declaration.");
+    describe_counter!("reframe_outputs_dropped_total", "Outputs that a slow reader lost, by reader.");
+    describe_histogram!(
+        "reframe_release_error_seconds",
+        "Mode receive: how late a picture left, against its place on the grid."
+    );
+    describe_gauge!("reframe_worker_stuck", "Sessions that ended and whose handler has not returned.");
     describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");
     describe_gauge!("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
 }
@@ -136,6 +156,30 @@ pub(crate) fn keyframe_request(direction: &'static str) {
 
 pub(crate) fn message_dropped() {
     counter!("reframe_messages_dropped_total").increment(1);
+}
+
+pub(crate) fn frame_consumed() {
+    counter!("reframe_frames_consumed_total").increment(1);
+}
+
+pub(crate) fn message_ignored(reason: &'static str) {
+    counter!("reframe_messages_ignored_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn input_refused() {
+    counter!("reframe_inputs_refused_total").increment(1);
+}
+
+pub(crate) fn output_dropped(reader: &'static str) {
+    counter!("reframe_outputs_dropped_total", "reader" => reader).increment(1);
+}
+
+pub(crate) fn release_error(late: Duration) {
+    histogram!("reframe_release_error_seconds").record(late.as_secs_f64());
+}
+
+pub(crate) fn worker_stuck(worker: &str, change: f64) {
+    gauge!("reframe_worker_stuck", "worker" => worker.to_owned()).increment(change);
 }
 
 pub(crate) fn worker_up(worker: &str, up: bool) {

@@ -7,7 +7,7 @@
 //! worker configured apart would refuse each other's frames.
 
 /// The version of this protocol. A gateway refuses a worker whose `StreamSpec` carries another.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The largest width and height of a frame on the wire, in pixels.
 pub const MAX_DIMENSION: u32 = 4096;
@@ -20,6 +20,16 @@ pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The largest picture, in bytes of I420: a message less room for its other fields.
 pub const MAX_PICTURE_BYTES: usize = MAX_MESSAGE_BYTES - 1024;
+
+/// The longest JSON text of one result's outputs, in bytes: the least that a WebRTC data channel must carry in one
+/// message is 64 KiB (RFC 8841, section 6.1), and they go out with their names.
+pub const MAX_OUTPUTS_BYTES: usize = 32 * 1024;
+
+/// The longest text that an input may be set to, in characters, whatever its declaration says.
+pub const MAX_INPUT_CHARS: usize = 4096;
+
+/// Inputs, and outputs, that one stream may declare.
+pub const MAX_COMPONENTS: usize = 64;
 
 /// HTTP/2 flow-control window of one stream, in bytes: several frames, so that one never waits for a window update
 /// (measured: 20-25 % less CPU per 720p round trip than with tonic's default).
@@ -56,7 +66,36 @@ pub const fn picture_fits(width: u32, height: u32) -> bool {
     sides && i420_len(width, height) <= MAX_PICTURE_BYTES
 }
 
-/// Version 1 of the protocol, as generated.
+/// First parts of a gateway's own paths, which no stream can be named after.
+const RESERVED_NAMES: [&str; 4] = ["api", "webrtc", "input_hook", "updates"];
+
+/// Whether a stream may have this name: a part of a URL, 1 to 64 of `a-z`, `0-9`, `-` and `_`, and none of the
+/// gateway's own paths.
+///
+/// ```
+/// assert!(reframe_proto::is_stream_name("skip-frames"));
+/// assert!(!reframe_proto::is_stream_name("Face Swap") && !reframe_proto::is_stream_name("api"));
+/// ```
+#[must_use]
+pub fn is_stream_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(plain) && !RESERVED_NAMES.contains(&name)
+}
+
+/// Whether an input or output may have this name: an identifier of at most 64 bytes that no message uses itself.
+///
+/// ```
+/// assert!(reframe_proto::is_component_name("conf_threshold"));
+/// assert!(!reframe_proto::is_component_name("2nd") && !reframe_proto::is_component_name("webrtc_id"));
+/// ```
+#[must_use]
+pub fn is_component_name(name: &str) -> bool {
+    let word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    first && word && name.len() <= 64 && name != "webrtc_id"
+}
+
+/// Version 1 of the package, as generated.
 #[allow(
     missing_docs,
     clippy::all,

@@ -8,7 +8,7 @@ use reframe_tests::cluster::Cluster;
 use reframe_tests::wait::eventually;
 
 /// For the page to say something, or for the server to notice that it left.
-const SOON: Duration = Duration::from_secs(30);
+pub(super) const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn the_picture_comes_back_upside_down() {
@@ -138,12 +138,12 @@ fn a_camera_that_cannot_be_had_is_told() {
     assert_eq!(cluster.metrics().sum("reframe_frames_received_total", &[]), 0.0);
 }
 
-fn start(name: &str, camera: Camera) -> Browser {
+pub(super) fn start(name: &str, camera: Camera) -> Browser {
     Browser::start(Path::new(env!("CARGO_TARGET_TMPDIR")), name, camera)
 }
 
 /// `target/screenshots/NAME-{wide,phone}.png`, for people to look at.
-fn keep_screenshots(browser: &Browser, name: &str) {
+pub(super) fn keep_screenshots(browser: &Browser, name: &str) {
     let directory: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
     for (kind, width, height) in [("phone", 390, 844), ("wide", 1280, 800)] {
         browser.resize(width, height);

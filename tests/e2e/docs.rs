@@ -1,10 +1,13 @@
-//! What the documents say is there is there: paths, metric names, options, routes and the hops' headers.
+//! What the documents say is there is there: paths, metric names, options, routes, examples and the hops' headers.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reframe_tests::process;
+use reframe_tests::{http, process};
+use serde_json::Value;
+
+use super::Cluster;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -105,11 +108,11 @@ fn the_options_page_lists_what_help_says() {
         let help = String::from_utf8(process::run(program, arguments).stdout).unwrap();
         for flag in words(&help, "--") {
             let told = format!("`{flag}`");
-            assert!(matches!(flag, "--help" | "--version" | "--demo") || page.contains(&told), "{flag} of {program}");
+            assert!(matches!(flag, "--help" | "--version") || page.contains(&told), "{flag} of {program}");
             helped.insert(flag.to_owned());
         }
         for variable in words(&help, "REFRAME_") {
-            assert!(variable == "REFRAME_DEMO" || page.contains(&format!("`{variable}`")), "{variable} of {program}");
+            assert!(page.contains(&format!("`{variable}`")), "{variable} of {program}");
         }
     }
     for flag in words(&page, "--").into_iter().filter(|flag| *flag != "--help") {
@@ -117,15 +120,95 @@ fn the_options_page_lists_what_help_says() {
     }
 }
 
-#[test]
-fn every_route_is_documented() {
-    let page = read("docs/http-api.md");
-    for source in ["gateway/src/http.rs", "gateway/src/admin.rs"] {
-        for route in read(source).split(".route(\"").skip(1) {
-            let route = route.split('"').next().unwrap();
-            assert!(page.contains(&format!("{route}`")), "{route} of {source}");
+/// Method and path of every route in the gateway's sources.
+fn routes() -> BTreeSet<String> {
+    let folder = root().join("gateway/src/http");
+    let files = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let mut routes = BTreeSet::new();
+    for file in files.chain([root().join("gateway/src/admin.rs")]) {
+        let source = fs::read_to_string(file).expect("a source");
+        for route in source.split(".route(\"").skip(1) {
+            let (path, rest) = route.split_once('"').expect("the path's end");
+            let method = rest.split_once("web::").and_then(|(_, rest)| rest.split_once('(')).expect("a method").0;
+            // The one of a scope itself.
+            let path = if path.is_empty() { "/{stream}" } else { path };
+            routes.insert(format!("{} {path}", method.to_uppercase()));
         }
     }
+    routes
+}
+
+#[test]
+fn the_openapi_file_has_every_route_and_no_other() {
+    let text = read("docs/openapi.json");
+    let api: Value = serde_json::from_str(&text).expect("JSON");
+    let mut described = BTreeSet::new();
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for method in ["get", "post", "put", "patch", "delete"].into_iter().filter(|method| item.get(method).is_some())
+        {
+            described.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    assert_eq!(described, routes());
+    assert!(described.len() > 10);
+    let schemas: BTreeSet<&str> =
+        api["components"]["schemas"].as_object().unwrap().keys().map(String::as_str).collect();
+    let used = text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
+    assert_eq!(used.collect::<BTreeSet<_>>(), schemas);
+}
+
+/// Every field that `value` must have by the schema, and none that is not in it.
+#[track_caller]
+fn assert_fits(schema: &Value, value: &Value) {
+    let fields: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    let described: BTreeSet<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    let required: BTreeSet<&str> = schema["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(required.is_subset(&fields) && fields.is_subset(&described), "{value} is not {schema}");
+}
+
+#[test]
+fn a_declaration_has_the_fields_that_the_openapi_file_says() {
+    let api: Value = serde_json::from_str(&read("docs/openapi.json")).expect("JSON");
+    let schemas = &api["components"]["schemas"];
+    let cluster = Cluster::launch("echo-inputs");
+    let stream = &http::get(&cluster.page("/api/streams")).unwrap().json()["streams"][0];
+    assert_fits(&schemas["Stream"], stream);
+    let inputs = stream["inputs"].as_array().unwrap();
+    for input in inputs {
+        let of_its_type = |schema: &&Value| schema["properties"]["type"]["const"] == input["type"];
+        assert_fits(schemas.as_object().unwrap().values().find(of_its_type).unwrap(), input);
+    }
+    assert_eq!(inputs.iter().map(|input| input["type"].as_str()).collect::<BTreeSet<_>>().len(), 6);
+    stream["outputs"].as_array().unwrap().iter().for_each(|output| assert_fits(&schemas["Output"], output));
+}
+
+#[test]
+fn the_http_page_has_every_route_and_no_other() {
+    let page = read("docs/http-api.md");
+    let methods = ["GET ", "POST ", "PUT ", "PATCH ", "DELETE "];
+    let told: BTreeSet<String> = mentions(&page)
+        .into_iter()
+        .filter(|mention| methods.iter().any(|method| mention.starts_with(method)))
+        .map(|mention| mention.split('?').next().unwrap().replace("NAME", "{stream}"))
+        .collect();
+    assert_eq!(told, routes());
+}
+
+#[test]
+fn every_example_is_shown_as_it_is() {
+    let mut shown = BTreeSet::new();
+    for document in documents() {
+        let text = read(&document);
+        for (path, rest) in text.split("<!-- ").skip(1).filter_map(|rest| rest.split_once(" -->\n```rust\n")) {
+            let block = rest.split_once("```").expect("the block's end").0;
+            assert_eq!(block, read(path), "{document} shows another {path}");
+            shown.insert(path.to_owned());
+        }
+    }
+    let folder = fs::read_dir(root().join("worker/examples")).expect("the folder");
+    let examples = folder.map(|entry| entry.expect("an entry").file_name().into_string().expect("a UTF-8 name"));
+    let examples: BTreeSet<String> = examples.map(|name| format!("worker/examples/{name}")).collect();
+    assert_eq!(shown, examples);
 }
 
 #[test]

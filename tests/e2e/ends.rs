@@ -3,7 +3,7 @@
 use reframe_tests::http::{get, post};
 use reframe_tests::peer::{Media, offer_sdp};
 use reframe_tests::source::{Format, Video};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 
@@ -137,14 +137,4 @@ fn sigterm_ends_each_process_cleanly() {
         let status = process.exit(PATIENCE);
         assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}", process.log());
     }
-}
-
-/// The texts of all messages of `kind`; FastRTC's front-ends read one key or the other, so both must say the same.
-fn told(stats: &Stats, kind: &str) -> Vec<String> {
-    let messages = stats.messages.iter().filter(|message| message["type"] == kind);
-    let text = |message: &Value| {
-        assert_eq!(message["data"], message["message"], "{message}");
-        message["message"].as_str().unwrap_or_else(|| panic!("no text in {message}")).to_owned()
-    };
-    messages.map(text).collect()
 }

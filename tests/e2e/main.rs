@@ -8,12 +8,23 @@ mod config;
 mod docs;
 mod ends;
 mod flip;
+mod hostile;
+mod inputs;
 mod junk;
+mod limits;
+mod modes;
+mod outputs;
+mod pages;
 mod processes;
+mod receive;
 mod signalling;
 mod skip_frames;
+mod streams;
+mod stuck;
+mod tls;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 
 use reframe_tests::cluster::Cluster;
@@ -21,6 +32,7 @@ use reframe_tests::metrics::Metrics;
 use reframe_tests::peer::{Options, Peer, Stats};
 use reframe_tests::source::Video;
 use reframe_tests::wait::{eventually, try_eventually};
+use serde_json::Value;
 
 /// For things that take milliseconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,7 +48,13 @@ fn connect(cluster: &Cluster, id: &str, video: Video) -> Peer {
 
 #[track_caller]
 fn connect_with(cluster: &Cluster, options: Options) -> Peer {
-    let peer = Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer: {reply:?}"));
+    connect_at(cluster, "", options)
+}
+
+/// To the stream at `path`, `/NAME` or nothing.
+#[track_caller]
+fn connect_at(cluster: &Cluster, path: &str, options: Options) -> Peer {
+    let peer = Peer::connect(&cluster.page(path), options).unwrap_or_else(|reply| panic!("no answer: {reply:?}"));
     peer.wait_connected(PATIENCE);
     peer
 }
@@ -57,44 +75,83 @@ fn assert_flipped_in_order(stats: &Stats) {
     assert!(times.is_sorted_by(|a, b| a < b), "RTP timestamps do not grow: {times:?}");
 }
 
-/// Stops the camera and waits until the server has dealt with all that was sent; gives the final notes and books.
+/// What became of the frames that came in.
+struct Books {
+    received: f64,
+    emitted: f64,
+    consumed: f64,
+    dropped: f64,
+    /// For the text of a failed assertion.
+    detail: String,
+}
+
+impl Books {
+    fn read(metrics: &Metrics) -> Self {
+        let sum = |name: &str| metrics.sum(&format!("reframe_frames_{name}_total"), &[]);
+        let reasons = metrics.by("reframe_frames_dropped_total", "reason");
+        let hops = metrics.by("reframe_frames_dropped_total", "hop");
+        let stages = metrics.by("reframe_stage_seconds_count", "stage");
+        Self {
+            received: sum("received"),
+            emitted: sum("emitted"),
+            consumed: sum("consumed"),
+            dropped: sum("dropped"),
+            detail: format!("dropped {reasons:?} = {hops:?}, passed {stages:?}"),
+        }
+    }
+
+    /// Every frame that came in has found its one end.
+    fn balanced(&self) -> bool {
+        self.received == self.emitted + self.consumed + self.dropped
+    }
+}
+
+impl fmt::Display for Books {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { received, emitted, consumed, dropped, detail } = self;
+        write!(f, "received {received}, emitted {emitted}, consumed {consumed}, dropped {dropped}: {detail}")
+    }
+}
+
+/// Stops the camera and waits until the server has dealt with all that was sent; gives the final notes and metrics.
 ///
-/// Every frame sent was received by the server, and each was emitted, and shown to us, or dropped for one reason.
+/// Every frame sent was received by the server, and each was emitted, and shown to us, or has another end in the books.
 #[track_caller]
 fn settle_books(cluster: &Cluster, peer: &Peer) -> (Stats, Metrics) {
     peer.stop_camera();
-    let accounted = |metrics: &Metrics| {
-        metrics.sum("reframe_frames_emitted_total", &[]) + metrics.sum("reframe_frames_dropped_total", &[])
-    };
     eventually("every frame sent is in the books", PATIENCE, || {
         let sent = peer.stats().sent.len() as f64;
         let metrics = cluster.metrics();
-        let received = metrics.sum("reframe_frames_received_total", &[]);
-        let emitted = metrics.sum("reframe_frames_emitted_total", &[]);
+        let books = Books::read(&metrics);
         let stats = peer.stats();
         let shown = stats.numbers().len() as f64;
-        (received == sent && accounted(&metrics) == sent && emitted == shown).then_some((stats, metrics))
+        (books.received == sent && books.balanced() && books.emitted == shown).then_some((stats, metrics))
     })
 }
 
-/// After all sessions have ended: each frame that came in was emitted or is in one count of drops.
+/// After all sessions have ended: each frame that came in was emitted, consumed, or is in one count of drops.
 ///
 /// A slot is free before the last frame that was being decoded has found its end, so this waits for that too.
 #[track_caller]
-fn assert_balanced(cluster: &Cluster) {
+fn assert_balanced(cluster: &Cluster) -> Books {
     cluster.wait_for_sessions(0, CLOSED);
-    let mut books = String::new();
+    let mut books = Books::read(&cluster.metrics());
     let balanced = try_eventually(CLOSED, || {
-        let metrics = cluster.metrics();
-        let received = metrics.sum("reframe_frames_received_total", &[]);
-        let emitted = metrics.sum("reframe_frames_emitted_total", &[]);
-        let dropped = metrics.by("reframe_frames_dropped_total", "reason");
-        let hops = metrics.by("reframe_frames_dropped_total", "hop");
-        let stages = metrics.by("reframe_stage_seconds_count", "stage");
-        books = format!("received {received}, emitted {emitted}, dropped {dropped:?} = {hops:?}, passed {stages:?}");
-        (received > 0.0 && received == emitted + dropped.values().sum::<f64>()).then_some(())
+        books = Books::read(&cluster.metrics());
+        (books.received > 0.0 && books.balanced()).then_some(())
     });
     assert!(balanced.is_some(), "{books}");
+    books
+}
+
+/// The texts of all messages of `kind`; FastRTC's front-ends read one key or the other, so both must say the same.
+fn told(stats: &Stats, kind: &str) -> Vec<String> {
+    let messages = stats.messages.iter().filter(|message| message["type"] == kind);
+    let text = |message: &Value| {
+        assert_eq!(message["data"], message["message"], "{message}");
+        message["message"].as_str().unwrap_or_else(|| panic!("no text in {message}")).to_owned()
+    };
+    messages.map(text).collect()
 }
 
 /// The value in the middle.

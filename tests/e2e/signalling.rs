@@ -219,7 +219,7 @@ fn what_a_page_and_an_operator_ask_for() {
     let stream = &streams.json()["streams"][0];
     assert_eq!(
         (&stream["name"], &stream["fps"], &stream["mode"]),
-        (&json!("default"), &json!(30.0), &json!("send-receive"))
+        (&json!("flip"), &json!(30.0), &json!("send-receive"))
     );
     let page = get(&cluster.page("/")).expect("the gateway answers");
     assert!(page.status == 200 && page.body.contains("<video"), "{page:?}");

@@ -23,6 +23,13 @@ use crate::wait::{eventually, try_eventually};
 /// From a click to what it leads to. Generous: a cold Chromium on a busy machine takes ten seconds to its first picture.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// WebDriver's names of keys (its section 17.4.2).
+pub const KEY_END: &str = "\u{e010}";
+/// See [`KEY_END`].
+pub const KEY_HOME: &str = "\u{e011}";
+/// See [`KEY_END`].
+pub const KEY_RIGHT: &str = "\u{e014}";
+
 /// What the page finds when it asks for a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Camera {
@@ -91,6 +98,20 @@ impl Browser {
             .unwrap_or_else(|error| panic!("clicking #{id}: {error}"));
     }
 
+    /// Types `keys` into the element with this id; WebDriver has code points for those without a character ([`KEY_END`]).
+    pub fn press(&self, id: &str, keys: &str) {
+        self.runtime
+            .block_on(async { self.client.find(Locator::Id(id)).await?.send_keys(keys).await })
+            .unwrap_or_else(|error| panic!("typing into #{id}: {error}"));
+    }
+
+    /// The newest value that the output of this name shows; `Null` while it shows none.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Value {
+        let json = self.run(&format!("return document.getElementById('output-{name}').dataset.value ?? 'null'"));
+        json.as_str().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    }
+
     /// The visible text of the element with this id.
     #[must_use]
     pub fn text(&self, id: &str) -> String {
@@ -100,7 +121,6 @@ impl Browser {
     }
 
     /// What `script`, a function body, returns.
-    #[must_use]
     pub fn run(&self, script: &str) -> Value {
         self.runtime
             .block_on(self.client.execute(script, Vec::new()))

@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
+use reframe_worker::Stream;
+
 use crate::http;
+use crate::local::LocalWorker;
 use crate::metrics::Metrics;
 use crate::process::Process;
 use crate::wait::eventually;
 
 /// From the first announcement until a gateway says it can take a session.
 const READY: Duration = Duration::from_secs(30);
+
+/// Of each worker in this process, where a test does not say otherwise: the workers' own default.
+const LOCAL_CAPACITY: u32 = 16;
 
 /// A gateway, and the workers it knows. Everything is killed when it is dropped.
 #[derive(Debug)]
@@ -17,6 +23,8 @@ pub struct Cluster {
     pub gateway: Process,
     /// Separate workers, in the order of the gateway's list.
     pub workers: Vec<Worker>,
+    /// Workers in this process.
+    local: Vec<LocalWorker>,
     page: String,
     admin: String,
 }
@@ -59,7 +67,16 @@ impl Cluster {
     /// When it does not come up.
     #[must_use]
     pub fn launch_with(demo: &str, options: &[&str]) -> Self {
-        Self::start("reframe-worker", &[&["launch", "--demo", demo], options].concat(), Vec::new())
+        Self::start("reframe-worker", &[&["launch", "--demo", demo], options].concat(), Vec::new(), Vec::new())
+    }
+
+    /// `reframe-worker launch`: every stream that the program has for people.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn launch_all() -> Self {
+        Self::start("reframe-worker", &["launch"], Vec::new(), Vec::new())
     }
 
     /// One `reframe-gateway` with `workers` processes of `reframe-worker serve --demo DEMO`.
@@ -79,19 +96,31 @@ impl Cluster {
     pub fn of(workers: Vec<Worker>) -> Self {
         let urls: Vec<_> = workers.iter().map(|worker| worker.url.as_str()).collect();
         let urls = urls.join(",");
-        Self::start("reframe-gateway", &["--workers", &urls], workers)
+        Self::start("reframe-gateway", &["--workers", &urls], workers, Vec::new())
     }
 
-    fn start(binary: &str, args: &[&str], workers: Vec<Worker>) -> Self {
+    /// One `reframe-gateway` in front of workers in this process, one for each of `streams`.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn local(streams: impl IntoIterator<Item = Stream>) -> Self {
+        let local: Vec<_> = streams.into_iter().map(|stream| LocalWorker::serve(stream, LOCAL_CAPACITY)).collect();
+        let urls: Vec<_> = local.iter().map(LocalWorker::url).collect();
+        let urls = urls.join(",");
+        Self::start("reframe-gateway", &["--workers", &urls], Vec::new(), local)
+    }
+
+    fn start(binary: &str, args: &[&str], workers: Vec<Worker>, local: Vec<LocalWorker>) -> Self {
         let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         let mut gateway = Process::start(binary, &[args, &ports].concat());
         let page = gateway.announced("page ").trim_end_matches('/').to_owned();
         let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
-        let cluster = Self { gateway, workers, page, admin };
+        let cluster = Self { gateway, workers, local, page, admin };
         eventually("the gateway is ready", READY, || {
             http::get(&cluster.admin("/readyz")).is_ok_and(|reply| reply.status == 200).then_some(())
         });
-        let serving = cluster.workers.len() as f64;
+        let serving = (cluster.workers.len() + cluster.local.len()) as f64;
         eventually("the gateway knows every worker", READY, || {
             (cluster.metrics().sum("reframe_worker_up", &[]) >= serving).then_some(())
         });

@@ -40,6 +40,14 @@ pub fn post(url: &str, body: impl AsRef<[u8]>) -> Result<Reply, ureq::Error> {
     reply(agent().post(url).content_type("application/json").send(body.as_ref())?)
 }
 
+/// DELETEs `url`.
+///
+/// # Errors
+/// Nobody answered; an HTTP error status is not an error here.
+pub fn delete(url: &str) -> Result<Reply, ureq::Error> {
+    reply(agent().delete(url).call()?)
+}
+
 /// A fresh agent each time: a pooled connection to a process that is gone would look like a failure of the next one.
 fn agent() -> Agent {
     Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build().into()

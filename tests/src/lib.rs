@@ -8,18 +8,20 @@
 //! | [`pattern`] | a synthetic camera whose pictures carry their number |
 //! | [`source`] | its pictures encoded: live, or a clip shared by many streams |
 //! | [`peer`] | the WebRTC client |
-//! | [`cluster`] | gateways and workers as real processes ([`process`]) |
-//! | [`http`], [`metrics`] | what the processes say |
+//! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
+//! | [`http`], [`updates`], [`metrics`] | what the processes say |
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
 //! | [`wait`] | bounded, level-triggered waits |
 
 pub mod browser;
 pub mod cluster;
 pub mod http;
+pub mod local;
 pub mod metrics;
 pub mod pattern;
 pub mod peer;
 pub mod process;
 pub mod source;
+pub mod updates;
 pub mod wait;
 pub mod y4m;

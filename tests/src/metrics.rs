@@ -43,6 +43,18 @@ impl Metrics {
         values
     }
 
+    /// An upper bound of the `quantile` (0 to 1) of the histogram `name`: the upper end of the bucket that holds it, so
+    /// infinite where that is the last. `None` when nothing was recorded.
+    #[must_use]
+    pub fn quantile(&self, name: &str, quantile: f64) -> Option<f64> {
+        let buckets = self.by(&format!("{name}_bucket"), "le");
+        let mut buckets: Vec<(f64, f64)> =
+            buckets.iter().filter_map(|(end, count)| Some((end.parse().ok()?, *count))).collect();
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (_, total) = *buckets.last().filter(|(_, total)| *total > 0.0)?;
+        buckets.iter().find(|(_, count)| *count >= total * quantile).map(|(end, _)| *end)
+    }
+
     /// True when at least one series has this name.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
@@ -123,6 +135,16 @@ reframe_worker_sessions{worker="a, \"b\" {c}\\d"} 2e0
     fn groups_by_a_label_with_escapes() {
         let workers = Metrics::parse(SCRAPE).by("reframe_worker_sessions", "worker");
         assert_eq!(workers, BTreeMap::from([(r#"a, "b" {c}\d"#.to_owned(), 2.0)]));
+    }
+
+    #[test]
+    fn a_quantile_is_the_end_of_its_bucket() {
+        let metrics = Metrics::parse(
+            "h_bucket{le=\"0.001\"} 98\nh_bucket{le=\"0.01\"} 99\nh_bucket{le=\"+Inf\"} 100\nempty_bucket{le=\"+Inf\"} 0\n",
+        );
+        let quantiles = [0.5, 0.98, 0.99, 1.0].map(|quantile| metrics.quantile("h", quantile));
+        assert_eq!(quantiles, [Some(0.001), Some(0.001), Some(0.01), Some(f64::INFINITY)]);
+        assert_eq!((metrics.quantile("empty", 0.5), metrics.quantile("absent", 0.5)), (None, None));
     }
 
     #[test]

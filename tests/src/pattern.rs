@@ -48,13 +48,10 @@ pub struct Camera {
 const MARGIN: u32 = 64;
 
 impl Camera {
-    /// A camera that takes pictures of `width` x `height` pixels.
-    ///
-    /// # Panics
-    /// When the size is below [`MIN_WIDTH`] x [`MIN_HEIGHT`], where the code could not be read back.
+    /// A camera that takes pictures of `width` x `height` pixels. Below [`MIN_WIDTH`] x [`MIN_HEIGHT`] their number
+    /// cannot be read back.
     #[must_use]
     pub fn new(width: u32, height: u32) -> Self {
-        assert!(width >= MIN_WIDTH && height >= MIN_HEIGHT, "{width}x{height} is too small for the frame number");
         let mut random = 0x9e37_79b9_u32;
         let (w, h) = (width + MARGIN, height + MARGIN);
         let mut scene = Vec::with_capacity(w as usize * h as usize);
@@ -111,7 +108,7 @@ impl Camera {
             }
         }
         // Something that moves against the background: a bright square going round below the code.
-        let side = self.height / 6;
+        let side = (self.height / 6).min(self.width);
         let left = triangle(phase * 5, 255) * (self.width - side) / 255;
         let top = self.height / 4 + triangle(phase * 3 + 64, 255) * (self.height / 2) / 255;
         for row in luma.chunks_exact_mut(width).skip(top as usize).take(side as usize) {
@@ -253,6 +250,14 @@ mod tests {
                 let flipped = flip_vertical(width, height, &frame);
                 assert_eq!(read(width, height, &flipped), Some(Code { number, flipped: true }));
             }
+        }
+    }
+
+    #[test]
+    fn small_pictures_are_drawn_without_a_number_to_read() {
+        for (width, height) in [(2, 2), (16, 16), (17, 300), (300, 17)] {
+            let frame = Camera::new(width, height).frame(u32::MAX);
+            assert_eq!(read(width, height, &frame), None, "{width}x{height}");
         }
     }
 

@@ -16,7 +16,11 @@ const POLL: Duration = Duration::from_millis(20);
 /// When `timeout` has passed without one; the text names `what`.
 #[track_caller]
 pub fn eventually<T>(what: &str, timeout: Duration, condition: impl FnMut() -> Option<T>) -> T {
-    try_eventually(timeout, condition).unwrap_or_else(|| panic!("not within {timeout:?}: {what}"))
+    // No closure around the panic: it would be told as the place, instead of the caller's.
+    match try_eventually(timeout, condition) {
+        Some(value) => value,
+        None => panic!("not within {timeout:?}: {what}"),
+    }
 }
 
 /// Like [`eventually`], for a condition that may fail to come true: `None` after `timeout`.

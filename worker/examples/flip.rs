@@ -1,9 +1,11 @@
-//! The smallest program: `cargo run --release --example flip -- launch`.
+//! The smallest program: a function over frames.
+//!
+//! `cargo run --release --example flip -- launch`
 
-use reframe_worker::{Frame, HandlerError, Stream, VideoStreamHandler};
+use reframe_worker::{Frame, Stream, VideoStreamHandler};
 
-fn flip(frame: Frame) -> Result<Frame, HandlerError> {
-    Ok(frame.flip_vertical())
+fn flip(frame: Frame) -> Frame {
+    frame.flip_vertical()
 }
 
 fn main() -> std::process::ExitCode {

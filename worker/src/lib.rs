@@ -1,10 +1,10 @@
 //! Write a function over video frames; Reframe makes it a live stream in the browser.
 //!
 //! ```no_run
-//! use reframe_worker::{Frame, HandlerError, Stream, VideoStreamHandler};
+//! use reframe_worker::{Frame, Stream, VideoStreamHandler};
 //!
-//! fn flip(frame: Frame) -> Result<Frame, HandlerError> {
-//!     Ok(frame.flip_vertical())
+//! fn flip(frame: Frame) -> Frame {
+//!     frame.flip_vertical()
 //! }
 //!
 //! fn main() -> std::process::ExitCode {
@@ -20,50 +20,90 @@
 //! # Handlers
 //!
 //! Each session (one browser) has its own handler on its own thread. It may block, and it may be slow: with
-//! [`skip_frames`](VideoStreamHandler::skip_frames) it is always given the newest frame. Functions and closures will
-//! do; for state, give [`VideoStreamHandler::per_session`] a factory of closures, or of types that implement
-//! [`Handler`]:
+//! [`skip_frames`](VideoStreamHandler::skip_frames) it is always given the newest frame.
+//!
+//! | you have | use |
+//! |---|---|
+//! | a function or closure over frames | [`VideoStreamHandler::new`] |
+//! | one with state | [`VideoStreamHandler::per_session`], with a closure or a [`Handler`] |
+//! | pictures of your own, no camera | [`VideoStreamHandler::generator`], with any iterator; [`sources::Video`] is one |
+//!
+//! What they return is a [`Frame`], [`AdditionalOutputs`], [`CloseStream`], a frame with one of these, or `()`; and any
+//! of them in a `Result` with [`HandlerError`], into which `?` turns every error. Which of them a stream needs is a
+//! question of its [`Mode`].
 //!
 //! ```
-//! use reframe_worker::{Frame, HandlerError, VideoStreamHandler};
+//! use reframe_worker::{
+//!     AdditionalOutputs, Frame, HandlerError, Number, Session, Slider, Stream, VideoStreamHandler,
+//! };
 //!
-//! let blink = VideoStreamHandler::per_session(|| {
-//!     let mut dark = false;
-//!     move |mut frame: Frame| -> Result<Frame, HandlerError> {
-//!         dark = !dark;
-//!         if dark {
-//!             frame.rgb_mut().fill(0);
-//!         }
-//!         Ok(frame)
-//!     }
-//! });
+//! fn detection(frame: Frame, session: &Session) -> Result<(Frame, AdditionalOutputs), HandlerError> {
+//!     let threshold: f32 = session.inputs().get("conf_threshold")?;
+//!     let found = frame.rows().filter(|row| f32::from(row[0]) > threshold * 255.0).count();
+//!     Ok((frame, AdditionalOutputs::new([found])))
+//! }
+//!
+//! let stream = Stream::builder(VideoStreamHandler::new(detection).skip_frames(true))
+//!     .additional_inputs([Slider::new("conf_threshold", 0.0..=1.0).step(0.01).value(0.3)])
+//!     .additional_outputs([Number::new("found")])
+//!     .concurrency_limit(10)
+//!     .build();
 //! ```
+//!
+//! The [`Session`] has what the person in front of the browser has set, and shows them messages.
+//!
+//! # Faults
 //!
 //! An error costs one frame and is shown to the client. A panic costs its session; other sessions do not notice. That
-//! needs unwinding: with `panic = "abort"` in its profile a program ends with its first panic.
+//! needs unwinding: with `panic = "abort"` in its profile a program ends with its first panic. A call that never returns
+//! keeps its session's slot: one that may take long asks [`Session::is_closed`].
 //!
 //! # Cost
 //!
-//! A frame is converted from I420 to RGB24 and back, about 0.4 ms for 1280x720, on the handler's thread. Its buffer is
-//! used again when the handler returns the frame it was given; for the rest, buffers of megabytes come and go, which
-//! glibc's allocator answers with page faults: set another in your program (mimalloc took a fifth off the transport).
+//! A frame is converted from I420 to RGB24 and back, about 0.4 ms for 1280x720, on the handler's thread. A handler that
+//! takes [`PixelFormat::I420`] and returns it costs no conversion and no copy. Else the frame's buffer is used again when
+//! the handler returns the frame it was given; for the rest, buffers of megabytes come and go, which glibc's allocator
+//! answers with page faults: set another in your program (mimalloc took a fifth off the transport).
+//!
+//! # Features
+//!
+//! `launch`, `image` and `ndarray` are on by default: the gateway in the same process, and views of frames as pictures
+//! of the `image` crate and arrays of the `ndarray` crate. Without `launch` there is no WebRTC to build.
 //!
 //! # Layout
 //!
 //! As a frame meets them: `server` (connections), `service` (hop 5: one call per session), `convert` (the wire ends
-//! here), `runner` (hop 6: the handler's thread), `i420` (pixels). [`cli`] runs it all.
+//! here), `runner` (hop 6: the handler's thread), `frame` (pixels), `handler`. [`cli`] runs it all.
 
 pub mod cli;
+mod components;
 mod convert;
 mod frame;
 mod handler;
-mod i420;
+mod inputs;
 mod runner;
 mod server;
 mod service;
+mod session;
+pub mod sources;
 mod stream;
 
-pub use frame::{Frame, FrameError};
-pub use handler::{Handler, HandlerError};
+pub use components::{
+    Checkbox, ColorPicker, Dropdown, InputComponent, Json, Label, LinePlot, Number, OutputComponent, Slider, Text,
+    Textbox,
+};
+pub use frame::{Frame, FrameError, PixelFormat};
+pub use handler::{
+    AdditionalOutputs, CloseStream, Handler, HandlerError, IntoGenerator, IntoHandler, IntoOutput, Output,
+    VideoStreamHandler,
+};
+pub use inputs::{FromInput, InputError, Inputs};
+pub use serde_json::{Value, json};
 pub use server::{ServeError, Server};
-pub use stream::{Stream, StreamBuilder, VideoStreamHandler};
+pub use session::Session;
+pub use stream::{Mode, Stream, StreamBuilder};
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

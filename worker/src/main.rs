@@ -1,22 +1,49 @@
-//! The demos as a program: `reframe-worker launch --demo flip`.
+//! The demos as a program: `reframe-worker launch` serves all of them, `--demo NAME` one.
 
 mod demos;
 
 use std::process::ExitCode;
 
 use clap::Args;
-use reframe_worker::cli;
+use reframe_worker::{Stream, cli};
 
 /// Frames are buffers of a megabyte and more, which glibc maps and unmaps one by one (docs of the crate: "Cost").
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Values are texts, so that everything that is wrong with them can be told at once.
 #[derive(Args)]
 struct Options {
-    #[arg(long, env = "REFRAME_DEMO", value_name = "NAME", default_value = "flip", help = demos::help())]
-    demo: String,
+    #[arg(long, env = "REFRAME_DEMO", value_name = "NAME", help = demos::help())]
+    demo: Option<String>,
+
+    /// What `generation` plays in place of its sample clip: a file, an https or rtsp address, or a camera [/dev/video0].
+    #[arg(long, env = "REFRAME_SOURCE", value_name = "URL")]
+    source: Option<String>,
+
+    /// Frames per second of the test aid `ticker`.
+    #[arg(long, env = "REFRAME_FPS", value_name = "N", default_value = "30")]
+    fps: String,
+}
+
+impl Options {
+    fn streams(self) -> Result<Vec<Stream>, Vec<String>> {
+        let mut problems = Vec::new();
+        let fps = self.fps.trim().parse().ok().filter(|fps: &f64| fps.is_finite() && *fps > 0.0);
+        if fps.is_none() {
+            problems.push(format!("--fps: `{}` is not a positive number", self.fps));
+        }
+        // An empty variable in a deployment's environment is one that was not set.
+        let demo = self.demo.as_deref().filter(|demo| !demo.is_empty());
+        if let (Some(_), Some(demo)) = (&self.source, demo.filter(|demo| *demo != "generation")) {
+            problems.push(format!("--source: the demo `{demo}` plays none; `generation` does"));
+        }
+        let settings = demos::Settings { source: self.source, fps: fps.unwrap_or(30.0) };
+        let streams = demos::streams(demo, &settings).map_err(|problem| problems.push(problem));
+        streams.ok().filter(|_| problems.is_empty()).ok_or(problems)
+    }
 }
 
 fn main() -> ExitCode {
-    cli::run(|options: Options| demos::by_name(&options.demo).map_err(|problem| vec![problem]))
+    cli::run(Options::streams)
 }

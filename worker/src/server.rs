@@ -73,7 +73,7 @@ impl Server {
         let closing = CancellationToken::new();
         // Connections are tasks of their own and would outlive this future.
         let _close_on_drop = closing.clone().drop_guard();
-        let service = Service::new(self.stream, self.capacity, Arc::clone(&slots), closing.clone());
+        let service = Service::new(Arc::new(self.stream), self.capacity, Arc::clone(&slots), closing.clone());
         let (mut health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<FrameWorkerServer<Service>>().await;
 

@@ -1,13 +1,14 @@
 //! Hop 5 of 10: gRPC messages in, frames for the handler's thread out; and its replies back.
-//! In:    the gateway's `link`, <= `credits` frames a session.   Out: `runner`, <= `credits` frames.
-//! Runs:  tokio, one task per session.   Full: cannot be: a frame without a credit ends its session.
-//! Clock: none, but for the wait for `Open`.
+//! In:    the gateway's `link`, <= `credits` frames or pulls a session.   Out: `runner`, <= `credits` of them.
+//! Runs:  tokio, one task per session.   Full: cannot be: a frame without a credit ends its session. Inputs do not
+//!        queue: the newest replace the last.
+//! Clock: the runtime's, for the wait for `Open` and for handlers that do not return.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use reframe_proto::v1::{DescribeRequest, FromWorker, StreamSpec, ToWorker, frame_worker_server::FrameWorker};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
@@ -16,9 +17,11 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
 use crate::{
-    convert,
-    runner::{self, Incoming, REPLIES, Reply, Session},
-    stream::Stream,
+    convert::{self, Message},
+    inputs::Inputs,
+    runner::{self, Call, Job, NOTICES, REPLIES, Reply},
+    session::Session,
+    stream::{Mode, Stream},
 };
 
 /// Credits when frames are skipped: none waits here, so that the waiting one stays in the gateway, where a newer
@@ -28,13 +31,21 @@ const CREDITS_SKIPPING: u32 = 1;
 /// Credits when no frame is skipped: one more, so that the next frame travels while the handler has this one.
 const CREDITS_IN_ORDER: u32 = 2;
 
+/// Credits in mode receive: items made ahead. The gateway gives a credit back when a picture has been shown, so this
+/// much of a generator's unevenness is hidden, 50 ms at 60 fps, and no more memory is used.
+const PULLS: u32 = 3;
+
+/// How long a handler may go on after its session was closed before the log says that it does. Its slot is taken until
+/// it returns.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+
 /// How long a call may be silent before its `Open`, which a gateway sends with the call. Such a call has no slot yet,
 /// so without a bound there could be any number.
 const OPEN_WAIT: Duration = Duration::from_secs(10);
 
 /// One stream's handler as a gRPC service.
 pub(crate) struct Service {
-    stream: Stream,
+    stream: Arc<Stream>,
     capacity: u32,
     slots: Arc<Semaphore>,
     closing: CancellationToken,
@@ -42,7 +53,7 @@ pub(crate) struct Service {
 
 impl Service {
     /// Takes as many sessions at once as there are `slots`, until `closing`.
-    pub(crate) fn new(stream: Stream, capacity: u32, slots: Arc<Semaphore>, closing: CancellationToken) -> Self {
+    pub(crate) fn new(stream: Arc<Stream>, capacity: u32, slots: Arc<Semaphore>, closing: CancellationToken) -> Self {
         Self { stream, capacity, slots, closing }
     }
 }
@@ -59,31 +70,37 @@ impl FrameWorker for Service {
         let mut inbound = request.into_inner();
         let first = timeout(OPEN_WAIT, inbound.message());
         let first = first.await.map_err(|_| Status::deadline_exceeded("message: no open came"))??;
-        let id = convert::open(first)?;
+        let (id, set) = convert::open(first)?;
+        let inputs = convert::inputs(&self.stream, set)?;
 
         let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("all {} session slots of this worker are taken", self.capacity))
         })?;
-        let credits = if self.stream.skip_frames() { CREDITS_SKIPPING } else { CREDITS_IN_ORDER };
+        let credits = credits(&self.stream);
         let budget = Arc::new(Semaphore::new(credits as usize));
-        let (frames, frames_out) = mpsc::channel(credits as usize);
-        let (replies, replies_out) = mpsc::channel(REPLIES);
+        let (jobs, jobs_out) = mpsc::channel(credits as usize);
+        let (replies, replies_out) = mpsc::channel(REPLIES + NOTICES);
+        let (inputs, inputs_out) = watch::channel(inputs);
+        let (returned, has_returned) = oneshot::channel();
         replies.try_send(Ok(Reply::Opened { credits })).expect("the channel is new");
 
         let span = tracing::info_span!("session", session = ?id);
         span.in_scope(|| tracing::info!("session opened"));
-        let session = Session { id, slot, frames: frames_out, replies: replies.clone(), credits: Arc::clone(&budget) };
-        let handler = self.stream.handler.clone();
-        runner::spawn(move || handler.make(), session)
+        let session = Session::new(id, inputs_out, &replies);
+        let call = Call { slot, jobs: jobs_out, replies: replies.clone(), credits: Arc::clone(&budget), returned };
+        runner::spawn(Arc::clone(&self.stream), session, call)
             .map_err(|error| Status::unavailable(format!("no thread for the handler: {error}")))?;
 
+        let receiver = Receiver { stream: Arc::clone(&self.stream), jobs, inputs, credits: budget };
         let closing = self.closing.clone();
         let receiving = async move {
-            if let Err(status) = receive(inbound, frames, &budget, closing).await {
+            if let Err(status) = receiver.receive(inbound, closing).await {
                 tracing::warn!(code = ?status.code(), reason = status.message(), "session cut off");
                 // A receiver that is gone is a gateway that is gone.
                 replies.send(Err(status)).await.ok();
             }
+            drop(replies);
+            await_return(has_returned).await;
         };
         tokio::spawn(receiving.instrument(span));
         let outbound = ReceiverStream::new(replies_out).map(|reply| reply.map(convert::reply));
@@ -91,29 +108,61 @@ impl FrameWorker for Service {
     }
 }
 
-/// Passes frames on until the session is over, whoever ends it. Dropping `frames` is what tells the runner.
-async fn receive(
-    mut inbound: Streaming<ToWorker>,
-    frames: mpsc::Sender<Incoming>,
-    credits: &Semaphore,
-    closing: CancellationToken,
-) -> Result<(), Status> {
-    loop {
-        let message = tokio::select! {
-            message = inbound.message() => message?,
-            () = frames.closed() => return Ok(()),
-            () = closing.cancelled() => return Err(Status::unavailable("this worker is shutting down")),
-        };
-        let Some(message) = message else { return Ok(()) };
-        let frame = convert::frame(message)?;
-        let seq = frame.seq;
-        match credits.try_acquire() {
-            Ok(credit) => credit.forget(),
-            Err(_) => return Err(Status::failed_precondition(format!("frame {seq} came without a credit"))),
-        }
-        if frames.try_send(frame).is_err() {
-            // There is room for every credit, so the runner has just ended the session.
-            return Ok(());
+fn credits(stream: &Stream) -> u32 {
+    match stream.mode {
+        Mode::Receive => PULLS,
+        Mode::SendReceive | Mode::Send if stream.handler.skips() => CREDITS_SKIPPING,
+        Mode::SendReceive | Mode::Send => CREDITS_IN_ORDER,
+    }
+}
+
+/// What a session's task passes on. Dropping it is what tells the runner, and the handler, that the session is over.
+struct Receiver {
+    stream: Arc<Stream>,
+    jobs: mpsc::Sender<Job>,
+    inputs: watch::Sender<Inputs>,
+    credits: Arc<Semaphore>,
+}
+
+impl Receiver {
+    /// Passes messages on until the session is over, whoever ends it.
+    async fn receive(self, mut inbound: Streaming<ToWorker>, closing: CancellationToken) -> Result<(), Status> {
+        loop {
+            let message = tokio::select! {
+                message = inbound.message() => message?,
+                () = self.jobs.closed() => return Ok(()),
+                () = closing.cancelled() => return Err(Status::unavailable("this worker is shutting down")),
+            };
+            let Some(message) = message else { return Ok(()) };
+            let job = match convert::message(message, self.stream.mode)? {
+                Message::Job(job) => job,
+                Message::Inputs(set) => {
+                    self.inputs.send_replace(convert::inputs(&self.stream, set)?);
+                    continue;
+                }
+            };
+            match self.credits.try_acquire() {
+                Ok(credit) => credit.forget(),
+                Err(_) => {
+                    let (kind, seq) = job.number();
+                    return Err(Status::failed_precondition(format!("{kind} {seq} came without a credit")));
+                }
+            }
+            if self.jobs.try_send(job).is_err() {
+                // There is room for every credit, so the runner has just ended the session.
+                return Ok(());
+            }
         }
     }
+}
+
+/// Says so when the author's code does not return from a closed session: that slot is taken, and nothing but the code
+/// itself can free it.
+async fn await_return(mut returned: oneshot::Receiver<()>) {
+    if timeout(STUCK_AFTER, &mut returned).await.is_ok() {
+        return;
+    }
+    tracing::warn!(after = ?STUCK_AFTER, "the handler has not returned from its closed session and keeps its slot");
+    returned.await.ok();
+    tracing::warn!("the handler has returned at last, its slot is free");
 }

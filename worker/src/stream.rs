@@ -1,98 +1,103 @@
-//! What an author declares: a handler and how its stream is shown.
+//! What an author declares: a handler, what stands beside its video, and the stream's limits.
 
-use std::{fmt, process::ExitCode, sync::Arc};
+use std::{fmt, process::ExitCode, sync::Arc, time::Duration};
+
+use reframe_proto::is_stream_name;
+use serde_json::Value;
 
 use crate::{
     cli,
-    frame::Frame,
-    handler::{Handler, HandlerError},
+    components::{InputComponent, OutputComponent, check_names},
+    handler::VideoStreamHandler,
 };
 
-/// A handler for video, and the rate it is shown at.
-#[derive(Clone)]
-pub struct VideoStreamHandler {
-    factory: Arc<dyn Fn() -> Box<dyn Handler> + Send + Sync>,
-    fps: f64,
-    skip_frames: bool,
+/// Which way video goes, as the browser sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The camera's frames go to the handler, and what it makes of them comes back.
+    SendReceive,
+    /// Pictures come from a generator; the browser sends none.
+    Receive,
+    /// The camera's frames go to the handler; only its additional outputs come back.
+    Send,
 }
 
-impl VideoStreamHandler {
-    /// A plain function or closure over frames. Each session runs a clone of it.
-    pub fn new<F>(process: F) -> Self
-    where
-        F: Fn(Frame) -> Result<Frame, HandlerError> + Clone + Send + Sync + 'static,
-    {
-        Self::per_session(move || process.clone())
-    }
-
-    /// One handler for each session, made by `factory` on the session's own thread; so it may take its time, to load a
-    /// model for example, and a panic in it ends that session only.
-    pub fn per_session<H: Handler>(factory: impl Fn() -> H + Send + Sync + 'static) -> Self {
-        Self { factory: Arc::new(move || Box::new(factory())), fps: 30.0, skip_frames: false }
-    }
-
-    /// Frames per second that the browser is shown, 30 by default. Fractional rates (29.97) are meant exactly.
-    ///
-    /// # Panics
-    ///
-    /// When `fps` is not a positive, finite number.
-    #[must_use]
-    pub fn fps(mut self, fps: f64) -> Self {
-        assert!(fps.is_finite() && fps > 0.0, "fps must be a positive number, not {fps}");
-        self.fps = fps;
-        self
-    }
-
-    /// What becomes of frames that arrive while the handler is busy; `false` by default.
-    ///
-    /// With `true` only the newest of them waits, so a slow handler always works on the present. With `false` they wait
-    /// in order, in a bounded queue: for handlers that must see every frame and keep up on average.
-    #[must_use]
-    pub fn skip_frames(mut self, skip_frames: bool) -> Self {
-        self.skip_frames = skip_frames;
-        self
-    }
-
-    pub(crate) fn make(&self) -> Box<dyn Handler> {
-        (self.factory)()
-    }
-}
-
-impl fmt::Debug for VideoStreamHandler {
+impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { factory: _, fps, skip_frames } = self;
-        write!(f, "VideoStreamHandler({fps} fps, skip_frames: {skip_frames})")
+        f.write_str(match self {
+            Self::SendReceive => "send-receive",
+            Self::Receive => "receive",
+            Self::Send => "send",
+        })
     }
 }
+
+/// (previously shown, current) to shown.
+pub(crate) type OutputsHandler = Arc<dyn Fn(&[Value], &[Value]) -> Vec<Value> + Send + Sync>;
 
 /// A stream: a handler with a name, ready to run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Stream {
+    pub(crate) handler: VideoStreamHandler,
     pub(crate) name: String,
     pub(crate) title: String,
-    pub(crate) handler: VideoStreamHandler,
+    pub(crate) subtitle: String,
+    pub(crate) mode: Mode,
+    pub(crate) inputs: Vec<InputComponent>,
+    pub(crate) outputs: Vec<OutputComponent>,
+    pub(crate) outputs_handler: OutputsHandler,
+    /// `None`: what the workers can.
+    pub(crate) concurrency_limit: Option<u32>,
+    /// `None`: never.
+    pub(crate) time_limit: Option<Duration>,
 }
 
 impl Stream {
     /// Begins the declaration of a stream.
     pub fn builder(handler: VideoStreamHandler) -> StreamBuilder {
-        StreamBuilder(Self { name: "default".into(), title: "Reframe".into(), handler })
+        let mode = handler.default_mode();
+        StreamBuilder(Self {
+            handler,
+            name: "default".into(),
+            title: "Reframe".into(),
+            subtitle: String::new(),
+            mode,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            outputs_handler: Arc::new(|_, current| current.to_vec()),
+            concurrency_limit: None,
+            time_limit: None,
+        })
+    }
+
+    /// The name under which a gateway serves the stream.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs the stream as the command line says (`launch` or `serve`) until a signal ends it: all that `main` needs.
     ///
-    /// A program with options of its own uses [`cli::run`].
+    /// A program with several streams, or with options of its own, uses [`cli::run`].
     #[must_use]
     pub fn run(self) -> ExitCode {
-        cli::run(|_: cli::NoOptions| Ok(self))
+        cli::run(|_: cli::NoOptions| Ok([self]))
     }
 
-    pub(crate) const fn fps(&self) -> f64 {
-        self.handler.fps
+    fn check(&self) -> Result<(), String> {
+        self.handler.check_mode(self.mode)?;
+        check_names("input", self.inputs.iter().map(|input| input.about().name.as_str()))?;
+        check_names("output", self.outputs.iter().map(|output| output.about().name.as_str()))?;
+        self.inputs.iter().try_for_each(InputComponent::check)?;
+        self.outputs.iter().try_for_each(OutputComponent::check)
     }
+}
 
-    pub(crate) const fn skip_frames(&self) -> bool {
-        self.handler.skip_frames
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, mode, handler, inputs, outputs, .. } = self;
+        let (inputs, outputs) = (inputs.len(), outputs.len());
+        write!(f, "Stream({name:?}, {mode}, {handler:?}, {inputs} inputs, {outputs} outputs)")
     }
 }
 
@@ -106,13 +111,13 @@ impl StreamBuilder {
     ///
     /// # Panics
     ///
-    /// When the name could not be a part of a URL: only `a-z`, `0-9`, `-` and `_` are allowed, 1 to 64 of them.
+    /// When the name could not be a part of a URL: only `a-z`, `0-9`, `-` and `_` are allowed, 1 to 64 of them; `api`,
+    /// `webrtc`, `input_hook` and `updates` are the gateway's own.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
         assert!(
-            (1..=64).contains(&name.len()) && name.bytes().all(plain),
-            "a stream's name has 1 to 64 of a-z, 0-9, - and _: {name:?} does not"
+            is_stream_name(&name),
+            "a stream's name has 1 to 64 of a-z, 0-9, - and _, and is none of the gateway's paths: {name:?} does not do"
         );
         self.0.name = name;
         self
@@ -124,36 +129,90 @@ impl StreamBuilder {
         self
     }
 
+    /// A line below the title.
+    pub fn subtitle(mut self, subtitle: impl Into<String>) -> Self {
+        self.0.subtitle = subtitle.into();
+        self
+    }
+
+    /// Which way video goes: [`Mode::Receive`] for generators and [`Mode::SendReceive`] for all else, unless set.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.0.mode = mode;
+        self
+    }
+
+    /// Controls for the person in front of the browser, after those declared before. A handler reads them by
+    /// [`Session::inputs`](crate::Session::inputs).
+    pub fn additional_inputs(mut self, inputs: impl IntoIterator<Item: Into<InputComponent>>) -> Self {
+        self.0.inputs.extend(inputs.into_iter().map(Into::into));
+        self
+    }
+
+    /// Displays for what the handler returns as [`AdditionalOutputs`](crate::AdditionalOutputs), in the order of its
+    /// values, after those declared before.
+    pub fn additional_outputs(mut self, outputs: impl IntoIterator<Item: Into<OutputComponent>>) -> Self {
+        self.0.outputs.extend(outputs.into_iter().map(Into::into));
+        self
+    }
+
+    /// What is shown of the additional outputs, from what was shown before (nothing, the first time) and what the
+    /// handler has just returned; that as it is unless set. Runs on the session's thread; a panic in it ends the session.
+    ///
+    /// ```
+    /// # use reframe_worker::{Frame, Number, Stream, VideoStreamHandler};
+    /// # let handler = VideoStreamHandler::new(|frame: Frame| Ok(frame));
+    /// // The most so far.
+    /// Stream::builder(handler).additional_outputs([Number::new("faces")]).additional_outputs_handler(|previous, current| {
+    ///     let most = [previous, current].concat().into_iter().max_by_key(|value| value.as_u64());
+    ///     most.into_iter().collect()
+    /// });
+    /// ```
+    pub fn additional_outputs_handler(
+        mut self,
+        shown: impl Fn(&[Value], &[Value]) -> Vec<Value> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.outputs_handler = Arc::new(shown);
+        self
+    }
+
+    /// Sessions of this stream that a gateway takes at once; as many as its workers can unless set.
+    ///
+    /// # Panics
+    ///
+    /// When `sessions` is 0.
+    pub fn concurrency_limit(mut self, sessions: u32) -> Self {
+        assert!(sessions > 0, "a stream for 0 sessions could never run: concurrency_limit must be at least 1");
+        self.0.concurrency_limit = Some(sessions);
+        self
+    }
+
+    /// How long a session may last, counted from when it is connected; for ever unless set.
+    ///
+    /// # Panics
+    ///
+    /// When `limit` is less than a millisecond, or more than 2^64 of them.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        let wire = 1..=u128::from(u64::MAX);
+        assert!(wire.contains(&limit.as_millis()), "time_limit must be at least a millisecond, not {limit:?}");
+        self.0.time_limit = Some(limit);
+        self
+    }
+
     /// The stream.
+    ///
+    /// # Panics
+    ///
+    /// When the declaration is wrong, which the text says: a mode that does not fit the handler; two inputs, or two
+    /// outputs, of one name; a name that is no identifier; a value that the component itself would refuse; more than 64
+    /// inputs or outputs.
     #[must_use]
     pub fn build(self) -> Stream {
+        if let Err(problem) = self.0.check() {
+            panic!("stream {:?}: {problem}", self.0.name);
+        }
         self.0
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn handler() -> VideoStreamHandler {
-        VideoStreamHandler::new(Ok)
-    }
-
-    #[test]
-    fn defaults_are_those_documented() {
-        let stream = Stream::builder(handler()).build();
-        assert_eq!((stream.name.as_str(), stream.fps(), stream.skip_frames()), ("default", 30.0, false));
-    }
-
-    #[test]
-    #[should_panic(expected = "fps must be a positive number, not NaN")]
-    fn refuses_a_rate_that_is_none() {
-        drop(handler().fps(f64::NAN));
-    }
-
-    #[test]
-    #[should_panic(expected = r#""Face Swap" does not"#)]
-    fn refuses_a_name_that_no_url_could_carry() {
-        drop(Stream::builder(handler()).name("Face Swap"));
-    }
-}
+mod tests;

@@ -1,18 +1,20 @@
 //! Between the wire's types and ours. Generated messages are built and taken apart here only.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use reframe_proto::v1::{self, FromWorker, ToWorker, from_worker, notice, result, to_worker};
-use reframe_proto::{i420_len, picture_fits};
+use reframe_proto::v1::{self, FromWorker, ToWorker, from_worker, notice, result, to_worker, value};
+use reframe_proto::{MAX_OUTPUTS_BYTES, i420_len, picture_fits};
 
 use crate::codec::Picture;
 use crate::frame::Frame;
+use crate::inputs::{Value, Values};
 use crate::session::{Level, Notice};
 
 /// A worker's message, checked.
 pub(super) enum Incoming {
     Opened { credits: usize },
-    Result { seq: u64, handler: Duration, outcome: Outcome },
+    Result { seq: u64, handler: Duration, outcome: Outcome, outputs: Vec<String> },
     Notice(Notice),
     End { message: String, failed: bool },
 }
@@ -20,6 +22,8 @@ pub(super) enum Incoming {
 /// What became of a frame.
 pub(super) enum Outcome {
     Picture(Picture),
+    /// None, and none was meant.
+    Consumed,
     /// The handler's own text.
     Error(String),
 }
@@ -33,14 +37,33 @@ pub(super) enum ProtocolError {
     NoOutcome,
     #[error("a picture of {width}x{height} in {bytes} bytes")]
     Picture { width: u32, height: u32, bytes: usize },
+    #[error("outputs of {0} bytes")]
+    Outputs(usize),
 }
 
 /// More credits than this are not believed: they are what bounds our memory.
 const MAX_CREDITS: u32 = 8;
 
-pub(super) fn open(session_id: &str) -> ToWorker {
-    let open = v1::Open { session_id: session_id.to_owned() };
+pub(super) fn open(session_id: &str, inputs: &Values) -> ToWorker {
+    let open = v1::Open { session_id: session_id.to_owned(), inputs: values(inputs) };
     ToWorker { message: Some(to_worker::Message::Open(open)) }
+}
+
+pub(super) fn inputs(inputs: &Values) -> ToWorker {
+    ToWorker { message: Some(to_worker::Message::Inputs(v1::Inputs { values: values(inputs) })) }
+}
+
+pub(super) fn pull(seq: u64) -> ToWorker {
+    ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq })) }
+}
+
+fn values(values: &Values) -> HashMap<String, v1::Value> {
+    let value = |value: &Value| match value {
+        Value::Number(number) => value::Kind::Number(*number),
+        Value::Flag(flag) => value::Kind::Flag(*flag),
+        Value::Text(text) => value::Kind::Text(text.clone()),
+    };
+    values.iter().map(|(name, set)| (name.clone(), v1::Value { kind: Some(value(set)) })).collect()
 }
 
 /// The pixels are shared, not copied, until they are serialised.
@@ -60,12 +83,17 @@ pub(super) fn incoming(message: FromWorker) -> Result<Incoming, ProtocolError> {
         from_worker::Message::Opened(opened) => {
             Ok(Incoming::Opened { credits: opened.credits.min(MAX_CREDITS) as usize })
         }
-        from_worker::Message::Result(v1::Result { seq, handler_us, outcome }) => {
+        from_worker::Message::Result(v1::Result { seq, handler_us, outcome, outputs }) => {
             let outcome = match outcome.ok_or(ProtocolError::NoOutcome)? {
                 result::Outcome::Picture(picture) => Outcome::Picture(checked(picture)?),
                 result::Outcome::Error(message) => Outcome::Error(message),
+                result::Outcome::NoPicture(v1::NoPicture {}) => Outcome::Consumed,
             };
-            Ok(Incoming::Result { seq, handler: Duration::from_micros(handler_us), outcome })
+            let bytes = outputs.iter().map(String::len).sum();
+            if bytes > MAX_OUTPUTS_BYTES {
+                return Err(ProtocolError::Outputs(bytes));
+            }
+            Ok(Incoming::Result { seq, handler: Duration::from_micros(handler_us), outcome, outputs })
         }
         from_worker::Message::Notice(notice) => {
             let level = match notice.level() {

@@ -6,13 +6,18 @@
 //!
 //! That only holds while each producer keeps ONE address: actix grants every fresh clone of an `Addr` a slot of its
 //! own beyond the capacity.
+//!
+//! A generator has no frames to wait for: it is asked for an item with each credit, and a credit comes back when a
+//! picture has been shown ([`Flight::shown`]). So it runs at the rate of the screen, a few pictures ahead.
 
 mod convert;
 mod recv;
 mod send;
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actix::{Actor, Addr, ArbiterHandle, AtomicResponse, Context, Handler, Recipient, WrapFuture};
 use reframe_proto::v1::ToWorker;
@@ -20,16 +25,18 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::controls::Controls;
 use crate::frame::{Frame, FrameQueue};
 use crate::pacer::ResultWaiting;
 use crate::placement::Slot;
 use crate::pool::Client;
 use crate::session::{FrameWaiting, SessionEvent};
+use crate::spec::Mode;
 
 /// Nudges that may wait: one in work, one waiting.
 const MAILBOX: usize = 1;
-/// Messages between this actor and the gRPC stream. Credits bound it already: it holds at most what the worker asked
-/// for and the opening message.
+/// Messages between this actor and the gRPC stream. Credits bound the frames already, and inputs wait until there is
+/// room, where a newer set takes their place.
 const OUTBOUND: usize = 4;
 
 /// The actor that feeds the worker.
@@ -42,11 +49,18 @@ pub(crate) struct Link {
 
 /// What both directions share.
 pub(crate) struct Flight {
-    /// Frames that the worker will take now. Starts at none, until it says `Opened`.
+    /// Frames that the worker will take now, or items that its generator may be asked for. Starts at none, until the
+    /// worker says `Opened`.
     credits: Semaphore,
     /// Frames at the worker, oldest first; bounded by the credits it gave.
     frames: Mutex<VecDeque<Frame>>,
+    /// Mode receive: answers without a picture whose credit is still to be given back.
+    unshown: AtomicUsize,
+    opened: AtomicBool,
 }
+
+/// A worker opens a session once.
+struct Opened;
 
 /// Where a link's results go.
 pub(crate) struct Sinks {
@@ -55,25 +69,39 @@ pub(crate) struct Sinks {
     pub(crate) events: mpsc::Sender<SessionEvent>,
 }
 
-/// Opens the stream in the background and starts the actor; our slot on the worker is held until it has closed the
-/// stream. Whatever goes wrong comes as a [`SessionEvent`].
+/// Where the frames come from.
+pub(crate) struct Source {
+    pub(crate) session_id: String,
+    pub(crate) waiting: Arc<FrameQueue>,
+    pub(crate) controls: Arc<Controls>,
+    pub(crate) flight: Arc<Flight>,
+}
+
+/// Opens the stream in the background; our slot on the worker is held until it has closed the stream. Whatever goes
+/// wrong comes as a [`SessionEvent`]. The actor that is to be nudged is `None` for a generator.
 pub(crate) fn open(
     (client, slot): (Client, Slot),
-    session_id: &str,
-    waiting: Arc<FrameQueue>,
+    source: Source,
     sinks: Sinks,
     stop: CancellationToken,
     arbiter: &ArbiterHandle,
     media: &tokio::runtime::Handle,
-) -> Addr<Link> {
+) -> Option<Addr<Link>> {
+    let Source { session_id, waiting, controls, flight } = source;
     let (outbound, messages) = mpsc::channel(OUTBOUND);
-    let flight = Arc::new(Flight { credits: Semaphore::new(0), frames: Mutex::default() });
+    let mut values = controls.values();
     // Cannot be full: it is the first.
-    drop(outbound.try_send(convert::open(session_id)));
-    let receive = recv::run(client, messages, Arc::clone(&flight), sinks, slot, stop.clone());
-    media.spawn(receive.in_current_span());
+    drop(outbound.try_send(convert::open(&session_id, &values.borrow_and_update())));
+    let inputs = stop.clone().run_until_cancelled_owned(send::inputs(values, outbound.clone()));
+    media.spawn(inputs);
+    let receive = recv::Receive { controls: Arc::clone(&controls), flight: Arc::clone(&flight), sinks };
+    media.spawn(receive.run(client, messages, slot, stop.clone()).in_current_span());
+    if controls.spec.mode == Mode::Receive {
+        media.spawn(stop.run_until_cancelled_owned(send::pull(outbound, flight, controls)));
+        return None;
+    }
     let link = Link { waiting, outbound, flight, stop };
-    Link::start_in_arbiter(arbiter, |_| link)
+    Some(Link::start_in_arbiter(arbiter, |_| link))
 }
 
 impl Actor for Link {
@@ -99,8 +127,43 @@ impl Handler<FrameWaiting> for Link {
 }
 
 impl Flight {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            credits: Semaphore::new(0),
+            frames: Mutex::default(),
+            unshown: AtomicUsize::new(0),
+            opened: AtomicBool::new(false),
+        })
+    }
+
+    /// The worker is ready.
+    fn open(&self, credits: usize) -> Result<(), Opened> {
+        if self.opened.swap(true, Ordering::Relaxed) {
+            return Err(Opened);
+        }
+        self.credits.add_permits(credits);
+        Ok(())
+    }
+
+    /// Mode receive, at every tick of the metronome: asks the generator for as many items as were used up since, which
+    /// are `pictures` and the answers without one. So a generator that only fails runs no faster than one that works.
+    pub(crate) fn shown(&self, pictures: usize) {
+        self.credits.add_permits(pictures + self.unshown.swap(0, Ordering::Relaxed));
+    }
+
+    /// Whether answers without a picture wait for their tick.
+    pub(crate) fn has_unshown(&self) -> bool {
+        self.unshown.load(Ordering::Relaxed) > 0
+    }
+
     fn frames(&self) -> std::sync::MutexGuard<'_, VecDeque<Frame>> {
         // Only push and pop run under the lock.
         self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long the last pictures may take to be shown after the handler has closed the stream: what a generator is ahead,
+/// at the lowest rate (1 fps), and a second.
+const LAST_SHOWN: Duration = Duration::from_secs(10);
+/// From a picture's last packet until a browser's jitter buffer has surely shown it. There is no sign of it from there.
+const BROWSER_SHOWS: Duration = Duration::from_millis(250);

@@ -1,16 +1,23 @@
 //! Hop 4 of 10: the frame that waits, to the worker.
-//! In:    the session's `FrameQueue`.   Out: the gRPC stream, one `Frame` per credit.
+//! In:    the session's `FrameQueue`; for a generator nothing, its items are asked for.   Out: the gRPC stream, one
+//!        `Frame` or `Pull` per credit; and `Inputs` whenever the client sets some.
 //! Runs:  the link actor decides; serialising runs on the media runtime.   Full: no credit, no send: the frame stays in
-//!        the queue, where a newer one may replace it until the last moment.
+//!        the queue, where a newer one may replace it until the last moment. Inputs wait as one set, the newest.
 //! Clock: monotonic, for metrics only.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use reframe_proto::v1::ToWorker;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{Flight, convert};
-use crate::books::Hop;
-use crate::frame::FrameQueue;
+use crate::books::{Hop, Ticket};
+use crate::codec::Picture;
+use crate::controls::Controls;
+use crate::frame::{Frame, FrameQueue};
+use crate::inputs::Values;
 use crate::telemetry::{self, Stage};
 
 /// Sends until nothing waits. Cancel safe: a frame is either still in the queue or noted as in flight.
@@ -31,5 +38,31 @@ pub(super) async fn drain(waiting: &FrameQueue, outbound: &mpsc::Sender<ToWorker
             // The stream is gone; `recv` has told the session, and what is in flight is counted when it ends.
             return;
         }
+    }
+}
+
+/// Asks a generator for an item whenever there is credit, from when there is somebody to look.
+pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<Flight>, controls: Arc<Controls>) {
+    controls.connected().await;
+    for seq in 0.. {
+        // As above.
+        let Ok(credit) = flight.credits.acquire().await else { return };
+        credit.forget();
+        // The stream first: an item that nobody can be asked for is none.
+        let Ok(room) = outbound.reserve().await else { return };
+        let now = Instant::now();
+        let mut ticket = Ticket::open(now);
+        ticket.enter(Hop::Link);
+        let picture = Picture { width: 0, height: 0, data: bytes::Bytes::new() };
+        flight.frames().push_back(Frame { seq, captured: Duration::ZERO, picture, ticket, since: now });
+        room.send(convert::pull(seq));
+    }
+}
+
+/// Passes on what the client sets. A set that comes while another waits for room replaces it.
+pub(super) async fn inputs(mut values: watch::Receiver<Values>, outbound: mpsc::Sender<ToWorker>) {
+    while values.changed().await.is_ok() {
+        let Ok(room) = outbound.reserve().await else { return };
+        room.send(convert::inputs(&values.borrow_and_update()));
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Action {
     Repeat {
         /// 90 kHz ticks.
         pts: u64,
+        /// When it leaves; `None` is at once.
+        leave_at: Option<Instant>,
     },
     /// Nothing before this instant, unless a result comes.
     Wait(Option<Instant>),
@@ -82,7 +84,7 @@ impl Pacer {
         self.shown = Some(self.next_slot(shown, now));
         self.last = Some(Last { at: now, pts });
         self.repeating = true;
-        Action::Repeat { pts }
+        Action::Repeat { pts, leave_at: None }
     }
 
     /// Notes the release of a result captured at `captured` (since the session's first frame); returns its time stamp.

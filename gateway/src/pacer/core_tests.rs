@@ -34,7 +34,7 @@ fn run(fps: f64, results: &[(Duration, Duration)], end: Duration) -> Vec<Shown> 
                 let pts = pacer.released(start + now, captured);
                 shown.push(Shown { at: now, pts, captured: Some(captured), held: now - arrived });
             }
-            Action::Repeat { pts } => shown.push(Shown { at: now, pts, captured: None, held: Duration::ZERO }),
+            Action::Repeat { pts, .. } => shown.push(Shown { at: now, pts, captured: None, held: Duration::ZERO }),
             Action::Wait(until) => {
                 let until = until.map(|at| at - start);
                 assert!(until.is_none_or(|until| until > now), "a wait that does not advance time");

@@ -1,10 +1,12 @@
 //! Hop 8 of 10: results in, releases at the target frame rate out.
-//! In:    a `FrameQueue` of results.   Out: `egress::Releases`, one waiting.
+//! In:    a `FrameQueue` of results.   Out: `egress::Releases`.
 //! Runs:  the pacer arbiter, which all sessions share and where nothing else runs: its timers are on time.
-//! Full:  a newer result takes the waiting one's place, `frames_dropped_total{hop="pacer",reason="skipped"}`.
-//! Clock: monotonic; the core takes `now`, and time stamps follow the browser's capture clock.
+//! Full:  a newer result takes the waiting one's place, `frames_dropped_total{hop="pacer",reason="skipped"}`;
+//!        of a generator's none is lost here, credits bound them.
+//! Clock: monotonic; the cores take `now`. Time stamps follow the browser's capture clock, or a generator's grid.
 
 mod core;
+mod metronome;
 
 use std::sync::Arc;
 
@@ -13,9 +15,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::core::{Action, Pacer};
+use self::metronome::Metronome;
 use crate::codec::Picture;
 use crate::egress::{Release, Releases};
 use crate::frame::FrameQueue;
+use crate::link::Flight;
 use crate::telemetry::{self, Stage};
 
 /// Nudges that may wait: one is enough, since each makes the actor look at the queue itself.
@@ -26,9 +30,9 @@ const MAILBOX: usize = 1;
 #[rtype(result = "()")]
 pub(crate) struct ResultWaiting;
 
-/// The actor around [`core::Pacer`].
+/// The actor around the cores.
 pub(crate) struct PacerActor {
-    core: Pacer,
+    core: Core,
     results: Arc<FrameQueue>,
     releases: Arc<Releases>,
     /// What a re-emission shows.
@@ -37,25 +41,68 @@ pub(crate) struct PacerActor {
     stop: CancellationToken,
 }
 
+enum Core {
+    /// Results come by themselves.
+    Results(Pacer),
+    /// They are asked for: each tick orders the next.
+    Metronome(Metronome, Arc<Flight>),
+}
+
 impl PacerActor {
+    /// For results that come by themselves.
     pub(crate) fn new(fps: f64, results: Arc<FrameQueue>, releases: Arc<Releases>, stop: CancellationToken) -> Self {
-        Self { core: Pacer::new(fps), results, releases, last: None, timer: None, stop }
+        Self { core: Core::Results(Pacer::new(fps)), results, releases, last: None, timer: None, stop }
+    }
+
+    /// For a generator, which is asked for its next picture when one is shown.
+    pub(crate) fn metronome(
+        fps: f64,
+        flight: Arc<Flight>,
+        results: Arc<FrameQueue>,
+        releases: Arc<Releases>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { core: Core::Metronome(Metronome::new(fps), flight), ..Self::new(fps, results, releases, stop) }
     }
 
     fn step(&mut self, ctx: &mut Context<Self>) {
         loop {
             let now = Instant::now();
-            match self.core.poll(now, !self.results.is_empty()) {
-                Action::Release => {
-                    let Some(frame) = self.results.pop() else { continue };
-                    telemetry::stage(Stage::Pace, now.saturating_duration_since(frame.since));
-                    let pts = self.core.released(now, frame.captured);
-                    self.last = Some(frame.picture.clone());
-                    self.releases.push(Release { picture: frame.picture, pts, ticket: Some(frame.ticket) });
+            let waits = !self.results.is_empty();
+            let action = match &mut self.core {
+                Core::Results(pacer) => pacer.poll(now, waits),
+                Core::Metronome(metronome, flight) => {
+                    if flight.has_unshown() {
+                        metronome.begin(now);
+                    }
+                    metronome.poll(now, waits)
                 }
-                Action::Repeat { pts } => {
+            };
+            match action {
+                Action::Release => {
+                    let Some(mut frame) = self.results.pop() else { continue };
+                    let (pts, leave_at) = match &mut self.core {
+                        Core::Results(pacer) => {
+                            telemetry::stage(Stage::Pace, now.saturating_duration_since(frame.since));
+                            (pacer.released(now, frame.captured), None)
+                        }
+                        Core::Metronome(metronome, flight) => {
+                            flight.shown(1);
+                            // It was early on purpose: what counts as its way begins now.
+                            frame.ticket.complete(now);
+                            let (pts, leave_at) = metronome.ticked();
+                            (pts, Some(leave_at))
+                        }
+                    };
+                    self.last = Some(frame.picture.clone());
+                    self.releases.push(Release { picture: frame.picture, pts, leave_at, ticket: Some(frame.ticket) });
+                }
+                Action::Repeat { pts, leave_at } => {
+                    if let Core::Metronome(_, flight) = &self.core {
+                        flight.shown(0);
+                    }
                     if let Some(picture) = self.last.clone() {
-                        self.releases.push(Release { picture, pts, ticket: None });
+                        self.releases.push(Release { picture, pts, leave_at, ticket: None });
                     }
                 }
                 Action::Wait(until) => return self.arm(ctx, until),

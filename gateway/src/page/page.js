@@ -1,25 +1,61 @@
-// The page: one stream, one video, one button. `<body data-state>` is the one truth about what is shown:
-// idle | connecting | live | failed | ended.
+// The page of one stream. `<body data-state>` is the one truth about what is shown: idle | connecting | live | failed
+// | ended; `<body data-phase>` says the step within it, and `<body data-mode>` which way video goes.
 
+import { CameraMenu } from "./camera.js";
+import { $ } from "./element.js";
+import { Figures } from "./figures.js";
+import { Inputs } from "./inputs.js";
+import { Messages } from "./messages.js";
+import { Outputs } from "./outputs.js";
 import { Session } from "./session.js";
+import { invitation, returnsVideo, servedStreams, streams, subtitle } from "./spec.js";
 
 const STATS_INTERVAL_MS = 1_000;
-/** More would cover the video; the oldest goes. */
-const MAX_MESSAGES = 4;
 
-const $ = (id) => document.getElementById(id);
-const [output, preview, camera, stats] = ["output", "preview", "camera", "stats"].map($);
+/** The states, and the steps between two of them: what the status line says, then the text on the stage. */
+const PHASES = {
+  idle: ["Ready"],
+  unreachable: ["The server does not answer, trying again…", "The server does not answer", "Trying again…"],
+  waiting: [
+    "Waiting for a worker…", "Waiting for a worker…",
+    "Nothing runs this stream on the server right now. This page goes on by itself as soon as something does.",
+  ],
+  queued: [
+    "Waiting for a worker…", "Waiting for a worker…",
+    "Nothing runs this stream on the server right now. It starts by itself as soon as something does; Stop gives up.",
+  ],
+  asking: ["Asking for the camera…", "One moment", "Your browser may ask whether this page may use the camera."],
+  connecting: ["Connecting…", "One moment", "Making the video connection."],
+  connected: ["Connected, waiting for the first picture…", "One moment", "The first picture is on its way."],
+  live: ["Live"],
+  interrupted: ["Interrupted, reconnecting…"],
+  failed: ["Not connected"],
+  ended: ["Ended"],
+};
+
+const [output, preview] = ["output", "preview"].map($);
+const messages = new Messages($("messages"));
+const figures = new Figures($("stats"));
+const menu = new CameraMenu($("camera"), $("resolution"), switchCamera);
 let session = null;
+let stream, inputs, outputs;
 
 function start() {
-  $("messages").replaceChildren();
-  show("connecting", { message: "One moment", advice: "Your browser may ask whether this page may use the camera." });
+  messages.clear();
+  outputs?.clear();
+  show("connecting");
   session = new Session({
     phase,
-    message,
+    choice: () => menu.choice,
+    inputs: () => inputs.values,
+    message: (level, text) => messages.add(level, text),
+    outputs: (values) => outputs.update(values),
+    stats({ skipped, server_ms: serverMs }) {
+      Object.assign(figures, { skipped, serverMs });
+    },
     camera(stream) {
       preview.srcObject = stream;
-      listCameras(stream.getVideoTracks()[0].getSettings().deviceId);
+      menu.list(stream.getVideoTracks()[0].getSettings().deviceId);
     },
     video(stream) {
       output.srcObject = stream;
@@ -27,149 +63,105 @@ function start() {
     over(state, outcome) {
       session = null;
       // A server that ends a stream by a fault says so twice: once as an error, for clients that know only those.
-      shownMessage("error", outcome.message)?.remove();
+      messages.remove("error", outcome.message);
       output.srcObject = preview.srcObject = null;
-      show(state, outcome);
+      show(state);
+      say(outcome.message, outcome.advice);
     },
   });
-  session.start(camera.value);
+  session.start(described);
 }
 
 function stop() {
   session?.finish("idle", { message: "Stopped", advice: "Press Start to begin again." });
 }
 
-/** What the status line says. The states of the page, and the steps of a session between two of them. */
-const PHASES = {
-  idle: "Idle",
-  asking: "Asking for the camera…",
-  connecting: "Connecting…",
-  connected: "Connected, waiting for the first picture…",
-  live: "Live",
-  interrupted: "Connection interrupted…",
-  failed: "Not connected",
-  ended: "Ended",
-};
-
-function show(state, outcome) {
+function show(state) {
   document.body.dataset.state = state;
   phase(state);
-  stats.textContent = "";
-  camera.disabled = state === "connecting";
+  if (state !== "live") figures.clear();
+  menu.disabled = state === "connecting";
   $("start").textContent = state === "connecting" || state === "live" ? "Stop" : "Start";
-  if (!outcome) return;
-  $("outcome-title").textContent = outcome.message;
-  $("outcome-advice").textContent = outcome.advice;
 }
 
-function phase(key) {
-  // A connection that came back after an interruption is still showing pictures.
-  if (key === "connected" && document.body.dataset.state === "live") key = "live";
-  $("phase").textContent = PHASES[key];
-}
-
-const LEVELS = { error: "Error", warning: "Warning", log: "From the server" };
-
-/** A handler that fails on every frame must not bury the page: equal messages are counted, not repeated. */
-function message(level, text) {
-  const shown = shownMessage(level, text);
-  if (shown) {
-    shown.dataset.count = Number(shown.dataset.count) + 1;
-    shown.querySelector("strong").textContent = `${LEVELS[level]} (${shown.dataset.count} times)`;
-    return;
+function phase(name) {
+  if (name === "connected") {
+    // A connection that came back after an interruption is still showing pictures; without video back there is no
+    // first one to wait for.
+    if (document.body.dataset.state === "live") name = "live";
+    else if (!returnsVideo(stream.mode)) return show("live");
   }
-  const item = document.createElement("div");
-  item.className = `message ${level}`;
-  item.dataset.key = `${level} ${text}`;
-  item.dataset.count = 1;
-  const body = document.createElement("p");
-  const heading = document.createElement("strong");
-  heading.textContent = LEVELS[level];
-  body.append(heading, text);
-  const dismiss = document.createElement("button");
-  dismiss.type = "button";
-  dismiss.textContent = "Dismiss";
-  dismiss.addEventListener("click", () => item.remove());
-  item.append(body, dismiss);
-  $("messages").append(item);
-  if ($("messages").childElementCount > MAX_MESSAGES) $("messages").firstElementChild.remove();
+  if (name === "waiting" && session) name = "queued";
+  const [status, title, advice] = PHASES[name];
+  document.body.dataset.phase = name;
+  $("phase").textContent = status;
+  if (title) say(title, advice);
 }
 
-function shownMessage(level, text) {
-  return [...$("messages").children].find((item) => item.dataset.key === `${level} ${text}`);
+function say(title, advice) {
+  $("outcome-title").textContent = title;
+  $("outcome-advice").textContent = advice;
 }
 
-/** Names and ids are empty until the person has allowed the camera once; until then the list stays as it is. */
-async function listCameras(selected = camera.value || remembered()) {
-  const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
-  const cameras = devices.filter((device) => device.kind === "videoinput" && device.deviceId);
-  if (cameras.length === 0) return;
-  camera.replaceChildren(...cameras.map(({ label, deviceId }, i) => new Option(label || `Camera ${i + 1}`, deviceId)));
-  if (cameras.some((device) => device.deviceId === selected)) camera.value = selected;
+async function switchCamera() {
+  if (document.body.dataset.state !== "live") return;
+  // One switch at a time: two would each open a camera, and one of them would stay on.
+  menu.disabled = true;
+  await session.switchCamera(menu.choice);
+  menu.disabled = false;
 }
 
-const REMEMBERED = "reframe.camera";
-
-/** Storage throws where the person has forbidden it; then nothing is remembered, and nothing else changes. */
-function remembered() {
-  try {
-    return localStorage.getItem(REMEMBERED) ?? "";
-  } catch {
-    return "";
-  }
-}
-
-function remember(deviceId) {
-  try {
-    localStorage.setItem(REMEMBERED, deviceId);
-  } catch {
-    // As above.
-  }
-}
-
-async function showStats() {
+async function showFigures() {
   const running = session;
   if (document.body.dataset.state !== "live") return;
-  const { fps, width, height, roundTripMs } = await running.stats();
+  const report = await running.report();
   // It may have ended meanwhile.
-  if (session !== running) return;
-  const parts = [`${Math.round(fps ?? 0)} fps`];
-  if (width && height) parts.push(`${width} × ${height}`);
-  if (roundTripMs !== undefined) parts.push(`${Math.round(roundTripMs)} ms round trip`);
-  stats.textContent = parts.join(" · ");
+  if (session === running) figures.show(report);
 }
 
+/** Resolves to the declaration of this page's stream, as soon as a worker serves it. */
 async function describe() {
-  const response = await fetch("api/streams");
-  if (!response.ok) return;
-  const { streams } = await response.json();
-  const stream = streams.find(({ name }) => name === "default") ?? streams[0];
-  if (!stream) return;
+  let waited = false;
+  const served = await servedStreams("api/streams", (name) => {
+    waited = true;
+    phase(name);
+  });
+  // The root shows the only stream or the list of them, as the server sees it; there may be more by now.
+  if (waited && served.length > 1) {
+    location.reload();
+    return new Promise(() => {});
+  }
+  stream = served.find(({ name }) => name === "default") ?? served[0];
+  document.body.dataset.mode = stream.mode;
   document.title = $("title").textContent = stream.title || stream.name;
-  const frames = stream.skip_frames ? "always the newest frame" : "every frame";
-  $("subtitle").textContent = `Your camera, processed on the server: ${frames}, shown at ${stream.fps} fps.`;
+  $("subtitle").textContent = subtitle(stream);
+  inputs = new Inputs($("inputs"), stream.inputs ?? [], (values) => session?.setInputs(values));
+  outputs = new Outputs($("outputs"), stream.outputs ?? []);
+  if (!session) {
+    phase("idle");
+    say("Ready when you are", invitation(stream));
+  }
+  if (location.pathname.endsWith(`/${encodeURIComponent(stream.name)}/`)) offerOthers().catch(() => {});
+  return stream;
+}
+
+async function offerOthers() {
+  $("others").hidden = (await streams("../api/streams")).length < 2;
 }
 
 $("start").addEventListener("click", () => (session ? stop() : start()));
-camera.addEventListener("change", async () => {
-  remember(camera.value);
-  if (document.body.dataset.state !== "live") return;
-  // One switch at a time: two would each open a camera, and one of them would stay on.
-  camera.disabled = true;
-  await session.switchCamera(camera.value);
-  camera.disabled = false;
-});
 // Live means that a processed picture is on the screen, not merely that a connection stands.
 output.addEventListener("playing", () => document.body.dataset.state === "connecting" && show("live"));
 // The server may change the size at any time, and phones turn.
-output.addEventListener("resize", () => {
-  const { videoWidth, videoHeight } = output;
-  if (videoWidth && videoHeight) document.documentElement.style.setProperty("--ratio", videoWidth / videoHeight);
-});
+for (const video of [output, preview]) {
+  video.addEventListener("resize", () => {
+    const { videoWidth, videoHeight } = video;
+    if (video === preview && returnsVideo(stream.mode)) return;
+    if (videoWidth && videoHeight) document.documentElement.style.setProperty("--ratio", videoWidth / videoHeight);
+  });
+}
 // A page that goes away says goodbye, or its place stays taken until the server's timeout.
 addEventListener("pagehide", stop);
-navigator.mediaDevices?.addEventListener("devicechange", () => listCameras());
-setInterval(() => showStats().catch(() => {}), STATS_INTERVAL_MS);
-// Without these the page still works: it keeps the texts it came with, and the browser's own choice of camera.
-describe().catch(() => {});
-listCameras().catch(() => {});
+setInterval(() => showFigures().catch(() => {}), STATS_INTERVAL_MS);
+menu.list();
+const described = describe();

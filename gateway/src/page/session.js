@@ -1,12 +1,10 @@
 // One Start-to-Stop of a stream: camera, signalling, connection.
 
-import {
-  CAMERA_BUSY, CAMERA_LOST, CLOSED_BY_SERVER, INSECURE, LOST, NO_CAMERA, NO_MEDIA, PERMISSION_DENIED, UNREACHABLE,
-  Outcome, failed, refused,
-} from "./outcome.js";
+import { openCamera } from "./camera.js";
+import { CAMERA_LOST, CLOSED_BY_SERVER, LOST, NO_MEDIA, Outcome } from "./outcome.js";
+import { Signalling } from "./signalling.js";
+import { returnsVideo, sendsCamera } from "./spec.js";
 
-/** From the offer to the server's answer. It has only to look for a free place: one that takes this long is stuck. */
-const ANSWER_TIMEOUT_MS = 20_000;
 /** From the answer to connected. Chromium by itself gives up on ICE only after 15-30 s, or never. */
 const CONNECT_TIMEOUT_MS = 20_000;
 /** An interrupted connection that has not come back by then is lost. A walk between access points takes less. */
@@ -15,60 +13,64 @@ const LOST_AFTER_MS = 10_000;
 const HANDSHAKE_REPLY = "Server received: handshake";
 
 /**
- * Knows nothing of the page. `on` is told: `camera(stream)`, `video(stream)`, `message(level, text)`, `phase(name)` with
- * asking, connecting, connected or interrupted; and `over(state, outcome)`, exactly once and last.
+ * Knows nothing of the page. `on` is told: `camera(stream)`, `video(stream)`, `message(level, text)`,
+ * `outputs(values)`, `stats(data)`, `phase(name)` with asking, connecting, waiting, connected or interrupted; and
+ * `over(state, outcome)`, exactly once and last. It is asked: `choice()` of the camera, and `inputs()`, all that the
+ * person has set.
  */
 export class Session {
   #on;
-  // Not randomUUID(), which pages over plain http lack: they shall come as far as the text about the camera.
-  #id = crypto.getRandomValues(new Uint32Array(4)).join("-");
   #over = new AbortController();
+  #signalling = new Signalling(this.#over.signal);
   #camera = null;
   #sender = null;
   #channel = null;
   #connection = null;
   #deadline = 0;
+  /** The inputs as they were offered. */
+  #offered = "";
 
   constructor(on) {
     this.#on = on;
   }
 
-  async start(deviceId) {
+  /** `described` promises the stream's declaration. */
+  async start(described) {
     try {
-      this.#on.phase("asking");
-      const track = await this.#open(deviceId);
+      const { mode } = await described;
+      this.#over.signal.throwIfAborted();
+      const connection = (this.#connection = new RTCPeerConnection());
+      if (sendsCamera(mode)) {
+        this.#on.phase("asking");
+        const track = await this.#open(this.#on.choice());
+        const direction = returnsVideo(mode) ? "sendrecv" : "sendonly";
+        this.#sender = connection.addTransceiver(track, { direction, streams: [this.#camera] }).sender;
+      } else {
+        connection.addTransceiver("video", { direction: "recvonly" });
+      }
       this.#on.phase("connecting");
-      await this.#connect(track);
+      await this.#connect(connection);
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  /** Changes the camera of a live session; the connection stays. */
-  async switchCamera(deviceId) {
+  /** Changes camera or size of a live session; the connection stays. */
+  async switchCamera(choice) {
     try {
-      await this.#sender.replaceTrack(await this.#open(deviceId));
+      await this.#sender.replaceTrack(await this.#open(choice));
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  /** Frames per second, width and height of what comes back, and the round trip in ms; undefined where not known yet. */
-  async stats() {
-    const report = await this.#connection.getStats();
-    let video, transport;
-    for (const entry of report.values()) {
-      if (entry.type === "inbound-rtp" && entry.kind === "video") video = entry;
-      if (entry.type === "transport") transport = entry;
-    }
-    const pair = report.get(transport?.selectedCandidatePairId);
-    const roundTrip = pair?.currentRoundTripTime;
-    return {
-      fps: video?.framesPerSecond,
-      width: video?.frameWidth,
-      height: video?.frameHeight,
-      roundTripMs: roundTrip === undefined ? undefined : roundTrip * 1000,
-    };
+  /** Before the channel is open there is nothing to send: it opens with all that was set by then. */
+  setInputs(values) {
+    if (this.#channel?.readyState === "open") this.#channel.send(JSON.stringify({ type: "set_input", data: values }));
+  }
+
+  report() {
+    return this.#connection.getStats();
   }
 
   /** Ends the session and gives back everything. Later calls do nothing: the first outcome is the true one. */
@@ -94,10 +96,10 @@ export class Session {
     this.finish("failed", error);
   }
 
-  async #open(deviceId) {
+  async #open(choice) {
     // Before the next one: many phones cannot have two cameras open.
     this.#camera?.getTracks().forEach((track) => track.stop());
-    const camera = await openCamera(deviceId);
+    const camera = await openCamera(choice);
     if (this.#over.signal.aborted) camera.getTracks().forEach((track) => track.stop());
     this.#over.signal.throwIfAborted();
     this.#camera = camera;
@@ -107,57 +109,32 @@ export class Session {
     return track;
   }
 
-  async #connect(track) {
-    const connection = (this.#connection = new RTCPeerConnection());
-    this.#sender = connection.addTrack(track, this.#camera);
-    this.#channel = connection.createDataChannel("text");
-    this.#listen(this.#channel, "open", () => this.#channel.send("handshake"));
-    this.#listen(this.#channel, "message", (event) => this.#receive(event.data));
-    this.#listen(this.#channel, "close", () => this.finish("ended", CLOSED_BY_SERVER));
+  async #connect(connection) {
+    const channel = (this.#channel = connection.createDataChannel("text"));
+    this.#listen(channel, "open", () => this.#opened());
+    this.#listen(channel, "message", (event) => this.#receive(event.data));
+    this.#listen(channel, "close", () => this.finish("ended", CLOSED_BY_SERVER));
     this.#listen(connection, "connectionstatechange", () => this.#connectionChanged());
     this.#listen(connection, "track", (event) => this.#on.video(event.streams[0] ?? new MediaStream([event.track])));
-    this.#listen(connection, "icecandidate", ({ candidate }) => this.#trickle(candidate));
+    this.#listen(connection, "icecandidate", ({ candidate }) => this.#signalling.trickle(candidate));
 
-    this.#within(ANSWER_TIMEOUT_MS, UNREACHABLE);
     await connection.setLocalDescription();
-    const answer = await this.#offer(connection.localDescription.sdp);
+    const answer = await this.#signalling.answer(() => this.#offer(), () => this.#on.phase("waiting"));
+    this.#on.phase("connecting");
     this.#within(CONNECT_TIMEOUT_MS, NO_MEDIA);
     await connection.setRemoteDescription(answer);
   }
 
-  /** Resolves to the server's answer. */
-  async #offer(sdp) {
-    let response, text;
-    try {
-      response = await this.#post({ sdp, type: "offer", webrtc_id: this.#id });
-      text = await response.text();
-    } catch {
-      throw UNREACHABLE;
-    }
-    let answer;
-    try {
-      answer = JSON.parse(text);
-    } catch {
-      throw refused(response.status, text);
-    }
-    if (!response.ok) throw refused(response.status, answer.meta?.message ?? text);
-    if (answer.status === "failed") throw failed(answer.meta ?? {});
-    return answer;
+  #offer() {
+    const inputs = this.#on.inputs();
+    this.#offered = JSON.stringify(inputs);
+    return { sdp: this.#connection.localDescription.sdp, inputs };
   }
 
-  /** Nobody waits for it or hears of its failure: it is one path fewer, and `NO_MEDIA` speaks when none is left. */
-  #trickle(candidate) {
-    if (!candidate?.candidate) return;
-    this.#post({ type: "ice-candidate", candidate: candidate.toJSON(), webrtc_id: this.#id }).catch(() => {});
-  }
-
-  #post(body) {
-    return fetch("webrtc/offer", {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
-      signal: this.#over.signal,
-    });
+  #opened() {
+    this.#channel.send("handshake");
+    const inputs = this.#on.inputs();
+    if (JSON.stringify(inputs) !== this.#offered) this.setInputs(inputs);
   }
 
   #connectionChanged() {
@@ -177,23 +154,29 @@ export class Session {
   }
 
   #receive(json) {
-    let type, text;
+    let message;
     try {
-      const message = JSON.parse(json);
-      type = message.type;
-      text = message.message ?? message.data ?? "";
+      message = JSON.parse(json);
     } catch {
       return;
     }
-    if (typeof text !== "string") text = JSON.stringify(text);
+    const { type, data } = message;
     switch (type) {
+      case "outputs":
+        this.#on.outputs(data);
+        break;
+      case "stats":
+        this.#on.stats(data);
+        break;
       case "error":
       case "warning":
-      case "log":
+      case "log": {
+        const text = asText(message.message ?? data);
         if (text !== HANDSHAKE_REPLY) this.#on.message(type, text);
         break;
+      }
       case "end_stream":
-        this.finish("ended", new Outcome(text || "The stream has ended", "Press Start to begin again."));
+        this.finish("ended", new Outcome(asText(data) || "The stream has ended", "Press Start to begin again."));
         break;
     }
   }
@@ -209,32 +192,4 @@ export class Session {
   }
 }
 
-/** Throws an `Outcome` that tells the refusals apart, for each has its own remedy. */
-async function openCamera(deviceId) {
-  if (!navigator.mediaDevices) throw INSECURE;
-  try {
-    return await navigator.mediaDevices.getUserMedia({
-      // Wishes, not demands: a camera that has been unplugged or cannot do 720p must not end in an error.
-      video: {
-        deviceId: deviceId ? { ideal: deviceId } : undefined,
-        width: { ideal: 1280 },
-        height: { ideal: 720 },
-        frameRate: { ideal: 30 },
-      },
-    });
-  } catch (error) {
-    switch (error.name) {
-      case "NotAllowedError":
-      case "SecurityError":
-        throw PERMISSION_DENIED;
-      case "NotFoundError":
-      case "OverconstrainedError":
-        throw NO_CAMERA;
-      case "NotReadableError":
-      case "AbortError":
-        throw CAMERA_BUSY;
-      default:
-        throw error;
-    }
-  }
-}
+const asText = (value = "") => (typeof value === "string" ? value : JSON.stringify(value));

@@ -2,7 +2,11 @@
 //!
 //! What the log says is another text, written where the fault is seen.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::inputs::InputError;
 
 /// How loud a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,10 @@ pub(crate) enum EndReason {
     HandlerFailed(String),
     /// The handler ended the stream.
     HandlerEnded(String),
+    /// It has run for as long as its stream allows.
+    TimeLimit(Duration),
+    /// The admin port was told to end it.
+    Operator,
     /// This gateway is stopping.
     Shutdown,
 }
@@ -57,24 +65,83 @@ impl EndReason {
             Self::WorkerFull => "worker_full",
             Self::HandlerFailed(_) => "handler_failed",
             Self::HandlerEnded(_) => "handler_ended",
+            Self::TimeLimit(_) => "time_limit",
+            Self::Operator => "operator",
             Self::Shutdown => "shutdown",
         }
     }
 }
 
-/// The last messages of a session: `error` where something failed, then `end_stream`. None to a client that is gone.
+/// The last words of a session; `None` to a client that is gone.
+pub(super) fn last_words(reason: &EndReason) -> Option<String> {
+    Some(match reason {
+        EndReason::ClientClosed | EndReason::ConnectionFailed | EndReason::NeverConnected => return None,
+        EndReason::WorkerLost => {
+            "The worker that processed this stream went away. Start again to get another.".to_owned()
+        }
+        EndReason::WorkerFull => "Every place on the worker is taken. Try again in a moment.".to_owned(),
+        EndReason::HandlerFailed(message) | EndReason::HandlerEnded(message) => message.clone(),
+        EndReason::TimeLimit(limit) => format!("A stream here runs for {limit:?} at most. Start again for another."),
+        EndReason::Operator => "The server closed this stream.".to_owned(),
+        EndReason::Shutdown => "The server is stopping. Start again in a moment.".to_owned(),
+    })
+}
+
+/// The last messages of a session: `error` where something failed that the worker has not told itself,
+/// `update_connection` where the server wants the client gone, then `end_stream`.
 pub(super) fn farewell(reason: &EndReason) -> Vec<String> {
-    let (error, message) = match reason {
-        EndReason::ClientClosed | EndReason::ConnectionFailed | EndReason::NeverConnected => return Vec::new(),
-        EndReason::WorkerLost => (true, "The worker that processed this stream went away. Start again to get another."),
-        EndReason::WorkerFull => (true, "Every place on the worker is taken. Try again in a moment."),
-        // The worker has sent the error itself.
-        EndReason::HandlerFailed(message) | EndReason::HandlerEnded(message) => (false, message.as_str()),
-        EndReason::Shutdown => (false, "The server is stopping. Start again in a moment."),
+    let Some(message) = last_words(reason) else { return Vec::new() };
+    let first = match reason {
+        EndReason::WorkerLost | EndReason::WorkerFull => {
+            Some(notice(&Notice { level: Level::Error, message: message.clone() }))
+        }
+        EndReason::TimeLimit(_) | EndReason::Operator | EndReason::Shutdown => {
+            Some(json!({ "type": "update_connection", "data": "closed" }).to_string())
+        }
+        _ => None,
     };
-    let error = error.then(|| notice(&Notice { level: Level::Error, message: message.to_owned() }));
     let end = json!({ "type": "end_stream", "data": message }).to_string();
-    error.into_iter().chain([end]).collect()
+    first.into_iter().chain([end]).collect()
+}
+
+/// What a browser wrote.
+#[derive(Debug, PartialEq)]
+pub(crate) enum ClientMessage {
+    /// `{"type":"set_input","data":{name: value, …}}`.
+    SetInput(Map<String, Value>),
+    /// A JSON object that means nothing here.
+    Unknown,
+    /// Any other text, `handshake` above all.
+    Text,
+}
+
+impl ClientMessage {
+    pub(crate) fn read(text: &str) -> Self {
+        if !text.trim_start().starts_with('{') {
+            return Self::Text;
+        }
+        // Also an object that is nested too deep.
+        let Ok(Value::Object(mut message)) = serde_json::from_str(text) else { return Self::Unknown };
+        match (message.remove("type"), message.remove("data")) {
+            (Some(Value::String(kind)), Some(Value::Object(set))) if kind == "set_input" => Self::SetInput(set),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A handler's values, a JSON object by name: themselves, and FastRTC's nudge to fetch them.
+pub(crate) fn outputs(values: &str) -> [String; 2] {
+    [format!(r#"{{"type":"outputs","data":{values}}}"#), r#"{"type":"fetch_output","data":[]}"#.to_owned()]
+}
+
+/// What a browser cannot know: frames that the handler was too busy for, and the mean time in milliseconds from a
+/// frame's last packet in to its picture's last packet out.
+pub(super) fn stats(skipped: u64, server_ms: Option<f64>) -> String {
+    json!({ "type": "stats", "data": { "skipped": skipped, "server_ms": server_ms } }).to_string()
+}
+
+pub(crate) fn refused(error: &InputError) -> String {
+    notice(&Notice { level: Level::Error, message: error.to_string() })
 }
 
 /// FastRTC documents `data` and sends `message` for errors and warnings; its front-ends read either, so both go out.
@@ -89,7 +156,7 @@ pub(super) fn notice(notice: &Notice) -> String {
 }
 
 /// The answer to any text, `handshake` above all.
-pub(super) fn echo(text: &str) -> String {
+pub(crate) fn echo(text: &str) -> String {
     json!({ "type": "log", "data": format!("Server received: {text}") }).to_string()
 }
 
@@ -98,4 +165,22 @@ pub(super) fn falling_behind() -> String {
                    Set skip_frames to always work on the newest frame."
         .to_owned();
     notice(&Notice { level: Level::Warning, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_means_nothing_is_told_from_what_does() {
+        let set = json!({ "a": 1 });
+        let Value::Object(expected) = set.clone() else { unreachable!("it is an object") };
+        let message = json!({ "type": "set_input", "data": set }).to_string();
+        assert_eq!(ClientMessage::read(&message), ClientMessage::SetInput(expected));
+        assert_eq!(ClientMessage::read("handshake"), ClientMessage::Text);
+        let deep = format!("{{\"type\":\"set_input\",\"data\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        for unknown in ["{", r#"{"type":"dance"}"#, r#"{"type":"set_input","data":[1]}"#, r#"{"type":7}"#, &deep] {
+            assert_eq!(ClientMessage::read(unknown), ClientMessage::Unknown, "{:.40}", unknown);
+        }
+    }
 }

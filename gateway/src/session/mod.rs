@@ -5,7 +5,7 @@
 //!        client is told once.
 //! Clock: monotonic, for the deadline to connect only.
 
-mod client;
+pub(crate) mod client;
 mod early;
 mod registry;
 
@@ -20,26 +20,37 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, info_span};
 
 pub(crate) use self::client::{EndReason, Level, Notice};
-pub(crate) use self::registry::{Candidate, CandidateError, Gateway, Offer, OfferRefused, Shutdown};
+pub(crate) use self::registry::{
+    Candidate, CandidateError, Close, Gateway, List, Listed, Offer, OfferRefused, Running, Shutdown,
+};
 use crate::arbiters::{Arbiters, CodecArbiter};
 use crate::books::Hop;
 use crate::codec::{CodecError, Vp8Decoder, Vp8Encoder};
+use crate::controls::Controls;
 use crate::egress::{Egress, Releases};
 use crate::frame::{FrameQueue, Policy};
 use crate::ingress::{Ingress, PacketQueue};
-use crate::link::{self, Link, Sinks};
+use crate::link::{self, Flight, Link, Sinks, Source};
 use crate::pacer::PacerActor;
 use crate::peer::{Peer, Taps};
 use crate::placement::Slot;
-use crate::pool::{Client, Spec};
+use crate::pool::Client;
+use crate::spec::Mode;
 use crate::telemetry;
 
-/// Frames and results that wait in order when nothing is skipped: a quarter of a second at 30 fps, 11 MB at 720p.
+/// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a second at 30 fps,
+/// 11 MB at 720p.
 const FIFO_FRAMES: usize = 8;
+/// Pictures that may wait for the encoder: the newest; of a generator those whose time is still to come.
+const RELEASES: usize = 1;
+/// See [`RELEASES`].
+const EARLY_RELEASES: usize = 3;
 /// Events from the connection and the worker. Full: their tasks wait, and with them only this session's peer.
 const EVENTS: usize = 32;
 /// Nudges and candidates. Full: a nudge is dropped, which loses nothing.
 const MAILBOX: usize = 16;
+/// How often the client is told what it cannot count itself.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// An offer whose browser never connects gives its slot back after this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -63,8 +74,6 @@ pub(crate) struct End(pub(crate) EndReason);
 pub(crate) enum SessionEvent {
     /// The browser is connected.
     Connected,
-    /// The browser wrote on the data channel.
-    Text(String),
     /// Frames find no room, for the first time.
     FallingBehind,
     /// From inside the handler, for the client.
@@ -91,7 +100,7 @@ pub(crate) struct Plan {
     pub(crate) peer: Peer,
     pub(crate) slot: Slot,
     pub(crate) worker: Client,
-    pub(crate) spec: Spec,
+    pub(crate) controls: Arc<Controls>,
     pub(crate) bitrate_kbps: u32,
 }
 
@@ -99,11 +108,12 @@ pub(crate) struct Plan {
 pub(crate) struct Session {
     id: String,
     peer: Peer,
-    /// The one address from which the link is nudged.
-    link: Addr<Link>,
+    /// The one address from which the link is nudged; a generator's link needs no nudge.
+    link: Option<Addr<Link>>,
     inbox: Option<mpsc::Receiver<SessionEvent>>,
     registry: Addr<Gateway>,
-    connected: bool,
+    controls: Arc<Controls>,
+    frames: Arc<FrameQueue>,
     stop: CancellationToken,
     span: Span,
     _codecs: CodecArbiter,
@@ -115,8 +125,9 @@ impl Wiring {
         Self { packets: Arc::default(), keyframe_wanted: Arc::default(), keyframe_due: Arc::default(), events, inbox }
     }
 
-    pub(crate) fn taps(&self) -> Taps {
+    pub(crate) fn taps(&self, controls: Arc<Controls>) -> Taps {
         Taps {
+            controls,
             packets: Arc::clone(&self.packets),
             events: self.events.clone(),
             keyframe_wanted: Arc::clone(&self.keyframe_wanted),
@@ -135,31 +146,42 @@ pub(crate) fn start(
     media: &tokio::runtime::Handle,
     registry: Addr<Gateway>,
 ) -> Result<Addr<Session>, CodecError> {
-    let Plan { id, wiring, peer, slot, worker, spec, bitrate_kbps } = plan;
-    let span = info_span!("session", session = %id);
-    let decoder = Box::new(Vp8Decoder::new()?);
-    let encoder = Box::new(Vp8Encoder::new(bitrate_kbps, spec.fps));
+    let Plan { id, wiring, peer, slot, worker, controls, bitrate_kbps } = plan;
+    let span = info_span!("session", session = id);
+    let spec = Arc::clone(&controls.spec);
+    let decoder = if spec.mode == Mode::Receive { None } else { Some(Box::new(Vp8Decoder::new()?)) };
     let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
     let frames = FrameQueue::new(Hop::Session, policy);
-    // Also when nothing is skipped: the handler has seen every frame, and a queue of results in front of a meter that
-    // runs at the camera's own rate would never drain again.
-    let results = FrameQueue::new(Hop::Pacer, Policy::NewestWins);
-    let releases = Arc::new(Releases::default());
     let stop = CancellationToken::new();
     let codecs = arbiters.codec();
     let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox } = wiring;
+    let flight = Flight::new();
 
-    let egress =
-        Egress { releases: Arc::clone(&releases), encoder, out: peer.frames(), keyframe_due, stop: stop.clone() };
-    codecs.spawn(egress.run().instrument(span.clone()));
-
-    let pacer = PacerActor::new(spec.fps, Arc::clone(&results), releases, stop.clone());
+    let (results, releases, pacer) = if spec.mode == Mode::Receive {
+        let results = FrameQueue::new(Hop::Pacer, Policy::Fifo(FIFO_FRAMES));
+        let releases = Arc::new(Releases::new(EARLY_RELEASES));
+        let (queue, out) = (Arc::clone(&results), Arc::clone(&releases));
+        let pacer = PacerActor::metronome(spec.fps, Arc::clone(&flight), queue, out, stop.clone());
+        (results, releases, pacer)
+    } else {
+        // Also when nothing is skipped: the handler has seen every frame, and a queue of results in front of a meter
+        // that runs at the camera's own rate would never drain again.
+        let results = FrameQueue::new(Hop::Pacer, Policy::NewestWins);
+        let releases = Arc::new(Releases::new(RELEASES));
+        let pacer = PacerActor::new(spec.fps, Arc::clone(&results), Arc::clone(&releases), stop.clone());
+        (results, releases, pacer)
+    };
     let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
+    if spec.mode != Mode::Send {
+        let encoder = Box::new(Vp8Encoder::new(bitrate_kbps, spec.fps));
+        let egress = Egress { releases, encoder, out: peer.frames(), keyframe_due, stop: stop.clone() };
+        codecs.spawn(egress.run().instrument(span.clone()));
+    }
 
+    let source =
+        Source { session_id: id.clone(), waiting: Arc::clone(&frames), controls: Arc::clone(&controls), flight };
     let sinks = Sinks { results, nudge: pacer.recipient(), events: events.clone() };
-    let link = span.in_scope(|| {
-        link::open((worker, slot), &id, Arc::clone(&frames), sinks, stop.clone(), &arbiters.session, media)
-    });
+    let link = span.in_scope(|| link::open((worker, slot), source, sinks, stop.clone(), &arbiters.session, media));
 
     let session = Session {
         id,
@@ -167,15 +189,18 @@ pub(crate) fn start(
         link,
         inbox: Some(inbox),
         registry,
-        connected: false,
+        controls,
+        frames: Arc::clone(&frames),
         stop: stop.clone(),
         span: span.clone(),
         _codecs: codecs.clone(),
     };
     let session = Session::start_in_arbiter(&arbiters.session, |_| session);
-    let nudge: Recipient<FrameWaiting> = session.clone().recipient();
-    let ingress = Ingress { packets, decoder, frames, nudge, events, keyframe_wanted, stop };
-    codecs.spawn(ingress.run().instrument(span));
+    if let Some(decoder) = decoder {
+        let nudge: Recipient<FrameWaiting> = session.clone().recipient();
+        let ingress = Ingress { packets, decoder, frames, nudge, events, keyframe_wanted, stop };
+        codecs.spawn(ingress.run().instrument(span));
+    }
     Ok(session)
 }
 
@@ -185,10 +210,23 @@ impl Session {
         let _in_span = self.span.enter();
         info!(reason = reason.label(), "session ended");
         telemetry::session_ended(reason.label());
+        self.controls.outputs.end(&client::last_words(reason).unwrap_or_default());
         for text in client::farewell(reason) {
             self.tell(text);
         }
         ctx.stop();
+    }
+
+    fn connected(&self, ctx: &mut Context<Self>) {
+        if self.controls.is_connected() {
+            // Back after an interruption.
+            return;
+        }
+        self.controls.set_connected();
+        self.span.in_scope(|| info!("connected"));
+        if let Some(limit) = self.controls.spec.time_limit {
+            ctx.run_later(limit, move |session, ctx| session.end(&EndReason::TimeLimit(limit), ctx));
+        }
     }
 
     fn tell(&self, text: String) {
@@ -207,8 +245,14 @@ impl Actor for Session {
             ctx.add_stream(ReceiverStream::new(inbox));
         }
         ctx.run_later(CONNECT_TIMEOUT, |session, ctx| {
-            if !session.connected {
+            if !session.controls.is_connected() {
                 session.end(&EndReason::NeverConnected, ctx);
+            }
+        });
+        ctx.run_interval(STATS_INTERVAL, |session, _| {
+            // What a generator makes was never sent, and is not late.
+            if session.controls.is_connected() && session.controls.spec.mode != Mode::Receive {
+                session.tell(client::stats(session.frames.skipped(), session.controls.take_latency()));
             }
         });
         self.span.in_scope(|| info!("session started"));
@@ -216,6 +260,8 @@ impl Actor for Session {
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.stop.cancel();
+        // However it stopped, nobody shall wait for more.
+        self.controls.outputs.end("");
         let ended = registry::Ended(self.id.clone());
         let registry = self.registry.clone();
         actix::spawn(async move {
@@ -230,7 +276,9 @@ impl Handler<FrameWaiting> for Session {
 
     fn handle(&mut self, _: FrameWaiting, _: &mut Self::Context) {
         // Full: the worker is behind, a nudge waits already, and the frame that it will find is the newest.
-        drop(self.link.try_send(FrameWaiting));
+        if let Some(link) = &self.link {
+            drop(link.try_send(FrameWaiting));
+        }
     }
 }
 
@@ -253,11 +301,7 @@ impl Handler<End> for Session {
 impl StreamHandler<SessionEvent> for Session {
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         match event {
-            SessionEvent::Connected => {
-                self.connected = true;
-                self.span.in_scope(|| info!("connected"));
-            }
-            SessionEvent::Text(text) => self.tell(client::echo(&text)),
+            SessionEvent::Connected => self.connected(ctx),
             SessionEvent::FallingBehind => self.tell(client::falling_behind()),
             SessionEvent::Notice(notice) => self.tell(client::notice(&notice)),
             SessionEvent::HandlerError(message) => {

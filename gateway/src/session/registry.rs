@@ -1,21 +1,24 @@
 //! The gateway actor: which sessions there are, and which may start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture,
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseActFuture,
+    ResponseFuture, WrapFuture,
 };
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, debug, error, info_span};
 
 use super::early::{ANSWER_WITHIN, EarlyCandidates};
 use super::{AddCandidate, End, EndReason, Plan, Session, Wiring};
 use crate::arbiters::Arbiters;
+use crate::controls::Controls;
+use crate::inputs::Values;
 use crate::peer;
 use crate::placement::{Full, Placement};
 use crate::pool::Pool;
@@ -27,12 +30,15 @@ const MAILBOX: usize = 64;
 /// accepted and ignored; each would cost pairs to check and probes to addresses of the client's choice.
 const MAX_CANDIDATES: usize = 32;
 
-/// Start a session; the answer is SDP.
+/// Start a session of `stream`; the answer is SDP.
 #[derive(Message)]
 #[rtype(result = "Result<String, OfferRefused>")]
 pub(crate) struct Offer {
+    pub(crate) stream: String,
     pub(crate) id: String,
     pub(crate) description: RTCSessionDescription,
+    /// What the client has set already.
+    pub(crate) inputs: Values,
 }
 
 /// Why no session started. Nothing was taken.
@@ -60,6 +66,27 @@ pub(crate) struct Candidate {
 /// No offer came with the candidate's id.
 #[derive(Debug)]
 pub(crate) struct CandidateError;
+
+/// What may be done with a session that runs.
+#[derive(Message)]
+#[rtype(result = "Option<Arc<Controls>>")]
+pub(crate) struct Running(pub(crate) String);
+
+/// Every session that runs, by id.
+#[derive(Message)]
+#[rtype(result = "BTreeMap<String, Listed>")]
+pub(crate) struct List;
+
+/// One of them.
+pub(crate) struct Listed {
+    pub(crate) worker: String,
+    pub(crate) controls: Arc<Controls>,
+}
+
+/// End a session, as its operator; false when there is none.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub(crate) struct Close(pub(crate) String);
 
 /// A session's actor has stopped.
 #[derive(Message)]
@@ -92,6 +119,8 @@ enum Entry {
     Running {
         session: Addr<Session>,
         candidates: usize,
+        worker: String,
+        controls: Arc<Controls>,
     },
 }
 
@@ -125,13 +154,13 @@ impl Gateway {
 
     /// The connection is there: make the session around it.
     fn start(&mut self, plan: Plan, ctx: &mut Context<Self>) -> Result<(), OfferRefused> {
-        let id = plan.id.clone();
+        let (id, worker, controls) = (plan.id.clone(), plan.slot.worker().to_owned(), Arc::clone(&plan.controls));
         let session = super::start(plan, &self.arbiters, &self.media, ctx.address()).map_err(|error| {
             error!(%error, "no codec");
             self.sessions.remove(&id);
             OfferRefused::NoWorker
         })?;
-        let running = Entry::Running { session: session.clone(), candidates: 0 };
+        let running = Entry::Running { session: session.clone(), candidates: 0, worker, controls };
         if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, running) {
             for candidate in candidates {
                 // The mailbox is new; candidates beyond it are paths that the answer makes redundant.
@@ -153,7 +182,7 @@ impl Actor for Gateway {
 impl Handler<Offer> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
 
-    fn handle(&mut self, Offer { id, description }: Offer, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Offer { stream, id, description, inputs }: Offer, _: &mut Self::Context) -> Self::Result {
         let refuse = |refused| Box::pin(async move { Err(refused) }.into_actor(self)) as Self::Result;
         if self.draining.load(Ordering::Relaxed) {
             return refuse(OfferRefused::Draining);
@@ -161,19 +190,21 @@ impl Handler<Offer> for Gateway {
         if self.sessions.contains_key(&id) {
             return refuse(OfferRefused::AlreadyExists);
         }
-        let workers = self.pool.serving();
+        let mut workers = self.pool.serving();
+        workers.retain(|worker| worker.spec.name == stream);
         let (worker, slot) = match self.placement.claim(&workers) {
             Ok(claimed) => claimed,
             Err(Full { slots: 0 }) => return refuse(OfferRefused::NoWorker),
             Err(Full { slots }) => return refuse(OfferRefused::Full(slots)),
         };
-        let (client, spec) = (worker.client.clone(), worker.spec.clone());
+        let client = worker.client.clone();
+        let controls = Controls::new(Arc::clone(&worker.spec), inputs);
         self.sessions.insert(id.clone(), Entry::Opening(self.early.take(&id)));
 
         let wiring = Wiring::new();
-        let taps = wiring.taps();
+        let taps = wiring.taps(Arc::clone(&controls));
         let answering = peer::answer(description, self.bind.clone(), taps, self.peers.token());
-        let answering = answering.instrument(info_span!("session", session = %id));
+        let answering = answering.instrument(info_span!("session", session = id));
         // The connection's driver lives on the runtime that builds it.
         let answering = self.media.spawn(answering);
         let answered = answering.into_actor(self).map(move |answered, gateway, ctx| {
@@ -185,13 +216,13 @@ impl Handler<Offer> for Gateway {
                 }
                 Ok(Ok((sdp, peer))) => {
                     let bitrate_kbps = gateway.bitrate_kbps;
-                    let plan = Plan { id, wiring, peer, slot, worker: client, spec, bitrate_kbps };
+                    let plan = Plan { id, wiring, peer, slot, worker: client, controls, bitrate_kbps };
                     return gateway.start(plan, ctx).map(|()| sdp);
                 }
                 Ok(Err(error)) => error.to_string(),
                 Err(panic) => panic.to_string(),
             };
-            warn!(session = %id, error = %refused, "offer not answerable");
+            debug!(session = id, error = ?refused, "offer not answerable");
             gateway.sessions.remove(&id);
             drop(slot);
             Err(OfferRefused::Unanswerable)
@@ -205,7 +236,7 @@ impl Handler<Candidate> for Gateway {
 
     fn handle(&mut self, Candidate { id, candidate }: Candidate, _: &mut Self::Context) -> Self::Result {
         match self.sessions.get_mut(&id) {
-            Some(Entry::Running { session, candidates }) => {
+            Some(Entry::Running { session, candidates, .. }) => {
                 *candidates += 1;
                 if let Some(candidate) = candidate.filter(|_| *candidates <= MAX_CANDIDATES) {
                     let session = session.clone();
@@ -228,6 +259,44 @@ impl Handler<Candidate> for Gateway {
                 })
             }
         }
+    }
+}
+
+impl Handler<Running> for Gateway {
+    type Result = Option<Arc<Controls>>;
+
+    fn handle(&mut self, Running(id): Running, _: &mut Self::Context) -> Self::Result {
+        match self.sessions.get(&id)? {
+            Entry::Running { controls, .. } => Some(Arc::clone(controls)),
+            Entry::Opening(_) => None,
+        }
+    }
+}
+
+impl Handler<List> for Gateway {
+    type Result = MessageResult<List>;
+
+    fn handle(&mut self, _: List, _: &mut Self::Context) -> Self::Result {
+        let listed = |(id, entry): (&String, &Entry)| match entry {
+            Entry::Running { worker, controls, .. } => {
+                Some((id.clone(), Listed { worker: worker.clone(), controls: Arc::clone(controls) }))
+            }
+            Entry::Opening(_) => None,
+        };
+        MessageResult(self.sessions.iter().filter_map(listed).collect())
+    }
+}
+
+impl Handler<Close> for Gateway {
+    type Result = ResponseFuture<bool>;
+
+    fn handle(&mut self, Close(id): Close, _: &mut Self::Context) -> Self::Result {
+        let session = match self.sessions.get(&id) {
+            Some(Entry::Running { session, .. }) => session.clone(),
+            Some(Entry::Opening(_)) | None => return Box::pin(async { false }),
+        };
+        // Closed: it ended a moment ago, by itself.
+        Box::pin(async move { session.send(End(EndReason::Operator)).await.is_ok() })
     }
 }
 

@@ -13,6 +13,11 @@ pub struct StreamSpec {
     /// Shown by the page.
     #[prost(string, tag = "3")]
     pub title: ::prost::alloc::string::String,
+    /// Shown by the page, below the title; may be empty.
+    #[prost(string, tag = "7")]
+    pub subtitle: ::prost::alloc::string::String,
+    #[prost(enumeration = "Mode", tag = "8")]
+    pub mode: i32,
     /// Frames per second that the browser is shown; fractional rates (29.97) are meant exactly.
     #[prost(double, tag = "4")]
     pub fps: f64,
@@ -22,27 +27,239 @@ pub struct StreamSpec {
     /// Sessions that this worker takes at once.
     #[prost(uint32, tag = "6")]
     pub capacity: u32,
+    /// What the person may set while the stream runs. Names are unique.
+    #[prost(message, repeated, tag = "9")]
+    pub inputs: ::prost::alloc::vec::Vec<Input>,
+    /// What the handler tells beside its picture, in the order of its values. Names are unique.
+    #[prost(message, repeated, tag = "10")]
+    pub outputs: ::prost::alloc::vec::Vec<Output>,
+    /// Sessions of this stream that a gateway takes at once, whatever its workers could; 0 leaves it to their capacity.
+    #[prost(uint32, tag = "11")]
+    pub concurrency_limit: u32,
+    /// A session ends this long after it connected; 0 is never.
+    #[prost(uint64, tag = "12")]
+    pub time_limit_ms: u64,
 }
+/// A control of the page. The gateway checks what clients set against it; the names are Gradio's.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Input {
+    /// The key in every message: a letter, then letters, digits and `_`, at most 64.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Shown beside the control.
+    #[prost(string, tag = "2")]
+    pub label: ::prost::alloc::string::String,
+    /// Shown below it; may be empty.
+    #[prost(string, tag = "3")]
+    pub info: ::prost::alloc::string::String,
+    #[prost(oneof = "input::Kind", tags = "4, 5, 6, 7, 8, 9")]
+    pub kind: ::core::option::Option<input::Kind>,
+}
+/// Nested message and enum types in `Input`.
+pub mod input {
+    /// `value` is what holds until the client sets another. `step` only guides the control; any number within the bounds
+    /// is taken.
+    #[derive(Clone, Copy, PartialEq, ::prost::Message)]
+    pub struct Slider {
+        #[prost(double, tag = "1")]
+        pub minimum: f64,
+        #[prost(double, tag = "2")]
+        pub maximum: f64,
+        #[prost(double, tag = "3")]
+        pub step: f64,
+        #[prost(double, tag = "4")]
+        pub value: f64,
+    }
+    #[derive(Clone, Copy, PartialEq, ::prost::Message)]
+    pub struct Number {
+        #[prost(double, optional, tag = "1")]
+        pub minimum: ::core::option::Option<f64>,
+        #[prost(double, optional, tag = "2")]
+        pub maximum: ::core::option::Option<f64>,
+        #[prost(double, optional, tag = "3")]
+        pub step: ::core::option::Option<f64>,
+        #[prost(double, tag = "4")]
+        pub value: f64,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Checkbox {
+        #[prost(bool, tag = "1")]
+        pub value: bool,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Textbox {
+        #[prost(string, tag = "1")]
+        pub value: ::prost::alloc::string::String,
+        /// In characters.
+        #[prost(uint32, tag = "2")]
+        pub max_length: u32,
+        /// Rows of the control.
+        #[prost(uint32, tag = "3")]
+        pub lines: u32,
+        #[prost(string, tag = "4")]
+        pub placeholder: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Dropdown {
+        #[prost(string, repeated, tag = "1")]
+        pub choices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        /// One of `choices`.
+        #[prost(string, tag = "2")]
+        pub value: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ColorPicker {
+        /// `#rrggbb`.
+        #[prost(string, tag = "1")]
+        pub value: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "4")]
+        Slider(Slider),
+        #[prost(message, tag = "5")]
+        Number(Number),
+        #[prost(message, tag = "6")]
+        Checkbox(Checkbox),
+        #[prost(message, tag = "7")]
+        Textbox(Textbox),
+        #[prost(message, tag = "8")]
+        Dropdown(Dropdown),
+        #[prost(message, tag = "9")]
+        ColorPicker(ColorPicker),
+    }
+}
+/// A display of the page.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Output {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub label: ::prost::alloc::string::String,
+    #[prost(enumeration = "output::Kind", tag = "3")]
+    pub kind: i32,
+    /// KIND_LINE_PLOT: how many of the newest values are shown.
+    #[prost(uint32, tag = "4")]
+    pub points: u32,
+}
+/// Nested message and enum types in `Output`.
+pub mod output {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        Unspecified = 0,
+        /// A number.
+        Number = 1,
+        /// A text.
+        Text = 2,
+        /// A text, or an object of label to confidence (0 to 1).
+        Label = 3,
+        /// Anything.
+        Json = 4,
+        /// A number, which is appended; or an array of numbers or of \[x, y\], which replaces what was shown.
+        LinePlot = 5,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "KIND_UNSPECIFIED",
+                Self::Number => "KIND_NUMBER",
+                Self::Text => "KIND_TEXT",
+                Self::Label => "KIND_LABEL",
+                Self::Json => "KIND_JSON",
+                Self::LinePlot => "KIND_LINE_PLOT",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_UNSPECIFIED" => Some(Self::Unspecified),
+                "KIND_NUMBER" => Some(Self::Number),
+                "KIND_TEXT" => Some(Self::Text),
+                "KIND_LABEL" => Some(Self::Label),
+                "KIND_JSON" => Some(Self::Json),
+                "KIND_LINE_PLOT" => Some(Self::LinePlot),
+                _ => None,
+            }
+        }
+    }
+}
+/// What an input is set to.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Value {
+    #[prost(oneof = "value::Kind", tags = "1, 2, 3")]
+    pub kind: ::core::option::Option<value::Kind>,
+}
+/// Nested message and enum types in `Value`.
+pub mod value {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// Slider, Number. Finite.
+        #[prost(double, tag = "1")]
+        Number(f64),
+        /// Checkbox.
+        #[prost(bool, tag = "2")]
+        Flag(bool),
+        /// Textbox, Dropdown, ColorPicker.
+        #[prost(string, tag = "3")]
+        Text(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToWorker {
-    #[prost(oneof = "to_worker::Message", tags = "1, 2")]
+    #[prost(oneof = "to_worker::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<to_worker::Message>,
 }
 /// Nested message and enum types in `ToWorker`.
 pub mod to_worker {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Message {
         #[prost(message, tag = "1")]
         Open(super::Open),
         #[prost(message, tag = "2")]
         Frame(super::Frame),
+        #[prost(message, tag = "3")]
+        Inputs(super::Inputs),
+        #[prost(message, tag = "4")]
+        Pull(super::Pull),
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Open {
     /// The gateway's id of the session, for logs.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
+    /// What the client has set already, by input name; the others have their declared value.
+    #[prost(map = "string, message", tag = "2")]
+    pub inputs: ::std::collections::HashMap<::prost::alloc::string::String, Value>,
+}
+/// All that the client has set so far, by input name: replaces the last message, so a later one makes an earlier one
+/// superfluous. Holds from the handler's next call on.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Inputs {
+    #[prost(map = "string, message", tag = "1")]
+    pub values: ::std::collections::HashMap<::prost::alloc::string::String, Value>,
+}
+/// Mode receive: asks for one item of the generator. Takes a credit, as a frame does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pull {
+    /// Counts up within a session.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FromWorker {
@@ -85,16 +302,19 @@ pub struct Frame {
     #[prost(bytes = "bytes", tag = "5")]
     pub data: ::prost::bytes::Bytes,
 }
-/// What became of one Frame. Exactly one for each, in the order of the frames.
+/// What became of one Frame or Pull. Exactly one for each, in their order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Result {
-    /// The frame that this answers.
+    /// The frame or pull that this answers.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
     /// How long the handler itself ran.
     #[prost(uint64, tag = "2")]
     pub handler_us: u64,
-    #[prost(oneof = "result::Outcome", tags = "3, 4")]
+    /// The values to show as JSON texts, one for each declared output; empty when the handler gave none with this frame.
+    #[prost(string, repeated, tag = "6")]
+    pub outputs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(oneof = "result::Outcome", tags = "3, 4, 5")]
     pub outcome: ::core::option::Option<result::Outcome>,
 }
 /// Nested message and enum types in `Result`.
@@ -107,8 +327,13 @@ pub mod result {
         /// The handler failed on this frame; the text is the handler's own and is shown to the client.
         #[prost(string, tag = "4")]
         Error(::prost::alloc::string::String),
+        /// The handler made no picture of it, and meant to.
+        #[prost(message, tag = "5")]
+        NoPicture(super::NoPicture),
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NoPicture {}
 /// A picture without a place in the stream: layout as in Frame.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Picture {
@@ -181,6 +406,42 @@ pub struct EndStream {
     /// True when it ends by a fault (a handler that panicked), false when the handler meant it.
     #[prost(bool, tag = "2")]
     pub failed: bool,
+}
+/// Which way video goes, as the browser sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Mode {
+    Unspecified = 0,
+    /// Frames to the handler, and what it makes of them back.
+    SendReceive = 1,
+    /// Pictures from a generator; nothing to it.
+    Receive = 2,
+    /// Frames to the handler; only outputs come back.
+    Send = 3,
+}
+impl Mode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MODE_UNSPECIFIED",
+            Self::SendReceive => "MODE_SEND_RECEIVE",
+            Self::Receive => "MODE_RECEIVE",
+            Self::Send => "MODE_SEND",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MODE_SEND_RECEIVE" => Some(Self::SendReceive),
+            "MODE_RECEIVE" => Some(Self::Receive),
+            "MODE_SEND" => Some(Self::Send),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod frame_worker_client {

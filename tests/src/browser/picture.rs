@@ -6,7 +6,7 @@ use crate::pattern::{self, Code};
 pub(super) const READ: (u32, u32) = (320, 240);
 
 /// What a video element shows, read back through a canvas.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Picture {
     /// [`READ`] pixels, three bytes each.
     pub(super) rgb: Vec<u8>,

@@ -5,6 +5,7 @@
 //! One round: 1. settle; 2. wait for an order, a datagram, the next picture or str0m's own deadline; 3. do that one
 //! thing.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,9 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// Larger than any datagram that arrives: we never offer more than str0m's MTU.
 const DATAGRAM: usize = 2_000;
 
+/// More than any test has waiting, and few enough that one that runs wild is noticed.
+const TEXTS: usize = 4_096;
+
 pub(super) struct Driver {
     rtc: Rtc,
     socket: Option<std::net::UdpSocket>,
@@ -40,8 +44,8 @@ pub(super) struct Driver {
     channel: ChannelId,
     camera: Option<Camera>,
     screen: Screen,
-    /// Texts for a channel that is not open yet.
-    texts: Vec<String>,
+    /// Texts for a channel that is not open yet, or whose buffer is full; with [`TEXTS`] of them orders wait too.
+    texts: VecDeque<String>,
     commands: mpsc::Receiver<Command>,
     /// Set by an order to close: when to stop waiting for the server.
     closing: Option<Instant>,
@@ -73,7 +77,7 @@ impl Driver {
             channel: session.channel,
             camera: options.video.map(Camera::new),
             screen: Screen::new(options.decode),
-            texts: Vec::new(),
+            texts: VecDeque::new(),
             commands,
             closing: None,
             done: false,
@@ -96,7 +100,11 @@ impl Driver {
         let socket = UdpSocket::from_std(socket)?;
         let mut buffer = [0; DATAGRAM];
         while !self.done {
-            let deadline = self.settle(&socket)?;
+            let mut deadline = self.settle(&socket)?;
+            if !self.texts.is_empty() {
+                self.send_texts();
+                deadline = self.settle(&socket)?;
+            }
             if self.done || !self.rtc.is_alive() {
                 break;
             }
@@ -104,7 +112,7 @@ impl Driver {
             let wake_at = [picture, self.closing].into_iter().flatten().fold(deadline, Instant::min);
             let wake = tokio::select! {
                 biased;
-                command = self.commands.recv() => Wake::Command(command),
+                command = self.commands.recv(), if self.texts.len() < TEXTS => Wake::Command(command),
                 () = sleep_until(wake_at) => Wake::Deadline,
                 received = socket.recv_from(&mut buffer) => Wake::Datagram(received),
             };
@@ -159,7 +167,7 @@ impl Driver {
     fn obey(&mut self, command: Option<Command>, socket: &UdpSocket) {
         match command {
             Some(Command::Text(text)) => {
-                self.texts.push(text);
+                self.texts.push_back(text);
                 self.send_texts();
             }
             Some(Command::Frame(payload)) => {
@@ -185,12 +193,19 @@ impl Driver {
         }
     }
 
+    /// As many as the channel's buffer takes; the rest goes out as acknowledgements make room.
     fn send_texts(&mut self) {
         let Some(mut channel) = self.rtc.channel(self.channel) else { return };
-        for text in self.texts.drain(..) {
-            if !channel.write(false, text.as_bytes()).is_ok_and(|taken| taken) {
-                self.notes.update(|stats| stats.failed = Some(format!("the data channel did not take {text:?}")));
-            }
+        while let Some(text) = self.texts.front() {
+            match channel.write(false, text.as_bytes()) {
+                Ok(true) => self.texts.pop_front(),
+                Ok(false) => return,
+                Err(error) => {
+                    let length = text.len();
+                    self.notes.update(|stats| stats.failed = Some(format!("a text of {length} bytes: {error}")));
+                    self.texts.pop_front()
+                }
+            };
         }
     }
 

@@ -6,6 +6,7 @@
 mod camera;
 mod drive;
 mod offer;
+mod options;
 mod screen;
 mod stats;
 
@@ -17,64 +18,20 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-pub use offer::{Media, offer_sdp};
+pub use offer::offer_sdp;
+pub use options::{Candidates, Media, Options};
 pub use stats::{Received, Sent, Stats};
 
 use crate::http::Reply;
-use crate::source::Video;
 use drive::Driver;
 use offer::Offer;
 use stats::Shared;
 
 /// Orders on their way to the peer's thread; a caller that is further ahead gets a panic, not a wait.
 const COMMANDS: usize = 1_024;
-
-/// How our address reaches the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Candidates {
-    /// In the offer.
-    InOffer,
-    /// Posted before the offer is: the server has never heard of the session.
-    TrickledBefore,
-    /// Posted after the answer has come.
-    TrickledAfter,
-}
-
-/// What a peer is to do.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Chosen by the client in this protocol; must be unique.
-    pub webrtc_id: String,
-    /// The sections of the offer.
-    pub media: Media,
-    /// What to send, if the offer lets us.
-    pub video: Option<Video>,
-    /// How our address reaches the server.
-    pub candidates: Candidates,
-    /// Hide the server's candidates from our ICE agent, so that only the server, with the candidate that we signalled,
-    /// can make the first step: proves that it was used.
-    pub wait_for_server: bool,
-    /// Decode what returns and read its number. Without it frames are only counted, which costs next to nothing. There
-    /// is nothing between: a VP8 picture needs all before it. To sample, let one peer of many decode.
-    pub decode: bool,
-}
-
-impl Options {
-    /// A camera and its processed picture, as the page asks for it.
-    #[must_use]
-    pub fn camera(webrtc_id: impl Into<String>, video: Video) -> Self {
-        Self {
-            webrtc_id: webrtc_id.into(),
-            media: Media::default(),
-            video: Some(video),
-            candidates: Candidates::InOffer,
-            wait_for_server: false,
-            decode: true,
-        }
-    }
-}
 
 /// A connected, or connecting, peer. Dropping it is [`Peer::vanish`] with the socket closed too.
 #[derive(Debug)]
@@ -110,7 +67,7 @@ impl Peer {
     /// # Panics
     /// When the gateway cannot be reached, refuses a candidate, or its answer is not acceptable SDP.
     pub fn connect(page: &str, options: Options) -> Result<Self, Reply> {
-        let offer = Offer::make(&options);
+        let offer = Offer::make(options.media, options.candidates == Candidates::InOffer);
         let socket = offer.socket();
         let session = offer.exchange(page, &options)?;
         let server = session.server.clone();
@@ -136,9 +93,10 @@ impl Peer {
     /// When `timeout` passes first; the text names `what` and sums up what did happen.
     #[track_caller]
     pub fn wait_until<T>(&self, what: &str, timeout: Duration, condition: impl FnMut(&Stats) -> Option<T>) -> T {
-        self.shared.wait_until(timeout, condition).unwrap_or_else(|| {
-            panic!("not within {timeout:?}: {what}; {}", self.stats().summary());
-        })
+        match self.shared.wait_until(timeout, condition) {
+            Some(value) => value,
+            None => panic!("not within {timeout:?}: {what}; {}", self.stats().summary()),
+        }
     }
 
     /// Waits until the media connection stands and the data channel is open.
@@ -165,9 +123,24 @@ impl Peer {
     /// # Panics
     /// When `timeout` passes first.
     #[track_caller]
-    pub fn wait_message(&self, kind: &str, timeout: Duration) -> serde_json::Value {
+    pub fn wait_message(&self, kind: &str, timeout: Duration) -> Value {
         let what = format!("a message of type {kind:?}");
         self.wait_until(&what, timeout, |stats| stats.message(kind).cloned())
+    }
+
+    /// Waits until the newest value of the output `name` is one that `accept` takes.
+    ///
+    /// # Panics
+    /// When `timeout` passes first.
+    #[track_caller]
+    pub fn wait_output(&self, name: &str, timeout: Duration, accept: impl Fn(&Value) -> bool) -> Value {
+        let what = format!("an acceptable value of the output {name:?}");
+        self.wait_until(&what, timeout, |stats| stats.newest_output(name).filter(|value| accept(value)).cloned())
+    }
+
+    /// Sets inputs by a `set_input` message on the data channel; held back until that is open.
+    pub fn set_inputs(&self, values: &Value) {
+        self.send_text(json!({ "type": "set_input", "data": values }).to_string());
     }
 
     /// Sends `text` on the data channel; held back until that is open.

@@ -11,24 +11,8 @@ use str0m::media::{Direction, MediaKind, Mid};
 use str0m::{Candidate, Rtc, RtcConfig};
 use tokio::time::Instant;
 
-use super::{Candidates, Options};
+use super::{Candidates, Media, Options};
 use crate::http::{Reply, post};
-
-/// The sections of an offer. There is always a data channel named `text`.
-#[derive(Clone, Copy, Debug)]
-pub struct Media {
-    /// The direction of the video section, if there is one.
-    pub video: Option<Direction>,
-    /// An Opus section, sent and received; nothing is ever put into it.
-    pub audio: bool,
-}
-
-impl Default for Media {
-    /// What the page offers: video both ways.
-    fn default() -> Self {
-        Self { video: Some(Direction::SendRecv), audio: false }
-    }
-}
 
 /// An offer nobody will answer, for what a server makes of it.
 ///
@@ -36,15 +20,7 @@ impl Default for Media {
 /// Never, as long as the loopback interface has a free port.
 #[must_use]
 pub fn offer_sdp(media: Media) -> String {
-    let options = Options {
-        webrtc_id: String::new(),
-        media,
-        video: None,
-        candidates: Candidates::InOffer,
-        wait_for_server: false,
-        decode: false,
-    };
-    Offer::make(&options).sdp
+    Offer::make(media, true).sdp
 }
 
 /// An offer that has not been sent yet.
@@ -69,7 +45,7 @@ pub(super) struct Session {
 }
 
 impl Offer {
-    pub(super) fn make(options: &Options) -> Self {
+    pub(super) fn make(media: Media, with_candidate: bool) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on the loopback interface");
         let address = socket.local_addr().expect("a bound socket has an address");
         let candidate = Candidate::host(address, "udp").expect("a host candidate");
@@ -77,17 +53,17 @@ impl Offer {
             .set_crypto_provider(Arc::new(from_feature_flags()))
             .clear_codecs()
             .enable_vp8(true)
-            .enable_opus(options.media.audio, false)
+            .enable_opus(media.audio, false)
             .build(Instant::now().into_std());
-        if options.candidates == Candidates::InOffer {
+        if with_candidate {
             rtc.add_local_candidate(candidate.clone());
         }
         let mut changes = rtc.sdp_api();
         let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
-        if options.media.audio {
+        if media.audio {
             add(MediaKind::Audio, Direction::SendRecv);
         }
-        let video = options.media.video.map(|direction| add(MediaKind::Video, direction));
+        let video = media.video.map(|direction| add(MediaKind::Video, direction));
         let channel = changes.add_channel("text".to_owned());
         let (offer, pending) = changes.apply().expect("a new channel is a change");
         Self { rtc, socket, sdp: offer.to_sdp_string(), pending, video, channel, candidate }
@@ -108,7 +84,10 @@ impl Offer {
             let accepted = reply.json()["status"] == "success" || reply.json()["meta"]["error"] == "unknown_connection";
             assert!(reply.status == 200 && accepted, "{reply:?}");
         }
-        let body = json!({ "sdp": self.sdp, "type": "offer", "webrtc_id": id });
+        let mut body = json!({ "sdp": self.sdp, "type": "offer", "webrtc_id": id });
+        if !options.inputs.is_null() {
+            body["inputs"] = options.inputs.clone();
+        }
         let reply = post(&url, body.to_string()).expect("the gateway answers an offer");
         let answer = reply.json();
         let Some(sdp) = answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer") else {

@@ -77,6 +77,18 @@ impl Stats {
         self.messages.iter().find(|message| message["type"] == kind)
     }
 
+    /// Every value that the output `name` was given on the data channel, in order.
+    #[must_use]
+    pub fn outputs(&self, name: &str) -> Vec<&Value> {
+        self.messages.iter().filter_map(|message| output(message, name)).collect()
+    }
+
+    /// The newest value of the output `name`.
+    #[must_use]
+    pub fn newest_output(&self, name: &str) -> Option<&Value> {
+        self.messages.iter().rev().find_map(|message| output(message, name))
+    }
+
     /// The numbers received, in order, each once however often it was shown in a row.
     #[must_use]
     pub fn numbers(&self) -> Vec<u32> {
@@ -132,6 +144,10 @@ impl Stats {
     pub(super) fn record_message(&mut self, message: Value) {
         push(&mut self.messages, message);
     }
+}
+
+fn output<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
+    message.get("data").filter(|_| message["type"] == "outputs")?.get(name)
 }
 
 fn push<T>(list: &mut Vec<T>, item: T) {

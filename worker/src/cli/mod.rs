@@ -26,16 +26,19 @@ const MAX_CAPACITY: u32 = 1024;
 #[derive(Debug, Clone, Copy, Args)]
 pub struct NoOptions {}
 
-/// Runs a stream as the command line says; what [`Stream::run`] does, for a program with options of its own.
+/// Runs streams as the command line says; what [`Stream::run`] does, for a program with several streams or with options
+/// of its own.
 ///
-/// `stream` makes the stream from those options. What is wrong with them it returns as texts, one for each problem and
-/// each naming its option; they are listed together with all other problems of the configuration.
+/// `streams` makes them from those options, one or more, each with a name of its own. `launch` runs all of them, `serve`
+/// the one that its option `--stream` names, or the only one. What is wrong with the options, `streams` returns as texts,
+/// one for each problem and each naming its option; they are listed together with all other problems of the
+/// configuration.
 ///
 /// The exit code is 0 after a signal ended the program, 64 when the command line or the configuration is wrong, and 1
 /// for all else.
 ///
 /// ```no_run
-/// use reframe_worker::{Stream, VideoStreamHandler, cli};
+/// use reframe_worker::{Frame, Stream, VideoStreamHandler, cli};
 ///
 /// #[derive(clap::Args)]
 /// struct Options {
@@ -47,12 +50,19 @@ pub struct NoOptions {}
 /// fn main() -> std::process::ExitCode {
 ///     cli::run(|options: Options| {
 ///         let fps = options.fps.parse().map_err(|error| vec![format!("--fps: {error}")])?;
-///         Ok(Stream::builder(VideoStreamHandler::new(Ok).fps(fps)).build())
+///         let flip = VideoStreamHandler::new(|frame: Frame| Ok(frame.flip_vertical())).fps(fps);
+///         let same = VideoStreamHandler::new(|frame: Frame| Ok(frame)).fps(fps);
+///         Ok([Stream::builder(flip).name("flip").build(), Stream::builder(same).name("same").build()])
 ///     })
 /// }
 /// ```
 #[must_use]
-pub fn run<O: Args>(stream: impl FnOnce(O) -> Result<Stream, Vec<String>>) -> ExitCode {
+pub fn run<O, S>(streams: impl FnOnce(O) -> Result<S, Vec<String>>) -> ExitCode
+where
+    O: Args,
+    S: IntoIterator<Item = Stream>,
+{
+    let streams = |options| streams(options).map(|streams| streams.into_iter().collect());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -63,8 +73,8 @@ pub fn run<O: Args>(stream: impl FnOnce(O) -> Result<Stream, Vec<String>>) -> Ex
     };
     let outcome = match cli.command {
         #[cfg(feature = "launch")]
-        Command::Launch(options) => launch::run(options, stream),
-        Command::Serve(options) => serve::run(options, stream),
+        Command::Launch(options) => launch::run(options, streams),
+        Command::Serve(options) => serve::run(options, streams),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,9 +107,9 @@ enum Command<O: Args> {
 #[group(skip)]
 struct Common<O: Args> {
     #[command(flatten)]
-    stream: O,
+    streams: O,
 
-    /// Sessions that the handler takes at once; each costs a thread [1 to 1024].
+    /// Sessions that each stream's handler takes at once; each costs a thread [1 to 1024].
     #[arg(long, env = "REFRAME_CAPACITY", value_name = "N", default_value = "16")]
     capacity: String,
 
@@ -108,25 +118,46 @@ struct Common<O: Args> {
     log: String,
 }
 
+/// What is valid of [`Common`].
+#[derive(Debug)]
+struct Settings {
+    /// One at least, no two of one name.
+    streams: Vec<Stream>,
+    /// Sessions of each stream.
+    capacity: u32,
+    /// What is logged.
+    filter: EnvFilter,
+}
+
 impl<O: Args> Common<O> {
-    /// The stream, its capacity in sessions, and what to log; or everything that is wrong.
-    fn validate(
-        self,
-        stream: impl FnOnce(O) -> Result<Stream, Vec<String>>,
-    ) -> Result<(Stream, u32, EnvFilter), Vec<String>> {
+    /// The settings, or everything that is wrong.
+    fn validate(self, streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>) -> Result<Settings, Vec<String>> {
         let mut problems = Vec::new();
-        let stream = keep(&mut problems, stream(self.stream));
+        let streams = keep(&mut problems, streams(self.streams).and_then(distinct));
         let capacity = self.capacity.trim().parse().ok().filter(|n| (1..=MAX_CAPACITY).contains(n));
         let capacity = capacity
             .ok_or_else(|| [format!("--capacity: `{}` is not a number from 1 to {MAX_CAPACITY}", self.capacity)]);
         let capacity = keep(&mut problems, capacity);
         let filter = EnvFilter::try_new(&self.log).map_err(|error| [format!("--log: `{}`: {error}", self.log)]);
         let filter = keep(&mut problems, filter);
-        match (stream, capacity, filter) {
-            (Some(stream), Some(capacity), Some(filter)) => Ok((stream, capacity, filter)),
+        match (streams, capacity, filter) {
+            (Some(streams), Some(capacity), Some(filter)) => Ok(Settings { streams, capacity, filter }),
             _ => Err(problems),
         }
     }
+}
+
+/// Streams that a gateway can tell apart.
+fn distinct(streams: Vec<Stream>) -> Result<Vec<Stream>, Vec<String>> {
+    if streams.is_empty() {
+        return Err(vec!["the program has no stream".to_owned()]);
+    }
+    let twice = |(index, stream): (usize, &Stream)| {
+        let before = streams[..index].iter().any(|other| other.name == stream.name);
+        before.then(|| format!("the program has two streams named `{}`", stream.name))
+    };
+    let problems: Vec<String> = streams.iter().enumerate().filter_map(twice).collect();
+    if problems.is_empty() { Ok(streams) } else { Err(problems) }
 }
 
 /// Why a command did not run to a good end.
@@ -171,17 +202,21 @@ fn report(failure: &Failure) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::VideoStreamHandler;
+    use crate::{frame::Frame, handler::VideoStreamHandler};
     use clap::CommandFactory;
 
-    fn validate(arguments: &[&str]) -> Result<(Stream, u32, EnvFilter), Vec<String>> {
+    fn stream(name: &str) -> Stream {
+        Stream::builder(VideoStreamHandler::new(|frame: Frame| Ok(frame))).name(name).build()
+    }
+
+    fn validate(arguments: &[&str], streams: &[&str]) -> Result<Settings, Vec<String>> {
         #[derive(Parser)]
         struct Program {
             #[command(flatten)]
             common: Common<NoOptions>,
         }
         let program = Program::try_parse_from([&["program"], arguments].concat()).unwrap();
-        program.common.validate(|_| Ok(Stream::builder(VideoStreamHandler::new(Ok)).build()))
+        program.common.validate(|_| Ok(streams.iter().map(|name| stream(name)).collect()))
     }
 
     #[test]
@@ -200,24 +235,30 @@ mod tests {
 
     #[test]
     fn defaults_are_valid() {
-        let (stream, capacity, filter) = validate(&[]).unwrap();
-        assert_eq!((stream.name.as_str(), capacity, filter.to_string().as_str()), ("default", 16, "info"));
+        let Settings { streams, capacity, filter } = validate(&[], &["default"]).unwrap();
+        assert_eq!((streams.len(), capacity, filter.to_string().as_str()), (1, 16, "info"));
     }
 
     #[test]
     fn every_problem_is_found_at_once() {
-        let problems = validate(&["--capacity", "0", "--log", "loud=very"]).unwrap_err();
-        assert_eq!(problems.len(), 2, "{problems:?}");
-        assert_eq!(problems[0], "--capacity: `0` is not a number from 1 to 1024");
-        assert!(problems[1].starts_with("--log: `loud=very`: "), "{problems:?}");
+        let problems = validate(&["--capacity", "0", "--log", "loud=very"], &["a", "b", "a"]).unwrap_err();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert_eq!(problems[0], "the program has two streams named `a`");
+        assert_eq!(problems[1], "--capacity: `0` is not a number from 1 to 1024");
+        assert!(problems[2].starts_with("--log: `loud=very`: "), "{problems:?}");
     }
 
     #[test]
     fn capacity_is_a_number_of_sessions() {
         for wrong in ["", "-1", "1.5", "1025", "many"] {
             let argument = format!("--capacity={wrong}");
-            assert_eq!(validate(&[&argument]).unwrap_err().len(), 1, "{wrong:?}");
+            assert_eq!(validate(&[&argument], &["default"]).unwrap_err().len(), 1, "{wrong:?}");
         }
-        assert_eq!(validate(&["--capacity=1024"]).unwrap().1, 1024);
+        assert_eq!(validate(&["--capacity=1024"], &["default"]).unwrap().capacity, 1024);
+    }
+
+    #[test]
+    fn a_program_has_a_stream() {
+        assert_eq!(validate(&[], &[]).unwrap_err(), ["the program has no stream"]);
     }
 }

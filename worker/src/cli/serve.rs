@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
-use super::{Common, Failure, keep, start_log};
+use super::{Common, Failure, Settings, keep, start_log};
 use crate::{server::Server, stream::Stream};
 
 #[derive(Debug, Args)]
@@ -22,19 +22,27 @@ pub(super) struct Options<O: Args> {
     /// Address for gateways [ip:port; port 0 picks a free one].
     #[arg(long, env = "REFRAME_LISTEN", default_value = "127.0.0.1:50051")]
     listen: String,
+
+    /// The stream to serve, of a program with several [default: the only one].
+    #[arg(long, env = "REFRAME_STREAM", value_name = "NAME")]
+    stream: Option<String>,
 }
 
 pub(super) fn run<O: Args>(
     options: Options<O>,
-    stream: impl FnOnce(O) -> Result<Stream, Vec<String>>,
+    streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>,
 ) -> Result<(), Failure> {
-    let Options { common, listen } = options;
+    let Options { common, listen, stream } = options;
     let mut problems = Vec::new();
-    let common = keep(&mut problems, common.validate(stream));
+    let settings = common.validate(streams).and_then(|Settings { streams, capacity, filter }| {
+        let stream = choose(streams, stream.as_deref()).map_err(|problem| vec![problem])?;
+        Ok((stream, capacity, filter))
+    });
+    let settings = keep(&mut problems, settings);
     let address = listen.trim().parse::<SocketAddr>();
     let address = address.map_err(|_| [format!("--listen: `{listen}` is not an address like 127.0.0.1:50051")]);
     let address = keep(&mut problems, address);
-    let (Some((stream, capacity, filter)), Some(address)) = (common, address) else {
+    let (Some((stream, capacity, filter)), Some(address)) = (settings, address) else {
         return Err(Failure::Configuration(problems));
     };
     start_log(filter);
@@ -43,6 +51,18 @@ pub(super) fn run<O: Args>(
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Run("the runtime did not start", error.into()))?;
     runtime.block_on(serve(Server::new(stream, capacity), address))
+}
+
+/// The stream of this name, or the only one.
+fn choose(mut streams: Vec<Stream>, name: Option<&str>) -> Result<Stream, String> {
+    let names: Vec<&str> = streams.iter().map(Stream::name).collect();
+    let (all, index) = (names.join(", "), name.map(|name| names.iter().position(|other| *other == name)));
+    match (index, streams.len()) {
+        (Some(Some(index)), _) => Ok(streams.swap_remove(index)),
+        (None, 1) => Ok(streams.swap_remove(0)),
+        (Some(None), _) => Err(format!("--stream: `{}` is not one of {all}", name.unwrap_or_default())),
+        (None, _) => Err(format!("--stream: a worker serves one stream, name it: {all}")),
+    }
 }
 
 async fn serve(server: Server, address: SocketAddr) -> Result<(), Failure> {
@@ -88,5 +108,24 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{frame::Frame, handler::VideoStreamHandler};
+
+    #[test]
+    fn one_stream_is_served_and_named_if_there_are_more() {
+        let stream =
+            |name: &&str| Stream::builder(VideoStreamHandler::new(|frame: Frame| Ok(frame))).name(*name).build();
+        let chosen =
+            |streams: &[&str], name| choose(streams.iter().map(stream).collect(), name).map(|stream| stream.name);
+        assert_eq!(chosen(&["flip"], None), Ok("flip".into()));
+        assert_eq!(chosen(&["flip", "sink"], Some("sink")), Ok("sink".into()));
+        assert_eq!(chosen(&["flip"], Some("flop")), Err("--stream: `flop` is not one of flip".into()));
+        let several = "--stream: a worker serves one stream, name it: flip, sink";
+        assert_eq!(chosen(&["flip", "sink"], None), Err(several.into()));
     }
 }

@@ -1,24 +1,33 @@
-//! One session from its first frame to its last, as a function from frames to replies. No I/O, no clock, no thread:
-//! those are arguments, so the tests run thousands of sessions in no time.
+//! One session from its first frame to its last, as a function from jobs to replies. No I/O, no clock, no thread: those
+//! are arguments, so the tests run thousands of sessions in no time.
 //!
-//! > Frames are answered once each and in order, up to the fault that ends the session; a handler that started is
-//! > stopped once, whatever it did.
+//! > Jobs are answered once each and in order, up to what ends the session; a handler that started is stopped once,
+//! > whatever it did.
 
 use std::{
     any::Any,
+    mem,
     ops::ControlFlow,
     panic::{self, AssertUnwindSafe},
 };
 
 use tokio::time::Instant;
 
-use super::{Incoming, Reply};
-use crate::{handler::Handler, i420::I420};
+use super::{Job, Reply, shown::Shown};
+use crate::{
+    frame::{Frame, pixels::I420},
+    handler::{HandlerError, Output, Work},
+    session::{Level, Session},
+    stream::{Mode, Stream},
+};
+
+/// What the client is told when a generator has no more items.
+const GENERATED: &str = "The stream has ended";
 
 /// How a session went, for the log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// Frames answered.
+    /// Frames and pulls answered.
     pub(crate) frames: u64,
     /// Of these, how many the handler failed on.
     pub(crate) errors: u64,
@@ -35,73 +44,142 @@ pub(crate) enum Fault {
     Panic { call: &'static str, message: String },
 }
 
-/// Runs a session until `frames` ends, `reply` breaks, or the handler faults.
+/// Runs a session until `jobs` ends, `reply` breaks, or the handler ends it or faults.
 pub(crate) fn run(
-    make: impl FnOnce() -> Box<dyn Handler>,
-    frames: impl Iterator<Item = Incoming>,
+    stream: &Stream,
+    session: &Session,
+    jobs: impl Iterator<Item = Job>,
     mut reply: impl FnMut(Reply) -> ControlFlow<()>,
     now: impl Fn() -> Instant,
 ) -> Summary {
     let mut summary = Summary::default();
-    let mut handler = match guard("its factory", make) {
-        Ok(handler) => handler,
+    let mut work = match guard("its factory", || stream.handler.make(session)).and_then(started) {
+        Ok(work) => work,
         Err(fault) => {
-            tell(&fault, reply);
+            tell(told(&fault), &mut reply);
             return Summary { faults: vec![fault], ..summary };
         }
     };
-    let started = guard("start", || handler.start())
-        .and_then(|started| started.map_err(|error| Fault::Start { message: error.message().to_owned() }));
-    let must_stop = started.is_ok();
-    if let Err(fault) = started.and_then(|()| process(&mut *handler, frames, &mut reply, now, &mut summary)) {
-        // Before `stop`, which may take its time.
-        tell(&fault, reply);
-        summary.faults.push(fault);
+    let start = guard("start", || work.start(session)).and_then(started);
+    let must_stop = start.is_ok();
+    // The client is told before `stop`, which may take its time.
+    match start.and_then(|()| answer(stream, session, &mut work, jobs, &mut reply, now, &mut summary)) {
+        Ok(Some(message)) => tell([Reply::End { message, failed: false }], &mut reply),
+        Ok(None) => {}
+        Err(fault) => {
+            tell(told(&fault), &mut reply);
+            summary.faults.push(fault);
+        }
     }
     if must_stop {
-        summary.faults.extend(guard("stop", || handler.stop()).err());
+        summary.faults.extend(guard("stop", || work.stop()).err());
     }
-    summary.faults.extend(guard("its destructor", || drop(handler)).err());
+    summary.faults.extend(guard("its destructor", || drop(work)).err());
     summary
 }
 
-fn process(
-    handler: &mut dyn Handler,
-    frames: impl Iterator<Item = Incoming>,
+fn started<T>(result: Result<T, HandlerError>) -> Result<T, Fault> {
+    result.map_err(|error| Fault::Start { message: error.into_message() })
+}
+
+/// Answers jobs; returns the client's message when the handler meant the end.
+fn answer(
+    stream: &Stream,
+    session: &Session,
+    work: &mut Work,
+    jobs: impl Iterator<Item = Job>,
     reply: &mut impl FnMut(Reply) -> ControlFlow<()>,
     now: impl Fn() -> Instant,
     summary: &mut Summary,
-) -> Result<(), Fault> {
+) -> Result<Option<String>, Fault> {
     // The last output's buffer is the next input's: no megabytes are allocated for a handler that draws in place.
     let mut buffer = Vec::new();
-    for Incoming { seq, capture_time, picture } in frames {
-        let frame = picture.to_frame(seq, capture_time, buffer);
-        // The wire's copy is not needed while the handler, perhaps for long, has the frame.
-        drop(picture);
+    let mut shown = Shown::default();
+    for job in jobs {
+        let (seq, frame) = match job {
+            Job::Frame { seq, capture_time, picture } => {
+                // The wire's copy is gone before the handler, perhaps for long, has the frame.
+                (seq, Some(picture.into_frame(stream.handler.format(), seq, capture_time, mem::take(&mut buffer))))
+            }
+            Job::Pull { seq } => (seq, None),
+        };
         let begun = now();
-        let processed = guard("process", || handler.process(frame))?;
+        let made = guard(work.call(), || work.run(frame, session))?;
         let handler_time = now() - begun;
+        let Some(mut made) = made else {
+            return Ok(Some(GENERATED.to_owned()));
+        };
+        let close = made.as_mut().ok().and_then(|output| output.close.take());
+        let outcome = match made {
+            Ok(output) => present(stream, output, close.is_some(), &mut shown)?,
+            Err(error) => Err(error),
+        };
         summary.frames += 1;
-        summary.errors += u64::from(processed.is_err());
-        let (outcome, freed) = match processed {
-            Ok(frame) => (Ok(I420::from_frame(&frame)), frame.rgb),
+        summary.errors += u64::from(outcome.is_err());
+        let (outcome, outputs) = match outcome {
+            Ok((frame, outputs)) => {
+                let (picture, freed) = frame.map(I420::from_frame).unzip();
+                buffer = freed.unwrap_or_default();
+                (Ok(picture), outputs)
+            }
             Err(error) => (Err(error), Vec::new()),
         };
-        buffer = freed;
-        if reply(Reply::Result { seq, handler_time, outcome }).is_break() {
+        if reply(Reply::Result { seq, handler_time, outcome, outputs }).is_break() {
             break;
         }
+        if let Some(close) = close {
+            return Ok(Some(close.message().to_owned()));
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
-/// Tells the client. What a panic said is for the author, not for the client, and goes to the log only.
-fn tell(fault: &Fault, mut reply: impl FnMut(Reply) -> ControlFlow<()>) {
+/// What is shown of an output: its picture, and its values as JSON.
+type Shows = (Option<Frame>, Vec<String>);
+
+/// Checks an output against the stream's mode and declaration. The inner error is the frame's, the outer the session's.
+fn present(
+    stream: &Stream,
+    output: Output,
+    closes: bool,
+    shown: &mut Shown,
+) -> Result<Result<Shows, HandlerError>, Fault> {
+    let Output { frame, outputs, close: _ } = output;
+    let empty = frame.is_none() && outputs.is_none() && !closes;
+    match stream.mode {
+        Mode::Send if frame.is_some() => {
+            return Ok(Err("the handler returned a frame, but a stream of mode send shows none: return \
+                           AdditionalOutputs or ()"
+                .into()));
+        }
+        Mode::SendReceive if empty => {
+            return Ok(Err("the handler returned nothing: mode send-receive needs a frame, or AdditionalOutputs at \
+                           least"
+                .into()));
+        }
+        _ => {}
+    }
+    let Some(current) = outputs else { return Ok(Ok((frame, Vec::new()))) };
+    let handler = &stream.outputs_handler;
+    let values = guard("additional_outputs_handler", || handler(shown.previous(), current.values()))?;
+    Ok(shown.update(&stream.outputs, values).map(|outputs| (frame, outputs)))
+}
+
+/// What the client is told of a fault. What a panic said is for the author and goes to the log only.
+fn told(fault: &Fault) -> [Reply; 2] {
     let (error, end) = match fault {
         Fault::Start { message } => (message.as_str(), "the handler could not start"),
         Fault::Panic { .. } => ("the handler crashed", "the stream ended because its handler crashed"),
     };
-    for told in [Reply::Error { message: error.to_owned() }, Reply::Failed { message: end.to_owned() }] {
+    [
+        Reply::Notice { level: Level::Error, message: error.to_owned() },
+        Reply::End { message: end.to_owned(), failed: true },
+    ]
+}
+
+/// Tells the client, as far as the gateway listens.
+fn tell(replies: impl IntoIterator<Item = Reply>, reply: &mut impl FnMut(Reply) -> ControlFlow<()>) {
+    for told in replies {
         if reply(told).is_break() {
             return;
         }
@@ -110,7 +188,7 @@ fn tell(fault: &Fault, mut reply: impl FnMut(Reply) -> ControlFlow<()>) {
 
 /// Runs a piece of the author's code so that its panic ends this session and nothing else.
 ///
-/// Unwind safety is asserted: of what `call` can reach, nothing but the handler outlives the panic, and the handler is
+/// Unwind safety is asserted: of what `code` can reach, nothing but the handler outlives the panic, and the handler is
 /// only told to stop and dropped. What the author shares between handlers has the rules of threads: a `Mutex` says so
 /// by its poison.
 fn guard<T>(call: &'static str, code: impl FnOnce() -> T) -> Result<T, Fault> {

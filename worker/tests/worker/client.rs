@@ -1,13 +1,13 @@
 //! A worker in this process and a gateway's end of the wire.
 
-use std::{io, time::Duration};
+use std::{collections::HashMap, io, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use reframe_proto::{
     MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES, i420_len,
     v1::{
         self, FromWorker, ToWorker, frame_worker_client::FrameWorkerClient, from_worker::Message, result::Outcome,
-        to_worker,
+        to_worker, value,
     },
 };
 use reframe_worker::{ServeError, Server, Stream};
@@ -81,7 +81,15 @@ pub(crate) struct Session {
 impl Session {
     /// Opens a session and reads `Opened`.
     pub(crate) async fn open(client: &FrameWorkerClient<Channel>) -> Result<Self, Status> {
-        let open = v1::Open { session_id: "test session".into() };
+        Self::open_with(client, HashMap::new()).await
+    }
+
+    /// Opens a session for a client that has set inputs already.
+    pub(crate) async fn open_with(
+        client: &FrameWorkerClient<Channel>,
+        inputs: HashMap<String, v1::Value>,
+    ) -> Result<Self, Status> {
+        let open = v1::Open { session_id: "test session".into(), inputs };
         let mut session = Self::call(client, ToWorker { message: Some(to_worker::Message::Open(open)) }).await?;
         match session.next().await? {
             Some(Message::Opened(opened)) => session.credits = opened.credits,
@@ -111,25 +119,49 @@ impl Session {
         Ok(soon(self.from_worker.message()).await?.map(|message| message.message.expect("no message is empty")))
     }
 
-    /// The next message, which must be a result: its number, and the picture or the error.
-    pub(crate) async fn result(&mut self) -> (u64, Result<v1::Picture, String>) {
+    /// Sets inputs, all at once.
+    pub(crate) async fn set(&self, values: HashMap<String, v1::Value>) {
+        self.send_raw(ToWorker { message: Some(to_worker::Message::Inputs(v1::Inputs { values })) }).await;
+    }
+
+    /// The next message, which must be a result.
+    pub(crate) async fn answer(&mut self) -> Answer {
         match self.next().await {
-            Ok(Some(Message::Result(v1::Result { seq, outcome: Some(Outcome::Picture(picture)), .. }))) => {
-                (seq, Ok(picture))
-            }
-            Ok(Some(Message::Result(v1::Result { seq, outcome: Some(Outcome::Error(error)), .. }))) => {
-                (seq, Err(error))
+            Ok(Some(Message::Result(v1::Result { seq, outcome: Some(outcome), outputs, .. }))) => {
+                let outcome = match outcome {
+                    Outcome::Picture(picture) => Ok(Some(picture)),
+                    Outcome::NoPicture(_) => Ok(None),
+                    Outcome::Error(error) => Err(error),
+                };
+                let outputs_json = if outputs.is_empty() { String::new() } else { format!("[{}]", outputs.join(",")) };
+                Answer { seq, outcome, outputs_json }
             }
             other => panic!("not a result: {other:?}"),
         }
     }
 
+    /// The next message, which must be a result with a picture or an error, and its number.
+    pub(crate) async fn result(&mut self) -> (u64, Result<v1::Picture, String>) {
+        let Answer { seq, outcome, .. } = self.answer().await;
+        (seq, outcome.map(|picture| picture.expect("a picture")))
+    }
+
     /// Sends a frame and waits for its result.
-    pub(crate) async fn process(&mut self, seq: u64) -> Result<v1::Picture, String> {
+    pub(crate) async fn ask(&mut self, seq: u64) -> Answer {
         self.send(grey(seq, 4, 2)).await;
-        let (answered, outcome) = self.result().await;
-        assert_eq!(answered, seq);
-        outcome
+        let answer = self.answer().await;
+        assert_eq!(answer.seq, seq);
+        answer
+    }
+
+    /// Asks the generator for an item.
+    pub(crate) async fn pull(&self, seq: u64) {
+        self.send_raw(ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq })) }).await;
+    }
+
+    /// Sends a frame and waits for its picture or error.
+    pub(crate) async fn process(&mut self, seq: u64) -> Result<v1::Picture, String> {
+        self.ask(seq).await.outcome.map(|picture| picture.expect("a picture"))
     }
 
     /// The status that the call ends with. Messages before it do not count.
@@ -140,6 +172,14 @@ impl Session {
                 Ok(None) => panic!("the call ended well"),
                 Err(status) => return status,
             }
+        }
+    }
+
+    /// The worker's end of the session, which must be next and last: its message, and whether it failed.
+    pub(crate) async fn end(&mut self) -> (String, bool) {
+        match self.rest().await.as_slice() {
+            [Message::EndStream(end)] => (end.message.clone(), end.failed),
+            other => panic!("not just an end: {other:?}"),
         }
     }
 
@@ -157,6 +197,20 @@ impl Session {
         }
         rest
     }
+}
+
+/// What became of a frame or pull.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) seq: u64,
+    pub(crate) outcome: Result<Option<v1::Picture>, String>,
+    pub(crate) outputs_json: String,
+}
+
+/// Inputs that are numbers.
+pub(crate) fn numbers(values: &[(&str, f64)]) -> HashMap<String, v1::Value> {
+    let number = |number| v1::Value { kind: Some(value::Kind::Number(number)) };
+    values.iter().map(|(name, value)| ((*name).to_owned(), number(*value))).collect()
 }
 
 /// A frame without colour, whose rows count up from its number: row `n` has the value `seq + n`, in steps of 20.

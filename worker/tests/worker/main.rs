@@ -2,5 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "allowed in tests; their helpers are tests too")]
 
 mod client;
+mod ends;
+mod inputs;
+mod modes;
+#[cfg(feature = "demos")]
 mod program;
 mod service;

@@ -49,7 +49,7 @@ async fn serves_a_demo_until_it_is_told_to_end() {
         let channel = soon(Endpoint::from_shared(address).unwrap().connect()).await.unwrap();
         let mut client = FrameWorkerClient::new(channel);
         let spec = soon(client.describe(DescribeRequest {})).await.unwrap().into_inner();
-        assert_eq!((spec.name.as_str(), spec.capacity, spec.skip_frames), ("default", 16, skip_frames));
+        assert_eq!((spec.name.as_str(), spec.capacity, spec.skip_frames), (demo, 16, skip_frames));
         let mut session = Session::open(&client).await.unwrap();
         session.process(0).await.unwrap();
 
@@ -82,11 +82,18 @@ async fn every_problem_of_the_configuration_is_listed() {
     let lines: Vec<&str> = stderr.lines().collect();
     let expected = [
         "error: the configuration is wrong",
-        "  --demo: `flop` is not one of flip, skip-frames, faulty",
+        "  --demo: `flop` is not one of detection, generation, skip-frames, output-fps, flip, sink",
         "  --capacity: `lots` is not a number from 1 to 1024",
         "  --listen: `localhost` is not an address like 127.0.0.1:50051",
     ];
     assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn a_worker_of_several_streams_must_be_told_which() {
+    let (code, _, stderr) = output(&mut program(&["serve"])).await;
+    assert_eq!(code, Some(64));
+    assert!(stderr.contains("  --stream: a worker serves one stream, name it: detection, "), "{stderr}");
 }
 
 #[tokio::test]
@@ -102,7 +109,7 @@ async fn usage_errors_exit_like_wrong_configuration() {
 async fn help_says_defaults_units_and_variables() {
     let (code, help, _) = output(&mut program(&["serve", "--help"])).await;
     assert_eq!(code, Some(0));
-    for part in ["[default: 127.0.0.1:50051]", "[env: REFRAME_LISTEN=]", "[default: 16]", "1 to 1024", "skip-frames: "]
+    for part in ["[default: 127.0.0.1:50051]", "[env: REFRAME_LISTEN=]", "[default: 16]", "1 to 1024", "skip-frames, "]
     {
         assert!(help.contains(part), "no {part:?} in {help}");
     }
@@ -112,7 +119,7 @@ async fn help_says_defaults_units_and_variables() {
 async fn a_taken_port_is_a_failure_not_a_usage_error() {
     let (_child, address) = serve("flip").await;
     let address = address.strip_prefix("http://").unwrap();
-    let (code, _, stderr) = output(&mut program(&["serve", "--listen", address])).await;
+    let (code, _, stderr) = output(&mut program(&["serve", "--demo", "flip", "--listen", address])).await;
     assert_eq!(code, Some(1));
     assert!(stderr.lines().any(|line| line.starts_with("error: ") && line.contains("in use")), "{stderr}");
 }

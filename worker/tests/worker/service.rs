@@ -5,19 +5,16 @@ use std::sync::{
     mpsc::{self as blocking, Receiver},
 };
 
-use reframe_proto::{
-    PROTOCOL_VERSION,
-    v1::{self, ToWorker, from_worker::Message, notice::Level, to_worker},
-};
-use reframe_worker::{Frame, Handler, HandlerError, Stream, VideoStreamHandler};
+use reframe_proto::v1::{self, ToWorker, from_worker::Message, notice::Level, to_worker};
+use reframe_worker::{Frame, Handler, HandlerError, Output, Session, Stream, VideoStreamHandler};
 use tokio::time::Instant;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::client::{PATIENCE, Session, Worker, grey, luma_of, soon};
+use crate::client::{self, PATIENCE, Worker, grey, luma_of, soon};
 
 fn flip() -> Stream {
-    Stream::builder(VideoStreamHandler::new(|frame| Ok(frame.flip_vertical()))).build()
+    Stream::builder(VideoStreamHandler::new(Frame::flip_vertical)).build()
 }
 
 /// A handler that fails or panics when the frame's number says so, and tells the test when it was stopped.
@@ -30,11 +27,11 @@ const FAILS: u64 = 3;
 const PANICS: u64 = 7;
 
 impl Handler for Faulty {
-    fn process(&mut self, frame: Frame) -> Result<Frame, HandlerError> {
+    fn process(&mut self, frame: Frame, _: &Session) -> Result<Output, HandlerError> {
         match frame.seq() {
             FAILS => Err("no face in the picture".into()),
             PANICS => panic!("a panic on purpose"),
-            _ => Ok(frame),
+            _ => Ok(frame.into()),
         }
     }
 
@@ -64,25 +61,9 @@ fn gated(skip_frames: bool) -> (Stream, blocking::Sender<()>, Receiver<()>) {
 }
 
 #[tokio::test]
-async fn describes_its_stream() {
-    let handler = VideoStreamHandler::new(Ok).fps(29.97).skip_frames(true);
-    let worker = Worker::start(Stream::builder(handler).name("faces").title("Faces").build(), 3);
-    let spec = worker.client().await.describe(v1::DescribeRequest {}).await.unwrap().into_inner();
-    let expected = v1::StreamSpec {
-        protocol_version: PROTOCOL_VERSION,
-        name: "faces".into(),
-        title: "Faces".into(),
-        fps: 29.97,
-        skip_frames: true,
-        capacity: 3,
-    };
-    assert_eq!(spec, expected);
-}
-
-#[tokio::test]
 async fn answers_every_frame_in_order_and_flipped() {
     let worker = Worker::start(flip(), 1);
-    let mut session = Session::open(&worker.client().await).await.unwrap();
+    let mut session = client::Session::open(&worker.client().await).await.unwrap();
     assert_eq!(session.credits, 2);
     // Two under way at any time, and odd sizes among them.
     let size = |seq: u64| [(16, 6), (5, 3), (1, 1)][usize::try_from(seq % 3).unwrap()];
@@ -105,7 +86,7 @@ async fn answers_every_frame_in_order_and_flipped() {
 async fn one_frame_is_under_way_when_frames_are_skipped() {
     let (stream, _release, _entries) = gated(true);
     let worker = Worker::start(stream, 1);
-    assert_eq!(Session::open(&worker.client().await).await.unwrap().credits, 1);
+    assert_eq!(client::Session::open(&worker.client().await).await.unwrap().credits, 1);
 }
 
 #[tokio::test]
@@ -114,7 +95,7 @@ async fn a_frame_without_a_credit_ends_its_session_only() {
         let (stream, release, entries) = gated(skip_frames);
         let worker = Worker::start(stream, 2);
         let client = worker.client().await;
-        let mut greedy = Session::open(&client).await.unwrap();
+        let mut greedy = client::Session::open(&client).await.unwrap();
         greedy.send(grey(0, 2, 2)).await;
         let entered = tokio::task::spawn_blocking(move || entries.recv_timeout(PATIENCE).map(|()| entries));
         let _entries = soon(entered).await.unwrap().unwrap();
@@ -126,8 +107,11 @@ async fn a_frame_without_a_credit_ends_its_session_only() {
         assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, text.as_str()));
 
         // Its handler is still at the first frame: that slot stays taken, the other session runs.
-        let mut modest = Session::open(&client).await.unwrap();
-        assert_eq!(Session::open(&client).await.err().map(|status| status.code()), Some(Code::ResourceExhausted));
+        let mut modest = client::Session::open(&client).await.unwrap();
+        assert_eq!(
+            client::Session::open(&client).await.err().map(|status| status.code()),
+            Some(Code::ResourceExhausted)
+        );
         release.send(()).unwrap();
         release.send(()).unwrap();
         modest.process(0).await.unwrap();
@@ -138,7 +122,7 @@ async fn a_frame_without_a_credit_ends_its_session_only() {
 async fn an_error_costs_one_frame() {
     let (stream, _stops) = faulty();
     let worker = Worker::start(stream, 1);
-    let mut session = Session::open(&worker.client().await).await.unwrap();
+    let mut session = client::Session::open(&worker.client().await).await.unwrap();
     for seq in 0..PANICS {
         let outcome = session.process(seq).await;
         assert_eq!(outcome.err().as_deref(), (seq == FAILS).then_some("no face in the picture"), "frame {seq}");
@@ -150,8 +134,8 @@ async fn a_panic_ends_one_session_and_frees_its_slot() {
     let (stream, stops) = faulty();
     let worker = Worker::start(stream, 2);
     let client = worker.client().await;
-    let mut doomed = Session::open(&client).await.unwrap();
-    let mut other = Session::open(&client).await.unwrap();
+    let mut doomed = client::Session::open(&client).await.unwrap();
+    let mut other = client::Session::open(&client).await.unwrap();
     other.process(0).await.unwrap();
 
     doomed.send(grey(PANICS, 2, 2)).await;
@@ -165,7 +149,7 @@ async fn a_panic_ends_one_session_and_frees_its_slot() {
     stops.try_recv().expect("the handler stops before the call ends");
 
     other.process(1).await.unwrap();
-    let mut next = Session::open(&client).await.expect("the slot is free once the call has ended");
+    let mut next = client::Session::open(&client).await.expect("the slot is free once the call has ended");
     next.process(0).await.unwrap();
 }
 
@@ -173,17 +157,17 @@ async fn a_panic_ends_one_session_and_frees_its_slot() {
 async fn a_failed_start_ends_the_session_with_its_reason() {
     struct NoModel;
     impl Handler for NoModel {
-        fn start(&mut self) -> Result<(), HandlerError> {
+        fn start(&mut self, _: &Session) -> Result<(), HandlerError> {
             Err("the model is missing".into())
         }
-        fn process(&mut self, _: Frame) -> Result<Frame, HandlerError> {
+        fn process(&mut self, _: Frame, _: &Session) -> Result<Output, HandlerError> {
             unreachable!("not started")
         }
     }
     let worker = Worker::start(Stream::builder(VideoStreamHandler::per_session(|| NoModel)).build(), 1);
     let client = worker.client().await;
     for _ in 0..3 {
-        let told = Session::open(&client).await.unwrap().rest().await;
+        let told = client::Session::open(&client).await.unwrap().rest().await;
         match told.as_slice() {
             [Message::Notice(notice), Message::EndStream(end)] => {
                 assert_eq!((notice.message.as_str(), end.failed), ("the model is missing", true));
@@ -199,9 +183,9 @@ async fn a_half_close_stops_the_handler_and_frees_the_slot() {
     let worker = Worker::start(stream, 1);
     let client = worker.client().await;
     for _ in 0..3 {
-        let mut session = Session::open(&client).await.unwrap();
+        let mut session = client::Session::open(&client).await.unwrap();
         session.process(0).await.unwrap();
-        let refused = Session::open(&client).await.err().expect("the only slot is taken");
+        let refused = client::Session::open(&client).await.err().expect("the only slot is taken");
         assert_eq!(refused.code(), Code::ResourceExhausted);
         assert_eq!(refused.message(), "all 1 session slots of this worker are taken");
         assert_eq!(session.close().await, []);
@@ -213,7 +197,7 @@ async fn a_half_close_stops_the_handler_and_frees_the_slot() {
 async fn a_gateway_that_vanishes_frees_its_slot() {
     let (stream, stops) = faulty();
     let worker = Worker::start(stream, 1);
-    let mut session = Session::open(&worker.client().await).await.unwrap();
+    let mut session = client::Session::open(&worker.client().await).await.unwrap();
     session.process(0).await.unwrap();
     // The only session of its connection, which closes with it.
     drop(session);
@@ -222,7 +206,7 @@ async fn a_gateway_that_vanishes_frees_its_slot() {
     let client = worker.client().await;
     let again = async {
         // The slot follows the stop within moments, on another thread.
-        while let Err(status) = Session::open(&client).await {
+        while let Err(status) = client::Session::open(&client).await {
             assert_eq!(status.code(), Code::ResourceExhausted);
         }
     };
@@ -234,7 +218,7 @@ async fn a_bad_frame_ends_its_session_only() {
     // A slot each: the status comes at once, the slot when the handler's thread has noticed.
     let worker = Worker::start(flip(), 1 + 4);
     let client = worker.client().await;
-    let mut other = Session::open(&client).await.unwrap();
+    let mut other = client::Session::open(&client).await.unwrap();
     let mismatched = v1::Frame { width: 640, ..grey(0, 64, 4) };
     let oversize = v1::Frame { width: 4097, ..grey(0, 64, 4) };
     let empty = v1::Frame { height: 0, ..grey(0, 64, 4) };
@@ -245,7 +229,7 @@ async fn a_bad_frame_ends_its_session_only() {
         // Allowed by its sides, but more than a message.
         (grey(0, 4096, 4096), Code::OutOfRange, "decoded message length too large"),
     ] {
-        let mut session = Session::open(&client).await.unwrap();
+        let mut session = client::Session::open(&client).await.unwrap();
         session.send(frame).await;
         let status = session.status().await;
         assert_eq!(status.code(), code, "{status}");
@@ -257,7 +241,7 @@ async fn a_bad_frame_ends_its_session_only() {
 #[tokio::test]
 async fn the_largest_frame_passes() {
     let worker = Worker::start(flip(), 1);
-    let mut session = Session::open(&worker.client().await).await.unwrap();
+    let mut session = client::Session::open(&worker.client().await).await.unwrap();
     session.send(grey(0, 4096, 2304)).await;
     let picture = session.result().await.1.unwrap();
     assert_eq!((picture.width, picture.height), (4096, 2304));
@@ -270,11 +254,11 @@ async fn a_session_begins_with_open_and_opens_once() {
     let open = || ToWorker { message: Some(to_worker::Message::Open(v1::Open::default())) };
     let frame = ToWorker { message: Some(to_worker::Message::Frame(grey(0, 2, 2))) };
     for first in [frame, ToWorker { message: None }] {
-        let refused = Session::call(&client, first).await.err().map(|status| status.code());
+        let refused = client::Session::call(&client, first).await.err().map(|status| status.code());
         assert_eq!(refused, Some(Code::InvalidArgument));
     }
     // Refused calls took no slot: there is only one.
-    let mut session = Session::call(&client, open()).await.unwrap();
+    let mut session = client::Session::call(&client, open()).await.unwrap();
     session.send_raw(open()).await;
     assert_eq!(session.status().await.code(), Code::InvalidArgument);
 }
@@ -292,7 +276,7 @@ async fn a_shutdown_is_announced_and_ends_sessions() {
         assert_eq!(now.status(), ServingStatus::Serving, "{service:?}");
         watches.push(watch);
     }
-    let mut session = Session::open(&worker.client().await).await.unwrap();
+    let mut session = client::Session::open(&worker.client().await).await.unwrap();
     session.process(0).await.unwrap();
 
     worker.shutdown.cancel();
@@ -312,18 +296,18 @@ async fn a_shutdown_is_announced_and_ends_sessions() {
 async fn a_handler_that_does_not_stop_is_abandoned() {
     struct Stuck(Arc<Mutex<Receiver<()>>>);
     impl Handler for Stuck {
-        fn start(&mut self) -> Result<(), HandlerError> {
+        fn start(&mut self, _: &Session) -> Result<(), HandlerError> {
             self.0.lock().map_err(|_| "poisoned")?.recv_timeout(PATIENCE).map_err(Into::into)
         }
-        fn process(&mut self, frame: Frame) -> Result<Frame, HandlerError> {
-            Ok(frame)
+        fn process(&mut self, frame: Frame, _: &Session) -> Result<Output, HandlerError> {
+            Ok(frame.into())
         }
     }
     let (release, gate) = blocking::channel();
     let gate = Arc::new(Mutex::new(gate));
     let stream = Stream::builder(VideoStreamHandler::per_session(move || Stuck(Arc::clone(&gate)))).build();
     let worker = Worker::start(stream, 1);
-    let _session = Session::open(&worker.client().await).await.unwrap();
+    let _session = client::Session::open(&worker.client().await).await.unwrap();
 
     let begun = Instant::now();
     worker.shutdown.cancel();

@@ -7,6 +7,7 @@
 //! [`floor`] is what the codecs alone cost. Ratios to it travel from machine to machine; milliseconds do not.
 
 mod floor;
+mod receive;
 mod report;
 mod slow;
 mod streams;
@@ -59,6 +60,12 @@ enum Scenario {
     Four720p,
     /// A handler of 200 ms a frame that skips, and a fast one beside it.
     SlowHandler,
+    /// A generator's pictures at 30 fps: how exactly they come.
+    #[value(name = "receive-30")]
+    Receive30,
+    /// The same at 60 fps.
+    #[value(name = "receive-60")]
+    Receive60,
 }
 
 /// How long to look. Seconds are seconds of sent video.
@@ -66,19 +73,38 @@ struct Plan {
     rounds: u32,
     /// Of the slow handler's scenario, which takes longer than all others together.
     slow_rounds: u32,
+    /// Of the two generators', each of which is as long.
+    receive_rounds: u32,
     floor_frames: u32,
     warm_up_secs: u32,
     window_secs: u32,
     slow_secs: u32,
+    receive_secs: u32,
 }
 
 impl Plan {
-    /// Five minutes.
-    const FULL: Self =
-        Self { rounds: 3, slow_rounds: 2, floor_frames: 240, warm_up_secs: 2, window_secs: 8, slow_secs: 60 };
-    /// One minute.
-    const QUICK: Self =
-        Self { rounds: 1, slow_rounds: 1, floor_frames: 90, warm_up_secs: 1, window_secs: 3, slow_secs: 20 };
+    /// Seven minutes.
+    const FULL: Self = Self {
+        rounds: 3,
+        slow_rounds: 2,
+        receive_rounds: 1,
+        floor_frames: 240,
+        warm_up_secs: 2,
+        window_secs: 8,
+        slow_secs: 60,
+        receive_secs: 60,
+    };
+    /// A minute and a half.
+    const QUICK: Self = Self {
+        rounds: 1,
+        slow_rounds: 1,
+        receive_rounds: 1,
+        floor_frames: 90,
+        warm_up_secs: 1,
+        window_secs: 3,
+        slow_secs: 20,
+        receive_secs: 10,
+    };
 }
 
 /// Between keyframes of a clip: rare, as browsers send them, yet a request for one is not answered from far ahead.
@@ -128,6 +154,14 @@ fn run(plan: &Plan, only: Option<Scenario>) -> Report {
         if wanted(Scenario::SlowHandler) && round <= plan.slow_rounds {
             step("slow-handler");
             slow::beside_a_fast_one(&mut report, "slow-handler", &vga, plan);
+        }
+        for (scenario, name, fps) in
+            [(Scenario::Receive30, "receive-30", 30_u32), (Scenario::Receive60, "receive-60", 60)]
+        {
+            if wanted(scenario) && round <= plan.receive_rounds {
+                step(name);
+                receive::metronome(&mut report, name, fps, plan);
+            }
         }
     }
     report

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// What to hold some of the figures against: our aims, and FastRTC 0.0.34 (Python, aiortc) as once measured on two cores
 /// where [`super::floor`] was about 7.5 CPU-ms at 1280x720. Where the floor is another, so would these be.
-const CONTEXT: [(&str, &str, &str); 13] = [
+const CONTEXT: [(&str, &str, &str); 21] = [
     ("flip-720p", FPS, "30; FastRTC 30"),
     ("flip-720p", CPU, "aim < 9; FastRTC 14.4"),
     ("flip-720p", LATENCY_P50, "aim < 15; FastRTC 46"),
@@ -20,6 +20,14 @@ const CONTEXT: [(&str, &str, &str); 13] = [
     ("four-720p", SLOWEST, "FastRTC 17.7 to 25.4"),
     ("slow-handler", "slow: age when first shown, p50, first 10 s", "aim < 280; FastRTC 456"),
     ("slow-handler", "fast: returned, beside the slow one", "30; FastRTC 4.5"),
+    ("receive-30", EXTRA, "aim -1 to 1"),
+    ("receive-30", EMPTY, "aim 0"),
+    ("receive-30", RELEASE_P99, "aim < 2"),
+    ("receive-30", ARRIVAL_P99, "aim < 2; FastRTC 6 to 28"),
+    ("receive-60", EXTRA, "aim -1 to 1"),
+    ("receive-60", EMPTY, "aim 0"),
+    ("receive-60", RELEASE_P99, "aim < 2"),
+    ("receive-60", ARRIVAL_P99, "aim < 2; FastRTC 7.5 to 13"),
 ];
 
 const FOOTER: &str =
@@ -36,6 +44,12 @@ pub(crate) const CONNECTED: &str = "offer to connected";
 pub(crate) const FIRST_FRAME: &str = "offer to first frame";
 pub(crate) const RSS: &str = "resident memory";
 pub(crate) const SLOWEST: &str = "returned, slowest stream";
+pub(crate) const EXTRA: &str = "more than the rate has";
+pub(crate) const EMPTY: &str = "places on the grid without a picture";
+pub(crate) const RELEASE_P50: &str = "late at the socket, p50, at most";
+pub(crate) const RELEASE_P99: &str = "late at the socket, p99, at most";
+pub(crate) const ARRIVAL_P50: &str = "off the grid at the client, p50";
+pub(crate) const ARRIVAL_P99: &str = "off the grid at the client, p99";
 
 /// Rows in the order in which they were first added.
 #[derive(Default)]

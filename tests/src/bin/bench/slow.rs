@@ -15,15 +15,14 @@ use super::streams::{ages, connect, megabytes, percentile_ms, watch};
 /// The length of the first and of the last window that are compared.
 const WINDOW_SECS: u32 = 10;
 
-/// Two workers behind one gateway, which gives a session to the emptier one, the earlier in its list where they tie: the
-/// fast client comes first and is alone for a while, so the slow one finds the other worker.
+/// Two streams behind one gateway, a worker for each; the fast client is alone for a while.
 pub(crate) fn beside_a_fast_one(report: &mut Report, name: &'static str, clip: &Arc<Clip>, plan: &Plan) {
     let cluster = Cluster::of(vec![Worker::serve("flip"), Worker::serve("skip-frames")]);
-    let fast = connect(&cluster, "fast", clip, true);
+    let fast = connect(&cluster, "/flip", "fast", clip, true);
     watch(slice::from_ref(&fast), plan.warm_up_secs);
     let alone = watch(slice::from_ref(&fast), plan.window_secs).remove(0);
 
-    let peers = [connect(&cluster, "slow", clip, true), fast];
+    let peers = [connect(&cluster, "/skip-frames", "slow", clip, true), fast];
     watch(&peers, plan.warm_up_secs);
     let rss_before = cluster.gateway.rss_bytes();
     let mut windows: Vec<[Vec<Received>; 2]> = Vec::new();

@@ -14,7 +14,7 @@ use super::report::{
 use super::{Plan, millis};
 
 /// For anything that should take a second or two: beyond it the machine is too busy to measure on.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Of every clip.
 const CAMERA_FPS: u32 = 30;
 
@@ -22,7 +22,7 @@ const CAMERA_FPS: u32 = 30;
 pub(crate) fn one(report: &mut Report, name: &'static str, clip: &Arc<Clip>, floor_ms: f64, plan: &Plan) {
     let cluster = Cluster::launch("flip");
     let offered = Instant::now().into_std();
-    let mut peer = connect(&cluster, "cpu", clip, false);
+    let mut peer = connect(&cluster, "", "cpu", clip, false);
     peer.wait_received(1, PATIENCE);
     let stats = peer.stats();
     let connected = stats.connected.expect("before the first frame").duration_since(offered);
@@ -35,7 +35,7 @@ pub(crate) fn one(report: &mut Report, name: &'static str, clip: &Arc<Clip>, flo
     report.add(name, FIRST_FRAME, "ms", millis(first_frame));
     peer.close();
 
-    let viewer = connect(&cluster, "latency", clip, true);
+    let viewer = connect(&cluster, "", "latency", clip, true);
     watch(std::slice::from_ref(&viewer), plan.warm_up_secs);
     let ages = ages(&watch(std::slice::from_ref(&viewer), plan.window_secs)[0]);
     report.add(name, LATENCY_P50, "ms", percentile_ms(&ages, 50));
@@ -45,7 +45,7 @@ pub(crate) fn one(report: &mut Report, name: &'static str, clip: &Arc<Clip>, flo
 /// Four streams at once.
 pub(crate) fn four(report: &mut Report, name: &'static str, clip: &Arc<Clip>, floor_ms: f64, plan: &Plan) {
     let cluster = Cluster::launch("flip");
-    let peers: Vec<_> = (0..4).map(|n| connect(&cluster, &n.to_string(), clip, false)).collect();
+    let peers: Vec<_> = (0..4).map(|n| connect(&cluster, "", &n.to_string(), clip, false)).collect();
     peers.iter().for_each(|peer| peer.wait_received(1, PATIENCE));
     let load = Load::measure(&cluster, &peers, plan);
     let fps = load.received.iter().map(|frames| Stats::fps(frames));
@@ -83,10 +83,11 @@ impl Load {
     }
 }
 
-/// Sends `clip`. Without `decode` a client costs next to nothing, so that it does not take the server's CPU.
-pub(crate) fn connect(cluster: &Cluster, id: &str, clip: &Arc<Clip>, decode: bool) -> Peer {
+/// Sends `clip` to the stream at `path`, which may be empty where there is one. Without `decode` a client costs next to
+/// nothing, so that it does not take the server's CPU.
+pub(crate) fn connect(cluster: &Cluster, path: &str, id: &str, clip: &Arc<Clip>, decode: bool) -> Peer {
     let options = Options { decode, ..Options::camera(id, Video::Clip(Arc::clone(clip))) };
-    Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
+    Peer::connect(&cluster.page(path), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
 }
 
 /// What each of `peers` receives while the first sends `seconds` of video.

@@ -1,46 +1,6 @@
-//! What an author writes: a function over frames, or a [`Handler`] with state.
+//! Why a handler failed.
 
 use std::fmt;
-
-use crate::frame::Frame;
-
-/// The work done on one session's frames.
-///
-/// Every session has its own handler on its own thread, so a handler may block and may keep state; nothing is shared
-/// between sessions unless the author shares it. Closures that take and return a [`Frame`] are handlers.
-///
-/// The calls come in this order, never two at once: `start`, then `process` for each frame, then `stop`. A panic in any
-/// of them ends this session and no other.
-pub trait Handler: Send + 'static {
-    /// Called once, before the first frame.
-    ///
-    /// # Errors
-    ///
-    /// Ends the session before it began; the client is shown the message. `stop` is then not called.
-    fn start(&mut self) -> Result<(), HandlerError> {
-        Ok(())
-    }
-
-    /// Turns a frame into the one that is shown.
-    ///
-    /// # Errors
-    ///
-    /// Costs this frame only: the client is shown the message, and the next frame follows.
-    fn process(&mut self, frame: Frame) -> Result<Frame, HandlerError>;
-
-    /// Called once after the last frame, if `start` succeeded: also after `process` panicked, so that what `start`
-    /// acquired is given back.
-    fn stop(&mut self) {}
-}
-
-impl<F> Handler for F
-where
-    F: FnMut(Frame) -> Result<Frame, HandlerError> + Send + 'static,
-{
-    fn process(&mut self, frame: Frame) -> Result<Frame, HandlerError> {
-        self(frame)
-    }
-}
 
 /// Why a handler failed, in words for the person in front of the browser.
 ///
@@ -69,6 +29,11 @@ impl HandlerError {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0
+    }
+
+    /// The message that is shown.
+    pub(crate) fn into_message(self) -> String {
+        self.0
     }
 }
 

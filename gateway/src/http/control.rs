@@ -1,0 +1,97 @@
+//! Inputs of a session that runs, and its outputs as server-sent events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
+
+use super::{Shared, failed, invalid_input, unless_json};
+use crate::outputs::{Event, Reader};
+use crate::session::Running;
+
+/// Between two signs of life on a quiet event stream: below the minute after which proxies give up, and what notices a
+/// reader that is gone.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// `POST /input_hook`: `{webrtc_id, name: value, …}`.
+pub(super) async fn input_hook(shared: web::Data<Shared>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    if let Some(refusal) = unless_json(&request) {
+        return refusal;
+    }
+    let unprocessable = |problem| failed(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", Some(problem));
+    let mut set: Map<String, Value> = match serde_json::from_slice(&body) {
+        Ok(set) => set,
+        Err(error) => return unprocessable(format!("the body is not a JSON object: {error}")),
+    };
+    let id = match set.remove("webrtc_id") {
+        Some(Value::String(id)) => id,
+        Some(_) => return unprocessable("`webrtc_id` is not a string".to_owned()),
+        None => return unprocessable("`webrtc_id` is missing".to_owned()),
+    };
+    // An error is a gateway that has stopped.
+    let Some(controls) = shared.gateway.send(Running(id)).await.ok().flatten() else { return unknown() };
+    match controls.set(&set) {
+        Ok(()) => HttpResponse::Ok().json(json!({ "status": "ok" })),
+        Err(error) => invalid_input(&error),
+    }
+}
+
+/// What `/updates` is asked with.
+#[derive(Deserialize)]
+pub(super) struct Query {
+    webrtc_id: String,
+}
+
+/// `GET /updates?webrtc_id=`: a session's outputs, from now until it ends.
+pub(super) async fn updates(shared: web::Data<Shared>, query: web::Query<Query>) -> HttpResponse {
+    let running = shared.gateway.send(Running(query.into_inner().webrtc_id)).await;
+    let Some(controls) = running.ok().flatten() else { return unknown() };
+    let Some(reader) = controls.outputs.subscribe("updates") else {
+        let problem = "this session has as many readers as it may".to_owned();
+        return failed(StatusCode::TOO_MANY_REQUESTS, "too_many_readers", Some(problem));
+    };
+    let events = stream::unfold(Some(reader), |reader| async {
+        let reader = reader?;
+        let (text, more) = next(&reader).await;
+        Some((Ok::<_, Infallible>(web::Bytes::from(text)), more.then_some(reader)))
+    });
+    HttpResponse::Ok().content_type("text/event-stream").insert_header((CACHE_CONTROL, "no-store")).streaming(events)
+}
+
+/// The next piece of the event stream, and whether there is more.
+async fn next(reader: &Reader) -> (String, bool) {
+    match timeout(KEEPALIVE, reader.next()).await {
+        // All values by name for those who listen for `outputs`; and FastRTC's plain event with the first.
+        Ok(Event::Update(update)) => {
+            (format!("event: outputs\n{}\n{}\n", data(&update.values), data(&update.first)), true)
+        }
+        Ok(Event::Ended(why)) => (format!("event: end_stream\n{}\n", data(&why)), false),
+        Err(_) => (":\n\n".to_owned(), true),
+    }
+}
+
+/// A text as `data:` lines: one would end at the text's first line break.
+fn data(text: &str) -> String {
+    text.split(['\n', '\r']).map(|line| format!("data: {line}\n")).collect()
+}
+
+fn unknown() -> HttpResponse {
+    failed(StatusCode::NOT_FOUND, "unknown_connection", None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_several_lines_stays_one_event() {
+        assert_eq!(data("a\nb"), "data: a\ndata: b\n");
+        assert_eq!(data(""), "data: \n");
+    }
+}

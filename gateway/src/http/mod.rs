@@ -1,0 +1,101 @@
+//! The public port: signalling, inputs, outputs and the page. FastRTC's wire, so that its front-ends work unchanged.
+//!
+//! What that contract calls a failure is HTTP 200 with `{"status":"failed","meta":{"error":…}}`. What it has no word for
+//! is a 4xx or 503 with the same body and a `message` for people.
+//!
+//! Every stream has all of it below `/NAME/`; the one named `default`, or the only one, also at the root.
+
+mod control;
+mod page;
+mod signal;
+
+use actix::Addr;
+use actix_web::error::{InternalError, QueryPayloadError};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use actix_web::middleware::DefaultHeaders;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use serde_json::json;
+
+use crate::inputs::InputError;
+use crate::pool::Pool;
+use crate::session::Gateway;
+
+/// Bytes of a request body. An offer is about 6 kB; more than this is no offer.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// Bytes of a client-chosen id.
+const MAX_ID_BYTES: usize = 128;
+/// Seconds after which a client may find a worker.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) gateway: Addr<Gateway>,
+    pub(crate) pool: Pool,
+}
+
+/// What every answer carries: browsers take no file for another kind than it says, and tell no other site of us.
+pub(crate) fn headers() -> DefaultHeaders {
+    DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")).add((REFERRER_POLICY, "no-referrer"))
+}
+
+/// Adds every route.
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    let bad_query = |error: QueryPayloadError, _: &HttpRequest| {
+        let response = failed(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", Some(error.to_string()));
+        InternalError::from_response(error, response).into()
+    };
+    config
+        .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+        .app_data(web::QueryConfig::default().error_handler(bad_query))
+        .configure(stream_routes);
+    // After the root's own, or it would catch them.
+    config.service(web::scope("/{stream}").route("", web::get().to(page::slash)).configure(stream_routes));
+}
+
+/// What there is for a stream, at the root and below its name.
+fn stream_routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/webrtc/offer", web::post().to(signal::signal))
+        .route("/input_hook", web::post().to(control::input_hook))
+        .route("/updates", web::get().to(control::updates))
+        .route("/api/streams", web::get().to(page::streams))
+        .route("/", web::get().to(page::page))
+        .configure(page::files);
+}
+
+/// A refusal of bodies that are not JSON. A page of another origin can make a browser post a form or plain text here, but not JSON without asking first: so no
+/// page elsewhere takes slots of a gateway on this person's computer.
+fn unless_json(request: &HttpRequest) -> Option<HttpResponse> {
+    if request.content_type() == "application/json" {
+        return None;
+    }
+    let problem = "the body must be JSON, with `Content-Type: application/json`".to_owned();
+    Some(failed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", Some(problem)))
+}
+
+/// The stream that the path names.
+fn stream_of(request: &HttpRequest) -> Option<String> {
+    request.match_info().get("stream").map(str::to_owned)
+}
+
+fn failed(status: StatusCode, error: &str, message: Option<String>) -> HttpResponse {
+    let mut meta = json!({ "error": error });
+    if let Some(message) = message {
+        meta["message"] = message.into();
+    }
+    HttpResponse::build(status).json(json!({ "status": "failed", "meta": meta }))
+}
+
+fn invalid_input(error: &InputError) -> HttpResponse {
+    crate::telemetry::input_refused();
+    let meta = json!({ "error": "invalid_input", "field": error.field, "message": error.to_string() });
+    HttpResponse::UnprocessableEntity().json(json!({ "status": "failed", "meta": meta }))
+}
+
+fn unavailable(error: &str, message: &str) -> HttpResponse {
+    let mut response = failed(StatusCode::SERVICE_UNAVAILABLE, error, Some(message.to_owned()));
+    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+    response
+}

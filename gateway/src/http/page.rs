@@ -1,0 +1,85 @@
+//! The page, embedded in the binary, and what it shows before a session starts.
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::{Shared, stream_of};
+use crate::placement;
+
+/// The page may load from and talk to this server only; the video is a `MediaStream`, which needs no source.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
+                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// A stream.
+const STREAM: &str = include_str!("../page/index.html");
+/// All of them, where there are several.
+const INDEX: &str = include_str!("../page/streams.html");
+
+macro_rules! files {
+    ($($kind:ident: $($name:literal)*;)*) => {
+        &[$($((concat!("/", $name), $kind, include_str!(concat!("../page/", $name))),)*)*]
+    };
+}
+
+/// What the pages load.
+const FILES: &[(&str, &str, &str)] = files! {
+    SCRIPT: "camera.js" "element.js" "figures.js" "inputs.js" "messages.js" "outcome.js" "outputs.js" "page.js" "plot.js"
+        "session.js" "signalling.js" "spec.js" "streams.js";
+    STYLE: "panels.css" "stream.css" "streams.css" "style.css";
+};
+
+/// Adds their routes.
+pub(super) fn files(config: &mut web::ServiceConfig) {
+    for &(path, kind, body) in FILES {
+        config.route(path, web::get().to(move || async move { file(kind, body) }));
+    }
+}
+
+/// `GET /`: the stream of the path. At the root the only one, or the index of several; before the first worker has
+/// come the stream's page too, which waits for it.
+pub(super) async fn page(shared: web::Data<Shared>, request: HttpRequest) -> HttpResponse {
+    match stream_of(&request) {
+        None if shared.pool.streams().len() > 1 => file(HTML, INDEX),
+        Some(name) if shared.pool.stream(Some(&name)).is_none() => nowhere(),
+        _ => file(HTML, STREAM),
+    }
+}
+
+/// `GET /NAME`: the page's own paths are relative to `/NAME/`.
+pub(super) async fn slash(shared: web::Data<Shared>, request: HttpRequest) -> HttpResponse {
+    match stream_of(&request).filter(|name| shared.pool.stream(Some(name)).is_some()) {
+        Some(name) => HttpResponse::TemporaryRedirect().insert_header((LOCATION, format!("{name}/"))).finish(),
+        None => nowhere(),
+    }
+}
+
+/// `GET /api/streams`: what is served now; below a name, that one only.
+pub(super) async fn streams(shared: web::Data<Shared>, request: HttpRequest) -> HttpResponse {
+    let serving = shared.pool.serving();
+    let name = stream_of(&request);
+    let mut streams: Vec<Value> = Vec::new();
+    for (stream, spec) in shared.pool.streams() {
+        let workers: Vec<_> = serving.iter().filter(|worker| worker.spec.name == stream).cloned().collect();
+        if !workers.is_empty() && name.as_ref().is_none_or(|name| *name == stream) {
+            streams.push(spec.to_json(placement::limit(&workers)));
+        }
+    }
+    HttpResponse::Ok().json(json!({ "streams": streams }))
+}
+
+fn file(kind: &str, body: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(kind)
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .insert_header((CONTENT_SECURITY_POLICY, PAGE_POLICY))
+        .body(body)
+}
+
+fn nowhere() -> HttpResponse {
+    HttpResponse::NotFound().body("There is no such stream here.\n")
+}

@@ -1,0 +1,161 @@
+//! Signalling: an offer, its answer, and candidates.
+
+use actix::Addr;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use rtc::peer_connection::transport::RTCIceCandidateInit;
+use serde_json::{Map, Value, json};
+
+use super::{MAX_ID_BYTES, Shared, failed, invalid_input, stream_of, unavailable, unless_json};
+use crate::session::{Candidate, CandidateError, Gateway, Offer, OfferRefused};
+use crate::{inputs, offer, telemetry};
+
+/// `POST /webrtc/offer`: an offer, or a trickled candidate.
+pub(super) async fn signal(shared: web::Data<Shared>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    if let Some(refusal) = unless_json(&request) {
+        return refusal;
+    }
+    match parse(&body) {
+        Ok(Request::Offer(offered)) => answer(&shared, stream_of(&request), offered).await,
+        Ok(Request::Candidate { id, candidate }) => add_candidate(&shared.gateway, id, candidate).await,
+        Err(problem) => {
+            telemetry::offer("malformed");
+            failed(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", Some(problem))
+        }
+    }
+}
+
+enum Request {
+    Offer(Offered),
+    Candidate { id: String, candidate: Value },
+}
+
+struct Offered {
+    id: String,
+    sdp: String,
+    /// What the person has set before they pressed Start.
+    inputs: Map<String, Value>,
+}
+
+/// The error names the field that is wrong.
+fn parse(body: &[u8]) -> Result<Request, String> {
+    let mut body: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|error| format!("the body is not a JSON object: {error}"))?;
+    let mut text = |field: &str| match body.remove(field) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(format!("`{field}` is not a string")),
+        None => Err(format!("`{field}` is missing")),
+    };
+    let id = text("webrtc_id")?;
+    // It goes into logs and paths.
+    let plain = id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    if id.is_empty() || id.len() > MAX_ID_BYTES || !plain {
+        return Err(format!(
+            "`webrtc_id` must have 1 to {MAX_ID_BYTES} printable ASCII characters, without space and /"
+        ));
+    }
+    match text("type")?.as_str() {
+        "offer" => {
+            let sdp = text("sdp")?;
+            let inputs = match body.remove("inputs") {
+                Some(Value::Object(inputs)) => inputs,
+                None | Some(Value::Null) => Map::new(),
+                Some(_) => return Err("`inputs` is not an object".to_owned()),
+            };
+            Ok(Request::Offer(Offered { id, sdp, inputs }))
+        }
+        "ice-candidate" => {
+            let candidate = body.remove("candidate").ok_or("`candidate` is missing")?;
+            Ok(Request::Candidate { id, candidate })
+        }
+        other => Err(format!("`type` is `{other}`; it must be `offer` or `ice-candidate`")),
+    }
+}
+
+/// Nothing is taken before all checks have passed.
+async fn answer(shared: &Shared, stream: Option<String>, offered: Offered) -> HttpResponse {
+    let Offered { id, sdp, inputs } = offered;
+    let Some(spec) = shared.pool.stream(stream.as_deref()) else {
+        return no_stream(shared, stream);
+    };
+    let description = match offer::check(&sdp, spec.mode) {
+        Ok(description) => description,
+        Err(problem) => {
+            telemetry::offer("invalid");
+            return failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem.to_string()));
+        }
+    };
+    let inputs = match inputs::check(&spec.inputs, &inputs) {
+        Ok(inputs) => inputs,
+        Err(error) => {
+            telemetry::offer("invalid");
+            return invalid_input(&error);
+        }
+    };
+    let gateway = &shared.gateway;
+    let stream = spec.name.clone();
+    // An error is a gateway that has stopped.
+    let answered = gateway.send(Offer { stream, id, description, inputs }).await.unwrap_or(Err(OfferRefused::Draining));
+    let (outcome, response) = match answered {
+        Ok(sdp) => ("answered", HttpResponse::Ok().json(json!({ "type": "answer", "sdp": sdp }))),
+        Err(OfferRefused::AlreadyExists) => ("exists", failed(StatusCode::OK, "connection_already_exists", None)),
+        Err(OfferRefused::Full(limit)) => {
+            let meta = json!({ "error": "concurrency_limit_reached", "limit": limit });
+            ("full", HttpResponse::Ok().json(json!({ "status": "failed", "meta": meta })))
+        }
+        Err(OfferRefused::NoWorker) => {
+            ("no_worker", unavailable("no_worker", "no worker serves this stream right now"))
+        }
+        Err(OfferRefused::Draining) => ("draining", unavailable("draining", "this server is stopping")),
+        Err(OfferRefused::Unanswerable) => {
+            let problem = "`sdp` could not be answered".to_owned();
+            ("invalid", failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem)))
+        }
+    };
+    telemetry::offer(outcome);
+    response
+}
+
+async fn add_candidate(gateway: &Addr<Gateway>, id: String, candidate: Value) -> HttpResponse {
+    let Ok(candidate) = parse_candidate(&candidate) else {
+        return failed(StatusCode::OK, "invalid_candidate_format", None);
+    };
+    match gateway.send(Candidate { id, candidate }).await {
+        Ok(Ok(())) => HttpResponse::Ok().json(json!({ "status": "success" })),
+        Ok(Err(CandidateError)) | Err(_) => failed(StatusCode::OK, "unknown_connection", None),
+    }
+}
+
+/// `None` is the end of candidates. `sdpMid` and `sdpMLineIndex` may be missing: there is one bundle.
+fn parse_candidate(candidate: &Value) -> Result<Option<RTCIceCandidateInit>, ()> {
+    let line = candidate.get("candidate").and_then(Value::as_str).ok_or(())?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if !offer::is_candidate(line) {
+        return Err(());
+    }
+    let index = candidate.get("sdpMLineIndex").and_then(Value::as_u64).and_then(|index| u16::try_from(index).ok());
+    Ok(Some(RTCIceCandidateInit {
+        candidate: line.to_owned(),
+        sdp_mid: candidate.get("sdpMid").and_then(Value::as_str).map(str::to_owned),
+        sdp_mline_index: index.or(Some(0)),
+        ..Default::default()
+    }))
+}
+
+/// Neither at this name nor, without one, at the root.
+fn no_stream(shared: &Shared, stream: Option<String>) -> HttpResponse {
+    let known = shared.pool.streams();
+    if known.is_empty() {
+        telemetry::offer("no_worker");
+        return unavailable("no_worker", "no worker serves this stream right now");
+    }
+    telemetry::offer("invalid");
+    let names = known.into_keys().collect::<Vec<_>>().join(", ");
+    let problem = match stream {
+        Some(_) => format!("no stream has this name; there are {names}"),
+        None => format!("this server has several streams: offer to /NAME/webrtc/offer, with one of {names}"),
+    };
+    failed(StatusCode::NOT_FOUND, "unknown_stream", Some(problem))
+}

@@ -1,0 +1,80 @@
+// How an offer gets its answer over HTTP.
+
+import { UNREACHABLE, failed, refused } from "./outcome.js";
+
+/** From the offer to the server's answer. It has only to look for a free place: one that takes this long is stuck. */
+const ANSWER_TIMEOUT_MS = 20_000;
+/** Between two offers while no worker is there, when the server does not say how long. */
+const RETRY_MS = 2_000;
+/** Whatever the server says: a person is waiting. */
+const MAX_RETRY_MS = 30_000;
+
+export class Signalling {
+  // Not randomUUID(), which pages over plain http lack: they shall come as far as the text about the camera.
+  #id = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  #over;
+
+  /** Everything ends when the signal `over` does. */
+  constructor(over) {
+    this.#over = over;
+  }
+
+  /**
+   * Resolves to the server's answer; throws an `Outcome`. While no worker is there it says `waiting()` and offers
+   * again, each time with what `offer()` returns then: candidates are found, and inputs set, meanwhile.
+   */
+  async answer(offer, waiting) {
+    for (;;) {
+      let response, text;
+      try {
+        const signal = AbortSignal.any([this.#over, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
+        response = await this.#post({ ...offer(), type: "offer", webrtc_id: this.#id }, signal);
+        text = await response.text();
+      } catch {
+        throw UNREACHABLE;
+      }
+      let answer;
+      try {
+        answer = JSON.parse(text);
+      } catch {
+        throw refused(response.status, text);
+      }
+      if (response.ok && answer.status !== "failed") return answer;
+      if (response.ok) throw failed(answer.meta ?? {});
+      if (answer.meta?.error !== "no_worker") throw refused(response.status, answer.meta?.message ?? text);
+      waiting();
+      await this.#pause(retryAfter(response));
+    }
+  }
+
+  /** Nobody waits for it or hears of its failure: it is one path fewer, and `NO_MEDIA` speaks when none is left. */
+  trickle(candidate) {
+    if (!candidate?.candidate) return;
+    const body = { type: "ice-candidate", candidate: candidate.toJSON(), webrtc_id: this.#id };
+    this.#post(body, this.#over).catch(() => {});
+  }
+
+  #post(body, signal) {
+    return fetch("webrtc/offer", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+      signal,
+    });
+  }
+
+  /** Throws when the session ends meanwhile. */
+  async #pause(milliseconds) {
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#over.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    });
+    this.#over.throwIfAborted();
+  }
+}
+
+/** The header's seconds; its other form, a date, is as good as none. */
+function retryAfter(response) {
+  const seconds = Number.parseFloat(response.headers.get("retry-after"));
+  return seconds >= 0 ? Math.min(seconds * 1_000, MAX_RETRY_MS) : RETRY_MS;
+}

@@ -1,0 +1,66 @@
+// What the server says of its streams, and that in words.
+
+/** A worker that starts is seen this soon; it costs the server next to nothing. */
+const ASK_AGAIN_MS = 2_000;
+
+/** The streams that have a worker now; throws when the server does not answer. */
+export async function streams(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url}: HTTP ${response.status}`);
+  return (await response.json()).streams;
+}
+
+/**
+ * Resolves to the streams once there is one. `waiting(phase)` is told of each try before: `waiting` while no worker
+ * serves, `unreachable` while the server does not answer.
+ */
+export async function servedStreams(url, waiting) {
+  for (;;) {
+    const found = await streams(url).catch(() => null);
+    if (found?.length) return found;
+    waiting(found ? "waiting" : "unreachable");
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+  }
+}
+
+export const sendsCamera = (mode) => mode !== "receive";
+export const returnsVideo = (mode) => mode !== "send";
+
+const MODES = {
+  "send-receive": "Your camera, processed on the server",
+  receive: "Video from the server",
+  send: "Your camera, watched on the server",
+};
+
+export const modeInWords = (mode) => MODES[mode] ?? mode;
+
+/** 29.97 stays 29.97, and 30000/1001 becomes it. */
+export const rate = (fps) => String(Math.round(fps * 100) / 100);
+
+/** One sentence where the author gave none. */
+export function subtitle({ subtitle, mode, fps, skip_frames }) {
+  if (subtitle) return subtitle;
+  const frames = skip_frames ? "always the newest frame" : "every frame";
+  switch (mode) {
+    case "receive":
+      return `Video from the server, ${rate(fps)} frames a second.`;
+    case "send":
+      return `Your camera, watched on the server: ${frames}. No video comes back, only what it finds.`;
+    default:
+      return `Your camera, processed on the server: ${frames}, shown at ${rate(fps)} fps.`;
+  }
+}
+
+const READY = {
+  "send-receive": "Press Start and allow the camera. Your video comes back here, processed.",
+  receive: "Press Start. The video comes from the server; your camera stays off.",
+  send: "Press Start and allow the camera. What the server finds in its video is shown beside it.",
+};
+
+/** What to do to begin, and how long it will last. */
+export function invitation({ mode, time_limit: seconds }) {
+  if (!seconds) return READY[mode];
+  const [unit, length] = seconds < 120 ? ["second", 1] : ["minute", 60];
+  const time = new Intl.NumberFormat("en", { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 1 });
+  return `${READY[mode]} A stream ends by itself after ${time.format(seconds / length)}.`;
+}

@@ -1,0 +1,265 @@
+//! What a stream declares: all that the gateway knows of it, from its workers' `Describe`. The wire's types end here.
+
+use std::time::Duration;
+
+use reframe_proto::v1::{self, StreamSpec, output};
+use reframe_proto::{MAX_COMPONENTS, MAX_INPUT_CHARS, PROTOCOL_VERSION, is_component_name, is_stream_name};
+use serde_json::{Value, json};
+
+use crate::inputs::{Input, Kind};
+
+/// Which way video goes, as the browser sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Frames to the handler, and what it makes of them back.
+    SendReceive,
+    /// Pictures from a generator.
+    Receive,
+    /// Frames to the handler; only outputs come back.
+    Send,
+}
+
+/// A stream's declaration.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Spec {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) subtitle: String,
+    pub(crate) mode: Mode,
+    pub(crate) fps: f64,
+    pub(crate) skip_frames: bool,
+    /// Sessions that this worker takes at once.
+    pub(crate) capacity: u32,
+    /// Sessions of the stream at once, whatever the workers could take.
+    pub(crate) concurrency_limit: Option<u32>,
+    /// From connected.
+    pub(crate) time_limit: Option<Duration>,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Vec<Output>,
+}
+
+/// A display of the page.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Output {
+    pub(crate) name: String,
+    label: String,
+    kind: &'static str,
+    points: u32,
+}
+
+/// Why a declaration is not served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpecError {
+    #[error("it speaks protocol version {0}, this gateway {PROTOCOL_VERSION}")]
+    Version(u32),
+    #[error("it declares {0}")]
+    Declaration(&'static str),
+    #[error("it declares the component `{name}` with {problem}")]
+    Component { name: String, problem: &'static str },
+}
+
+impl Mode {
+    /// As the API writes it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::SendReceive => "send-receive",
+            Self::Receive => "receive",
+            Self::Send => "send",
+        }
+    }
+}
+
+impl Spec {
+    /// Checks what a worker answered.
+    pub(crate) fn from_wire(spec: StreamSpec) -> Result<Self, SpecError> {
+        if spec.protocol_version != PROTOCOL_VERSION {
+            return Err(SpecError::Version(spec.protocol_version));
+        }
+        let mode = match spec.mode() {
+            v1::Mode::SendReceive => Mode::SendReceive,
+            v1::Mode::Receive => Mode::Receive,
+            v1::Mode::Send => Mode::Send,
+            v1::Mode::Unspecified => return Err(SpecError::Declaration("no mode that this gateway knows")),
+        };
+        let refusals = [
+            (!is_stream_name(&spec.name), "a name that no URL could carry"),
+            (!(1.0..=240.0).contains(&spec.fps), "a frame rate outside 1 to 240"),
+            (spec.capacity == 0, "no capacity"),
+            (spec.inputs.len().max(spec.outputs.len()) > MAX_COMPONENTS, "too many inputs or outputs"),
+        ];
+        if let Some((_, what)) = refusals.into_iter().find(|(refused, _)| *refused) {
+            return Err(SpecError::Declaration(what));
+        }
+        let inputs = spec.inputs.into_iter().map(input).collect::<Result<Vec<_>, _>>()?;
+        let outputs = spec.outputs.into_iter().map(output).collect::<Result<Vec<_>, _>>()?;
+        unique(inputs.iter().map(|input| input.name.as_str()))?;
+        unique(outputs.iter().map(|output| output.name.as_str()))?;
+        Ok(Self {
+            name: spec.name,
+            title: spec.title,
+            subtitle: spec.subtitle,
+            mode,
+            fps: spec.fps,
+            skip_frames: spec.skip_frames,
+            capacity: spec.capacity,
+            concurrency_limit: (spec.concurrency_limit > 0).then_some(spec.concurrency_limit),
+            time_limit: (spec.time_limit_ms > 0).then(|| Duration::from_millis(spec.time_limit_ms)),
+            inputs,
+            outputs,
+        })
+    }
+
+    /// For `GET /api/streams`; `limit` is what bounds the stream's sessions now.
+    pub(crate) fn to_json(&self, limit: u32) -> Value {
+        let outputs: Vec<Value> = self.outputs.iter().map(Output::to_json).collect();
+        json!({
+            "name": self.name,
+            "title": self.title,
+            "subtitle": self.subtitle,
+            "mode": self.mode.label(),
+            "fps": self.fps,
+            "skip_frames": self.skip_frames,
+            "concurrency_limit": limit,
+            "time_limit": self.time_limit.map(|limit| limit.as_secs_f64()),
+            "inputs": self.inputs.iter().map(Input::to_json).collect::<Vec<_>>(),
+            "outputs": outputs,
+        })
+    }
+}
+
+impl Output {
+    fn to_json(&self) -> Value {
+        let mut output = json!({ "name": self.name, "label": self.label, "type": self.kind });
+        if self.kind == "line_plot" {
+            output["points"] = self.points.into();
+        }
+        output
+    }
+}
+
+fn output(output: v1::Output) -> Result<Output, SpecError> {
+    let kind = match output.kind() {
+        output::Kind::Number => "number",
+        output::Kind::Text => "text",
+        output::Kind::Label => "label",
+        output::Kind::Json => "json",
+        output::Kind::LinePlot => "line_plot",
+        output::Kind::Unspecified => return refuse(output.name, "a kind that this gateway does not know"),
+    };
+    if !is_component_name(&output.name) {
+        return refuse(output.name, "a name that is no identifier");
+    }
+    Ok(Output { name: output.name, label: output.label, kind, points: output.points })
+}
+
+fn input(input: v1::Input) -> Result<Input, SpecError> {
+    use v1::input::{Kind as Wire, Number, Slider, Textbox};
+    let v1::Input { name, label, info, kind } = input;
+    if !is_component_name(&name) {
+        return refuse(name, "a name that is no identifier");
+    }
+    let kind = match kind {
+        Some(Wire::Slider(Slider { minimum, maximum, step, value })) => Kind::Slider { minimum, maximum, step, value },
+        Some(Wire::Number(Number { minimum, maximum, step, value })) => Kind::Number { minimum, maximum, step, value },
+        Some(Wire::Checkbox(checkbox)) => Kind::Checkbox { value: checkbox.value },
+        Some(Wire::Textbox(Textbox { value, max_length, lines, placeholder })) => {
+            let max_length = (max_length as usize).min(MAX_INPUT_CHARS);
+            Kind::Textbox { value, max_length, lines, placeholder }
+        }
+        Some(Wire::Dropdown(dropdown)) => Kind::Dropdown { choices: dropdown.choices, value: dropdown.value },
+        Some(Wire::ColorPicker(picker)) => Kind::ColorPicker { value: picker.value },
+        None => return refuse(name, "a kind that this gateway does not know"),
+    };
+    let input = Input { name, label, info, kind };
+    if input.accept(&input.default_value()).is_err() {
+        return refuse(input.name, "a value outside its own bounds");
+    }
+    Ok(input)
+}
+
+fn refuse<T>(name: String, problem: &'static str) -> Result<T, SpecError> {
+    Err(SpecError::Component { name, problem })
+}
+
+fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), SpecError> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return refuse(name.to_owned(), "a name that is taken");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A stream of nothing special.
+    pub(crate) fn spec(name: &str, capacity: u32) -> Spec {
+        Spec::from_wire(wire(name, capacity)).unwrap()
+    }
+
+    /// What its worker would answer.
+    pub(crate) fn wire(name: &str, capacity: u32) -> StreamSpec {
+        StreamSpec {
+            protocol_version: PROTOCOL_VERSION,
+            name: name.into(),
+            fps: 30.0,
+            capacity,
+            mode: v1::Mode::SendReceive.into(),
+            ..Default::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::wire;
+    use super::*;
+    use v1::input::{Kind as Wire, Slider};
+
+    fn slider(name: &str, value: f64) -> v1::Input {
+        let kind = Wire::Slider(Slider { minimum: 0.0, maximum: 1.0, step: 0.1, value });
+        v1::Input { name: name.into(), label: "L".into(), info: String::new(), kind: Some(kind) }
+    }
+
+    #[test]
+    fn declarations_that_contradict_themselves_are_refused() {
+        assert!(Spec::from_wire(wire("default", 1)).is_ok());
+        let with = |change: fn(&mut StreamSpec)| {
+            let mut spec = wire("default", 1);
+            change(&mut spec);
+            Spec::from_wire(spec).unwrap_err().to_string()
+        };
+        assert!(with(|spec| spec.protocol_version = 1).contains("protocol version 1"));
+        assert!(with(|spec| spec.mode = 9).contains("no mode"));
+        assert!(with(|spec| spec.name = "a/b".into()).contains("name"));
+        assert!(with(|spec| spec.name = "api".into()).contains("name"));
+        assert!(with(|spec| spec.fps = f64::NAN).contains("frame rate"));
+        assert!(with(|spec| spec.capacity = 0).contains("capacity"));
+        assert!(with(|spec| spec.inputs = vec![slider("a", 0.5); 2]).contains("`a` with a name that is taken"));
+        assert!(with(|spec| spec.inputs = vec![slider("a", 1.5)]).contains("`a` with a value outside"));
+        assert!(with(|spec| spec.inputs = vec![slider("a b", 0.5)]).contains("identifier"));
+        assert!(with(|spec| spec.inputs = (0..65).map(|n| slider(&format!("n{n}"), 0.5)).collect()).contains("many"));
+        assert!(with(|spec| spec.outputs = vec![v1::Output::default()]).contains("kind"));
+    }
+
+    #[test]
+    fn the_api_has_the_fields_of_each_kind() {
+        let mut spec = wire("default", 1);
+        spec.inputs = vec![slider("conf", 0.5)];
+        spec.outputs =
+            vec![v1::Output { name: "n".into(), label: "N".into(), kind: output::Kind::LinePlot.into(), points: 7 }];
+        let json = Spec::from_wire(spec).unwrap().to_json(3);
+        assert_eq!(
+            json["inputs"][0],
+            json!({
+                "name": "conf", "label": "L", "info": "", "type": "slider",
+                "minimum": 0.0, "maximum": 1.0, "step": 0.1, "value": 0.5,
+            })
+        );
+        assert_eq!(json["outputs"][0], json!({ "name": "n", "label": "N", "type": "line_plot", "points": 7 }));
+        assert_eq!((&json["concurrency_limit"], &json["time_limit"]), (&json!(3), &Value::Null));
+    }
+}

@@ -1,0 +1,104 @@
+//! What a peer offers, sends and looks at.
+
+use serde_json::Value;
+use str0m::media::Direction;
+
+use crate::source::Video;
+
+/// The sections of an offer. There is always a data channel named `text`.
+#[derive(Clone, Copy, Debug)]
+pub struct Media {
+    /// The direction of the video section, if there is one.
+    pub video: Option<Direction>,
+    /// An Opus section, sent and received; nothing is ever put into it.
+    pub audio: bool,
+}
+
+impl Media {
+    /// One video section of this direction, as the browser sees it.
+    #[must_use]
+    pub const fn video(direction: Direction) -> Self {
+        Self { video: Some(direction), audio: false }
+    }
+}
+
+impl Default for Media {
+    /// What the page offers to a stream that sends and receives.
+    fn default() -> Self {
+        Self::video(Direction::SendRecv)
+    }
+}
+
+/// How our address reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Candidates {
+    /// In the offer.
+    InOffer,
+    /// Posted before the offer is: the server has never heard of the session.
+    TrickledBefore,
+    /// Posted after the answer has come.
+    TrickledAfter,
+}
+
+/// What a peer is to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Chosen by the client in this protocol; must be unique.
+    pub webrtc_id: String,
+    /// The sections of the offer.
+    pub media: Media,
+    /// What to send, if the offer lets us.
+    pub video: Option<Video>,
+    /// The offer's `inputs`, well formed or not; `Null` leaves them out.
+    pub inputs: Value,
+    /// How our address reaches the server.
+    pub candidates: Candidates,
+    /// Hide the server's candidates from our ICE agent, so that only the server, with the candidate that we signalled,
+    /// can make the first step: proves that it was used.
+    pub wait_for_server: bool,
+    /// Decode what returns and read its number. Without it frames are only counted, which costs next to nothing. There
+    /// is nothing between: a VP8 picture needs all before it. To sample, let one peer of many decode.
+    pub decode: bool,
+}
+
+impl Options {
+    /// A camera and its processed picture, as the page asks for it.
+    #[must_use]
+    pub fn camera(webrtc_id: impl Into<String>, video: Video) -> Self {
+        Self {
+            webrtc_id: webrtc_id.into(),
+            media: Media::default(),
+            video: Some(video),
+            inputs: Value::Null,
+            candidates: Candidates::InOffer,
+            wait_for_server: false,
+            decode: true,
+        }
+    }
+
+    /// A camera of which no picture comes back: mode `send`.
+    #[must_use]
+    pub fn sender(webrtc_id: impl Into<String>, video: Video) -> Self {
+        Self { media: Media::video(Direction::SendOnly), ..Self::camera(webrtc_id, video) }
+    }
+
+    /// No camera, only pictures that come: mode `receive`.
+    #[must_use]
+    pub fn viewer(webrtc_id: impl Into<String>) -> Self {
+        Self {
+            webrtc_id: webrtc_id.into(),
+            media: Media::video(Direction::RecvOnly),
+            video: None,
+            inputs: Value::Null,
+            candidates: Candidates::InOffer,
+            wait_for_server: false,
+            decode: true,
+        }
+    }
+
+    /// The same with `inputs` in the offer.
+    #[must_use]
+    pub fn with_inputs(self, inputs: Value) -> Self {
+        Self { inputs, ..self }
+    }
+}

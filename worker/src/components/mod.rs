@@ -1,0 +1,78 @@
+//! The controls and displays that a page puts beside a stream's video, with Gradio's names for them and their fields.
+
+mod inputs;
+mod numbers;
+mod outputs;
+mod texts;
+
+use std::collections::HashSet;
+
+use reframe_proto::{MAX_COMPONENTS, is_component_name};
+
+pub(crate) use inputs::colour;
+pub use inputs::{Checkbox, ColorPicker, InputComponent};
+pub use numbers::{Number, Slider};
+pub use outputs::{Json, Label, LinePlot, OutputComponent, Text};
+pub use texts::{Dropdown, Textbox};
+
+/// What all components have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct About {
+    pub(crate) name: String,
+    pub(crate) label: String,
+    pub(crate) info: String,
+}
+
+impl About {
+    fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self { label: name.clone(), name, info: String::new() }
+    }
+}
+
+/// The setter that all components have.
+macro_rules! described {
+    ($($component:ident),*) => {$(
+        impl $component {
+            /// The text beside it; its name unless set.
+            pub fn label(mut self, label: impl Into<String>) -> Self {
+                self.about.label = label.into();
+                self
+            }
+        }
+    )*};
+}
+use described;
+
+/// The setter that inputs have.
+macro_rules! explained {
+    ($($component:ident),*) => {$(
+        impl $component {
+            /// A text below the control, to explain it.
+            pub fn info(mut self, info: impl Into<String>) -> Self {
+                self.about.info = info.into();
+                self
+            }
+        }
+    )*};
+}
+use explained;
+
+/// What is wrong with the names of one list of components: `what` is `input` or `output`.
+pub(crate) fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !is_component_name(name) {
+            let rule = "a name is a letter, then letters, digits and _, 64 at most, and not webrtc_id";
+            return Err(format!("{what} {name:?}: {rule}"));
+        }
+        if !seen.insert(name) {
+            return Err(format!("{what} {name:?} is declared twice"));
+        }
+    }
+    let most = MAX_COMPONENTS;
+    if seen.len() > most {
+        return Err(format!("{} {what}s are declared, {most} at most may be", seen.len()));
+    }
+    Ok(())
+}

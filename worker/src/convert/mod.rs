@@ -1,0 +1,131 @@
+//! Wire messages in and out of the worker's own types. The generated types end here.
+
+mod spec;
+
+use std::{collections::HashMap, time::Duration};
+
+use reframe_proto::{
+    MAX_DIMENSION, i420_len,
+    v1::{
+        self, EndStream, FromWorker, NoPicture, Notice, Opened, Picture, ToWorker, from_worker, notice, result,
+        to_worker, value,
+    },
+};
+use tonic::Status;
+
+use crate::{
+    frame::pixels::I420,
+    inputs::{InputValue, Inputs},
+    runner::{Job, Reply},
+    session::Level,
+    stream::{Mode, Stream},
+};
+
+pub(crate) use spec::spec;
+
+/// Any message but the first.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Job(Job),
+    /// All that the client has set.
+    Inputs(HashMap<String, v1::Value>),
+}
+
+/// The session id of the first message, and what the client has set already.
+pub(crate) fn open(message: Option<ToWorker>) -> Result<(String, HashMap<String, v1::Value>), Status> {
+    match message.and_then(|message| message.message) {
+        Some(to_worker::Message::Open(open)) => Ok((open.session_id, open.inputs)),
+        Some(_) => Err(Status::invalid_argument("message: another came before open")),
+        None => Err(Status::invalid_argument("message: empty or unknown; the first must be open")),
+    }
+}
+
+/// Any message but the first, if the stream's mode has it.
+pub(crate) fn message(message: ToWorker, mode: Mode) -> Result<Message, Status> {
+    let job = match (message.message, mode) {
+        (Some(to_worker::Message::Frame(wire)), Mode::SendReceive | Mode::Send) => frame(wire)?,
+        (Some(to_worker::Message::Pull(v1::Pull { seq })), Mode::Receive) => Job::Pull { seq },
+        (Some(to_worker::Message::Inputs(v1::Inputs { values })), _) => return Ok(Message::Inputs(values)),
+        (Some(to_worker::Message::Open(_)), _) => {
+            return Err(Status::invalid_argument("message: a session opens once"));
+        }
+        (Some(to_worker::Message::Frame(_)), _) => return Err(misplaced("frame", mode)),
+        (Some(to_worker::Message::Pull(_)), _) => return Err(misplaced("pull", mode)),
+        (None, _) => return Err(Status::invalid_argument("message: empty or unknown")),
+    };
+    Ok(Message::Job(job))
+}
+
+fn misplaced(message: &str, mode: Mode) -> Status {
+    Status::invalid_argument(format!("message: a stream of mode {mode} has no {message}"))
+}
+
+/// A frame, checked so that everything behind may rely on its size.
+fn frame(frame: v1::Frame) -> Result<Job, Status> {
+    let v1::Frame { seq, capture_time_us, width, height, data } = frame;
+    for (field, side) in [("frame.width", width), ("frame.height", height)] {
+        if !(1..=MAX_DIMENSION).contains(&side) {
+            return Err(Status::invalid_argument(format!("{field}: {side} is not 1 to {MAX_DIMENSION} pixels")));
+        }
+    }
+    let (actual, expected) = (data.len(), i420_len(width, height));
+    if actual != expected {
+        let text = format!("frame.data: {actual} bytes, but a {width}x{height} I420 picture has {expected}");
+        return Err(Status::invalid_argument(text));
+    }
+    let capture_time = Duration::from_micros(capture_time_us);
+    Ok(Job::Frame { seq, capture_time, picture: I420 { width, height, data } })
+}
+
+/// What holds when the client has set these. The gateway has checked them against the declaration; here only the types
+/// are, on which the handler relies.
+pub(crate) fn inputs(stream: &Stream, set: HashMap<String, v1::Value>) -> Result<Inputs, Status> {
+    let declared = Inputs::declared(&stream.inputs);
+    let mut values = Vec::with_capacity(set.len());
+    for (name, value) in set {
+        let value = match value.kind {
+            Some(value::Kind::Number(number)) => Some(InputValue::Number(number)),
+            Some(value::Kind::Flag(flag)) => Some(InputValue::Flag(flag)),
+            Some(value::Kind::Text(text)) => Some(InputValue::Text(text.into())),
+            None => None,
+        };
+        match (declared.value(&name), value) {
+            // A gateway that has not asked for the declaration since the worker was replaced.
+            (None, _) => tracing::debug!(input = ?name, "set, but not declared"),
+            (Some(declared), Some(value)) if declared.same_type(&value) => values.push((name, value)),
+            (Some(_), _) => {
+                return Err(Status::invalid_argument(format!("inputs.{name}: a value of another type than declared")));
+            }
+        }
+    }
+    Ok(declared.with(values))
+}
+
+pub(crate) fn reply(reply: Reply) -> FromWorker {
+    let message = match reply {
+        Reply::Opened { credits } => from_worker::Message::Opened(Opened { credits }),
+        Reply::Result { seq, handler_time, outcome, outputs } => from_worker::Message::Result(v1::Result {
+            seq,
+            handler_us: u64::try_from(handler_time.as_micros()).unwrap_or(u64::MAX),
+            outcome: Some(match outcome {
+                Ok(Some(I420 { width, height, data })) => result::Outcome::Picture(Picture { width, height, data }),
+                Ok(None) => result::Outcome::NoPicture(NoPicture {}),
+                Err(error) => result::Outcome::Error(error.into_message()),
+            }),
+            outputs,
+        }),
+        Reply::Notice { level, message } => {
+            let level = match level {
+                Level::Log => notice::Level::Log,
+                Level::Warning => notice::Level::Warning,
+                Level::Error => notice::Level::Error,
+            };
+            from_worker::Message::Notice(Notice { level: level.into(), message })
+        }
+        Reply::End { message, failed } => from_worker::Message::EndStream(EndStream { message, failed }),
+    };
+    FromWorker { message: Some(message) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! The declaration of a stream, for the wire.
+
+use reframe_proto::{
+    PROTOCOL_VERSION,
+    v1::{self, StreamSpec, input, output},
+};
+
+use crate::{
+    components::{About, InputComponent, OutputComponent},
+    stream::{Mode, Stream},
+};
+
+pub(crate) fn spec(stream: &Stream, capacity: u32) -> StreamSpec {
+    let mode = match stream.mode {
+        Mode::SendReceive => v1::Mode::SendReceive,
+        Mode::Receive => v1::Mode::Receive,
+        Mode::Send => v1::Mode::Send,
+    };
+    StreamSpec {
+        protocol_version: PROTOCOL_VERSION,
+        name: stream.name.clone(),
+        title: stream.title.clone(),
+        subtitle: stream.subtitle.clone(),
+        mode: mode.into(),
+        fps: stream.handler.rate(),
+        skip_frames: stream.handler.skips(),
+        capacity,
+        inputs: stream.inputs.iter().map(input).collect(),
+        outputs: stream.outputs.iter().map(output).collect(),
+        concurrency_limit: stream.concurrency_limit.unwrap_or(0),
+        time_limit_ms: stream.time_limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+fn input(component: &InputComponent) -> v1::Input {
+    let kind = match component {
+        InputComponent::Slider(slider) => input::Kind::Slider(input::Slider {
+            minimum: slider.minimum,
+            maximum: slider.maximum,
+            step: slider.step,
+            value: slider.value,
+        }),
+        InputComponent::Number(number) => input::Kind::Number(input::Number {
+            minimum: number.minimum,
+            maximum: number.maximum,
+            step: number.step,
+            value: number.first(),
+        }),
+        InputComponent::Checkbox(checkbox) => input::Kind::Checkbox(input::Checkbox { value: checkbox.value }),
+        InputComponent::Textbox(textbox) => input::Kind::Textbox(input::Textbox {
+            value: textbox.value.clone(),
+            max_length: textbox.max_length,
+            lines: textbox.lines,
+            placeholder: textbox.placeholder.clone(),
+        }),
+        InputComponent::Dropdown(dropdown) => input::Kind::Dropdown(input::Dropdown {
+            choices: dropdown.choices.clone(),
+            value: dropdown.first().to_owned(),
+        }),
+        InputComponent::ColorPicker(picker) => {
+            input::Kind::ColorPicker(input::ColorPicker { value: picker.value.clone() })
+        }
+    };
+    let About { name, label, info } = component.about().clone();
+    v1::Input { name, label, info, kind: Some(kind) }
+}
+
+fn output(component: &OutputComponent) -> v1::Output {
+    let (kind, points) = match component {
+        OutputComponent::Number(_) => (output::Kind::Number, 0),
+        OutputComponent::Text(_) => (output::Kind::Text, 0),
+        OutputComponent::Label(_) => (output::Kind::Label, 0),
+        OutputComponent::Json(_) => (output::Kind::Json, 0),
+        OutputComponent::LinePlot(plot) => (output::Kind::LinePlot, plot.points),
+    };
+    let About { name, label, info: _ } = component.about().clone();
+    v1::Output { name, label, kind: kind.into(), points }
+}

@@ -1,0 +1,94 @@
+//! Draws regions into a picture: a frame, and a label in a font of 8x8 bits that is part of the program.
+
+use font8x8::legacy::BASIC_LEGACY;
+use image::{ImageBuffer, Rgb};
+use imageproc::{
+    drawing::{draw_filled_rect_mut, draw_hollow_rect_mut},
+    rect::Rect,
+};
+
+use super::motion::Region;
+
+/// Pixels of a character's side before it is enlarged.
+const GLYPH: u32 = 8;
+
+const FRAME: Rgb<u8> = Rgb([255, 200, 0]);
+const INK: Rgb<u8> = Rgb([0, 0, 0]);
+
+/// A picture that is drawn on where it is.
+pub(super) type Canvas<'a> = ImageBuffer<Rgb<u8>, &'a mut [u8]>;
+
+/// A box with its score above it, or inside at the picture's upper edge.
+pub(super) fn draw(canvas: &mut Canvas<'_>, region: &Region) {
+    // Lines of 2 and letters of 16 pixels in 720 rows.
+    let scale = (canvas.height() / 360).max(1);
+    let (left, top) = (signed(region.left), signed(region.top));
+    for inset in 0..2 * scale {
+        if region.width > 2 * inset && region.height > 2 * inset {
+            let inner = Rect::at(left + signed(inset), top + signed(inset));
+            let inner = inner.of_size(region.width - 2 * inset, region.height - 2 * inset);
+            draw_hollow_rect_mut(canvas, inner, FRAME);
+        }
+    }
+    let label = format!("{:.2}", region.score);
+    let (width, height) = (GLYPH * scale * length(&label), GLYPH * scale);
+    let above = (top - signed(height)).max(0);
+    let within = left.min(signed(canvas.width().saturating_sub(width)));
+    draw_filled_rect_mut(canvas, Rect::at(within, above).of_size(width, height), FRAME);
+    write(canvas, &label, (within, above), scale);
+}
+
+/// ASCII only; what lies outside the picture is left out.
+fn write(canvas: &mut Canvas<'_>, text: &str, (left, top): (i32, i32), scale: u32) {
+    for (place, byte) in (0..).zip(text.bytes()) {
+        let glyph = BASIC_LEGACY.get(usize::from(byte)).copied().unwrap_or_default();
+        for (y, bits) in (0..).zip(glyph) {
+            for x in (0..GLYPH).filter(|x| bits >> x & 1 == 1) {
+                let at = Rect::at(left + signed((place * GLYPH + x) * scale), top + signed(y * scale));
+                draw_filled_rect_mut(canvas, at.of_size(scale, scale), INK);
+            }
+        }
+    }
+}
+
+fn length(text: &str) -> u32 {
+    u32::try_from(text.len()).expect("labels are short")
+}
+
+fn signed(pixels: u32) -> i32 {
+    i32::try_from(pixels).expect("a frame's sides are at most 4096")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_has_its_frame_on_its_edge_and_its_score_above() {
+        let mut data = vec![0; 200 * 100 * 3];
+        let mut canvas = ImageBuffer::from_raw(200, 100, data.as_mut_slice()).unwrap();
+        draw(&mut canvas, &Region { left: 50, top: 40, width: 60, height: 30, score: 0.87 });
+        for (x, y) in [(50, 40), (109, 40), (50, 69), (109, 69), (51, 41), (80, 69)] {
+            assert_eq!(*canvas.get_pixel(x, y), FRAME, "{x},{y}");
+        }
+        for (x, y) in [(52, 42), (80, 55), (110, 50), (49, 50)] {
+            assert_eq!(*canvas.get_pixel(x, y), Rgb([0; 3]), "{x},{y}");
+        }
+        let label = (50..82).flat_map(|x| (32..40).map(move |y| (x, y)));
+        let ink = label.filter(|(x, y)| *canvas.get_pixel(*x, *y) == INK).count();
+        assert!((40..150).contains(&ink), "{ink} pixels of 4 characters");
+    }
+
+    #[test]
+    fn a_box_at_any_edge_stays_in_the_picture() {
+        for (width, height) in [(1, 1), (16, 16), (33, 17), (1920, 1080)] {
+            let mut data = vec![0; (width * height * 3) as usize];
+            let mut canvas = ImageBuffer::from_raw(width, height, data.as_mut_slice()).unwrap();
+            for region in [(0, 0, width, height), (width - 1, height - 1, 1, 1), (0, height / 2, width, 1)] {
+                let (left, top, width, height) = region;
+                draw(&mut canvas, &Region { left, top, width, height, score: 0.5 });
+            }
+            assert!(canvas.pixels().any(|pixel| *pixel != Rgb([0; 3])));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Finds what moves: regions of a picture that differ from what usually is there.
+//!
+//! Pure: what it finds follows from the pictures it was shown, and nothing in it knows of time or of drawing.
+
+use image::{GrayImage, ImageBuffer, Luma, Rgb};
+use imageproc::{
+    definitions::Image,
+    distance_transform::Norm,
+    map::map_pixels2,
+    morphology::dilate,
+    region_labelling::{Connectivity, connected_components},
+};
+
+/// Columns of the grid that the work is done on, at most: enough to find a hand across the room, and averaging away a
+/// camera's noise.
+const COLUMNS: u32 = 160;
+
+/// Grey levels beside the background that count as movement: above what noise leaves in a cell's mean.
+const MOVED: u8 = 20;
+
+/// Moving parts this many cells apart, twice, are one thing: a striped shirt, legs and trunk.
+const REACH: u8 = 2;
+
+/// Smaller things, in moving cells, are leaves and noise. 12 of 160x90 cells are a square of 28 pixels in 1280x720.
+const SMALLEST: u32 = 12;
+
+/// The grey levels beside the background at which a cell is as likely moving as not.
+const EVEN: f32 = 16.0;
+
+/// A moving thing, in pixels of the picture it was found in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Region {
+    pub(super) left: u32,
+    pub(super) top: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// How sure it is, 0 to less than 1: the mean over its box of 0 for a cell that does not move, and for one that
+    /// moves of how clearly it stands out. Weak contrast lowers it, and so does a box with much standing still in it.
+    pub(super) score: f32,
+}
+
+/// What one camera usually shows.
+#[derive(Debug, Default)]
+pub(super) struct Detector {
+    /// As a grid; empty before the first picture.
+    background: GrayImage,
+    pictures: u32,
+}
+
+/// Any picture of 8 bit RGB, whoever owns its pixels.
+pub(super) type RgbView<'a> = ImageBuffer<Rgb<u8>, &'a [u8]>;
+
+impl Detector {
+    /// What moves in the next picture of this camera. The first, and the first of another size, only says what is there.
+    pub(super) fn detect(&mut self, picture: &RgbView<'_>) -> Vec<Region> {
+        let cell = picture.width().div_ceil(COLUMNS);
+        let grid = shrink(picture, cell);
+        if self.background.dimensions() != grid.dimensions() {
+            self.background = grid;
+            return Vec::new();
+        }
+        let moved = map_pixels2(&grid, &self.background, |Luma([now]), Luma([usual])| Luma([now.abs_diff(usual)]));
+        self.learn(&grid);
+        let fit = |region: Region| Region {
+            left: region.left * cell,
+            top: region.top * cell,
+            // The last column and row of cells may reach over the edge.
+            width: (region.width * cell).min(picture.width() - region.left * cell),
+            height: (region.height * cell).min(picture.height() - region.top * cell),
+            ..region
+        };
+        regions(&moved).into_iter().map(fit).collect()
+    }
+
+    /// The background goes one level towards every second picture: what passes by leaves no trace in it, what stays has
+    /// become background some seconds later. (A running mean has a trace of everything, and has to be told what not to
+    /// learn, which it then never does.)
+    fn learn(&mut self, grid: &GrayImage) {
+        self.pictures = self.pictures.wrapping_add(1);
+        if self.pictures.is_multiple_of(2) {
+            for (usual, now) in self.background.iter_mut().zip(grid.iter()) {
+                *usual = usual.saturating_add_signed(now.cmp(usual) as i8);
+            }
+        }
+    }
+}
+
+/// Means of brightness over squares of `cell` pixels; those at the right and lower edge may be cut.
+fn shrink(picture: &RgbView<'_>, cell: u32) -> GrayImage {
+    let (columns, rows) = (picture.width().div_ceil(cell), picture.height().div_ceil(cell));
+    let (row_bytes, cell) = (picture.width() as usize * 3, cell as usize);
+    let mut grid = Vec::with_capacity(columns as usize * rows as usize);
+    let mut sums = vec![0_u32; columns as usize];
+    for band in picture.as_raw().chunks(row_bytes * cell) {
+        sums.fill(0);
+        for row in band.chunks_exact(row_bytes) {
+            for (sum, pixels) in sums.iter_mut().zip(row.chunks(cell * 3)) {
+                // BT.601 in 256ths.
+                let luma =
+                    |pixel: &[u8]| 77 * u32::from(pixel[0]) + 150 * u32::from(pixel[1]) + 29 * u32::from(pixel[2]);
+                *sum += pixels.chunks_exact(3).map(luma).sum::<u32>() / 256;
+            }
+        }
+        let band_rows = band.len() / row_bytes;
+        grid.extend(sums.iter().enumerate().map(|(column, sum)| {
+            let cell_columns = cell.min(row_bytes / 3 - column * cell);
+            u8::try_from(*sum as usize / (cell_columns * band_rows)).expect("a mean of bytes is a byte")
+        }));
+    }
+    GrayImage::from_raw(columns, rows, grid).expect("a cell for each place")
+}
+
+/// The connected parts of what moved, in cells, the surest first.
+fn regions(moved: &GrayImage) -> Vec<Region> {
+    if moved.len() < SMALLEST as usize {
+        // Nor could a single cell be labelled.
+        return Vec::new();
+    }
+    let mut mask = moved.clone();
+    mask.iter_mut().for_each(|cell| *cell = if *cell > MOVED { u8::MAX } else { 0 });
+    let labels = connected_components(&dilate(&mask, Norm::LInf, REACH), Connectivity::Eight, Luma([0]));
+    let mut parts = measure(&labels, moved);
+    parts.retain(|part| part.cells >= SMALLEST);
+    let mut regions: Vec<Region> = parts.iter().map(Part::region).collect();
+    regions.sort_by(|a, b| b.score.total_cmp(&a.score));
+    regions
+}
+
+/// What moves below one label: its corners, cells and how clearly they stand out in all.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    low: (u32, u32),
+    high: (u32, u32),
+    cells: u32,
+    clarity: f32,
+}
+
+impl Part {
+    const NONE: Self = Self { low: (u32::MAX, u32::MAX), high: (0, 0), cells: 0, clarity: 0.0 };
+
+    fn add(&mut self, (x, y): (u32, u32), difference: u8) {
+        self.low = (self.low.0.min(x), self.low.1.min(y));
+        self.high = (self.high.0.max(x), self.high.1.max(y));
+        self.cells += 1;
+        self.clarity += f32::from(difference) / (f32::from(difference) + EVEN);
+    }
+
+    fn region(&self) -> Region {
+        let (width, height) = (self.high.0 - self.low.0 + 1, self.high.1 - self.low.1 + 1);
+        let score = self.clarity / (width * height) as f32;
+        Region { left: self.low.0, top: self.low.1, width, height, score }
+    }
+}
+
+/// By label. Only cells that moved themselves count: dilation joins, and would enlarge.
+fn measure(labels: &Image<Luma<u32>>, moved: &GrayImage) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for ((x, y, Luma([label])), Luma([difference])) in labels.enumerate_pixels().zip(moved.pixels()) {
+        let label = *label as usize;
+        if label == 0 || *difference <= MOVED {
+            continue;
+        }
+        if parts.len() < label {
+            parts.resize(label, Part::NONE);
+        }
+        parts[label - 1].add((x, y), *difference);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests;

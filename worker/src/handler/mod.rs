@@ -1,0 +1,63 @@
+//! What an author writes: a function over frames, a [`Handler`] with state, or a generator.
+
+mod error;
+mod function;
+mod output;
+mod video;
+
+use crate::{frame::Frame, session::Session};
+
+pub use error::HandlerError;
+pub use function::{IntoGenerator, IntoHandler};
+pub use output::{AdditionalOutputs, CloseStream, IntoOutput, Output};
+pub use video::VideoStreamHandler;
+pub(crate) use video::Work;
+
+/// The work done on one session's frames.
+///
+/// Every session has its own handler on its own thread, so a handler may block and may keep state; nothing is shared
+/// between sessions unless the author shares it. Functions and closures need no `Handler`: see
+/// [`VideoStreamHandler::new`] and [`VideoStreamHandler::per_session`].
+///
+/// The calls come in this order, never two at once: `start`, then `process` for each frame, then `stop`. A panic in any
+/// of them ends this session and no other.
+///
+/// ```
+/// use reframe_worker::{Frame, Handler, HandlerError, Output, Session};
+///
+/// struct Darken {
+///     frames: u64,
+/// }
+///
+/// impl Handler for Darken {
+///     fn process(&mut self, mut frame: Frame, _: &Session) -> Result<Output, HandlerError> {
+///         self.frames += 1;
+///         if self.frames % 2 == 0 {
+///             frame.data_mut().fill(0);
+///         }
+///         Ok(frame.into())
+///     }
+/// }
+/// ```
+pub trait Handler: Send + 'static {
+    /// Called once, before the first frame.
+    ///
+    /// # Errors
+    ///
+    /// Ends the session before it began; the client is shown the message. `stop` is then not called.
+    fn start(&mut self, session: &Session) -> Result<(), HandlerError> {
+        let _ = session;
+        Ok(())
+    }
+
+    /// Turns a frame into what is shown: see [`Output`].
+    ///
+    /// # Errors
+    ///
+    /// Costs this frame only: the client is shown the message, and the next frame follows.
+    fn process(&mut self, frame: Frame, session: &Session) -> Result<Output, HandlerError>;
+
+    /// Called once after the last frame, if `start` succeeded: also after `process` panicked, so that what `start`
+    /// acquired is given back.
+    fn stop(&mut self) {}
+}

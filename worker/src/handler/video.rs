@@ -1,0 +1,199 @@
+//! A handler or generator together with how its stream runs.
+
+use std::{fmt, sync::Arc};
+
+use super::{Handler, HandlerError, IntoGenerator, IntoHandler, IntoOutput, Output};
+use crate::{
+    frame::{Frame, PixelFormat},
+    session::Session,
+    stream::Mode,
+};
+
+/// Makes what one session's thread runs.
+type Factory = dyn Fn(&Session) -> Result<Work, HandlerError> + Send + Sync;
+
+/// A handler for video, the rate it is shown at, and what becomes of frames that it has no time for.
+#[derive(Clone)]
+pub struct VideoStreamHandler {
+    make: Arc<Factory>,
+    generates: bool,
+    fps: f64,
+    skip_frames: bool,
+    pixel_format: PixelFormat,
+}
+
+impl VideoStreamHandler {
+    /// A plain function or closure over frames: `(Frame) -> R` or `(Frame, &Session) -> R`, where `R` is any
+    /// [`IntoOutput`]. Each session runs a clone of it.
+    ///
+    /// ```
+    /// use reframe_worker::{Frame, VideoStreamHandler};
+    ///
+    /// VideoStreamHandler::new(|frame: Frame| Ok(frame.flip_vertical()));
+    /// ```
+    pub fn new<Marker>(handler: impl IntoHandler<Marker> + Clone + Sync) -> Self {
+        Self::per_session(move || handler.clone())
+    }
+
+    /// One handler for each session, made by `factory` on the session's own thread; so it may take its time, to load a
+    /// model for example, and a panic in it ends that session only. The handler is a closure, which may keep state, or a
+    /// type that implements [`Handler`].
+    ///
+    /// ```
+    /// use reframe_worker::{Frame, HandlerError, VideoStreamHandler};
+    ///
+    /// VideoStreamHandler::per_session(|| {
+    ///     let mut dark = false;
+    ///     move |mut frame: Frame| {
+    ///         dark = !dark;
+    ///         if dark {
+    ///             frame.data_mut().fill(0);
+    ///         }
+    ///         Ok(frame)
+    ///     }
+    /// });
+    /// ```
+    pub fn per_session<H, Marker>(factory: impl Fn() -> H + Send + Sync + 'static) -> Self
+    where
+        H: IntoHandler<Marker>,
+    {
+        Self::of(false, move |_| Ok(Work::Handler(Box::new(factory().into_handler()))))
+    }
+
+    /// Pictures from an iterator, for a stream that only sends to the browser ([`Mode::Receive`]). Each session has its
+    /// own, made by `factory` on the session's thread, and asked for an item whenever the next picture is due soon. The
+    /// stream ends with the iterator.
+    ///
+    /// `factory` is `() -> Result<I, HandlerError>` or `(Session) -> Result<I, HandlerError>`, and the items are any
+    /// [`IntoOutput`]. When it fails, the session ends before it began, and the client is shown why.
+    ///
+    /// ```
+    /// use reframe_worker::{Frame, HandlerError, Session, VideoStreamHandler};
+    ///
+    /// VideoStreamHandler::generator(|session: Session| {
+    ///     Ok((0..).map(move |_| -> Result<Frame, HandlerError> {
+    ///         let brightness: u32 = session.inputs().get("brightness")?;
+    ///         Ok(Frame::filled(640, 480, [u8::try_from(brightness)?; 3])?)
+    ///     }))
+    /// });
+    /// ```
+    pub fn generator<Marker>(factory: impl IntoGenerator<Marker>) -> Self {
+        Self::of(true, move |session| {
+            Ok(Work::Generator(Box::new(factory.generate(session)?.map(IntoOutput::into_output))))
+        })
+    }
+
+    fn of(generates: bool, make: impl Fn(&Session) -> Result<Work, HandlerError> + Send + Sync + 'static) -> Self {
+        let pixel_format = PixelFormat::default();
+        Self { make: Arc::new(make), generates, fps: 30.0, skip_frames: false, pixel_format }
+    }
+
+    /// Frames per second that the browser is shown, 30 by default. Fractional rates (29.97) are meant exactly.
+    ///
+    /// # Panics
+    ///
+    /// When `fps` is not a positive, finite number.
+    #[must_use]
+    pub fn fps(mut self, fps: f64) -> Self {
+        assert!(fps.is_finite() && fps > 0.0, "fps must be a positive number, not {fps}");
+        self.fps = fps;
+        self
+    }
+
+    /// What becomes of frames that arrive while the handler is busy; `false` by default.
+    ///
+    /// With `true` only the newest of them waits, so a slow handler always works on the present. With `false` they wait
+    /// in order, in a bounded queue: for handlers that must see every frame and keep up on average.
+    #[must_use]
+    pub fn skip_frames(mut self, skip_frames: bool) -> Self {
+        self.skip_frames = skip_frames;
+        self
+    }
+
+    /// How the frames are laid out that the handler is given, RGB24 by default. What it returns may have any format.
+    #[must_use]
+    pub fn pixel_format(mut self, pixel_format: PixelFormat) -> Self {
+        self.pixel_format = pixel_format;
+        self
+    }
+
+    /// What the session's thread runs. Author's code: it may panic.
+    pub(crate) fn make(&self, session: &Session) -> Result<Work, HandlerError> {
+        (self.make)(session)
+    }
+
+    pub(crate) const fn default_mode(&self) -> Mode {
+        if self.generates { Mode::Receive } else { Mode::SendReceive }
+    }
+
+    /// What to do when the handler and the stream's mode do not go together.
+    pub(crate) fn check_mode(&self, mode: Mode) -> Result<(), String> {
+        let generates = mode == Mode::Receive;
+        match (self.generates, generates) {
+            (true, false) => Err(format!("a generator is given no frames: mode {mode} needs a function over frames")),
+            (false, true) => Err("mode receive has no frames to give: use VideoStreamHandler::generator".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) const fn rate(&self) -> f64 {
+        self.fps
+    }
+
+    pub(crate) const fn skips(&self) -> bool {
+        self.skip_frames
+    }
+
+    pub(crate) const fn format(&self) -> PixelFormat {
+        self.pixel_format
+    }
+}
+
+impl fmt::Debug for VideoStreamHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { make: _, generates, fps, skip_frames, pixel_format } = self;
+        let kind = if *generates { "generator" } else { "handler" };
+        write!(f, "VideoStreamHandler({kind}, {fps} fps, skip_frames: {skip_frames}, {pixel_format})")
+    }
+}
+
+/// What one session's thread runs. All of it is author's code, which may panic.
+pub(crate) enum Work {
+    Handler(Box<dyn Handler>),
+    Generator(Box<dyn Iterator<Item = Result<Output, HandlerError>>>),
+}
+
+impl Work {
+    pub(crate) fn start(&mut self, session: &Session) -> Result<(), HandlerError> {
+        match self {
+            Self::Handler(handler) => handler.start(session),
+            Self::Generator(_) => Ok(()),
+        }
+    }
+
+    /// What becomes of a frame, or the next item; `None` when there are no more.
+    ///
+    /// # Panics
+    ///
+    /// When a handler is given no frame: the service lets in only what fits the mode.
+    pub(crate) fn run(&mut self, frame: Option<Frame>, session: &Session) -> Option<Result<Output, HandlerError>> {
+        match self {
+            Self::Handler(handler) => Some(handler.process(frame.expect("the mode has frames"), session)),
+            Self::Generator(items) => items.next(),
+        }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let Self::Handler(handler) = self {
+            handler.stop();
+        }
+    }
+
+    /// What [`run`](Self::run) calls, for the log.
+    pub(crate) const fn call(&self) -> &'static str {
+        match self {
+            Self::Handler(_) => "process",
+            Self::Generator(_) => "next",
+        }
+    }
+}

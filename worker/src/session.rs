@@ -1,0 +1,127 @@
+//! What a handler knows of the session it works for, and can say to it.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::{mpsc, watch};
+use tonic::Status;
+
+use crate::{
+    handler::HandlerError,
+    inputs::Inputs,
+    runner::{REPLIES, Reply},
+};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Session>> = const { RefCell::new(None) };
+}
+
+/// One browser's use of the stream, as its handler sees it. Clones are the same session, and any thread may use them.
+#[derive(Clone)]
+pub struct Session(Arc<Shared>);
+
+struct Shared {
+    id: String,
+    /// The sender is the service's and lives as long as the call: that it is gone says that the session is closed.
+    inputs: watch::Receiver<Inputs>,
+    /// Weak, because the end of the replies is the end of the call, and the author may keep a session for ever.
+    replies: mpsc::WeakSender<Result<Reply, Status>>,
+    /// Notices that found no room.
+    dropped: AtomicU64,
+}
+
+/// How the page shows a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Log,
+    Warning,
+    Error,
+}
+
+impl Session {
+    pub(crate) fn new(
+        id: String,
+        inputs: watch::Receiver<Inputs>,
+        replies: &mpsc::Sender<Result<Reply, Status>>,
+    ) -> Self {
+        Self(Arc::new(Shared { id, inputs, replies: replies.downgrade(), dropped: AtomicU64::new(0) }))
+    }
+
+    /// The session that this thread works for: `Some` on the thread that a handler or generator is called on, `None` on
+    /// all others.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// From now on this thread works for this session.
+    pub(crate) fn set_current(&self) {
+        CURRENT.set(Some(self.clone()));
+    }
+
+    /// The gateway's id of the session, for logs.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// What the client has set, as of now.
+    #[must_use]
+    pub fn inputs(&self) -> Inputs {
+        self.0.inputs.borrow().clone()
+    }
+
+    /// Whether the session is over: its browser has left, the gateway is gone, or this worker shuts down. What the
+    /// handler makes after that is thrown away.
+    ///
+    /// It says so at once, also during a call of the handler; so one that works or waits for long in a call looks here
+    /// from time to time and returns. Until it does, its slot is taken.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.inputs.has_changed().is_err()
+    }
+
+    /// Shows a message to the person in front of the browser.
+    ///
+    /// Never waits: when the transport is behind, the message is dropped and counted in the session's log. It is cut at
+    /// [`HandlerError::MAX_BYTES`].
+    pub fn log(&self, message: impl fmt::Display) {
+        self.notify(Level::Log, message);
+    }
+
+    /// Shows a warning; else as [`log`](Self::log).
+    pub fn warning(&self, message: impl fmt::Display) {
+        self.notify(Level::Warning, message);
+    }
+
+    /// Shows an error, without failing a frame; else as [`log`](Self::log).
+    pub fn error(&self, message: impl fmt::Display) {
+        self.notify(Level::Error, message);
+    }
+
+    fn notify(&self, level: Level, message: impl fmt::Display) {
+        let Some(replies) = self.0.replies.upgrade() else { return };
+        let message = HandlerError::from(message).into_message();
+        // Results keep their room, so that a chatty handler does not wait for its own chatter.
+        if replies.capacity() <= REPLIES || replies.try_send(Ok(Reply::Notice { level, message })).is_err() {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notices that found no room.
+    pub(crate) fn dropped_notices(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({:?})", self.0.id)
+    }
+}
