@@ -122,7 +122,7 @@ fn an_offer_must_fit_the_streams_mode() {
         ("to", Direction::RecvOnly, None),
         ("from", Direction::Inactive, None),
     ] {
-        let what = format!("{direction:?} to {stream}");
+        let what = format!("{direction:?}-to-{stream}");
         let sdp = offer_sdp(Media::video(direction));
         let body = json!({ "sdp": sdp, "type": "offer", "webrtc_id": what });
         let reply = post(&cluster.page(&format!("/{stream}/webrtc/offer")), body.to_string()).expect("an answer");

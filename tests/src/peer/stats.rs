@@ -31,6 +31,8 @@ pub struct Stats {
     pub received: Vec<Received>,
     /// Data channel messages received, in order; a JSON string when a message was not JSON.
     pub messages: Vec<Value>,
+    /// The newest `stats` message, which comes once a second and is not among `messages`.
+    pub server_stats: Option<Value>,
     /// PLI and FIR received.
     pub keyframe_requests: u64,
     /// Frames received that could not be decoded: damaged, or after a gap and before the next keyframe.
@@ -142,7 +144,11 @@ impl Stats {
     }
 
     pub(super) fn record_message(&mut self, message: Value) {
-        push(&mut self.messages, message);
+        if message["type"] == "stats" {
+            self.server_stats = Some(message);
+        } else {
+            push(&mut self.messages, message);
+        }
     }
 }
 
