@@ -160,9 +160,9 @@ fn the_openapi_file_has_every_route_and_no_other() {
 /// Every field that `value` must have by the schema, and none that is not in it.
 #[track_caller]
 fn assert_fits(schema: &Value, value: &Value) {
-    let fields: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
-    let described: BTreeSet<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-    let required: BTreeSet<&str> = schema["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let fields: BTreeSet<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+    let described: BTreeSet<&str> = schema["properties"].as_object().expect("an object").keys().map(String::as_str).collect();
+    let required: BTreeSet<&str> = schema["required"].as_array().expect("an array").iter().filter_map(Value::as_str).collect();
     assert!(required.is_subset(&fields) && fields.is_subset(&described), "{value} is not {schema}");
 }
 
