@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// Adds every route.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -73,23 +75,23 @@ fn unknown() -> HttpResponse {
 async fn metrics(shared: web::Data<Shared>) -> HttpResponse {
     match &shared.metrics {
         Some(handle) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(handle.render()),
-        None => HttpResponse::NotFound().body("this process records its metrics elsewhere\n"),
+        None => HttpResponse::NotFound().content_type(TEXT).body("this process records its metrics elsewhere\n"),
     }
 }
 
 /// The process is alive.
 async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().body("ok\n")
+    HttpResponse::Ok().content_type(TEXT).body("ok\n")
 }
 
 /// A session could start now.
 async fn readyz(shared: web::Data<Shared>) -> HttpResponse {
     if shared.draining.load(Ordering::Relaxed) {
-        HttpResponse::ServiceUnavailable().body("stopping\n")
+        HttpResponse::ServiceUnavailable().content_type(TEXT).body("stopping\n")
     } else if shared.pool.serving().is_empty() {
-        HttpResponse::ServiceUnavailable().body("no worker serves\n")
+        HttpResponse::ServiceUnavailable().content_type(TEXT).body("no worker serves\n")
     } else {
-        HttpResponse::Ok().body("ready\n")
+        HttpResponse::Ok().content_type(TEXT).body("ready\n")
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use reframe_proto::v1::{self, StreamSpec, output};
-use reframe_proto::{MAX_COMPONENTS, MAX_INPUT_CHARS, PROTOCOL_VERSION, is_component_name, is_stream_name};
+use reframe_proto::{
+    FRAME_RATES, MAX_COMPONENTS, MAX_INPUT_CHARS, PROTOCOL_VERSION, is_component_name, is_stream_name,
+};
 use serde_json::{Value, json};
 
 use crate::inputs::{Input, Kind};
@@ -83,7 +85,7 @@ impl Spec {
         };
         let refusals = [
             (!is_stream_name(&spec.name), "a name that no URL could carry"),
-            (!(1.0..=240.0).contains(&spec.fps), "a frame rate outside 1 to 240"),
+            (!FRAME_RATES.contains(&spec.fps), "a frame rate outside 1 to 240"),
             (spec.capacity == 0, "no capacity"),
             (spec.inputs.len().max(spec.outputs.len()) > MAX_COMPONENTS, "too many inputs or outputs"),
         ];

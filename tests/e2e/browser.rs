@@ -88,10 +88,11 @@ fn a_handlers_errors_and_its_end_are_told() {
     browser.wait_for_state("ended");
     let outcome = browser.text("outcome");
     assert!(outcome.contains("crashed") && outcome.ends_with("Press Start to begin again."), "{outcome}");
-    // Nine frames failed, and then the handler; the page keeps four messages.
+    // Nine frames failed, and then the handler; the page keeps four messages. On a machine that cannot keep up one of
+    // them is a warning of that.
     let messages = browser.text("messages");
     assert_eq!(messages.matches("Dismiss").count(), 4, "{messages}");
-    assert!(!messages.contains("frame 60 ") && messages.contains("frame 70 "), "{messages}");
+    assert!(!messages.contains("frame 60 ") && messages.contains("frame 80 "), "{messages}");
     assert!(messages.contains("the handler crashed"), "{messages}");
     keep_screenshots(&browser, "faulty");
     cluster.wait_for_sessions(0, SOON);

@@ -120,12 +120,16 @@ fn the_options_page_lists_what_help_says() {
     }
 }
 
-/// Method and path of every route in the gateway's sources.
+/// The gateway's sources that answer HTTP.
+fn http_sources() -> Vec<PathBuf> {
+    let folder = fs::read_dir(root().join("gateway/src/http")).expect("the folder");
+    folder.map(|entry| entry.expect("an entry").path()).chain([root().join("gateway/src/admin.rs")]).collect()
+}
+
+/// Method and path of every route in them.
 fn routes() -> BTreeSet<String> {
-    let folder = root().join("gateway/src/http");
-    let files = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
     let mut routes = BTreeSet::new();
-    for file in files.chain([root().join("gateway/src/admin.rs")]) {
+    for file in http_sources() {
         let source = fs::read_to_string(file).expect("a source");
         for route in source.split(".route(\"").skip(1) {
             let (path, rest) = route.split_once('"').expect("the path's end");
@@ -161,8 +165,10 @@ fn the_openapi_file_has_every_route_and_no_other() {
 #[track_caller]
 fn assert_fits(schema: &Value, value: &Value) {
     let fields: BTreeSet<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
-    let described: BTreeSet<&str> = schema["properties"].as_object().expect("an object").keys().map(String::as_str).collect();
-    let required: BTreeSet<&str> = schema["required"].as_array().expect("an array").iter().filter_map(Value::as_str).collect();
+    let described: BTreeSet<&str> =
+        schema["properties"].as_object().expect("an object").keys().map(String::as_str).collect();
+    let required: BTreeSet<&str> =
+        schema["required"].as_array().expect("an array").iter().filter_map(Value::as_str).collect();
     assert!(required.is_subset(&fields) && fields.is_subset(&described), "{value} is not {schema}");
 }
 
@@ -192,6 +198,37 @@ fn the_http_page_has_every_route_and_no_other() {
         .map(|mention| mention.split('?').next().unwrap().replace("NAME", "{stream}"))
         .collect();
     assert_eq!(told, routes());
+}
+
+#[test]
+fn the_http_page_and_the_openapi_file_have_every_error() {
+    let sources: String = http_sources().iter().map(|path| fs::read_to_string(path).expect("a source")).collect();
+    let failed =
+        sources.split("failed(StatusCode::").skip(1).filter_map(|rest| rest.split_once(", ")?.1.strip_prefix('"'));
+    let others = ["unavailable(\"", "\"error\": \""].into_iter().flat_map(|before| sources.split(before).skip(1));
+    let errors: BTreeSet<String> =
+        failed.chain(others).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect();
+    let api: Value = serde_json::from_str(&read("docs/openapi.json")).expect("JSON");
+    let described = &api["components"]["schemas"]["Failure"]["properties"]["meta"]["properties"]["error"]["enum"];
+    let described: BTreeSet<String> = serde_json::from_value(described.clone()).expect("texts");
+    assert_eq!(described, errors);
+    let page = read("docs/http-api.md");
+    let told: BTreeSet<&str> = mentions(&page).into_iter().collect();
+    assert!(errors.len() > 5 && errors.iter().all(|error| told.contains(error.as_str())), "{errors:?}");
+}
+
+#[test]
+fn the_http_page_has_every_message_and_no_other() {
+    let types = |text: &str| -> BTreeSet<String> {
+        let types = text.split("\"type\":").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+        types.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+    };
+    let source = read("gateway/src/session/client.rs");
+    let sent = types(source.split("#[cfg(test)]").next().unwrap());
+    let page = read("docs/http-api.md");
+    let told = types(page.split_once("### Data channel").unwrap().1);
+    assert_eq!(told, sent);
+    assert!(sent.len() > 5);
 }
 
 #[test]

@@ -43,17 +43,17 @@ fn a_handlers_close_comes_after_its_last_picture() {
 
 #[test]
 fn a_session_ends_at_its_time_limit() {
-    const LIMIT: Duration = Duration::from_secs(2);
+    const LIMIT: Duration = Duration::from_secs(4);
     let cluster = Cluster::local([Stream::builder(echo()).time_limit(LIMIT).build()]);
     let mut peer = connect(&cluster, "limited", Video::Live(Format::SMALL));
     let connected = peer.stats().connected.expect("it is connected");
-    peer.wait_received(30, PATIENCE);
+    peer.wait_received(5, PATIENCE);
     assert_eq!(cluster.sessions(), 1.0);
     let end = peer.wait_message("end_stream", PATIENCE);
     let lasted = Instant::now().into_std().duration_since(connected);
     // The server is connected a moment before us, or after.
-    assert!(lasted > LIMIT - Duration::from_millis(200), "{lasted:?}");
-    assert!(end["data"].as_str().is_some_and(|text| text.contains("2s")), "{end}");
+    assert!(lasted > LIMIT - Duration::from_secs(1), "{lasted:?}");
+    assert!(end["data"].as_str().is_some_and(|text| text.contains("4s")), "{end}");
     cluster.wait_for_sessions(0, CLOSED);
     assert_eq!(cluster.metrics().by("reframe_sessions_ended_total", "reason")["time_limit"], 1.0);
     peer.close();

@@ -30,7 +30,7 @@ fn counting(last: u64) -> Stream {
 
 #[test]
 fn they_come_on_the_data_channel_and_as_events_in_order() {
-    const LAST: u64 = 60;
+    const LAST: u64 = 150;
     let cluster = Cluster::local([counting(LAST)]);
     let mut peer = connect(&cluster, "counts", Video::Live(Format::SMALL));
     let mut reader = updates(&cluster, "counts");
@@ -102,8 +102,8 @@ fn only_a_running_session_has_events() {
 #[test]
 fn a_reader_that_stops_costs_no_memory() {
     // Of text in each output: enough in all to fill the sockets between server and reader many times over.
-    const BYTES: usize = 24 << 10;
-    const ENOUGH: usize = 300;
+    const BYTES: usize = 30 << 10;
+    const ENOUGH: usize = 450;
     let handler = VideoStreamHandler::per_session(|| {
         let mut count = 0;
         move |frame: Frame| {
@@ -115,10 +115,12 @@ fn a_reader_that_stops_costs_no_memory() {
     let mut peer = connect(&cluster, "slow", Video::Live(Format::SMALL));
     let mut reader = updates(&cluster, "slow");
     let first = reader.expect("outputs", PATIENCE).json()["large"]["count"].as_u64().expect("a count");
+    peer.wait_until("a warm server", PATIENCE, |stats| (stats.messages.len() >= 120).then_some(()));
     let memory = cluster.gateway.rss_bytes();
     peer.wait_until("many large outputs", PATIENCE, |stats| (stats.messages.len() >= 2 * ENOUGH).then_some(()));
     let grown = cluster.gateway.rss_bytes().saturating_sub(memory);
-    assert!(grown < 32 << 20, "{} kB more", grown >> 10);
+    // All that was told since is 12 MB.
+    assert!(grown < 8 << 20, "{} kB more", grown >> 10);
     let lost = |reader: &str| cluster.metrics().sum("reframe_outputs_dropped_total", &[("reader", reader)]);
     assert!(lost("updates") > 0.0, "the reader lost some");
     assert_eq!(lost("channel"), 0.0);

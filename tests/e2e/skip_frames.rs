@@ -23,6 +23,11 @@ fn the_newest_frame_wins_and_the_browser_still_sees_thirty_a_second() {
     let skipped = metrics.sum("reframe_frames_dropped_total", &[("hop", "session"), ("reason", "skipped")]);
     assert!(skipped * 2.0 > stats.sent.len() as f64, "{skipped} of {} skipped", stats.sent.len());
 
+    // The page is told once a second: how many were skipped so far, and how long a frame takes from packet to packet.
+    let told = &stats.server_stats.as_ref().expect("the server's figures")["data"];
+    assert!(told["skipped"].as_f64().is_some_and(|told| (1.0..=skipped).contains(&told)), "{told}, {skipped} skipped");
+    assert!(told["server_ms"].as_f64().is_some_and(|ms| (200.0..5_000.0).contains(&ms)), "{told}");
+
     // Between results the last one is shown again, up to the target rate; without that this would be five.
     let fps = Stats::fps(&stats.received[30..]);
     assert!((15.0..33.0).contains(&fps), "{fps:.1} fps");

@@ -15,8 +15,9 @@ struct Options {
 
 fn main() -> std::process::ExitCode {
     cli::run(|options: Options| {
-        // Opened for each session: everyone sees it from its beginning.
-        let clip = VideoStreamHandler::generator(move || Ok(Video::open(&options.source)?));
+        // Opened for each session: everyone sees it from its beginning. At the stream's rate, so that it plays at its own
+        // speed whatever rate it was made for.
+        let clip = VideoStreamHandler::generator(move || Ok(Video::options().fps(30.0).open(&options.source)?));
         Ok([Stream::builder(clip.fps(30.0)).title("A clip").build()])
     })
 }

@@ -28,7 +28,7 @@ pub enum InputError {
         /// The name that was asked for.
         name: String,
     },
-    /// Its value is none of the type: a text for a number, 2.5 or -1 for a `u32`.
+    /// Its value is none of the type: a text for a number, -1 for a `u32`.
     #[error("the input {name:?} is {value}, which is no {wanted}")]
     Type {
         /// The input's name.
@@ -57,7 +57,7 @@ impl Inputs {
         self.0.get(name)
     }
 
-    /// The value of an input: `f64`, `f32`, an integer or `usize` of a number (whole, and within the type's range), `bool` of a
+    /// The value of an input: `f64`, `f32`, an integer or `usize` of a number (rounded, for a client may set any that is within the bounds), `bool` of a
     /// checkbox, `String` of a text, choice or colour, `[u8; 3]` of a colour.
     ///
     /// ```
@@ -143,11 +143,11 @@ fn narrow(number: f64) -> Option<f32> {
     Some(number as f32)
 }
 
-/// A number that is an integer. Beyond 2^53 a `f64` no longer says which.
-#[expect(clippy::cast_possible_truncation, reason = "whole and in range")]
+/// The nearest integer. Beyond 2^53 a `f64` no longer says which.
+#[expect(clippy::cast_possible_truncation, reason = "in range")]
 fn whole(number: f64) -> Option<i64> {
     const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
-    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+    (number.abs() <= EXACT).then_some(number.round() as i64)
 }
 
 impl sealed::FromInput for bool {
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn an_error_names_the_input_and_the_type() {
         assert_eq!(error::<f64>("glow"), "the stream has no input \"glow\"");
-        assert_eq!(error::<u32>("gain"), "the input \"gain\" is 0.5, which is no u32");
+        assert_eq!(error::<u32>("count"), "the input \"count\" is -3, which is no u32");
         assert_eq!(error::<usize>("count"), "the input \"count\" is -3, which is no usize");
         assert_eq!(error::<bool>("gain"), "the input \"gain\" is 0.5, which is no bool");
         assert_eq!(error::<f32>("style"), "the input \"style\" is \"edges\", which is no f32");
@@ -211,10 +211,16 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_number_is_exact_or_an_error() {
-        for (number, expected) in
-            [(3.0, Ok(3)), (1e15, Ok(1_000_000_000_000_000)), (1e300, Err(())), (f64::NAN, Err(()))]
-        {
+    fn a_whole_number_is_the_nearest_or_an_error() {
+        for (number, expected) in [
+            (3.0, Ok(3)),
+            (2.5, Ok(3)),
+            (95.4, Ok(95)),
+            (-1.0, Err(())),
+            (1e15, Ok(1_000_000_000_000_000)),
+            (1e300, Err(())),
+            (f64::NAN, Err(())),
+        ] {
             let inputs = inputs().with([("count".to_owned(), InputValue::Number(number))]);
             assert_eq!(inputs.get::<u64>("count").map_err(drop), expected, "{number}");
         }

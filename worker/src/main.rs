@@ -21,7 +21,7 @@ struct Options {
     #[arg(long, env = "REFRAME_SOURCE", value_name = "URL")]
     source: Option<String>,
 
-    /// Frames per second of the test aid `ticker`.
+    /// Frames per second of the test aid `ticker` [1 to 240].
     #[arg(long, env = "REFRAME_FPS", value_name = "N", default_value = "30")]
     fps: String,
 }
@@ -29,9 +29,9 @@ struct Options {
 impl Options {
     fn streams(self) -> Result<Vec<Stream>, Vec<String>> {
         let mut problems = Vec::new();
-        let fps = self.fps.trim().parse().ok().filter(|fps: &f64| fps.is_finite() && *fps > 0.0);
+        let fps = self.fps.trim().parse().ok().filter(|fps: &f64| (1.0..=240.0).contains(fps));
         if fps.is_none() {
-            problems.push(format!("--fps: `{}` is not a positive number", self.fps));
+            problems.push(format!("--fps: `{}` is not a number from 1 to 240", self.fps));
         }
         // An empty variable in a deployment's environment is one that was not set.
         let demo = self.demo.as_deref().filter(|demo| !demo.is_empty());

@@ -65,8 +65,8 @@ fn stream_routes(config: &mut web::ServiceConfig) {
         .configure(page::files);
 }
 
-/// A refusal of bodies that are not JSON. A page of another origin can make a browser post a form or plain text here, but not JSON without asking first: so no
-/// page elsewhere takes slots of a gateway on this person's computer.
+/// A refusal of bodies that are not JSON. A page of another origin can make a browser post a form or plain text here, but
+/// not JSON without asking first: so no page elsewhere takes slots of a gateway on this person's computer.
 fn unless_json(request: &HttpRequest) -> Option<HttpResponse> {
     if request.content_type() == "application/json" {
         return None;

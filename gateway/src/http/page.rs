@@ -14,6 +14,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A stream.
 const STREAM: &str = include_str!("../page/index.html");
@@ -81,5 +82,5 @@ fn file(kind: &str, body: &'static str) -> HttpResponse {
 }
 
 fn nowhere() -> HttpResponse {
-    HttpResponse::NotFound().body("There is no such stream here.\n")
+    HttpResponse::NotFound().content_type(TEXT).body("There is no such stream here.\n")
 }

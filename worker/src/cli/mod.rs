@@ -56,12 +56,18 @@ pub struct NoOptions {}
 ///     })
 /// }
 /// ```
+///
+/// # Panics
+///
+/// Inside an asynchronous runtime, as of `#[tokio::main]`: it brings its own, so `main` is a plain function.
 #[must_use]
 pub fn run<O, S>(streams: impl FnOnce(O) -> Result<S, Vec<String>>) -> ExitCode
 where
     O: Args,
     S: IntoIterator<Item = Stream>,
 {
+    let inside = tokio::runtime::Handle::try_current().is_ok();
+    assert!(!inside, "call this from a plain `fn main`, not from `#[tokio::main]`: it brings its own runtimes");
     let streams = |options| streams(options).map(|streams| streams.into_iter().collect());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

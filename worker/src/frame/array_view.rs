@@ -15,6 +15,7 @@ impl Frame {
     ///
     /// When the format is I420.
     #[must_use]
+    #[track_caller]
     pub fn array(&self) -> ArrayView3<'_, u8> {
         ArrayView3::from_shape(self.shape(), &self.data).expect(SIZED)
     }
@@ -25,6 +26,7 @@ impl Frame {
     ///
     /// When the format is I420.
     #[must_use]
+    #[track_caller]
     pub fn array_mut(&mut self) -> ArrayViewMut3<'_, u8> {
         ArrayViewMut3::from_shape(self.shape(), &mut self.data).expect(SIZED)
     }

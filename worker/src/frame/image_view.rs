@@ -14,6 +14,7 @@ impl Frame {
     ///
     /// When the format is not RGB24.
     #[must_use]
+    #[track_caller]
     pub fn rgb_image(&self) -> ImageBuffer<Rgb<u8>, &[u8]> {
         self.expect_format(PixelFormat::Rgb24);
         ImageBuffer::from_raw(self.width, self.height, self.data.as_slice()).expect(SIZED)
@@ -25,6 +26,7 @@ impl Frame {
     ///
     /// When the format is not RGB24.
     #[must_use]
+    #[track_caller]
     pub fn rgb_image_mut(&mut self) -> ImageBuffer<Rgb<u8>, &mut [u8]> {
         self.expect_format(PixelFormat::Rgb24);
         ImageBuffer::from_raw(self.width, self.height, self.data.as_mut_slice()).expect(SIZED)
@@ -36,6 +38,7 @@ impl Frame {
     ///
     /// When the format is not GRAY8.
     #[must_use]
+    #[track_caller]
     pub fn gray_image(&self) -> ImageBuffer<Luma<u8>, &[u8]> {
         self.expect_format(PixelFormat::Gray8);
         ImageBuffer::from_raw(self.width, self.height, self.data.as_slice()).expect(SIZED)
@@ -47,6 +50,7 @@ impl Frame {
     ///
     /// When the format is not GRAY8.
     #[must_use]
+    #[track_caller]
     pub fn gray_image_mut(&mut self) -> ImageBuffer<Luma<u8>, &mut [u8]> {
         self.expect_format(PixelFormat::Gray8);
         ImageBuffer::from_raw(self.width, self.height, self.data.as_mut_slice()).expect(SIZED)
@@ -58,6 +62,7 @@ impl Frame {
     ///
     /// When the format is not RGB24.
     #[must_use]
+    #[track_caller]
     pub fn into_rgb_image(self) -> RgbImage {
         self.expect_format(PixelFormat::Rgb24);
         ImageBuffer::from_raw(self.width, self.height, self.data).expect(SIZED)

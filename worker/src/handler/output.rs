@@ -9,7 +9,8 @@ use crate::frame::Frame;
 /// or several of them.
 ///
 /// The forms that can be returned as they are: [`Frame`], `(Frame, AdditionalOutputs)`, [`AdditionalOutputs`],
-/// [`CloseStream`], `(Frame, CloseStream)`, and `()` for nothing.
+/// [`CloseStream`], `(Frame, CloseStream)`, `(Frame, AdditionalOutputs, CloseStream)`, `(AdditionalOutputs, CloseStream)`,
+/// and `()` for nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Output {
     pub(crate) frame: Option<Frame>,
@@ -99,6 +100,7 @@ impl IntoOutput for Output {
 macro_rules! forms {
     ($($pattern:pat, $form:ty => { $($part:ident),* };)*) => {$(
         impl From<$form> for Output {
+            #[allow(clippy::needless_update, reason = "one form has every part")]
             fn from($pattern: $form) -> Self {
                 Self { $($part: Some($part),)* ..Self::default() }
             }
@@ -118,6 +120,8 @@ forms! {
     outputs, AdditionalOutputs => { outputs };
     close, CloseStream => { close };
     (frame, close), (Frame, CloseStream) => { frame, close };
+    (frame, outputs, close), (Frame, AdditionalOutputs, CloseStream) => { frame, outputs, close };
+    (outputs, close), (AdditionalOutputs, CloseStream) => { outputs, close };
     (), () => {};
 }
 

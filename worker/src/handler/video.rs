@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use reframe_proto::FRAME_RATES;
+
 use super::{Handler, HandlerError, IntoGenerator, IntoHandler, IntoOutput, Output};
 use crate::{
     frame::{Frame, PixelFormat},
@@ -92,10 +94,15 @@ impl VideoStreamHandler {
     ///
     /// # Panics
     ///
-    /// When `fps` is not a positive, finite number.
+    /// When `fps` is not from 1 to 240.
     #[must_use]
     pub fn fps(mut self, fps: f64) -> Self {
-        assert!(fps.is_finite() && fps > 0.0, "fps must be a positive number, not {fps}");
+        assert!(
+            FRAME_RATES.contains(&fps),
+            "fps must be from {} to {}, not {fps}",
+            FRAME_RATES.start(),
+            FRAME_RATES.end()
+        );
         self.fps = fps;
         self
     }

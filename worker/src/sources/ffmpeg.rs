@@ -5,12 +5,14 @@ use std::{
     io::{self, Read},
     os::{fd::AsFd, unix::process::CommandExt},
     process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+    thread,
     time::Duration,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
+    process::{Pid, Signal, kill_process_group},
 };
 use tokio::time::Instant;
 
@@ -25,6 +27,11 @@ pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
 /// How often a wait looks whether its session is still there: the most that a closed session's thread stays here.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// How long the child may take to exit after its pipes have ended, and how often that is looked at.
+const EXIT: Duration = Duration::from_secs(1);
+/// See [`EXIT`].
+const EXIT_LOOK: Duration = Duration::from_millis(5);
 
 /// The newest of what ffmpeg logs, in bytes: some lines, of which the last is shown. Older ones are forgotten.
 const LOG_BYTES: usize = 1024;
@@ -86,8 +93,16 @@ impl Ffmpeg {
 
     /// Why there is no more, after the end: `None` when the source was played to its end.
     pub(super) fn end(&mut self) -> Option<SourceError> {
-        // Its pipes have ended, so it is exiting; this is no wait for the source.
-        let status = self.child.wait();
+        // Its pipes have ended, so it is exiting. One that is not is at its end all the same.
+        let until = Instant::now() + EXIT;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < until => thread::park_timeout(EXIT_LOOK),
+                Ok(None) => return Some(self.failure("ffmpeg closed its output and did not end")),
+                Ok(Some(status)) => break Ok(status),
+                Err(error) => break Err(error),
+            }
+        };
         match status {
             Ok(status) if status.success() => None,
             Ok(status) => Some(self.failure(&format!("ffmpeg ended by {status}"))),
@@ -160,6 +175,10 @@ impl Ffmpeg {
 /// A killed child that is not waited for would stay in the process table.
 impl Drop for Ffmpeg {
     fn drop(&mut self) {
+        // The whole group: the program of that name may be a script around the real one.
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            kill_process_group(group, Signal::KILL).ok();
+        }
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -4,7 +4,7 @@
 //! use reframe_worker::{Stream, VideoStreamHandler, sources::Video};
 //!
 //! fn main() -> std::process::ExitCode {
-//!     let clip = VideoStreamHandler::generator(|| Ok(Video::open("clip.mp4")?)).fps(30.0);
+//!     let clip = VideoStreamHandler::generator(|| Ok(Video::options().fps(30.0).open("clip.mp4")?)).fps(30.0);
 //!     Stream::builder(clip).title("A clip").build().run()
 //! }
 //! ```

@@ -85,6 +85,16 @@ fn every_frame_comes_once_and_in_order_in_every_size() {
     }
 }
 
+/// As browsers and phones record.
+#[test]
+fn an_uneven_rate_repeats_no_frame() {
+    let graph = "color=size=32x16:rate=30,format=yuv420p,geq=lum='20+4*N':cb=128:cr=128,\
+                 settb=1/1000,setpts='33*N+mod(7*N\\,11)'";
+    let coded = ["-frames:v", "12", "-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-c:v", "ffv1"];
+    let file = File::make("uneven.mkv", &[&["-f", "lavfi", "-i", graph], &coded[..]].concat());
+    assert_eq!(numbers(i420().open(&file.0).unwrap()), Vec::from_iter(0..12));
+}
+
 #[test]
 fn frames_come_in_the_format_that_was_asked_for() {
     let file = File::steps("formats.mkv", (34, 18), "30", 1);
@@ -220,8 +230,7 @@ fn the_child_is_gone_after_the_end_an_error_and_a_drop() {
 #[test]
 fn a_silent_source_is_an_error_not_a_wait() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut options = Video::options();
-    options.silence = Duration::from_millis(300);
+    let options = Video::options().silence(Duration::from_millis(300));
     let source = format!("http://{}/live", listener.local_addr().unwrap());
     assert_eq!(options.open(&source).unwrap_err(), SourceError::Silent { name: source });
 }

@@ -138,7 +138,7 @@ pub struct VideoOptions {
     size: Option<(u32, u32)>,
     fps: Option<f64>,
     pub(super) program: OsString,
-    pub(super) silence: Duration,
+    silence: Duration,
 }
 
 impl VideoOptions {
@@ -180,6 +180,12 @@ impl VideoOptions {
         self
     }
 
+    /// How long the source may send nothing while a frame is waited for, 10 s by default; also for the first one.
+    pub const fn silence(mut self, silence: Duration) -> Self {
+        self.silence = silence;
+        self
+    }
+
     /// Opens a source: see [`Video::open`].
     ///
     /// # Errors
@@ -213,8 +219,12 @@ impl VideoOptions {
         // What `Frame` means by I420. HD video is BT.709 and phones' is full range, and both say so; 3 ms for a
         // picture of 1280x720 that is not as it should be, a copy for one that is.
         let filter = format!("{fps}scale={size}out_color_matrix=bt601:out_range=tv");
-        let after = ["-an", "-sn", "-dn", "-vf", &filter, "-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "pipe:1"];
-        (before, after.map(OsString::from).into())
+        // Each frame once: else ffmpeg repeats them up to the finest step of the source's clock, which for a recording of
+        // uneven rate, as browsers and phones make them, is a thousand a second.
+        let timing = if self.fps.is_some() { "cfr" } else { "passthrough" };
+        let after = ["-an", "-sn", "-dn", "-vf", &filter, "-fps_mode", timing];
+        let output = ["-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "pipe:1"];
+        (before, after.into_iter().chain(output).map(OsString::from).collect())
     }
 }
 

@@ -87,7 +87,7 @@ async fn a_mistake_with_inputs_or_outputs_costs_a_frame() {
         let inputs = session.inputs();
         let values = match frame.seq() {
             0 => inputs.get::<f64>("gian").map(|gain| vec![gain])?,
-            1 => vec![f64::from(inputs.get::<u32>("gain")?)],
+            1 => vec![f64::from(u8::from(inputs.get::<bool>("gain")?))],
             2 => vec![1.0, 2.0],
             3 => vec![f64::NAN],
             _ => vec![1.0],
@@ -101,7 +101,7 @@ async fn a_mistake_with_inputs_or_outputs_costs_a_frame() {
     let mut session = Session::open(&worker.client().await).await.unwrap();
     for (seq, error) in [
         (0, "the stream has no input \"gian\""),
-        (1, "the input \"gain\" is 0.5, which is no u32"),
+        (1, "the input \"gain\" is 0.5, which is no bool"),
         (2, "2 additional outputs, but the stream declares 1"),
         (3, "output \"n\": null (or NaN) is not a number"),
     ] {
