@@ -103,7 +103,7 @@ fn describe() {
     describe_counter!("reframe_outputs_dropped_total", "Outputs that a slow reader lost, by reader.");
     describe_histogram!(
         "reframe_release_error_seconds",
-        "Mode receive: how late a picture left, against its place on the grid."
+        "Mode receive: how far off its instant on the grid a picture left."
     );
     describe_gauge!("reframe_worker_stuck", "Sessions that ended and whose handler has not returned.");
     describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");

@@ -114,7 +114,7 @@ fn a_wrong_declaration_panics_at_build() {
 }
 
 #[test]
-#[should_panic(expected = "fps must be a positive number, not NaN")]
+#[should_panic(expected = "fps must be from 1 to 240, not NaN")]
 fn refuses_a_rate_that_is_none() {
     drop(handler().fps(f64::NAN));
 }

@@ -2,7 +2,10 @@
 //!
 //! At the client a grid is fitted to what arrived: its period is the declared one, exactly, and its origin the median.
 //! A picture's error is how far from its own place it came; its RTP time stamp says which that is.
+//!
+//! Beside it runs a bare timer at the same rate: what the machine, busy as it is, lets anybody do.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use reframe_tests::cluster::Cluster;
@@ -22,9 +25,15 @@ pub(crate) fn metronome(report: &mut Report, name: &'static str, fps: u32, plan:
     let peer = Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"));
     // A second more, so that what belongs into the window and comes late is there.
     let long = Duration::from_secs(u64::from(plan.receive_secs) + 1);
-    let frames = peer.wait_until("the window", long + PATIENCE, |stats| {
-        let (first, last) = (stats.received.first()?.arrived, stats.received.last()?.arrived);
-        (last - first >= long).then(|| stats.received.clone())
+    let over = AtomicBool::new(false);
+    let (frames, timer) = std::thread::scope(|scope| {
+        let timer = scope.spawn(|| bare_timer(fps, &over));
+        let frames = peer.wait_until("the window", long + PATIENCE, |stats| {
+            let (first, last) = (stats.received.first()?.arrived, stats.received.last()?.arrived);
+            (last - first >= long).then(|| stats.received.clone())
+        });
+        over.store(true, Ordering::Relaxed);
+        (frames, timer.join().expect("a timer cannot fail"))
     });
     let metrics = cluster.metrics();
 
@@ -55,6 +64,27 @@ pub(crate) fn metronome(report: &mut Report, name: &'static str, fps: u32, plan:
     report.add(name, ARRIVAL_P50, "ms", 1e3 * percentile(&errors, 50));
     report.add(name, ARRIVAL_P99, "ms", 1e3 * percentile(&errors, 99));
     report.add(name, "off the grid at the client, most", "ms", 1e3 * percentile(&errors, 100));
+    report.add(name, "a bare timer beside it: late, p99", "ms", 1e3 * percentile(&timer, 99));
+    report.add(name, "a bare timer beside it: late, most", "ms", 1e3 * percentile(&timer, 100));
+}
+
+/// How late a thread wakes that does nothing but wait for the next place on a grid of `fps`; seconds, sorted.
+fn bare_timer(fps: u32, over: &AtomicBool) -> Vec<f64> {
+    let interval = Duration::from_secs(1) / fps;
+    let mut due = tokio::time::Instant::now() + interval;
+    let mut late = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        std::thread::park_timeout(due.saturating_duration_since(tokio::time::Instant::now()));
+        let now = tokio::time::Instant::now();
+        // Nobody unparks this thread, but it may wake without a reason.
+        if now >= due {
+            late.push((now - due).as_secs_f64());
+            while due <= now {
+                due += interval;
+            }
+        }
+    }
+    sorted(late.into_iter())
 }
 
 /// When a frame came, and its place on the grid; seconds since the first came and from the first's place.
