@@ -59,6 +59,8 @@ function start() {
     },
     video(stream) {
       output.srcObject = stream;
+      // Autoplay alone waits until the video is in view, and "live" waits for it.
+      output.play().catch(() => {});
     },
     over(state, outcome) {
       session = null;
