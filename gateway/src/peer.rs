@@ -95,7 +95,7 @@ pub(crate) struct Taps {
 }
 
 /// The connection with one browser. Dropping it closes the connection in the background, after the texts that wait
-/// were delivered (or a second passed).
+/// were delivered, or a second passed (before the browser is connected: [`CHANNEL_TIMEOUT`]).
 pub(crate) struct Peer {
     connection: Arc<dyn PeerConnection>,
     texts: mpsc::Sender<String>,

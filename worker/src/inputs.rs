@@ -57,8 +57,8 @@ impl Inputs {
         self.0.get(name)
     }
 
-    /// The value of an input: `f64`, `f32`, an integer or `usize` of a number (rounded, for a client may set any that is within the bounds), `bool` of a
-    /// checkbox, `String` of a text, choice or colour, `[u8; 3]` of a colour.
+    /// The value of an input: `f64`, `f32`, an integer or `usize` of a number (rounded, for a client may set any that is
+    /// within the bounds), `bool` of a checkbox, `String` of a text, choice or colour, `[u8; 3]` of a colour.
     ///
     /// ```
     /// # use reframe_worker::{Frame, HandlerError, Session};

@@ -5,6 +5,7 @@ mod demos;
 use std::process::ExitCode;
 
 use clap::Args;
+use reframe_proto::FRAME_RATES;
 use reframe_worker::{Stream, cli};
 
 /// Frames are buffers of a megabyte and more, which glibc maps and unmaps one by one (docs of the crate: "Cost").
@@ -29,7 +30,7 @@ struct Options {
 impl Options {
     fn streams(self) -> Result<Vec<Stream>, Vec<String>> {
         let mut problems = Vec::new();
-        let fps = self.fps.trim().parse().ok().filter(|fps: &f64| (1.0..=240.0).contains(fps));
+        let fps = self.fps.trim().parse().ok().filter(|fps: &f64| FRAME_RATES.contains(fps));
         if fps.is_none() {
             problems.push(format!("--fps: `{}` is not a number from 1 to 240", self.fps));
         }

@@ -8,10 +8,10 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Shared, failed, invalid_input, unless_json};
+use super::{Shared, failed, invalid_input, object, take_text, unless_json};
 use crate::outputs::{Event, Reader};
 use crate::session::Running;
 
@@ -24,15 +24,10 @@ pub(super) async fn input_hook(shared: web::Data<Shared>, request: HttpRequest, 
     if let Some(refusal) = unless_json(&request) {
         return refusal;
     }
-    let unprocessable = |problem| failed(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", Some(problem));
-    let mut set: Map<String, Value> = match serde_json::from_slice(&body) {
-        Ok(set) => set,
-        Err(error) => return unprocessable(format!("the body is not a JSON object: {error}")),
-    };
-    let id = match set.remove("webrtc_id") {
-        Some(Value::String(id)) => id,
-        Some(_) => return unprocessable("`webrtc_id` is not a string".to_owned()),
-        None => return unprocessable("`webrtc_id` is missing".to_owned()),
+    let parsed = object(&body).and_then(|mut set| Ok((take_text(&mut set, "webrtc_id")?, set)));
+    let (id, set) = match parsed {
+        Ok(parsed) => parsed,
+        Err(problem) => return failed(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", Some(problem)),
     };
     // An error is a gateway that has stopped.
     let Some(controls) = shared.gateway.send(Running(id)).await.ok().flatten() else { return unknown() };

@@ -15,7 +15,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::inputs::InputError;
 use crate::pool::Pool;
@@ -73,6 +73,20 @@ fn unless_json(request: &HttpRequest) -> Option<HttpResponse> {
     }
     let problem = "the body must be JSON, with `Content-Type: application/json`".to_owned();
     Some(failed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", Some(problem)))
+}
+
+/// The body's object; the error is for whoever wrote the client.
+fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
+    serde_json::from_slice(body).map_err(|error| format!("the body is not a JSON object: {error}"))
+}
+
+/// Takes a text out of it. The error names the field.
+fn take_text(object: &mut Map<String, Value>, field: &str) -> Result<String, String> {
+    match object.remove(field) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(format!("`{field}` is not a string")),
+        None => Err(format!("`{field}` is missing")),
+    }
 }
 
 /// The stream that the path names.

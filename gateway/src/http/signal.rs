@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use serde_json::{Map, Value, json};
 
-use super::{MAX_ID_BYTES, Shared, failed, invalid_input, stream_of, unavailable, unless_json};
+use super::{MAX_ID_BYTES, Shared, failed, invalid_input, object, stream_of, take_text, unavailable, unless_json};
 use crate::session::{Candidate, CandidateError, Gateway, Offer, OfferRefused};
 use crate::{inputs, offer, telemetry};
 
@@ -39,14 +39,8 @@ struct Offered {
 
 /// The error names the field that is wrong.
 fn parse(body: &[u8]) -> Result<Request, String> {
-    let mut body: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|error| format!("the body is not a JSON object: {error}"))?;
-    let mut text = |field: &str| match body.remove(field) {
-        Some(Value::String(text)) => Ok(text),
-        Some(_) => Err(format!("`{field}` is not a string")),
-        None => Err(format!("`{field}` is missing")),
-    };
-    let id = text("webrtc_id")?;
+    let mut body = object(body)?;
+    let id = take_text(&mut body, "webrtc_id")?;
     // It goes into logs and paths.
     let plain = id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
     if id.is_empty() || id.len() > MAX_ID_BYTES || !plain {
@@ -54,9 +48,9 @@ fn parse(body: &[u8]) -> Result<Request, String> {
             "`webrtc_id` must have 1 to {MAX_ID_BYTES} printable ASCII characters, without space and /"
         ));
     }
-    match text("type")?.as_str() {
+    match take_text(&mut body, "type")?.as_str() {
         "offer" => {
-            let sdp = text("sdp")?;
+            let sdp = take_text(&mut body, "sdp")?;
             let inputs = match body.remove("inputs") {
                 Some(Value::Object(inputs)) => inputs,
                 None | Some(Value::Null) => Map::new(),

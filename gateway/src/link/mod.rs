@@ -15,9 +15,8 @@ mod recv;
 mod send;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use actix::{Actor, Addr, ArbiterHandle, AtomicResponse, Context, Handler, Recipient, WrapFuture};
 use reframe_proto::v1::ToWorker;
@@ -56,11 +55,7 @@ pub(crate) struct Flight {
     frames: Mutex<VecDeque<Frame>>,
     /// Mode receive: answers without a picture whose credit is still to be given back.
     unshown: AtomicUsize,
-    opened: AtomicBool,
 }
-
-/// A worker opens a session once.
-struct Opened;
 
 /// Where a link's results go.
 pub(crate) struct Sinks {
@@ -128,21 +123,7 @@ impl Handler<FrameWaiting> for Link {
 
 impl Flight {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            credits: Semaphore::new(0),
-            frames: Mutex::default(),
-            unshown: AtomicUsize::new(0),
-            opened: AtomicBool::new(false),
-        })
-    }
-
-    /// The worker is ready.
-    fn open(&self, credits: usize) -> Result<(), Opened> {
-        if self.opened.swap(true, Ordering::Relaxed) {
-            return Err(Opened);
-        }
-        self.credits.add_permits(credits);
-        Ok(())
+        Arc::new(Self { credits: Semaphore::new(0), frames: Mutex::default(), unshown: AtomicUsize::new(0) })
     }
 
     /// Mode receive, at every tick of the metronome: asks the generator for as many items as were used up since, which
@@ -161,9 +142,3 @@ impl Flight {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// How long the last pictures may take to be shown after the handler has closed the stream: what a generator is ahead,
-/// at the lowest rate (1 fps), and a second.
-const LAST_SHOWN: Duration = Duration::from_secs(10);
-/// From a picture's last packet until a browser's jitter buffer has surely shown it. There is no sign of it from there.
-const BROWSER_SHOWS: Duration = Duration::from_millis(250);

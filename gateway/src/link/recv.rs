@@ -18,19 +18,24 @@ use tonic::{Code, Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::convert::{self, Incoming, Outcome};
-use super::{BROWSER_SHOWS, Flight, LAST_SHOWN, Opened, Sinks};
+use super::{Flight, Sinks};
 use crate::books::{Hop, Reason};
 use crate::controls::Controls;
 use crate::frame::Frame;
 use crate::pacer::ResultWaiting;
 use crate::placement::Slot;
 use crate::pool::Client;
-use crate::session::{EndReason, SessionEvent};
+use crate::session::{EndReason, Level, Notice, SessionEvent};
 use crate::spec::Mode;
 use crate::telemetry::{self, Stage};
 
 /// How long a worker may take to close a stream whose session has ended, before its handler is reported as stuck.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// How long the last pictures may take to be shown after the handler has closed the stream: what a generator is ahead,
+/// at the lowest rate (1 fps), and more.
+const LAST_SHOWN: Duration = Duration::from_secs(10);
+/// From a picture's last packet until a browser's jitter buffer has surely shown it. There is no sign of it from there.
+const BROWSER_SHOWS: Duration = Duration::from_millis(250);
 
 /// The receiving half.
 pub(super) struct Receive {
@@ -93,10 +98,10 @@ impl Receive {
             Ok(response) => response.into_inner(),
             Err(status) => return (lost(&status), None),
         };
+        let mut opened = false;
         let ended = loop {
-            match self.next(&mut stream, shown).await {
-                Ok(()) => {}
-                Err(ended) => break ended,
+            if let Err(ended) = self.next(&mut stream, &mut opened, shown).await {
+                break ended;
             }
         };
         let rest = matches!(ended, EndReason::HandlerEnded(_) | EndReason::HandlerFailed(_)).then_some(stream);
@@ -104,10 +109,19 @@ impl Receive {
     }
 
     /// One message; the error is the end.
-    async fn next(&self, stream: &mut Streaming<FromWorker>, shown: &TaskTracker) -> Result<(), EndReason> {
+    async fn next(
+        &self,
+        stream: &mut Streaming<FromWorker>,
+        opened: &mut bool,
+        shown: &TaskTracker,
+    ) -> Result<(), EndReason> {
         let message = stream.message().await.map_err(|status| lost(&status))?.ok_or(EndReason::WorkerLost)?;
         match convert::incoming(message) {
-            Ok(Incoming::Opened { credits }) => self.flight.open(credits).map_err(|Opened| EndReason::WorkerLost)?,
+            Ok(Incoming::Opened { .. }) if *opened => return Err(EndReason::WorkerLost),
+            Ok(Incoming::Opened { credits }) => {
+                *opened = true;
+                self.flight.credits.add_permits(credits);
+            }
             Ok(Incoming::Result { seq, handler, outcome, outputs }) => {
                 telemetry::handler(handler);
                 let oldest = self.flight.frames().pop_front();
@@ -119,10 +133,7 @@ impl Receive {
                 frame.ticket.watch(shown.token());
                 self.finish(frame, outcome).await;
             }
-            Ok(Incoming::Notice(notice)) => {
-                // The session is gone: the next message or the stop token ends this task.
-                drop(self.sinks.events.send(SessionEvent::Notice(notice)).await);
-            }
+            Ok(Incoming::Notice(notice)) => self.notice(notice).await,
             Ok(Incoming::End { message, failed: true }) => return Err(EndReason::HandlerFailed(message)),
             Ok(Incoming::End { message, failed: false }) => return Err(EndReason::HandlerEnded(message)),
             Err(error) => {
@@ -131,6 +142,11 @@ impl Receive {
             }
         }
         Ok(())
+    }
+
+    async fn notice(&self, notice: Notice) {
+        // The session is gone: the next message or the stop token ends this task.
+        drop(self.sinks.events.send(SessionEvent::Notice(notice)).await);
     }
 
     /// One frame is back: on to the pacer, or into the books.
@@ -153,7 +169,7 @@ impl Receive {
             Outcome::Error(message) => {
                 frame.ticket.enter(Hop::Link);
                 frame.ticket.dropped(Reason::HandlerError);
-                drop(self.sinks.events.send(SessionEvent::HandlerError(message)).await);
+                self.notice(Notice { level: Level::Error, message }).await;
             }
         }
         // A generator's next item is asked for with the metronome's next tick, so that one that only fails does not spin.

@@ -78,8 +78,6 @@ pub(crate) enum SessionEvent {
     FallingBehind,
     /// From inside the handler, for the client.
     Notice(Notice),
-    /// The handler failed on one frame.
-    HandlerError(String),
     /// It is over.
     Ended(EndReason),
 }
@@ -304,9 +302,6 @@ impl StreamHandler<SessionEvent> for Session {
             SessionEvent::Connected => self.connected(ctx),
             SessionEvent::FallingBehind => self.tell(client::falling_behind()),
             SessionEvent::Notice(notice) => self.tell(client::notice(&notice)),
-            SessionEvent::HandlerError(message) => {
-                self.tell(client::notice(&Notice { level: Level::Error, message }));
-            }
             SessionEvent::Ended(reason) => self.end(&reason, ctx),
         }
     }

@@ -18,29 +18,6 @@ pub(super) fn faulty() -> impl FnMut(Frame) -> Result<Frame, HandlerError> {
     }
 }
 
-/// Frames that are echoed before one is worked on for too long.
-const FREE_FRAMES: u32 = 10;
-
-pub(super) fn stuck() -> impl FnMut(Frame, &Session) -> Frame {
-    stuck_until(Session::is_closed)
-}
-
-pub(super) fn stuck_for_good() -> impl FnMut(Frame, &Session) -> Frame {
-    stuck_until(|_| false)
-}
-
-#[expect(clippy::disallowed_methods, reason = "stands for work that looks up now and then, or does not")]
-fn stuck_until(over: impl Fn(&Session) -> bool) -> impl FnMut(Frame, &Session) -> Frame {
-    let mut count = 0;
-    move |frame, session| {
-        count += 1;
-        while count > FREE_FRAMES && !over(session) {
-            std::thread::sleep(super::ticker::LOOK);
-        }
-        frame
-    }
-}
-
 /// One input of each kind, named after it.
 pub(super) fn echo_inputs() -> StreamBuilder {
     let inputs: [InputComponent; 6] = [

@@ -65,7 +65,7 @@ const DEMOS: [Demo; 6] = [
 ];
 
 /// For tests: each shows one part of the contract between gateway, worker and client.
-const AIDS: [Demo; 6] = [
+const AIDS: [Demo; 4] = [
     Demo {
         name: "faulty",
         title: "Faulty",
@@ -89,18 +89,6 @@ const AIDS: [Demo; 6] = [
         title: "Ticker",
         subtitle: "A test aid: numbered pictures, which can be stalled and ended.",
         stream: |settings| ticker::stream(settings.fps),
-    },
-    Demo {
-        name: "stuck",
-        title: "Stuck",
-        subtitle: "A test aid: takes 10 frames and works on the 11th until its session is closed.",
-        stream: |_| Stream::builder(VideoStreamHandler::per_session(aids::stuck)),
-    },
-    Demo {
-        name: "stuck-for-good",
-        title: "Stuck for good",
-        subtitle: "A test aid: takes 10 frames and works on the 11th for ever.",
-        stream: |_| Stream::builder(VideoStreamHandler::per_session(aids::stuck_for_good)),
     },
 ];
 

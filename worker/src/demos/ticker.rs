@@ -8,7 +8,7 @@ use reframe_worker::{
 };
 
 /// How often a stalled aid looks whether it still is to be.
-pub(super) const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(5);
 
 const WIDTH: u32 = 320;
 const HEIGHT: u32 = 240;

@@ -101,6 +101,7 @@ async fn a_handler_that_keeps_its_slot_is_logged_and_so_is_its_return() {
     // The clock stands still for a blocking task.
     told(entries).await;
     drop(session);
+    // The clock is paused: these take no time, and stand just before and well after the five seconds.
     tokio::time::sleep(Duration::from_millis(4900)).await;
     assert_eq!(lines.try_recv(), Err(blocking::TryRecvError::Empty));
     tokio::time::sleep(Duration::from_secs(60)).await;
