@@ -24,6 +24,8 @@ pub(crate) enum Mode {
 /// A stream's declaration.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spec {
+    /// Which process declares it; not part of the declaration.
+    pub(crate) instance: String,
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) subtitle: String,
@@ -87,6 +89,7 @@ impl Spec {
             (!is_stream_name(&spec.name), "a name that no URL could carry"),
             (!FRAME_RATES.contains(&spec.fps), "a frame rate outside 1 to 240"),
             (spec.capacity == 0, "no capacity"),
+            (!is_instance(&spec.instance), "no instance that a key could carry"),
             (spec.inputs.len().max(spec.outputs.len()) > MAX_COMPONENTS, "too many inputs or outputs"),
         ];
         if let Some((_, what)) = refusals.into_iter().find(|(refused, _)| *refused) {
@@ -97,6 +100,7 @@ impl Spec {
         unique(inputs.iter().map(|input| input.name.as_str()))?;
         unique(outputs.iter().map(|output| output.name.as_str()))?;
         Ok(Self {
+            instance: spec.instance,
             name: spec.name,
             title: spec.title,
             subtitle: spec.subtitle,
@@ -179,6 +183,11 @@ fn input(input: v1::Input) -> Result<Input, SpecError> {
     Ok(input)
 }
 
+/// It goes into keys and logs.
+fn is_instance(instance: &str) -> bool {
+    (1..=64).contains(&instance.len()) && instance.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 fn refuse<T>(name: String, problem: &'static str) -> Result<T, SpecError> {
     Err(SpecError::Component { name, problem })
 }
@@ -206,6 +215,7 @@ pub(crate) mod testing {
     pub(crate) fn wire(name: &str, capacity: u32) -> StreamSpec {
         StreamSpec {
             protocol_version: PROTOCOL_VERSION,
+            instance: "i1".into(),
             name: name.into(),
             fps: 30.0,
             capacity,

@@ -7,7 +7,7 @@
 //! worker configured apart would refuse each other's frames.
 
 /// The version of this protocol. A gateway refuses a worker whose `StreamSpec` carries another.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The largest width and height of a frame on the wire, in pixels.
 pub const MAX_DIMENSION: u32 = 4096;

@@ -4,7 +4,12 @@
 //!        queue: the newest replace the last.
 //! Clock: the runtime's, for the wait for `Open` and for handlers that do not return.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use reframe_proto::v1::{DescribeRequest, FromWorker, StreamSpec, ToWorker, frame_worker_server::FrameWorker};
 use tokio::{
@@ -47,6 +52,8 @@ const OPEN_WAIT: Duration = Duration::from_secs(10);
 pub(crate) struct Service {
     stream: Arc<Stream>,
     capacity: u32,
+    /// Which process this is.
+    instance: String,
     slots: Arc<Semaphore>,
     closing: CancellationToken,
 }
@@ -54,14 +61,17 @@ pub(crate) struct Service {
 impl Service {
     /// Takes as many sessions at once as there are `slots`, until `closing`.
     pub(crate) fn new(stream: Arc<Stream>, capacity: u32, slots: Arc<Semaphore>, closing: CancellationToken) -> Self {
-        Self { stream, capacity, slots, closing }
+        // From the operating system's randomness, by the standard library's own use of it for hash maps.
+        let random = || RandomState::new().hash_one(std::process::id());
+        let instance = format!("{:016x}{:016x}", random(), random());
+        Self { stream, capacity, instance, slots, closing }
     }
 }
 
 #[tonic::async_trait]
 impl FrameWorker for Service {
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<StreamSpec>, Status> {
-        Ok(Response::new(convert::spec(&self.stream, self.capacity)))
+        Ok(Response::new(convert::spec(&self.stream, self.capacity, &self.instance)))
     }
 
     type SessionStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<FromWorker, Status>> + Send>>;

@@ -45,7 +45,7 @@ pub(super) enum ProtocolError {
 const MAX_CREDITS: u32 = 8;
 
 pub(super) fn open(session_id: &str, inputs: &Values) -> ToWorker {
-    let open = v1::Open { session_id: session_id.to_owned(), inputs: values(inputs) };
+    let open = v1::Open { session_id: session_id.to_owned(), inputs: values(inputs), traceparent: String::new() };
     ToWorker { message: Some(to_worker::Message::Open(open)) }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn inputs(inputs: &Values) -> ToWorker {
 }
 
 pub(super) fn pull(seq: u64) -> ToWorker {
-    ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq })) }
+    ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq, traceparent: String::new() })) }
 }
 
 fn values(values: &Values) -> HashMap<String, v1::Value> {
@@ -74,6 +74,7 @@ pub(super) fn frame(frame: &Frame) -> ToWorker {
         width: frame.picture.width,
         height: frame.picture.height,
         data: frame.picture.data.clone(),
+        traceparent: String::new(),
     };
     ToWorker { message: Some(to_worker::Message::Frame(frame)) }
 }

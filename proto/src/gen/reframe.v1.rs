@@ -39,6 +39,10 @@ pub struct StreamSpec {
     /// A session ends this long after it connected; 0 is never.
     #[prost(uint64, tag = "12")]
     pub time_limit_ms: u64,
+    /// Which process this is, a name that no other ever had: two addresses of one worker are one worker, and a worker that
+    /// was restarted at its old address is another.
+    #[prost(string, tag = "13")]
+    pub instance: ::prost::alloc::string::String,
 }
 /// A control of the page. The gateway checks what clients set against it; the names are Gradio's.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -246,6 +250,9 @@ pub struct Open {
     /// What the client has set already, by input name; the others have their declared value.
     #[prost(map = "string, message", tag = "2")]
     pub inputs: ::std::collections::HashMap<::prost::alloc::string::String, Value>,
+    /// The session's span (W3C Trace Context, `traceparent`), empty when it is not traced.
+    #[prost(string, tag = "3")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 /// All that the client has set so far, by input name: replaces the last message, so a later one makes an earlier one
 /// superfluous. Holds from the handler's next call on.
@@ -255,11 +262,14 @@ pub struct Inputs {
     pub values: ::std::collections::HashMap<::prost::alloc::string::String, Value>,
 }
 /// Mode receive: asks for one item of the generator. Takes a credit, as a frame does.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pull {
     /// Counts up within a session.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
+    /// As in Frame.
+    #[prost(string, tag = "2")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FromWorker {
@@ -301,6 +311,9 @@ pub struct Frame {
     pub height: u32,
     #[prost(bytes = "bytes", tag = "5")]
     pub data: ::prost::bytes::Bytes,
+    /// The frame's span, of the few that are sampled; empty for the others.
+    #[prost(string, tag = "6")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 /// What became of one Frame or Pull. Exactly one for each, in their order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -44,7 +44,7 @@ pub(crate) fn open(message: Option<ToWorker>) -> Result<(String, HashMap<String,
 pub(crate) fn message(message: ToWorker, mode: Mode) -> Result<Message, Status> {
     let job = match (message.message, mode) {
         (Some(to_worker::Message::Frame(wire)), Mode::SendReceive | Mode::Send) => frame(wire)?,
-        (Some(to_worker::Message::Pull(v1::Pull { seq })), Mode::Receive) => Job::Pull { seq },
+        (Some(to_worker::Message::Pull(v1::Pull { seq, .. })), Mode::Receive) => Job::Pull { seq },
         (Some(to_worker::Message::Inputs(v1::Inputs { values })), _) => return Ok(Message::Inputs(values)),
         (Some(to_worker::Message::Open(_)), _) => {
             return Err(Status::invalid_argument("message: a session opens once"));
@@ -62,7 +62,7 @@ fn misplaced(message: &str, mode: Mode) -> Status {
 
 /// A frame, checked so that everything behind may rely on its size.
 fn frame(frame: v1::Frame) -> Result<Job, Status> {
-    let v1::Frame { seq, capture_time_us, width, height, data } = frame;
+    let v1::Frame { seq, capture_time_us, width, height, data, .. } = frame;
     for (field, side) in [("frame.width", width), ("frame.height", height)] {
         if !(1..=MAX_DIMENSION).contains(&side) {
             return Err(Status::invalid_argument(format!("{field}: {side} is not 1 to {MAX_DIMENSION} pixels")));

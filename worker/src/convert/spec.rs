@@ -10,7 +10,7 @@ use crate::{
     stream::{Mode, Stream},
 };
 
-pub(crate) fn spec(stream: &Stream, capacity: u32) -> StreamSpec {
+pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str) -> StreamSpec {
     let mode = match stream.mode {
         Mode::SendReceive => v1::Mode::SendReceive,
         Mode::Receive => v1::Mode::Receive,
@@ -29,6 +29,7 @@ pub(crate) fn spec(stream: &Stream, capacity: u32) -> StreamSpec {
         outputs: stream.outputs.iter().map(output).collect(),
         concurrency_limit: stream.concurrency_limit.unwrap_or(0),
         time_limit_ms: stream.time_limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+        instance: instance.to_owned(),
     }
 }
 

@@ -11,12 +11,12 @@ fn wire(message: to_worker::Message) -> ToWorker {
 }
 
 fn picture(width: u32, height: u32, bytes: usize) -> ToWorker {
-    let frame = v1::Frame { seq: 1, capture_time_us: 2, width, height, data: vec![0; bytes].into() };
+    let frame = v1::Frame { seq: 1, capture_time_us: 2, width, height, data: vec![0; bytes].into(), ..Default::default() };
     wire(to_worker::Message::Frame(frame))
 }
 
 fn pull() -> ToWorker {
-    wire(to_worker::Message::Pull(v1::Pull { seq: 5 }))
+    wire(to_worker::Message::Pull(v1::Pull { seq: 5, ..Default::default() }))
 }
 
 #[test]

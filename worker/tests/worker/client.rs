@@ -89,7 +89,7 @@ impl Session {
         client: &FrameWorkerClient<Channel>,
         inputs: HashMap<String, v1::Value>,
     ) -> Result<Self, Status> {
-        let open = v1::Open { session_id: "test session".into(), inputs };
+        let open = v1::Open { session_id: "test session".into(), inputs, ..Default::default() };
         let mut session = Self::call(client, ToWorker { message: Some(to_worker::Message::Open(open)) }).await?;
         match session.next().await? {
             Some(Message::Opened(opened)) => session.credits = opened.credits,
@@ -156,7 +156,7 @@ impl Session {
 
     /// Asks the generator for an item.
     pub(crate) async fn pull(&self, seq: u64) {
-        self.send_raw(ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq })) }).await;
+        self.send_raw(ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq, ..Default::default() })) }).await;
     }
 
     /// Sends a frame and waits for its picture or error.
@@ -219,7 +219,7 @@ pub(crate) fn grey(seq: u64, width: u32, height: u32) -> v1::Frame {
     for (row, luma) in data.chunks_exact_mut(width as usize).take(height as usize).enumerate() {
         luma.fill(luma_of(seq, row));
     }
-    v1::Frame { seq, capture_time_us: seq * 1000, width, height, data: data.into() }
+    v1::Frame { seq, capture_time_us: seq * 1000, width, height, data: data.into(), ..Default::default() }
 }
 
 /// The brightness of a row of [`grey`]: within limited range.

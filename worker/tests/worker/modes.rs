@@ -81,7 +81,10 @@ async fn describes_its_stream() {
         ],
         concurrency_limit: 10,
         time_limit_ms: 90_000,
+        // Any, and a process keeps its own.
+        instance: spec.instance.clone(),
     };
+    assert!(!spec.instance.is_empty());
     assert_eq!(spec, expected);
 }
 
