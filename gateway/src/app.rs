@@ -19,8 +19,9 @@ use tracing::info;
 
 use crate::announce::announce;
 use crate::arbiters::Arbiters;
+use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::pool::{Pool, WorkerAddress};
+use crate::pool::Pool;
 use crate::session::{Gateway, Shutdown};
 use crate::{admin, http, telemetry};
 
@@ -56,24 +57,24 @@ pub enum RunError {
 ///
 /// # Errors
 /// It could not start. Once it serves, it ends well.
-pub fn run(config: Config, workers: Vec<WorkerAddress>) -> Result<(), RunError> {
+pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
     let metrics = telemetry::install();
     let media = tokio::runtime::Builder::new_multi_thread().thread_name("media").enable_all().build()?;
     let handle = media.handle().clone();
-    let served = actix_web::rt::System::new().block_on(serve(config, workers, metrics, handle));
+    let served = actix_web::rt::System::new().block_on(serve(config, cluster, metrics, handle));
     media.shutdown_timeout(Duration::from_millis(200));
     served
 }
 
 async fn serve(
     config: Config,
-    workers: Vec<WorkerAddress>,
+    cluster: Cluster,
     metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     media: tokio::runtime::Handle,
 ) -> Result<(), RunError> {
     let pool = {
         let _on_media = media.enter();
-        Pool::start(workers)
+        Pool::start(cluster.workers)
     };
     let arbiters = Arc::new(Arbiters::start(config.codec_threads));
     let bind = config.media.iter().map(|ip| SocketAddr::new(*ip, 0).to_string()).collect();

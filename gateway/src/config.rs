@@ -6,7 +6,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
-use tonic::transport::Uri;
 
 use crate::tls::Tls;
 
@@ -88,18 +87,12 @@ impl Options {
     }
 }
 
-/// Checks a list of worker URLs.
-pub fn worker_uris(problems: &mut Vec<String>, workers: &str) -> Vec<Uri> {
-    let uris: Vec<Uri> = list(problems, "--workers", workers, "a URL like http://127.0.0.1:50051");
-    for uri in &uris {
-        if uri.scheme_str() != Some("http") || uri.port().is_none() {
-            problems.push(format!("--workers: `{uri}` is not a URL like http://127.0.0.1:50051"));
-        }
-    }
-    uris
-}
-
-fn parse<T: std::str::FromStr>(problems: &mut Vec<String>, flag: &str, value: &str, wanted: &str) -> Option<T> {
+pub(crate) fn parse<T: std::str::FromStr>(
+    problems: &mut Vec<String>,
+    flag: &str,
+    value: &str,
+    wanted: &str,
+) -> Option<T> {
     let parsed = value.trim().parse().ok();
     if parsed.is_none() {
         problems.push(format!("{flag}: `{value}` is not {wanted}"));
@@ -107,7 +100,7 @@ fn parse<T: std::str::FromStr>(problems: &mut Vec<String>, flag: &str, value: &s
     parsed
 }
 
-fn list<T: std::str::FromStr>(problems: &mut Vec<String>, flag: &str, value: &str, wanted: &str) -> Vec<T> {
+pub(crate) fn list<T: std::str::FromStr>(problems: &mut Vec<String>, flag: &str, value: &str, wanted: &str) -> Vec<T> {
     let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
     let parsed: Vec<T> = parts.filter_map(|part| parse(problems, flag, part, wanted)).collect();
     if parsed.is_empty() && !problems.iter().any(|problem| problem.starts_with(flag)) {
@@ -116,7 +109,7 @@ fn list<T: std::str::FromStr>(problems: &mut Vec<String>, flag: &str, value: &st
     parsed
 }
 
-fn within(problems: &mut Vec<String>, flag: &str, value: &str, low: u32, high: u32) -> Option<u32> {
+pub(crate) fn within(problems: &mut Vec<String>, flag: &str, value: &str, low: u32, high: u32) -> Option<u32> {
     let parsed = value.trim().parse().ok().filter(|number| (low..=high).contains(number));
     if parsed.is_none() {
         problems.push(format!("{flag}: `{value}` is not a number from {low} to {high}"));
@@ -162,14 +155,5 @@ mod tests {
         let problems = bad.validate().unwrap_err();
         let flags: Vec<_> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
         assert_eq!(flags, ["--http", "--tls-cert", "--tls-key", "--admin", "--media", "--bitrate", "--codec-threads"]);
-    }
-
-    #[test]
-    fn workers_are_urls() {
-        let mut problems = Vec::new();
-        assert_eq!(worker_uris(&mut problems, "http://a:1, http://b:2").len(), 2);
-        assert!(problems.is_empty());
-        worker_uris(&mut problems, "a:1,https://b:2,http://c");
-        assert_eq!(problems.len(), 3, "{problems:?}");
     }
 }

@@ -30,6 +30,7 @@ mod announce;
 mod app;
 mod arbiters;
 mod books;
+mod cluster;
 mod config;
 mod controls;
 mod http;
@@ -44,6 +45,7 @@ mod telemetry;
 mod tls;
 
 pub use app::{RunError, run};
-pub use config::{Config, EXIT_USAGE, Options, worker_uris};
+pub use cluster::{Cluster, ClusterOptions};
+pub use config::{Config, EXIT_USAGE, Options};
 pub use pool::WorkerAddress;
 pub use telemetry::hush;

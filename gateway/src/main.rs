@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use reframe_gateway::{EXIT_USAGE, Options, WorkerAddress};
+use reframe_gateway::{ClusterOptions, EXIT_USAGE, Options};
 use tracing_subscriber::EnvFilter;
 
 /// Frames are 1.4 MB each and cross threads: glibc's allocator returns and faults in their pages every time.
@@ -19,9 +19,8 @@ struct Cli {
     #[command(flatten)]
     options: Options,
 
-    /// The workers, comma-separated [URLs]; sessions go to the one that has the fewest.
-    #[arg(long, env = "REFRAME_WORKERS", default_value = "http://127.0.0.1:50051")]
-    workers: String,
+    #[command(flatten)]
+    cluster: ClusterOptions,
 
     /// What is logged to stderr [a level: error, warn, info, debug, trace; or a list of module=level].
     #[arg(long, env = "REFRAME_LOG", default_value = "info")]
@@ -40,12 +39,13 @@ fn main() -> ExitCode {
     };
     let config = cli.options.validate();
     let mut problems = config.as_ref().err().cloned().unwrap_or_default();
-    let workers = reframe_gateway::worker_uris(&mut problems, &cli.workers);
+    let cluster = cli.cluster.validate();
+    problems.extend(cluster.as_ref().err().cloned().unwrap_or_default());
     let filter = EnvFilter::try_new(&cli.log).map_err(|error| problems.push(format!("--log: `{}`: {error}", cli.log)));
-    let (Ok(config), Ok(filter), true) = (config, filter, problems.is_empty()) else { return usage(&problems) };
+    let (Ok(config), Ok(cluster), Ok(filter)) = (config, cluster, filter) else { return usage(&problems) };
     let filter = reframe_gateway::hush(filter);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match reframe_gateway::run(config, workers.into_iter().map(WorkerAddress::Uri).collect()) {
+    match reframe_gateway::run(config, cluster) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error}{}", error.source().map(|cause| format!(": {cause}")).unwrap_or_default()));

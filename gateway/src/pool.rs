@@ -41,6 +41,13 @@ const DUPLEX_BYTES: usize = 1024 * 1024;
 pub enum WorkerAddress {
     /// `http://host:port`.
     Uri(Uri),
+    /// Each address that this name has.
+    Dns {
+        /// Of a compose service, or a headless service of Kubernetes.
+        name: String,
+        /// The same at each.
+        port: u16,
+    },
     /// In this process.
     InProcess {
         /// For metrics and logs.
@@ -57,49 +64,77 @@ pub(crate) struct Serving {
     pub(crate) name: String,
     pub(crate) client: Client,
     pub(crate) spec: Arc<Spec>,
+    /// As it goes on.
+    pub(crate) health: watch::Receiver<Health>,
+}
+
+/// What a worker says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It is not there, or does not answer.
+    #[default]
+    Away,
+    /// It takes no sessions and wants to be rid of those it has.
+    Draining,
+    /// It takes sessions.
+    Serving,
 }
 
 /// All workers.
 #[derive(Clone)]
 pub(crate) struct Pool {
     workers: Vec<Worker>,
+    changes: watch::Receiver<()>,
 }
 
 #[derive(Clone)]
 struct Worker {
     name: String,
     client: Client,
-    state: watch::Receiver<State>,
+    /// What it last declared, also while it is away: its page stays, and says that a worker is waited for.
+    spec: watch::Receiver<Option<Arc<Spec>>>,
+    health: watch::Receiver<Health>,
 }
 
-#[derive(Clone, Default)]
-struct State {
-    /// What it last declared, also while it is away: its page stays, and says that a worker is waited for.
-    spec: Option<Arc<Spec>>,
-    serving: bool,
+/// Where a worker's task puts what it learns.
+struct Report {
+    spec: watch::Sender<Option<Arc<Spec>>>,
+    health: watch::Sender<Health>,
+    changes: watch::Sender<()>,
 }
 
 impl Pool {
     /// Starts watching `addresses`. Call within the media runtime.
     pub(crate) fn start(addresses: Vec<WorkerAddress>) -> Self {
-        Self { workers: addresses.into_iter().map(Worker::start).collect() }
+        let (changed, changes) = watch::channel(());
+        Self {
+            workers: addresses.into_iter().map(|address| Worker::start(address, changed.clone())).collect(),
+            changes,
+        }
+    }
+
+    /// Marked as changed whenever a worker comes, goes or says something else of itself.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.clone()
     }
 
     /// The workers that serve now, in the order of the configuration.
     pub(crate) fn serving(&self) -> Vec<Serving> {
         let serving = |worker: &Worker| {
-            let State { spec, serving } = worker.state.borrow().clone();
-            Some(Serving { name: worker.name.clone(), client: worker.client.clone(), spec: spec.filter(|_| serving)? })
+            let Worker { name, client, spec, health } = worker.clone();
+            let spec = spec.borrow().clone()?;
+            let serves = *health.borrow() == Health::Serving;
+            serves.then_some(Serving { name, client, spec, health })
         };
         self.workers.iter().filter_map(serving).collect()
     }
 
     /// The streams that are or were served, by name, each as its first worker declares it that serves now.
     pub(crate) fn streams(&self) -> BTreeMap<String, Arc<Spec>> {
-        let mut states: Vec<State> = self.workers.iter().map(|worker| worker.state.borrow().clone()).collect();
-        states.sort_by_key(|state| !state.serving);
+        let mut workers: Vec<&Worker> = self.workers.iter().collect();
+        workers.sort_by_key(|worker| *worker.health.borrow() != Health::Serving);
         let mut streams = BTreeMap::new();
-        for spec in states.into_iter().filter_map(|state| state.spec) {
+        for spec in workers.into_iter().filter_map(|worker| worker.spec.borrow().clone()) {
             streams.entry(spec.name.clone()).or_insert(spec);
         }
         streams
@@ -119,14 +154,15 @@ impl Pool {
 }
 
 impl Worker {
-    fn start(address: WorkerAddress) -> Self {
+    fn start(address: WorkerAddress, changes: watch::Sender<()>) -> Self {
         let (name, channel) = connect(address);
-        let (state_tx, state) = watch::channel(State::default());
-        tokio::spawn(keep_watch(name.clone(), channel.clone(), state_tx));
+        let (spec, health) = (watch::Sender::new(None), watch::Sender::new(Health::Away));
+        let (spec_seen, health_seen) = (spec.subscribe(), health.subscribe());
+        tokio::spawn(keep_watch(name.clone(), channel.clone(), Report { spec, health, changes }));
         let client = FrameWorkerClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Self { name, client, state }
+        Self { name, client, spec: spec_seen, health: health_seen }
     }
 }
 
@@ -146,6 +182,11 @@ fn connect(address: WorkerAddress) -> (String, Channel) {
         WorkerAddress::Uri(uri) => {
             (uri.to_string().trim_end_matches('/').to_owned(), tuned(Endpoint::from(uri)).connect_lazy())
         }
+        // Until names are looked up here: the first address.
+        WorkerAddress::Dns { name, port } => {
+            let endpoint = Endpoint::from_shared(format!("http://{name}:{port}")).expect("a name and a port are a URL");
+            (format!("http://{name}:{port}"), tuned(endpoint).connect_lazy())
+        }
         WorkerAddress::InProcess { name, connect } => {
             let connector = tower::service_fn(move |_: Uri| {
                 let connect = connect.clone();
@@ -163,12 +204,11 @@ fn connect(address: WorkerAddress) -> (String, Channel) {
 }
 
 /// Runs as long as the pool exists.
-async fn keep_watch(name: String, channel: Channel, state: watch::Sender<State>) {
+async fn keep_watch(name: String, channel: Channel, report: Report) {
     let mut told = None;
-    while !state.is_closed() {
-        let ended = watch_once(&name, &channel, &state).await;
-        state.send_modify(|state| state.serving = false);
-        telemetry::worker_up(&name, false);
+    while !report.spec.is_closed() {
+        let ended = watch_once(&name, &channel, &report).await;
+        report.health(&name, Health::Away);
         // One line per change, not one per attempt.
         let why = ended.to_string();
         if told.as_ref() != Some(&why) {
@@ -198,19 +238,30 @@ impl From<Status> for Unavailable {
     }
 }
 
-async fn watch_once(name: &str, channel: &Channel, state: &watch::Sender<State>) -> Unavailable {
+impl Report {
+    fn health(&self, name: &str, now: Health) {
+        telemetry::worker_up(name, now == Health::Serving);
+        let changed = self.health.send_replace(now) != now;
+        if changed {
+            self.changes.send_replace(());
+        }
+        if changed && now != Health::Away {
+            info!(worker = %name, health = ?now, "worker");
+        }
+    }
+}
+
+async fn watch_once(name: &str, channel: &Channel, report: &Report) -> Unavailable {
     let watched = async {
         let spec =
             tokio::time::timeout(DESCRIBE_TIMEOUT, describe(channel)).await.map_err(|_| Unavailable::Timeout)??;
         let mut health = HealthClient::new(channel.clone());
         let mut reports = health.watch(HealthCheckRequest { service: String::new() }).await?.into_inner();
-        while let Some(report) = reports.message().await? {
-            let up = report.status() == ServingStatus::Serving;
-            let now = State { spec: Some(Arc::clone(&spec)), serving: up };
-            if state.send_replace(now).serving != up {
-                info!(worker = %name, stream = %spec.name, capacity = spec.capacity, up, "worker");
-            }
-            telemetry::worker_up(name, up);
+        info!(worker = %name, stream = %spec.name, capacity = spec.capacity, "worker declares");
+        report.spec.send_replace(Some(Arc::clone(&spec)));
+        while let Some(said) = reports.message().await? {
+            let serves = said.status() == ServingStatus::Serving;
+            report.health(name, if serves { Health::Serving } else { Health::Draining });
         }
         Err::<(), _>(Unavailable::Silent)
     };
@@ -226,11 +277,11 @@ async fn describe(channel: &Channel) -> Result<Arc<Spec>, Unavailable> {
 pub(crate) mod testing {
     use super::*;
 
-    /// A worker that is never called.
+    /// A worker that is never called; its instance is its name. Call within a runtime.
     pub(crate) fn serving(name: &str, stream: &str, capacity: u32) -> Serving {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let channel = runtime.block_on(async { Endpoint::from_static("http://127.0.0.1:1").connect_lazy() });
-        let spec = Arc::new(crate::spec::testing::spec(stream, capacity));
-        Serving { name: name.to_owned(), client: FrameWorkerClient::new(channel), spec }
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let spec = Spec { instance: name.to_owned(), ..crate::spec::testing::spec(stream, capacity) };
+        let client = FrameWorkerClient::new(channel);
+        Serving { name: name.to_owned(), client, spec: Arc::new(spec), health: watch::channel(Health::Serving).1 }
     }
 }

@@ -19,9 +19,9 @@ use super::{AddCandidate, End, EndReason, Plan, Session, Wiring};
 use crate::arbiters::Arbiters;
 use crate::controls::Controls;
 use crate::inputs::Values;
-use crate::peer;
-use crate::placement::{Full, Placement};
-use crate::pool::Pool;
+use crate::peer::{self, Peer};
+use crate::placement::{ClaimError, Memory, Placement, Slot};
+use crate::pool::{Pool, Serving};
 
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
 const MAILBOX: usize = 64;
@@ -101,7 +101,7 @@ pub(crate) struct Shutdown;
 /// The actor.
 pub(crate) struct Gateway {
     pub(crate) pool: Pool,
-    pub(crate) placement: Placement,
+    pub(crate) placement: Arc<dyn Placement>,
     pub(crate) arbiters: Arc<Arbiters>,
     pub(crate) media: tokio::runtime::Handle,
     pub(crate) bind: Vec<String>,
@@ -124,6 +124,26 @@ enum Entry {
     },
 }
 
+/// An offer's answer, and all that was taken for it.
+struct Answered {
+    sdp: String,
+    peer: Peer,
+    wiring: Wiring,
+    controls: Arc<Controls>,
+    worker: Serving,
+    slot: Slot,
+}
+
+impl From<ClaimError> for OfferRefused {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Exists => Self::AlreadyExists,
+            ClaimError::Full { slots: 0 } => Self::NoWorker,
+            ClaimError::Full { slots } => Self::Full(slots),
+        }
+    }
+}
+
 impl Gateway {
     pub(crate) fn new(
         pool: Pool,
@@ -135,7 +155,7 @@ impl Gateway {
     ) -> Self {
         Self {
             pool,
-            placement: Placement::default(),
+            placement: Arc::new(Memory::default()),
             arbiters,
             media,
             bind,
@@ -190,42 +210,46 @@ impl Handler<Offer> for Gateway {
         if self.sessions.contains_key(&id) {
             return refuse(OfferRefused::AlreadyExists);
         }
+        self.sessions.insert(id.clone(), Entry::Opening(self.early.take(&id)));
         let mut workers = self.pool.serving();
         workers.retain(|worker| worker.spec.name == stream);
-        let (worker, slot) = match self.placement.claim(&workers) {
-            Ok(claimed) => claimed,
-            Err(Full { slots: 0 }) => return refuse(OfferRefused::NoWorker),
-            Err(Full { slots }) => return refuse(OfferRefused::Full(slots)),
+        let (placement, bind, open) = (Arc::clone(&self.placement), self.bind.clone(), self.peers.token());
+        let session = id.clone();
+        let answering = async move {
+            let (worker, slot) = placement.claim(&session, &workers).await?;
+            let controls = Controls::new(Arc::clone(&worker.spec), inputs);
+            let wiring = Wiring::new();
+            let taps = wiring.taps(Arc::clone(&controls));
+            match peer::answer(description, bind, taps, open).await {
+                Ok((sdp, peer)) => Ok(Answered { sdp, peer, wiring, controls, worker, slot }),
+                Err(error) => {
+                    debug!(%error, "offer not answerable");
+                    Err(OfferRefused::Unanswerable)
+                }
+            }
         };
-        let client = worker.client.clone();
-        let controls = Controls::new(Arc::clone(&worker.spec), inputs);
-        self.sessions.insert(id.clone(), Entry::Opening(self.early.take(&id)));
-
-        let wiring = Wiring::new();
-        let taps = wiring.taps(Arc::clone(&controls));
-        let answering = peer::answer(description, self.bind.clone(), taps, self.peers.token());
-        let answering = answering.instrument(info_span!("session", session = id));
         // The connection's driver lives on the runtime that builds it.
-        let answering = self.media.spawn(answering);
+        let answering = self.media.spawn(answering.instrument(info_span!("session", session = id)));
         let answered = answering.into_actor(self).map(move |answered, gateway, ctx| {
-            let refused = match answered {
-                // Began before `Shutdown` and would miss it.
-                Ok(Ok(_)) if gateway.draining.load(Ordering::Relaxed) => {
-                    gateway.sessions.remove(&id);
-                    return Err(OfferRefused::Draining);
-                }
-                Ok(Ok((sdp, peer))) => {
+            let answered = answered.unwrap_or_else(|panic| {
+                error!(session = id, %panic, "an offer was not answered");
+                Err(OfferRefused::Unanswerable)
+            });
+            // Began before `Shutdown` and would miss it.
+            let draining = gateway.draining.load(Ordering::Relaxed);
+            let answered =
+                answered.and_then(|answered| if draining { Err(OfferRefused::Draining) } else { Ok(answered) });
+            match answered {
+                Ok(Answered { sdp, peer, wiring, controls, worker, slot }) => {
                     let bitrate_kbps = gateway.bitrate_kbps;
-                    let plan = Plan { id, wiring, peer, slot, worker: client, controls, bitrate_kbps };
-                    return gateway.start(plan, ctx).map(|()| sdp);
+                    let plan = Plan { id, wiring, peer, slot, worker: worker.client, controls, bitrate_kbps };
+                    gateway.start(plan, ctx).map(|()| sdp)
                 }
-                Ok(Err(error)) => error.to_string(),
-                Err(panic) => panic.to_string(),
-            };
-            debug!(session = id, error = ?refused, "offer not answerable");
-            gateway.sessions.remove(&id);
-            drop(slot);
-            Err(OfferRefused::Unanswerable)
+                Err(refused) => {
+                    gateway.sessions.remove(&id);
+                    Err(refused)
+                }
+            }
         });
         Box::pin(answered)
     }

@@ -5,7 +5,7 @@ use std::thread;
 
 use clap::Args;
 use futures_util::future::try_join_all;
-use reframe_gateway::WorkerAddress;
+use reframe_gateway::{Cluster, WorkerAddress};
 use tokio::{runtime, sync::mpsc};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,7 @@ pub(super) fn run<O: Args>(
     let worker = thread::Builder::new().name("worker".into()).spawn(move || runtime.block_on(serving));
     let worker = worker.map_err(|error| Failure::Run("the worker's thread did not start", error.into()))?;
 
-    let ended = reframe_gateway::run(config, addresses);
+    let ended = reframe_gateway::run(config, Cluster::alone(addresses));
     // The gateway has handled the signals and closed its sessions; what is left are handlers on their way out.
     shutdown.cancel();
     let served = worker.join().expect("the author's code runs on other threads, and ours does not panic");

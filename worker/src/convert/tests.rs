@@ -11,7 +11,8 @@ fn wire(message: to_worker::Message) -> ToWorker {
 }
 
 fn picture(width: u32, height: u32, bytes: usize) -> ToWorker {
-    let frame = v1::Frame { seq: 1, capture_time_us: 2, width, height, data: vec![0; bytes].into(), ..Default::default() };
+    let frame =
+        v1::Frame { seq: 1, capture_time_us: 2, width, height, data: vec![0; bytes].into(), ..Default::default() };
     wire(to_worker::Message::Frame(frame))
 }
 

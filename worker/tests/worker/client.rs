@@ -156,7 +156,8 @@ impl Session {
 
     /// Asks the generator for an item.
     pub(crate) async fn pull(&self, seq: u64) {
-        self.send_raw(ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq, ..Default::default() })) }).await;
+        self.send_raw(ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq, ..Default::default() })) })
+            .await;
     }
 
     /// Sends a frame and waits for its picture or error.

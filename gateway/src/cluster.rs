@@ -1,0 +1,175 @@
+//! What a gateway has around it: its workers, and other gateways. Options beside those of [`crate::config`], which a
+//! program that has everything in one process does not need.
+
+use std::time::Duration;
+
+use clap::Args;
+use tonic::transport::Uri;
+
+use crate::config::{list, parse, within};
+use crate::pool::WorkerAddress;
+
+/// How long a session may be without a worker before it ends, where nothing says otherwise.
+const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
+
+/// The options, as given. Flatten them into a command line.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct ClusterOptions {
+    /// The workers, comma-separated [http://host:port is one; dns://name:port is one at each address that the name has,
+    /// looked up again every 5 s]; sessions go to the one that has the fewest.
+    #[arg(long, env = "REFRAME_WORKERS", default_value = "http://127.0.0.1:50051")]
+    pub workers: String,
+
+    /// Where the gateways of this deployment share what they know of sessions and slots [redis://host:port; without it
+    /// this gateway is the only one].
+    #[arg(long, env = "REFRAME_REDIS", value_name = "URL")]
+    pub redis: Option<String>,
+
+    /// With --redis: how long the sessions of a gateway that died keep their slots [seconds, 2 to 300].
+    #[arg(long, env = "REFRAME_LEASE", value_name = "SECONDS", default_value = "10")]
+    pub lease: String,
+
+    /// With --redis: this gateway's admin port, as the other gateways reach it [http://ip:port; default: --admin, if
+    /// that names an address].
+    #[arg(long, env = "REFRAME_ADVERTISE", value_name = "URL")]
+    pub advertise: Option<String>,
+
+    /// How long a session waits for another worker when its own is gone, before it ends [seconds, 1 to 600].
+    #[arg(long, env = "REFRAME_RECONNECT_LIMIT", value_name = "SECONDS", default_value = "30")]
+    pub reconnect_limit: String,
+
+    /// From SIGTERM until the sessions that have not moved to another gateway are ended [seconds, 0 to 3600].
+    #[arg(long, env = "REFRAME_GRACE", value_name = "SECONDS", default_value = "10")]
+    pub grace: String,
+}
+
+/// Checked options.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub(crate) workers: Vec<WorkerAddress>,
+    pub(crate) shared: Option<SharedPlacement>,
+    pub(crate) reconnect_limit: Duration,
+    pub(crate) grace: Duration,
+}
+
+/// Where several gateways meet.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedPlacement {
+    /// A Redis URL.
+    pub(crate) redis: String,
+    pub(crate) lease: Duration,
+    /// Our admin port; `None`: as it is bound.
+    pub(crate) advertise: Option<Uri>,
+}
+
+impl Cluster {
+    /// A gateway that shares its process with its workers: there is no other, and nowhere to go to.
+    #[must_use]
+    pub fn alone(workers: Vec<WorkerAddress>) -> Self {
+        Self { workers, shared: None, reconnect_limit: RECONNECT_LIMIT, grace: Duration::ZERO }
+    }
+}
+
+impl ClusterOptions {
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// One line for each problem, naming its flag.
+    pub fn validate(&self) -> Result<Cluster, Vec<String>> {
+        let mut problems = Vec::new();
+        let workers = workers(&mut problems, &self.workers);
+        let lease = within(&mut problems, "--lease", &self.lease, 2, 300);
+        let advertise = self.advertise.as_deref().filter(|url| !url.is_empty());
+        let advertise = advertise.and_then(|url| address(&mut problems, "--advertise", url, ADVERTISED));
+        let limit = within(&mut problems, "--reconnect-limit", &self.reconnect_limit, 1, 600);
+        let grace = within(&mut problems, "--grace", &self.grace, 0, 3600);
+        // An empty variable in a deployment's environment is one that was not set.
+        let redis = self.redis.clone().filter(|url| !url.is_empty());
+        match (lease, limit, grace) {
+            (Some(lease), Some(limit), Some(grace)) if problems.is_empty() => {
+                let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+                let shared = redis.map(|redis| SharedPlacement { redis, lease: seconds(lease), advertise });
+                Ok(Cluster { workers, shared, reconnect_limit: seconds(limit), grace: seconds(grace) })
+            }
+            _ => Err(problems),
+        }
+    }
+}
+
+const WORKER: &str = "a URL like http://127.0.0.1:50051 or dns://workers:50051";
+const ADVERTISED: &str = "a URL like http://10.0.0.7:9090";
+
+fn workers(problems: &mut Vec<String>, given: &str) -> Vec<WorkerAddress> {
+    let parts: Vec<String> = list(problems, "--workers", given, WORKER);
+    let worker = |part: String| match part.strip_prefix("dns://") {
+        Some(name) => name_and_port(problems, name, &part),
+        None => address(problems, "--workers", &part, WORKER).map(WorkerAddress::Uri),
+    };
+    parts.into_iter().filter_map(worker).collect()
+}
+
+fn name_and_port(problems: &mut Vec<String>, given: &str, whole: &str) -> Option<WorkerAddress> {
+    let parsed = given.trim_end_matches('/').rsplit_once(':').and_then(|(name, port)| Some((name, port.parse().ok()?)));
+    match parsed.filter(|(name, _)| !name.is_empty() && !name.contains(['/', ':', '@', ' '])) {
+        Some((name, port)) => Some(WorkerAddress::Dns { name: name.to_owned(), port }),
+        None => {
+            problems.push(format!("--workers: `{whole}` is not {WORKER}"));
+            None
+        }
+    }
+}
+
+/// A plain http URL with a port and no path.
+fn address(problems: &mut Vec<String>, flag: &str, given: &str, wanted: &str) -> Option<Uri> {
+    let uri: Uri = parse(problems, flag, given, wanted)?;
+    if uri.scheme_str() == Some("http") && uri.port().is_some() && uri.path() == "/" && uri.query().is_none() {
+        return Some(uri);
+    }
+    problems.push(format!("{flag}: `{given}` is not {wanted}"));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> ClusterOptions {
+        ClusterOptions {
+            workers: "http://a:1, dns://b:2".into(),
+            redis: None,
+            lease: "10".into(),
+            advertise: None,
+            reconnect_limit: "30".into(),
+            grace: "10".into(),
+        }
+    }
+
+    #[test]
+    fn good_options_pass() {
+        let cluster = options().validate().unwrap();
+        let [WorkerAddress::Uri(_), WorkerAddress::Dns { name, port: 2 }] = &cluster.workers[..] else {
+            panic!("{:?}", cluster.workers)
+        };
+        assert_eq!((name.as_str(), cluster.grace), ("b", Duration::from_secs(10)));
+        assert!(cluster.shared.is_none());
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let bad = ClusterOptions {
+            workers: "a:1,https://b:2,http://c,dns://d,dns://:1,dns://e:many,http://f:1/path".into(),
+            redis: None,
+            lease: "1".into(),
+            advertise: Some("10.0.0.7".into()),
+            reconnect_limit: "0".into(),
+            grace: "long".into(),
+        };
+        let problems = bad.validate().unwrap_err();
+        let count = |flag: &str| problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: "))).count();
+        let flags = ["--workers", "--lease", "--advertise", "--reconnect-limit", "--grace"];
+        assert_eq!(flags.map(count), [7, 1, 1, 1, 1], "{problems:?}");
+        let none = ClusterOptions { workers: " ,".into(), ..options() };
+        assert_eq!(none.validate().unwrap_err().len(), 1);
+    }
+}

@@ -1,0 +1,48 @@
+//! Which worker takes a session: the one with the fewest, as long as it has a slot.
+//!
+//! > A slot cannot leak. It is a value, and freeing it is its `Drop`; where several gateways share the slots, it is also
+//! > a lease, which a gateway that dies stops renewing.
+
+mod memory;
+
+use async_trait::async_trait;
+
+pub(crate) use self::memory::{Memory, Slot};
+use crate::pool::Serving;
+
+/// Who has how many sessions, and where each of them is. Workers are known by their instance, not by their address.
+#[async_trait]
+pub(crate) trait Placement: Send + Sync {
+    /// Takes a slot for `session` on the least loaded of `workers`, all of one stream; the first of equals. A session may
+    /// hold two, when it moves from one worker to another; it counts once for its stream's limit.
+    ///
+    /// # Errors
+    /// Nothing was taken.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has taken nothing that is not freed at once, or by its lease.
+    async fn claim(&self, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError>;
+
+    /// The gateway that has `session`, if it is another than this one: the address of its admin port. `streams` are those
+    /// whose session it could be.
+    async fn locate(&self, session: &str, streams: &[String]) -> Option<String>;
+}
+
+/// No slot was taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ClaimError {
+    /// Every slot is taken, or the stream has as many sessions as it may.
+    Full {
+        /// How many there are; zero when no worker serves.
+        slots: u32,
+    },
+    /// Another gateway has a session of this id.
+    Exists,
+}
+
+/// Sessions that these workers of one stream take together: their capacity, or the stream's own limit.
+pub(crate) fn limit(workers: &[Serving]) -> u32 {
+    let capacity = workers.iter().fold(0, |sum: u32, worker| sum.saturating_add(worker.spec.capacity));
+    let limits = workers.iter().filter_map(|worker| worker.spec.concurrency_limit);
+    limits.fold(capacity, u32::min)
+}
