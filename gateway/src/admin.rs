@@ -8,8 +8,8 @@ use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
-use crate::pool::Pool;
 use crate::controls::Controls;
+use crate::pool::Pool;
 use crate::session::{Close, Gateway, List};
 
 /// What the handlers share.

@@ -79,7 +79,8 @@ async fn serve(
     let arbiters = Arc::new(Arbiters::start(config.codec_threads));
     let bind = config.media.iter().map(|ip| SocketAddr::new(*ip, 0).to_string()).collect();
     let peers = TaskTracker::new();
-    let gateway = Gateway::new(pool.clone(), arbiters, media, bind, config.bitrate_kbps, cluster.reconnect_limit, peers.clone());
+    let gateway =
+        Gateway::new(pool.clone(), arbiters, media, bind, config.bitrate_kbps, cluster.reconnect_limit, peers.clone());
     let draining = gateway.draining();
     let gateway = gateway.start();
 

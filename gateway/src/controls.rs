@@ -1,7 +1,7 @@
 //! What the outside may do with a running session, whichever way it comes in: HTTP or the data channel.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};

@@ -1,6 +1,6 @@
 //! Every way a session can end, and what its client, the others and the books are told.
 
-use reframe_tests::http::{get, post};
+use reframe_tests::http::post;
 use reframe_tests::peer::{Media, offer_sdp};
 use reframe_tests::source::{Format, Video};
 use serde_json::json;
@@ -85,44 +85,6 @@ fn a_failing_handler_costs_its_frame_and_a_panicking_one_its_session() {
     second.close();
     assert_balanced(&cluster);
     connect(&cluster, "third", Video::Live(Format::SMALL)).close();
-}
-
-#[test]
-fn a_worker_that_dies_ends_its_sessions_and_no_other() {
-    let mut cluster = Cluster::separate("flip", 2);
-    let mut peers: Vec<_> = (0..2).map(|n| connect(&cluster, &format!("{n}"), Video::Live(Format::SMALL))).collect();
-    peers.iter().for_each(|peer| peer.wait_received(10, PATIENCE));
-    cluster.workers[0].process.kill9();
-    cluster.wait_for_sessions(1, PATIENCE);
-    assert!(cluster.gateway.alive());
-    let ended = eventually("one of the clients is told", PATIENCE, || {
-        peers.iter().position(|peer| peer.stats().message("end_stream").is_some())
-    });
-    let stats = peers[ended].stats();
-    let kinds: Vec<_> = stats.messages.iter().map(|message| message["type"].clone()).collect();
-    assert_eq!(kinds, [json!("error"), json!("end_stream")]);
-    assert_eq!(told(&stats, "error").len(), 1);
-
-    let other = &peers[1 - ended];
-    let seen = other.stats().received.len();
-    other.wait_received(seen + 30, PATIENCE);
-    assert_flipped_in_order(&other.stats());
-    assert_eq!(get(&cluster.admin("/readyz")).expect("the admin port answers").status, 200);
-    // New sessions go to the worker that is left.
-    connect(&cluster, "new", Video::Live(Format::SMALL)).close();
-
-    cluster.workers[1].process.kill9();
-    cluster.wait_for_sessions(0, PATIENCE);
-    eventually("not ready without a worker", PATIENCE, || {
-        (get(&cluster.admin("/readyz")).expect("the admin port answers").status == 503).then_some(())
-    });
-    let refused = Peer::connect(&cluster.page(""), Options::camera("late", Video::Live(Format::SMALL)));
-    let reply = refused.expect_err("there is no worker");
-    assert_eq!((reply.status, &reply.json()["meta"]["error"]), (503, &json!("no_worker")));
-    assert_eq!(cluster.sessions(), 0.0);
-    assert_eq!(get(&cluster.admin("/healthz")).expect("the admin port answers").status, 200);
-    peers.iter_mut().for_each(Peer::close);
-    assert_balanced(&cluster);
 }
 
 #[test]

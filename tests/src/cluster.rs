@@ -47,7 +47,17 @@ impl Worker {
     /// When it does not come up.
     #[must_use]
     pub fn serve(demo: &str) -> Self {
-        let mut process = Process::start("reframe-worker", &["serve", "--demo", demo, "--listen", "127.0.0.1:0"]);
+        Self::serve_with(demo, "127.0.0.1:0", &[])
+    }
+
+    /// The same at this address (`ip:port`), with further options.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn serve_with(demo: &str, listen: &str, options: &[&str]) -> Self {
+        let mut process =
+            Process::start("reframe-worker", &[&["serve", "--demo", demo, "--listen", listen], options].concat());
         let url = process.announced("reframe-worker listening on ");
         Self { process, url }
     }
@@ -96,8 +106,17 @@ impl Cluster {
     /// When it does not come up.
     #[must_use]
     pub fn of(workers: Vec<Worker>) -> Self {
+        Self::of_with(workers, &[])
+    }
+
+    /// [`Cluster::of`] with further options of the gateway.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn of_with(workers: Vec<Worker>, options: &[&str]) -> Self {
         let urls = workers.iter().map(|worker| worker.url.clone()).collect();
-        Self { workers, ..Self::over(urls, &[]) }
+        Self { workers, ..Self::over(urls, options) }
     }
 
     /// One more `reframe-gateway` over the workers of `other`, started with `options`. The workers stay `other`'s, and

@@ -96,9 +96,42 @@ impl Process {
     /// # Panics
     /// When the process is already gone.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGSTOP: a process that hangs. Only [`Process::kill9`] ends it.
+    ///
+    /// # Panics
+    /// When the process is already gone.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         // The child is not collected yet, so the id is still its own.
-        kill_process(pid, Signal::TERM).expect("the process is there");
+        kill_process(pid, signal).expect("the process is there");
+    }
+
+    /// File descriptors that it has open.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
+    }
+
+    /// Its threads.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).expect("the count of threads");
+        line.trim().parse().expect("a number")
     }
 
     /// The exit status, once the process has ended; `None` when it still runs after `timeout`.

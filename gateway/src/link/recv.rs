@@ -16,8 +16,8 @@ use tokio_util::task::TaskTracker;
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
-use super::convert::{self, Incoming, Outcome};
 use super::Ends;
+use super::convert::{self, Incoming, Outcome};
 use crate::books::{Hop, Reason};
 use crate::frame::Frame;
 use crate::pacer::ResultWaiting;
@@ -132,8 +132,12 @@ impl Receive {
                 self.finish(frame, outcome).await;
             }
             Ok(Incoming::Notice(notice)) => self.notice(notice).await,
-            Ok(Incoming::End { message, failed: true }) => return Err(Ended::Handler(EndReason::HandlerFailed(message))),
-            Ok(Incoming::End { message, failed: false }) => return Err(Ended::Handler(EndReason::HandlerEnded(message))),
+            Ok(Incoming::End { message, failed: true }) => {
+                return Err(Ended::Handler(EndReason::HandlerFailed(message)));
+            }
+            Ok(Incoming::End { message, failed: false }) => {
+                return Err(Ended::Handler(EndReason::HandlerEnded(message)));
+            }
             Err(error) => {
                 debug!(%error, "the worker broke the protocol");
                 return Err(Ended::Lost);

@@ -89,9 +89,7 @@ pub(super) fn farewell(reason: &EndReason) -> Vec<String> {
     let Some(message) = last_words(reason) else { return Vec::new() };
     let first = match reason {
         EndReason::WorkerLost => Some(notice(&Notice { level: Level::Error, message: message.clone() })),
-        EndReason::TimeLimit(_) | EndReason::Operator | EndReason::Shutdown => {
-            Some(connection("closed"))
-        }
+        EndReason::TimeLimit(_) | EndReason::Operator | EndReason::Shutdown => Some(connection("closed")),
         _ => None,
     };
     let end = json!({ "type": "end_stream", "data": message }).to_string();
@@ -142,9 +140,10 @@ pub(super) fn taken_over() -> String {
 }
 
 pub(super) fn moved() -> String {
-    let message = "This stream moved to another worker, since its own is being stopped. What its handler remembered of \
+    let message =
+        "This stream moved to another worker, since its own is being stopped. What its handler remembered of \
                    this stream is lost."
-        .to_owned();
+            .to_owned();
     notice(&Notice { level: Level::Warning, message })
 }
 

@@ -460,6 +460,8 @@ impl StreamHandler<SessionEvent> for Session {
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         match event {
             SessionEvent::Connected => self.connected(ctx),
+            // Without a worker it is not the handler that is slow.
+            SessionEvent::FallingBehind if self.route.link.is_none() => {}
             SessionEvent::FallingBehind => self.tell(client::falling_behind()),
             SessionEvent::Notice(notice) => self.tell(client::notice(&notice)),
             SessionEvent::Draining => {

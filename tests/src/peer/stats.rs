@@ -105,6 +105,21 @@ impl Stats {
         self.sent_at.get(&number).copied()
     }
 
+    /// The longest time without a picture, re-emissions among them, that ended at or after `from`.
+    #[must_use]
+    pub fn longest_gap(&self, from: Instant) -> Duration {
+        longest(self.received.iter().map(|frame| frame.complete), from)
+    }
+
+    /// The longest time without a picture that shows another number than the one before, that ended at or after `from`.
+    #[must_use]
+    pub fn longest_freeze(&self, from: Instant) -> Duration {
+        let mut shown: Vec<_> =
+            self.received.iter().filter_map(|frame| Some((frame.complete, frame.code?.number))).collect();
+        shown.dedup_by_key(|(_, number)| *number);
+        longest(shown.into_iter().map(|(at, _)| at), from)
+    }
+
     /// Frames per second received, from the first to the last of `frames`; 0 for fewer than two.
     #[must_use]
     pub fn fps(frames: &[Received]) -> f64 {
@@ -150,6 +165,11 @@ impl Stats {
             push(&mut self.messages, message);
         }
     }
+}
+
+fn longest(times: impl Iterator<Item = Instant>, from: Instant) -> Duration {
+    let times: Vec<_> = times.collect();
+    times.windows(2).filter(|pair| pair[1] >= from).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }
 
 fn output<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {

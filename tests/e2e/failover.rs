@@ -1,0 +1,182 @@
+//! Workers that die, hang, or are missing: sessions go on elsewhere.
+
+use std::time::Instant;
+
+use reframe_tests::cluster::Worker;
+use reframe_tests::http::get;
+use reframe_tests::source::Format;
+use serde_json::json;
+
+use super::*;
+
+/// A second is the aim; the rest is for a busy machine. `make bench` has the figure.
+const RECOVERED: Duration = Duration::from_secs(8);
+
+fn cameras(cluster: &Cluster, count: usize) -> Vec<Peer> {
+    let peers: Vec<_> =
+        (0..count).map(|n| connect(cluster, &format!("camera-{n}"), Video::Live(Format::SMALL))).collect();
+    peers.iter().for_each(|peer| peer.wait_received(15, PATIENCE));
+    peers
+}
+
+/// It shows a number that was sent after `since`.
+#[track_caller]
+fn wait_for_new(peer: &Peer, since: Instant, within: Duration) {
+    peer.wait_until("a picture of now", within, |stats| {
+        let number = stats.received.last()?.code?.number;
+        (stats.sent_at(number)? > since).then_some(())
+    });
+}
+
+fn by_worker(cluster: &Cluster) -> Vec<f64> {
+    let mut counts: Vec<_> = cluster.metrics().by("reframe_worker_sessions", "worker").into_values().collect();
+    counts.sort_by(f64::total_cmp);
+    counts
+}
+
+fn updates(stats: &Stats) -> Vec<Value> {
+    let messages = stats.messages.iter().filter(|message| message["type"] == "update_connection");
+    messages.map(|message| message["data"].clone()).collect()
+}
+
+#[test]
+fn sessions_of_a_killed_worker_go_on_at_another() {
+    let mut cluster = Cluster::separate("flip", 2);
+    let mut peers = cameras(&cluster, 4);
+    assert_eq!(by_worker(&cluster), [2.0, 2.0]);
+    let killed = Instant::now();
+    cluster.workers[0].process.kill9();
+    for peer in &peers {
+        wait_for_new(peer, killed, RECOVERED);
+    }
+    assert_eq!(cluster.sessions(), 4.0);
+    assert_eq!(by_worker(&cluster), [0.0, 4.0]);
+    let all: Vec<_> = peers.iter().map(Peer::stats).collect();
+    let warned =
+        all.iter().filter(|stats| told(stats, "warning").iter().any(|text| text.contains("went away"))).count();
+    assert_eq!(warned, 2, "those who lost their worker, and no other");
+    for stats in &all {
+        assert_flipped_in_order(stats);
+        assert!(stats.message("end_stream").is_none());
+        println!("nothing new for {:?}, no picture for {:?}", stats.longest_freeze(killed), stats.longest_gap(killed));
+    }
+    assert_eq!(cluster.metrics().by("reframe_failovers_total", "outcome"), [("recovered".to_owned(), 2.0)].into());
+
+    // New sessions go to the worker that is left, and without any there are none.
+    connect(&cluster, "new", Video::Live(Format::SMALL)).close();
+    cluster.workers[1].process.kill9();
+    eventually("not ready without a worker", PATIENCE, || {
+        (get(&cluster.admin("/readyz")).expect("the admin port answers").status == 503).then_some(())
+    });
+    let refused = Peer::connect(&cluster.page(""), Options::camera("late", Video::Live(Format::SMALL)));
+    let reply = refused.expect_err("there is no worker");
+    assert_eq!((reply.status, &reply.json()["meta"]["error"]), (503, &json!("no_worker")));
+    peers.iter_mut().for_each(Peer::close);
+    assert_balanced(&cluster);
+}
+
+#[test]
+fn inputs_are_set_again_at_the_next_worker() {
+    let mut cluster = Cluster::separate("echo-inputs", 2);
+    let mut peer = connect(&cluster, "inputs", Video::Live(Format::SMALL));
+    peer.set_inputs(&json!({ "number": 7, "textbox": "kept" }));
+    let kept = |seen: &Value| seen["number"] == 7.0 && seen["textbox"] == "kept";
+    peer.wait_output("seen", PATIENCE, kept);
+    let before = peer.stats().outputs("seen").len();
+    let held = cluster.metrics().by("reframe_worker_sessions", "worker");
+    let index = cluster.workers.iter().position(|worker| held.get(&worker.url) == Some(&1.0)).expect("one has it");
+    cluster.workers[index].process.kill9();
+    peer.wait_until("the next handler's first look at its inputs", RECOVERED, |stats| {
+        stats.outputs("seen").get(before).map(|seen| assert!(kept(seen), "from the first frame on: {seen}"))
+    });
+    peer.close();
+    assert_balanced(&cluster);
+}
+
+#[test]
+fn a_worker_that_hangs_is_left() {
+    let cluster = Cluster::separate("flip", 2);
+    let mut peers = cameras(&cluster, 2);
+    let frozen = Instant::now();
+    cluster.workers[0].process.freeze();
+    for peer in &peers {
+        wait_for_new(peer, frozen, RECOVERED);
+    }
+    for stats in peers.iter().map(Peer::stats) {
+        println!("nothing new for {:?}, no picture for {:?}", stats.longest_freeze(frozen), stats.longest_gap(frozen));
+        assert_flipped_in_order(&stats);
+    }
+    assert_eq!(by_worker(&cluster), [0.0, 2.0]);
+    peers.iter_mut().for_each(Peer::close);
+    assert_balanced(&cluster);
+}
+
+#[test]
+fn a_session_waits_for_a_worker_with_room() {
+    let mut cluster = Cluster::separate("flip", 1);
+    let mut peers = cameras(&cluster, 2);
+    let address = cluster.workers[0].url.trim_start_matches("http://").to_owned();
+    cluster.workers[0].process.kill9();
+    for peer in &peers {
+        peer.wait_message("update_connection", PATIENCE);
+    }
+    let listed = get(&cluster.admin("/api/sessions")).expect("the admin port answers").json();
+    let states: Vec<_> =
+        listed["sessions"].as_array().expect("a list").iter().map(|one| one["state"].clone()).collect();
+    assert_eq!(states, ["reconnecting", "reconnecting"]);
+    // The last picture is shown on.
+    let seen = peers[0].stats().received.len();
+    peers[0].wait_received(seen + 15, PATIENCE);
+
+    let back = Instant::now();
+    cluster.workers[0] = Worker::serve_with("flip", &address, &[]);
+    for peer in &peers {
+        wait_for_new(peer, back, PATIENCE);
+        let stats = peer.stats();
+        assert_eq!(updates(&stats), ["reconnecting", "connected"]);
+        assert_eq!(told(&stats, "warning").len(), 1);
+    }
+    peers.iter_mut().for_each(Peer::close);
+    assert_balanced(&cluster);
+}
+
+#[test]
+fn a_session_without_a_worker_ends_at_the_limit() {
+    let mut cluster = Cluster::of_with(vec![Worker::serve("flip")], &["--reconnect-limit", "2"]);
+    let mut peers = cameras(&cluster, 1);
+    cluster.workers[0].process.kill9();
+    let end = peers[0].wait_message("end_stream", PATIENCE);
+    assert!(end["data"].as_str().is_some_and(|text| text.contains("no other has room")), "{end}");
+    let stats = peers[0].stats();
+    let kinds: Vec<_> = stats.messages.iter().map(|message| message["type"].clone()).collect();
+    assert_eq!(kinds, ["update_connection", "error", "end_stream"]);
+    cluster.wait_for_sessions(0, CLOSED);
+    assert_eq!(cluster.metrics().by("reframe_failovers_total", "outcome"), [("lost".to_owned(), 1.0)].into());
+    assert_eq!(
+        cluster.metrics().by("reframe_sessions_ended_total", "reason"),
+        [("worker_lost".to_owned(), 1.0)].into()
+    );
+    peers[0].close();
+    assert_balanced(&cluster);
+}
+
+#[test]
+fn a_generator_begins_again_at_another_worker() {
+    let mut cluster = Cluster::separate("ticker", 2);
+    let mut peer = connect_with(&cluster, Options::viewer("viewer"));
+    peer.wait_received(30, PATIENCE);
+    let held = cluster.metrics().by("reframe_worker_sessions", "worker");
+    let index = cluster.workers.iter().position(|worker| held.get(&worker.url) == Some(&1.0)).expect("one has it");
+    cluster.workers[index].process.kill9();
+    let killed = Instant::now();
+    peer.wait_until("the first number again, and more", RECOVERED, |stats| {
+        let numbers: Vec<_> =
+            stats.received.iter().filter(|frame| frame.complete > killed).filter_map(|frame| frame.code).collect();
+        (numbers.iter().any(|code| code.number < 5) && numbers.last()?.number > 20).then_some(())
+    });
+    let stats = peer.stats();
+    let off_grid = stats.received.windows(2).filter(|pair| (pair[1].rtp_time - pair[0].rtp_time) % 3_000 != 0).count();
+    assert_eq!(off_grid, 0, "the metronome does not notice");
+    peer.close();
+    assert_balanced(&cluster);
+}
