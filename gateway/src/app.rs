@@ -21,6 +21,8 @@ use crate::announce::announce;
 use crate::arbiters::Arbiters;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::http::Forward;
+use crate::placement::{Memory, Placement};
 use crate::pool::Pool;
 use crate::session::{Gateway, Shutdown};
 use crate::{admin, http, telemetry};
@@ -79,22 +81,34 @@ async fn serve(
     let arbiters = Arc::new(Arbiters::start(config.codec_threads));
     let bind = config.media.iter().map(|ip| SocketAddr::new(*ip, 0).to_string()).collect();
     let peers = TaskTracker::new();
-    let gateway = Gateway::new(pool.clone(), arbiters, media, bind, config.bitrate_kbps, peers.clone());
+    let placement: Arc<dyn Placement> = Arc::new(Memory::default());
+    let forward = Forward::new(Arc::clone(&placement), pool.clone());
+    let gateway = Gateway::new(pool.clone(), placement, arbiters, media, bind, config.bitrate_kbps, peers.clone());
     let draining = gateway.draining();
     let gateway = gateway.start();
 
-    let shared = http::Shared { gateway: gateway.clone(), pool: pool.clone() };
+    let public = http::Shared { gateway: gateway.clone(), pool: pool.clone(), forward: forward.clone() };
+    let shared = public.clone();
     let page =
         move || App::new().app_data(web::Data::new(shared.clone())).wrap(http::headers()).configure(http::routes);
-    let page = HttpServer::new(page).workers(HTTP_THREADS).disable_signals();
+    // A reader that closes its connection has left: its event stream ends at once, here and where it was forwarded to.
+    let page = HttpServer::new(page).workers(HTTP_THREADS).h1_allow_half_closed(false).disable_signals();
     let page = match &config.tls {
         Some(tls) => page.bind_rustls_0_23(config.http, ServerConfig::clone(&tls.server)),
         None => page.bind(config.http),
     };
     let page = page.map_err(|source| RunError::Bind { flag: "--http", address: config.http, source })?;
-    let shared = admin::Shared { gateway: gateway.clone(), pool, draining, metrics: metrics.clone() };
-    let admin = HttpServer::new(move || App::new().app_data(web::Data::new(shared.clone())).configure(admin::routes))
+    let shared = admin::Shared { gateway: gateway.clone(), pool, forward, draining, metrics: metrics.clone() };
+    let admin = move || {
+        App::new()
+            .app_data(web::Data::new(shared.clone()))
+            .app_data(web::Data::new(public.clone()))
+            .configure(admin::routes)
+            .configure(http::forwarded_routes)
+    };
+    let admin = HttpServer::new(admin)
         .workers(1)
+        .h1_allow_half_closed(false)
         .disable_signals()
         .bind(config.admin)
         .map_err(|source| RunError::Bind { flag: "--admin", address: config.admin, source })?;

@@ -82,6 +82,7 @@ fn describe() {
     describe_gauge!("reframe_sessions_active", "Sessions that hold a slot.");
     describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
     describe_counter!("reframe_offers_total", "Offers by outcome.");
+    describe_counter!("reframe_forwarded_total", "Requests for a session of another gateway, by outcome.");
     describe_counter!(
         "reframe_frames_received_total",
         "Frames of which a packet arrived, or for which a generator was asked."
@@ -120,6 +121,10 @@ pub(crate) fn session_ended(reason: &'static str) {
 
 pub(crate) fn offer(outcome: &'static str) {
     counter!("reframe_offers_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn forwarded(outcome: &'static str) {
+    counter!("reframe_forwarded_total", "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn frame_received() {

@@ -20,7 +20,7 @@ use crate::arbiters::Arbiters;
 use crate::controls::Controls;
 use crate::inputs::Values;
 use crate::peer::{self, Peer};
-use crate::placement::{ClaimError, Memory, Placement, Slot};
+use crate::placement::{ClaimError, Placement, Slot};
 use crate::pool::{Pool, Serving};
 
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
@@ -61,6 +61,8 @@ pub(crate) enum OfferRefused {
 pub(crate) struct Candidate {
     pub(crate) id: String,
     pub(crate) candidate: Option<RTCIceCandidateInit>,
+    /// When there is no session of this id: whether to keep the candidate, and wait, for one that may be on its way.
+    pub(crate) wait: bool,
 }
 
 /// No offer came with the candidate's id.
@@ -147,6 +149,7 @@ impl From<ClaimError> for OfferRefused {
 impl Gateway {
     pub(crate) fn new(
         pool: Pool,
+        placement: Arc<dyn Placement>,
         arbiters: Arc<Arbiters>,
         media: tokio::runtime::Handle,
         bind: Vec<String>,
@@ -155,7 +158,7 @@ impl Gateway {
     ) -> Self {
         Self {
             pool,
-            placement: Arc::new(Memory::default()),
+            placement,
             arbiters,
             media,
             bind,
@@ -258,7 +261,7 @@ impl Handler<Offer> for Gateway {
 impl Handler<Candidate> for Gateway {
     type Result = ResponseFuture<Result<(), CandidateError>>;
 
-    fn handle(&mut self, Candidate { id, candidate }: Candidate, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Candidate { id, candidate, wait }: Candidate, _: &mut Self::Context) -> Self::Result {
         match self.sessions.get_mut(&id) {
             Some(Entry::Running { session, candidates, .. }) => {
                 *candidates += 1;
@@ -275,6 +278,7 @@ impl Handler<Candidate> for Gateway {
                 candidates.extend(candidate.filter(|_| candidates.len() < MAX_CANDIDATES));
                 Box::pin(async { Ok(()) })
             }
+            None if !wait => Box::pin(async { Err(CandidateError) }),
             None => {
                 let offered = self.early.put(Instant::now(), &id, candidate);
                 Box::pin(async move {
