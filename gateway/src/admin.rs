@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::http::{self, Forward};
 use crate::pool::Pool;
-use crate::session::{Close, Gateway, List, Listed};
+use crate::controls::Controls;
+use crate::session::{Close, Gateway, List};
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -70,13 +71,13 @@ async fn close(shared: web::Data<Shared>, request: HttpRequest, id: web::Path<St
     }
 }
 
-fn describe(id: &str, Listed { worker, controls }: &Listed) -> Value {
+fn describe(id: &str, controls: &Controls) -> Value {
     json!({
         "id": id,
         "stream": controls.spec.name,
         "mode": controls.spec.mode.label(),
-        "worker": worker,
-        "state": if controls.is_connected() { "live" } else { "connecting" },
+        "worker": controls.worker(),
+        "state": controls.state(),
         "age_seconds": controls.since.elapsed().as_secs_f64(),
     })
 }

@@ -44,6 +44,8 @@ pub(crate) enum Reason {
     Overflow,
     /// The handler returned an error for it.
     HandlerError,
+    /// It was at a worker that went away.
+    WorkerLost,
     /// Its session ended first.
     Ended,
 }
@@ -74,6 +76,7 @@ impl Reason {
             Self::Skipped => "skipped",
             Self::Overflow => "overflow",
             Self::HandlerError => "handler_error",
+            Self::WorkerLost => "worker_lost",
             Self::Ended => "ended",
         }
     }

@@ -24,7 +24,7 @@ use crate::telemetry::{self, Stage};
 pub(super) async fn drain(waiting: &FrameQueue, outbound: &mpsc::Sender<ToWorker>, flight: &Flight) {
     loop {
         // Closed: never, the semaphore lives as long as the link.
-        let Ok(credit) = flight.credits.acquire().await else { return };
+        let Ok(credit) = flight.credit().await else { return };
         // The newest at this instant, after the credit came: that is what keeps latency flat under a slow handler.
         let Some(mut frame) = waiting.pop() else { return };
         credit.forget();
@@ -33,9 +33,9 @@ pub(super) async fn drain(waiting: &FrameQueue, outbound: &mpsc::Sender<ToWorker
         frame.ticket.enter(Hop::Link);
         frame.since = now;
         let message = convert::frame(&frame);
-        flight.frames().push_back(frame);
+        flight.depart(frame);
         if outbound.send(message).await.is_err() {
-            // The stream is gone; `recv` has told the session, and what is in flight is counted when it ends.
+            // The stream is gone; `recv` tells the session, and counts what is in flight.
             return;
         }
     }
@@ -46,7 +46,7 @@ pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<Flight>, 
     controls.connected().await;
     for seq in 0.. {
         // As above.
-        let Ok(credit) = flight.credits.acquire().await else { return };
+        let Ok(credit) = flight.credit().await else { return };
         credit.forget();
         // The stream first: an item that nobody can be asked for is none.
         let Ok(room) = outbound.reserve().await else { return };
@@ -54,7 +54,7 @@ pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<Flight>, 
         let mut ticket = Ticket::open(now);
         ticket.enter(Hop::Link);
         let picture = Picture { width: 0, height: 0, data: bytes::Bytes::new() };
-        flight.frames().push_back(Frame { seq, captured: Duration::ZERO, picture, ticket, since: now });
+        flight.depart(Frame { seq, captured: Duration::ZERO, picture, ticket, since: now });
         room.send(convert::pull(seq));
     }
 }
