@@ -8,9 +8,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
+use crate::controls::Controls;
 use crate::http::{self, Forward};
 use crate::pool::Pool;
-use crate::controls::Controls;
 use crate::session::{Close, Gateway, List};
 
 /// What the handlers share.

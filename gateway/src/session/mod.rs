@@ -25,9 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, info_span};
 
 pub(crate) use self::client::{EndReason, Level, Notice};
-pub(crate) use self::registry::{
-    Candidate, Close, Drain, Gateway, List, Offer, OfferRefused, Running, Shutdown,
-};
+pub(crate) use self::registry::{Candidate, Close, Drain, Gateway, List, Offer, OfferRefused, Running, Shutdown};
 pub(crate) use self::seek::Seek;
 use self::seek::{Found, Last};
 use crate::arbiters::{Arbiters, CodecArbiter};
