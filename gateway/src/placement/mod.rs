@@ -3,11 +3,15 @@
 //! > A slot cannot leak. It is a value, and freeing it is its `Drop`; where several gateways share the slots, it is also
 //! > a lease, which a gateway that dies stops renewing.
 
+#[cfg(test)]
+mod contract;
 mod memory;
+mod redis;
 
 use async_trait::async_trait;
 
 pub(crate) use self::memory::{Memory, Slot};
+pub(crate) use self::redis::Redis;
 use crate::pool::Serving;
 
 /// Who has how many sessions, and where each of them is. Workers are known by their instance, not by their address.
@@ -43,6 +47,10 @@ pub(crate) enum ClaimError {
 /// Sessions that these workers of one stream take together: their capacity, or the stream's own limit.
 pub(crate) fn limit(workers: &[Serving]) -> u32 {
     let capacity = workers.iter().fold(0, |sum: u32, worker| sum.saturating_add(worker.spec.capacity));
-    let limits = workers.iter().filter_map(|worker| worker.spec.concurrency_limit);
-    limits.fold(capacity, u32::min)
+    capacity.min(concurrency_limit(workers))
+}
+
+/// Sessions of the stream at once, whichever workers they are on.
+fn concurrency_limit(workers: &[Serving]) -> u32 {
+    workers.iter().filter_map(|worker| worker.spec.concurrency_limit).min().unwrap_or(u32::MAX)
 }
