@@ -124,9 +124,10 @@ impl Memory {
         self.inner.lock().leases.iter().map(|(number, lease)| (*number, lease.clone())).collect()
     }
 
-    /// Slots taken on a worker.
-    pub(super) fn used(&self, instance: &str) -> u32 {
-        self.inner.lock().by_worker.get(instance).copied().unwrap_or(0)
+    /// Slots taken on these workers.
+    pub(super) fn used(&self, workers: &[Serving]) -> u32 {
+        let held = self.inner.lock();
+        workers.iter().filter_map(|worker| held.by_worker.get(&worker.spec.instance)).sum()
     }
 
     /// Ready when [`Memory::released`] has something.

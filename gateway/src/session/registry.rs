@@ -20,7 +20,7 @@ use crate::arbiters::Arbiters;
 use crate::controls::Controls;
 use crate::inputs::Values;
 use crate::peer::{self, Peer};
-use crate::placement::{ClaimError, Memory, Placement, Slot};
+use crate::placement::{ClaimError, Placement, Slot};
 use crate::pool::{Pool, Serving};
 
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
@@ -147,6 +147,7 @@ impl From<ClaimError> for OfferRefused {
 impl Gateway {
     pub(crate) fn new(
         pool: Pool,
+        placement: Arc<dyn Placement>,
         arbiters: Arc<Arbiters>,
         media: tokio::runtime::Handle,
         bind: Vec<String>,
@@ -155,7 +156,7 @@ impl Gateway {
     ) -> Self {
         Self {
             pool,
-            placement: Arc::new(Memory::default()),
+            placement,
             arbiters,
             media,
             bind,

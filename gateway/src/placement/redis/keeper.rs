@@ -1,16 +1,15 @@
 //! Keeps Redis told: one task on the media runtime connects, renews every lease, gives back what was given back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::ServingNow;
 use super::health::Operation;
 use super::store::{BATCH, Link, Store};
+use crate::placement::gauges::{self, Gauges};
 use crate::placement::memory::{Memory, Released};
-use crate::pool::Serving;
 use crate::telemetry;
 
 /// Between two attempts to reach a Redis that is away.
@@ -19,8 +18,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const RENEWALS: u32 = 3;
 
 /// Runs as long as the placement exists.
-pub(super) async fn keep(store: Arc<Store>, memory: Memory, serving: ServingNow) {
-    let mut keeper = Keeper { store, memory, serving, streams: BTreeSet::new() };
+pub(super) async fn keep(store: Arc<Store>, memory: Memory, gauges: Gauges) {
+    let mut keeper = Keeper { store, memory, gauges };
     telemetry::placement_up(false);
     loop {
         keeper.once().await;
@@ -32,9 +31,7 @@ pub(super) async fn keep(store: Arc<Store>, memory: Memory, serving: ServingNow)
 struct Keeper {
     store: Arc<Store>,
     memory: Memory,
-    serving: ServingNow,
-    /// Those whose gauges were set.
-    streams: BTreeSet<String>,
+    gauges: Gauges,
 }
 
 impl Keeper {
@@ -108,31 +105,21 @@ impl Keeper {
         }
     }
 
-    /// Slots of each stream's serving workers, and how many are taken: as Redis knows, or we without it.
+    /// The gauges: by what Redis knows, or we without it.
     async fn count(&mut self, link: Option<&Link>, failed: &mut Vec<String>) {
-        let mut by_stream: BTreeMap<String, Vec<Serving>> = BTreeMap::new();
-        for worker in (self.serving)() {
-            by_stream.entry(worker.spec.name.clone()).or_default().push(worker);
-        }
-        // A stream whose last worker went has none.
-        for stream in std::mem::replace(&mut self.streams, by_stream.keys().cloned().collect()) {
-            by_stream.entry(stream).or_default();
-        }
-        for (stream, workers) in by_stream {
-            let slots = workers.iter().fold(0, |sum: u32, worker| sum.saturating_add(worker.spec.capacity));
+        for (stream, workers) in self.gauges.streams() {
             let mut used = 0;
             for batch in workers.chunks(BATCH) {
-                let here = || batch.iter().map(|worker| self.memory.used(&worker.spec.instance)).sum::<u32>();
                 used += match link.filter(|link| !link.lost.is_cancelled()) {
                     Some(link) => self.store.used(link, batch).await.unwrap_or_else(|error| {
                         self.store.health.failed(Operation::Renew, &stream, &error);
                         failed.push(stream.clone());
-                        here()
+                        self.memory.used(batch)
                     }),
-                    None => here(),
+                    None => self.memory.used(batch),
                 };
             }
-            telemetry::slots(&stream, slots, used);
+            gauges::tell(&stream, &workers, used);
         }
     }
 }

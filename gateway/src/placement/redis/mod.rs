@@ -28,6 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::health::Operation;
 use self::store::{Claimed, Link, Store};
+use super::gauges::Gauges;
 use super::memory::{Memory, Slot};
 use super::{ClaimError, Placement, concurrency_limit, limit};
 use crate::http::MAX_ID_BYTES;
@@ -37,11 +38,8 @@ use crate::telemetry;
 /// Workers that a claim compares. Of more, these are drawn by lot: the least loaded of so many is hardly worse than that
 /// of all, and a claim costs the same however many there are.
 const COMPARED: usize = 32;
-/// The workers that serve now.
-pub(crate) type ServingNow = Box<dyn Fn() -> Vec<Serving> + Send + Sync>;
-
 /// This gateway's slots, and through Redis those of all others. Dropped, it is a gateway that died: its leases end.
-pub(crate) struct Redis {
+pub(super) struct Redis {
     memory: Memory,
     store: Arc<Store>,
     _keeper: AbortOnDropHandle<()>,
@@ -50,10 +48,10 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts reaching for Redis. `gateway` is our admin port's address as the others reach it. Call within the media
     /// runtime.
-    pub(crate) fn start(client: ::redis::Client, gateway: String, lease: Duration, serving: ServingNow) -> Self {
+    pub(super) fn start(client: ::redis::Client, gateway: String, lease: Duration, gauges: Gauges) -> Self {
         let memory = Memory::of_shared();
         let store = Arc::new(Store::new(client, gateway, lease));
-        let keeper = tokio::spawn(keeper::keep(Arc::clone(&store), memory.clone(), serving));
+        let keeper = tokio::spawn(keeper::keep(Arc::clone(&store), memory.clone(), gauges));
         Self { memory, store, _keeper: AbortOnDropHandle::new(keeper) }
     }
 

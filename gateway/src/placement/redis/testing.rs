@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Redis;
 use super::server::RedisServer;
+use crate::placement::gauges::Gauges;
 use crate::pool::Serving;
 use crate::pool::testing::serving;
 use crate::spec::Spec;
@@ -38,7 +39,7 @@ pub(super) async fn gateway(server: &RedisServer, number: u32, lease: Duration, 
 pub(super) fn unconnected(url: &str, number: u32, lease: Duration, workers: &[Serving]) -> Redis {
     let client = ::redis::Client::open(url).unwrap();
     let workers = workers.to_vec();
-    Redis::start(client, format!("http://10.0.0.{number}:9090"), lease, Box::new(move || workers.clone()))
+    Redis::start(client, format!("http://10.0.0.{number}:9090"), lease, Gauges::new(Box::new(move || workers.clone())))
 }
 
 /// Waits for a condition that cannot wake us.
