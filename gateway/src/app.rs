@@ -5,7 +5,7 @@
 //! multi-thread runtime, serves WebRTC and gRPC. No frame is coded where a socket or a timer is served.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +22,9 @@ use crate::arbiters::Arbiters;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::http::Forward;
-use crate::placement::{Memory, Placement};
 use crate::pool::Pool;
 use crate::session::{Drain, Gateway, Shutdown};
-use crate::{admin, http, telemetry};
+use crate::{admin, http, placement, telemetry};
 
 /// Threads that answer signalling: each request only waits for an actor.
 const HTTP_THREADS: usize = 2;
@@ -74,13 +73,19 @@ async fn serve(
     metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     media: tokio::runtime::Handle,
 ) -> Result<(), RunError> {
-    let pool = {
+    // Before all else: its port may be any free one, and the other gateways are told which.
+    let bind_admin = |source| RunError::Bind { flag: "--admin", address: config.admin, source };
+    let admin_port = TcpListener::bind(config.admin).map_err(bind_admin)?;
+    let admin_address = admin_port.local_addr().map_err(bind_admin)?;
+    let (pool, placement) = {
         let _on_media = media.enter();
-        Pool::start(cluster.workers)
+        let pool = Pool::start(cluster.workers);
+        let known = pool.clone();
+        let placement = placement::start(cluster.shared, admin_address, Box::new(move || known.serving()));
+        (pool, placement)
     };
     let arbiters = Arc::new(Arbiters::start(config.codec_threads));
     let bind = config.media.iter().map(|ip| SocketAddr::new(*ip, 0).to_string()).collect();
-    let placement: Arc<dyn Placement> = Arc::new(Memory::default());
     let forward = Forward::new(Arc::clone(&placement), pool.clone());
     let (bitrate, limit) = (config.bitrate_kbps, cluster.reconnect_limit);
     let gateway = Gateway::new(pool.clone(), placement, arbiters, media, bind, bitrate, limit);
@@ -111,8 +116,8 @@ async fn serve(
         .workers(1)
         .h1_allow_half_closed(false)
         .disable_signals()
-        .bind(config.admin)
-        .map_err(|source| RunError::Bind { flag: "--admin", address: config.admin, source })?;
+        .listen(admin_port)
+        .map_err(bind_admin)?;
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -26,7 +26,7 @@ use crate::session::Gateway;
 /// Bytes of a request body. An offer is about 6 kB; more than this is no offer.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 /// Bytes of a client-chosen id.
-const MAX_ID_BYTES: usize = 128;
+pub(crate) const MAX_ID_BYTES: usize = 128;
 /// Seconds after which a client may find a worker.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
