@@ -9,6 +9,7 @@ mod config;
 mod docs;
 mod ends;
 mod flip;
+mod forward;
 mod hostile;
 mod inputs;
 mod junk;
