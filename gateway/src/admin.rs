@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::Addr;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
 use crate::controls::Controls;
+use crate::http::{self, Forward};
 use crate::pool::Pool;
 use crate::session::{Close, Gateway, List};
 
@@ -17,6 +18,7 @@ use crate::session::{Close, Gateway, List};
 pub(crate) struct Shared {
     pub(crate) gateway: Addr<Gateway>,
     pub(crate) pool: Pool,
+    pub(crate) forward: Forward,
     /// Set when the gateway begins to stop.
     pub(crate) draining: Arc<AtomicBool>,
     /// None when the embedding program records metrics itself.
@@ -37,7 +39,8 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .route("/api/sessions/{id}", web::delete().to(close));
 }
 
-/// All sessions. Here and not on the public port, which has no authentication: whoever knows an id can end its session.
+/// All sessions of this gateway. Here and not on the public port, which has no authentication: whoever knows an id can
+/// end its session.
 async fn sessions(shared: web::Data<Shared>) -> HttpResponse {
     // An error is a gateway that has stopped.
     let listed = shared.gateway.send(List).await.unwrap_or_default();
@@ -45,16 +48,26 @@ async fn sessions(shared: web::Data<Shared>) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "sessions": sessions }))
 }
 
-async fn session(shared: web::Data<Shared>, id: web::Path<String>) -> HttpResponse {
+/// One of them, or of another gateway.
+async fn session(shared: web::Data<Shared>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    if let Err(problem) = http::check_id(&id) {
+        return http::invalid_request(problem);
+    }
     let listed = shared.gateway.send(List).await.unwrap_or_default();
-    listed.get(&*id).map_or_else(unknown, |session| HttpResponse::Ok().json(describe(&id, session)))
+    match listed.get(&*id) {
+        Some(session) => HttpResponse::Ok().json(describe(&id, session)),
+        None => shared.forward.or_unknown(&request, &id, web::Bytes::new()).await,
+    }
 }
 
-async fn close(shared: web::Data<Shared>, id: web::Path<String>) -> HttpResponse {
-    if shared.gateway.send(Close(id.into_inner())).await.unwrap_or(false) {
+async fn close(shared: web::Data<Shared>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+    if let Err(problem) = http::check_id(&id) {
+        return http::invalid_request(problem);
+    }
+    if shared.gateway.send(Close(id.clone())).await.unwrap_or(false) {
         HttpResponse::Ok().json(json!({ "status": "ok" }))
     } else {
-        unknown()
+        shared.forward.or_unknown(&request, &id, web::Bytes::new()).await
     }
 }
 
@@ -67,10 +80,6 @@ fn describe(id: &str, controls: &Controls) -> Value {
         "state": controls.state(),
         "age_seconds": controls.since.elapsed().as_secs_f64(),
     })
-}
-
-fn unknown() -> HttpResponse {
-    HttpResponse::NotFound().json(json!({ "status": "failed", "meta": { "error": "unknown_connection" } }))
 }
 
 async fn metrics(shared: web::Data<Shared>) -> HttpResponse {

@@ -5,7 +5,7 @@
 //! multi-thread runtime, serves WebRTC and gRPC. No frame is coded where a socket or a timer is served.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +21,10 @@ use crate::announce::announce;
 use crate::arbiters::Arbiters;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::http::Forward;
 use crate::pool::Pool;
 use crate::session::{Drain, Gateway, Shutdown};
-use crate::{admin, http, telemetry};
+use crate::{admin, http, placement, telemetry};
 
 /// Threads that answer signalling: each request only waits for an actor.
 const HTTP_THREADS: usize = 2;
@@ -72,33 +73,51 @@ async fn serve(
     metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     media: tokio::runtime::Handle,
 ) -> Result<(), RunError> {
-    let pool = {
+    // Before all else: its port may be any free one, and the other gateways are told which.
+    let bind_admin = |source| RunError::Bind { flag: "--admin", address: config.admin, source };
+    let admin_port = TcpListener::bind(config.admin).map_err(bind_admin)?;
+    let admin_address = admin_port.local_addr().map_err(bind_admin)?;
+    let (pool, placement) = {
         let _on_media = media.enter();
-        Pool::start(cluster.workers)
+        let pool = Pool::start(cluster.workers);
+        let known = pool.clone();
+        let placement = placement::start(cluster.shared, admin_address, Box::new(move || known.serving()));
+        (pool, placement)
     };
     let arbiters = Arc::new(Arbiters::start(config.codec_threads));
     let bind = config.media.iter().map(|ip| SocketAddr::new(*ip, 0).to_string()).collect();
-    let peers = TaskTracker::new();
-    let gateway =
-        Gateway::new(pool.clone(), arbiters, media, bind, config.bitrate_kbps, cluster.reconnect_limit, peers.clone());
+    let forward = Forward::new(Arc::clone(&placement), pool.clone());
+    let (bitrate, limit) = (config.bitrate_kbps, cluster.reconnect_limit);
+    let gateway = Gateway::new(pool.clone(), placement, arbiters, media, bind, bitrate, limit);
+    let peers = gateway.peers.clone();
     let draining = gateway.draining();
     let gateway = gateway.start();
 
-    let shared = http::Shared { gateway: gateway.clone(), pool: pool.clone() };
+    let public = http::Shared { gateway: gateway.clone(), pool: pool.clone(), forward: forward.clone() };
+    let shared = public.clone();
     let page =
         move || App::new().app_data(web::Data::new(shared.clone())).wrap(http::headers()).configure(http::routes);
-    let page = HttpServer::new(page).workers(HTTP_THREADS).disable_signals();
+    // A reader that closes its connection has left: its event stream ends at once, here and where it was forwarded to.
+    let page = HttpServer::new(page).workers(HTTP_THREADS).h1_allow_half_closed(false).disable_signals();
     let page = match &config.tls {
         Some(tls) => page.bind_rustls_0_23(config.http, ServerConfig::clone(&tls.server)),
         None => page.bind(config.http),
     };
     let page = page.map_err(|source| RunError::Bind { flag: "--http", address: config.http, source })?;
-    let shared = admin::Shared { gateway: gateway.clone(), pool, draining, metrics: metrics.clone() };
-    let admin = HttpServer::new(move || App::new().app_data(web::Data::new(shared.clone())).configure(admin::routes))
+    let shared = admin::Shared { gateway: gateway.clone(), pool, forward, draining, metrics: metrics.clone() };
+    let admin = move || {
+        App::new()
+            .app_data(web::Data::new(shared.clone()))
+            .app_data(web::Data::new(public.clone()))
+            .configure(admin::routes)
+            .configure(http::forwarded_routes)
+    };
+    let admin = HttpServer::new(admin)
         .workers(1)
+        .h1_allow_half_closed(false)
         .disable_signals()
-        .bind(config.admin)
-        .map_err(|source| RunError::Bind { flag: "--admin", address: config.admin, source })?;
+        .listen(admin_port)
+        .map_err(bind_admin)?;
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,12 +1,13 @@
 //! What a gateway has around it: its workers, and other gateways. Options beside those of [`crate::config`], which a
 //! program that has everything in one process does not need.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
 use tonic::transport::Uri;
 
-use crate::config::{list, parse, within};
+use crate::config::{Options, list, parse, within};
 use crate::pool::WorkerAddress;
 
 /// How long a session may be without a worker before it ends, where nothing says otherwise.
@@ -56,8 +57,8 @@ pub struct Cluster {
 /// Where several gateways meet.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedPlacement {
-    /// A Redis URL.
-    pub(crate) redis: String,
+    /// Not connected.
+    pub(crate) redis: redis::Client,
     pub(crate) lease: Duration,
     /// Our admin port; `None`: as it is bound.
     pub(crate) advertise: Option<Uri>,
@@ -72,11 +73,11 @@ impl Cluster {
 }
 
 impl ClusterOptions {
-    /// Checks every option.
+    /// Checks every option, also against those of `gateway`.
     ///
     /// # Errors
     /// One line for each problem, naming its flag.
-    pub fn validate(&self) -> Result<Cluster, Vec<String>> {
+    pub fn validate(&self, gateway: &Options) -> Result<Cluster, Vec<String>> {
         let mut problems = Vec::new();
         let workers = workers(&mut problems, &self.workers);
         let lease = within(&mut problems, "--lease", &self.lease, 2, 300);
@@ -85,7 +86,11 @@ impl ClusterOptions {
         let limit = within(&mut problems, "--reconnect-limit", &self.reconnect_limit, 1, 600);
         let grace = within(&mut problems, "--grace", &self.grace, 0, 3600);
         // An empty variable in a deployment's environment is one that was not set.
-        let redis = self.redis.clone().filter(|url| !url.is_empty());
+        let redis = self.redis.as_deref().filter(|url| !url.is_empty()).and_then(|url| store(&mut problems, url));
+        let admin = gateway.admin.trim().parse().ok().filter(|admin: &SocketAddr| admin.ip().is_unspecified());
+        if let (Some(_), None, Some(admin)) = (&redis, &advertise, admin) {
+            problems.push(format!("--advertise: needed with --redis, as --admin {admin} names no address of ours"));
+        }
         match (lease, limit, grace) {
             (Some(lease), Some(limit), Some(grace)) if problems.is_empty() => {
                 let seconds = |seconds: u32| Duration::from_secs(seconds.into());
@@ -95,6 +100,13 @@ impl ClusterOptions {
             _ => Err(problems),
         }
     }
+}
+
+/// The URL may have a password in it: no problem shows it.
+fn store(problems: &mut Vec<String>, url: &str) -> Option<redis::Client> {
+    let client = redis::Client::open(url);
+    let wanted = "it must be a URL like redis://127.0.0.1:6379 or redis://:password@redis:6379/0";
+    client.map_err(|error| problems.push(format!("--redis: {error}; {wanted}"))).ok()
 }
 
 const WORKER: &str = "a URL like http://127.0.0.1:50051 or dns://workers:50051";
@@ -145,9 +157,19 @@ mod tests {
         }
     }
 
+    fn gateway(admin: &str) -> Options {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            options: Options,
+        }
+        let cli: Cli = clap::Parser::parse_from(["gateway", "--admin", admin]);
+        cli.options
+    }
+
     #[test]
     fn good_options_pass() {
-        let cluster = options().validate().unwrap();
+        let cluster = options().validate(&gateway("0.0.0.0:9090")).unwrap();
         let [WorkerAddress::Uri(_), WorkerAddress::Dns { name, port: 2 }] = &cluster.workers[..] else {
             panic!("{:?}", cluster.workers)
         };
@@ -159,17 +181,41 @@ mod tests {
     fn every_problem_is_told_at_once() {
         let bad = ClusterOptions {
             workers: "a:1,https://b:2,http://c,dns://d,dns://:1,dns://e:many,http://f:1/path".into(),
-            redis: None,
+            redis: Some("http://redis:6379".into()),
             lease: "1".into(),
             advertise: Some("10.0.0.7".into()),
             reconnect_limit: "0".into(),
             grace: "long".into(),
         };
-        let problems = bad.validate().unwrap_err();
+        let problems = bad.validate(&gateway("127.0.0.1:0")).unwrap_err();
         let count = |flag: &str| problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: "))).count();
-        let flags = ["--workers", "--lease", "--advertise", "--reconnect-limit", "--grace"];
-        assert_eq!(flags.map(count), [7, 1, 1, 1, 1], "{problems:?}");
+        let flags = ["--workers", "--redis", "--lease", "--advertise", "--reconnect-limit", "--grace"];
+        assert_eq!(flags.map(count), [7, 1, 1, 1, 1, 1], "{problems:?}");
         let none = ClusterOptions { workers: " ,".into(), ..options() };
-        assert_eq!(none.validate().unwrap_err().len(), 1);
+        assert_eq!(none.validate(&gateway("127.0.0.1:0")).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn others_must_know_where_a_gateway_is() {
+        let url = "redis://user:secret@redis:6379/1";
+        let shared = ClusterOptions { redis: Some(url.into()), ..options() };
+        let problems = shared.validate(&gateway("[::]:9090")).unwrap_err();
+        assert!(matches!(&problems[..], [one] if one.starts_with("--advertise: needed with --redis")), "{problems:?}");
+        let told = ClusterOptions { advertise: Some("http://10.0.0.7:9090".into()), ..shared.clone() };
+        let placement = told.validate(&gateway("[::]:9090")).unwrap().shared.unwrap();
+        assert_eq!(placement.redis.get_connection_info().addr().to_string(), "redis:6379");
+        assert!(shared.validate(&gateway("10.0.0.7:9090")).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_redis_is_named_without_its_password() {
+        for url in
+            ["redis://:secret@", "redis://:secret@host:99999999", "redis://:secret@host/x", "rediss://:secret@host"]
+        {
+            let wrong = ClusterOptions { redis: Some(url.into()), ..options() };
+            let problems = wrong.validate(&gateway("127.0.0.1:0")).unwrap_err();
+            let [one] = &problems[..] else { panic!("{url}: {problems:?}") };
+            assert!(one.starts_with("--redis: ") && !one.contains("secret"), "{url}: {one}");
+        }
     }
 }

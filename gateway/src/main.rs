@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     };
     let config = cli.options.validate();
     let mut problems = config.as_ref().err().cloned().unwrap_or_default();
-    let cluster = cli.cluster.validate();
+    let cluster = cli.cluster.validate(&cli.options);
     problems.extend(cluster.as_ref().err().cloned().unwrap_or_default());
     let filter = EnvFilter::try_new(&cli.log).map_err(|error| problems.push(format!("--log: `{}`: {error}", cli.log)));
     let (Ok(config), Ok(cluster), Ok(filter)) = (config, cluster, filter) else { return usage(&problems) };

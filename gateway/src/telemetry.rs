@@ -103,6 +103,7 @@ fn describe() {
     describe_gauge!("reframe_sessions_active", "Sessions that hold a slot.");
     describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
     describe_counter!("reframe_offers_total", "Offers by outcome.");
+    describe_counter!("reframe_forwarded_total", "Requests for a session of another gateway, by outcome.");
     describe_counter!(
         "reframe_frames_received_total",
         "Frames of which a packet arrived, or for which a generator was asked."
@@ -132,6 +133,11 @@ fn describe() {
     describe_histogram!("reframe_setup_seconds", "From an offer to the first picture sent.");
     describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");
     describe_gauge!("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
+    describe_gauge!("reframe_slots", "Slots that the serving workers of a stream declare.");
+    describe_gauge!("reframe_slots_used", "Those of them that are taken, by whichever gateway.");
+    describe_gauge!("reframe_placement_up", "With Redis: 1 when it shares sessions and slots, else 0.");
+    describe_counter!("reframe_placement_errors_total", "What Redis did not do, by operation.");
+    describe_histogram!("reframe_claim_seconds", "With Redis: time that it took to place a session.");
 }
 
 pub(crate) fn sessions_active(change: f64) {
@@ -144,6 +150,10 @@ pub(crate) fn session_ended(reason: &'static str) {
 
 pub(crate) fn offer(outcome: &'static str) {
     counter!("reframe_offers_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn forwarded(outcome: &'static str) {
+    counter!("reframe_forwarded_total", "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn frame_received() {
@@ -224,4 +234,21 @@ pub(crate) fn worker_up(worker: &str, up: bool) {
 
 pub(crate) fn worker_sessions(worker: &str, sessions: u32) {
     gauge!("reframe_worker_sessions", "worker" => worker.to_owned()).set(f64::from(sessions));
+}
+
+pub(crate) fn slots(stream: &str, slots: u32, used: u32) {
+    gauge!("reframe_slots", "stream" => stream.to_owned()).set(f64::from(slots));
+    gauge!("reframe_slots_used", "stream" => stream.to_owned()).set(f64::from(used));
+}
+
+pub(crate) fn placement_up(up: bool) {
+    gauge!("reframe_placement_up").set(f64::from(u8::from(up)));
+}
+
+pub(crate) fn placement_error(operation: &'static str) {
+    counter!("reframe_placement_errors_total", "operation" => operation).increment(1);
+}
+
+pub(crate) fn claim(took: Duration) {
+    histogram!("reframe_claim_seconds").record(took.as_secs_f64());
 }

@@ -1,6 +1,6 @@
 //! Clients that send what no input takes: each is refused by name, answered or counted, and nobody else notices.
 
-use reframe_tests::http::{Reply, post};
+use reframe_tests::http::{Reply, delete, get, post};
 use reframe_tests::peer::{Media, offer_sdp};
 use reframe_tests::source::{Format, Video};
 use serde_json::json;
@@ -203,4 +203,50 @@ fn a_flood_disturbs_no_other_session() {
     flooder.close();
     other.close();
     assert_balanced(&cluster);
+}
+
+/// Whichever way it comes in. It is told to the client alone: not to the log, and to no placement store.
+#[test]
+fn what_cannot_be_an_id_is_refused() {
+    let cluster = Cluster::launch("echo-inputs");
+    let long = "x".repeat(10_000);
+    // As it is, and as a URL has it.
+    let mut ids = vec![
+        (long.clone(), long.clone()),
+        ("x".repeat(129), "x".repeat(129)),
+        ("a b".into(), "a%20b".into()),
+        ("a\nb".into(), "a%0Ab".into()),
+        ("\u{0}".into(), "%00".into()),
+        ("\u{1b}[31m".into(), "%1B%5B31m".into()),
+        ("\u{7f}".into(), "%7F".into()),
+        ("é".into(), "%C3%A9".into()),
+    ];
+    let assert_refused = |what: &str, id: &str, reply: Reply| {
+        let body = reply.json();
+        assert_eq!((reply.status, &body["meta"]["error"]), (422, &json!("invalid_request")), "{what} {id:?}: {body}");
+        let message = body["meta"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("`webrtc_id`") && message.len() < 200, "{what} {id:?}: {message}");
+    };
+    for (id, encoded) in &ids {
+        let path = cluster.admin(&format!("/api/sessions/{encoded}"));
+        assert_refused("GET", id, get(&path).expect("an answer"));
+        assert_refused("DELETE", id, delete(&path).expect("an answer"));
+    }
+    // A path without an id is another path.
+    ids.extend([(String::new(), String::new()), ("a/b".into(), "a/b".into())]);
+    let candidate = json!({ "candidate": "candidate:1 1 udp 2122260223 127.0.0.1 9 typ host" });
+    for (id, encoded) in &ids {
+        let updates = cluster.page(&format!("/updates?webrtc_id={encoded}"));
+        assert_refused("updates", id, get(&updates).expect("an answer"));
+        for (what, path, body) in [
+            ("input_hook", "/input_hook", json!({ "webrtc_id": id })),
+            ("offer", "/webrtc/offer", json!({ "type": "offer", "sdp": offer_sdp(Media::default()), "webrtc_id": id })),
+            ("candidate", "/webrtc/offer", json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id })),
+        ] {
+            assert_refused(what, id, post(&cluster.page(path), body.to_string()).expect("an answer"));
+            assert_refused(what, id, post(&cluster.admin(path), body.to_string()).expect("an answer"));
+        }
+    }
+    let log = cluster.gateway.log();
+    assert!(!log.contains("xxxx") && !log.contains('\u{0}') && !log.contains("[31m"), "{log}");
 }

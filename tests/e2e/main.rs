@@ -11,6 +11,7 @@ mod drain;
 mod ends;
 mod failover;
 mod flip;
+mod forward;
 mod hostile;
 mod inputs;
 mod junk;

@@ -78,10 +78,8 @@ fn they_come_on_the_data_channel_and_as_events_in_order() {
 #[test]
 fn only_a_running_session_has_events() {
     let cluster = Cluster::local([counting(u64::MAX)]);
-    for id in ["nobody", ""] {
-        let reply = Updates::open(&cluster.page(&format!("/updates?webrtc_id={id}"))).expect_err("there is no session");
-        assert_eq!((reply.status, &reply.json()["meta"]["error"]), (404, &json!("unknown_connection")), "{id:?}");
-    }
+    let reply = Updates::open(&cluster.page("/updates?webrtc_id=nobody")).expect_err("there is no session");
+    assert_eq!((reply.status, &reply.json()["meta"]["error"]), (404, &json!("unknown_connection")));
     assert!((400..500).contains(&get(&cluster.page("/updates")).expect("an answer").status));
 
     let mut peer = connect(&cluster, "left", Video::Live(Format::SMALL));

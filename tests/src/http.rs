@@ -14,6 +14,8 @@ pub struct Reply {
     pub status: u16,
     /// The body as text.
     pub body: String,
+    /// Seconds after which to try again, where the server says so.
+    pub retry_after: Option<u32>,
 }
 
 impl Reply {
@@ -54,5 +56,6 @@ fn agent() -> Agent {
 }
 
 fn reply(mut response: ureq::http::Response<ureq::Body>) -> Result<Reply, ureq::Error> {
-    Ok(Reply { status: response.status().as_u16(), body: response.body_mut().read_to_string()? })
+    let retry_after = response.headers().get("retry-after").and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    Ok(Reply { status: response.status().as_u16(), body: response.body_mut().read_to_string()?, retry_after })
 }

@@ -9,6 +9,7 @@
 //! | [`source`] | its pictures encoded: live, or a clip shared by many streams |
 //! | [`peer`] | the WebRTC client |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
+//! | [`redis`] | a real `redis-server` |
 //! | [`http`], [`updates`], [`metrics`] | what the processes say |
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
 //! | [`wait`] | bounded, level-triggered waits |
@@ -21,6 +22,7 @@ pub mod metrics;
 pub mod pattern;
 pub mod peer;
 pub mod process;
+pub mod redis;
 pub mod source;
 pub mod updates;
 pub mod wait;

@@ -76,7 +76,7 @@ impl Updates {
             return Ok(updates);
         }
         while updates.read(deadline) {}
-        Err(Reply { status, body: String::from_utf8_lossy(&updates.chunks).into_owned() })
+        Err(Reply { status, body: String::from_utf8_lossy(&updates.chunks).into_owned(), retry_after: None })
     }
 
     /// The next event; `None` when none has come in time or the stream has ended ([`Updates::ended`]).

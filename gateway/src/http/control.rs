@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Shared, failed, invalid_input, object, take_text, unless_json};
+use super::{Shared, check_id, failed, invalid_input, invalid_request, object, take_id, unless_json};
 use crate::outputs::{Event, Reader};
 use crate::session::Running;
 
@@ -24,13 +24,15 @@ pub(super) async fn input_hook(shared: web::Data<Shared>, request: HttpRequest, 
     if let Some(refusal) = unless_json(&request) {
         return refusal;
     }
-    let parsed = object(&body).and_then(|mut set| Ok((take_text(&mut set, "webrtc_id")?, set)));
+    let parsed = object(&body).and_then(|mut set| Ok((take_id(&mut set)?, set)));
     let (id, set) = match parsed {
         Ok(parsed) => parsed,
-        Err(problem) => return failed(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", Some(problem)),
+        Err(problem) => return invalid_request(problem),
     };
     // An error is a gateway that has stopped.
-    let Some(controls) = shared.gateway.send(Running(id)).await.ok().flatten() else { return unknown() };
+    let Some(controls) = shared.gateway.send(Running(id.clone())).await.ok().flatten() else {
+        return shared.forward.or_unknown(&request, &id, body).await;
+    };
     match controls.set(&set) {
         Ok(()) => HttpResponse::Ok().json(json!({ "status": "ok" })),
         Err(error) => invalid_input(&error),
@@ -44,9 +46,14 @@ pub(super) struct Query {
 }
 
 /// `GET /updates?webrtc_id=`: a session's outputs, from now until it ends.
-pub(super) async fn updates(shared: web::Data<Shared>, query: web::Query<Query>) -> HttpResponse {
-    let running = shared.gateway.send(Running(query.into_inner().webrtc_id)).await;
-    let Some(controls) = running.ok().flatten() else { return unknown() };
+pub(super) async fn updates(shared: web::Data<Shared>, request: HttpRequest, query: web::Query<Query>) -> HttpResponse {
+    let id = query.into_inner().webrtc_id;
+    if let Err(problem) = check_id(&id) {
+        return invalid_request(problem);
+    }
+    let Some(controls) = shared.gateway.send(Running(id.clone())).await.ok().flatten() else {
+        return shared.forward.or_unknown(&request, &id, web::Bytes::new()).await;
+    };
     let Some(reader) = controls.outputs.subscribe("updates") else {
         let problem = "this session has as many readers as it may".to_owned();
         return failed(StatusCode::TOO_MANY_REQUESTS, "too_many_readers", Some(problem));
@@ -74,10 +81,6 @@ async fn next(reader: &Reader) -> (String, bool) {
 /// A text as `data:` lines: one would end at the text's first line break.
 fn data(text: &str) -> String {
     text.split(['\n', '\r']).map(|line| format!("data: {line}\n")).collect()
-}
-
-fn unknown() -> HttpResponse {
-    failed(StatusCode::NOT_FOUND, "unknown_connection", None)
 }
 
 #[cfg(test)]

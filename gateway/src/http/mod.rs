@@ -6,6 +6,7 @@
 //! Every stream has all of it below `/NAME/`; the one named `default`, or the only one, also at the root.
 
 mod control;
+mod forward;
 mod page;
 mod signal;
 
@@ -17,6 +18,7 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::forward::Forward;
 use crate::inputs::InputError;
 use crate::pool::Pool;
 use crate::session::Gateway;
@@ -24,7 +26,7 @@ use crate::session::Gateway;
 /// Bytes of a request body. An offer is about 6 kB; more than this is no offer.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 /// Bytes of a client-chosen id.
-const MAX_ID_BYTES: usize = 128;
+pub(crate) const MAX_ID_BYTES: usize = 128;
 /// Seconds after which a client may find a worker.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
@@ -33,6 +35,7 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 pub(crate) struct Shared {
     pub(crate) gateway: Addr<Gateway>,
     pub(crate) pool: Pool,
+    pub(crate) forward: Forward,
 }
 
 /// What every answer carries: browsers take no file for another kind than it says, and tell no other site of us.
@@ -40,29 +43,45 @@ pub(crate) fn headers() -> DefaultHeaders {
     DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")).add((REFERRER_POLICY, "no-referrer"))
 }
 
-/// Adds every route.
+/// Adds every route of the public port.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    config.configure(limits).configure(stream_routes);
+    // After the root's own, or it would catch them.
+    config.service(web::scope("/{stream}").route("", web::get().to(page::slash)).configure(stream_routes));
+}
+
+/// Adds, on the admin port, those that other gateways forward to us.
+pub(crate) fn forwarded_routes(config: &mut web::ServiceConfig) {
+    config.configure(limits).configure(session_routes);
+    // Paths come as the client wrote them.
+    config.service(web::scope("/{stream}").configure(session_routes));
+}
+
+fn limits(config: &mut web::ServiceConfig) {
     let bad_query = |error: QueryPayloadError, _: &HttpRequest| {
-        let response = failed(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", Some(error.to_string()));
+        let response = invalid_request(error.to_string());
         InternalError::from_response(error, response).into()
     };
     config
         .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
-        .app_data(web::QueryConfig::default().error_handler(bad_query))
-        .configure(stream_routes);
-    // After the root's own, or it would catch them.
-    config.service(web::scope("/{stream}").route("", web::get().to(page::slash)).configure(stream_routes));
+        .app_data(web::QueryConfig::default().error_handler(bad_query));
 }
 
 /// What there is for a stream, at the root and below its name.
 fn stream_routes(config: &mut web::ServiceConfig) {
     config
-        .route("/webrtc/offer", web::post().to(signal::signal))
-        .route("/input_hook", web::post().to(control::input_hook))
-        .route("/updates", web::get().to(control::updates))
+        .configure(session_routes)
         .route("/api/streams", web::get().to(page::streams))
         .route("/", web::get().to(page::page))
         .configure(page::files);
+}
+
+/// What a session's client uses.
+fn session_routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/webrtc/offer", web::post().to(signal::signal))
+        .route("/input_hook", web::post().to(control::input_hook))
+        .route("/updates", web::get().to(control::updates));
 }
 
 /// A refusal of bodies that are not JSON. A page of another origin can make a browser post a form or plain text here, but
@@ -89,6 +108,21 @@ fn take_text(object: &mut Map<String, Value>, field: &str) -> Result<String, Str
     }
 }
 
+/// Takes the session's id out of it.
+fn take_id(object: &mut Map<String, Value>) -> Result<String, String> {
+    let id = take_text(object, "webrtc_id")?;
+    check_id(&id).map(|()| id)
+}
+
+/// An id goes into logs, paths and the placement store: whichever way it comes in, this is asked first.
+pub(crate) fn check_id(id: &str) -> Result<(), String> {
+    let plain = id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    if (1..=MAX_ID_BYTES).contains(&id.len()) && plain {
+        return Ok(());
+    }
+    Err(format!("`webrtc_id` must have 1 to {MAX_ID_BYTES} printable ASCII characters, without space and /"))
+}
+
 /// The stream that the path names.
 fn stream_of(request: &HttpRequest) -> Option<String> {
     request.match_info().get("stream").map(str::to_owned)
@@ -100,6 +134,10 @@ fn failed(status: StatusCode, error: &str, message: Option<String>) -> HttpRespo
         meta["message"] = message.into();
     }
     HttpResponse::build(status).json(json!({ "status": "failed", "meta": meta }))
+}
+
+pub(crate) fn invalid_request(problem: String) -> HttpResponse {
+    failed(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", Some(problem))
 }
 
 fn invalid_input(error: &InputError) -> HttpResponse {

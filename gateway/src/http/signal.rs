@@ -1,13 +1,14 @@
 //! Signalling: an offer, its answer, and candidates.
 
-use actix::Addr;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use serde_json::{Map, Value, json};
 
-use super::{MAX_ID_BYTES, Shared, failed, invalid_input, object, stream_of, take_text, unavailable, unless_json};
-use crate::session::{Candidate, CandidateError, Gateway, Offer, OfferRefused};
+use super::{
+    Shared, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text, unavailable, unless_json,
+};
+use crate::session::{Candidate, Offer, OfferRefused};
 use crate::{inputs, offer, telemetry};
 
 /// `POST /webrtc/offer`: an offer, or a trickled candidate.
@@ -17,10 +18,10 @@ pub(super) async fn signal(shared: web::Data<Shared>, request: HttpRequest, body
     }
     match parse(&body) {
         Ok(Request::Offer(offered)) => answer(&shared, stream_of(&request), offered).await,
-        Ok(Request::Candidate { id, candidate }) => add_candidate(&shared.gateway, id, candidate).await,
+        Ok(Request::Candidate { id, candidate }) => add_candidate(&shared, &request, body, id, &candidate).await,
         Err(problem) => {
             telemetry::offer("malformed");
-            failed(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", Some(problem))
+            invalid_request(problem)
         }
     }
 }
@@ -40,14 +41,7 @@ struct Offered {
 /// The error names the field that is wrong.
 fn parse(body: &[u8]) -> Result<Request, String> {
     let mut body = object(body)?;
-    let id = take_text(&mut body, "webrtc_id")?;
-    // It goes into logs and paths.
-    let plain = id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
-    if id.is_empty() || id.len() > MAX_ID_BYTES || !plain {
-        return Err(format!(
-            "`webrtc_id` must have 1 to {MAX_ID_BYTES} printable ASCII characters, without space and /"
-        ));
-    }
+    let id = take_id(&mut body)?;
     match take_text(&mut body, "type")?.as_str() {
         "offer" => {
             let sdp = take_text(&mut body, "sdp")?;
@@ -110,14 +104,29 @@ async fn answer(shared: &Shared, stream: Option<String>, offered: Offered) -> Ht
     response
 }
 
-async fn add_candidate(gateway: &Addr<Gateway>, id: String, candidate: Value) -> HttpResponse {
-    let Ok(candidate) = parse_candidate(&candidate) else {
+/// Its session may be here, or at another gateway. Or nowhere yet: a candidate may overtake its offer, which may go to
+/// either; so both are asked once more when it has had time to come.
+async fn add_candidate(
+    shared: &Shared,
+    request: &HttpRequest,
+    body: web::Bytes,
+    id: String,
+    candidate: &Value,
+) -> HttpResponse {
+    let Ok(candidate) = parse_candidate(candidate) else {
         return failed(StatusCode::OK, "invalid_candidate_format", None);
     };
-    match gateway.send(Candidate { id, candidate }).await {
-        Ok(Ok(())) => HttpResponse::Ok().json(json!({ "status": "success" })),
-        Ok(Err(CandidateError)) | Err(_) => failed(StatusCode::OK, "unknown_connection", None),
+    for wait in [false, true] {
+        let taken = shared.gateway.send(Candidate { id: id.clone(), candidate: candidate.clone(), wait }).await;
+        // The outer error is a gateway that has stopped.
+        if let Ok(Ok(())) = taken {
+            return HttpResponse::Ok().json(json!({ "status": "success" }));
+        }
+        if let Some(answer) = shared.forward.answer(request, &id, body.clone()).await {
+            return answer;
+        }
     }
+    failed(StatusCode::OK, "unknown_connection", None)
 }
 
 /// `None` is the end of candidates. `sdpMid` and `sdpMLineIndex` may be missing: there is one bundle.

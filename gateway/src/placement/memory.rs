@@ -1,65 +1,160 @@
-//! Placement by what this gateway itself knows: all there is to know while it is the only one.
+//! Placement by what this gateway itself knows: all there is to know while it is the only one, and what is left when the
+//! shared store is away.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
-use super::{ClaimError, Placement, limit};
+use super::{ClaimError, Placement, concurrency_limit, limit};
 use crate::pool::Serving;
+use crate::spec::Spec;
 use crate::telemetry;
+
+/// Given-back slots that a shared store has not been told of. Full, while it is away: further ones are not told, and their
+/// leases end by themselves.
+const MAX_RELEASED: usize = 4096;
 
 /// This gateway's own slots.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
-    held: Arc<Mutex<Held>>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    held: Mutex<Held>,
+    /// `released` is not empty; none where nobody is to be told.
+    to_tell: Option<Notify>,
 }
 
 #[derive(Default)]
 struct Held {
+    last: u64,
+    /// By number, so in the order in which they were taken.
+    leases: BTreeMap<u64, Lease>,
     /// Slots by a worker's instance.
     by_worker: HashMap<String, u32>,
-    /// Slots of each session, by stream.
-    sessions: HashMap<String, HashMap<String, u32>>,
+    /// The leases of each session, the newest last, by stream.
+    sessions: HashMap<String, HashMap<Arc<str>, Vec<u64>>>,
+    released: Vec<(u64, Lease)>,
+}
+
+/// Whose slot it is, and on which worker.
+#[derive(Clone)]
+pub(super) struct Lease {
+    pub(super) session: Arc<str>,
+    /// Of the worker: its instance and its stream's name.
+    pub(super) spec: Arc<Spec>,
+}
+
+/// A slot that was given back.
+pub(super) struct Released {
+    pub(super) number: u64,
+    pub(super) lease: Lease,
+    /// The newest that its session still has, and the worker's instance.
+    pub(super) left: Option<(u64, String)>,
 }
 
 /// One session's place on a worker. Dropping it frees it: there is no other way to give it back, and none to forget.
 pub(crate) struct Slot {
-    held: Arc<Mutex<Held>>,
-    session: String,
+    inner: Arc<Inner>,
+    number: u64,
+    session: Arc<str>,
     worker: Serving,
 }
 
-impl Memory {
+impl Inner {
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    /// One that remembers what was given back, for a store that several gateways share.
+    pub(super) fn of_shared() -> Self {
+        Self { inner: Arc::new(Inner { to_tell: Some(Notify::new()), ..Inner::default() }) }
+    }
+
+    /// A number that no other slot of this gateway has or had.
+    pub(super) fn number(&self) -> u64 {
+        let mut held = self.inner.lock();
+        held.last += 1;
+        held.last
+    }
+
+    /// Takes a slot on the least loaded of `workers`, as far as this gateway knows.
+    pub(super) fn take(&self, number: u64, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
+        let mut held = self.inner.lock();
+        let slots = limit(workers);
+        let load = |worker: &Serving| held.by_worker.get(&worker.spec.instance).copied().unwrap_or(0);
+        let least =
+            workers.iter().filter(|worker| load(worker) < worker.spec.capacity).min_by_key(|worker| load(worker));
+        let least = least.ok_or(ClaimError::Full { slots })?;
+        let (sessions, at_most) = (held.sessions.get(&least.spec.name), concurrency_limit(workers) as usize);
+        if sessions.is_some_and(|of| !of.contains_key(session) && of.len() >= at_most) {
+            return Err(ClaimError::Full { slots });
+        }
+        Ok((least.clone(), self.hold(&mut held, number, session, least)))
+    }
+
+    /// Notes a slot that the shared store has given.
+    pub(super) fn taken(&self, number: u64, session: &str, worker: &Serving) -> Slot {
+        self.hold(&mut self.inner.lock(), number, session, worker)
+    }
+
+    fn hold(&self, held: &mut Held, number: u64, session: &str, worker: &Serving) -> Slot {
+        let session: Arc<str> = session.into();
+        let leases =
+            held.sessions.entry(worker.spec.name.clone()).or_default().entry(Arc::clone(&session)).or_default();
+        leases.push(number);
+        if leases.len() == 1 {
+            telemetry::sessions_active(1.0);
+        }
+        let taken = held.by_worker.entry(worker.spec.instance.clone()).or_default();
+        *taken += 1;
+        telemetry::worker_sessions(&worker.name, *taken);
+        held.leases.insert(number, Lease { session: Arc::clone(&session), spec: Arc::clone(&worker.spec) });
+        Slot { inner: Arc::clone(&self.inner), number, session, worker: worker.clone() }
+    }
+
+    /// Every slot, by its number.
+    pub(super) fn leases(&self) -> Vec<(u64, Lease)> {
+        self.inner.lock().leases.iter().map(|(number, lease)| (*number, lease.clone())).collect()
+    }
+
+    /// Slots taken on these workers.
+    pub(super) fn used(&self, workers: &[Serving]) -> u32 {
+        let held = self.inner.lock();
+        workers.iter().filter_map(|worker| held.by_worker.get(&worker.spec.instance)).sum()
+    }
+
+    /// Ready when [`Memory::released`] has something.
+    pub(super) async fn gave_back(&self) {
+        match &self.inner.to_tell {
+            Some(to_tell) => to_tell.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What was given back since the last call.
+    pub(super) fn released(&self) -> Vec<Released> {
+        let mut held = self.inner.lock();
+        let released = std::mem::take(&mut held.released);
+        let with_left = |(number, lease): (u64, Lease)| {
+            let left = held.sessions.get(&lease.spec.name).and_then(|of| of.get(&lease.session)?.last());
+            let left = left.map(|number| (*number, held.leases[number].spec.instance.clone()));
+            Released { number, lease, left }
+        };
+        released.into_iter().map(with_left).collect()
     }
 }
 
 #[async_trait]
 impl Placement for Memory {
     async fn claim(&self, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
-        let mut held = self.lock();
-        let slots = limit(workers);
-        let load = |worker: &Serving| held.by_worker.get(&worker.spec.instance).copied().unwrap_or(0);
-        let least =
-            workers.iter().filter(|worker| load(worker) < worker.spec.capacity).min_by_key(|worker| load(worker));
-        let least = least.ok_or(ClaimError::Full { slots })?;
-        let stream = held.sessions.entry(least.spec.name.clone()).or_default();
-        if !stream.contains_key(session) && stream.len() >= slots as usize {
-            return Err(ClaimError::Full { slots });
-        }
-        let slots_of_session = stream.entry(session.to_owned()).or_default();
-        *slots_of_session += 1;
-        if *slots_of_session == 1 {
-            telemetry::sessions_active(1.0);
-        }
-        let taken = held.by_worker.entry(least.spec.instance.clone()).or_default();
-        *taken += 1;
-        telemetry::worker_sessions(&least.name, *taken);
-        drop(held);
-        let slot = Slot { held: Arc::clone(&self.held), session: session.to_owned(), worker: least.clone() };
-        Ok((least.clone(), slot))
+        self.take(self.number(), session, workers)
     }
 
     async fn locate(&self, _: &str, _: &[String]) -> Option<String> {
@@ -76,67 +171,29 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let instance = &self.worker.spec.instance;
+        let mut held = self.inner.lock();
+        let Spec { instance, name: stream, .. } = &*self.worker.spec;
         if let Some(taken) = held.by_worker.get_mut(instance) {
-            *taken = taken.saturating_sub(1);
+            *taken -= 1;
             telemetry::worker_sessions(&self.worker.name, *taken);
             if *taken == 0 {
                 held.by_worker.remove(instance);
             }
         }
-        if let Some(stream) = held.sessions.get_mut(&self.worker.spec.name)
-            && let Some(slots) = stream.get_mut(&self.session)
+        if let Some(of) = held.sessions.get_mut(stream)
+            && let Some(leases) = of.get_mut(&self.session)
         {
-            *slots -= 1;
-            if *slots == 0 {
-                stream.remove(&self.session);
+            leases.retain(|number| *number != self.number);
+            if leases.is_empty() {
+                of.remove(&self.session);
                 telemetry::sessions_active(-1.0);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pool::testing::serving;
-    use crate::spec::Spec;
-
-    #[tokio::test]
-    async fn the_least_loaded_worker_with_a_free_slot_gets_the_session() {
-        let placement = Memory::default();
-        let workers = [serving("a", "s", 2), serving("b", "s", 1)];
-        let mut slots = Vec::new();
-        let mut order = Vec::new();
-        for n in 0..3 {
-            let (worker, slot) = placement.claim(&n.to_string(), &workers).await.unwrap();
-            order.push(worker.name.clone());
-            slots.push(slot);
+        if let (Some(lease), Some(to_tell)) = (held.leases.remove(&self.number), &self.inner.to_tell)
+            && held.released.len() < MAX_RELEASED
+        {
+            held.released.push((self.number, lease));
+            to_tell.notify_one();
         }
-        assert_eq!(order, ["a", "b", "a"]);
-        assert_eq!(placement.claim("4", &workers).await.err(), Some(ClaimError::Full { slots: 3 }));
-        slots.remove(1);
-        assert_eq!(placement.claim("4", &workers).await.unwrap().0.name, "b");
-    }
-
-    #[tokio::test]
-    async fn a_streams_own_limit_comes_before_its_workers() {
-        let placement = Memory::default();
-        let mut worker = serving("a", "limited", 5);
-        let spec = Spec { concurrency_limit: Some(1), ..(*worker.spec).clone() };
-        worker.spec = Arc::new(spec);
-        let (workers, others) = ([worker], [serving("b", "other", 1)]);
-        let slot = placement.claim("1", &workers).await.unwrap().1;
-        assert_eq!(placement.claim("2", &workers).await.err(), Some(ClaimError::Full { slots: 1 }));
-        assert!(placement.claim("1", &workers).await.is_ok(), "it moves");
-        assert!(placement.claim("2", &others).await.is_ok(), "another stream's sessions are its own");
-        drop(slot);
-        assert!(placement.claim("2", &workers).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn no_worker_is_no_slot() {
-        assert_eq!(Memory::default().claim("1", &[]).await.err(), Some(ClaimError::Full { slots: 0 }));
     }
 }

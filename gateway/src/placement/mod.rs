@@ -3,12 +3,44 @@
 //! > A slot cannot leak. It is a value, and freeing it is its `Drop`; where several gateways share the slots, it is also
 //! > a lease, which a gateway that dies stops renewing.
 
+#[cfg(test)]
+mod contract;
+mod gauges;
 mod memory;
+mod redis;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use tracing::{info, warn};
 
+use self::gauges::Gauges;
 pub(crate) use self::memory::{Memory, Slot};
+use self::redis::Redis;
+use crate::cluster::SharedPlacement;
 use crate::pool::Serving;
+
+/// The workers that serve now.
+pub(crate) type ServingNow = Box<dyn Fn() -> Vec<Serving> + Send + Sync>;
+
+/// The placement that the options ask for. `admin` is where the other gateways reach us, unless they say otherwise. Call
+/// within the media runtime.
+pub(crate) fn start(shared: Option<SharedPlacement>, admin: SocketAddr, serving: ServingNow) -> Arc<dyn Placement> {
+    let gauges = Gauges::new(serving);
+    let Some(SharedPlacement { redis, lease, advertise }) = shared else {
+        let memory = Memory::default();
+        tokio::spawn(gauges::report(gauges, memory.clone()));
+        return Arc::new(memory);
+    };
+    if advertise.is_none() && admin.ip().is_loopback() {
+        warn!(%admin, "gateways on other machines cannot reach this one: set --advertise");
+    }
+    let gateway = advertise.map_or_else(|| format!("http://{admin}"), |url| url.to_string());
+    let gateway = gateway.trim_end_matches('/').to_owned();
+    info!(redis = %redis.get_connection_info().addr(), us = %gateway, ?lease, "sessions and slots are shared");
+    Arc::new(Redis::start(redis, gateway, lease, gauges))
+}
 
 /// Who has how many sessions, and where each of them is. Workers are known by their instance, not by their address.
 #[async_trait]
@@ -43,6 +75,10 @@ pub(crate) enum ClaimError {
 /// Sessions that these workers of one stream take together: their capacity, or the stream's own limit.
 pub(crate) fn limit(workers: &[Serving]) -> u32 {
     let capacity = workers.iter().fold(0, |sum: u32, worker| sum.saturating_add(worker.spec.capacity));
-    let limits = workers.iter().filter_map(|worker| worker.spec.concurrency_limit);
-    limits.fold(capacity, u32::min)
+    capacity.min(concurrency_limit(workers))
+}
+
+/// Sessions of the stream at once, whichever workers they are on.
+fn concurrency_limit(workers: &[Serving]) -> u32 {
+    workers.iter().filter_map(|worker| worker.spec.concurrency_limit).min().unwrap_or(u32::MAX)
 }

@@ -25,9 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, info_span};
 
 pub(crate) use self::client::{EndReason, Level, Notice};
-pub(crate) use self::registry::{
-    Candidate, CandidateError, Close, Drain, Gateway, List, Offer, OfferRefused, Running, Shutdown,
-};
+pub(crate) use self::registry::{Candidate, Close, Drain, Gateway, List, Offer, OfferRefused, Running, Shutdown};
 pub(crate) use self::seek::Seek;
 use self::seek::{Found, Last};
 use crate::arbiters::{Arbiters, CodecArbiter};
@@ -299,7 +297,7 @@ impl Session {
         ctx.spawn(seeking.map(|found, session, ctx| {
             session.route.seeking = false;
             match found {
-                Ok(Some(Ok(Found::Worker(dialed)))) => session.found(dialed, ctx),
+                Ok(Some(Ok(Found::Worker(dialed)))) => session.found(*dialed, ctx),
                 // It serves again, unless it was lost after it said so.
                 Ok(Some(Ok(Found::Stay))) if session.route.link.is_none() => session.seek(Last::Nothing, ctx),
                 Ok(Some(Ok(Found::Stay))) => {}
@@ -402,8 +400,8 @@ impl Actor for Session {
             let skipped = sends.then(|| session.frames.skipped());
             session.tell(client::stats(skipped, session.controls.take_latency().filter(|_| sends)));
         });
-        if let Some((worker, slot)) = self.first.take() {
-            self.seek(Last::Claimed(worker, slot), ctx);
+        if let Some(first) = self.first.take() {
+            self.seek(Last::Claimed(Box::new(first)), ctx);
         }
         self.span.in_scope(|| info!("session started"));
     }

@@ -22,7 +22,7 @@ use crate::arbiters::Arbiters;
 use crate::controls::Controls;
 use crate::inputs::Values;
 use crate::peer::{self, Peer};
-use crate::placement::{ClaimError, Memory, Placement, Slot};
+use crate::placement::{ClaimError, Placement, Slot};
 use crate::pool::{Pool, Serving};
 
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
@@ -63,6 +63,8 @@ pub(crate) enum OfferRefused {
 pub(crate) struct Candidate {
     pub(crate) id: String,
     pub(crate) candidate: Option<RTCIceCandidateInit>,
+    /// When there is no session of this id: whether to keep the candidate, and wait, for one that may be on its way.
+    pub(crate) wait: bool,
 }
 
 /// No offer came with the candidate's id.
@@ -151,21 +153,21 @@ impl From<ClaimError> for OfferRefused {
 impl Gateway {
     pub(crate) fn new(
         pool: Pool,
+        placement: Arc<dyn Placement>,
         arbiters: Arc<Arbiters>,
         media: tokio::runtime::Handle,
         bind: Vec<String>,
         bitrate_kbps: u32,
         reconnect_limit: Duration,
-        peers: TaskTracker,
     ) -> Self {
         Self {
             pool,
-            placement: Arc::new(Memory::default()),
+            placement,
             arbiters,
             media,
             bind,
             bitrate_kbps,
-            peers,
+            peers: TaskTracker::new(),
             reconnect_limit,
             sessions: HashMap::new(),
             count: watch::Sender::new(0),
@@ -287,7 +289,7 @@ impl Handler<Offer> for Gateway {
 impl Handler<Candidate> for Gateway {
     type Result = ResponseFuture<Result<(), CandidateError>>;
 
-    fn handle(&mut self, Candidate { id, candidate }: Candidate, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Candidate { id, candidate, wait }: Candidate, _: &mut Self::Context) -> Self::Result {
         match self.sessions.get_mut(&id) {
             Some(Entry::Running { session, candidates, .. }) => {
                 *candidates += 1;
@@ -304,6 +306,7 @@ impl Handler<Candidate> for Gateway {
                 candidates.extend(candidate.filter(|_| candidates.len() < MAX_CANDIDATES));
                 Box::pin(async { Ok(()) })
             }
+            None if !wait => Box::pin(async { Err(CandidateError) }),
             None => {
                 let offered = self.early.put(Instant::now(), &id, candidate);
                 Box::pin(async move {

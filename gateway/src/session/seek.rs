@@ -30,7 +30,7 @@ pub(crate) struct Seek {
 /// What has become of the last worker.
 pub(super) enum Last {
     /// There was none: this one was claimed.
-    Claimed(Serving, Slot),
+    Claimed(Box<(Serving, Slot)>),
     /// There is none, nor any to keep away from.
     Nothing,
     /// It is lost, and may look as if it still served.
@@ -41,7 +41,7 @@ pub(super) enum Last {
 
 /// What came of it.
 pub(super) enum Found {
-    Worker(Dialed),
+    Worker(Box<Dialed>),
     /// The worker that was to be left serves again.
     Stay,
 }
@@ -57,7 +57,7 @@ impl Seek {
     pub(super) async fn run(self, last: Last) -> Result<Found, EndReason> {
         let mut changes = self.pool.changes();
         let (leave, mut avoid, mut claimed) = match last {
-            Last::Claimed(worker, slot) => (None, None, Some((worker, slot))),
+            Last::Claimed(place) => (None, None, Some(*place)),
             Last::Nothing => (None, None, None),
             // Its own pings notice a moment later than its streams' end.
             Last::Lost(worker) => (None, Some(worker.spec.instance.clone()), None),
@@ -77,7 +77,7 @@ impl Seek {
             if let Some((worker, slot)) = place {
                 let (name, instance) = (worker.name.clone(), worker.spec.instance.clone());
                 match dial((worker, slot), &self.id, &self.controls, &self.events).await {
-                    Ok(dialed) => return Ok(Found::Worker(dialed)),
+                    Ok(dialed) => return Ok(Found::Worker(Box::new(dialed))),
                     Err(DialError::Ended(reason)) => return Err(reason),
                     Err(DialError::Unavailable) => {
                         info!(worker = name, "the worker did not take the session, looking for another");

@@ -1,0 +1,216 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header;
+use actix_web::test::TestRequest;
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::placement::{ClaimError, Slot};
+use crate::pool::Serving;
+
+/// Says of every session that `owner` has it.
+struct Owned {
+    owner: Option<String>,
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Placement for Owned {
+    async fn claim(&self, _: &str, _: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
+        Err(ClaimError::Exists)
+    }
+
+    async fn locate(&self, _: &str, _: &[String]) -> Option<String> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.owner.clone()
+    }
+}
+
+fn to(owner: Option<String>) -> (Forward, Arc<Owned>) {
+    let placement = Arc::new(Owned { owner, asked: AtomicUsize::new(0) });
+    (Forward::new(placement.clone(), Pool::start(Vec::new())), placement)
+}
+
+/// A socket in the owner's place.
+struct Owner(TcpListener);
+
+impl Owner {
+    async fn listen() -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        (Self(listener), url)
+    }
+
+    /// Takes a connection and reads a request whose body ends with `end`.
+    async fn request(&self, end: &str) -> (TcpStream, String) {
+        let mut stream = self.0.accept().await.unwrap().0;
+        let mut text = String::new();
+        while !text.contains("\r\n\r\n") || !text.ends_with(end) {
+            let mut buffer = [0; 1024];
+            let length = stream.read(&mut buffer).await.unwrap();
+            assert!(length > 0, "a whole request, not {text:?}");
+            text.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+        }
+        (stream, text)
+    }
+
+    async fn answer(&self, end: &str, answer: &str) -> (TcpStream, String) {
+        let (mut stream, text) = self.request(end).await;
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        (stream, text)
+    }
+}
+
+async fn json_of(response: HttpResponse) -> Value {
+    serde_json::from_slice(&actix_web::body::to_bytes(response.into_body()).await.unwrap()).unwrap()
+}
+
+/// A piece of a body that is under way.
+async fn next(body: &mut (impl MessageBody + Unpin)) -> Option<Result<web::Bytes, ()>> {
+    std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_next(cx)).await.map(|piece| piece.map_err(drop))
+}
+
+const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n\
+                      transfer-encoding: chunked\r\n\r\n";
+
+#[tokio::test]
+async fn a_request_goes_as_it_is_and_so_does_its_answer() {
+    let (owner, url) = Owner::listen().await;
+    let (forward, _) = to(Some(url));
+    let request = TestRequest::post()
+        .uri("/flip%20b/input_hook?a=%2F&b")
+        .insert_header((header::CONTENT_TYPE, "application/json; charset=utf-8"))
+        .insert_header((header::COOKIE, "secret=1"))
+        .to_http_request();
+    let answer = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nRetry-After: 7\r\n\
+                  Set-Cookie: a=b\r\nContent-Length: 8\r\n\r\n{\"a\": 1}";
+    let body = web::Bytes::from_static(b"{\"webrtc_id\":\"x\"}");
+    let (response, (_stream, text)) =
+        tokio::join!(forward.answer(&request, "x", body), owner.answer("{\"webrtc_id\":\"x\"}", answer));
+
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let mut lines: Vec<_> = head.lines().collect();
+    assert_eq!(lines.remove(0), "POST /flip%20b/input_hook?a=%2F&b HTTP/1.1");
+    let host = format!("host: {}", owner.0.local_addr().unwrap());
+    lines.sort_unstable();
+    let expected = ["content-length: 17", "content-type: application/json; charset=utf-8", &host];
+    assert_eq!(lines, [&expected[..], &["x-reframe-forwarded: 1"]].concat());
+    assert_eq!(body, "{\"webrtc_id\":\"x\"}");
+
+    let response = response.unwrap();
+    assert_eq!(response.status(), 429);
+    let mut headers: Vec<_> =
+        response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    headers.sort_unstable();
+    assert_eq!(headers, [("content-type", &b"application/json"[..]), ("retry-after", b"7")]);
+    assert_eq!(json_of(response).await, json!({ "a": 1 }));
+}
+
+#[tokio::test]
+async fn what_was_forwarded_is_not_forwarded_again() {
+    let (forward, placement) = to(Some("http://127.0.0.1:1".into()));
+    let request = TestRequest::get().insert_header((MARK, "1")).to_http_request();
+    assert!(forward.answer(&request, "x", web::Bytes::new()).await.is_none());
+    assert_eq!(placement.asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_has_is_unknown() {
+    let (forward, placement) = to(None);
+    let request = TestRequest::get().to_http_request();
+    let response = forward.or_unknown(&request, "x", web::Bytes::new()).await;
+    assert_eq!((response.status(), placement.asked.load(Ordering::Relaxed)), (StatusCode::NOT_FOUND, 1));
+    assert_eq!(json_of(response).await, json!({ "status": "failed", "meta": { "error": "unknown_connection" } }));
+}
+
+#[track_caller]
+fn assert_unavailable(response: &HttpResponse) {
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key(header::RETRY_AFTER));
+}
+
+#[tokio::test]
+async fn an_owner_that_is_gone_is_told() {
+    let (gone, url) = Owner::listen().await;
+    drop(gone);
+    // What somebody else may have written into the store.
+    for url in [url.as_str(), "", "10.0.0.1", "https://10.0.0.1:1", "http://", "file:///etc/passwd"] {
+        let (forward, _) = to(Some(url.into()));
+        let request = TestRequest::get().uri("/updates").to_http_request();
+        let response = forward.answer(&request, "x", web::Bytes::new()).await.unwrap();
+        assert_unavailable(&response);
+        let body = json_of(response).await;
+        assert_eq!(body["meta"]["error"], "owner_unavailable", "{url}");
+        assert!(body["meta"]["message"].as_str().is_some_and(|text| text.len() > 10), "{url}");
+    }
+}
+
+/// Its process is stopped: the system takes the connection, and nobody answers.
+#[tokio::test]
+async fn an_owner_that_hangs_is_given_up() {
+    let (owner, url) = Owner::listen().await;
+    let (forward, _) = to(Some(url));
+    let request = TestRequest::get().uri("/updates").to_http_request();
+    let (response, _stream) = tokio::join!(forward.answer(&request, "x", web::Bytes::new()), async {
+        let (stream, _) = owner.request("").await;
+        // From here on only the clock can end the wait, and it moves when nothing else does.
+        tokio::time::pause();
+        stream
+    });
+    assert_unavailable(&response.unwrap());
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_none() {
+    let (owner, url) = Owner::listen().await;
+    let (forward, _) = to(Some(url));
+    let request = TestRequest::get().to_http_request();
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
+    let response = tokio::join!(forward.answer(&request, "x", web::Bytes::new()), async {
+        drop(owner.answer("", half).await);
+    });
+    assert_unavailable(&response.0.unwrap());
+}
+
+#[tokio::test]
+async fn events_come_one_by_one_until_the_owner_ends_them() {
+    let (owner, url) = Owner::listen().await;
+    let (forward, _) = to(Some(url));
+    let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
+    let open = || async { tokio::join!(forward.answer(&request, "x", web::Bytes::new()), owner.answer("", EVENTS)) };
+
+    let (response, (mut stream, _)) = open().await;
+    let response = response.unwrap();
+    assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), "text/event-stream");
+    assert_eq!(response.headers().get(header::CACHE_CONTROL).unwrap(), "no-store");
+    let mut body = response.into_body();
+    assert_eq!(body.size(), BodySize::Stream);
+    for event in ["data: 1\n\n", "data: 2\n\n"] {
+        stream.write_all(format!("9\r\n{event}\r\n").as_bytes()).await.unwrap();
+        assert_eq!(next(&mut body).await, Some(Ok(web::Bytes::from(event))));
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    assert_eq!(next(&mut body).await, None);
+
+    // Killed: its readers see no orderly end either.
+    let (response, (stream, _)) = open().await;
+    drop(stream);
+    assert_eq!(next(&mut response.unwrap().into_body()).await, Some(Err(())));
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_closes_the_owners_connection() {
+    let (owner, url) = Owner::listen().await;
+    let (forward, _) = to(Some(url));
+    let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
+    let (response, (mut stream, _)) =
+        tokio::join!(forward.answer(&request, "x", web::Bytes::new()), owner.answer("", EVENTS));
+    drop(response.unwrap());
+    // Nothing was sent meanwhile that could have failed.
+    let closed = timeout(Duration::from_secs(30), stream.read(&mut [0; 16])).await.unwrap();
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+}

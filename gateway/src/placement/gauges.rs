@@ -1,0 +1,54 @@
+//! Slots of each stream and how many are taken: what an autoscaler looks at, so it is told also while nobody claims.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::interval;
+
+use super::{Memory, ServingNow};
+use crate::pool::Serving;
+use crate::telemetry;
+
+/// Without Redis; with it, the renewal of leases is the clock.
+const REPORT_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Which gauges there are.
+pub(super) struct Gauges {
+    serving: ServingNow,
+    streams: BTreeSet<String>,
+}
+
+impl Gauges {
+    pub(super) fn new(serving: ServingNow) -> Self {
+        Self { serving, streams: BTreeSet::new() }
+    }
+
+    /// The workers to count, by stream; none for a stream that had some before.
+    pub(super) fn streams(&mut self) -> BTreeMap<String, Vec<Serving>> {
+        let mut streams: BTreeMap<String, Vec<Serving>> = BTreeMap::new();
+        for worker in (self.serving)() {
+            streams.entry(worker.spec.name.clone()).or_default().push(worker);
+        }
+        for stream in std::mem::replace(&mut self.streams, streams.keys().cloned().collect()) {
+            streams.entry(stream).or_default();
+        }
+        streams
+    }
+}
+
+/// `used` of the slots of `workers`, all that serve a stream, are taken.
+pub(super) fn tell(stream: &str, workers: &[Serving], used: u32) {
+    let slots = workers.iter().fold(0, |sum: u32, worker| sum.saturating_add(worker.spec.capacity));
+    telemetry::slots(stream, slots, used);
+}
+
+/// Tells what this gateway alone knows, for ever.
+pub(super) async fn report(mut gauges: Gauges, memory: Memory) {
+    let mut tick = interval(REPORT_INTERVAL);
+    loop {
+        tick.tick().await;
+        for (stream, workers) in gauges.streams() {
+            tell(&stream, &workers, memory.used(&workers));
+        }
+    }
+}

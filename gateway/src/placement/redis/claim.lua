@@ -1,0 +1,43 @@
+-- Takes a slot on the least loaded of the candidates, the first of equals.
+--
+-- KEYS: the stream's sessions, the session, then the candidates' slots.
+-- ARGV: session, lease, its length in ms, gateway, the stream's limit, how long a set is kept in ms; then for each
+-- candidate its instance and capacity.
+-- Returns the candidate's number from 1; 0: none has a free slot; -1: the stream is full; -2: another gateway has this
+-- session.
+local session, lease, length, gateway, limit, kept = unpack(ARGV, 1, 6)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local alive = '(' .. now
+
+local owner = redis.call('HGET', KEYS[2], 'gateway')
+if owner and owner ~= gateway then
+    return -2
+end
+local until_ = redis.call('ZSCORE', KEYS[1], session)
+if not (until_ and tonumber(until_) > now) and redis.call('ZCOUNT', KEYS[1], alive, '+inf') >= tonumber(limit) then
+    return -1
+end
+
+local best, least
+for i = 3, #KEYS do
+    local load = redis.call('ZCOUNT', KEYS[i], alive, '+inf')
+    if load < tonumber(ARGV[2 * i + 2]) and (not least or load < least) then
+        best, least = i, load
+        if load == 0 then
+            break
+        end
+    end
+end
+if not best then
+    return 0
+end
+
+for _, member in ipairs({ { KEYS[best], lease }, { KEYS[1], session } }) do
+    redis.call('ZREMRANGEBYSCORE', member[1], '-inf', now)
+    redis.call('ZADD', member[1], now + length, member[2])
+    redis.call('PEXPIRE', member[1], kept)
+end
+redis.call('HSET', KEYS[2], 'gateway', gateway, 'worker', ARGV[2 * best + 1], 'lease', lease)
+redis.call('PEXPIRE', KEYS[2], length)
+return best - 2

@@ -1,0 +1,132 @@
+//! What is wrong with the shared store now: a log line for each change, a gauge, a counter of errors.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ::redis::{ErrorKind, RedisError};
+use tracing::{info, warn};
+
+use super::keys::family;
+use super::store::ANSWER_WITHIN;
+use crate::telemetry;
+
+/// What was asked of the store: the values of the label `operation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Operation {
+    Connect,
+    Claim,
+    Renew,
+    Release,
+    Locate,
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error("no answer within {ANSWER_WITHIN:?}")]
+    Timeout,
+    #[error("it refuses the name or the password in --redis ({0})")]
+    Login(RedisError),
+    #[error("there is data of another program under its keys: remove that, or name a database of our own in --redis")]
+    ForeignData(#[source] RedisError),
+    #[error("{0}")]
+    Other(RedisError),
+}
+
+/// What is wrong, by operation and stream (empty where it is no stream's).
+#[derive(Debug, Default)]
+pub(super) struct Health(Mutex<HashMap<(Operation, String), String>>);
+
+impl Operation {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Claim => "claim",
+            Self::Renew => "renew",
+            Self::Release => "release",
+            Self::Locate => "locate",
+        }
+    }
+}
+
+impl From<RedisError> for StoreError {
+    fn from(error: RedisError) -> Self {
+        let login = error.kind() == ErrorKind::AuthenticationFailed;
+        if login || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) {
+            return Self::Login(error);
+        }
+        // Redis 6 has it in the text of what stopped the script.
+        if error.code() == Some("WRONGTYPE") || error.to_string().contains("WRONGTYPE") {
+            return Self::ForeignData(error);
+        }
+        Self::Other(error)
+    }
+}
+
+impl StoreError {
+    /// True when another connection may do better.
+    pub(super) fn ends_connection(&self) -> bool {
+        match self {
+            Self::Timeout | Self::Login(_) => true,
+            Self::ForeignData(_) => false,
+            // The latter: it has become a replica, or is just starting.
+            Self::Other(error) => {
+                matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
+                    || matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"))
+            }
+        }
+    }
+}
+
+impl Health {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Operation, String), String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn failed(&self, operation: Operation, stream: &str, error: &StoreError) {
+        telemetry::placement_error(operation.label());
+        // Whoever meets it, it is the connection's trouble.
+        let (at, stream) = if error.ends_connection() { (Operation::Connect, "") } else { (operation, stream) };
+        let text = error.to_string();
+        let mut problems = self.lock();
+        let told = problems.insert((at, stream.to_owned()), text.clone());
+        telemetry::placement_up(up(&problems));
+        drop(problems);
+        if told.as_ref() != Some(&text) {
+            let (operation, keys) = (operation.label(), family(stream));
+            warn!(operation, keys, error = %text, "Redis does not share sessions and slots; what this gateway knows has to do");
+        }
+    }
+
+    pub(super) fn did(&self, operation: Operation, stream: &str) {
+        self.forget(|at, of| at == operation && of == stream);
+    }
+
+    /// Everything was renewed but what `failed`.
+    pub(super) fn renewed(&self, failed: &[String]) {
+        self.forget(|at, of| at == Operation::Renew && !failed.iter().any(|failed| failed == of));
+    }
+
+    fn forget(&self, well: impl Fn(Operation, &str) -> bool) {
+        let mut problems = self.lock();
+        let again: Vec<_> = problems.extract_if(|(at, stream), _| well(*at, stream)).collect();
+        telemetry::placement_up(up(&problems));
+        drop(problems);
+        for ((operation, stream), _) in again {
+            info!(operation = operation.label(), keys = family(&stream), "Redis shares sessions and slots again");
+        }
+    }
+}
+
+#[cfg(test)]
+impl Health {
+    /// Operation, stream and text of everything that is wrong.
+    pub(super) fn problems(&self) -> Vec<(Operation, String, String)> {
+        self.lock().iter().map(|((at, stream), text)| (*at, stream.clone(), text.clone())).collect()
+    }
+}
+
+/// What clients run into one by one does not count: nobody might ask again and see it well.
+fn up(problems: &HashMap<(Operation, String), String>) -> bool {
+    !problems.keys().any(|(operation, _)| matches!(operation, Operation::Connect | Operation::Renew))
+}

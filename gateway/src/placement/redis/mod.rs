@@ -1,0 +1,129 @@
+//! Placement shared by several gateways, in Redis: `docs/decisions/0006-placement.md`.
+//!
+//! > Redis is never needed. What this gateway holds is in its own memory, and whatever Redis knows of it is written again
+//! > and again; so Redis may lose everything, and while it is away this gateway places by what it holds itself.
+
+mod health;
+mod keeper;
+mod keys;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+#[path = "../../../../tests/src/redis.rs"]
+#[expect(unreachable_pub, reason = "the harness has it too, and there it is reached")]
+mod server;
+mod store;
+#[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rand::seq::IndexedRandom;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::health::Operation;
+use self::store::{Claimed, Link, Store};
+use super::gauges::Gauges;
+use super::memory::{Memory, Slot};
+use super::{ClaimError, Placement, concurrency_limit, limit};
+use crate::http::MAX_ID_BYTES;
+use crate::pool::Serving;
+use crate::telemetry;
+
+/// Workers that a claim compares. Of more, these are drawn by lot: the least loaded of so many is hardly worse than that
+/// of all, and a claim costs the same however many there are.
+const COMPARED: usize = 32;
+/// This gateway's slots, and through Redis those of all others. Dropped, it is a gateway that died: its leases end.
+pub(super) struct Redis {
+    memory: Memory,
+    store: Arc<Store>,
+    _keeper: AbortOnDropHandle<()>,
+}
+
+impl Redis {
+    /// Starts reaching for Redis. `gateway` is our admin port's address as the others reach it. Call within the media
+    /// runtime.
+    pub(super) fn start(client: ::redis::Client, gateway: String, lease: Duration, gauges: Gauges) -> Self {
+        let memory = Memory::of_shared();
+        let store = Arc::new(Store::new(client, gateway, lease));
+        let keeper = tokio::spawn(keeper::keep(Arc::clone(&store), memory.clone(), gauges));
+        Self { memory, store, _keeper: AbortOnDropHandle::new(keeper) }
+    }
+
+    /// `None`: Redis did not answer, or not well.
+    async fn ask(
+        &self,
+        link: &Link,
+        number: u64,
+        session: &str,
+        workers: &[Serving],
+    ) -> Option<Result<(Serving, Slot), ClaimError>> {
+        let stream = &workers.first()?.spec.name;
+        let all = || workers.iter().collect::<Vec<_>>();
+        let drawn = || workers.sample(&mut rand::rng(), COMPARED).collect();
+        let mut candidates: Vec<&Serving> = if workers.len() <= COMPARED { all() } else { drawn() };
+        let at_most = concurrency_limit(workers);
+        loop {
+            let claimed = self.store.claim(link, session, number, &candidates, at_most).await;
+            match claimed {
+                Ok(Claimed::None) if candidates.len() < workers.len() => {
+                    candidates = all();
+                    continue;
+                }
+                Err(error) => {
+                    self.store.health.failed(Operation::Claim, stream, &error);
+                    return None;
+                }
+                Ok(claimed) => {
+                    self.store.health.did(Operation::Claim, stream);
+                    return Some(match claimed {
+                        Claimed::On(candidate) => {
+                            let worker = candidates.get(candidate)?;
+                            Ok(((*worker).clone(), self.memory.taken(number, session, worker)))
+                        }
+                        Claimed::None | Claimed::Limit => Err(ClaimError::Full { slots: limit(workers) }),
+                        Claimed::Exists => Err(ClaimError::Exists),
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Placement for Redis {
+    async fn claim(&self, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
+        let began = Instant::now();
+        // The same if Redis does not answer: should it have heard us all the same, this slot's renewal covers that one.
+        let number = self.memory.number();
+        let shared = match self.store.ready() {
+            Some(link) => self.ask(&link, number, session, workers).await,
+            None => None,
+        };
+        let claimed = shared.unwrap_or_else(|| self.memory.take(number, session, workers));
+        telemetry::claim(began.elapsed());
+        claimed
+    }
+
+    async fn locate(&self, session: &str, streams: &[String]) -> Option<String> {
+        if session.len() > MAX_ID_BYTES || streams.is_empty() {
+            return None;
+        }
+        let link = self.store.ready()?;
+        match self.store.owner(&link, session, streams).await {
+            Ok(owner) => {
+                self.store.health.did(Operation::Locate, "");
+                owner.filter(|owner| *owner != self.store.gateway)
+            }
+            Err(error) => {
+                self.store.health.failed(Operation::Locate, "", &error);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Random claims, returns, moves, deaths and losses: Redis' sums are those of a model, and no worker has too many.
+
+use std::collections::BTreeMap;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::Redis;
+use super::server::RedisServer;
+use super::testing::{LONG, gateway, members, until, workers};
+use crate::placement::{ClaimError, Placement, Slot};
+
+const SEEDS: u64 = 4;
+const STEPS: u32 = 1_500;
+const GATEWAYS: usize = 3;
+const WORKERS: usize = 5;
+const CAPACITY: u32 = 6;
+
+/// What is held: session, the gateway that has it, its slot.
+type Model = Vec<(String, usize, Slot)>;
+
+#[tokio::test]
+async fn the_sums_are_those_of_a_model() {
+    for seed in 0..SEEDS {
+        churn(seed).await;
+    }
+}
+
+async fn churn(seed: u64) {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let server = RedisServer::start();
+    let workers = workers(WORKERS, CAPACITY);
+    let mut gateways = Vec::new();
+    for _ in 0..GATEWAYS {
+        gateways.push(gateway(&server, u32::try_from(gateways.len()).unwrap(), LONG, &workers).await);
+    }
+    let mut model = Model::new();
+    let mut refused = 0;
+    for step in 0..STEPS {
+        let at = random.random_range(0..GATEWAYS);
+        match random.random_range(0..100) {
+            0..60 => {
+                // Few ids, so that some are taken.
+                let id = random.random_range(0..60).to_string();
+                let elsewhere = model.iter().any(|(session, owner, _)| *session == id && *owner != at);
+                match gateways[at].claim(&id, &workers).await {
+                    Ok((_, slot)) => {
+                        assert!(!elsewhere, "seed {seed}, step {step}: {id} is another gateway's");
+                        model.push((id, at, slot));
+                    }
+                    // What was given back a moment ago may not be told yet; the model knows only that more is impossible.
+                    Err(ClaimError::Exists | ClaimError::Full { .. }) => refused += 1,
+                }
+            }
+            60..98 if !model.is_empty() => drop(model.swap_remove(random.random_range(0..model.len()))),
+            98 => assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK"),
+            _ => settle(&server, &model, seed).await,
+        }
+        for (worker, held) in by_worker(&model) {
+            assert!(held.len() <= CAPACITY as usize, "seed {seed}, step {step}: worker {worker} has {}", held.len());
+        }
+    }
+    assert!(refused > 0, "seed {seed}: the limits were never met");
+    settle(&server, &model, seed).await;
+    // A gateway ends well: its slots are given back, its sessions with them.
+    model.retain(|(_, owner, _)| *owner != 0);
+    settle(&server, &model, seed).await;
+    drop(gateways.remove(0));
+    model.clear();
+    settle(&server, &model, seed).await;
+    assert_eq!(server.cli(&["KEYS", "*"]), "", "seed {seed}: nothing is left");
+    drop::<Vec<Redis>>(gateways);
+}
+
+fn by_worker(model: &Model) -> BTreeMap<&str, Vec<&str>> {
+    let mut held: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (session, _, slot) in model {
+        held.entry(slot.worker()).or_default().push(session);
+    }
+    held
+}
+
+/// All that was given back is told: then Redis knows exactly what the model does.
+async fn settle(server: &RedisServer, model: &Model, seed: u64) {
+    let mut sessions: Vec<_> = model.iter().map(|(session, ..)| session.clone()).collect();
+    sessions.sort();
+    sessions.dedup();
+    let held = by_worker(model);
+    until(&format!("seed {seed}: Redis has the model's sums"), || {
+        let mut known = members(server, "sessions");
+        known.sort();
+        let slots = |n: usize| members(server, &format!("worker:{n}")).len();
+        known == sessions && (0..WORKERS).all(|n| slots(n) == held.get(&*n.to_string()).map_or(0, Vec::len))
+    })
+    .await;
+}

@@ -1,0 +1,27 @@
+-- Writes leases that a gateway holds, whether they are there or not: what was lost is there again.
+--
+-- KEYS: the stream's sessions; then for each lease its worker's slots and its session.
+-- ARGV: length in ms, gateway, how long a set is kept in ms; then for each lease its name, session and worker's instance.
+local length, gateway, kept = unpack(ARGV, 1, 3)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local sets = { [KEYS[1]] = true }
+for i = 2, #KEYS, 2 do
+    local at = i / 2 * 3 + 1
+    local slots, hash, lease, session, worker = KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    sets[slots] = true
+    redis.call('ZADD', slots, now + length, lease)
+    redis.call('ZADD', KEYS[1], now + length, session)
+    -- Two gateways may have placed one session while this store was away: the first to be here again is asked for it.
+    local owner = redis.call('HGET', hash, 'gateway')
+    if not owner or owner == gateway then
+        redis.call('HSET', hash, 'gateway', gateway, 'worker', worker, 'lease', lease)
+        redis.call('PEXPIRE', hash, length)
+    end
+end
+for set in pairs(sets) do
+    redis.call('ZREMRANGEBYSCORE', set, '-inf', now)
+    redis.call('PEXPIRE', set, kept)
+end
+return 1

@@ -1,0 +1,218 @@
+//! Several gateways around one Redis, and what happens to it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::health::Operation;
+use super::server::RedisServer;
+use super::testing::{LONG, gateway, members, unconnected, until, workers};
+use crate::placement::{ClaimError, Placement};
+
+const SHORT: Duration = Duration::from_secs(1);
+/// Far beyond what an offer may be held up, near enough to see a wait without a bound.
+const AT_ONCE: Duration = Duration::from_secs(10);
+
+fn streams() -> Vec<String> {
+    vec!["s".to_owned()]
+}
+
+#[tokio::test]
+async fn gateways_see_each_others_slots_and_sessions() {
+    let server = RedisServer::start();
+    let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
+    let workers = workers(2, 1);
+    let (on_a, slot) = a.claim("1", &workers).await.unwrap();
+    assert_eq!(b.claim("1", &workers).await.err(), Some(ClaimError::Exists));
+    let (on_b, _other) = b.claim("2", &workers).await.unwrap();
+    assert_eq!([on_a.name, on_b.name], ["0", "1"]);
+    assert_eq!(a.claim("3", &workers).await.err(), Some(ClaimError::Full { slots: 2 }));
+    let many = vec!["other".to_owned(), "s".to_owned()];
+    assert_eq!(b.locate("1", &many).await.as_deref(), Some("http://10.0.0.1:9090"));
+    assert_eq!(a.locate("2", &many).await.as_deref(), Some("http://10.0.0.2:9090"));
+    assert_eq!(a.locate("1", &many).await, None, "it is us");
+    drop(slot);
+    until("the slot is free", || members(&server, "worker:0").is_empty()).await;
+    assert_eq!(b.locate("1", &many).await, None);
+    assert_eq!(b.claim("1", &workers).await.unwrap().0.name, "0");
+}
+
+#[tokio::test]
+async fn two_gateways_race_for_the_last_slot_and_one_wins() {
+    const ROUNDS: usize = 10_000;
+    let server = RedisServer::start();
+    let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
+    let mut won = [0, 0];
+    for (round, worker) in workers(ROUNDS, 1).into_iter().enumerate() {
+        let (candidates, [first, second]) = ([worker], [format!("a{round}"), format!("b{round}")]);
+        let (first, second) = tokio::join!(a.claim(&first, &candidates), b.claim(&second, &candidates));
+        let lost = Some(ClaimError::Full { slots: 1 });
+        match (first, second) {
+            (Ok(_), Err(error)) if Some(&error) == lost.as_ref() => won[0] += 1,
+            (Err(error), Ok(_)) if Some(&error) == lost.as_ref() => won[1] += 1,
+            (first, second) => panic!("round {round}: {:?} and {:?}", first.err(), second.err()),
+        }
+    }
+    assert_eq!(won[0] + won[1], ROUNDS);
+}
+
+#[tokio::test]
+async fn a_dead_gateways_slots_are_free_within_the_lease() {
+    let server = RedisServer::start();
+    let [dead, other] = [gateway(&server, 1, SHORT, &[]).await, gateway(&server, 2, SHORT, &[]).await];
+    let workers = workers(1, 2);
+    // Renewed: it stays longer than a lease.
+    let _kept = other.claim("kept", &workers).await.unwrap();
+    let lost = dead.claim("lost", &workers).await.unwrap();
+    drop(dead);
+    // Nobody is told any more.
+    std::mem::forget(lost);
+    let mut again = None;
+    let deadline = Instant::now() + 20 * SHORT;
+    while again.is_none() {
+        assert!(Instant::now() < deadline, "the dead gateway's slot is not free");
+        again = other.claim("lost", &workers).await.ok();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(other.claim("more", &workers).await.err(), Some(ClaimError::Full { slots: 2 }), "the kept one is");
+}
+
+#[tokio::test]
+async fn a_session_that_moved_or_came_again_outlives_its_old_slot() {
+    let server = RedisServer::start();
+    let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
+    let workers = workers(2, 4);
+    let (_, old) = a.claim("1", &workers).await.unwrap();
+    let (_, new) = a.claim("1", &workers).await.unwrap();
+    drop(old);
+    until("the old slot is told", || members(&server, "worker:0").is_empty()).await;
+    let us = Some("http://10.0.0.1:9090");
+    assert_eq!(b.locate("1", &streams()).await.as_deref(), us);
+    // The newer of two goes: the worker that it was to move to did not take it.
+    let (_, newest) = a.claim("1", &workers).await.unwrap();
+    drop(newest);
+    until("the newest slot is told", || members(&server, "worker:0").is_empty()).await;
+    assert_eq!(b.locate("1", &streams()).await.as_deref(), us);
+    assert_eq!(server.cli(&["HGET", "reframe:{s}:session:1", "worker"]), "1");
+    drop(new);
+    until("all is told", || members(&server, "sessions").is_empty()).await;
+    assert_eq!(server.cli(&["KEYS", "*"]), "");
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_everything_is_told_again() {
+    let mut server = RedisServer::start();
+    let [a, b] = [gateway(&server, 1, SHORT, &[]).await, gateway(&server, 2, LONG, &[]).await];
+    let workers = workers(3, 200);
+    let mut slots = Vec::new();
+    for n in 0..300 {
+        let gateway = if n % 2 == 0 { &a } else { &b };
+        slots.push(gateway.claim(&n.to_string(), &workers).await.unwrap());
+    }
+    server.kill9();
+    // Both place on: the first attempt of each finds out.
+    for n in 300..310 {
+        let gateway = if n % 2 == 0 { &a } else { &b };
+        slots.push(timeout(AT_ONCE, gateway.claim(&n.to_string(), &workers)).await.unwrap().unwrap());
+    }
+    assert_eq!(timeout(AT_ONCE, a.locate("1", &streams())).await, Ok(None));
+    slots.drain(0..10);
+    server.restart();
+    until("both are connected", || a.store.ready().is_some() && b.store.ready().is_some()).await;
+    until("what was held is there", || members(&server, "sessions").len() == 300).await;
+    let sum: usize = (0..3).map(|n| members(&server, &format!("worker:{n}")).len()).sum();
+    assert_eq!(sum, 300);
+    assert_eq!(b.locate("300", &streams()).await.as_deref(), Some("http://10.0.0.1:9090"));
+    assert_eq!(a.store.health.problems(), []);
+    // Emptied under a connection that lives on: the next renewal sees to it.
+    assert_eq!(server.cli(&["FLUSHALL"]), "OK");
+    until("what a holds is there", || members(&server, "sessions").len() == 150).await;
+}
+
+#[tokio::test]
+async fn foreign_data_under_our_keys_is_told_and_places_go_on() {
+    let server = RedisServer::start();
+    let a = gateway(&server, 1, SHORT, &[]).await;
+    let (workers, key) = (workers(1, 2), "reframe:{s}:worker:0");
+    assert_eq!(server.cli(&["SET", key, "somebody's"]), "OK");
+    let _first = a.claim("1", &workers).await.unwrap();
+    let _second = a.claim("2", &workers).await.unwrap();
+    assert_eq!(a.claim("3", &workers).await.err(), Some(ClaimError::Full { slots: 2 }), "by what it knows itself");
+    let told = |operation| a.store.health.problems().into_iter().find(|(at, ..)| *at == operation);
+    until("the renewal found it too", || told(Operation::Renew).is_some()).await;
+    let (_, stream, text) = told(Operation::Claim).unwrap();
+    assert_eq!(stream, "s");
+    assert!(text.contains("data of another program"), "{text}");
+    assert!(a.store.ready().is_some(), "other streams are not its victims");
+    assert_eq!(server.cli(&["GET", key]), "somebody's", "not ours to remove");
+    assert_eq!(server.cli(&["DEL", key]), "1");
+    until("both are there", || members(&server, "worker:0").len() == 2).await;
+    until("all is well", || told(Operation::Renew).is_none()).await;
+    assert_eq!(a.claim("3", &workers).await.err(), Some(ClaimError::Full { slots: 2 }));
+    assert_eq!(a.store.health.problems(), []);
+}
+
+#[tokio::test]
+async fn foreign_data_in_a_sessions_place_harms_that_session_only() {
+    let server = RedisServer::start();
+    let a = gateway(&server, 1, LONG, &[]).await;
+    assert_eq!(server.cli(&["SET", "reframe:{s}:session:1", "somebody's"]), "OK");
+    let workers = workers(1, 2);
+    assert_eq!(a.locate("1", &streams()).await, None);
+    let _first = a.claim("1", &workers).await.unwrap();
+    let _second = a.claim("2", &workers).await.unwrap();
+    assert_eq!(members(&server, "worker:0").len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_password_is_told_and_tried_again() {
+    let server = RedisServer::with_password("right");
+    let port = server.url().rsplit_once(':').unwrap().1.to_owned();
+    for url in [format!("redis://127.0.0.1:{port}"), format!("redis://:wrong@127.0.0.1:{port}")] {
+        let a = unconnected(&url, 1, SHORT, &[]);
+        until("it is told", || !a.store.health.problems().is_empty()).await;
+        let problems = a.store.health.problems();
+        let [(Operation::Connect, _, text)] = &problems[..] else { panic!("{problems:?}") };
+        assert!(text.contains("the name or the password") && !text.contains("wrong"), "{text}");
+        let _slot = a.claim("1", &workers(1, 1)).await.unwrap();
+    }
+    // The password that it has becomes the right one.
+    let a = unconnected(&format!("redis://:new@127.0.0.1:{port}"), 1, SHORT, &[]);
+    let _slot = a.claim("1", &workers(1, 1)).await.unwrap();
+    until("it is told", || !a.store.health.problems().is_empty()).await;
+    assert_eq!(server.cli(&["CONFIG", "SET", "requirepass", "new"]), "OK");
+    until("it is connected", || a.store.ready().is_some()).await;
+    assert_eq!(a.store.health.problems(), []);
+    let mut connection =
+        ::redis::Client::open(format!("redis://:new@127.0.0.1:{port}")).unwrap().get_connection().unwrap();
+    let held: u32 = ::redis::cmd("ZCARD").arg("reframe:{s}:worker:0").query(&mut connection).unwrap();
+    assert_eq!(held, 1, "what it placed meanwhile is there");
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_answer_holds_nobody_up() {
+    let server = RedisServer::start();
+    let a = gateway(&server, 1, LONG, &[]).await;
+    let workers = workers(1, 10);
+    server.pause();
+    let mut slots = Vec::new();
+    for n in 0..4 {
+        slots.push(timeout(AT_ONCE, a.claim(&n.to_string(), &workers)).await.unwrap().unwrap());
+    }
+    assert_eq!(timeout(AT_ONCE, a.locate("x", &streams())).await, Ok(None));
+    until("it is told", || a.store.health.problems().iter().any(|(at, ..)| *at == Operation::Connect)).await;
+    server.go_on();
+    until("it is connected", || a.store.ready().is_some()).await;
+    assert_eq!(members(&server, "worker:0").len(), 4, "one slot each, though the first claim was heard in the end");
+}
+
+#[tokio::test]
+async fn something_else_on_its_port_is_told() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let a = unconnected(&url, 1, SHORT, &[]);
+    let (mut stream, _) = listener.accept().await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    until("it is told", || !a.store.health.problems().is_empty()).await;
+    assert!(a.claim("1", &workers(1, 1)).await.is_ok());
+}

@@ -1,0 +1,158 @@
+//! A real `redis-server` on a free port of the loopback interface, empty, nothing of it on disk.
+//!
+//! The gateway's own tests include this file (`gateway/src/placement/redis/mod.rs`), so it uses nothing of this crate.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Until it answers; it takes some 20 ms.
+const STARTUP: Duration = Duration::from_secs(30);
+/// Between two looks at whether it answers.
+const POLL: Duration = Duration::from_millis(5);
+/// Another process may take the port that was found free.
+const ATTEMPTS: usize = 5;
+
+/// A running server. Killed (SIGKILL, by its own process id) when dropped.
+#[derive(Debug)]
+pub struct RedisServer {
+    child: Child,
+    port: u16,
+    password: Option<String>,
+}
+
+impl RedisServer {
+    /// Starts one that takes everybody.
+    ///
+    /// # Panics
+    /// When `redis-server` is missing or does not come up.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// Starts one that asks for a password.
+    ///
+    /// # Panics
+    /// When `redis-server` is missing or does not come up.
+    #[must_use]
+    pub fn with_password(password: &str) -> Self {
+        Self::start_with(Some(password.to_owned()))
+    }
+
+    fn start_with(password: Option<String>) -> Self {
+        let server = || {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+            let port = free.local_addr().expect("a bound socket has an address").port();
+            drop(free);
+            spawn(port, password.as_deref()).map(|child| (child, port))
+        };
+        let started = (0..ATTEMPTS).find_map(|_| server());
+        let (child, port) = started.expect("redis-server starts on one of several free ports");
+        Self { child, port, password }
+    }
+
+    /// `redis://…`, with the password.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let login = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
+        format!("redis://{login}127.0.0.1:{}", self.port)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGKILL; until [`RedisServer::restart`] nobody listens on its port.
+    pub fn kill9(&mut self) {
+        // Both fail only when the process is already gone and collected, which is what is wanted.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// Kills it, if that was not done, and starts another on the same port: empty.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn restart(&mut self) {
+        self.kill9();
+        self.child = spawn(self.port, self.password.as_deref()).expect("redis-server starts again on its port");
+    }
+
+    /// SIGSTOP: it takes connections and commands, and answers none.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT: it answers what it was asked meanwhile.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {signal} of a process that is ours");
+    }
+
+    /// What `redis-cli` answers to a command.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    #[must_use]
+    pub fn cli(&self, command: &[&str]) -> String {
+        let mut cli = Command::new("redis-cli");
+        cli.args(["-p", &self.port.to_string()]);
+        if let Some(password) = &self.password {
+            cli.args(["--no-auth-warning", "-a", password]);
+        }
+        let output =
+            cli.args(command).output().unwrap_or_else(|error| panic!("redis-cli (Debian: redis-tools): {error}"));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+/// `None` when it ends at once: its port is taken.
+fn spawn(port: u16, password: Option<&str>) -> Option<Child> {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    if let Some(password) = password {
+        command.args(["--requirepass", password]);
+    }
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("redis-server (Debian: redis-server) is needed: {error}"));
+    let deadline = Instant::now() + STARTUP;
+    loop {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return None;
+        }
+        if answers(port) {
+            return Some(child);
+        }
+        assert!(Instant::now() < deadline, "redis-server does not answer on port {port} within {STARTUP:?}");
+        std::thread::park_timeout(POLL);
+    }
+}
+
+/// True when a Redis answers there, be it that it wants a password first.
+fn answers(port: u16) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(STARTUP))?;
+        stream.write_all(b"PING\r\n")?;
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer)?;
+        std::io::Result::Ok(answer)
+    };
+    matches!(ask().as_ref().map(<[u8; 5]>::as_slice), Ok(b"+PONG" | b"-NOAU"))
+}
