@@ -56,6 +56,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
         "reframe_frames_emitted_total",
         "reframe_frames_consumed_total",
         "reframe_frames_repeated_total",
+        "reframe_discovery_errors_total",
     ] {
         counter!(zero).absolute(0);
     }
@@ -107,6 +108,8 @@ fn describe() {
     );
     describe_gauge!("reframe_worker_stuck", "Sessions that ended and whose handler has not returned.");
     describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");
+    describe_counter!("reframe_workers_refused_total", "Workers that answered and are not used, by reason.");
+    describe_counter!("reframe_discovery_errors_total", "Lookups of the name of workers that failed.");
     describe_gauge!("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
 }
 
@@ -184,6 +187,15 @@ pub(crate) fn worker_stuck(worker: &str, change: f64) {
 
 pub(crate) fn worker_up(worker: &str, up: bool) {
     gauge!("reframe_worker_up", "worker" => worker.to_owned()).set(f64::from(u8::from(up)));
+}
+
+/// The label is one of `version`, `declaration` and `contradiction`.
+pub(crate) fn worker_refused(reason: &'static str) {
+    counter!("reframe_workers_refused_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn discovery_error() {
+    counter!("reframe_discovery_errors_total").increment(1);
 }
 
 pub(crate) fn worker_sessions(worker: &str, sessions: u32) {

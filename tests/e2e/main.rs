@@ -16,6 +16,7 @@ mod limits;
 mod modes;
 mod outputs;
 mod pages;
+mod pool;
 mod processes;
 mod receive;
 mod signalling;
