@@ -77,6 +77,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
         "reframe_frames_emitted_total",
         "reframe_frames_consumed_total",
         "reframe_frames_repeated_total",
+        "reframe_discovery_errors_total",
     ] {
         counter!(zero).absolute(0);
     }
@@ -132,6 +133,8 @@ fn describe() {
     describe_histogram!("reframe_failover_seconds", "For how long a session had no worker after it lost one.");
     describe_histogram!("reframe_setup_seconds", "From an offer to the first picture sent.");
     describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");
+    describe_counter!("reframe_workers_refused_total", "Workers that answered and are not used, by reason.");
+    describe_counter!("reframe_discovery_errors_total", "Lookups of the name of workers that failed.");
     describe_gauge!("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
     describe_gauge!("reframe_slots", "Slots that the serving workers of a stream declare.");
     describe_gauge!("reframe_slots_used", "Those of them that are taken, by whichever gateway.");
@@ -230,6 +233,15 @@ pub(crate) fn setup(took: Duration) {
 
 pub(crate) fn worker_up(worker: &str, up: bool) {
     gauge!("reframe_worker_up", "worker" => worker.to_owned()).set(f64::from(u8::from(up)));
+}
+
+/// The label is one of `version`, `declaration` and `contradiction`.
+pub(crate) fn worker_refused(reason: &'static str) {
+    counter!("reframe_workers_refused_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn discovery_error() {
+    counter!("reframe_discovery_errors_total").increment(1);
 }
 
 pub(crate) fn worker_sessions(worker: &str, sessions: u32) {

@@ -19,6 +19,7 @@ mod limits;
 mod modes;
 mod outputs;
 mod pages;
+mod pool;
 mod processes;
 mod receive;
 mod signalling;

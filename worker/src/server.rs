@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{server::NamedService, transport::server::Connected};
 use tonic_health::ServingStatus;
 
-use crate::{service::Service, stream::Stream};
+use crate::{
+    service::{Ends, Service},
+    stream::Stream,
+};
 
 /// How often a connection is probed, and how long the answer may take: a gateway that vanished without a word holds its
 /// sessions' slots no longer than the sum.
@@ -24,14 +27,15 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// See [`KEEPALIVE_INTERVAL`].
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long handlers and connections may take to end after the shutdown began.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long handlers and connections may take to end after their sessions were ended.
+const RETURN_WAIT: Duration = Duration::from_secs(5);
 
 /// A worker: one stream's handler for up to `capacity` sessions at once, and `grpc.health.v1`.
 #[derive(Debug)]
 pub struct Server {
     stream: Stream,
     capacity: u32,
+    grace: Duration,
 }
 
 /// Why a [`Server`] stopped without being told to.
@@ -44,15 +48,27 @@ impl Server {
     /// memory.
     #[must_use]
     pub const fn new(stream: Stream, capacity: u32) -> Self {
-        Self { stream, capacity }
+        Self { stream, capacity, grace: Duration::ZERO }
+    }
+
+    /// How long sessions may go on after the shutdown began, so that gateways can move them to other workers; zero
+    /// where nothing says otherwise.
+    #[must_use]
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
     }
 
     /// Serves the connections that `incoming` yields until `shutdown` is ready. The end of `incoming` is not an end: it
     /// means only that no more connections come.
     ///
-    /// When `shutdown` is ready, health turns to `NOT_SERVING`, no connection is accepted any more, and each session is
-    /// ended with `UNAVAILABLE`. Then this returns as soon as the handlers have stopped and the connections are closed,
-    /// or after 5 s. A handler that is still running then goes on, on its own thread, until the process exits.
+    /// When `shutdown` is ready, the worker drains: health turns to `NOT_SERVING`, which gateways that watch it take as
+    /// the sign to move their sessions away, and new sessions are refused with `UNAVAILABLE`. Those that run go on until
+    /// all are gone, handlers included, or the [`grace`](Self::grace) is over.
+    ///
+    /// Then no connection is accepted any more, and each session that is left is ended with `UNAVAILABLE`. This returns
+    /// as soon as the handlers have stopped and the connections are closed, or after 5 s. A handler that is still running
+    /// then goes on, on its own thread, until the process exits.
     ///
     /// # Errors
     ///
@@ -60,7 +76,7 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: dropping the future ends all sessions, as `shutdown` does, but waits for nothing.
+    /// Not cancel safe: dropping the future ends all sessions and waits for nothing.
     pub async fn serve<IO>(
         self,
         incoming: impl tokio_stream::Stream<Item = io::Result<IO>>,
@@ -70,17 +86,23 @@ impl Server {
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
         let slots = Arc::new(Semaphore::new(self.capacity as usize));
-        let closing = CancellationToken::new();
+        let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
         // Connections are tasks of their own and would outlive this future.
         let _close_on_drop = closing.clone().drop_guard();
-        let service = Service::new(Arc::new(self.stream), self.capacity, Arc::clone(&slots), closing.clone());
+        let ends = Ends { draining: draining.clone(), closing: closing.clone() };
+        let service = Service::new(Arc::new(self.stream), self.capacity, Arc::clone(&slots), ends);
         let (mut health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<FrameWorkerServer<Service>>().await;
 
-        let begin_shutdown = async {
+        let drained = async {
             shutdown.await;
-            for service in ["", FrameWorkerServer::<Service>::NAME] {
+            draining.cancel();
+            let services = ["", FrameWorkerServer::<Service>::NAME];
+            for service in services {
                 health.set_service_status(service, ServingStatus::NotServing).await;
+            }
+            drain(&slots, self.capacity, self.grace).await;
+            for service in services {
                 // Ends the watches, which would hold their connections open; each sees the status first.
                 health.clear_service_status(service).await;
             }
@@ -100,11 +122,10 @@ impl Server {
                     .max_decoding_message_size(MAX_MESSAGE_BYTES)
                     .max_encoding_message_size(MAX_MESSAGE_BYTES),
             )
-            .serve_with_incoming_shutdown(incoming, begin_shutdown);
+            .serve_with_incoming_shutdown(incoming, drained);
         let ended = async {
             serving.await?;
-            // All slots at once: every handler has stopped.
-            drop(slots.acquire_many(self.capacity).await);
+            every_slot(&slots, self.capacity).await;
             Ok(())
         };
         tokio::pin!(ended);
@@ -112,9 +133,30 @@ impl Server {
             ended = &mut ended => return ended,
             () = closing.cancelled() => {}
         }
-        timeout(GRACE, ended).await.unwrap_or_else(|_| {
-            tracing::warn!(grace = ?GRACE, "handlers or connections did not end in time and are abandoned");
+        timeout(RETURN_WAIT, ended).await.unwrap_or_else(|_| {
+            tracing::warn!(after = ?RETURN_WAIT, "handlers or connections did not end in time and are abandoned");
             Ok(())
         })
     }
+}
+
+/// Waits until the gateways have moved all sessions away, up to the grace.
+async fn drain(slots: &Semaphore, capacity: u32, grace: Duration) {
+    let sessions = capacity as usize - slots.available_permits();
+    if sessions == 0 || grace.is_zero() {
+        return;
+    }
+    tracing::info!(sessions, ?grace, "waiting for sessions to move to other workers");
+    match timeout(grace, every_slot(slots, capacity)).await {
+        Ok(()) => tracing::info!("all sessions have moved"),
+        Err(_) => {
+            let sessions = capacity as usize - slots.available_permits();
+            tracing::warn!(sessions, "sessions did not move in time and are ended");
+        }
+    }
+}
+
+/// All slots at once: every handler has stopped.
+async fn every_slot(slots: &Semaphore, capacity: u32) {
+    drop(slots.acquire_many(capacity).await);
 }

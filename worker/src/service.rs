@@ -24,7 +24,7 @@ use tracing::Instrument;
 use crate::{
     convert::{self, Message},
     inputs::Inputs,
-    runner::{self, Call, Job, NOTICES, REPLIES, Reply},
+    runner::{self, Call, Job, NOTICES, REPLIES},
     session::Session,
     stream::{Mode, Stream},
 };
@@ -48,6 +48,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// so without a bound there could be any number.
 const OPEN_WAIT: Duration = Duration::from_secs(10);
 
+/// Why a call is refused or ended.
+const SHUTTING_DOWN: &str = "this worker is shutting down";
+
 /// One stream's handler as a gRPC service.
 pub(crate) struct Service {
     stream: Arc<Stream>,
@@ -55,16 +58,25 @@ pub(crate) struct Service {
     /// Which process this is.
     instance: String,
     slots: Arc<Semaphore>,
-    closing: CancellationToken,
+    ends: Ends,
+}
+
+/// The two steps of a shutdown.
+#[derive(Clone)]
+pub(crate) struct Ends {
+    /// No new sessions.
+    pub(crate) draining: CancellationToken,
+    /// No sessions.
+    pub(crate) closing: CancellationToken,
 }
 
 impl Service {
-    /// Takes as many sessions at once as there are `slots`, until `closing`.
-    pub(crate) fn new(stream: Arc<Stream>, capacity: u32, slots: Arc<Semaphore>, closing: CancellationToken) -> Self {
+    /// Takes as many sessions at once as there are `slots`, until it drains.
+    pub(crate) fn new(stream: Arc<Stream>, capacity: u32, slots: Arc<Semaphore>, ends: Ends) -> Self {
         // From the operating system's randomness, by the standard library's own use of it for hash maps.
         let random = || RandomState::new().hash_one(std::process::id());
         let instance = format!("{:016x}{:016x}", random(), random());
-        Self { stream, capacity, instance, slots, closing }
+        Self { stream, capacity, instance, slots, ends }
     }
 }
 
@@ -83,26 +95,30 @@ impl FrameWorker for Service {
         let (id, set) = convert::open(first)?;
         let inputs = convert::inputs(&self.stream, set)?;
 
+        if self.ends.draining.is_cancelled() {
+            return Err(Status::unavailable(SHUTTING_DOWN));
+        }
         let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("all {} session slots of this worker are taken", self.capacity))
         })?;
         let credits = credits(&self.stream);
-        let budget = Arc::new(Semaphore::new(credits as usize));
+        // None until the handler is ready.
+        let budget = Arc::new(Semaphore::new(0));
         let (jobs, jobs_out) = mpsc::channel(credits as usize);
         let (replies, replies_out) = mpsc::channel(REPLIES + NOTICES);
         let (inputs, inputs_out) = watch::channel(inputs);
         let (returned, has_returned) = oneshot::channel();
-        replies.try_send(Ok(Reply::Opened { credits })).expect("the channel is new");
 
         let span = tracing::info_span!("session", session = ?id);
         span.in_scope(|| tracing::info!("session opened"));
         let session = Session::new(id, inputs_out, &replies);
-        let call = Call { slot, jobs: jobs_out, replies: replies.clone(), credits: Arc::clone(&budget), returned };
+        let budget_in = Arc::clone(&budget);
+        let call = Call { slot, jobs: jobs_out, replies: replies.clone(), credits, budget: budget_in, returned };
         runner::spawn(Arc::clone(&self.stream), session, call)
             .map_err(|error| Status::unavailable(format!("no thread for the handler: {error}")))?;
 
         let receiver = Receiver { stream: Arc::clone(&self.stream), jobs, inputs, credits: budget };
-        let closing = self.closing.clone();
+        let closing = self.ends.closing.clone();
         let receiving = async move {
             if let Err(status) = receiver.receive(inbound, closing).await {
                 tracing::warn!(code = ?status.code(), reason = status.message(), "session cut off");
@@ -141,7 +157,7 @@ impl Receiver {
             let message = tokio::select! {
                 message = inbound.message() => message?,
                 () = self.jobs.closed() => return Ok(()),
-                () = closing.cancelled() => return Err(Status::unavailable("this worker is shutting down")),
+                () = closing.cancelled() => return Err(Status::unavailable(SHUTTING_DOWN)),
             };
             let Some(message) = message else { return Ok(()) };
             let job = match convert::message(message, self.stream.mode)? {

@@ -290,6 +290,8 @@ pub mod from_worker {
         EndStream(super::EndStream),
     }
 }
+/// The handler's `start` has returned: this worker is ready, and a gateway that moves a session here may leave the other
+/// one. A handler that does not start sends `EndStream` without it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Opened {
     /// Frames that may be under way without a Result: bounds the worker's memory and the age of what it works on.
@@ -559,7 +561,9 @@ pub mod frame_worker_client {
                 .insert(GrpcMethod::new("reframe.v1.FrameWorker", "Describe"));
             self.inner.unary(req, path, codec).await
         }
-        /// One session. The first message must be `Open`. Refused with RESOURCE_EXHAUSTED when every slot is taken.
+        /// One session. The first message must be `Open`. Refused with RESOURCE_EXHAUSTED when every slot is taken, and with
+        /// UNAVAILABLE while the worker drains: then its health is NOT_SERVING, and the sessions that run go on until their
+        /// gateways have moved them to other workers or the worker's grace is over.
         pub async fn session(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::ToWorker>,
@@ -610,7 +614,9 @@ pub mod frame_worker_server {
             >
             + std::marker::Send
             + 'static;
-        /// One session. The first message must be `Open`. Refused with RESOURCE_EXHAUSTED when every slot is taken.
+        /// One session. The first message must be `Open`. Refused with RESOURCE_EXHAUSTED when every slot is taken, and with
+        /// UNAVAILABLE while the worker drains: then its health is NOT_SERVING, and the sessions that run go on until their
+        /// gateways have moved them to other workers or the worker's grace is over.
         async fn session(
             &self,
             request: tonic::Request<tonic::Streaming<super::ToWorker>>,

@@ -1,6 +1,6 @@
 //! `serve`: a worker alone, on TCP.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use clap::Args;
 use tokio::{
@@ -13,6 +13,9 @@ use tonic::transport::server::TcpIncoming;
 use super::{Common, Failure, Settings, keep, start_log};
 use crate::{server::Server, stream::Stream};
 
+/// The longest `--grace`, in seconds: an hour, as for a gateway.
+const MAX_GRACE: u64 = 3600;
+
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Options<O: Args> {
@@ -23,6 +26,11 @@ pub(super) struct Options<O: Args> {
     #[arg(long, env = "REFRAME_LISTEN", default_value = "127.0.0.1:50051")]
     listen: String,
 
+    /// From SIGTERM or Ctrl-C until the sessions that gateways have not moved to other workers are ended [seconds, 0 to
+    /// 3600].
+    #[arg(long, env = "REFRAME_GRACE", value_name = "SECONDS", default_value = "30")]
+    grace: String,
+
     /// The stream to serve, of a program with several [default: the only one].
     #[arg(long, env = "REFRAME_STREAM", value_name = "NAME")]
     stream: Option<String>,
@@ -32,7 +40,7 @@ pub(super) fn run<O: Args>(
     options: Options<O>,
     streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>,
 ) -> Result<(), Failure> {
-    let Options { common, listen, stream } = options;
+    let Options { common, listen, grace, stream } = options;
     let mut problems = Vec::new();
     let settings = common.validate(streams).and_then(|Settings { streams, capacity, filter }| {
         let stream = choose(streams, stream.as_deref()).map_err(|problem| vec![problem])?;
@@ -42,7 +50,10 @@ pub(super) fn run<O: Args>(
     let address = listen.trim().parse::<SocketAddr>();
     let address = address.map_err(|_| [format!("--listen: `{listen}` is not an address like 127.0.0.1:50051")]);
     let address = keep(&mut problems, address);
-    let (Some((stream, capacity, filter)), Some(address)) = (settings, address) else {
+    let seconds = grace.trim().parse().ok().filter(|seconds| (0..=MAX_GRACE).contains(seconds));
+    let seconds = seconds.ok_or_else(|| [format!("--grace: `{grace}` is not a number from 0 to {MAX_GRACE}")]);
+    let grace = keep(&mut problems, seconds).map(Duration::from_secs);
+    let (Some((stream, capacity, filter)), Some(address), Some(grace)) = (settings, address, grace) else {
         return Err(Failure::Configuration(problems));
     };
     start_log(filter);
@@ -50,7 +61,7 @@ pub(super) fn run<O: Args>(
     // measured to cost more than it gave. The handlers have theirs.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Run("the runtime did not start", error.into()))?;
-    runtime.block_on(serve(Server::new(stream, capacity), address))
+    runtime.block_on(serve(Server::new(stream, capacity).grace(grace), address))
 }
 
 /// The stream of this name, or the only one.
@@ -77,7 +88,7 @@ async fn serve(server: Server, address: SocketAddr) -> Result<(), Failure> {
         ended = serving => ended.map_err(|error| Failure::Run("the worker stopped", error.into())),
         () = async {
             signals.next().await;
-            tracing::info!("shutting down; a second signal forces it");
+            tracing::info!("shutting down; Ctrl-C or SIGTERM again ends it at once");
             shutdown.cancel();
             signals.next().await;
         } => Err(Failure::Forced),

@@ -1,8 +1,8 @@
 //! One session from its first frame to its last, as a function from jobs to replies. No I/O, no clock, no thread: those
 //! are arguments, so the tests run thousands of sessions in no time.
 //!
-//! > Jobs are answered once each and in order, up to what ends the session; a handler that started is stopped once,
-//! > whatever it did.
+//! > The session opens once its handler has started. Jobs are answered once each and in order, up to what ends the
+//! > session; a handler that started is stopped once, whatever it did.
 
 use std::{
     any::Any,
@@ -44,10 +44,12 @@ pub(crate) enum Fault {
     Panic { call: &'static str, message: String },
 }
 
-/// Runs a session until `jobs` ends, `reply` breaks, or the handler ends it or faults.
+/// Runs a session until `jobs` ends, `reply` breaks, or the handler ends it or faults. `credits` is how many jobs may be
+/// under way.
 pub(crate) fn run(
     stream: &Stream,
     session: &Session,
+    credits: u32,
     jobs: impl Iterator<Item = Job>,
     mut reply: impl FnMut(Reply) -> ControlFlow<()>,
     now: impl Fn() -> Instant,
@@ -62,8 +64,13 @@ pub(crate) fn run(
     };
     let start = guard("start", || work.start(session)).and_then(started);
     let must_stop = start.is_ok();
+    // Only now: a gateway that moves a session here leaves its old worker when it hears that this one is ready.
+    let open = |()| match reply(Reply::Opened { credits }) {
+        ControlFlow::Continue(()) => answer(stream, session, &mut work, jobs, &mut reply, now, &mut summary),
+        ControlFlow::Break(()) => Ok(None),
+    };
     // The client is told before `stop`, which may take its time.
-    match start.and_then(|()| answer(stream, session, &mut work, jobs, &mut reply, now, &mut summary)) {
+    match start.and_then(open) {
         Ok(Some(message)) => tell([Reply::End { message, failed: false }], &mut reply),
         Ok(None) => {}
         Err(fault) => {

@@ -52,7 +52,7 @@ impl Job {
 /// What a session says to its gateway.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// First, once.
+    /// Once, when the handler has started; nothing but notices before it.
     Opened { credits: u32 },
     /// What became of one frame or pull; gives its credit back. Without a picture when only values came, which are JSON,
     /// one for each output or none.
@@ -70,8 +70,10 @@ pub(crate) struct Call {
     /// Closed by the other end when the session is over. What waits then is dropped.
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) replies: mpsc::Sender<Result<Reply, Status>>,
+    /// What the gateway is given when the handler has started.
+    pub(crate) credits: u32,
     /// Permits are credits that the gateway has.
-    pub(crate) credits: Arc<Semaphore>,
+    pub(crate) budget: Arc<Semaphore>,
     /// Dropped when the author's code has returned.
     pub(crate) returned: oneshot::Sender<()>,
 }
@@ -88,16 +90,20 @@ pub(crate) fn spawn(stream: Arc<Stream>, session: Session, call: Call) -> io::Re
 }
 
 fn run(stream: &Stream, session: &Session, call: Call) {
-    let Call { slot, mut jobs, replies, credits, returned } = call;
+    let Call { slot, mut jobs, replies, credits, budget, returned } = call;
     let span = tracing::info_span!("session", session = ?session.id()).entered();
     session.set_current();
     let mut reported = false;
 
     let next = iter::from_fn(|| jobs.blocking_recv().filter(|_| !jobs.is_closed()));
     let reply = |reply| {
+        // Before the gateway can see the reply: it may answer with a frame at once.
+        match &reply {
+            Reply::Opened { credits } => budget.add_permits(*credits as usize),
+            Reply::Result { .. } => budget.add_permits(1),
+            Reply::Notice { .. } | Reply::End { .. } => {}
+        }
         if let Reply::Result { outcome, .. } = &reply {
-            // Before the gateway can see the result: it may answer with a frame at once.
-            credits.add_permits(1);
             // One line a session: an error in every frame is common, and the summary has the count.
             if let (Err(error), false) = (outcome, reported) {
                 reported = true;
@@ -106,7 +112,7 @@ fn run(stream: &Stream, session: &Session, call: Call) {
         }
         replies.blocking_send(Ok(reply)).map_or(ControlFlow::Break(()), ControlFlow::Continue)
     };
-    let summary = core::run(stream, session, next, reply, Instant::now);
+    let summary = core::run(stream, session, credits, next, reply, Instant::now);
 
     // The panic hook is the author's and stays untouched: the default one has printed where the panic was, under this
     // thread's name. This line adds the session.

@@ -15,23 +15,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// All ends of a session's thread, but its own.
 struct Outside {
     slots: Arc<Semaphore>,
-    credits: Arc<Semaphore>,
+    budget: Arc<Semaphore>,
     jobs: mpsc::Sender<Job>,
     inputs: watch::Sender<Inputs>,
     replies: mpsc::Receiver<Result<Reply, Status>>,
 }
 
 fn start(handler: VideoStreamHandler) -> Outside {
-    let (slots, credits) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(0)));
+    let (slots, budget) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(0)));
     let (jobs, jobs_out) = mpsc::channel(2);
-    let (replies, replies_out) = mpsc::channel(REPLIES + NOTICES);
+    let (replies, mut replies_out) = mpsc::channel(REPLIES + NOTICES);
     let (inputs, inputs_out) = watch::channel(Inputs::default());
     let session = Session::new("\0nul".into(), inputs_out, &replies);
     let slot = Arc::clone(&slots).try_acquire_owned().unwrap();
     let returned = oneshot::channel().0;
-    let call = Call { slot, jobs: jobs_out, replies, credits: Arc::clone(&credits), returned };
+    let call = Call { slot, jobs: jobs_out, replies, credits: 2, budget: Arc::clone(&budget), returned };
     spawn(Arc::new(Stream::builder(handler).build()), session, call).unwrap();
-    Outside { slots, credits, jobs, inputs, replies: replies_out }
+    assert_eq!(replies_out.blocking_recv().unwrap().unwrap(), Reply::Opened { credits: 2 });
+    Outside { slots, budget, jobs, inputs, replies: replies_out }
 }
 
 fn frame(seq: u64) -> Job {
@@ -62,7 +63,7 @@ fn frames_that_wait_when_the_session_ends_are_dropped() {
     assert!(outside.replies.blocking_recv().is_none(), "the second frame was dropped");
     assert_eq!(entries.recv_timeout(PATIENCE), Err(blocking::RecvTimeoutError::Disconnected));
     // The end of the replies is what a gateway sees, so all must have been given back before.
-    assert_eq!((outside.slots.available_permits(), outside.credits.available_permits()), (1, 1));
+    assert_eq!((outside.slots.available_permits(), outside.budget.available_permits()), (1, 2 + 1));
 }
 
 #[test]

@@ -42,10 +42,14 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn start(stream: Stream, capacity: u32) -> Self {
+        Self::start_with(Server::new(stream, capacity))
+    }
+
+    pub(crate) fn start_with(server: Server) -> Self {
         let (connect, connections) = mpsc::channel(1);
         let shutdown = CancellationToken::new();
         let incoming = ReceiverStream::new(connections).map(io::Result::Ok);
-        let served = tokio::spawn(Server::new(stream, capacity).serve(incoming, shutdown.clone().cancelled_owned()));
+        let served = tokio::spawn(server.serve(incoming, shutdown.clone().cancelled_owned()));
         Self { connect, shutdown, served }
     }
 
@@ -96,6 +100,11 @@ impl Session {
             other => panic!("the first message was {other:?}"),
         }
         Ok(session)
+    }
+
+    /// Opens a session whose handler is not expected to start.
+    pub(crate) async fn begin(client: &FrameWorkerClient<Channel>) -> Result<Self, Status> {
+        Self::call(client, ToWorker { message: Some(to_worker::Message::Open(v1::Open::default())) }).await
     }
 
     /// Begins a call with any message.

@@ -78,8 +78,8 @@ async fn an_endless_process_sees_the_shutdown() {
     exits.try_recv().expect("serve returns after the handler has");
 }
 
-/// In virtual time up to the release: the log has what an operator sees of a handler that keeps its slot.
-#[tokio::test(start_paused = true)]
+/// In virtual time from the frame on: the log has what an operator sees of a handler that keeps its slot.
+#[tokio::test]
 async fn a_handler_that_keeps_its_slot_is_logged_and_so_is_its_return() {
     let (log, lines) = blocking::channel();
     let writer = move || Lines(log.clone());
@@ -97,6 +97,8 @@ async fn a_handler_that_keeps_its_slot_is_logged_and_so_is_its_return() {
     });
     let worker = Worker::start(Stream::builder(handler).build(), 1);
     let session = Session::open(&worker.client().await).await.unwrap();
+    // Not sooner: the start is waited for on a thread that is real.
+    tokio::time::pause();
     session.send(grey(0, 4, 2)).await;
     // The clock stands still for a blocking task.
     told(entries).await;
@@ -144,7 +146,7 @@ async fn a_panic_in_any_of_the_authors_code_ends_one_session() {
         }
         assert_eq!(session.result().await.0, 0);
         crash(session).await;
-        crash(Session::open(&broken.client().await).await.unwrap()).await;
+        crash(Session::begin(&broken.client().await).await.unwrap()).await;
     }
 
     let outputs = Stream::builder(VideoStreamHandler::new(|_: Frame| AdditionalOutputs::new([1])))
@@ -173,7 +175,7 @@ async fn a_generator_that_cannot_start_says_why() {
         Err("clip.mp4: no such file".into())
     });
     let worker = Worker::start(Stream::builder(generator).build(), 1);
-    let told = Session::open(&worker.client().await).await.unwrap().rest().await;
+    let told = Session::begin(&worker.client().await).await.unwrap().rest().await;
     match told.as_slice() {
         [Message::Notice(notice), Message::EndStream(end)] => {
             assert_eq!((notice.message.as_str(), end.failed), ("clip.mp4: no such file", true));

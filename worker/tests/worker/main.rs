@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "allowed in tests; their helpers are tests too")]
 
 mod client;
+mod drain;
 mod ends;
 mod inputs;
 mod modes;

@@ -7,7 +7,10 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
 };
-use tonic::transport::Endpoint;
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
 
 use crate::client::{Session, grey, soon};
 
@@ -34,7 +37,11 @@ async fn signal(name: &str, child: &Child) {
 
 /// Starts `serve` on a free port and reads the address that it announces.
 async fn serve(demo: &str) -> (Child, String) {
-    let mut command = program(&["serve", "--demo", demo, "--listen", "127.0.0.1:0"]);
+    serve_with(demo, &[]).await
+}
+
+async fn serve_with(demo: &str, options: &[&str]) -> (Child, String) {
+    let mut command = program(&[&["serve", "--demo", demo, "--listen", "127.0.0.1:0"], options].concat());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = soon(lines.next_line()).await.unwrap().unwrap();
@@ -54,8 +61,44 @@ async fn serves_a_demo_until_it_is_told_to_end() {
         session.process(0).await.unwrap();
 
         signal(signal_name, &child).await;
-        assert_eq!(session.status().await.code(), tonic::Code::Unavailable);
+        // It goes on until its gateway has moved it, which takes no notice of the default grace.
+        refused(&client).await;
+        session.process(1).await.unwrap();
+        assert_eq!(session.close().await, []);
         assert_eq!(soon(child.wait()).await.unwrap().code(), Some(0), "{demo}");
+    }
+}
+
+/// Waits until the worker takes no session any more.
+async fn refused(client: &FrameWorkerClient<Channel>) {
+    let refused = async {
+        loop {
+            if let Err(status) = Session::open(client).await {
+                assert_eq!(status.code(), Code::Unavailable);
+                return;
+            }
+        }
+    };
+    soon(refused).await;
+}
+
+#[tokio::test]
+async fn a_grace_of_nothing_ends_sessions_and_a_second_signal_the_program() {
+    for (grace, code) in [("0", 0), ("3600", 1)] {
+        let (mut child, address) = serve_with("flip", &["--grace", grace]).await;
+        let channel = soon(Endpoint::from_shared(address).unwrap().connect()).await.unwrap();
+        let client = FrameWorkerClient::new(channel);
+        let mut session = Session::open(&client).await.unwrap();
+        session.process(0).await.unwrap();
+        signal("TERM", &child).await;
+        if grace == "0" {
+            assert_eq!(session.status().await.code(), Code::Unavailable);
+        } else {
+            refused(&client).await;
+            session.process(1).await.unwrap();
+            signal("INT", &child).await;
+        }
+        assert_eq!(soon(child.wait()).await.unwrap().code(), Some(code), "--grace {grace}");
     }
 }
 
@@ -76,7 +119,7 @@ async fn the_faulty_demo_survives_its_faults() {
 
 #[tokio::test]
 async fn every_problem_of_the_configuration_is_listed() {
-    let mut command = program(&["serve", "--demo", "flop", "--listen", "localhost"]);
+    let mut command = program(&["serve", "--demo", "flop", "--listen", "localhost", "--grace", "1h"]);
     let (code, stdout, stderr) = output(command.env("REFRAME_CAPACITY", "lots")).await;
     assert_eq!((code, stdout.as_str()), (Some(64), ""));
     let lines: Vec<&str> = stderr.lines().collect();
@@ -85,6 +128,7 @@ async fn every_problem_of_the_configuration_is_listed() {
         "  --demo: `flop` is not one of detection, generation, skip-frames, output-fps, flip, sink",
         "  --capacity: `lots` is not a number from 1 to 1024",
         "  --listen: `localhost` is not an address like 127.0.0.1:50051",
+        "  --grace: `1h` is not a number from 0 to 3600",
     ];
     assert_eq!(lines, expected);
 }
@@ -109,8 +153,15 @@ async fn usage_errors_exit_like_wrong_configuration() {
 async fn help_says_defaults_units_and_variables() {
     let (code, help, _) = output(&mut program(&["serve", "--help"])).await;
     assert_eq!(code, Some(0));
-    for part in ["[default: 127.0.0.1:50051]", "[env: REFRAME_LISTEN=]", "[default: 16]", "1 to 1024", "skip-frames, "]
-    {
+    for part in [
+        "[default: 127.0.0.1:50051]",
+        "[env: REFRAME_LISTEN=]",
+        "[default: 16]",
+        "1 to 1024",
+        "[default: 30]",
+        "0 to 3600",
+        "skip-frames, ",
+    ] {
         assert!(help.contains(part), "no {part:?} in {help}");
     }
 }

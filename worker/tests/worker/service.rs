@@ -167,7 +167,7 @@ async fn a_failed_start_ends_the_session_with_its_reason() {
     let worker = Worker::start(Stream::builder(VideoStreamHandler::per_session(|| NoModel)).build(), 1);
     let client = worker.client().await;
     for _ in 0..3 {
-        let told = client::Session::open(&client).await.unwrap().rest().await;
+        let told = client::Session::begin(&client).await.unwrap().rest().await;
         match told.as_slice() {
             [Message::Notice(notice), Message::EndStream(end)] => {
                 assert_eq!((notice.message.as_str(), end.failed), ("the model is missing", true));
@@ -307,7 +307,7 @@ async fn a_handler_that_does_not_stop_is_abandoned() {
     let gate = Arc::new(Mutex::new(gate));
     let stream = Stream::builder(VideoStreamHandler::per_session(move || Stuck(Arc::clone(&gate)))).build();
     let worker = Worker::start(stream, 1);
-    let _session = client::Session::open(&worker.client().await).await.unwrap();
+    let _session = client::Session::begin(&worker.client().await).await.unwrap();
 
     let begun = Instant::now();
     worker.shutdown.cancel();

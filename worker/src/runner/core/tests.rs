@@ -79,6 +79,9 @@ impl Handler for Scripted {
     }
 }
 
+/// Nothing depends on it.
+const CREDITS: u32 = 5;
+
 fn picture() -> Frame {
     Frame::filled(2, 2, [9; 3]).unwrap()
 }
@@ -94,17 +97,28 @@ fn session() -> Session {
     Session::new("simulated".into(), watch::channel(Inputs::default()).1, &mpsc::channel(1).0)
 }
 
-/// Runs a stream whose gateway leaves after `patience` replies. Each call of the handler takes 1 ms.
+/// Runs a stream whose gateway leaves after `patience` replies beside `Opened`, which comes first if the handler started
+/// and is left out of what this returns. Each call of the handler takes 1 ms.
 fn simulate(stream: &StreamBuilder, jobs: impl Iterator<Item = Job>, patience: usize) -> (Summary, Vec<Reply>) {
     let stream = stream.clone().additional_outputs([Number::new("n")]).build();
     let clock = Cell::new(Instant::now());
-    let mut replies = Vec::new();
+    let (mut opened, mut replies) = (0, Vec::new());
     let reply = |reply| {
+        if reply == (Reply::Opened { credits: CREDITS }) {
+            assert_eq!(replies, [], "opened late");
+            opened += 1;
+            return ControlFlow::Continue(());
+        }
         replies.push(reply);
         if replies.len() < patience { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let now = || clock.replace(clock.get() + Duration::from_millis(1));
-    let summary = run(&stream, &session(), jobs, reply, now);
+    let summary = run(&stream, &session(), CREDITS, jobs, reply, now);
+    let unstarted = |fault: &Fault| match fault {
+        Fault::Start { .. } => true,
+        Fault::Panic { call, .. } => matches!(*call, "its factory" | "start"),
+    };
+    assert_eq!(opened, u32::from(!summary.faults.iter().any(unstarted)), "{summary:?}");
     (summary, replies)
 }
 
@@ -224,6 +238,21 @@ fn any_session_keeps_the_promises() {
     }
     // Cut off, crashed, closed or neither, each with both ways to stop; and two ways not to start: all of them occurred.
     assert_eq!(endings.len(), 4 * 2 + 2, "{endings:#?}");
+}
+
+#[test]
+fn a_session_opens_when_its_handler_has_started() {
+    let script = Scripted::new(Act::Picture, &[Act::Picture], Act::Picture);
+    let mut replies = Vec::new();
+    let reply = |reply| {
+        assert_eq!(*script.calls.lock().unwrap(), ["start"]);
+        replies.push(reply);
+        ControlFlow::Break(())
+    };
+    let stream = scripted(&script).build();
+    let summary = run(&stream, &session(), CREDITS, frames(1), reply, Instant::now);
+    assert_eq!((replies, summary), (vec![Reply::Opened { credits: CREDITS }], Summary::default()));
+    assert_eq!(*script.calls.lock().unwrap(), ["start", "stop"]);
 }
 
 #[test]

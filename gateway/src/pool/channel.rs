@@ -1,0 +1,59 @@
+//! Connections to workers.
+
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
+use reframe_proto::{CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::Client;
+
+/// HTTP/2 pings, so that a worker that stopped or went away without a word is noticed: after the sum of the two, which
+/// leaves half a second of the three that a session may wait.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// See [`KEEPALIVE_INTERVAL`]. A worker's runtime does nothing that keeps it from answering for long.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// An address that nobody has may never answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Buffer of an in-process connection, each way: most of a 720p frame, so that few wake-ups move one.
+const DUPLEX_BYTES: usize = 1024 * 1024;
+
+/// To a URL. As all channels here, it connects on first use and again after each loss.
+pub(super) fn at(url: &str) -> Channel {
+    tuned(Endpoint::from_shared(url.to_owned()).expect("an address makes a URL")).connect_lazy()
+}
+
+/// To a worker in this process, which is sent its end of each connection.
+pub(super) fn in_process(connect: mpsc::Sender<DuplexStream>) -> Channel {
+    let connector = tower::service_fn(move |_: Uri| {
+        let connect = connect.clone();
+        async move {
+            let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
+            let gone = |_| std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+            connect.send(theirs).await.map_err(gone)?;
+            Ok::<_, std::io::Error>(TokioIo::new(ours))
+        }
+    });
+    tuned(Endpoint::from_static("http://in-process")).connect_with_connector_lazy(connector)
+}
+
+/// For sessions.
+pub(super) fn client(channel: Channel) -> Client {
+    FrameWorkerClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+}
+
+fn tuned(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(HTTP2_FRAME_BYTES)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect_timeout(CONNECT_TIMEOUT)
+}

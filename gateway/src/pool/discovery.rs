@@ -1,0 +1,66 @@
+//! `dns://name:port`: the addresses that a name has, looked up again and again. Each is a worker.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::{sleep, timeout};
+use tonic::transport::Uri;
+use tracing::{info, warn};
+
+use super::watch::RETRY_INTERVAL;
+use super::{Shared, channel};
+use crate::telemetry;
+
+/// Between two lookups of a name: a new worker is found, and one that vanished takes no sessions, within this.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
+/// A lookup that takes longer has failed. The system's resolver goes on in a thread of its own, which ends by itself.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Keeps the workers of part `source` of the configuration to what `name` stands for. A lookup that fails changes
+/// nothing: the last addresses stay.
+pub(super) async fn keep_found(shared: Shared, source: usize, name: String, port: u16) {
+    let mut told = None;
+    loop {
+        match look_up(&name, port).await {
+            Ok(addresses) => {
+                told = None;
+                shared.list(source, &name, &addresses);
+                sleep(LOOKUP_INTERVAL).await;
+            }
+            Err(error) => {
+                telemetry::discovery_error();
+                // One line per change, not one per attempt.
+                let why = error.to_string();
+                if told.as_ref() != Some(&why) {
+                    warn!(%name, error = %why, "name not found; its last addresses stay, retrying every second");
+                    told = Some(why);
+                }
+                sleep(RETRY_INTERVAL).await;
+            }
+        }
+    }
+}
+
+/// The workers at a name, by their own names.
+async fn look_up(name: &str, port: u16) -> io::Result<BTreeSet<String>> {
+    let timed_out = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {LOOKUP_TIMEOUT:?}"));
+    let addresses = timeout(LOOKUP_TIMEOUT, lookup_host((name, port))).await.map_err(timed_out)??;
+    // A link-local address with its interface is none that a URL could carry.
+    let urls = addresses.map(|address| format!("http://{address}")).filter(|url| url.parse::<Uri>().is_ok());
+    Ok(urls.collect())
+}
+
+impl Shared {
+    fn list(&self, source: usize, name: &str, addresses: &BTreeSet<String>) {
+        let listed = self.update(|roster| roster.list(source, addresses));
+        if !listed.added.is_empty() || !listed.vanished.is_empty() {
+            info!(%name, added = ?listed.added, vanished = ?listed.vanished, "workers found");
+        }
+        for worker in listed.unknown {
+            let connection = channel::at(&worker);
+            self.watch(worker, connection);
+        }
+    }
+}

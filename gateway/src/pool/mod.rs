@@ -1,0 +1,239 @@
+//! The workers: who they are, what they serve, and whether they do so now.
+//!
+//! One task per worker on the media runtime asks `Describe`, then watches its health until that ends, and starts over;
+//! one per name looks up its addresses. What they learn goes into one [`Roster`], which says who is used. Workers that
+//! declare the same stream are its pool.
+
+mod channel;
+mod discovery;
+mod roster;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
+use tokio::io::DuplexStream;
+use tokio::sync::{mpsc, watch as watched};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::{Channel, Uri};
+use tracing::{info, warn};
+
+use self::roster::{Changes, Roster, Standing};
+use crate::spec::Spec;
+use crate::telemetry;
+
+/// The generated client, over whichever transport.
+pub(crate) type Client = FrameWorkerClient<Channel>;
+
+/// Where a worker is.
+#[derive(Clone, Debug)]
+pub enum WorkerAddress {
+    /// `http://host:port`.
+    Uri(Uri),
+    /// Each address that this name has.
+    Dns {
+        /// Of a compose service, or a headless service of Kubernetes.
+        name: String,
+        /// The same at each.
+        port: u16,
+    },
+    /// In this process.
+    InProcess {
+        /// For metrics and logs.
+        name: String,
+        /// The server's end of each new connection is sent here.
+        connect: mpsc::Sender<DuplexStream>,
+    },
+}
+
+/// A worker that serves now.
+#[derive(Clone)]
+pub(crate) struct Serving {
+    /// Its address, for metrics and logs.
+    pub(crate) name: String,
+    pub(crate) client: Client,
+    pub(crate) spec: Arc<Spec>,
+    /// As it goes on.
+    pub(crate) health: watched::Receiver<Health>,
+}
+
+/// What a worker says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It is not there, or does not answer.
+    #[default]
+    Away,
+    /// It takes no sessions and wants to be rid of those it has.
+    Draining,
+    /// It takes sessions.
+    Serving,
+}
+
+/// All workers.
+#[derive(Clone)]
+pub(crate) struct Pool {
+    shared: Shared,
+    changes: watched::Receiver<()>,
+    _stop: Arc<DropGuard>,
+}
+
+/// What the tasks share with the pool.
+#[derive(Clone)]
+struct Shared {
+    state: Arc<Mutex<State>>,
+    changes: watched::Sender<()>,
+    stop: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    roster: Roster,
+    /// By worker.
+    lines: HashMap<String, Line>,
+}
+
+/// To a worker, and what is heard from it.
+struct Line {
+    client: Client,
+    health: watched::Receiver<Health>,
+}
+
+impl Pool {
+    /// Starts watching `addresses`. Call within the media runtime.
+    pub(crate) fn start(addresses: Vec<WorkerAddress>) -> Self {
+        let (changed, changes) = watched::channel(());
+        let stop = CancellationToken::new();
+        let shared = Shared { state: Arc::default(), changes: changed, stop: stop.clone() };
+        for (source, address) in addresses.into_iter().enumerate() {
+            let (name, channel) = match address {
+                WorkerAddress::Uri(uri) => {
+                    let url = uri.to_string();
+                    (url.trim_end_matches('/').to_owned(), channel::at(&url))
+                }
+                WorkerAddress::InProcess { name, connect } => (name, channel::in_process(connect)),
+                WorkerAddress::Dns { name, port } => {
+                    shared.spawn(discovery::keep_found(shared.clone(), source, name, port));
+                    continue;
+                }
+            };
+            let listed = shared.update(|roster| roster.list(source, &BTreeSet::from([name])));
+            // None, when it is given twice.
+            listed.unknown.into_iter().for_each(|name| shared.watch(name, channel.clone()));
+        }
+        Self { shared, changes, _stop: Arc::new(stop.drop_guard()) }
+    }
+
+    /// Marked as changed whenever a worker comes, goes or says something else of itself.
+    pub(crate) fn changes(&self) -> watched::Receiver<()> {
+        self.changes.clone()
+    }
+
+    /// The workers that serve now, in the order of the configuration.
+    pub(crate) fn serving(&self) -> Vec<Serving> {
+        let state = self.shared.state();
+        let serving = |(name, spec): (&String, &Arc<Spec>)| {
+            let Line { client, health } = state.lines.get(name)?;
+            let (client, health) = (client.clone(), health.clone());
+            Some(Serving { name: name.clone(), client, spec: Arc::clone(spec), health })
+        };
+        state.roster.used().into_iter().filter_map(serving).collect()
+    }
+
+    /// The streams that are or were served, by name, each as the workers declare it that serve it now.
+    pub(crate) fn streams(&self) -> BTreeMap<String, Arc<Spec>> {
+        self.shared.state().roster.streams()
+    }
+
+    /// The stream at `/NAME/`; without a name that at the root: the one named `default`, or the only one.
+    pub(crate) fn stream(&self, name: Option<&str>) -> Option<Arc<Spec>> {
+        let mut streams = self.streams();
+        let only = || (streams.len() == 1).then(|| streams.first_key_value()).flatten().map(|(name, _)| name.clone());
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None if streams.contains_key("default") => "default".to_owned(),
+            None => only()?,
+        };
+        streams.remove(&name)
+    }
+}
+
+impl Shared {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing under the lock can panic halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until the pool is dropped.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(self.stop.clone().run_until_cancelled_owned(task));
+    }
+
+    /// Begins with a worker that nothing was known of.
+    fn watch(&self, name: String, channel: Channel) {
+        let (reports, health) = watched::channel(Health::Away);
+        let client = channel::client(channel.clone());
+        self.state().lines.insert(name.clone(), Line { client, health });
+        telemetry::worker_up(&name, false);
+        self.spawn(watch::keep_watch(self.clone(), name, channel, reports));
+    }
+
+    fn declare(&self, name: &str, spec: Arc<Spec>) {
+        self.state().roster.declare(name, spec);
+        self.changes.send_replace(());
+    }
+
+    fn report(&self, name: &str, health: Health) {
+        self.update(|roster| ((), roster.report(name, health)));
+    }
+
+    fn forget(&self, name: &str) -> bool {
+        let mut state = self.state();
+        let forgotten = state.roster.forget(name);
+        if forgotten {
+            state.lines.remove(name);
+        }
+        forgotten
+    }
+
+    /// Changes the roster, and says what came of it.
+    fn update<T>(&self, change: impl FnOnce(&mut Roster) -> (T, Changes)) -> T {
+        let mut state = self.state();
+        let (result, changes) = change(&mut state.roster);
+        // Under the lock, so that the last change is what the gauges keep.
+        for (worker, standing) in changes {
+            telemetry::worker_up(&worker, standing == Standing::Used);
+            match standing {
+                // The end of its health, or of its name's address, has its own line.
+                Standing::Out => {}
+                Standing::Used => info!(%worker, "worker takes sessions"),
+                Standing::Twin(of) => info!(%worker, %of, "the same worker as another, which is used; this one is not"),
+                Standing::Contradicts(fields) => {
+                    telemetry::worker_refused("contradiction");
+                    let differs = fields.join(", ");
+                    warn!(%worker, %differs, "worker refused: the workers in use declare its stream otherwise");
+                }
+            }
+        }
+        drop(state);
+        self.changes.send_replace(());
+        result
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use tonic::transport::Endpoint;
+
+    /// A worker that is never called; its instance is its name. Call within a runtime.
+    pub(crate) fn serving(name: &str, stream: &str, capacity: u32) -> Serving {
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let spec = Spec { instance: name.to_owned(), ..crate::spec::testing::spec(stream, capacity) };
+        let client = FrameWorkerClient::new(channel);
+        Serving { name: name.to_owned(), client, spec: Arc::new(spec), health: watched::channel(Health::Serving).1 }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! A pool and workers of no more than a declaration and a health, over real HTTP/2 in memory and in virtual time.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use reframe_proto::PROTOCOL_VERSION;
+use reframe_proto::v1::frame_worker_server::{FrameWorker, FrameWorkerServer};
+use reframe_proto::v1::{DescribeRequest, FromWorker, StreamSpec, ToWorker};
+use tokio::time::{sleep, timeout};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::*;
+
+/// Virtual, so nothing of a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Fake {
+    spec: watched::Receiver<StreamSpec>,
+}
+
+#[tonic::async_trait]
+impl FrameWorker for Fake {
+    async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<StreamSpec>, Status> {
+        Ok(Response::new(self.spec.borrow().clone()))
+    }
+
+    type SessionStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<FromWorker, Status>> + Send>>;
+
+    async fn session(&self, _: Request<Streaming<ToWorker>>) -> Result<Response<Self::SessionStream>, Status> {
+        Err(Status::unimplemented("no test opens one"))
+    }
+}
+
+/// A worker, as its test has it.
+struct Worker {
+    spec: watched::Sender<StreamSpec>,
+    health: HealthReporter,
+    address: WorkerAddress,
+}
+
+impl Worker {
+    fn start(name: &str, title: &str) -> Self {
+        let wire = crate::spec::testing::wire("flip", 1);
+        let spec = watched::Sender::new(StreamSpec { instance: name.into(), title: title.into(), ..wire });
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let (connect, connections) = mpsc::channel(4);
+        let fake = FrameWorkerServer::new(Fake { spec: spec.subscribe() });
+        let server = tonic::transport::Server::builder().add_service(health_service).add_service(fake);
+        let incoming = ReceiverStream::new(connections).map(Ok::<DuplexStream, std::io::Error>);
+        tokio::spawn(server.serve_with_incoming(incoming));
+        Self { spec, health, address: WorkerAddress::InProcess { name: name.into(), connect } }
+    }
+
+    async fn says(&self, status: ServingStatus) {
+        self.health.set_service_status("", status).await;
+    }
+}
+
+/// Waits until those serve, and no other.
+async fn serve(pool: &Pool, expected: &[&str]) {
+    let mut changes = pool.changes();
+    let serving = || pool.serving().into_iter().map(|worker| worker.name).collect::<Vec<_>>();
+    let wait = async {
+        while serving() != expected {
+            changes.changed().await.unwrap();
+        }
+    };
+    assert!(timeout(PATIENCE, wait).await.is_ok(), "{:?}, not {expected:?}", serving());
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_are_drained_and_readmitted_by_what_they_answer() {
+    let (one, other) = (Worker::start("one", ""), Worker::start("other", ""));
+    let pool = Pool::start(vec![one.address.clone(), other.address.clone()]);
+    serve(&pool, &["one", "other"]).await;
+    let mut health = pool.serving()[0].health.clone();
+    assert_eq!(*health.borrow_and_update(), Health::Serving);
+
+    one.says(ServingStatus::NotServing).await;
+    serve(&pool, &["other"]).await;
+    // Its sessions are told.
+    assert_eq!(*health.borrow_and_update(), Health::Draining);
+    one.says(ServingStatus::Serving).await;
+    serve(&pool, &["one", "other"]).await;
+    assert_eq!(*health.borrow_and_update(), Health::Serving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contradiction_is_refused_and_taken_when_the_old_have_gone() {
+    let (old, new) = (Worker::start("old", "the old title"), Worker::start("new", "the new title"));
+    new.says(ServingStatus::NotServing).await;
+    let pool = Pool::start(vec![new.address.clone(), old.address.clone()]);
+    serve(&pool, &["old"]).await;
+    new.says(ServingStatus::Serving).await;
+    sleep(PATIENCE).await;
+    serve(&pool, &["old"]).await;
+    assert_eq!(pool.stream(None).unwrap().title, "the old title");
+    old.says(ServingStatus::NotServing).await;
+    serve(&pool, &["new"]).await;
+    assert_eq!(pool.stream(Some("flip")).unwrap().title, "the new title");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_protocol_or_a_bad_declaration_is_refused_and_asked_again() {
+    let worker = Worker::start("worker", "");
+    let change = |change: fn(&mut StreamSpec)| worker.spec.send_modify(change);
+    change(|spec| spec.protocol_version = PROTOCOL_VERSION + 1);
+    let pool = Pool::start(vec![worker.address.clone()]);
+    sleep(PATIENCE).await;
+    assert!(pool.serving().is_empty() && pool.streams().is_empty());
+    change(|spec| (spec.protocol_version, spec.fps) = (PROTOCOL_VERSION, 0.0));
+    sleep(PATIENCE).await;
+    assert!(pool.serving().is_empty() && pool.streams().is_empty());
+    change(|spec| spec.fps = 30.0);
+    serve(&pool, &["worker"]).await;
+}

@@ -1,0 +1,127 @@
+//! One worker, watched: asked what it declares, then for its health until that ends; and once more.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reframe_proto::v1::DescribeRequest;
+use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
+use tokio::sync::watch;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tracing::{info, warn};
+
+use super::{Health, Shared};
+use crate::spec::{Spec, SpecError};
+use crate::telemetry;
+
+/// Between two attempts to reach a worker that does not answer.
+pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// For `Describe` and the answer to the watch: they do no work, so a worker that takes longer is in trouble.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Runs until the worker has vanished from the configuration and is away.
+pub(super) async fn keep_watch(shared: Shared, name: String, channel: Channel, health: watch::Sender<Health>) {
+    let mut told = None;
+    let worker = Watch { shared, name, health };
+    loop {
+        let Err(ended) = worker.once(&channel, &mut told).await;
+        worker.report(Health::Away);
+        if worker.shared.forget(&worker.name) {
+            return;
+        }
+        // One line and count per change, not one per attempt.
+        let why = ended.to_string();
+        if told.as_ref() != Some(&why) {
+            if let Unavailable::Spec(refused) = &ended {
+                telemetry::worker_refused(reason(refused));
+            }
+            warn!(worker = %worker.name, error = %why, "worker not available; retrying every second");
+            told = Some(why);
+        }
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+struct Watch {
+    shared: Shared,
+    name: String,
+    /// For its sessions.
+    health: watch::Sender<Health>,
+}
+
+/// Why a worker cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Unavailable {
+    #[error("no worker answers there: {0}")]
+    Rpc(String),
+    #[error("no worker answers there within {DESCRIBE_TIMEOUT:?}")]
+    Timeout,
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error("it stopped reporting its health")]
+    Silent,
+}
+
+impl Watch {
+    /// Ends with the connection.
+    async fn once(
+        &self,
+        channel: &Channel,
+        told: &mut Option<String>,
+    ) -> Result<std::convert::Infallible, Unavailable> {
+        let introduced = tokio::time::timeout(DESCRIBE_TIMEOUT, introduce(channel)).await;
+        let (spec, mut reports) = introduced.map_err(|_| Unavailable::Timeout)??;
+        info!(worker = %self.name, stream = %spec.name, capacity = spec.capacity, "worker declares");
+        *told = None;
+        self.shared.declare(&self.name, spec);
+        while let Some(said) = reports.message().await? {
+            let serves = said.status() == ServingStatus::Serving;
+            self.report(if serves { Health::Serving } else { Health::Draining });
+        }
+        Err(Unavailable::Silent)
+    }
+
+    fn report(&self, now: Health) {
+        if self.health.send_replace(now) == now {
+            return;
+        }
+        if now != Health::Away {
+            info!(worker = %self.name, health = ?now, "worker");
+        }
+        self.shared.report(&self.name, now);
+    }
+}
+
+/// What the worker declares, and its health from now on.
+async fn introduce(channel: &Channel) -> Result<(Arc<Spec>, Streaming<HealthCheckResponse>), Unavailable> {
+    let spec = FrameWorkerClient::new(channel.clone()).describe(DescribeRequest {}).await?.into_inner();
+    let spec = Spec::from_wire(spec)?;
+    let request = HealthCheckRequest { service: String::new() };
+    let reports = HealthClient::new(channel.clone()).watch(request).await?.into_inner();
+    Ok((Arc::new(spec), reports))
+}
+
+/// The value of the metric's label.
+fn reason(refused: &SpecError) -> &'static str {
+    match refused {
+        SpecError::Version(_) => "version",
+        SpecError::Declaration(_) | SpecError::Component { .. } => "declaration",
+    }
+}
+
+impl From<Status> for Unavailable {
+    /// With all causes: that a port speaks TLS, or HTTP without gRPC, is said by the last.
+    fn from(status: Status) -> Self {
+        let mut text = format!("{:?}: {}", status.code(), status.message());
+        let mut cause = status.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        Self::Rpc(text)
+    }
+}
