@@ -18,6 +18,7 @@ mod outputs;
 mod pages;
 mod processes;
 mod receive;
+mod reconnect;
 mod signalling;
 mod skip_frames;
 mod streams;
