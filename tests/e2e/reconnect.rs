@@ -53,6 +53,7 @@ fn assert_one_camera(browser: &Browser) {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the real figure, which the assertion is far from")]
 fn a_killed_gateway_is_replaced_by_another_and_inputs_hold() {
     let (mut first, second, balancer) = two_gateways("echo-inputs");
     let browser = start("killed", Camera::Allowed);
@@ -119,6 +120,19 @@ fn a_gateway_that_stops_is_left_for_another_without_a_gap() {
     browser.click("start");
     browser.wait_for_state("idle");
     second.wait_for_sessions(0, SOON);
+}
+
+#[test]
+fn stop_ends_reconnecting() {
+    let mut cluster = Cluster::launch("flip");
+    let browser = start("given-up", Camera::Allowed);
+    start_live(&browser, &cluster.page("/"));
+    cluster.gateway.kill9();
+    browser.wait_for_state("reconnecting");
+    assert_eq!(browser.text("start"), "Stop");
+    browser.click("start");
+    browser.wait_for_state("idle");
+    assert_eq!(browser.run("return document.getElementById('preview').srcObject"), Value::Null);
 }
 
 #[test]
