@@ -99,23 +99,6 @@ fn a_handlers_errors_and_its_end_are_told() {
 }
 
 #[test]
-fn a_server_that_goes_away_is_told() {
-    let mut cluster = Cluster::launch("flip");
-    let browser = start("gone", Camera::Allowed);
-    browser.open(&cluster.page("/"));
-    browser.click("start");
-    browser.wait_for_state("live");
-    cluster.gateway.kill9();
-    browser.wait_for_state("failed");
-    assert!(browser.text("outcome").starts_with("The connection was lost\n"), "{}", browser.text("outcome"));
-    browser.click("start");
-    eventually("the server is missed", SOON, || {
-        browser.text("outcome").starts_with("The server cannot be reached\n").then_some(())
-    });
-    keep_screenshots(&browser, "gone");
-}
-
-#[test]
 fn a_camera_that_cannot_be_had_is_told() {
     let cluster = Cluster::launch("flip");
     for (camera, title) in [(Camera::Denied, "The camera is not allowed"), (Camera::Missing, "No camera was found")] {

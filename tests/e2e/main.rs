@@ -22,6 +22,7 @@ mod pages;
 mod pool;
 mod processes;
 mod receive;
+mod reconnect;
 mod signalling;
 mod skip_frames;
 mod streams;

@@ -12,8 +12,8 @@ mod signal;
 
 use actix::Addr;
 use actix_web::error::{InternalError, QueryPayloadError};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
@@ -149,5 +149,7 @@ fn invalid_input(error: &InputError) -> HttpResponse {
 fn unavailable(error: &str, message: &str) -> HttpResponse {
     let mut response = failed(StatusCode::SERVICE_UNAVAILABLE, error, Some(message.to_owned()));
     response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+    // Behind a load balancer the next request on this connection would come here again.
+    response.head_mut().set_connection_type(ConnectionType::Close);
     response
 }

@@ -29,8 +29,8 @@ macro_rules! files {
 
 /// What the pages load.
 const FILES: &[(&str, &str, &str)] = files! {
-    SCRIPT: "camera.js" "element.js" "figures.js" "inputs.js" "messages.js" "outcome.js" "outputs.js" "page.js" "plot.js"
-        "session.js" "signalling.js" "spec.js" "streams.js";
+    SCRIPT: "camera.js" "connection.js" "element.js" "figures.js" "inputs.js" "messages.js" "outcome.js" "outputs.js"
+        "page.js" "plot.js" "screen.js" "session.js" "signalling.js" "spec.js" "streams.js";
     STYLE: "panels.css" "stream.css" "streams.css" "style.css";
 };
 

@@ -43,10 +43,16 @@ export const LOST = new Outcome(
   "The connection was lost",
   "The network failed or the server stopped. Check that both are there, then press Start.",
 );
-export const CLOSED_BY_SERVER = new Outcome(
-  "The server closed the stream",
-  "It may be restarting. Press Start to try again.",
-);
+/** Nobody reads it: why a connection ended whose place another one took. */
+export const REPLACED = new Outcome("Another connection took its place", "");
+
+/** `last` is what the last try ended with. */
+export function notRegained(last) {
+  return new Outcome(
+    LOST.message,
+    `It did not come back within a minute. The last try said: “${last.message}”. ${LOST.advice}`,
+  );
+}
 
 export function refused(status, text) {
   const reason = text.trim().slice(0, MAX_REASON_CHARS);

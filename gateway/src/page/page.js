@@ -1,5 +1,6 @@
-// The page of one stream. `<body data-state>` is the one truth about what is shown: idle | connecting | live | failed
-// | ended; `<body data-phase>` says the step within it, and `<body data-mode>` which way video goes.
+// The page of one stream. `<body data-state>` is the one truth about what is shown: idle | connecting | live |
+// reconnecting | failed | ended; `<body data-phase>` says the step within it, and `<body data-mode>` which way video
+// goes.
 
 import { CameraMenu } from "./camera.js";
 import { $ } from "./element.js";
@@ -7,6 +8,7 @@ import { Figures } from "./figures.js";
 import { Inputs } from "./inputs.js";
 import { Messages } from "./messages.js";
 import { Outputs } from "./outputs.js";
+import { Screen } from "./screen.js";
 import { Session } from "./session.js";
 import { invitation, returnsVideo, servedStreams, streams, subtitle } from "./spec.js";
 
@@ -28,12 +30,21 @@ const PHASES = {
   connecting: ["Connecting…", "One moment", "Making the video connection."],
   connected: ["Connected, waiting for the first picture…", "One moment", "The first picture is on its way."],
   live: ["Live"],
-  interrupted: ["Interrupted, reconnecting…"],
+  replacing: ["Waiting for another worker…"],
+  reconnecting: [
+    "Reconnecting…", "Reconnecting…",
+    "The connection was lost. It goes on by itself as soon as a server takes it; Stop gives up.",
+  ],
   failed: ["Not connected"],
   ended: ["Ended"],
 };
 
-const [output, preview] = ["output", "preview"].map($);
+const preview = $("preview");
+const screen = new Screen($("output"), $("still"), (video) => {
+  fit(video);
+  // Live means that a processed picture is on the screen, not merely that a connection stands.
+  if (document.body.dataset.state !== "live") show("live");
+});
 const messages = new Messages($("messages"));
 const figures = new Figures($("stats"));
 const menu = new CameraMenu($("camera"), $("resolution"), switchCamera);
@@ -43,7 +54,6 @@ let stream, inputs, outputs;
 function start() {
   messages.clear();
   outputs?.clear();
-  show("connecting");
   session = new Session({
     phase,
     choice: () => menu.choice,
@@ -57,20 +67,23 @@ function start() {
       preview.srcObject = stream;
       menu.list(stream.getVideoTracks()[0].getSettings().deviceId);
     },
-    video(stream) {
-      output.srcObject = stream;
-      // Autoplay alone waits until the video is in view, and "live" waits for it.
-      output.play().catch(() => {});
+    video: (stream) => screen.play(stream),
+    lost() {
+      // One that is lost again before its first picture has no better one.
+      if (document.body.dataset.state !== "reconnecting") screen.keep();
+      show("reconnecting");
     },
     over(state, outcome) {
       session = null;
       // A server that ends a stream by a fault says so twice: once as an error, for clients that know only those.
       messages.remove("error", outcome.message);
-      output.srcObject = preview.srcObject = null;
+      screen.clear();
+      preview.srcObject = null;
       show(state);
       say(outcome.message, outcome.advice);
     },
   });
+  show("connecting");
   session.start(described);
 }
 
@@ -82,14 +95,13 @@ function show(state) {
   document.body.dataset.state = state;
   phase(state);
   if (state !== "live") figures.clear();
-  menu.disabled = state === "connecting";
-  $("start").textContent = state === "connecting" || state === "live" ? "Stop" : "Start";
+  menu.disabled = state === "connecting" || state === "reconnecting";
+  $("start").textContent = session ? "Stop" : "Start";
 }
 
 function phase(name) {
   if (name === "connected") {
-    // A connection that came back after an interruption is still showing pictures; without video back there is no
-    // first one to wait for.
+    // What is shown already goes on; without video back there is no first picture to wait for.
     if (document.body.dataset.state === "live") name = "live";
     else if (!returnsVideo(stream.mode)) return show("live");
   }
@@ -103,6 +115,13 @@ function phase(name) {
 function say(title, advice) {
   $("outcome-title").textContent = title;
   $("outcome-advice").textContent = advice;
+}
+
+/** The server may change the size at any time, and phones turn. */
+function fit(video) {
+  const { videoWidth, videoHeight } = video;
+  if (video === preview && returnsVideo(stream.mode)) return;
+  if (videoWidth && videoHeight) document.documentElement.style.setProperty("--ratio", videoWidth / videoHeight);
 }
 
 async function switchCamera() {
@@ -152,16 +171,8 @@ async function offerOthers() {
 }
 
 $("start").addEventListener("click", () => (session ? stop() : start()));
-// Live means that a processed picture is on the screen, not merely that a connection stands.
-output.addEventListener("playing", () => document.body.dataset.state === "connecting" && show("live"));
-// The server may change the size at any time, and phones turn.
-for (const video of [output, preview]) {
-  video.addEventListener("resize", () => {
-    const { videoWidth, videoHeight } = video;
-    if (video === preview && returnsVideo(stream.mode)) return;
-    if (videoWidth && videoHeight) document.documentElement.style.setProperty("--ratio", videoWidth / videoHeight);
-  });
-}
+// Of whichever videos are on it; the event does not bubble.
+$("stage").addEventListener("resize", ({ target }) => fit(target), { capture: true });
 // A page that goes away says goodbye, or its place stays taken until the server's timeout.
 addEventListener("pagehide", stop);
 setInterval(() => showFigures().catch(() => {}), STATS_INTERVAL_MS);

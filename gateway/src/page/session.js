@@ -1,34 +1,46 @@
-// One Start-to-Stop of a stream: camera, signalling, connection.
+// One Start-to-Stop of a stream: the camera, and the connection that it goes through. When that is lost, or the server
+// asks for it, another takes its place; only here is that decided.
 
 import { openCamera } from "./camera.js";
-import { CAMERA_LOST, CLOSED_BY_SERVER, LOST, NO_MEDIA, Outcome } from "./outcome.js";
-import { Signalling } from "./signalling.js";
-import { returnsVideo, sendsCamera } from "./spec.js";
+import { Connection } from "./connection.js";
+import { CAMERA_LOST, Outcome, REPLACED, notRegained } from "./outcome.js";
+import { sendsCamera } from "./spec.js";
 
-/** From the answer to connected. Chromium by itself gives up on ICE only after 15-30 s, or never. */
-const CONNECT_TIMEOUT_MS = 20_000;
-/** An interrupted connection that has not come back by then is lost. A walk between access points takes less. */
-const LOST_AFTER_MS = 10_000;
-/** The server answers our own greeting with this; it is not news for anyone. */
-const HANDSHAKE_REPLY = "Server received: handshake";
+/** A person has just pressed Start. Chromium by itself gives up on ICE only after 15-30 s, or never. */
+const FIRST = { answerMs: 20_000, connectMs: 20_000, queue: true };
+/** A server that is stuck must not hold up the way to another one. */
+const AGAIN = { answerMs: 3_000, connectMs: 5_000, queue: false };
+/** Before each try to connect again; the last one holds from then on. */
+const PAUSES_MS = [0, 500, 1_000, 2_000];
+/** One that held for so long was good: what comes after it begins with the first pause again. */
+const GOOD_AFTER_MS = 10_000;
+/** A server that is leaving tells all its pages at once; they spread over this. It serves them meanwhile. */
+const SPREAD_MS = 1_000;
+/** Without a connection for so long, a session has failed. */
+const REGAIN_MS = 60_000;
 
 /**
- * Knows nothing of the page. `on` is told: `camera(stream)`, `video(stream)`, `message(level, text)`,
- * `outputs(values)`, `stats(data)`, `phase(name)` with asking, connecting, waiting, connected or interrupted; and
- * `over(state, outcome)`, exactly once and last. It is asked: `choice()` of the camera, and `inputs()`, all that the
- * person has set.
+ * Knows nothing of the page. `on` is told: `camera(stream)`; `video(stream)`, which promises its first picture;
+ * `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with asking, connecting, waiting, connected or
+ * replacing; `lost()`, when it has no connection any more and looks for another; and `over(state, outcome)`, exactly
+ * once and last. It is asked: `choice()` of the camera, and `inputs()`, all that the person has set.
  */
 export class Session {
   #on;
   #over = new AbortController();
-  #signalling = new Signalling(this.#over.signal);
+  #mode;
   #camera = null;
-  #sender = null;
-  #channel = null;
-  #connection = null;
-  #deadline = 0;
-  /** The inputs as they were offered. */
-  #offered = "";
+  /** The connection that is shown. */
+  #current = null;
+  /** The one that is being made. */
+  #next = null;
+  #replacing = false;
+  /** Tries since a connection was good. */
+  #tries = 0;
+  /** When the current connection came to be shown. */
+  #since = 0;
+  /** When the last one was lost. */
+  #lostAt = 0;
 
   constructor(on) {
     this.#on = on;
@@ -37,19 +49,14 @@ export class Session {
   /** `described` promises the stream's declaration. */
   async start(described) {
     try {
-      const { mode } = await described;
+      this.#mode = (await described).mode;
       this.#over.signal.throwIfAborted();
-      const connection = (this.#connection = new RTCPeerConnection());
-      if (sendsCamera(mode)) {
+      if (sendsCamera(this.#mode)) {
         this.#on.phase("asking");
-        const track = await this.#open(this.#on.choice());
-        const direction = returnsVideo(mode) ? "sendrecv" : "sendonly";
-        this.#sender = connection.addTransceiver(track, { direction, streams: [this.#camera] }).sender;
-      } else {
-        connection.addTransceiver("video", { direction: "recvonly" });
+        await this.#open(this.#on.choice());
       }
       this.#on.phase("connecting");
-      await this.#connect(connection);
+      await this.#connect(FIRST);
     } catch (error) {
       this.#fail(error);
     }
@@ -58,30 +65,26 @@ export class Session {
   /** Changes camera or size of a live session; the connection stays. */
   async switchCamera(choice) {
     try {
-      await this.#sender.replaceTrack(await this.#open(choice));
+      const track = await this.#open(choice);
+      await Promise.all(this.#connections().map((connection) => connection.replaceTrack(track)));
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  /** Before the channel is open there is nothing to send: it opens with all that was set by then. */
   setInputs(values) {
-    if (this.#channel?.readyState === "open") this.#channel.send(JSON.stringify({ type: "set_input", data: values }));
+    this.#connections().forEach((connection) => connection.setInputs(values));
   }
 
   report() {
-    return this.#connection.getStats();
+    return this.#current.report();
   }
 
   /** Ends the session and gives back everything. Later calls do nothing: the first outcome is the true one. */
   finish(state, outcome) {
     if (this.#over.signal.aborted) return;
     this.#over.abort();
-    clearTimeout(this.#deadline);
-    // The data channel first: its end is what tells the server at once. A closed connection alone is seen only by
-    // the server's ICE timeout.
-    this.#channel?.close();
-    this.#connection?.close();
+    this.#connections().forEach((connection) => connection.close(outcome));
     this.#camera?.getTracks().forEach((track) => track.stop());
     this.#on.over(state, outcome);
   }
@@ -96,6 +99,10 @@ export class Session {
     this.finish("failed", error);
   }
 
+  #connections() {
+    return [this.#current, this.#next].filter(Boolean);
+  }
+
   async #open(choice) {
     // Before the next one: many phones cannot have two cameras open.
     this.#camera?.getTracks().forEach((track) => track.stop());
@@ -104,92 +111,94 @@ export class Session {
     this.#over.signal.throwIfAborted();
     this.#camera = camera;
     const [track] = camera.getVideoTracks();
-    this.#listen(track, "ended", () => this.#fail(CAMERA_LOST));
+    track.addEventListener("ended", () => this.#fail(CAMERA_LOST), { signal: this.#over.signal });
     this.#on.camera(camera);
     return track;
   }
 
-  async #connect(connection) {
-    const channel = (this.#channel = connection.createDataChannel("text"));
-    this.#listen(channel, "open", () => this.#opened());
-    this.#listen(channel, "message", (event) => this.#receive(event.data));
-    this.#listen(channel, "close", () => this.finish("ended", CLOSED_BY_SERVER));
-    this.#listen(connection, "connectionstatechange", () => this.#connectionChanged());
-    this.#listen(connection, "track", (event) => this.#on.video(event.streams[0] ?? new MediaStream([event.track])));
-    this.#listen(connection, "icecandidate", ({ candidate }) => this.#signalling.trickle(candidate));
-
-    await connection.setLocalDescription();
-    const answer = await this.#signalling.answer(() => this.#offer(), () => this.#on.phase("waiting"));
-    this.#on.phase("connecting");
-    this.#within(CONNECT_TIMEOUT_MS, NO_MEDIA);
-    await connection.setRemoteDescription(answer);
-  }
-
-  #offer() {
-    const inputs = this.#on.inputs();
-    this.#offered = JSON.stringify(inputs);
-    return { sdp: this.#connection.localDescription.sdp, inputs };
-  }
-
-  #opened() {
-    this.#channel.send("handshake");
-    const inputs = this.#on.inputs();
-    if (JSON.stringify(inputs) !== this.#offered) this.setInputs(inputs);
-  }
-
-  #connectionChanged() {
-    switch (this.#connection.connectionState) {
-      case "connected":
-        clearTimeout(this.#deadline);
-        this.#on.phase("connected");
-        break;
-      case "disconnected":
-        this.#on.phase("interrupted");
-        this.#within(LOST_AFTER_MS, LOST);
-        break;
-      case "failed":
-        this.#fail(this.#channel.readyState === "connecting" ? NO_MEDIA : LOST);
-        break;
-    }
-  }
-
-  #receive(json) {
-    let message;
+  /** Makes a connection and shows it. One that is shown goes on until then: both send the same camera. */
+  async #connect(patience) {
+    const old = this.#current;
+    const next = new Connection(this.#mode, this.#camera, this.#listener(() => next));
+    this.#next = next;
     try {
-      message = JSON.parse(json);
-    } catch {
-      return;
-    }
-    const { type, data } = message;
-    switch (type) {
-      case "outputs":
-        this.#on.outputs(data);
-        break;
-      case "stats":
-        this.#on.stats(data);
-        break;
-      case "error":
-      case "warning":
-      case "log": {
-        const text = asText(message.message ?? data);
-        if (text !== HANDSHAKE_REPLY) this.#on.message(type, text);
-        break;
+      await next.open(patience);
+      const shown = next.video && this.#on.video(next.video);
+      if (old) {
+        const failure = await Promise.race([shown, next.closed, old.closed.then(() => null)]);
+        if (failure) throw failure;
       }
-      case "end_stream":
-        this.finish("ended", new Outcome(asText(data) || "The stream has ended", "Press Start to begin again."));
-        break;
+    } finally {
+      this.#next = null;
+    }
+    this.#current = next;
+    this.#since = performance.now();
+    this.#on.phase("connected");
+    old?.close(REPLACED);
+  }
+
+  /** Of two connections only the one that is shown speaks to the page. */
+  #listener(connection) {
+    const shown = (tell) => (value) => (this.#current ?? this.#next) === connection() && tell(value);
+    return {
+      inputs: this.#on.inputs,
+      message: this.#on.message,
+      outputs: shown(this.#on.outputs),
+      stats: shown(this.#on.stats),
+      phase: shown(this.#on.phase),
+      leave: shown(() => this.#replace()),
+      lost: () => connection() === this.#current && this.#lost(),
+      ended: (text) => {
+        const outcome = new Outcome(text || "The stream has ended", "Press Start to begin again.");
+        // Of one that is not shown yet it is a try that has failed.
+        if (connection() === this.#current) this.finish("ended", outcome);
+        else connection().close(outcome);
+      },
+    };
+  }
+
+  #lost() {
+    this.#current = null;
+    this.#lostAt = performance.now();
+    this.#on.lost();
+    this.#replace();
+  }
+
+  /** Tries until another connection is shown, as long as the old one serves and for `REGAIN_MS` after that. */
+  async #replace() {
+    if (this.#replacing) return;
+    this.#replacing = true;
+    if (performance.now() - this.#since >= GOOD_AFTER_MS) this.#tries = 0;
+    try {
+      let replaced = false;
+      while (!replaced || !this.#current) {
+        const pause = PAUSES_MS[Math.min(this.#tries, PAUSES_MS.length - 1)];
+        this.#tries += 1;
+        await this.#pause(this.#current ? pause + Math.random() * SPREAD_MS : pause);
+        replaced = await this.#try();
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#replacing = false;
+  }
+
+  /** Whether it has worked; throws when there is no point in another try. */
+  async #try() {
+    try {
+      await this.#connect(AGAIN);
+      return true;
+    } catch (error) {
+      this.#over.signal.throwIfAborted();
+      if (!(error instanceof Outcome)) throw error;
+      if (!this.#current && performance.now() - this.#lostAt > REGAIN_MS) throw notRegained(error);
+      return false;
     }
   }
 
-  #within(milliseconds, outcome) {
-    clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#fail(outcome), milliseconds);
-  }
-
-  /** Listeners end with the session, so that no late event can touch the next one. */
-  #listen(target, type, listener) {
-    target.addEventListener(type, listener, { signal: this.#over.signal });
+  /** Throws when the session ends meanwhile. */
+  async #pause(milliseconds) {
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    this.#over.signal.throwIfAborted();
   }
 }
-
-const asText = (value = "") => (typeof value === "string" ? value : JSON.stringify(value));

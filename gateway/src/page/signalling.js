@@ -2,9 +2,9 @@
 
 import { UNREACHABLE, failed, refused } from "./outcome.js";
 
-/** From the offer to the server's answer. It has only to look for a free place: one that takes this long is stuck. */
-const ANSWER_TIMEOUT_MS = 20_000;
-/** Between two offers while no worker is there, when the server does not say how long. */
+/** What a server may say that is over soon. */
+const PASSING = ["no_worker", "draining"];
+/** Between two offers meanwhile, when the server does not say how long. */
 const RETRY_MS = 2_000;
 /** Whatever the server says: a person is waiting. */
 const MAX_RETRY_MS = 30_000;
@@ -20,14 +20,15 @@ export class Signalling {
   }
 
   /**
-   * Resolves to the server's answer; throws an `Outcome`. While no worker is there it says `waiting()` and offers
+   * Resolves to the server's answer; throws an `Outcome`. The server has only to look for a free place: if it takes
+   * longer than `timeoutMs`, it is stuck. While no worker is there it says `waiting()`, if that is given, and offers
    * again, each time with what `offer()` returns then: candidates are found, and inputs set, meanwhile.
    */
-  async answer(offer, waiting) {
+  async answer(offer, timeoutMs, waiting) {
     for (;;) {
       let response, text;
       try {
-        const signal = AbortSignal.any([this.#over, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
+        const signal = AbortSignal.any([this.#over, AbortSignal.timeout(timeoutMs)]);
         response = await this.#post({ ...offer(), type: "offer", webrtc_id: this.#id }, signal);
         text = await response.text();
       } catch {
@@ -41,7 +42,7 @@ export class Signalling {
       }
       if (response.ok && answer.status !== "failed") return answer;
       if (response.ok) throw failed(answer.meta ?? {});
-      if (answer.meta?.error !== "no_worker") throw refused(response.status, answer.meta?.message ?? text);
+      if (!waiting || !PASSING.includes(answer.meta?.error)) throw refused(response.status, answer.meta?.message ?? text);
       waiting();
       await this.#pause(retryAfter(response));
     }

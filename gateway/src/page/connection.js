@@ -1,0 +1,198 @@
+// One connection to one gateway, from its offer to its end.
+
+import { LOST, NO_MEDIA } from "./outcome.js";
+import { Signalling } from "./signalling.js";
+import { returnsVideo, sendsCamera } from "./spec.js";
+
+/** Between two looks at what has come. The server says something every second, in every mode, and mostly much more. */
+const LOOK_MS = 500;
+/**
+ * After so many looks in a row at which nothing had come the server is gone. Looks are counted, not time: a page that
+ * was held up, in the background or asleep, has not listened meanwhile.
+ */
+const SILENT_LOOKS = 5;
+/** The server answers our own greeting with this; it is not news for anyone. */
+const HANDSHAKE_REPLY = "Server received: handshake";
+
+/**
+ * `on` is told, until it is closed: `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with
+ * waiting, connecting, replacing or connected; `leave()`, when the server wants to be left for another one;
+ * `ended(text)`; and `lost()`, just before it closes by itself, while its last picture is still there. It is asked for
+ * `inputs()`, all that the person has set.
+ */
+export class Connection {
+  /** The video that comes back. */
+  video = null;
+  #on;
+  #over = new AbortController();
+  #closed = Promise.withResolvers();
+  #connected = Promise.withResolvers();
+  #signalling = new Signalling(this.#over.signal);
+  #peer = new RTCPeerConnection();
+  #channel = this.#peer.createDataChannel("text");
+  #sender = null;
+  #received = 0;
+  #silentLooks = 0;
+  /** The inputs as they were offered. */
+  #offered = "";
+
+  /** `camera` is a stream that stays its owner's; null where the mode needs none. */
+  constructor(mode, camera, on) {
+    this.#on = on;
+    if (sendsCamera(mode)) {
+      const direction = returnsVideo(mode) ? "sendrecv" : "sendonly";
+      this.#sender = this.#peer.addTransceiver(camera.getVideoTracks()[0], { direction, streams: [camera] }).sender;
+    } else {
+      this.#peer.addTransceiver("video", { direction: "recvonly" });
+    }
+    this.#listen(this.#channel, "open", () => this.#opened());
+    this.#listen(this.#channel, "message", (event) => this.#receive(event.data));
+    this.#listen(this.#channel, "close", () => this.#lose(LOST));
+    this.#listen(this.#peer, "connectionstatechange", () => this.#stateChanged());
+    this.#listen(this.#peer, "track", ({ track, streams: [stream] }) => {
+      this.video = stream ?? new MediaStream([track]);
+    });
+    this.#listen(this.#peer, "icecandidate", ({ candidate }) => this.#signalling.trickle(candidate));
+  }
+
+  /** Resolves when it is closed, to the reason. */
+  get closed() {
+    return this.#closed.promise;
+  }
+
+  /**
+   * Resolves when it stands; throws why it does not, and is closed then. The answer may take `answerMs`, the way to the
+   * server `connectMs` after that; with `queue` a stream that has no worker is waited for.
+   */
+  async open(patience) {
+    const failure = await Promise.race([this.#establish(patience), this.closed]);
+    if (failure) throw failure;
+  }
+
+  /** Before the channel is open there is nothing to send: it opens with all that was set by then. */
+  setInputs(values) {
+    if (this.#channel.readyState === "open") this.#channel.send(JSON.stringify({ type: "set_input", data: values }));
+  }
+
+  /** Also returns when it is closed meanwhile: then no track is needed. */
+  async replaceTrack(track) {
+    await Promise.race([this.#sender.replaceTrack(track), this.closed]);
+  }
+
+  report() {
+    return this.#peer.getStats();
+  }
+
+  /** Later calls do nothing: the first reason is the true one. */
+  close(reason) {
+    if (this.#over.signal.aborted) return;
+    this.#over.abort();
+    // The data channel first: its end is what tells the server at once. A closed connection alone is seen only by
+    // the server's ICE timeout.
+    this.#channel.close();
+    this.#peer.close();
+    this.#closed.resolve(reason);
+  }
+
+  async #establish({ answerMs, connectMs, queue }) {
+    try {
+      await this.#peer.setLocalDescription();
+      const waiting = queue && (() => this.#on.phase("waiting"));
+      const answer = await this.#signalling.answer(() => this.#offer(), answerMs, waiting);
+      if (queue) this.#on.phase("connecting");
+      const deadline = setTimeout(() => this.#lose(NO_MEDIA), connectMs);
+      this.closed.then(() => clearTimeout(deadline));
+      await this.#peer.setRemoteDescription(answer);
+      await this.#connected.promise;
+      clearTimeout(deadline);
+    } catch (error) {
+      this.close(error);
+      throw error;
+    }
+    const looks = setInterval(() => this.#look().catch(() => {}), LOOK_MS);
+    this.closed.then(() => clearInterval(looks));
+  }
+
+  #offer() {
+    const inputs = this.#on.inputs();
+    this.#offered = JSON.stringify(inputs);
+    return { sdp: this.#peer.localDescription.sdp, inputs };
+  }
+
+  #opened() {
+    this.#channel.send("handshake");
+    const inputs = this.#on.inputs();
+    if (JSON.stringify(inputs) !== this.#offered) this.setInputs(inputs);
+  }
+
+  #stateChanged() {
+    switch (this.#peer.connectionState) {
+      case "connected":
+        this.#connected.resolve();
+        break;
+      case "failed":
+        this.#lose(NO_MEDIA);
+        break;
+    }
+  }
+
+  /** At what came over the network, not at messages alone: on a bad way one can be late while pictures come. */
+  async #look() {
+    const pairs = [...(await this.#peer.getStats()).values()].filter(({ type }) => type === "candidate-pair");
+    const received = pairs.reduce((sum, { bytesReceived }) => sum + (bytesReceived ?? 0), 0);
+    if (received !== this.#received) this.#silentLooks = 0;
+    this.#received = received;
+    this.#silentLooks += 1;
+    if (this.#silentLooks > SILENT_LOOKS) this.#lose(LOST);
+  }
+
+  #receive(json) {
+    // For browsers that do not count what came.
+    this.#silentLooks = 0;
+    let message;
+    try {
+      message = JSON.parse(json);
+    } catch {
+      return;
+    }
+    const { type, data } = message;
+    switch (type) {
+      case "outputs":
+        this.#on.outputs(data);
+        break;
+      case "stats":
+        this.#on.stats(data);
+        break;
+      case "error":
+      case "warning":
+      case "log": {
+        const text = asText(message.message ?? data);
+        if (text !== HANDSHAKE_REPLY) this.#on.message(type, text);
+        break;
+      }
+      case "update_connection":
+        // The server keeps the session and looks for another worker for it, or wants it to go on elsewhere. "closed"
+        // is followed by `end_stream`, which has the reason.
+        if (data === "reconnecting") this.#on.phase("replacing");
+        if (data === "connected") this.#on.phase("connected");
+        if (data === "reconnect") this.#on.leave();
+        break;
+      case "end_stream":
+        this.#on.ended(asText(data));
+        break;
+    }
+  }
+
+  #lose(reason) {
+    if (this.#over.signal.aborted) return;
+    this.#on.lost();
+    this.close(reason);
+  }
+
+  /** Listeners end with the connection, so that no late event can touch the next one. */
+  #listen(target, type, listener) {
+    target.addEventListener(type, listener, { signal: this.#over.signal });
+  }
+}
+
+const asText = (value = "") => (typeof value === "string" ? value : JSON.stringify(value));
