@@ -9,11 +9,8 @@
 //! | [`source`] | its pictures encoded: live, or a clip shared by many streams |
 //! | [`peer`] | the WebRTC client |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
-<<<<<<< HEAD
 //! | [`redis`] | a real `redis-server` |
-=======
 //! | [`balancer`] | a load balancer in front of several gateways |
->>>>>>> bdd64f8fd9ca2ee5d83edf5e683fe70980f158dc
 //! | [`http`], [`updates`], [`metrics`] | what the processes say |
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
 //! | [`wait`] | bounded, level-triggered waits |
