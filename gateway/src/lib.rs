@@ -29,6 +29,8 @@ mod admin;
 mod announce;
 mod app;
 mod arbiters;
+#[doc(hidden)]
+pub mod bench;
 mod books;
 mod cluster;
 mod config;

@@ -145,7 +145,7 @@ impl Process {
     /// When the process is gone.
     #[must_use]
     pub fn rss_bytes(&self) -> u64 {
-        let status = self.proc("status");
+        let status = proc(self.child.id(), "status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS of a running process");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
         kib * 1024
@@ -157,17 +157,26 @@ impl Process {
     /// When the process is gone.
     #[must_use]
     pub fn cpu_time(&self) -> Duration {
-        let stat = self.proc("stat");
-        // The second field is the name in parentheses and may hold anything; utime and stime are fields 14 and 15.
-        let (_, fields) = stat.rsplit_once(')').expect("a process name in parentheses");
-        let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|f| f.parse::<u64>().expect("ticks")).sum();
-        Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+        cpu_time(self.child.id())
     }
+}
 
-    fn proc(&self, file: &str) -> String {
-        let path = format!("/proc/{}/{file}", self.child.id());
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
-    }
+/// User and system time of a process, in steps of a clock tick (10 ms).
+///
+/// # Panics
+/// When it is gone.
+#[must_use]
+pub fn cpu_time(id: u32) -> Duration {
+    let stat = proc(id, "stat");
+    // The second field is the name in parentheses and may hold anything; utime and stime are fields 14 and 15.
+    let (_, fields) = stat.rsplit_once(')').expect("a process name in parentheses");
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|f| f.parse::<u64>().expect("ticks")).sum();
+    Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+}
+
+fn proc(id: u32, file: &str) -> String {
+    let path = format!("/proc/{id}/{file}");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 impl Drop for Process {

@@ -197,3 +197,30 @@ impl Drop for Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::testing::serving;
+
+    #[tokio::test]
+    async fn what_a_store_that_is_away_is_to_be_told_is_bounded() {
+        let memory = Memory::of_shared();
+        let workers = [serving("a", "s", 1)];
+        for n in 0..MAX_RELEASED + 10 {
+            drop(memory.take(memory.number(), &n.to_string(), &workers).unwrap());
+        }
+        memory.gave_back().await;
+        let released = memory.released();
+        assert_eq!(released.len(), MAX_RELEASED);
+        assert!(released.iter().all(|released| released.left.is_none()));
+        assert!(memory.leases().is_empty() && memory.released().is_empty());
+    }
+
+    #[tokio::test]
+    async fn alone_there_is_nobody_to_tell() {
+        let memory = Memory::default();
+        drop(memory.claim("1", &[serving("a", "s", 1)]).await.unwrap());
+        assert!(memory.released().is_empty());
+    }
+}

@@ -96,6 +96,9 @@ impl Keeper {
         }
         for (stream, released) in by_stream {
             for batch in released.chunks(BATCH) {
+                if link.lost.is_cancelled() {
+                    return;
+                }
                 // What is not told ends with its lease.
                 match self.store.release(link, &stream, batch).await {
                     Ok(()) => self.store.health.did(Operation::Release, &stream),

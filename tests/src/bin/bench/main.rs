@@ -4,9 +4,12 @@
 //! counted while no client decodes anything, latency in runs of their own. Every round runs every scenario, so that a
 //! machine that is busy for a while is busy for all of them; the table gives medians of the rounds and their spread.
 //!
+//! [`placement`] is another matter: no video, but many gateways' shares of one Redis.
+//!
 //! [`floor`] is what the codecs alone cost. Ratios to it travel from machine to machine; milliseconds do not.
 
 mod floor;
+mod placement;
 mod receive;
 mod report;
 mod slow;
@@ -36,7 +39,7 @@ struct Cli {
     #[arg(long)]
     quick: bool,
 
-    /// Only this scenario; the codecs alone are measured beside it in any case.
+    /// Only this scenario; with video, the codecs alone are measured beside it in any case.
     #[arg(long, value_name = "NAME")]
     only: Option<Scenario>,
 
@@ -66,6 +69,8 @@ enum Scenario {
     /// The same at 60 fps.
     #[value(name = "receive-60")]
     Receive60,
+    /// A thousand workers and a hundred gateways that share a Redis, without video.
+    Placement,
 }
 
 /// How long to look. Seconds are seconds of sent video.
@@ -80,10 +85,11 @@ struct Plan {
     window_secs: u32,
     slow_secs: u32,
     receive_secs: u32,
+    churn_secs: u32,
 }
 
 impl Plan {
-    /// Seven minutes.
+    /// Eight and a half minutes.
     const FULL: Self = Self {
         rounds: 3,
         slow_rounds: 2,
@@ -93,8 +99,9 @@ impl Plan {
         window_secs: 8,
         slow_secs: 60,
         receive_secs: 60,
+        churn_secs: 40,
     };
-    /// A minute and a half.
+    /// Two minutes.
     const QUICK: Self = Self {
         rounds: 1,
         slow_rounds: 1,
@@ -104,6 +111,7 @@ impl Plan {
         window_secs: 3,
         slow_secs: 20,
         receive_secs: 10,
+        churn_secs: 10,
     };
 }
 
@@ -128,11 +136,18 @@ fn main() -> ExitCode {
 
 fn run(plan: &Plan, only: Option<Scenario>) -> Report {
     let wanted = |scenario| only.is_none_or(|only| only == scenario);
+    let mut report = Report::default();
+    if wanted(Scenario::Placement) {
+        progress(&format!("placement (load average {})", load()));
+        placement::simulate(&mut report, plan);
+    }
+    if only == Some(Scenario::Placement) {
+        return report;
+    }
     progress("encoding the clips");
     let hd = clip(Format::HD, HD_FRAMES);
     // As long as the longest run, so that no number repeats in it: the age of a picture is then never ambiguous.
     let vga = clip(Format::VGA, plan.slow_secs * 30);
-    let mut report = Report::default();
     for round in 1..=plan.rounds {
         let step = |what| progress(&format!("round {round} of {}: {what} (load average {})", plan.rounds, load()));
         step("floor");

@@ -1,0 +1,106 @@
+//! What the load generator measures from inside: many gateways' placements in one process. No part of the interface.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reframe_proto::PROTOCOL_VERSION;
+use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
+use reframe_proto::v1::{Mode, StreamSpec};
+use tokio::sync::watch;
+use tonic::transport::Endpoint;
+
+use crate::cluster::SharedPlacement;
+use crate::placement::{self, Placement, Slot};
+use crate::pool::{Health, Serving};
+use crate::spec::Spec;
+use crate::telemetry;
+
+/// One gateway's placement in Redis, without the gateway.
+pub struct SharedSlots {
+    placement: Arc<dyn Placement>,
+    workers: Arc<[Serving]>,
+}
+
+/// Workers of one stream that are never called.
+#[derive(Clone)]
+pub struct Workers(Arc<[Serving]>);
+
+/// A held slot; dropping it frees it.
+pub struct Held {
+    slot: Slot,
+}
+
+impl Workers {
+    /// `count` workers of `capacity` slots each, named by their number. Call within a runtime.
+    ///
+    /// # Panics
+    /// Never: the declaration is a constant.
+    #[must_use]
+    pub fn new(count: usize, capacity: u32) -> Self {
+        let client = FrameWorkerClient::new(Endpoint::from_static("http://127.0.0.1:1").connect_lazy());
+        let (_, health) = watch::channel(Health::Serving);
+        let worker = |n: usize| {
+            let wire = StreamSpec {
+                protocol_version: PROTOCOL_VERSION,
+                // As long as a real one.
+                instance: format!("{n:016x}"),
+                name: "simulated".into(),
+                fps: 30.0,
+                capacity,
+                mode: Mode::SendReceive.into(),
+                ..StreamSpec::default()
+            };
+            let spec = Arc::new(Spec::from_wire(wire).expect("a declaration without a fault"));
+            Serving { name: n.to_string(), client: client.clone(), spec, health: health.clone() }
+        };
+        Self((0..count).map(worker).collect())
+    }
+}
+
+impl SharedSlots {
+    /// The gateway `number` at the Redis at `url`. Call within a runtime.
+    ///
+    /// # Panics
+    /// When `url` is none.
+    #[must_use]
+    pub fn start(url: &str, number: u16, lease: Duration, workers: &Workers) -> Self {
+        let redis = redis::Client::open(url).expect("a Redis URL");
+        let known = Arc::clone(&workers.0);
+        let serving = Box::new(move || known.to_vec());
+        let shared = SharedPlacement { redis, lease, advertise: None };
+        let [high, low] = number.to_be_bytes();
+        let us = ([10, 0, high, low], 9090).into();
+        Self { placement: placement::start(Some(shared), us, serving), workers: Arc::clone(&workers.0) }
+    }
+
+    /// Places a session; `None` when there is no slot.
+    pub async fn claim(&self, session: &str) -> Option<Held> {
+        let claimed = self.placement.claim(session, &self.workers).await;
+        claimed.ok().map(|(_, slot)| Held { slot })
+    }
+
+    /// The gateway that has the session, if that is another.
+    pub async fn locate(&self, session: &str) -> Option<String> {
+        self.placement.locate(session, &["simulated".to_owned()]).await
+    }
+}
+
+/// Installs this process' metrics and returns what renders them as text.
+///
+/// # Panics
+/// When it is called twice.
+pub fn metrics() -> impl Fn() -> String {
+    let metrics = telemetry::install().expect("the only one of this process");
+    move || metrics.render()
+}
+
+impl Held {
+    /// The number of its worker.
+    ///
+    /// # Panics
+    /// Never: workers are named by their numbers.
+    #[must_use]
+    pub fn worker(&self) -> usize {
+        self.slot.worker().parse().expect("workers are named by their numbers")
+    }
+}
