@@ -23,7 +23,7 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::pool::Pool;
 use crate::session::{Gateway, Shutdown};
-use crate::{admin, http, telemetry};
+use crate::{admin, http, telemetry, trace};
 
 /// Threads that answer signalling: each request only waits for an actor.
 const HTTP_THREADS: usize = 2;
@@ -59,6 +59,7 @@ pub enum RunError {
 /// It could not start. Once it serves, it ends well.
 pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
     let metrics = telemetry::install();
+    trace::install(config.trace_frames);
     let media = tokio::runtime::Builder::new_multi_thread().thread_name("media").enable_all().build()?;
     let handle = media.handle().clone();
     let served = actix_web::rt::System::new().block_on(serve(config, cluster, metrics, handle));

@@ -34,18 +34,18 @@ pub(super) fn run<O: Args>(
 ) -> Result<(), Failure> {
     let Options { common, listen, stream } = options;
     let mut problems = Vec::new();
-    let settings = common.validate(streams).and_then(|Settings { streams, capacity, filter }| {
+    let settings = common.validate(streams).and_then(|Settings { streams, capacity, log }| {
         let stream = choose(streams, stream.as_deref()).map_err(|problem| vec![problem])?;
-        Ok((stream, capacity, filter))
+        Ok((stream, capacity, log))
     });
     let settings = keep(&mut problems, settings);
     let address = listen.trim().parse::<SocketAddr>();
     let address = address.map_err(|_| [format!("--listen: `{listen}` is not an address like 127.0.0.1:50051")]);
     let address = keep(&mut problems, address);
-    let (Some((stream, capacity, filter)), Some(address)) = (settings, address) else {
+    let (Some((stream, capacity, log)), Some(address)) = (settings, address) else {
         return Err(Failure::Configuration(problems));
     };
-    start_log(filter);
+    let _export = start_log(log, "reframe-worker")?;
     // One thread moves the frames of all sessions: each needs it for about 1 ms a 720p frame, and a second thread was
     // measured to cost more than it gave. The handlers have theirs.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
