@@ -8,8 +8,9 @@ use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
+use crate::controls::Controls;
 use crate::pool::Pool;
-use crate::session::{Close, Gateway, List, Listed};
+use crate::session::{Close, Gateway, List};
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -57,13 +58,13 @@ async fn close(shared: web::Data<Shared>, id: web::Path<String>) -> HttpResponse
     }
 }
 
-fn describe(id: &str, Listed { worker, controls }: &Listed) -> Value {
+fn describe(id: &str, controls: &Controls) -> Value {
     json!({
         "id": id,
         "stream": controls.spec.name,
         "mode": controls.spec.mode.label(),
-        "worker": worker,
-        "state": if controls.is_connected() { "live" } else { "connecting" },
+        "worker": controls.worker(),
+        "state": controls.state(),
         "age_seconds": controls.since.elapsed().as_secs_f64(),
     })
 }

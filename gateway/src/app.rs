@@ -22,7 +22,7 @@ use crate::arbiters::Arbiters;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::pool::Pool;
-use crate::session::{Gateway, Shutdown};
+use crate::session::{Drain, Gateway, Shutdown};
 use crate::{admin, http, telemetry, trace};
 
 /// Threads that answer signalling: each request only waits for an actor.
@@ -80,7 +80,8 @@ async fn serve(
     let arbiters = Arc::new(Arbiters::start(config.codec_threads));
     let bind = config.media.iter().map(|ip| SocketAddr::new(*ip, 0).to_string()).collect();
     let peers = TaskTracker::new();
-    let gateway = Gateway::new(pool.clone(), arbiters, media, bind, config.bitrate_kbps, peers.clone());
+    let gateway =
+        Gateway::new(pool.clone(), arbiters, media, bind, config.bitrate_kbps, cluster.reconnect_limit, peers.clone());
     let draining = gateway.draining();
     let gateway = gateway.start();
 
@@ -118,19 +119,33 @@ async fn serve(
         }
     });
 
-    // SIGTERM: an orchestrator's or `kill`'s; SIGINT: Ctrl-C. The second of either means "now".
-    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-    info!("stopping; a second signal ends at once");
+    // SIGTERM: an orchestrator's or `kill`'s, who has another gateway; SIGINT: Ctrl-C, who has not. The second of either
+    // means "now".
+    let grace = tokio::select! { _ = terminate.recv() => cluster.grace, _ = interrupt.recv() => Duration::ZERO };
+    info!(?grace, "stopping; a second signal ends at once");
     tokio::select! {
-        () = stop(gateway, peers, stop_page, stop_admin) => {}
+        () = stop(gateway, grace, peers, stop_page, stop_admin) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     Ok(())
 }
 
-/// No new sessions, then the running ones are told, then their last words are delivered.
-async fn stop(gateway: actix::Addr<Gateway>, peers: TaskTracker, page: ServerHandle, admin: ServerHandle) {
+/// No new sessions; the running ones are asked to go elsewhere and have `grace` for it; those that are left are ended, and
+/// their last words delivered. Requests are answered to the end.
+async fn stop(
+    gateway: actix::Addr<Gateway>,
+    grace: Duration,
+    peers: TaskTracker,
+    page: ServerHandle,
+    admin: ServerHandle,
+) {
+    if !grace.is_zero()
+        && let Ok(mut left) = gateway.send(Drain).await
+    {
+        // Elapsed: those that are left stay to the end.
+        drop(tokio::time::timeout(grace, left.wait_for(|left| *left == 0)).await);
+    }
     // An error is an actor that has stopped already.
     gateway.send(Shutdown).await.ok();
     page.stop(false).await;

@@ -46,6 +46,8 @@ pub(crate) enum Reason {
     Overflow,
     /// The handler returned an error for it.
     HandlerError,
+    /// It was at a worker that went away.
+    WorkerLost,
     /// Its session ended first.
     Ended,
 }
@@ -76,6 +78,7 @@ impl Reason {
             Self::Skipped => "skipped",
             Self::Overflow => "overflow",
             Self::HandlerError => "handler_error",
+            Self::WorkerLost => "worker_lost",
             Self::Ended => "ended",
         }
     }

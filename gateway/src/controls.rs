@@ -1,7 +1,7 @@
 //! What the outside may do with a running session, whichever way it comes in: HTTP or the data channel.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::inputs::{self, InputError, Values};
 use crate::outputs::Outputs;
 use crate::spec::Spec;
+use crate::telemetry;
 
 /// One session's inputs and outputs. Shared by the connection, the link to the worker and the registry.
 #[derive(Debug)]
@@ -21,9 +22,13 @@ pub(crate) struct Controls {
     pub(crate) outputs: Arc<Outputs>,
     pub(crate) since: Instant,
     connected: watch::Sender<bool>,
+    /// The address of the worker that has it; none while it looks for one.
+    worker: Mutex<Option<String>>,
     /// Pictures emitted since [`Self::take_latency`], and the microseconds that they took.
     emitted: AtomicU64,
     emitted_us: AtomicU64,
+    /// A picture was sent.
+    shown: AtomicBool,
 }
 
 impl Controls {
@@ -37,8 +42,10 @@ impl Controls {
             outputs,
             since: Instant::now(),
             connected: watch::Sender::new(false),
+            worker: Mutex::default(),
             emitted: AtomicU64::new(0),
             emitted_us: AtomicU64::new(0),
+            shown: AtomicBool::new(false),
         })
     }
 
@@ -61,6 +68,9 @@ impl Controls {
 
     /// A picture left, this long after its last packet came.
     pub(crate) fn emitted(&self, took: Duration) {
+        if !self.shown.swap(true, Ordering::Relaxed) {
+            telemetry::setup(self.since.elapsed());
+        }
         self.emitted.fetch_add(1, Ordering::Relaxed);
         self.emitted_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -78,6 +88,24 @@ impl Controls {
 
     pub(crate) fn is_connected(&self) -> bool {
         *self.connected.borrow()
+    }
+
+    /// A worker has it now, or none.
+    pub(crate) fn set_worker(&self, worker: Option<&str>) {
+        *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = worker.map(str::to_owned);
+    }
+
+    pub(crate) fn worker(&self) -> Option<String> {
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// As `GET /api/sessions` writes it.
+    pub(crate) fn state(&self) -> &'static str {
+        match (self.is_connected(), self.worker()) {
+            (false, _) => "connecting",
+            (true, None) => "reconnecting",
+            (true, Some(_)) => "live",
+        }
     }
 
     /// Resolves when the browser is connected.

@@ -44,6 +44,27 @@ impl Stage {
     }
 }
 
+/// How a session came through the loss of its worker: the values of the label `outcome`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Failover {
+    /// Its worker drained, and it went to another before.
+    Moved,
+    /// Its worker was lost, and another took over.
+    Recovered,
+    /// Its worker was lost, and none took over in time.
+    Lost,
+}
+
+impl Failover {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Moved => "moved",
+            Self::Recovered => "recovered",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// Installs the process-wide recorder. `None` when one is installed already: `launch` in a process that has its own.
 pub(crate) fn install() -> Option<PrometheusHandle> {
     let handle = PrometheusBuilder::new().set_buckets(SECONDS).ok()?.install_recorder().ok()?;
@@ -90,6 +111,9 @@ fn describe() {
         "Mode receive: how far off its instant on the grid a picture left."
     );
     describe_gauge!("reframe_worker_stuck", "Sessions that ended and whose handler has not returned.");
+    describe_counter!("reframe_failovers_total", "Sessions that changed workers, or lost theirs for good, by outcome.");
+    describe_histogram!("reframe_failover_seconds", "For how long a session had no worker after it lost one.");
+    describe_histogram!("reframe_setup_seconds", "From an offer to the first picture sent.");
     describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");
     describe_gauge!("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
 }
@@ -164,6 +188,18 @@ pub(crate) fn release_error(late: Duration) {
 
 pub(crate) fn worker_stuck(worker: &str, change: f64) {
     gauge!("reframe_worker_stuck", "worker" => worker.to_owned()).increment(change);
+}
+
+/// A session's worker changed, or should have; `gap` is for how long it had none.
+pub(crate) fn failover(outcome: Failover, gap: Duration) {
+    counter!("reframe_failovers_total", "outcome" => outcome.label()).increment(1);
+    if !matches!(outcome, Failover::Moved) {
+        histogram!("reframe_failover_seconds").record(gap.as_secs_f64());
+    }
+}
+
+pub(crate) fn setup(took: Duration) {
+    histogram!("reframe_setup_seconds").record(took.as_secs_f64());
 }
 
 pub(crate) fn worker_up(worker: &str, up: bool) {

@@ -23,8 +23,10 @@ pub struct Cluster {
     pub gateway: Process,
     /// Separate workers, in the order of the gateway's list.
     pub workers: Vec<Worker>,
-    /// Workers in this process.
-    local: Vec<LocalWorker>,
+    /// Workers in this process, held because they end when dropped.
+    _local: Vec<LocalWorker>,
+    /// Of the workers that the gateway knows, whoever holds them.
+    urls: Vec<String>,
     page: String,
     admin: String,
 }
@@ -67,7 +69,7 @@ impl Cluster {
     /// When it does not come up.
     #[must_use]
     pub fn launch_with(demo: &str, options: &[&str]) -> Self {
-        Self::start("reframe-worker", &[&["launch", "--demo", demo], options].concat(), Vec::new(), Vec::new())
+        Self::start("reframe-worker", &[&["launch", "--demo", demo], options].concat(), Vec::new())
     }
 
     /// `reframe-worker launch`: every stream that the program has for people.
@@ -76,7 +78,7 @@ impl Cluster {
     /// When it does not come up.
     #[must_use]
     pub fn launch_all() -> Self {
-        Self::start("reframe-worker", &["launch"], Vec::new(), Vec::new())
+        Self::start("reframe-worker", &["launch"], Vec::new())
     }
 
     /// One `reframe-gateway` with `workers` processes of `reframe-worker serve --demo DEMO`.
@@ -94,9 +96,18 @@ impl Cluster {
     /// When it does not come up.
     #[must_use]
     pub fn of(workers: Vec<Worker>) -> Self {
-        let urls: Vec<_> = workers.iter().map(|worker| worker.url.as_str()).collect();
-        let urls = urls.join(",");
-        Self::start("reframe-gateway", &["--workers", &urls], workers, Vec::new())
+        let urls = workers.iter().map(|worker| worker.url.clone()).collect();
+        Self { workers, ..Self::over(urls, &[]) }
+    }
+
+    /// One more `reframe-gateway` over the workers of `other`, started with `options`. The workers stay `other`'s, and
+    /// end with it.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn beside(other: &Self, options: &[&str]) -> Self {
+        Self::over(other.urls.clone(), options)
     }
 
     /// One `reframe-gateway` in front of workers in this process, one for each of `streams`.
@@ -106,21 +117,24 @@ impl Cluster {
     #[must_use]
     pub fn local(streams: impl IntoIterator<Item = Stream>) -> Self {
         let local: Vec<_> = streams.into_iter().map(|stream| LocalWorker::serve(stream, LOCAL_CAPACITY)).collect();
-        let urls: Vec<_> = local.iter().map(LocalWorker::url).collect();
-        let urls = urls.join(",");
-        Self::start("reframe-gateway", &["--workers", &urls], Vec::new(), local)
+        let urls = local.iter().map(|worker| worker.url().to_owned()).collect();
+        Self { _local: local, ..Self::over(urls, &[]) }
     }
 
-    fn start(binary: &str, args: &[&str], workers: Vec<Worker>, local: Vec<LocalWorker>) -> Self {
+    fn over(urls: Vec<String>, options: &[&str]) -> Self {
+        Self::start("reframe-gateway", &[&["--workers", &urls.join(",")], options].concat(), urls)
+    }
+
+    fn start(binary: &str, args: &[&str], urls: Vec<String>) -> Self {
         let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         let mut gateway = Process::start(binary, &[args, &ports].concat());
         let page = gateway.announced("page ").trim_end_matches('/').to_owned();
         let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
-        let cluster = Self { gateway, workers, local, page, admin };
+        let cluster = Self { gateway, workers: Vec::new(), _local: Vec::new(), urls, page, admin };
         eventually("the gateway is ready", READY, || {
             http::get(&cluster.admin("/readyz")).is_ok_and(|reply| reply.status == 200).then_some(())
         });
-        let serving = (cluster.workers.len() + cluster.local.len()) as f64;
+        let serving = cluster.urls.len() as f64;
         eventually("the gateway knows every worker", READY, || {
             (cluster.metrics().sum("reframe_worker_up", &[]) >= serving).then_some(())
         });

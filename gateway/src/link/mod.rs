@@ -9,94 +9,129 @@
 //!
 //! A generator has no frames to wait for: it is asked for an item with each credit, and a credit comes back when a
 //! picture has been shown ([`Flight::shown`]). So it runs at the rate of the screen, a few pictures ahead.
+//!
+//! A session has one link at a time and may have several one after the other: [`dial`] finds out whether a worker takes
+//! it, [`open`] makes the link, [`Attached::leave`] lets it go when its frames are back.
 
 mod convert;
+mod dial;
+mod flight;
 mod recv;
 mod send;
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, Addr, ArbiterHandle, AtomicResponse, Context, Handler, Recipient, WrapFuture};
 use reframe_proto::v1::ToWorker;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+pub(crate) use self::dial::{DialError, Dialed, dial};
+pub(crate) use self::flight::Flight;
 use crate::controls::Controls;
-use crate::frame::{Frame, FrameQueue};
+use crate::frame::FrameQueue;
 use crate::pacer::ResultWaiting;
-use crate::placement::Slot;
-use crate::pool::Client;
+use crate::pool::Serving;
 use crate::session::{FrameWaiting, SessionEvent};
 use crate::spec::Mode;
 
 /// Nudges that may wait: one in work, one waiting.
 const MAILBOX: usize = 1;
-/// Messages between this actor and the gRPC stream. Credits bound the frames already, and inputs wait until there is
-/// room, where a newer set takes their place.
-const OUTBOUND: usize = 4;
+/// How long the frames at a worker that is left may take to come back. Longer, and its handler is slower than any that
+/// is worth waiting for: the frames are lost, and the next worker begins.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The actor that feeds the worker.
 pub(crate) struct Link {
     waiting: Arc<FrameQueue>,
     outbound: mpsc::Sender<ToWorker>,
     flight: Arc<Flight>,
-    stop: CancellationToken,
+    sending: CancellationToken,
 }
 
-/// What both directions share.
-pub(crate) struct Flight {
-    /// Frames that the worker will take now, or items that its generator may be asked for. Starts at none, until the
-    /// worker says `Opened`.
-    credits: Semaphore,
-    /// Frames at the worker, oldest first; bounded by the credits it gave.
-    frames: Mutex<VecDeque<Frame>>,
-    /// Mode receive: answers without a picture whose credit is still to be given back.
-    unshown: AtomicUsize,
-}
-
-/// Where a link's results go.
-pub(crate) struct Sinks {
+/// A session's ends, which its links are made between.
+#[derive(Clone)]
+pub(crate) struct Ends {
+    /// Where the frames come from.
+    pub(crate) waiting: Arc<FrameQueue>,
+    pub(crate) controls: Arc<Controls>,
+    pub(crate) flight: Arc<Flight>,
+    /// Where the results go.
     pub(crate) results: Arc<FrameQueue>,
     pub(crate) nudge: Recipient<ResultWaiting>,
     pub(crate) events: mpsc::Sender<SessionEvent>,
 }
 
-/// Where the frames come from.
-pub(crate) struct Source {
-    pub(crate) session_id: String,
-    pub(crate) waiting: Arc<FrameQueue>,
-    pub(crate) controls: Arc<Controls>,
-    pub(crate) flight: Arc<Flight>,
+/// A link that stands. Dropping it, once its receiving half has told [`SessionEvent::Detached`], ends the actor.
+pub(crate) struct Attached {
+    pub(crate) worker: Serving,
+    /// The one address from which the link is nudged; a generator's link needs no nudge.
+    link: Option<Addr<Link>>,
+    flight: Arc<Flight>,
+    /// Ends what sends; within `stop`.
+    sending: CancellationToken,
+    /// Ends all of it.
+    stop: CancellationToken,
 }
 
-/// Opens the stream in the background; our slot on the worker is held until it has closed the stream. Whatever goes
-/// wrong comes as a [`SessionEvent`]. The actor that is to be nudged is `None` for a generator.
+/// Makes the link. Whatever becomes of it comes as a [`SessionEvent`]; our slot on the worker is held until it has closed
+/// the stream.
 pub(crate) fn open(
-    (client, slot): (Client, Slot),
-    source: Source,
-    sinks: Sinks,
-    stop: CancellationToken,
+    dialed: Dialed,
+    ends: &Ends,
+    session: &CancellationToken,
     arbiter: &ArbiterHandle,
     media: &tokio::runtime::Handle,
-) -> Option<Addr<Link>> {
-    let Source { session_id, waiting, controls, flight } = source;
-    let (outbound, messages) = mpsc::channel(OUTBOUND);
-    let mut values = controls.values();
-    // Cannot be full: it is the first.
-    drop(outbound.try_send(convert::open(&session_id, &values.borrow_and_update())));
-    let inputs = stop.clone().run_until_cancelled_owned(send::inputs(values, outbound.clone()));
-    media.spawn(inputs);
-    let receive = recv::Receive { controls: Arc::clone(&controls), flight: Arc::clone(&flight), sinks };
-    media.spawn(receive.run(client, messages, slot, stop.clone()).in_current_span());
-    if controls.spec.mode == Mode::Receive {
-        media.spawn(stop.run_until_cancelled_owned(send::pull(outbound, flight, controls)));
-        return None;
+) -> Attached {
+    let Dialed { worker, slot, credits, outbound, stream, values } = dialed;
+    let Ends { waiting, controls, flight, .. } = ends.clone();
+    let stop = session.child_token();
+    let sending = stop.child_token();
+    flight.begin(credits);
+
+    let senders = TaskTracker::new();
+    let inputs = sending.clone().run_until_cancelled_owned(send::inputs(values, outbound.clone()));
+    senders.spawn_on(inputs, media);
+    let link = if controls.spec.mode == Mode::Receive {
+        let pull = send::pull(outbound, Arc::clone(&flight), controls);
+        senders.spawn_on(sending.clone().run_until_cancelled_owned(pull.in_current_span()), media);
+        None
+    } else {
+        let link = Link { waiting, outbound, flight: Arc::clone(&flight), sending: sending.clone() };
+        let link = Link::start_in_arbiter(arbiter, |_| link);
+        // What waits has been announced to nobody.
+        drop(link.try_send(FrameWaiting));
+        Some(link)
+    };
+    senders.close();
+    let health = worker.health.clone();
+    let receive = recv::Receive { ends: ends.clone(), health, senders, sending: sending.clone(), stop: stop.clone() };
+    media.spawn(receive.run(stream, slot).in_current_span());
+    Attached { worker, link, flight, sending, stop }
+}
+
+impl Attached {
+    /// A frame was put into the queue.
+    pub(crate) fn nudge(&self) {
+        // Full: the worker is behind, a nudge waits already, and the frame that it will find is the newest.
+        if let Some(link) = &self.link {
+            drop(link.try_send(FrameWaiting));
+        }
     }
-    let link = Link { waiting, outbound, flight, stop };
-    Some(Link::start_in_arbiter(arbiter, |_| link))
+
+    /// Sends no more, waits until the worker has answered what it has, and then lets it go.
+    pub(crate) fn leave(&self, media: &tokio::runtime::Handle) {
+        self.sending.cancel();
+        let (flight, stop) = (Arc::clone(&self.flight), self.stop.clone());
+        media.spawn(async move {
+            drop(timeout(LEAVE_WITHIN, flight.landed()).await);
+            stop.cancel();
+        });
+    }
 }
 
 impl Actor for Link {
@@ -112,33 +147,11 @@ impl Handler<FrameWaiting> for Link {
 
     fn handle(&mut self, _: FrameWaiting, _: &mut Self::Context) -> Self::Result {
         let (waiting, outbound) = (Arc::clone(&self.waiting), self.outbound.clone());
-        let (flight, stop) = (Arc::clone(&self.flight), self.stop.clone());
+        let (flight, sending) = (Arc::clone(&self.flight), self.sending.clone());
         let send = async move {
-            // Stopped: what waits and what is in flight is counted as it is dropped.
-            stop.run_until_cancelled(send::drain(&waiting, &outbound, &flight)).await;
+            // Stopped: what waits stays for the next worker, and what is in flight is counted when it is lost.
+            sending.run_until_cancelled(send::drain(&waiting, &outbound, &flight)).await;
         };
         AtomicResponse::new(Box::pin(send.into_actor(self)))
-    }
-}
-
-impl Flight {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { credits: Semaphore::new(0), frames: Mutex::default(), unshown: AtomicUsize::new(0) })
-    }
-
-    /// Mode receive, at every tick of the metronome: asks the generator for as many items as were used up since, which
-    /// are `pictures` and the answers without one. So a generator that only fails runs no faster than one that works.
-    pub(crate) fn shown(&self, pictures: usize) {
-        self.credits.add_permits(pictures + self.unshown.swap(0, Ordering::Relaxed));
-    }
-
-    /// Whether answers without a picture wait for their tick.
-    pub(crate) fn has_unshown(&self) -> bool {
-        self.unshown.load(Ordering::Relaxed) > 0
-    }
-
-    fn frames(&self) -> std::sync::MutexGuard<'_, VecDeque<Frame>> {
-        // Only push and pop run under the lock.
-        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

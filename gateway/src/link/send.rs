@@ -11,6 +11,7 @@ use std::time::Duration;
 use reframe_proto::v1::ToWorker;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{Flight, convert};
 use crate::books::{Hop, Ticket};
@@ -18,24 +19,24 @@ use crate::codec::Picture;
 use crate::controls::Controls;
 use crate::frame::{Frame, FrameQueue};
 use crate::inputs::Values;
-use crate::telemetry::{self, Stage};
+use crate::telemetry::Stage;
 
 /// Sends until nothing waits. Cancel safe: a frame is either still in the queue or noted as in flight.
 pub(super) async fn drain(waiting: &FrameQueue, outbound: &mpsc::Sender<ToWorker>, flight: &Flight) {
     loop {
         // Closed: never, the semaphore lives as long as the link.
-        let Ok(credit) = flight.credits.acquire().await else { return };
+        let Ok(credit) = flight.credit().await else { return };
         // The newest at this instant, after the credit came: that is what keeps latency flat under a slow handler.
         let Some(mut frame) = waiting.pop() else { return };
         credit.forget();
         let now = Instant::now();
-        telemetry::stage(Stage::Queue, now.saturating_duration_since(frame.since));
+        frame.ticket.stage(Stage::Queue, frame.since, now);
         frame.ticket.enter(Hop::Link);
         frame.since = now;
         let message = convert::frame(&frame);
-        flight.frames().push_back(frame);
+        flight.depart(frame);
         if outbound.send(message).await.is_err() {
-            // The stream is gone; `recv` has told the session, and what is in flight is counted when it ends.
+            // The stream is gone; `recv` tells the session, and counts what is in flight.
             return;
         }
     }
@@ -46,16 +47,18 @@ pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<Flight>, 
     controls.connected().await;
     for seq in 0.. {
         // As above.
-        let Ok(credit) = flight.credits.acquire().await else { return };
+        let Ok(credit) = flight.credit().await else { return };
         credit.forget();
         // The stream first: an item that nobody can be asked for is none.
         let Ok(room) = outbound.reserve().await else { return };
         let now = Instant::now();
         let mut ticket = Ticket::open(now);
         ticket.enter(Hop::Link);
+        ticket.trace(&Span::current(), seq);
+        let message = convert::pull(seq, ticket.traceparent());
         let picture = Picture { width: 0, height: 0, data: bytes::Bytes::new() };
-        flight.frames().push_back(Frame { seq, captured: Duration::ZERO, picture, ticket, since: now });
-        room.send(convert::pull(seq));
+        flight.depart(Frame { seq, captured: Duration::ZERO, picture, ticket, since: now });
+        room.send(message);
     }
 }
 

@@ -72,7 +72,7 @@ impl PacerActor {
             let action = match &mut self.core {
                 Core::Results(pacer) => pacer.poll(now, waits),
                 Core::Metronome(metronome, flight) => {
-                    if flight.has_unshown() {
+                    if flight.has_blanks() {
                         metronome.begin(now);
                     }
                     metronome.poll(now, waits)

@@ -37,10 +37,8 @@ pub(crate) enum EndReason {
     ConnectionFailed,
     /// The browser took the answer and never connected.
     NeverConnected,
-    /// The worker went away or broke the protocol.
+    /// The worker went away, and no other had room for as long as may be waited.
     WorkerLost,
-    /// Another gateway took the worker's last slot.
-    WorkerFull,
     /// The handler panicked or could not start.
     HandlerFailed(String),
     /// The handler ended the stream.
@@ -62,7 +60,6 @@ impl EndReason {
             Self::ConnectionFailed => "connection_failed",
             Self::NeverConnected => "never_connected",
             Self::WorkerLost => "worker_lost",
-            Self::WorkerFull => "worker_full",
             Self::HandlerFailed(_) => "handler_failed",
             Self::HandlerEnded(_) => "handler_ended",
             Self::TimeLimit(_) => "time_limit",
@@ -77,9 +74,8 @@ pub(super) fn last_words(reason: &EndReason) -> Option<String> {
     Some(match reason {
         EndReason::ClientClosed | EndReason::ConnectionFailed | EndReason::NeverConnected => return None,
         EndReason::WorkerLost => {
-            "The worker that processed this stream went away. Start again to get another.".to_owned()
+            "The worker that processed this stream went away, and no other has room. Try again in a moment.".to_owned()
         }
-        EndReason::WorkerFull => "Every place on the worker is taken. Try again in a moment.".to_owned(),
         EndReason::HandlerFailed(message) | EndReason::HandlerEnded(message) => message.clone(),
         EndReason::TimeLimit(limit) => format!("A stream here runs for {limit:?} at most. Start again for another."),
         EndReason::Operator => "The server closed this stream.".to_owned(),
@@ -92,12 +88,8 @@ pub(super) fn last_words(reason: &EndReason) -> Option<String> {
 pub(super) fn farewell(reason: &EndReason) -> Vec<String> {
     let Some(message) = last_words(reason) else { return Vec::new() };
     let first = match reason {
-        EndReason::WorkerLost | EndReason::WorkerFull => {
-            Some(notice(&Notice { level: Level::Error, message: message.clone() }))
-        }
-        EndReason::TimeLimit(_) | EndReason::Operator | EndReason::Shutdown => {
-            Some(json!({ "type": "update_connection", "data": "closed" }).to_string())
-        }
+        EndReason::WorkerLost => Some(notice(&Notice { level: Level::Error, message: message.clone() })),
+        EndReason::TimeLimit(_) | EndReason::Operator | EndReason::Shutdown => Some(connection("closed")),
         _ => None,
     };
     let end = json!({ "type": "end_stream", "data": message }).to_string();
@@ -134,9 +126,30 @@ pub(crate) fn outputs(values: &str) -> [String; 2] {
     [format!(r#"{{"type":"outputs","data":{values}}}"#), r#"{"type":"fetch_output","data":[]}"#.to_owned()]
 }
 
+/// Something about the connection that the browser cannot see: `reconnecting` while the session has no worker,
+/// `connected` when it has one again; `reconnect` asks the client to start over, at another gateway; `closed` is the end.
+pub(super) fn connection(state: &str) -> String {
+    json!({ "type": "update_connection", "data": state }).to_string()
+}
+
+pub(super) fn taken_over() -> String {
+    let message = "The worker that processed this stream went away, and another has taken over. What its handler \
+                   remembered of this stream is lost."
+        .to_owned();
+    notice(&Notice { level: Level::Warning, message })
+}
+
+pub(super) fn moved() -> String {
+    let message =
+        "This stream moved to another worker, since its own is being stopped. What its handler remembered of \
+                   this stream is lost."
+            .to_owned();
+    notice(&Notice { level: Level::Warning, message })
+}
+
 /// What a browser cannot know: frames that the handler was too busy for, and the mean time in milliseconds from a
-/// frame's last packet in to its picture's last packet out.
-pub(super) fn stats(skipped: u64, server_ms: Option<f64>) -> String {
+/// frame's last packet in to its picture's last packet out. Also the server's sign of life, once a second.
+pub(super) fn stats(skipped: Option<u64>, server_ms: Option<f64>) -> String {
     json!({ "type": "stats", "data": { "skipped": skipped, "server_ms": server_ms } }).to_string()
 }
 

@@ -8,21 +8,28 @@
 pub(crate) mod client;
 mod early;
 mod registry;
+mod seek;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, StreamHandler};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, Recipient,
+    SpawnHandle, StreamHandler, WrapFuture,
+};
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, info, info_span};
+use tracing::{Instrument, Span, info};
 
 pub(crate) use self::client::{EndReason, Level, Notice};
 pub(crate) use self::registry::{
-    Candidate, CandidateError, Close, Gateway, List, Listed, Offer, OfferRefused, Running, Shutdown,
+    Candidate, CandidateError, Close, Drain, Gateway, List, Offer, OfferRefused, Running, Shutdown,
 };
+pub(crate) use self::seek::Seek;
+use self::seek::{Found, Last};
 use crate::arbiters::{Arbiters, CodecArbiter};
 use crate::books::Hop;
 use crate::codec::{CodecError, Vp8Decoder, Vp8Encoder};
@@ -30,13 +37,13 @@ use crate::controls::Controls;
 use crate::egress::{Egress, Releases};
 use crate::frame::{FrameQueue, Policy};
 use crate::ingress::{Ingress, PacketQueue};
-use crate::link::{self, Flight, Link, Sinks, Source};
+use crate::link::{self, Attached, Dialed, Ends, Flight};
 use crate::pacer::PacerActor;
 use crate::peer::{Peer, Taps};
 use crate::placement::Slot;
-use crate::pool::Client;
+use crate::pool::Serving;
 use crate::spec::Mode;
-use crate::telemetry;
+use crate::telemetry::{self, Failover};
 
 /// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a second at 30 fps,
 /// 11 MB at 720p.
@@ -78,9 +85,29 @@ pub(crate) enum SessionEvent {
     FallingBehind,
     /// From inside the handler, for the client.
     Notice(Notice),
+    /// Its worker wants to be rid of it.
+    Draining,
+    /// There is no link any more. It was the last that this one did.
+    Detached(Detached),
+    /// No other worker has room so far.
+    Waiting,
     /// It is over.
     Ended(EndReason),
 }
+
+/// Why there is no link any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detached {
+    /// The session left it.
+    Left,
+    /// The worker went away.
+    Lost,
+}
+
+/// Tell the browser to go to another gateway: this one is stopping.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Reconnect;
 
 /// What exists before the session does: the ends that its connection is built with.
 pub(crate) struct Wiring {
@@ -94,10 +121,16 @@ pub(crate) struct Wiring {
 /// Everything that a session needs to start.
 pub(crate) struct Plan {
     pub(crate) id: String,
+    /// All that is done for it is done within.
+    pub(crate) span: Span,
     pub(crate) wiring: Wiring,
     pub(crate) peer: Peer,
-    pub(crate) slot: Slot,
-    pub(crate) worker: Client,
+    /// Where it begins.
+    pub(crate) claimed: (Serving, Slot),
+    /// How it finds others.
+    pub(crate) seek: Seek,
+    /// How long it may be without one.
+    pub(crate) reconnect_limit: Duration,
     pub(crate) controls: Arc<Controls>,
     pub(crate) bitrate_kbps: u32,
 }
@@ -106,8 +139,14 @@ pub(crate) struct Plan {
 pub(crate) struct Session {
     id: String,
     peer: Peer,
-    /// The one address from which the link is nudged; a generator's link needs no nudge.
-    link: Option<Addr<Link>>,
+    route: Route,
+    ends: Ends,
+    seek: Seek,
+    reconnect_limit: Duration,
+    media: tokio::runtime::Handle,
+    arbiter: ArbiterHandle,
+    /// The worker that it begins with.
+    first: Option<(Serving, Slot)>,
     inbox: Option<mpsc::Receiver<SessionEvent>>,
     registry: Addr<Gateway>,
     controls: Arc<Controls>,
@@ -115,6 +154,23 @@ pub(crate) struct Session {
     stop: CancellationToken,
     span: Span,
     _codecs: CodecArbiter,
+}
+
+/// A session's way to a worker.
+struct Route {
+    link: Option<Attached>,
+    /// The worker that takes over when the link has been left.
+    next: Option<Dialed>,
+    /// Looking for a worker.
+    seeking: bool,
+    /// Since when there is no worker, after there was one; or since the first refused.
+    lost: Option<Instant>,
+    /// Ends the session when it was lost for too long.
+    limit: Option<SpawnHandle>,
+    /// There was a worker once.
+    begun: bool,
+    /// The client knows that it has none.
+    told: bool,
 }
 
 impl Wiring {
@@ -144,8 +200,7 @@ pub(crate) fn start(
     media: &tokio::runtime::Handle,
     registry: Addr<Gateway>,
 ) -> Result<Addr<Session>, CodecError> {
-    let Plan { id, wiring, peer, slot, worker, controls, bitrate_kbps } = plan;
-    let span = info_span!("session", session = id);
+    let Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls, bitrate_kbps } = plan;
     let spec = Arc::clone(&controls.spec);
     let decoder = if spec.mode == Mode::Receive { None } else { Some(Box::new(Vp8Decoder::new()?)) };
     let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
@@ -153,7 +208,7 @@ pub(crate) fn start(
     let stop = CancellationToken::new();
     let codecs = arbiters.codec();
     let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox } = wiring;
-    let flight = Flight::new();
+    let flight = Arc::new(Flight::new());
 
     let (results, releases, pacer) = if spec.mode == Mode::Receive {
         let results = FrameQueue::new(Hop::Pacer, Policy::Fifo(FIFO_FRAMES));
@@ -176,15 +231,24 @@ pub(crate) fn start(
         codecs.spawn(egress.run().instrument(span.clone()));
     }
 
-    let source =
-        Source { session_id: id.clone(), waiting: Arc::clone(&frames), controls: Arc::clone(&controls), flight };
-    let sinks = Sinks { results, nudge: pacer.recipient(), events: events.clone() };
-    let link = span.in_scope(|| link::open((worker, slot), source, sinks, stop.clone(), &arbiters.session, media));
-
+    let ends = Ends {
+        waiting: Arc::clone(&frames),
+        controls: Arc::clone(&controls),
+        flight,
+        results,
+        nudge: pacer.recipient(),
+        events: events.clone(),
+    };
     let session = Session {
         id,
         peer,
-        link,
+        route: Route { link: None, next: None, seeking: false, lost: None, limit: None, begun: false, told: false },
+        ends,
+        seek,
+        reconnect_limit,
+        media: media.clone(),
+        arbiter: arbiters.session.clone(),
+        first: Some(claimed),
         inbox: Some(inbox),
         registry,
         controls,
@@ -227,6 +291,89 @@ impl Session {
         }
     }
 
+    /// Looks for a worker, in the background.
+    fn seek(&mut self, last: Last, ctx: &mut Context<Self>) {
+        self.route.seeking = true;
+        let seeking = self.stop.clone().run_until_cancelled_owned(self.seek.clone().run(last));
+        // On the media runtime, like all that serves a socket.
+        let seeking = self.media.spawn(seeking.instrument(self.span.clone())).into_actor(self);
+        ctx.spawn(seeking.map(|found, session, ctx| {
+            session.route.seeking = false;
+            match found {
+                Ok(Some(Ok(Found::Worker(dialed)))) => session.found(dialed, ctx),
+                // It serves again, unless it was lost after it said so.
+                Ok(Some(Ok(Found::Stay))) if session.route.link.is_none() => session.seek(Last::Nothing, ctx),
+                Ok(Some(Ok(Found::Stay))) => {}
+                Ok(Some(Err(reason))) => session.end(&reason, ctx),
+                // The session has ended; or the media runtime, and with it the gateway.
+                Ok(None) | Err(_) => {}
+            }
+        }));
+    }
+
+    /// A worker is ready: it takes over as soon as the last one is left.
+    fn found(&mut self, dialed: Dialed, ctx: &mut Context<Self>) {
+        match &self.route.link {
+            Some(link) => {
+                link.leave(&self.media);
+                self.route.next = Some(dialed);
+            }
+            None => self.attach(dialed, false, ctx),
+        }
+    }
+
+    fn attach(&mut self, dialed: Dialed, moved: bool, ctx: &mut Context<Self>) {
+        let link = self.span.in_scope(|| link::open(dialed, &self.ends, &self.stop, &self.arbiter, &self.media));
+        self.span.in_scope(|| info!(worker = link.worker.name, "worker attached"));
+        self.controls.set_worker(Some(&link.worker.name));
+        self.route.link = Some(link);
+        if let Some(limit) = self.route.limit.take() {
+            ctx.cancel_future(limit);
+        }
+        if std::mem::take(&mut self.route.told) {
+            self.tell(client::connection("connected"));
+        }
+        let lost = self.route.lost.take();
+        if !std::mem::replace(&mut self.route.begun, true) {
+            return;
+        }
+        if let Some(lost) = lost {
+            telemetry::failover(Failover::Recovered, lost.elapsed());
+            self.tell(client::taken_over());
+        } else if moved {
+            telemetry::failover(Failover::Moved, Duration::ZERO);
+            self.tell(client::moved());
+        }
+    }
+
+    /// There is no link any more.
+    fn detached(&mut self, why: Detached, ctx: &mut Context<Self>) {
+        let last = self.route.link.take();
+        self.controls.set_worker(None);
+        if let Some(next) = self.route.next.take() {
+            return self.attach(next, true, ctx);
+        }
+        if why == Detached::Left {
+            // With nobody to go to: the session itself is ending.
+            return;
+        }
+        self.lost(ctx);
+        if let (Some(last), false) = (last, self.route.seeking) {
+            self.seek(Last::Lost(last.worker), ctx);
+        }
+    }
+
+    /// There is no worker, and that may not go on for ever.
+    fn lost(&mut self, ctx: &mut Context<Self>) {
+        self.route.lost.get_or_insert_with(Instant::now);
+        if self.route.limit.is_none() {
+            self.route.limit = Some(ctx.run_later(self.reconnect_limit, |session, ctx| {
+                telemetry::failover(Failover::Lost, session.reconnect_limit);
+                session.end(&EndReason::WorkerLost, ctx);
+            }));
+        }
+    }
+
     fn tell(&self, text: String) {
         if !self.peer.send_text(text) {
             telemetry::message_dropped();
@@ -248,11 +395,17 @@ impl Actor for Session {
             }
         });
         ctx.run_interval(STATS_INTERVAL, |session, _| {
-            // What a generator makes was never sent, and is not late.
-            if session.controls.is_connected() && session.controls.spec.mode != Mode::Receive {
-                session.tell(client::stats(session.frames.skipped(), session.controls.take_latency()));
+            if !session.controls.is_connected() {
+                return;
             }
+            // What a generator makes was never sent, and is not late; but the page takes these for our sign of life.
+            let sends = session.controls.spec.mode != Mode::Receive;
+            let skipped = sends.then(|| session.frames.skipped());
+            session.tell(client::stats(skipped, session.controls.take_latency().filter(|_| sends)));
         });
+        if let Some((worker, slot)) = self.first.take() {
+            self.seek(Last::Claimed(worker, slot), ctx);
+        }
         self.span.in_scope(|| info!("session started"));
     }
 
@@ -273,9 +426,9 @@ impl Handler<FrameWaiting> for Session {
     type Result = ();
 
     fn handle(&mut self, _: FrameWaiting, _: &mut Self::Context) {
-        // Full: the worker is behind, a nudge waits already, and the frame that it will find is the newest.
-        if let Some(link) = &self.link {
-            drop(link.try_send(FrameWaiting));
+        // Without a link it waits for the next one, which looks by itself.
+        if let Some(link) = &self.route.link {
+            link.nudge();
         }
     }
 }
@@ -285,6 +438,14 @@ impl Handler<AddCandidate> for Session {
 
     fn handle(&mut self, message: AddCandidate, _: &mut Self::Context) {
         self.peer.add_candidate(message.0);
+    }
+}
+
+impl Handler<Reconnect> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: Reconnect, _: &mut Self::Context) {
+        self.tell(client::connection("reconnect"));
     }
 }
 
@@ -302,6 +463,21 @@ impl StreamHandler<SessionEvent> for Session {
             SessionEvent::Connected => self.connected(ctx),
             SessionEvent::FallingBehind => self.tell(client::falling_behind()),
             SessionEvent::Notice(notice) => self.tell(client::notice(&notice)),
+            SessionEvent::Draining => {
+                if let (Some(link), false) = (&self.route.link, self.route.seeking || self.route.next.is_some()) {
+                    let worker = link.worker.clone();
+                    self.seek(Last::Leaving(worker), ctx);
+                }
+            }
+            SessionEvent::Detached(why) => self.detached(why, ctx),
+            SessionEvent::Waiting => {
+                if self.route.link.is_none() {
+                    self.lost(ctx);
+                    if !std::mem::replace(&mut self.route.told, true) {
+                        self.tell(client::connection("reconnecting"));
+                    }
+                }
+            }
             SessionEvent::Ended(reason) => self.end(&reason, ctx),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseActFuture,
@@ -10,12 +11,13 @@ use actix::{
 };
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, error, info_span};
 
 use super::early::{ANSWER_WITHIN, EarlyCandidates};
-use super::{AddCandidate, End, EndReason, Plan, Session, Wiring};
+use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Wiring};
 use crate::arbiters::Arbiters;
 use crate::controls::Controls;
 use crate::inputs::Values;
@@ -74,14 +76,8 @@ pub(crate) struct Running(pub(crate) String);
 
 /// Every session that runs, by id.
 #[derive(Message)]
-#[rtype(result = "BTreeMap<String, Listed>")]
+#[rtype(result = "BTreeMap<String, Arc<Controls>>")]
 pub(crate) struct List;
-
-/// One of them.
-pub(crate) struct Listed {
-    pub(crate) worker: String,
-    pub(crate) controls: Arc<Controls>,
-}
 
 /// End a session, as its operator; false when there is none.
 #[derive(Message)]
@@ -92,6 +88,11 @@ pub(crate) struct Close(pub(crate) String);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Ended(pub(super) String);
+
+/// Take no more sessions, and tell those that run to go to another gateway. The answer counts those that are left.
+#[derive(Message)]
+#[rtype(result = "watch::Receiver<usize>")]
+pub(crate) struct Drain;
 
 /// End every session and take no more; answers when the last one has been told.
 #[derive(Message)]
@@ -108,7 +109,11 @@ pub(crate) struct Gateway {
     pub(crate) bitrate_kbps: u32,
     /// Connections that are not closed yet, so that a stopping gateway can wait for them.
     pub(crate) peers: TaskTracker,
+    /// How long a session may be without a worker.
+    pub(crate) reconnect_limit: Duration,
     sessions: HashMap<String, Entry>,
+    /// How many there are, for a gateway that drains.
+    count: watch::Sender<usize>,
     early: EarlyCandidates,
     draining: Arc<AtomicBool>,
 }
@@ -119,7 +124,6 @@ enum Entry {
     Running {
         session: Addr<Session>,
         candidates: usize,
-        worker: String,
         controls: Arc<Controls>,
     },
 }
@@ -151,6 +155,7 @@ impl Gateway {
         media: tokio::runtime::Handle,
         bind: Vec<String>,
         bitrate_kbps: u32,
+        reconnect_limit: Duration,
         peers: TaskTracker,
     ) -> Self {
         Self {
@@ -161,7 +166,9 @@ impl Gateway {
             bind,
             bitrate_kbps,
             peers,
+            reconnect_limit,
             sessions: HashMap::new(),
+            count: watch::Sender::new(0),
             early: EarlyCandidates::default(),
             draining: Arc::default(),
         }
@@ -174,13 +181,13 @@ impl Gateway {
 
     /// The connection is there: make the session around it.
     fn start(&mut self, plan: Plan, ctx: &mut Context<Self>) -> Result<(), OfferRefused> {
-        let (id, worker, controls) = (plan.id.clone(), plan.slot.worker().to_owned(), Arc::clone(&plan.controls));
+        let (id, controls) = (plan.id.clone(), Arc::clone(&plan.controls));
         let session = super::start(plan, &self.arbiters, &self.media, ctx.address()).map_err(|error| {
             error!(%error, "no codec");
-            self.sessions.remove(&id);
+            self.forget(&id);
             OfferRefused::NoWorker
         })?;
-        let running = Entry::Running { session: session.clone(), candidates: 0, worker, controls };
+        let running = Entry::Running { session: session.clone(), candidates: 0, controls };
         if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, running) {
             for candidate in candidates {
                 // The mailbox is new; candidates beyond it are paths that the answer makes redundant.
@@ -188,6 +195,19 @@ impl Gateway {
             }
         }
         Ok(())
+    }
+
+    fn forget(&mut self, id: &str) {
+        self.sessions.remove(id);
+        self.count.send_replace(self.sessions.len());
+    }
+
+    fn running(&self) -> Vec<Addr<Session>> {
+        let running = self.sessions.values().filter_map(|entry| match entry {
+            Entry::Running { session, .. } => Some(session.clone()),
+            Entry::Opening(_) => None,
+        });
+        running.collect()
     }
 }
 
@@ -211,10 +231,11 @@ impl Handler<Offer> for Gateway {
             return refuse(OfferRefused::AlreadyExists);
         }
         self.sessions.insert(id.clone(), Entry::Opening(self.early.take(&id)));
+        self.count.send_replace(self.sessions.len());
         let mut workers = self.pool.serving();
         workers.retain(|worker| worker.spec.name == stream);
         let (placement, bind, open) = (Arc::clone(&self.placement), self.bind.clone(), self.peers.token());
-        let session = id.clone();
+        let (session, span) = (id.clone(), info_span!("session", session = id));
         let answering = async move {
             let (worker, slot) = placement.claim(&session, &workers).await?;
             let controls = Controls::new(Arc::clone(&worker.spec), inputs);
@@ -229,7 +250,7 @@ impl Handler<Offer> for Gateway {
             }
         };
         // The connection's driver lives on the runtime that builds it.
-        let answering = self.media.spawn(answering.instrument(info_span!("session", session = id)));
+        let answering = self.media.spawn(answering.instrument(span.clone()));
         let answered = answering.into_actor(self).map(move |answered, gateway, ctx| {
             let answered = answered.unwrap_or_else(|panic| {
                 error!(session = id, %panic, "an offer was not answered");
@@ -241,12 +262,20 @@ impl Handler<Offer> for Gateway {
                 answered.and_then(|answered| if draining { Err(OfferRefused::Draining) } else { Ok(answered) });
             match answered {
                 Ok(Answered { sdp, peer, wiring, controls, worker, slot }) => {
-                    let bitrate_kbps = gateway.bitrate_kbps;
-                    let plan = Plan { id, wiring, peer, slot, worker: worker.client, controls, bitrate_kbps };
+                    let seek = Seek {
+                        id: id.clone(),
+                        pool: gateway.pool.clone(),
+                        placement: Arc::clone(&gateway.placement),
+                        controls: Arc::clone(&controls),
+                        events: wiring.events.clone(),
+                    };
+                    let (bitrate_kbps, reconnect_limit) = (gateway.bitrate_kbps, gateway.reconnect_limit);
+                    let claimed = (worker, slot);
+                    let plan = Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls, bitrate_kbps };
                     gateway.start(plan, ctx).map(|()| sdp)
                 }
                 Err(refused) => {
-                    gateway.sessions.remove(&id);
+                    gateway.forget(&id);
                     Err(refused)
                 }
             }
@@ -302,9 +331,7 @@ impl Handler<List> for Gateway {
 
     fn handle(&mut self, _: List, _: &mut Self::Context) -> Self::Result {
         let listed = |(id, entry): (&String, &Entry)| match entry {
-            Entry::Running { worker, controls, .. } => {
-                Some((id.clone(), Listed { worker: worker.clone(), controls: Arc::clone(controls) }))
-            }
+            Entry::Running { controls, .. } => Some((id.clone(), Arc::clone(controls))),
             Entry::Opening(_) => None,
         };
         MessageResult(self.sessions.iter().filter_map(listed).collect())
@@ -328,7 +355,22 @@ impl Handler<Ended> for Gateway {
     type Result = ();
 
     fn handle(&mut self, Ended(id): Ended, _: &mut Self::Context) {
-        self.sessions.remove(&id);
+        self.forget(&id);
+    }
+}
+
+impl Handler<Drain> for Gateway {
+    type Result = MessageResult<Drain>;
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
+        self.draining.store(true, Ordering::Relaxed);
+        for session in self.running() {
+            actix::spawn(async move {
+                // Closed: it ended by itself.
+                session.send(Reconnect).await.ok();
+            });
+        }
+        MessageResult(self.count.subscribe())
     }
 }
 
@@ -337,14 +379,7 @@ impl Handler<Shutdown> for Gateway {
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) -> Self::Result {
         self.draining.store(true, Ordering::Relaxed);
-        let running: Vec<_> = self
-            .sessions
-            .values()
-            .filter_map(|entry| match entry {
-                Entry::Running { session, .. } => Some(session.clone()),
-                Entry::Opening(_) => None,
-            })
-            .collect();
+        let running = self.running();
         Box::pin(async move {
             for session in running {
                 // Closed: it ended by itself.

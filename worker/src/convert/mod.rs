@@ -44,7 +44,9 @@ pub(crate) fn open(message: Option<ToWorker>) -> Result<(String, HashMap<String,
 pub(crate) fn message(message: ToWorker, mode: Mode) -> Result<Message, Status> {
     let job = match (message.message, mode) {
         (Some(to_worker::Message::Frame(wire)), Mode::SendReceive | Mode::Send) => frame(wire)?,
-        (Some(to_worker::Message::Pull(v1::Pull { seq, traceparent })), Mode::Receive) => Job::Pull { seq, traceparent },
+        (Some(to_worker::Message::Pull(v1::Pull { seq, traceparent })), Mode::Receive) => {
+            Job::Pull { seq, traceparent }
+        }
         (Some(to_worker::Message::Inputs(v1::Inputs { values })), _) => return Ok(Message::Inputs(values)),
         (Some(to_worker::Message::Open(_)), _) => {
             return Err(Status::invalid_argument("message: a session opens once"));

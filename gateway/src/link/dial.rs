@@ -1,0 +1,89 @@
+//! Asking a worker to take a session, until its handler is ready for the first frame.
+
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+use tracing::{Span, debug};
+
+use reframe_proto::v1::{FromWorker, ToWorker};
+
+use super::convert::{self, Incoming};
+use super::recv;
+use crate::controls::Controls;
+use crate::inputs::Values;
+use crate::placement::Slot;
+use crate::pool::Serving;
+use crate::session::{EndReason, SessionEvent};
+
+/// Messages between the link and the gRPC stream. Credits bound the frames already, and inputs wait until there is
+/// room, where a newer set takes their place.
+const OUTBOUND: usize = 4;
+
+/// A worker whose handler has started for this session, and has seen no frame yet. Dropping it hangs up.
+pub(crate) struct Dialed {
+    pub(crate) worker: Serving,
+    pub(super) slot: Slot,
+    pub(super) credits: usize,
+    pub(super) outbound: mpsc::Sender<ToWorker>,
+    pub(super) stream: Streaming<FromWorker>,
+    /// Those that it was not told yet.
+    pub(super) values: watch::Receiver<Values>,
+}
+
+/// Why a worker did not take the session.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// It is gone, does not answer, or has no room: another may.
+    Unavailable,
+    /// Its handler refused or failed, as another's would.
+    Ended(EndReason),
+}
+
+/// Opens the stream on `worker`. What the handler has to say meanwhile goes to `events`.
+///
+/// A worker that hangs is noticed by the pings of its connection (`pool`), not here: a handler may take its time to start.
+///
+/// # Cancel safety
+/// Dropped before it is ready, it hangs up and frees the slot.
+pub(crate) async fn dial(
+    (worker, slot): (Serving, Slot),
+    session: &str,
+    controls: &Controls,
+    events: &mpsc::Sender<SessionEvent>,
+) -> Result<Dialed, DialError> {
+    let (outbound, messages) = mpsc::channel(OUTBOUND);
+    let mut values = controls.values();
+    let open = convert::open(session, &values.borrow_and_update(), reframe_trace::traceparent(&Span::current()));
+    // Cannot be full: it is the first.
+    drop(outbound.try_send(open));
+    let opened = worker.client.clone().session(ReceiverStream::new(messages)).await;
+    let mut stream = opened.map_err(|status| unavailable(&status))?.into_inner();
+    loop {
+        let message = stream.message().await.map_err(|status| unavailable(&status))?.ok_or(DialError::Unavailable)?;
+        match convert::incoming(message) {
+            Ok(Incoming::Opened { credits }) => return Ok(Dialed { worker, slot, credits, outbound, stream, values }),
+            // The session is gone: its end drops this future.
+            Ok(Incoming::Notice(notice)) => drop(events.send(SessionEvent::Notice(notice)).await),
+            Ok(Incoming::End { message, failed }) => {
+                tokio::spawn(recv::close(recv::drain(stream), slot));
+                let ended = if failed { EndReason::HandlerFailed } else { EndReason::HandlerEnded };
+                return Err(DialError::Ended(ended(message)));
+            }
+            Ok(Incoming::Result { seq, .. }) => {
+                debug!(seq, "the worker answered what it was not asked");
+                return Err(DialError::Unavailable);
+            }
+            Err(error) => {
+                debug!(%error, "the worker broke the protocol");
+                return Err(DialError::Unavailable);
+            }
+        }
+    }
+}
+
+fn unavailable(status: &Status) -> DialError {
+    // Another gateway may have taken the last slot, or the worker's own count runs behind ours.
+    let full = status.code() == Code::ResourceExhausted;
+    debug!(full, code = ?status.code(), message = status.message(), "the worker did not take the session");
+    DialError::Unavailable
+}

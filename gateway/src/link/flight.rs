@@ -1,0 +1,160 @@
+//! A session's frames at its worker, and the worker's credits. Outlives the worker: the next one takes over.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{AcquireError, Notify, Semaphore, SemaphorePermit};
+
+use crate::books::Reason;
+use crate::frame::Frame;
+
+/// > A worker's credits = those we may use + frames at the worker + answers that are still to be shown.
+///
+/// The last only in mode receive, where an answer's credit comes back when the metronome has used it.
+pub(crate) struct Flight {
+    /// Frames that the worker will take now, or items that its generator may be asked for. None until a worker is there.
+    credits: Semaphore,
+    state: Mutex<State>,
+    landed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// At the worker, oldest first; bounded by the credits it gave.
+    frames: VecDeque<Frame>,
+    /// Mode receive: pictures that wait for their tick.
+    pictures: usize,
+    /// Mode receive: answers without a picture since the last tick.
+    blanks: usize,
+}
+
+impl Flight {
+    pub(crate) fn new() -> Self {
+        Self { credits: Semaphore::new(0), state: Mutex::default(), landed: Notify::new() }
+    }
+
+    /// A worker is there and gave `credits`. The frames that the one before did not answer are lost.
+    pub(super) fn begin(&self, credits: usize) {
+        self.lose();
+        let mut state = self.state();
+        state.blanks = 0;
+        // All of the old worker's; who waits for one keeps waiting.
+        self.credits.forget_permits(Semaphore::MAX_PERMITS);
+        self.credits.add_permits(credits.saturating_sub(state.pictures));
+    }
+
+    /// The worker is gone, and with it the frames that it had.
+    pub(super) fn lose(&self) {
+        let lost = std::mem::take(&mut self.state().frames);
+        self.landed.notify_waiters();
+        for frame in lost {
+            frame.ticket.dropped(Reason::WorkerLost);
+        }
+    }
+
+    /// A credit, as soon as there is one; to be forgotten when it is used.
+    pub(super) async fn credit(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.credits.acquire().await
+    }
+
+    /// A frame goes to the worker.
+    pub(super) fn depart(&self, frame: Frame) {
+        self.state().frames.push_back(frame);
+    }
+
+    /// The oldest frame at the worker is answered.
+    pub(super) fn arrive(&self) -> Option<Frame> {
+        let mut state = self.state();
+        let frame = state.frames.pop_front();
+        if state.frames.is_empty() {
+            self.landed.notify_waiters();
+        }
+        frame
+    }
+
+    /// Resolves when no frame is at the worker. Cancel safe.
+    pub(super) async fn landed(&self) {
+        loop {
+            let landed = self.landed.notified();
+            if self.state().frames.is_empty() {
+                return;
+            }
+            landed.await;
+        }
+    }
+
+    /// An answered frame's credit comes back at once.
+    pub(super) fn give_back(&self) {
+        self.credits.add_permits(1);
+    }
+
+    /// Mode receive: an answer came, whose credit comes back with a tick.
+    pub(super) fn answered(&self, with_picture: bool) {
+        let mut state = self.state();
+        if with_picture {
+            state.pictures += 1;
+        } else {
+            state.blanks += 1;
+        }
+    }
+
+    /// Mode receive, at every tick of the metronome: asks the generator for as many items as were used up since, which
+    /// are `pictures` and the answers without one. So a generator that only fails runs no faster than one that works.
+    pub(crate) fn shown(&self, pictures: usize) {
+        let mut state = self.state();
+        state.pictures = state.pictures.saturating_sub(pictures);
+        self.credits.add_permits(pictures + std::mem::take(&mut state.blanks));
+    }
+
+    /// Whether answers without a picture wait for their tick.
+    pub(crate) fn has_blanks(&self) -> bool {
+        self.state().blanks > 0
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::books::Ticket;
+    use crate::codec::Picture;
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    fn frame(seq: u64) -> Frame {
+        let picture = Picture { width: 1, height: 1, data: bytes::Bytes::from_static(&[0; 3]) };
+        let now = Instant::now();
+        Frame { seq, captured: Duration::ZERO, picture, ticket: Ticket::open(now), since: now }
+    }
+
+    #[tokio::test]
+    async fn the_next_workers_credits_are_its_own() {
+        let flight = Flight::new();
+        flight.begin(2);
+        flight.credit().await.unwrap().forget();
+        flight.depart(frame(1));
+        flight.begin(3);
+        assert_eq!(flight.credits.available_permits(), 3, "one of two is left, and none of them counts");
+        assert!(flight.arrive().is_none(), "the frame went down with its worker");
+        flight.landed().await;
+    }
+
+    #[test]
+    fn pictures_that_wait_to_be_shown_keep_their_credit_through_a_change_of_workers() {
+        let flight = Flight::new();
+        flight.begin(3);
+        flight.credits.forget_permits(3);
+        flight.answered(true);
+        flight.answered(false);
+        flight.answered(true);
+        flight.begin(3);
+        assert_eq!(flight.credits.available_permits(), 1, "two pictures still wait");
+        flight.shown(1);
+        flight.shown(1);
+        assert_eq!(flight.credits.available_permits(), 3);
+    }
+}
