@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
-use opentelemetry::trace::{Span as _, SpanKind, TraceContextExt, Tracer};
+use opentelemetry::trace::{Span as _, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue, global};
 use tokio::time::Instant;
 use tracing::Span;
@@ -48,7 +48,6 @@ impl FrameSpan {
         let tracer = global::tracer(SCOPE);
         let span = tracer
             .span_builder("frame")
-            .with_kind(SpanKind::Internal)
             .with_start_time(wall(now, arrived))
             .with_attributes([KeyValue::new("seq", i64::try_from(seq).unwrap_or(i64::MAX))])
             .start_with_context(&tracer, &parent);

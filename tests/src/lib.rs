@@ -9,12 +9,13 @@
 //! | [`source`] | its pictures encoded: live, or a clip shared by many streams |
 //! | [`peer`] | the WebRTC client |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
-//! | [`http`], [`updates`], [`metrics`] | what the processes say |
+//! | [`http`], [`updates`], [`metrics`], [`collector`] | what the processes say |
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
 //! | [`wait`] | bounded, level-triggered waits |
 
 pub mod browser;
 pub mod cluster;
+pub mod collector;
 pub mod http;
 pub mod local;
 pub mod metrics;
