@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::http::Forward;
 use crate::pool::Pool;
 use crate::session::{Drain, Gateway, Shutdown};
-use crate::{admin, http, placement, telemetry};
+use crate::{admin, http, placement, telemetry, trace};
 
 /// Threads that answer signalling: each request only waits for an actor.
 const HTTP_THREADS: usize = 2;
@@ -60,6 +60,7 @@ pub enum RunError {
 /// It could not start. Once it serves, it ends well.
 pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
     let metrics = telemetry::install();
+    trace::install(config.trace_frames);
     let media = tokio::runtime::Builder::new_multi_thread().thread_name("media").enable_all().build()?;
     let handle = media.handle().clone();
     let served = actix_web::rt::System::new().block_on(serve(config, cluster, metrics, handle));

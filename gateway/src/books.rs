@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Span;
 
 use crate::telemetry::{self, Stage};
+use crate::trace::FrameSpan;
 
 /// Where a frame was lost: the values of the label `hop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub(crate) struct Ticket {
     hop: Hop,
     arrived: Instant,
     open: bool,
+    /// Of the few that are traced.
+    span: Option<Box<FrameSpan>>,
     /// Lets go of whoever waits until this frame is out, or lost.
     _watched: Option<TaskTrackerToken>,
 }
@@ -97,7 +101,25 @@ impl Ticket {
     #[must_use]
     pub(crate) fn open(now: Instant) -> Self {
         telemetry::frame_received();
-        Self { hop: Hop::Ingress, arrived: now, open: true, _watched: None }
+        Self { hop: Hop::Ingress, arrived: now, open: true, span: None, _watched: None }
+    }
+
+    /// Traces the frame as a part of its session, if it is one of the few: it is whole, and has its number.
+    pub(crate) fn trace(&mut self, session: &Span, seq: u64) {
+        self.span = FrameSpan::sample(session, seq, self.arrived);
+    }
+
+    /// For the worker; empty when the frame is not traced.
+    pub(crate) fn traceparent(&self) -> String {
+        self.span.as_ref().map(|span| span.traceparent()).unwrap_or_default()
+    }
+
+    /// A part of the frame's way is over.
+    pub(crate) fn stage(&self, stage: Stage, began: Instant, ended: Instant) {
+        telemetry::stage(stage, ended.saturating_duration_since(began));
+        if let Some(span) = &self.span {
+            span.stage(stage.label(), began, ended);
+        }
     }
 
     /// Holds `token` until the frame has ended, however it does.
@@ -122,6 +144,7 @@ impl Ticket {
         self.open = false;
         let took = now.saturating_duration_since(self.arrived);
         telemetry::frame_emitted();
+        self.end_span("emitted", None);
         telemetry::stage(Stage::Total, took);
         took
     }
@@ -130,6 +153,7 @@ impl Ticket {
     pub(crate) fn consumed(mut self) {
         self.open = false;
         telemetry::frame_consumed();
+        self.end_span("consumed", None);
     }
 
     /// The frame is lost where it is.
@@ -140,6 +164,13 @@ impl Ticket {
     fn close(&mut self, reason: Reason) {
         self.open = false;
         telemetry::frame_dropped(self.hop, reason);
+        self.end_span("dropped", Some((self.hop, reason)));
+    }
+
+    fn end_span(&mut self, end: &'static str, lost: Option<(Hop, Reason)>) {
+        if let Some(span) = self.span.take() {
+            span.end(end, lost.map(|(hop, reason)| (hop.label(), reason.label())));
+        }
     }
 }
 

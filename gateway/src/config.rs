@@ -49,6 +49,10 @@ pub struct Options {
     /// Threads that decode and encode [1 to 256; 0 is one per core].
     #[arg(long, env = "REFRAME_CODEC_THREADS", default_value = "0")]
     pub codec_threads: String,
+
+    /// Where traces are exported, how rarely a frame is traced: one in this many of a session [0 to 1000000; 0 is none].
+    #[arg(long, env = "REFRAME_TRACE_FRAMES", value_name = "N", default_value = "300")]
+    pub trace_frames: String,
 }
 
 /// Checked options.
@@ -60,6 +64,7 @@ pub struct Config {
     pub(crate) media: Vec<IpAddr>,
     pub(crate) bitrate_kbps: u32,
     pub(crate) codec_threads: usize,
+    pub(crate) trace_frames: u32,
 }
 
 impl Options {
@@ -76,11 +81,12 @@ impl Options {
         let media = list(&mut problems, "--media", &self.media, "an IP address like 127.0.0.1");
         let bitrate = within(&mut problems, "--bitrate", &self.bitrate, 100, 20_000);
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
-        match (http, admin, bitrate, threads) {
-            (Some(http), Some(admin), Some(bitrate_kbps), Some(threads)) if problems.is_empty() => {
+        let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
+        match (http, admin, bitrate, threads, trace_frames) {
+            (Some(http), Some(admin), Some(bitrate_kbps), Some(threads), Some(trace_frames)) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
                 let codec_threads = if threads == 0 { cores() } else { threads as usize };
-                Ok(Config { http, tls, admin, media, bitrate_kbps, codec_threads })
+                Ok(Config { http, tls, admin, media, bitrate_kbps, codec_threads, trace_frames })
             }
             _ => Err(problems),
         }
@@ -131,6 +137,7 @@ mod tests {
             media: "127.0.0.1, 0.0.0.0".into(),
             bitrate: "2000".into(),
             codec_threads: "3".into(),
+            trace_frames: "300".into(),
         }
     }
 
@@ -151,9 +158,22 @@ mod tests {
             media: String::new(),
             bitrate: "5".into(),
             codec_threads: "many".into(),
+            trace_frames: "-1".into(),
         };
         let problems = bad.validate().unwrap_err();
         let flags: Vec<_> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
-        assert_eq!(flags, ["--http", "--tls-cert", "--tls-key", "--admin", "--media", "--bitrate", "--codec-threads"]);
+        assert_eq!(
+            flags,
+            [
+                "--http",
+                "--tls-cert",
+                "--tls-key",
+                "--admin",
+                "--media",
+                "--bitrate",
+                "--codec-threads",
+                "--trace-frames"
+            ]
+        );
     }
 }

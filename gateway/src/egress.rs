@@ -116,7 +116,11 @@ impl Egress {
                     None
                 }
             };
-            telemetry::stage(Stage::Encode, started.elapsed());
+            let ended = Instant::now();
+            match &ticket {
+                Some(ticket) => ticket.stage(Stage::Encode, started, ended),
+                None => telemetry::stage(Stage::Encode, ended.saturating_duration_since(started)),
+            }
             let payloads = encoded.map_or_else(Vec::new, |unit| packetise(&mut payloader, &unit.data));
             if payloads.is_empty() {
                 // Whoever asked for a keyframe still waits for it.

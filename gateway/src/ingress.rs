@@ -12,7 +12,7 @@ use actix::Recipient;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{Span, debug};
 
 use crate::assembler::{AccessUnit, Assembler, Packet};
 use crate::books::Reason;
@@ -125,12 +125,13 @@ impl Ingress {
     }
 
     /// `None` when the unit shows nothing; its ticket is closed then, as with an error.
-    fn decode(&mut self, unit: AccessUnit, clock: &mut CaptureClock) -> Result<Option<Frame>, NeedsKeyframe> {
+    fn decode(&mut self, mut unit: AccessUnit, clock: &mut CaptureClock) -> Result<Option<Frame>, NeedsKeyframe> {
         let started = Instant::now();
         match self.decoder.decode(&unit.data) {
             Ok(Some(picture)) => {
-                telemetry::stage(Stage::Decode, started.elapsed());
                 let (seq, captured) = clock.next(unit.timestamp);
+                unit.ticket.trace(&Span::current(), seq);
+                unit.ticket.stage(Stage::Decode, started, Instant::now());
                 Ok(Some(Frame { seq, captured, picture, ticket: unit.ticket, since: started }))
             }
             Ok(None) => {

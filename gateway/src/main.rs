@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use reframe_gateway::{ClusterOptions, EXIT_USAGE, Options};
-use tracing_subscriber::EnvFilter;
 
 /// Frames are 1.4 MB each and cross threads: glibc's allocator returns and faults in their pages every time.
 #[global_allocator]
@@ -22,9 +21,8 @@ struct Cli {
     #[command(flatten)]
     cluster: ClusterOptions,
 
-    /// What is logged to stderr [a level: error, warn, info, debug, trace; or a list of module=level].
-    #[arg(long, env = "REFRAME_LOG", default_value = "info")]
-    log: String,
+    #[command(flatten)]
+    log: reframe_trace::Options,
 }
 
 fn main() -> ExitCode {
@@ -41,17 +39,26 @@ fn main() -> ExitCode {
     let mut problems = config.as_ref().err().cloned().unwrap_or_default();
     let cluster = cli.cluster.validate(&cli.options);
     problems.extend(cluster.as_ref().err().cloned().unwrap_or_default());
-    let filter = EnvFilter::try_new(&cli.log).map_err(|error| problems.push(format!("--log: `{}`: {error}", cli.log)));
-    let (Ok(config), Ok(cluster), Ok(filter)) = (config, cluster, filter) else { return usage(&problems) };
-    let filter = reframe_gateway::hush(filter);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = cli.log.validate();
+    problems.extend(log.as_ref().err().cloned().unwrap_or_default());
+    let (Ok(config), Ok(cluster), Ok(log)) = (config, cluster, log) else { return usage(&problems) };
+    let _export = match log.start("reframe-gateway") {
+        Ok(export) => export,
+        Err(error) => return usage(&[told(&error)]),
+    };
     match reframe_gateway::run(config, cluster) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{error}{}", error.source().map(|cause| format!(": {cause}")).unwrap_or_default()));
+            complain(&told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and what caused it, on one line.
+fn told(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn usage(problems: &[String]) -> ExitCode {

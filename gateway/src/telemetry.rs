@@ -1,4 +1,4 @@
-//! Metrics and logs: every name that leaves this process is in this file.
+//! Metrics: every name of theirs that leaves this process is in this file.
 //!
 //! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this file can produce.
 //! `docs/metrics.md` lists them and a test compares the two.
@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
 
 use crate::books::{Hop, Reason};
 
@@ -33,7 +32,7 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Decode => "decode",
             Self::Queue => "queue",
@@ -82,21 +81,6 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
         counter!(zero).absolute(0);
     }
     Some(handle)
-}
-
-/// The WebRTC stack writes a line for each bad datagram, which anybody can send; the HTTP server several at its start,
-/// around the one line that people look for.
-const CHATTY: &[&str] = &["rtc", "rtc_ice", "rtc_dtls", "rtc_stun", "rtc_sctp", "rtc_srtp", "webrtc", "actix_server"];
-
-/// Holds the WebRTC stack's per-datagram lines down, whatever the filter says; junk is a counter.
-///
-/// # Panics
-/// Never: the directives are constants.
-#[must_use]
-pub fn hush(filter: EnvFilter) -> EnvFilter {
-    CHATTY.iter().fold(filter, |filter, module| {
-        filter.add_directive(format!("{module}=error").parse().expect("a module and a level is a directive"))
-    })
 }
 
 fn describe() {

@@ -28,6 +28,7 @@ mod skip_frames;
 mod streams;
 mod stuck;
 mod tls;
+mod trace;
 
 use std::collections::HashSet;
 use std::fmt;

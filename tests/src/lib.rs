@@ -11,13 +11,14 @@
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
 //! | [`redis`] | a real `redis-server` |
 //! | [`balancer`] | a load balancer in front of several gateways |
-//! | [`http`], [`updates`], [`metrics`] | what the processes say |
+//! | [`http`], [`updates`], [`metrics`], [`collector`] | what the processes say |
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
 //! | [`wait`] | bounded, level-triggered waits |
 
 pub mod balancer;
 pub mod browser;
 pub mod cluster;
+pub mod collector;
 pub mod http;
 pub mod local;
 pub mod metrics;

@@ -33,10 +33,20 @@ impl Process {
     /// When the binary was not built or cannot be started.
     #[must_use]
     pub fn start(name: &str, args: &[&str]) -> Self {
+        Self::start_in(&[], name, args)
+    }
+
+    /// [`Process::start`] with further environment variables.
+    ///
+    /// # Panics
+    /// When the binary was not built or cannot be started.
+    #[must_use]
+    pub fn start_in(environment: &[(&str, &str)], name: &str, args: &[&str]) -> Self {
         let log = log_path(name);
         let stderr = File::create(&log).unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
         let mut child = command(name)
             .args(args)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -129,7 +139,7 @@ impl Process {
     /// When the process is gone.
     #[must_use]
     pub fn threads(&self) -> usize {
-        let status = self.proc("status");
+        let status = proc(self.child.id(), "status");
         let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).expect("the count of threads");
         line.trim().parse().expect("a number")
     }
@@ -203,12 +213,13 @@ pub fn run(name: &str, args: &[&str]) -> Output {
     command(name).args(args).stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("cannot run {name}: {error}"))
 }
 
-/// The binary of the same build as this test, without whatever `REFRAME_…` the developer's shell exports.
+/// The binary of the same build as this test, without whatever of ours the developer's shell exports.
 fn command(name: &str) -> Command {
     let path = profile_dir().join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --bins` first", path.display());
     let mut command = Command::new(path);
-    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("REFRAME_")) {
+    let ours = |key: &str| key.starts_with("REFRAME_") || key.starts_with("OTEL_");
+    for (key, _) in std::env::vars_os().filter(|(key, _)| ours(&key.to_string_lossy())) {
         command.env_remove(key);
     }
     command

@@ -92,7 +92,7 @@ impl FrameWorker for Service {
         let mut inbound = request.into_inner();
         let first = timeout(OPEN_WAIT, inbound.message());
         let first = first.await.map_err(|_| Status::deadline_exceeded("message: no open came"))??;
-        let (id, set) = convert::open(first)?;
+        let (id, set, traceparent) = convert::open(first)?;
         let inputs = convert::inputs(&self.stream, set)?;
 
         if self.ends.draining.is_cancelled() {
@@ -109,12 +109,13 @@ impl FrameWorker for Service {
         let (inputs, inputs_out) = watch::channel(inputs);
         let (returned, has_returned) = oneshot::channel();
 
-        let span = tracing::info_span!("session", session = ?id);
+        let span = tracing::info_span!("session", session = id);
+        reframe_trace::follow(&span, &traceparent);
         span.in_scope(|| tracing::info!("session opened"));
         let session = Session::new(id, inputs_out, &replies);
         let budget_in = Arc::clone(&budget);
         let call = Call { slot, jobs: jobs_out, replies: replies.clone(), credits, budget: budget_in, returned };
-        runner::spawn(Arc::clone(&self.stream), session, call)
+        span.in_scope(|| runner::spawn(Arc::clone(&self.stream), session, call))
             .map_err(|error| Status::unavailable(format!("no thread for the handler: {error}")))?;
 
         let receiver = Receiver { stream: Arc::clone(&self.stream), jobs, inputs, credits: budget };

@@ -44,8 +44,8 @@ pub(super) enum ProtocolError {
 /// More credits than this are not believed: they are what bounds our memory.
 const MAX_CREDITS: u32 = 8;
 
-pub(super) fn open(session_id: &str, inputs: &Values) -> ToWorker {
-    let open = v1::Open { session_id: session_id.to_owned(), inputs: values(inputs), traceparent: String::new() };
+pub(super) fn open(session_id: &str, inputs: &Values, traceparent: String) -> ToWorker {
+    let open = v1::Open { session_id: session_id.to_owned(), inputs: values(inputs), traceparent };
     ToWorker { message: Some(to_worker::Message::Open(open)) }
 }
 
@@ -53,8 +53,8 @@ pub(super) fn inputs(inputs: &Values) -> ToWorker {
     ToWorker { message: Some(to_worker::Message::Inputs(v1::Inputs { values: values(inputs) })) }
 }
 
-pub(super) fn pull(seq: u64) -> ToWorker {
-    ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq, traceparent: String::new() })) }
+pub(super) fn pull(seq: u64, traceparent: String) -> ToWorker {
+    ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq, traceparent })) }
 }
 
 fn values(values: &Values) -> HashMap<String, v1::Value> {
@@ -74,7 +74,7 @@ pub(super) fn frame(frame: &Frame) -> ToWorker {
         width: frame.picture.width,
         height: frame.picture.height,
         data: frame.picture.data.clone(),
-        traceparent: String::new(),
+        traceparent: frame.ticket.traceparent(),
     };
     ToWorker { message: Some(to_worker::Message::Frame(frame)) }
 }

@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
-use tracing::debug;
+use tracing::{Span, debug};
 
 use reframe_proto::v1::{FromWorker, ToWorker};
 
@@ -53,8 +53,9 @@ pub(crate) async fn dial(
 ) -> Result<Dialed, DialError> {
     let (outbound, messages) = mpsc::channel(OUTBOUND);
     let mut values = controls.values();
+    let open = convert::open(session, &values.borrow_and_update(), reframe_trace::traceparent(&Span::current()));
     // Cannot be full: it is the first.
-    drop(outbound.try_send(convert::open(session, &values.borrow_and_update())));
+    drop(outbound.try_send(open));
     let opened = worker.client.clone().session(ReceiverStream::new(messages)).await;
     let mut stream = opened.map_err(|status| unavailable(&status))?.into_inner();
     loop {

@@ -98,7 +98,7 @@ pub(crate) fn open(
     senders.spawn_on(inputs, media);
     let link = if controls.spec.mode == Mode::Receive {
         let pull = send::pull(outbound, Arc::clone(&flight), controls);
-        senders.spawn_on(sending.clone().run_until_cancelled_owned(pull), media);
+        senders.spawn_on(sending.clone().run_until_cancelled_owned(pull.in_current_span()), media);
         None
     } else {
         let link = Link { waiting, outbound, flight: Arc::clone(&flight), sending: sending.clone() };

@@ -155,7 +155,7 @@ impl Receive {
     async fn finish(&self, mut frame: Frame, outcome: Outcome) {
         let Ends { flight, results, nudge, controls, .. } = &self.ends;
         let now = Instant::now();
-        telemetry::stage(Stage::Worker, now.saturating_duration_since(frame.since));
+        frame.ticket.stage(Stage::Worker, frame.since, now);
         let with_picture = matches!(outcome, Outcome::Picture(_));
         // A generator's next item is asked for with the metronome's next tick, so that one that only fails does not spin.
         if controls.spec.mode == Mode::Receive {

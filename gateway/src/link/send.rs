@@ -11,6 +11,7 @@ use std::time::Duration;
 use reframe_proto::v1::ToWorker;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{Flight, convert};
 use crate::books::{Hop, Ticket};
@@ -18,7 +19,7 @@ use crate::codec::Picture;
 use crate::controls::Controls;
 use crate::frame::{Frame, FrameQueue};
 use crate::inputs::Values;
-use crate::telemetry::{self, Stage};
+use crate::telemetry::Stage;
 
 /// Sends until nothing waits. Cancel safe: a frame is either still in the queue or noted as in flight.
 pub(super) async fn drain(waiting: &FrameQueue, outbound: &mpsc::Sender<ToWorker>, flight: &Flight) {
@@ -29,7 +30,7 @@ pub(super) async fn drain(waiting: &FrameQueue, outbound: &mpsc::Sender<ToWorker
         let Some(mut frame) = waiting.pop() else { return };
         credit.forget();
         let now = Instant::now();
-        telemetry::stage(Stage::Queue, now.saturating_duration_since(frame.since));
+        frame.ticket.stage(Stage::Queue, frame.since, now);
         frame.ticket.enter(Hop::Link);
         frame.since = now;
         let message = convert::frame(&frame);
@@ -53,9 +54,11 @@ pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<Flight>, 
         let now = Instant::now();
         let mut ticket = Ticket::open(now);
         ticket.enter(Hop::Link);
+        ticket.trace(&Span::current(), seq);
+        let message = convert::pull(seq, ticket.traceparent());
         let picture = Picture { width: 0, height: 0, data: bytes::Bytes::new() };
         flight.depart(Frame { seq, captured: Duration::ZERO, picture, ticket, since: now });
-        room.send(convert::pull(seq));
+        room.send(message);
     }
 }
 

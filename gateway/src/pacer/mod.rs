@@ -20,7 +20,7 @@ use crate::codec::Picture;
 use crate::egress::{Release, Releases};
 use crate::frame::FrameQueue;
 use crate::link::Flight;
-use crate::telemetry::{self, Stage};
+use crate::telemetry::Stage;
 
 /// Nudges that may wait: one is enough, since each makes the actor look at the queue itself.
 const MAILBOX: usize = 1;
@@ -83,7 +83,7 @@ impl PacerActor {
                     let Some(mut frame) = self.results.pop() else { continue };
                     let (pts, leave_at) = match &mut self.core {
                         Core::Results(pacer) => {
-                            telemetry::stage(Stage::Pace, now.saturating_duration_since(frame.since));
+                            frame.ticket.stage(Stage::Pace, frame.since, now);
                             (pacer.released(now, frame.captured), None)
                         }
                         Core::Metronome(metronome, flight) => {

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, info, info_span};
+use tracing::{Instrument, Span, info};
 
 pub(crate) use self::client::{EndReason, Level, Notice};
 pub(crate) use self::registry::{Candidate, Close, Drain, Gateway, List, Offer, OfferRefused, Running, Shutdown};
@@ -119,6 +119,8 @@ pub(crate) struct Wiring {
 /// Everything that a session needs to start.
 pub(crate) struct Plan {
     pub(crate) id: String,
+    /// All that is done for it is done within.
+    pub(crate) span: Span,
     pub(crate) wiring: Wiring,
     pub(crate) peer: Peer,
     /// Where it begins.
@@ -196,8 +198,7 @@ pub(crate) fn start(
     media: &tokio::runtime::Handle,
     registry: Addr<Gateway>,
 ) -> Result<Addr<Session>, CodecError> {
-    let Plan { id, wiring, peer, claimed, seek, reconnect_limit, controls, bitrate_kbps } = plan;
-    let span = info_span!("session", session = id);
+    let Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls, bitrate_kbps } = plan;
     let spec = Arc::clone(&controls.spec);
     let decoder = if spec.mode == Mode::Receive { None } else { Some(Box::new(Vp8Decoder::new()?)) };
     let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };

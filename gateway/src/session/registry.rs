@@ -237,7 +237,7 @@ impl Handler<Offer> for Gateway {
         let mut workers = self.pool.serving();
         workers.retain(|worker| worker.spec.name == stream);
         let (placement, bind, open) = (Arc::clone(&self.placement), self.bind.clone(), self.peers.token());
-        let session = id.clone();
+        let (session, span) = (id.clone(), info_span!("session", session = id));
         let answering = async move {
             let (worker, slot) = placement.claim(&session, &workers).await?;
             let controls = Controls::new(Arc::clone(&worker.spec), inputs);
@@ -252,7 +252,7 @@ impl Handler<Offer> for Gateway {
             }
         };
         // The connection's driver lives on the runtime that builds it.
-        let answering = self.media.spawn(answering.instrument(info_span!("session", session = id)));
+        let answering = self.media.spawn(answering.instrument(span.clone()));
         let answered = answering.into_actor(self).map(move |answered, gateway, ctx| {
             let answered = answered.unwrap_or_else(|panic| {
                 error!(session = id, %panic, "an offer was not answered");
@@ -273,7 +273,7 @@ impl Handler<Offer> for Gateway {
                     };
                     let (bitrate_kbps, reconnect_limit) = (gateway.bitrate_kbps, gateway.reconnect_limit);
                     let claimed = (worker, slot);
-                    let plan = Plan { id, wiring, peer, claimed, seek, reconnect_limit, controls, bitrate_kbps };
+                    let plan = Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls, bitrate_kbps };
                     gateway.start(plan, ctx).map(|()| sdp)
                 }
                 Err(refused) => {

@@ -34,10 +34,10 @@ pub(super) fn run<O: Args>(
     let mut problems = Vec::new();
     let settings = keep(&mut problems, common.validate(streams));
     let config = keep(&mut problems, gateway.validate());
-    let (Some(Settings { streams, capacity, filter }), Some(config)) = (settings, config) else {
+    let (Some(Settings { streams, capacity, log }), Some(config)) = (settings, config) else {
         return Err(Failure::Configuration(problems));
     };
-    start_log(reframe_gateway::hush(filter));
+    let _export = start_log(log, "reframe")?;
 
     let shutdown = CancellationToken::new();
     let (addresses, servers): (Vec<_>, Vec<_>) = streams

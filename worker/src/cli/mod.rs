@@ -4,15 +4,10 @@
 mod launch;
 mod serve;
 
-use std::{
-    error::Error,
-    fmt::Write,
-    io::{self, IsTerminal},
-    process::ExitCode,
-};
+use std::{error::Error, fmt::Write, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use reframe_trace::{Export, Log};
 
 use crate::stream::Stream;
 
@@ -119,9 +114,8 @@ struct Common<O: Args> {
     #[arg(long, env = "REFRAME_CAPACITY", value_name = "N", default_value = "16")]
     capacity: String,
 
-    /// What is logged to stderr [a level: error, warn, info, debug, trace; or a list of module=level].
-    #[arg(long, env = "REFRAME_LOG", value_name = "FILTER", default_value = "info")]
-    log: String,
+    #[command(flatten)]
+    log: reframe_trace::Options,
 }
 
 /// What is valid of [`Common`].
@@ -131,8 +125,8 @@ struct Settings {
     streams: Vec<Stream>,
     /// Sessions of each stream.
     capacity: u32,
-    /// What is logged.
-    filter: EnvFilter,
+    /// What is logged, and how.
+    log: Log,
 }
 
 impl<O: Args> Common<O> {
@@ -144,10 +138,9 @@ impl<O: Args> Common<O> {
         let capacity = capacity
             .ok_or_else(|| [format!("--capacity: `{}` is not a number from 1 to {MAX_CAPACITY}", self.capacity)]);
         let capacity = keep(&mut problems, capacity);
-        let filter = EnvFilter::try_new(&self.log).map_err(|error| [format!("--log: `{}`: {error}", self.log)]);
-        let filter = keep(&mut problems, filter);
-        match (streams, capacity, filter) {
-            (Some(streams), Some(capacity), Some(filter)) => Ok(Settings { streams, capacity, filter }),
+        let log = keep(&mut problems, self.log.validate());
+        match (streams, capacity, log) {
+            (Some(streams), Some(capacity), Some(log)) => Ok(Settings { streams, capacity, log }),
             _ => Err(problems),
         }
     }
@@ -183,21 +176,25 @@ fn keep<T>(problems: &mut Vec<String>, value: Result<T, impl IntoIterator<Item =
     value.map_err(|found| problems.extend(found)).ok()
 }
 
-fn start_log(filter: EnvFilter) {
-    // An author who has set up a subscriber keeps it.
-    let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).try_init().ok();
+/// Until the export is dropped, spans go where the environment says.
+fn start_log(log: Log, service: &'static str) -> Result<Option<Export>, Failure> {
+    log.start(service).map_err(|error| Failure::Configuration(vec![told(&error)]))
 }
 
-#[expect(clippy::print_stderr, reason = "for the person at the terminal, whatever the log filter says")]
-fn report(failure: &Failure) -> ExitCode {
-    let mut text = format!("error: {failure}");
-    let mut source = failure.source();
+/// An error and what caused it, on one line.
+fn told(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
     while let Some(error) = source {
         write!(text, ": {error}").expect("a String takes any text");
         source = error.source();
     }
-    eprintln!("{text}");
+    text
+}
+
+#[expect(clippy::print_stderr, reason = "for the person at the terminal, whatever the log filter says")]
+fn report(failure: &Failure) -> ExitCode {
+    eprintln!("error: {}", told(failure));
     let Failure::Configuration(problems) = failure else { return ExitCode::FAILURE };
     for problem in problems {
         eprintln!("  {problem}");
@@ -241,8 +238,8 @@ mod tests {
 
     #[test]
     fn defaults_are_valid() {
-        let Settings { streams, capacity, filter } = validate(&[], &["default"]).unwrap();
-        assert_eq!((streams.len(), capacity, filter.to_string().as_str()), (1, 16, "info"));
+        let Settings { streams, capacity, log: _ } = validate(&[], &["default"]).unwrap();
+        assert_eq!((streams.len(), capacity), (1, 16));
     }
 
     #[test]

@@ -42,9 +42,9 @@ pub(super) fn run<O: Args>(
 ) -> Result<(), Failure> {
     let Options { common, listen, grace, stream } = options;
     let mut problems = Vec::new();
-    let settings = common.validate(streams).and_then(|Settings { streams, capacity, filter }| {
+    let settings = common.validate(streams).and_then(|Settings { streams, capacity, log }| {
         let stream = choose(streams, stream.as_deref()).map_err(|problem| vec![problem])?;
-        Ok((stream, capacity, filter))
+        Ok((stream, capacity, log))
     });
     let settings = keep(&mut problems, settings);
     let address = listen.trim().parse::<SocketAddr>();
@@ -53,10 +53,10 @@ pub(super) fn run<O: Args>(
     let seconds = grace.trim().parse().ok().filter(|seconds| (0..=MAX_GRACE).contains(seconds));
     let seconds = seconds.ok_or_else(|| [format!("--grace: `{grace}` is not a number from 0 to {MAX_GRACE}")]);
     let grace = keep(&mut problems, seconds).map(Duration::from_secs);
-    let (Some((stream, capacity, filter)), Some(address), Some(grace)) = (settings, address, grace) else {
+    let (Some((stream, capacity, log)), Some(address), Some(grace)) = (settings, address, grace) else {
         return Err(Failure::Configuration(problems));
     };
-    start_log(filter);
+    let _export = start_log(log, "reframe-worker")?;
     // One thread moves the frames of all sessions: each needs it for about 1 ms a 720p frame, and a second thread was
     // measured to cost more than it gave. The handlers have theirs.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();

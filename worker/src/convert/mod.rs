@@ -31,10 +31,10 @@ pub(crate) enum Message {
     Inputs(HashMap<String, v1::Value>),
 }
 
-/// The session id of the first message, and what the client has set already.
-pub(crate) fn open(message: Option<ToWorker>) -> Result<(String, HashMap<String, v1::Value>), Status> {
+/// The session id of the first message, what the client has set already, and the `traceparent` of the gateway's span.
+pub(crate) fn open(message: Option<ToWorker>) -> Result<(String, HashMap<String, v1::Value>, String), Status> {
     match message.and_then(|message| message.message) {
-        Some(to_worker::Message::Open(open)) => Ok((open.session_id, open.inputs)),
+        Some(to_worker::Message::Open(open)) => Ok((open.session_id, open.inputs, open.traceparent)),
         Some(_) => Err(Status::invalid_argument("message: another came before open")),
         None => Err(Status::invalid_argument("message: empty or unknown; the first must be open")),
     }
@@ -44,7 +44,9 @@ pub(crate) fn open(message: Option<ToWorker>) -> Result<(String, HashMap<String,
 pub(crate) fn message(message: ToWorker, mode: Mode) -> Result<Message, Status> {
     let job = match (message.message, mode) {
         (Some(to_worker::Message::Frame(wire)), Mode::SendReceive | Mode::Send) => frame(wire)?,
-        (Some(to_worker::Message::Pull(v1::Pull { seq, .. })), Mode::Receive) => Job::Pull { seq },
+        (Some(to_worker::Message::Pull(v1::Pull { seq, traceparent })), Mode::Receive) => {
+            Job::Pull { seq, traceparent }
+        }
         (Some(to_worker::Message::Inputs(v1::Inputs { values })), _) => return Ok(Message::Inputs(values)),
         (Some(to_worker::Message::Open(_)), _) => {
             return Err(Status::invalid_argument("message: a session opens once"));
@@ -62,7 +64,7 @@ fn misplaced(message: &str, mode: Mode) -> Status {
 
 /// A frame, checked so that everything behind may rely on its size.
 fn frame(frame: v1::Frame) -> Result<Job, Status> {
-    let v1::Frame { seq, capture_time_us, width, height, data, .. } = frame;
+    let v1::Frame { seq, capture_time_us, width, height, data, traceparent } = frame;
     for (field, side) in [("frame.width", width), ("frame.height", height)] {
         if !(1..=MAX_DIMENSION).contains(&side) {
             return Err(Status::invalid_argument(format!("{field}: {side} is not 1 to {MAX_DIMENSION} pixels")));
@@ -74,7 +76,7 @@ fn frame(frame: v1::Frame) -> Result<Job, Status> {
         return Err(Status::invalid_argument(text));
     }
     let capture_time = Duration::from_micros(capture_time_us);
-    Ok(Job::Frame { seq, capture_time, picture: I420 { width, height, data } })
+    Ok(Job::Frame { seq, capture_time, picture: I420 { width, height, data }, traceparent })
 }
 
 /// What holds when the client has set these. The gateway has checked them against the declaration; here only the types

@@ -23,7 +23,7 @@ fn pull() -> ToWorker {
 #[test]
 fn odd_sizes_are_sizes() {
     match message(picture(3, 5, 15 + 6 + 6), Mode::Send) {
-        Ok(Message::Job(Job::Frame { seq: 1, capture_time, picture })) => {
+        Ok(Message::Job(Job::Frame { seq: 1, capture_time, picture, traceparent: _ })) => {
             assert_eq!(capture_time, Duration::from_micros(2));
             assert_eq!((picture.width, picture.height), (3, 5));
         }

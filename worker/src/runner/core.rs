@@ -12,6 +12,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{Job, Reply, shown::Shown};
 use crate::{
@@ -103,16 +104,19 @@ fn answer(
     let mut buffer = Vec::new();
     let mut shown = Shown::default();
     for job in jobs {
-        let (seq, frame) = match job {
-            Job::Frame { seq, capture_time, picture } => {
+        let (seq, frame, traceparent) = match job {
+            Job::Frame { seq, capture_time, picture, traceparent } => {
                 // The wire's copy is gone before the handler, perhaps for long, has the frame.
-                (seq, Some(picture.into_frame(stream.handler.format(), seq, capture_time, mem::take(&mut buffer))))
+                let frame = picture.into_frame(stream.handler.format(), seq, capture_time, mem::take(&mut buffer));
+                (seq, Some(frame), traceparent)
             }
-            Job::Pull { seq } => (seq, None),
+            Job::Pull { seq, traceparent } => (seq, None, traceparent),
         };
+        let span = traced(&traceparent, seq);
         let begun = now();
-        let made = guard(work.call(), || work.run(frame, session))?;
+        let made = span.in_scope(|| guard(work.call(), || work.run(frame, session)))?;
         let handler_time = now() - begun;
+        drop(span);
         let Some(mut made) = made else {
             return Ok(Some(GENERATED.to_owned()));
         };
@@ -139,6 +143,16 @@ fn answer(
         }
     }
     Ok(None)
+}
+
+/// The span of a call whose frame is one of the few that are traced. It is the author's to add spans within.
+fn traced(traceparent: &str, seq: u64) -> Span {
+    if traceparent.is_empty() {
+        return Span::none();
+    }
+    let span = tracing::info_span!("handler", seq);
+    reframe_trace::follow(&span, traceparent);
+    span
 }
 
 /// What is shown of an output: its picture, and its values as JSON.

@@ -34,9 +34,9 @@ pub(crate) const NOTICES: usize = 7;
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Modes send-receive and send: a frame of the browser's.
-    Frame { seq: u64, capture_time: Duration, picture: I420 },
+    Frame { seq: u64, capture_time: Duration, picture: I420, traceparent: String },
     /// Mode receive: the next item.
-    Pull { seq: u64 },
+    Pull { seq: u64, traceparent: String },
 }
 
 impl Job {
@@ -44,7 +44,7 @@ impl Job {
     pub(crate) const fn number(&self) -> (&'static str, u64) {
         match self {
             Self::Frame { seq, .. } => ("frame", *seq),
-            Self::Pull { seq } => ("pull", *seq),
+            Self::Pull { seq, .. } => ("pull", *seq),
         }
     }
 }
@@ -78,7 +78,7 @@ pub(crate) struct Call {
     pub(crate) returned: oneshot::Sender<()>,
 }
 
-/// Starts the session's thread.
+/// Starts the session's thread, which works in the caller's span.
 ///
 /// # Errors
 ///
@@ -86,12 +86,13 @@ pub(crate) struct Call {
 pub(crate) fn spawn(stream: Arc<Stream>, session: Session, call: Call) -> io::Result<()> {
     // Linux shows 15 bytes. The id comes from outside, and a NUL in a name would panic.
     let prefix: String = session.id().chars().filter(char::is_ascii_alphanumeric).take(7).collect();
-    thread::Builder::new().name(format!("handler-{prefix}")).spawn(move || run(&stream, &session, call)).map(drop)
+    let span = tracing::Span::current();
+    thread::Builder::new().name(format!("handler-{prefix}")).spawn(move || run(&stream, &session, call, span)).map(drop)
 }
 
-fn run(stream: &Stream, session: &Session, call: Call) {
+fn run(stream: &Stream, session: &Session, call: Call, span: tracing::Span) {
     let Call { slot, mut jobs, replies, credits, budget, returned } = call;
-    let span = tracing::info_span!("session", session = ?session.id()).entered();
+    let span = span.entered();
     session.set_current();
     let mut reported = false;
 

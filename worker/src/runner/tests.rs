@@ -37,7 +37,7 @@ fn start(handler: VideoStreamHandler) -> Outside {
 
 fn frame(seq: u64) -> Job {
     let picture = I420::from_frame(Frame::filled(2, 2, [0; 3]).unwrap()).0;
-    Job::Frame { seq, capture_time: Duration::ZERO, picture }
+    Job::Frame { seq, capture_time: Duration::ZERO, picture, traceparent: String::new() }
 }
 
 #[test]

@@ -90,7 +90,14 @@ fn picture() -> Frame {
 fn frames(count: usize) -> impl Iterator<Item = Job> {
     let picture = I420::from_frame(picture()).0;
     let millis = Duration::from_millis;
-    (0..count as u64).map(move |n| Job::Frame { seq: n * 3, capture_time: millis(n * 100), picture: picture.clone() })
+    (0..count as u64).map(move |n| {
+        let (picture, traceparent) = (picture.clone(), String::new());
+        Job::Frame { seq: n * 3, capture_time: millis(n * 100), picture, traceparent }
+    })
+}
+
+fn pull(seq: u64) -> Job {
+    Job::Pull { seq, traceparent: String::new() }
 }
 
 fn session() -> Session {
@@ -266,7 +273,7 @@ fn any_generator_answers_each_pull_up_to_its_end() {
         let script = Scripted::new(Act::Picture, &process, Act::Picture);
         let items = script.clone();
         let stream = Stream::builder(VideoStreamHandler::generator(move || Ok(items.clone().items())));
-        let (summary, replies) = simulate(&stream, (0..30).map(|n| Job::Pull { seq: n * 2 }), usize::MAX);
+        let (summary, replies) = simulate(&stream, (0..30).map(|n| pull(n * 2)), usize::MAX);
 
         let answered = process.iter().filter(|act| **act != Act::Panic);
         let expected: Vec<_> = (0..)
@@ -386,7 +393,7 @@ fn what_a_panic_said_is_not_told_to_the_client() {
 fn a_generator_that_cannot_be_made_says_why() {
     let none = || -> Result<iter::Empty<Frame>, HandlerError> { Err("no such clip".into()) };
     let stream = Stream::builder(VideoStreamHandler::generator(none));
-    let (summary, replies) = simulate(&stream, iter::once(Job::Pull { seq: 0 }), usize::MAX);
+    let (summary, replies) = simulate(&stream, iter::once(pull(0)), usize::MAX);
     assert_eq!(summary.faults, [Fault::Start { message: "no such clip".into() }]);
     let told = [
         Reply::Notice { level: Level::Error, message: "no such clip".into() },

@@ -1,0 +1,112 @@
+//! Spans of frames: a look at one in some hundred, with the real times of each part of its way.
+//!
+//! A session's span is `tracing`'s. A frame's is not: what it is made of is known only afterwards, on threads that never
+//! meet. So its [`Ticket`](crate::books::Ticket) carries it, and the books that count a frame's end also end its span.
+//! Where nothing is exported there is none, and for the frames in between it costs a comparison.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
+
+use opentelemetry::trace::{Span as _, TraceContextExt, Tracer};
+use opentelemetry::{Context, KeyValue, global};
+use tokio::time::Instant;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// What the spans say made them.
+const SCOPE: &str = "reframe-gateway";
+
+/// One frame in this many is traced; none until [`install`]. Process-wide, as the exporter is.
+static EVERY: AtomicU32 = AtomicU32::new(0);
+
+/// From now on one frame in `every` of each session is traced; 0 is none.
+pub(crate) fn install(every: u32) {
+    EVERY.store(every, Ordering::Relaxed);
+}
+
+/// The span of one frame; open until [`end`](Self::end), or its drop.
+#[derive(Debug)]
+pub(crate) struct FrameSpan {
+    context: Context,
+    /// One instant on both clocks: spans are stamped with wall time, and the media path has none.
+    now: (Instant, SystemTime),
+}
+
+impl FrameSpan {
+    /// The span of the frame `seq`, whose last packet came at `arrived`, as a child of the session's span; if the frame
+    /// is one of the few, and its session is traced. Boxed, so that the others are no larger for it.
+    pub(crate) fn sample(session: &Span, seq: u64, arrived: Instant) -> Option<Box<Self>> {
+        let every = EVERY.load(Ordering::Relaxed);
+        if every == 0 || !seq.is_multiple_of(u64::from(every)) {
+            return None;
+        }
+        let parent = session.context();
+        if !parent.span().span_context().is_sampled() {
+            return None;
+        }
+        let now = (Instant::now(), opentelemetry::time::now());
+        let tracer = global::tracer(SCOPE);
+        let span = tracer
+            .span_builder("frame")
+            .with_start_time(wall(now, arrived))
+            .with_attributes([KeyValue::new("seq", i64::try_from(seq).unwrap_or(i64::MAX))])
+            .start_with_context(&tracer, &parent);
+        Some(Box::new(Self { context: parent.with_span(span), now }))
+    }
+
+    /// For the worker, whose handler's span becomes a child of this one.
+    pub(crate) fn traceparent(&self) -> String {
+        reframe_trace::header(&self.context)
+    }
+
+    /// A part of the frame's way, which is over.
+    pub(crate) fn stage(&self, name: &'static str, began: Instant, ended: Instant) {
+        let tracer = global::tracer(SCOPE);
+        let mut span =
+            tracer.span_builder(name).with_start_time(wall(self.now, began)).start_with_context(&tracer, &self.context);
+        span.end_with_timestamp(wall(self.now, ended));
+    }
+
+    /// The frame has ended: how, and where it was lost if it was.
+    pub(crate) fn end(&self, end: &'static str, lost: Option<(&'static str, &'static str)>) {
+        let span = self.context.span();
+        span.set_attribute(KeyValue::new("end", end));
+        if let Some((hop, reason)) = lost {
+            span.set_attribute(KeyValue::new("hop", hop));
+            span.set_attribute(KeyValue::new("reason", reason));
+        }
+        span.end_with_timestamp(wall(self.now, Instant::now()));
+    }
+}
+
+/// The wall time of an instant, given one on both clocks.
+fn wall((monotonic, wall): (Instant, SystemTime), at: Instant) -> SystemTime {
+    match at.checked_duration_since(monotonic) {
+        Some(after) => wall + after,
+        None => wall - monotonic.saturating_duration_since(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn wall_time_runs_with_the_monotonic_clock() {
+        let now = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(100));
+        let second = Duration::from_secs(1);
+        assert_eq!(wall(now, now.0 + second), now.1 + second);
+        assert_eq!(wall(now, now.0 - second), now.1 - second);
+    }
+
+    #[test]
+    fn nothing_is_sampled_where_nothing_is_exported() {
+        install(1);
+        assert!(FrameSpan::sample(&tracing::info_span!("session"), 0, Instant::now()).is_none());
+        let registry = tracing_subscriber::registry();
+        tracing::subscriber::with_default(registry, || {
+            assert!(FrameSpan::sample(&tracing::info_span!("session"), 0, Instant::now()).is_none());
+        });
+    }
+}
