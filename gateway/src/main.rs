@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 
 /// An error and what caused it, on one line.
 fn told(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
