@@ -53,6 +53,7 @@ pub(crate) fn simulate(report: &mut Report, plan: &Plan) {
 
     progress("placement: filling");
     let ids = Arc::new(AtomicUsize::new(0));
+    let began = Instant::now();
     let (gateways, claims) =
         measured(report, &redis, "filling: Redis' CPU", || runtime.block_on(fill(gateways, SESSIONS, &ids)));
     report.add(NAME, "filling: claims", "/s", SESSIONS as f64 / began.elapsed().as_secs_f64());
