@@ -5,21 +5,26 @@
 local length, gateway, kept = unpack(ARGV, 1, 3)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ends = now + length
 
-local sets = { [KEYS[1]] = true }
+local sets, sessions = { [KEYS[1]] = true }, {}
 for i = 2, #KEYS, 2 do
     local at = i / 2 * 3 + 1
     local slots, hash, lease, session, worker = KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2]
     sets[slots] = true
-    redis.call('ZADD', slots, now + length, lease)
-    redis.call('ZADD', KEYS[1], now + length, session)
+    sessions[#sessions + 1] = ends
+    sessions[#sessions + 1] = session
+    redis.call('ZADD', slots, ends, lease)
     -- Two gateways may have placed one session while this store was away: the first to be here again is asked for it.
-    local owner = redis.call('HGET', hash, 'gateway')
-    if not owner or owner == gateway then
-        redis.call('HSET', hash, 'gateway', gateway, 'worker', worker, 'lease', lease)
+    local known = redis.call('HMGET', hash, 'gateway', 'lease')
+    if not known[1] or known[1] == gateway then
+        if known[2] ~= lease then
+            redis.call('HSET', hash, 'gateway', gateway, 'worker', worker, 'lease', lease)
+        end
         redis.call('PEXPIRE', hash, length)
     end
 end
+redis.call('ZADD', KEYS[1], unpack(sessions))
 for set in pairs(sets) do
     redis.call('ZREMRANGEBYSCORE', set, '-inf', now)
     redis.call('PEXPIRE', set, kept)

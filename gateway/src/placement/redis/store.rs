@@ -21,7 +21,8 @@ use crate::spec::Spec;
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// Leases in one script, which holds up everybody else's for as long: about a millisecond.
 pub(super) const BATCH: usize = 256;
-/// Sets whose members nobody renews or gives back vanish after this; longer than any lease, whoever wrote it.
+/// Sets whose members nobody renews vanish after this: those of workers that are gone. Longer than any lease, whoever
+/// wrote it.
 const KEPT: Duration = Duration::from_secs(600);
 
 const CLAIM: &str = include_str!("claim.lua");
