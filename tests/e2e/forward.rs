@@ -158,8 +158,9 @@ fn a_candidate_may_come_before_its_offer_and_to_another_gateway() {
                 (b.trickle("early") == (200, json!({ "status": "success" }))).then_some(())
             });
         });
-        a.connect("early").close();
+        let mut peer = a.connect("early");
         early.join().expect("the candidate was taken");
+        peer.close();
     });
     assert!(b.forwarded("ok") >= 1.0);
 }
