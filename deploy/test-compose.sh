@@ -145,7 +145,9 @@ step "Prometheus"
 # All but those of what does not happen here, or may not.
 may_be_without="Sessions ended|Release error, p99|Stuck handlers|Workers refused|Packets dropped|Errors and forwarded requests"
 panels_have_data() {
-    without=$(python3 deploy/grafana/queries.py "$prometheus" | grep --invert-match --line-regexp --extended-regexp "$may_be_without") || true
+    local without
+    without=$(python3 deploy/grafana/queries.py "$prometheus" 2>&1) || return 1
+    without=$(grep --invert-match --line-regexp --extended-regexp "$may_be_without" <<<"$without")
     [ -z "$without" ]
 }
 eventually "every panel of the dashboard has data" panels_have_data
