@@ -48,6 +48,9 @@ metric() {
             part[1] == name && index($0, labels) { sum += $NF } END { print sum + 0 }'
 }
 metric_is() { [ "$(metric "$1" "$2")" = "$3" ]; }
+# At least one more than before: a busy machine may see a worker hang that was not touched.
+failovers() { metric reframe_failovers_total "outcome=\"$1\""; }
+more_failovers() { [ "$(failovers "$1")" -gt "$2" ] || fail "no session was $1"; }
 ready() { curl --silent --fail --output /dev/null "$admin/readyz"; }
 workers_are() { metric_is reframe_worker_up "" "$1"; }
 
@@ -126,9 +129,10 @@ goes_on "without Redis for a moment"
 
 step "the worker that has the stream is killed"
 worker=$(busy_worker)
+before=$(failovers recovered)
 docker kill "$worker" >/dev/null
 goes_on "on another worker"
-metric_is reframe_failovers_total 'outcome="recovered"' 1 || fail "that was no failover"
+more_failovers recovered "$before"
 
 step "four workers"
 "${compose[@]}" up --detach --no-build --no-recreate --scale worker=4 gateway worker redis prometheus >/dev/null 2>&1
@@ -136,10 +140,11 @@ eventually "four workers" workers_are 4
 
 step "the worker that has the stream is stopped"
 worker=$(busy_worker)
+before=$(failovers moved)
 docker stop --time 35 "$worker" >/dev/null
 stopped_well "$worker"
 goes_on "moved in time"
-metric_is reframe_failovers_total 'outcome="moved"' 1 || fail "that was no move"
+more_failovers moved "$before"
 
 step "Prometheus"
 # All but those of what does not happen here, or may not.
