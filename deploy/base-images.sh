@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes what `deploy/Dockerfile` and the compose stack stand on, without an image registry: from Debian's packages and the
-# Rust toolchain of this machine. Prints the variables that name the images, for `eval`. What is there already is kept;
-# `docker image rm reframe-local/NAME` has it made anew. Needs root (debootstrap does).
+# Makes what `deploy/Dockerfile` and the compose stack stand on, without an image registry: from Debian's packages and
+# the Rust toolchain of this machine. Prints the variables that name the images, for `eval`. What is there already is
+# kept; `docker image rm reframe-local/NAME` has it made anew. Needs root (debootstrap does).
 set -euo pipefail
 
 suite=bookworm

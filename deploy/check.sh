@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks everything below deploy/ that can be checked without running it: seconds, no Docker daemon. Every tool is needed;
-# one that is missing fails the check with the Debian package that has it.
+# Checks everything below deploy/ that can be checked without running it: seconds, no Docker daemon. Every tool is
+# needed; one that is missing fails the check with the Debian package that has it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

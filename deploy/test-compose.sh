@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the images, runs the compose stack and takes parts of it away while somebody watches a stream: `make test-deploy`.
-# Needs Docker with compose, Chromium, half an hour for the first build of the images and a minute after that. Where no
-# image registry is reachable, the images beneath are made here (base-images.sh; as root).
+# Builds the images, runs the compose stack and takes parts of it away while somebody watches a stream: `make
+# test-deploy`. Needs Docker with compose, Chromium, half an hour for the first build of the images and a minute after
+# that. Where no image registry is reachable, the images beneath are made here (base-images.sh; as root).
 #
 # REFRAME_SMOKE names a program to watch with, in place of the one that is built here (tests/src/bin/smoke.rs).
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The queries of the dashboard. Without an argument: as Prometheus rules, whose syntax `promtool check rules` knows. With
-the address of a Prometheus: each is asked, and the titles of those panels are printed that have no data. Exit code 1 when
-one is refused."""
+"""The queries of the dashboard. Without an argument: as Prometheus rules, whose syntax `promtool check rules` knows.
+With the address of a Prometheus: each is asked, and the titles of those panels are printed that have no data. Exit code
+1 when one is refused."""
 
 import json
 import pathlib

@@ -1,8 +1,9 @@
-//! A person at the page of a running installation, for the scripts that take parts of it away: `deploy/test-compose.sh`.
+//! A person at the page of a running installation, for a script that takes parts of it away: `deploy/test-compose.sh`.
 //!
-//! Opens the page of a stream that flips in a real Chromium, starts it, and says `live` once the camera has come back upside
-//! down. Then, for each line of its input, it waits until [`PICTURES`] further pictures of the camera have come back, and
-//! says that line and how long it took: whatever was done before the line, the stream goes on. It ends with its input.
+//! Opens the page of a stream that flips in a real Chromium, starts it, and says `live` once the camera has come back
+//! upside down. Then, for each line of its input, it waits until [`PICTURES`] further pictures of the camera have come
+//! back, and says that line and how long it took: whatever was done before the line, the stream goes on. It ends with
+//! its input.
 
 use std::io;
 
