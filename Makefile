@@ -7,10 +7,10 @@ ADMIN ?= 127.0.0.1:9090
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fmt
+.PHONY: help demo test test-deploy bench fmt
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make demo DEMO=flip    one of the demos instead of all'
 	@echo '  make demo HTTP=$(HTTP) ADMIN=$(ADMIN) ARGS=    (these are its defaults)'
@@ -42,6 +42,11 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	else \
 		set -x; cargo test --workspace --lib --bins --tests --examples -- --test-threads 2; \
 	fi
+
+# Not a part of `test`: it needs Docker, and builds everything once more in it.
+test-deploy: ## What is below deploy/: checks, then images built and the compose stack run
+	deploy/check.sh
+	deploy/test-compose.sh
 
 bench: ## Measure it on this machine, five minutes; make bench BENCH=--help
 	@scripts/packages.sh bench
