@@ -6,13 +6,16 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::books::{Hop, Reason};
 
 /// Histogram bounds in seconds: fine around a frame interval, up to a stalled second.
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0];
+
+/// The same for what people wait for.
+const LONG_SECONDS: &[f64] = &[0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0];
 
 /// A part of a frame's way: the values of the label `stage`.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +70,11 @@ impl Failover {
 
 /// Installs the process-wide recorder. `None` when one is installed already: `launch` in a process that has its own.
 pub(crate) fn install() -> Option<PrometheusHandle> {
-    let handle = PrometheusBuilder::new().set_buckets(SECONDS).ok()?.install_recorder().ok()?;
+    let mut builder = PrometheusBuilder::new().set_buckets(SECONDS).ok()?;
+    for name in ["reframe_setup_seconds", "reframe_failover_seconds"] {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), LONG_SECONDS).ok()?;
+    }
+    let handle = builder.install_recorder().ok()?;
     describe();
     gauge!("reframe_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     gauge!("reframe_sessions_active").set(0);
@@ -79,6 +86,16 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
         "reframe_discovery_errors_total",
     ] {
         counter!(zero).absolute(0);
+    }
+    // What alerts look at: a counter that first appears at 1 has not grown, says Prometheus.
+    for outcome in [Failover::Moved, Failover::Recovered, Failover::Lost] {
+        counter!("reframe_failovers_total", "outcome" => outcome.label()).absolute(0);
+    }
+    for outcome in ["answered", "full", "no_worker"] {
+        counter!("reframe_offers_total", "outcome" => outcome).absolute(0);
+    }
+    for reason in ["version", "declaration", "contradiction"] {
+        counter!("reframe_workers_refused_total", "reason" => reason).absolute(0);
     }
     Some(handle)
 }

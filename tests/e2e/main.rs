@@ -17,12 +17,14 @@ mod inputs;
 mod junk;
 mod limits;
 mod modes;
+mod monitoring;
 mod outputs;
 mod pages;
 mod pool;
 mod processes;
 mod receive;
 mod reconnect;
+mod replicas;
 mod signalling;
 mod skip_frames;
 mod streams;
@@ -134,6 +136,12 @@ fn settle_books(cluster: &Cluster, peer: &Peer) -> (Stats, Metrics) {
         let shown = stats.numbers().len() as f64;
         (books.received == sent && books.balanced() && books.emitted == shown).then_some((stats, metrics))
     })
+}
+
+/// Sessions that moved to another worker, recovered at one, or lost theirs for good.
+fn failovers(cluster: &Cluster) -> [f64; 3] {
+    let counts = cluster.metrics();
+    ["moved", "recovered", "lost"].map(|outcome| counts.sum("reframe_failovers_total", &[("outcome", outcome)]))
 }
 
 /// After all sessions have ended: each frame that came in was emitted, consumed, or is in one count of drops.

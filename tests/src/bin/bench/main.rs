@@ -8,6 +8,7 @@
 //!
 //! [`floor`] is what the codecs alone cost. Ratios to it travel from machine to machine; milliseconds do not.
 
+mod faults;
 mod floor;
 mod placement;
 mod receive;
@@ -69,6 +70,8 @@ enum Scenario {
     /// The same at 60 fps.
     #[value(name = "receive-60")]
     Receive60,
+    /// A 640x480 stream whose worker is killed, hangs, or drains.
+    Faults,
     /// A thousand workers and a hundred gateways that share a Redis, without video.
     Placement,
 }
@@ -169,6 +172,10 @@ fn run(plan: &Plan, only: Option<Scenario>) -> Report {
         if wanted(Scenario::SlowHandler) && round <= plan.slow_rounds {
             step("slow-handler");
             slow::beside_a_fast_one(&mut report, "slow-handler", &vga, plan);
+        }
+        if wanted(Scenario::Faults) {
+            step("faults");
+            faults::workers(&mut report, "faults", &vga, plan);
         }
         for (scenario, name, fps) in
             [(Scenario::Receive30, "receive-30", 30_u32), (Scenario::Receive60, "receive-60", 60)]

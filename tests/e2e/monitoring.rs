@@ -1,0 +1,117 @@
+//! What an operator sees: a real Prometheus scrapes a real run, and the dashboard's own queries find it there.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::{env, fs};
+
+use reframe_tests::http::get;
+use reframe_tests::redis::RedisServer;
+use reframe_tests::source::Format;
+
+use super::*;
+
+/// Panels of what does not happen in this run.
+const WITHOUT_DATA: [&str; 5] =
+    ["Sessions ended", "Release error, p99", "Stuck handlers", "Packets dropped", "Errors and forwarded requests"];
+
+fn deploy(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(path)
+}
+
+/// A real `prometheus`. Killed (SIGKILL, by its own process id) when dropped.
+struct Prometheus {
+    child: Child,
+    folder: PathBuf,
+    url: String,
+}
+
+impl Prometheus {
+    /// One that scrapes `target` every second and has the project's alerts.
+    fn start(target: &str) -> Self {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = free.local_addr().expect("a bound socket has an address").to_string();
+        drop(free);
+        let folder = env::temp_dir().join(format!("reframe-prometheus-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let config = folder.join("prometheus.yml");
+        let rules = deploy("prometheus/alerts.yml").canonicalize().expect("the alerts");
+        let text = format!(
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [\"{}\"]\nscrape_configs:\n  \
+             - job_name: reframe-gateway\n    static_configs: [{{targets: [\"{target}\"]}}]\n",
+            rules.display()
+        );
+        fs::write(&config, text).expect("a file");
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`prometheus` starts; Debian's package prometheus has it");
+        let url = format!("http://{address}");
+        eventually("Prometheus is ready", PATIENCE, || {
+            get(&format!("{url}/-/ready")).is_ok_and(|reply| reply.status == 200).then_some(())
+        });
+        Self { child, folder, url }
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // Gone already is what is wanted.
+        self.child.kill().ok();
+        self.child.wait().ok();
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+#[test]
+fn every_panel_of_the_dashboard_has_data_and_no_alert_is_wrong() {
+    let redis = RedisServer::start();
+    let workers = (0..2).map(|_| reframe_tests::cluster::Worker::serve("flip")).collect();
+    let mut cluster = Cluster::of_with(workers, &["--redis", &redis.url()]);
+    let prometheus = Prometheus::start(cluster.admin("").trim_start_matches("http://"));
+    let mut peers: Vec<_> = (0..2).map(|n| connect(&cluster, &format!("{n}"), Video::Live(Format::SMALL))).collect();
+    peers.iter().for_each(|peer| peer.wait_received(15, PATIENCE));
+    cluster.workers[0].process.kill9();
+    eventually("the failover is counted", PATIENCE, || (failovers(&cluster)[1] >= 1.0).then_some(()));
+    let mut without = String::new();
+    let seen = try_eventually(PATIENCE, || {
+        let asked = Command::new("python3").arg(deploy("grafana/queries.py")).arg(&prometheus.url).output();
+        let asked = asked.expect("python3 starts");
+        let complaint = String::from_utf8_lossy(&asked.stderr);
+        assert!(asked.status.success(), "a query that Prometheus refuses: {complaint}");
+        without = String::from_utf8_lossy(&asked.stdout).into_owned();
+        without.lines().all(|panel| WITHOUT_DATA.contains(&panel)).then_some(())
+    });
+    assert!(seen.is_some(), "panels without data:\n{without}");
+    let rules = get(&format!("{}/api/v1/rules", prometheus.url)).expect("Prometheus answers").json();
+    let groups = rules["data"]["groups"].as_array().expect("groups of rules");
+    let rules: Vec<_> = groups.iter().flat_map(|group| group["rules"].as_array().expect("rules")).collect();
+    assert!(rules.len() >= 10, "the project's alerts are there: {rules:?}");
+    for rule in rules {
+        assert_ne!(rule["health"], "err", "{rule}");
+    }
+    peers.iter_mut().for_each(Peer::close);
+}
+
+#[test]
+fn promtool_has_nothing_to_say_about_the_metrics() {
+    let cluster = Cluster::launch("flip");
+    let mut peer = connect(&cluster, "metrics", Video::Live(Format::SMALL));
+    peer.wait_received(15, PATIENCE);
+    let page = get(&cluster.admin("/metrics")).expect("the admin port answers").body;
+    let file = env::temp_dir().join(format!("reframe-metrics-{}", std::process::id()));
+    fs::write(&file, &page).expect("a file");
+    let checked = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(fs::File::open(&file).expect("the file"))
+        .output()
+        .expect("`promtool` starts; Debian's package prometheus has it");
+    fs::remove_file(&file).ok();
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(checked.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    peer.close();
+}
