@@ -60,7 +60,7 @@ fn every_path_that_a_document_names_exists() {
             let looks_like_a_path = mention.contains('/')
                 && !mention.contains([' ', '<', ':', '{', '…', '='])
                 && !mention.starts_with(['/', '-'])
-                && ["gateway", "worker", "proto", "trace", "tests", "docs", "scripts", "decisions"]
+                && ["gateway", "worker", "proto", "tests", "docs", "scripts", "decisions", "deploy"]
                     .iter()
                     .any(|top| mention.split('/').next() == Some(top));
             if looks_like_a_path {

@@ -55,8 +55,11 @@ fn running_sessions_do_not_notice_that_redis_was_killed_and_came_back_empty() {
     peers.iter().for_each(|peer| peer.wait_received(10, PATIENCE));
     wait_held(&redis, 2);
     let by_worker = |gateway: &Cluster| gateway.metrics().by("reframe_worker_sessions", "worker");
-    let (one, other) = (by_worker(&first), by_worker(&second));
-    let together: Vec<f64> = one.keys().map(|worker| one[worker] + other.get(worker).unwrap_or(&0.0)).collect();
+    let mut together = by_worker(&first);
+    for (worker, sessions) in by_worker(&second) {
+        *together.entry(worker).or_default() += sessions;
+    }
+    let together: Vec<_> = together.into_values().collect();
     assert_eq!(together, [1.0, 1.0], "the second gateway chose what the first had left free");
 
     redis.kill9();
