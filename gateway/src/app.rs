@@ -151,7 +151,7 @@ async fn serve(
 }
 
 /// No new sessions; the running ones are asked to go elsewhere and have `grace` for it; those that are left are ended, and
-/// their last words delivered. Requests are answered to the end.
+/// their last words delivered. Requests are answered until then.
 async fn stop(
     gateway: actix::Addr<Gateway>,
     grace: Duration,

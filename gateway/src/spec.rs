@@ -115,6 +115,44 @@ impl Spec {
         })
     }
 
+    /// The fields in which two declarations of one stream differ. Each worker has an instance and a capacity of its own.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
+        // Without `..`, so that no new field is forgotten.
+        let Self {
+            instance: _,
+            name: _,
+            title,
+            subtitle,
+            mode,
+            fps,
+            skip_frames,
+            capacity: _,
+            concurrency_limit,
+            time_limit,
+            inputs,
+            outputs,
+        } = self;
+        let fields = [
+            ("title", *title != other.title),
+            ("subtitle", *subtitle != other.subtitle),
+            ("mode", *mode != other.mode),
+            ("fps", *fps != other.fps),
+            ("skip_frames", *skip_frames != other.skip_frames),
+            ("concurrency_limit", *concurrency_limit != other.concurrency_limit),
+            ("time_limit", *time_limit != other.time_limit),
+            ("inputs", *inputs != other.inputs),
+            ("outputs", *outputs != other.outputs),
+        ];
+        fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
+    }
+
+    /// Whether a worker with this declaration can take over a session that began with `other`: what the session was built
+    /// from is the same.
+    pub(crate) fn takes_over(&self, other: &Self) -> bool {
+        let built_from = ["mode", "fps", "skip_frames", "inputs", "outputs"];
+        self.name == other.name && !self.differences(other).iter().any(|field| built_from.contains(field))
+    }
+
     /// For `GET /api/streams`; `limit` is what bounds the stream's sessions now.
     pub(crate) fn to_json(&self, limit: u32) -> Value {
         let outputs: Vec<Value> = self.outputs.iter().map(Output::to_json).collect();

@@ -107,7 +107,10 @@ fn a_gateways_grace_is_a_deadline_and_a_second_signal_ends_it_at_once() {
         if again {
             cluster.gateway.terminate();
         } else {
-            peer.wait_message("end_stream", PATIENCE);
+            peer.wait_until("closed", PATIENCE, |stats| stats.closed_by_server.then_some(()));
+            let stats = peer.stats();
+            assert_eq!(stats.messages.last().map(|message| &message["data"]), Some(&json!("closed")));
+            assert_eq!(stats.message("end_stream"), None, "its client may still be on its way to another gateway");
         }
         let status = cluster.gateway.exit(PATIENCE);
         assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}", cluster.gateway.log());

@@ -159,6 +159,31 @@ fn a_session_without_a_worker_ends_at_the_limit() {
     assert_balanced(&cluster);
 }
 
+/// A frame that makes its handler's process crash would go on to do that to the next, and to all sessions there.
+#[test]
+fn a_session_whose_workers_die_one_after_the_other_does_not_take_all_of_them() {
+    let mut cluster = Cluster::separate("flip", 5);
+    let mut peer = connect(&cluster, "poison", Video::Live(Format::SMALL));
+    peer.wait_received(5, PATIENCE);
+    let mut dead = Vec::new();
+    for _ in 0..4 {
+        let busy = eventually("another worker has it", PATIENCE, || {
+            let sessions = cluster.metrics().by("reframe_worker_sessions", "worker");
+            let busy = cluster.workers.iter().position(|worker| sessions.get(&worker.url) == Some(&1.0))?;
+            (!dead.contains(&busy)).then_some(busy)
+        });
+        let seen = peer.stats().numbers().len();
+        peer.wait_until("new pictures of it", PATIENCE, |stats| (stats.numbers().len() > seen).then_some(()));
+        cluster.workers[busy].process.kill9();
+        dead.push(busy);
+    }
+    peer.wait_message("end_stream", PATIENCE);
+    assert_eq!(failovers(&cluster), [0.0, 3.0, 1.0]);
+    assert_eq!(get(&cluster.admin("/readyz")).expect("the admin port answers").status, 200, "one worker is left");
+    peer.close();
+    assert_balanced(&cluster);
+}
+
 #[test]
 fn a_generator_begins_again_at_another_worker() {
     let mut cluster = Cluster::separate("ticker", 2);

@@ -17,7 +17,7 @@ use crate::session::Running;
 
 /// Between two signs of life on a quiet event stream: below the minute after which proxies give up, and what notices a
 /// reader that is gone.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// `POST /input_hook`: `{webrtc_id, name: value, …}`.
 pub(super) async fn input_hook(shared: web::Data<Shared>, request: HttpRequest, body: web::Bytes) -> HttpResponse {

@@ -6,11 +6,13 @@
 //! actor. There is no queue: a request waits for its own answer, each step of that has a bound, and an event stream is
 //! read from its owner as fast as its reader takes it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::StreamExt;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
@@ -21,6 +23,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::control::KEEPALIVE;
 use super::{MAX_BODY_BYTES, failed, unavailable};
 use crate::placement::Placement;
 use crate::pool::Pool;
@@ -37,6 +40,9 @@ const LOCATE_WITHIN: Duration = Duration::from_secs(1);
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// For the owner's whole answer, or the beginning of an event stream. An early candidate's takes a second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// For the next bytes of an event stream, whose owner gives a sign of life every [`KEEPALIVE`].
+const SILENT: Duration = KEEPALIVE.saturating_mul(3);
 
 /// Knows the owners of sessions and asks them.
 #[derive(Clone)]
@@ -121,7 +127,10 @@ impl Forward {
         }
         let kind = head.headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
         if kind.starts_with(b"text/event-stream") {
-            return Ok(response.streaming(body.into_data_stream()));
+            // An owner that vanished without a word would leave the reader with silence for ever.
+            let events = tokio_stream::StreamExt::timeout(body.into_data_stream(), SILENT);
+            let events = events.map(|event| event.map_err(io::Error::other)?.map_err(io::Error::other));
+            return Ok(response.streaming(events));
         }
         let whole = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(ForwardError::Broken)?;
         Ok(response.body(whole.to_bytes()))

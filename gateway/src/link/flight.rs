@@ -26,6 +26,9 @@ struct State {
     pictures: usize,
     /// Mode receive: answers without a picture since the last tick.
     blanks: usize,
+    /// Mode receive: of the pictures that wait, how many are more than the present worker gave credits for. They were
+    /// another's, and give none back.
+    surplus: usize,
 }
 
 impl Flight {
@@ -41,6 +44,7 @@ impl Flight {
         // All of the old worker's; who waits for one keeps waiting.
         self.credits.forget_permits(Semaphore::MAX_PERMITS);
         self.credits.add_permits(credits.saturating_sub(state.pictures));
+        state.surplus = state.pictures.saturating_sub(credits);
     }
 
     /// The worker is gone, and with it the frames that it had.
@@ -103,7 +107,10 @@ impl Flight {
     pub(crate) fn shown(&self, pictures: usize) {
         let mut state = self.state();
         state.pictures = state.pictures.saturating_sub(pictures);
-        self.credits.add_permits(pictures + std::mem::take(&mut state.blanks));
+        let used = pictures + std::mem::take(&mut state.blanks);
+        let given_back = used.saturating_sub(state.surplus);
+        state.surplus -= used - given_back;
+        self.credits.add_permits(given_back);
     }
 
     /// Whether answers without a picture wait for their tick.
@@ -156,5 +163,10 @@ mod tests {
         flight.shown(1);
         flight.shown(1);
         assert_eq!(flight.credits.available_permits(), 3);
+        flight.credits.forget_permits(3);
+        (0..3).for_each(|_| flight.answered(true));
+        flight.begin(1);
+        (0..3).for_each(|_| flight.shown(1));
+        assert_eq!(flight.credits.available_permits(), 1, "the next one gave no more");
     }
 }

@@ -149,8 +149,13 @@ impl Handler<FrameWaiting> for Link {
         let (waiting, outbound) = (Arc::clone(&self.waiting), self.outbound.clone());
         let (flight, sending) = (Arc::clone(&self.flight), self.sending.clone());
         let send = async move {
-            // Stopped: what waits stays for the next worker, and what is in flight is counted when it is lost.
-            sending.run_until_cancelled(send::drain(&waiting, &outbound, &flight)).await;
+            // Stopped: what waits stays for the next worker, and what is in flight is counted when it is lost. Looked at
+            // first, or the last worker's link might take a credit of the next one's.
+            tokio::select! {
+                biased;
+                () = sending.cancelled() => {}
+                () = send::drain(&waiting, &outbound, &flight) => {}
+            }
         };
         AtomicResponse::new(Box::pin(send.into_actor(self)))
     }

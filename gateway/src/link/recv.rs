@@ -122,8 +122,11 @@ impl Receive {
             }
             Ok(Incoming::Result { seq, handler, outcome, outputs }) => {
                 telemetry::handler(handler);
-                let oldest = flight.arrive();
-                let mut frame = oldest.filter(|frame| frame.seq == seq).ok_or_else(|| unexpected(seq))?;
+                let mut frame = flight.arrive().ok_or_else(|| unexpected(seq))?;
+                if frame.seq != seq {
+                    frame.ticket.dropped(Reason::WorkerLost);
+                    return Err(unexpected(seq));
+                }
                 if !outputs.is_empty() && !controls.outputs.publish(&outputs) {
                     debug!("outputs that the stream does not declare");
                     return Err(Ended::Lost);

@@ -143,7 +143,7 @@ impl Roster {
             (BTreeMap::<&String, &String>::new(), BTreeMap::<&String, &Arc<Spec>>::new());
         let mut standings: BTreeMap<String, Standing> = BTreeMap::new();
         for (name, _, spec) in candidates {
-            let fields = differences(streams.get(&spec.name).copied().unwrap_or(spec), spec);
+            let fields = spec.differences(streams.get(&spec.name).copied().unwrap_or(spec));
             let standing = match processes.get(&spec.instance) {
                 Some(twin) => Standing::Twin((*twin).clone()),
                 None if !fields.is_empty() => Standing::Contradicts(fields),
@@ -165,37 +165,6 @@ impl Roster {
         }
         changes
     }
-}
-
-/// The fields in which two declarations of one stream differ. Each worker has an instance and a capacity of its own.
-fn differences(one: &Spec, other: &Spec) -> Vec<&'static str> {
-    // Without `..`, so that no new field is forgotten.
-    let Spec {
-        instance: _,
-        name: _,
-        title,
-        subtitle,
-        mode,
-        fps,
-        skip_frames,
-        capacity: _,
-        concurrency_limit,
-        time_limit,
-        inputs,
-        outputs,
-    } = one;
-    let fields = [
-        ("title", *title != other.title),
-        ("subtitle", *subtitle != other.subtitle),
-        ("mode", *mode != other.mode),
-        ("fps", *fps != other.fps),
-        ("skip_frames", *skip_frames != other.skip_frames),
-        ("concurrency_limit", *concurrency_limit != other.concurrency_limit),
-        ("time_limit", *time_limit != other.time_limit),
-        ("inputs", *inputs != other.inputs),
-        ("outputs", *outputs != other.outputs),
-    ];
-    fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
 }
 
 #[cfg(test)]

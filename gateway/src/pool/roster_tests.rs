@@ -75,7 +75,7 @@ fn every_field_but_instance_and_capacity_is_part_of_the_declaration() {
     let with = |change: fn(&mut Spec)| {
         let mut new = spec("flip", 1);
         change(&mut new);
-        differences(&old, &new)
+        old.differences(&new)
     };
     assert_eq!(with(|spec| (spec.instance, spec.capacity) = ("2".into(), 7)), [""; 0]);
     assert_eq!(with(|spec| spec.subtitle = "s".into()), ["subtitle"]);
@@ -87,7 +87,7 @@ fn every_field_but_instance_and_capacity_is_part_of_the_declaration() {
     let input = || crate::inputs::Input { name: "n".into(), label: String::new(), info: String::new(), kind };
     let mut new = spec("flip", 1);
     new.inputs.push(input());
-    assert_eq!(differences(&old, &new), ["inputs"]);
+    assert_eq!(old.differences(&new), ["inputs"]);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn any_history_keeps_the_promises() {
                     Standing::Used => others.for_each(|(_, other)| {
                         let spec = spec.unwrap();
                         assert_ne!(spec.instance, other.instance, "{context}");
-                        assert!(spec.name != other.name || differences(spec, other).is_empty(), "{context}");
+                        assert!(spec.name != other.name || spec.differences(other).is_empty(), "{context}");
                     }),
                     Standing::Twin(of) => {
                         twins += 1;

@@ -84,8 +84,12 @@ pub(super) fn last_words(reason: &EndReason) -> Option<String> {
 }
 
 /// The last messages of a session: `error` where something failed that the worker has not told itself,
-/// `update_connection` where the server wants the client gone, then `end_stream`.
-pub(super) fn farewell(reason: &EndReason) -> Vec<String> {
+/// `update_connection` where the server wants the client gone, then `end_stream`: but not to one that was asked to go
+/// to another gateway and has not found it yet, for which this is not the end.
+pub(super) fn farewell(reason: &EndReason, leaving: bool) -> Vec<String> {
+    if leaving && *reason == EndReason::Shutdown {
+        return vec![connection("closed")];
+    }
     let Some(message) = last_words(reason) else { return Vec::new() };
     let first = match reason {
         EndReason::WorkerLost => Some(notice(&Notice { level: Level::Error, message: message.clone() })),

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, info};
+use tracing::{Instrument, Span, info, warn};
 
 pub(crate) use self::client::{EndReason, Level, Notice};
 pub(crate) use self::registry::{Candidate, Close, Drain, Gateway, List, Offer, OfferRefused, Running, Shutdown};
@@ -39,7 +39,7 @@ use crate::link::{self, Attached, Dialed, Ends, Flight};
 use crate::pacer::PacerActor;
 use crate::peer::{Peer, Taps};
 use crate::placement::Slot;
-use crate::pool::Serving;
+use crate::pool::{Health, Serving};
 use crate::spec::Mode;
 use crate::telemetry::{self, Failover};
 
@@ -58,6 +58,12 @@ const MAILBOX: usize = 16;
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// An offer whose browser never connects gives its slot back after this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A worker that was lost sooner than this after it took the session may have been lost by the session's doing.
+const GOOD_AFTER: Duration = Duration::from_secs(10);
+/// Workers that one session may lose in such a way, one after the other. A frame that makes the handler's process crash
+/// must not go through all of them.
+const MAX_LOSSES: u32 = 3;
 
 /// A frame was put into the queue that the receiver empties. Losing one is harmless when another waits.
 #[derive(Message)]
@@ -141,6 +147,8 @@ pub(crate) struct Session {
     ends: Ends,
     seek: Seek,
     reconnect_limit: Duration,
+    /// The client was asked to go to another gateway.
+    leaving: bool,
     media: tokio::runtime::Handle,
     arbiter: ArbiterHandle,
     /// The worker that it begins with.
@@ -165,8 +173,10 @@ struct Route {
     lost: Option<Instant>,
     /// Ends the session when it was lost for too long.
     limit: Option<SpawnHandle>,
-    /// There was a worker once.
-    begun: bool,
+    /// Since when there is, or was, the last one; never any is `None`.
+    attached: Option<Instant>,
+    /// Workers that were lost soon after, in a row.
+    losses: u32,
     /// The client knows that it has none.
     told: bool,
 }
@@ -240,10 +250,20 @@ pub(crate) fn start(
     let session = Session {
         id,
         peer,
-        route: Route { link: None, next: None, seeking: false, lost: None, limit: None, begun: false, told: false },
+        route: Route {
+            link: None,
+            next: None,
+            seeking: false,
+            lost: None,
+            limit: None,
+            attached: None,
+            losses: 0,
+            told: false,
+        },
         ends,
         seek,
         reconnect_limit,
+        leaving: false,
         media: media.clone(),
         arbiter: arbiters.session.clone(),
         first: Some(claimed),
@@ -271,7 +291,7 @@ impl Session {
         info!(reason = reason.label(), "session ended");
         telemetry::session_ended(reason.label());
         self.controls.outputs.end(&client::last_words(reason).unwrap_or_default());
-        for text in client::farewell(reason) {
+        for text in client::farewell(reason, self.leaving) {
             self.tell(text);
         }
         ctx.stop();
@@ -301,12 +321,24 @@ impl Session {
                 Ok(Some(Ok(Found::Worker(dialed)))) => session.found(*dialed, ctx),
                 // It serves again, unless it was lost after it said so.
                 Ok(Some(Ok(Found::Stay))) if session.route.link.is_none() => session.seek(Last::Nothing, ctx),
-                Ok(Some(Ok(Found::Stay))) => {}
+                Ok(Some(Ok(Found::Stay))) => session.leave_if_draining(ctx),
                 Ok(Some(Err(reason))) => session.end(&reason, ctx),
+                Err(error) if error.is_panic() => session.end(&EndReason::WorkerLost, ctx),
                 // The session has ended; or the media runtime, and with it the gateway.
                 Ok(None) | Err(_) => {}
             }
         }));
+    }
+
+    /// Looks for another worker if ours wants to be rid of us, and nobody looks yet.
+    fn leave_if_draining(&mut self, ctx: &mut Context<Self>) {
+        let busy = self.route.seeking || self.route.next.is_some();
+        if let Some(link) = self.route.link.as_ref().filter(|_| !busy)
+            && *link.worker.health.borrow() == Health::Draining
+        {
+            let worker = link.worker.clone();
+            self.seek(Last::Leaving(worker), ctx);
+        }
     }
 
     /// A worker is ready: it takes over as soon as the last one is left.
@@ -332,7 +364,7 @@ impl Session {
             self.tell(client::connection("connected"));
         }
         let lost = self.route.lost.take();
-        if !std::mem::replace(&mut self.route.begun, true) {
+        if self.route.attached.replace(Instant::now()).is_none() {
             return;
         }
         if let Some(lost) = lost {
@@ -355,6 +387,13 @@ impl Session {
             // With nobody to go to: the session itself is ending.
             return;
         }
+        let soon = self.route.attached.is_some_and(|since| since.elapsed() < GOOD_AFTER);
+        self.route.losses = if soon { self.route.losses + 1 } else { 1 };
+        if self.route.losses > MAX_LOSSES {
+            self.span.in_scope(|| warn!(workers = self.route.losses, "lost one worker after the other, giving up"));
+            telemetry::failover(Failover::Lost, Duration::ZERO);
+            return self.end(&EndReason::WorkerLost, ctx);
+        }
         self.lost(ctx);
         if let (Some(last), false) = (last, self.route.seeking) {
             self.seek(Last::Lost(last.worker), ctx);
@@ -366,7 +405,9 @@ impl Session {
         self.route.lost.get_or_insert_with(Instant::now);
         if self.route.limit.is_none() {
             self.route.limit = Some(ctx.run_later(self.reconnect_limit, |session, ctx| {
-                telemetry::failover(Failover::Lost, session.reconnect_limit);
+                if session.route.attached.is_some() {
+                    telemetry::failover(Failover::Lost, session.reconnect_limit);
+                }
                 session.end(&EndReason::WorkerLost, ctx);
             }));
         }
@@ -443,6 +484,7 @@ impl Handler<Reconnect> for Session {
     type Result = ();
 
     fn handle(&mut self, _: Reconnect, _: &mut Self::Context) {
+        self.leaving = true;
         self.tell(client::connection("reconnect"));
     }
 }
@@ -463,12 +505,7 @@ impl StreamHandler<SessionEvent> for Session {
             SessionEvent::FallingBehind if self.route.link.is_none() => {}
             SessionEvent::FallingBehind => self.tell(client::falling_behind()),
             SessionEvent::Notice(notice) => self.tell(client::notice(&notice)),
-            SessionEvent::Draining => {
-                if let (Some(link), false) = (&self.route.link, self.route.seeking || self.route.next.is_some()) {
-                    let worker = link.worker.clone();
-                    self.seek(Last::Leaving(worker), ctx);
-                }
-            }
+            SessionEvent::Draining => self.leave_if_draining(ctx),
             SessionEvent::Detached(why) => self.detached(why, ctx),
             SessionEvent::Waiting => {
                 if self.route.link.is_none() {

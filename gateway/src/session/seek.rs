@@ -1,5 +1,6 @@
 //! Finding a worker for a session that has none, or that has to leave its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,13 @@ use crate::link::{DialError, Dialed, dial};
 use crate::placement::{Placement, Slot};
 use crate::pool::{Health, Pool, Serving};
 
-/// Between two tries, unless a worker comes or changes meanwhile: a slot that becomes free at another gateway is told
-/// nobody.
-const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// Between two tries, unless a worker comes or changes meanwhile: a slot that becomes free is told nobody. Doubled each
+/// time up to the second, and spread, or many that wait would be a load that keeps Redis from those that could be placed.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// See [`FIRST_PAUSE`].
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a handler may take to start for a session. Longer, and another worker is tried.
+const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is needed to find a worker.
 #[derive(Clone)]
@@ -56,49 +61,57 @@ impl Seek {
     /// Dropped before it is ready, it holds nothing.
     pub(super) async fn run(self, last: Last) -> Result<Found, EndReason> {
         let mut changes = self.pool.changes();
-        let (leave, mut avoid, mut claimed) = match last {
-            Last::Claimed(place) => (None, None, Some(*place)),
-            Last::Nothing => (None, None, None),
+        // Those that did not take it, in this round.
+        let mut refused = BTreeSet::new();
+        let (mut leave, mut claimed) = (None, None);
+        match last {
+            Last::Claimed(place) => claimed = Some(*place),
+            Last::Nothing => {}
             // Its own pings notice a moment later than its streams' end.
-            Last::Lost(worker) => (None, Some(worker.spec.instance.clone()), None),
-            Last::Leaving(worker) => (Some(worker), None, None),
-        };
-        let mut hurry = true;
+            Last::Lost(worker) => drop(refused.insert(worker.spec.instance.clone())),
+            Last::Leaving(worker) => leave = Some(worker),
+        }
+        let mut pause = FIRST_PAUSE;
         loop {
             changes.mark_unchanged();
             if leave.as_ref().is_some_and(|worker| *worker.health.borrow() == Health::Serving) {
                 return Ok(Found::Stay);
             }
+            if let Some(leave) = &leave {
+                refused.insert(leave.spec.instance.clone());
+            }
             let place = match claimed.take() {
                 Some(place) => Some(place),
-                None => self.claim(leave.as_ref().map(|worker| &worker.spec.instance).or(avoid.as_ref())).await,
+                None => self.claim(&refused).await,
             };
-            avoid = None;
             if let Some((worker, slot)) = place {
                 let (name, instance) = (worker.name.clone(), worker.spec.instance.clone());
-                match dial((worker, slot), &self.id, &self.controls, &self.events).await {
-                    Ok(dialed) => return Ok(Found::Worker(Box::new(dialed))),
-                    Err(DialError::Ended(reason)) => return Err(reason),
-                    Err(DialError::Unavailable) => {
+                let dialing = dial((worker, slot), &self.id, &self.controls, &self.events);
+                match timeout(START_WITHIN, dialing).await {
+                    Ok(Ok(dialed)) => return Ok(Found::Worker(Box::new(dialed))),
+                    // Not while the old worker serves it well.
+                    Ok(Err(DialError::Ended(reason))) if leave.is_none() => return Err(reason),
+                    Ok(Err(_)) | Err(_) => {
                         info!(worker = name, "the worker did not take the session, looking for another");
-                        avoid = Some(instance);
+                        refused.insert(instance);
                         // There may be another with room.
-                        if std::mem::take(&mut hurry) {
-                            continue;
-                        }
+                        continue;
                     }
                 }
             }
+            refused.clear();
             // The session is gone: its end drops this future.
             drop(self.events.send(SessionEvent::Waiting).await);
             // Closed: never, the pool is ours. Elapsed: another try.
-            drop(timeout(RETRY_INTERVAL, changes.changed()).await);
+            drop(timeout(pause.mul_f64(rand::random_range(0.75..1.25)), changes.changed()).await);
+            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
-    async fn claim(&self, without: Option<&String>) -> Option<(Serving, Slot)> {
+    async fn claim(&self, without: &BTreeSet<String>) -> Option<(Serving, Slot)> {
         let mut workers = self.pool.serving();
-        workers.retain(|worker| worker.spec.name == self.controls.spec.name && Some(&worker.spec.instance) != without);
+        workers
+            .retain(|Serving { spec, .. }| spec.takes_over(&self.controls.spec) && !without.contains(&spec.instance));
         let claimed = self.placement.claim(&self.id, &workers).await;
         claimed.map_err(|error| debug!(?error, "no other worker now")).ok()
     }
