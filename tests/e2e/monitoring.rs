@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::{env, fs};
 
+use reframe_tests::cluster::Worker;
 use reframe_tests::http::get;
 use reframe_tests::redis::RedisServer;
 use reframe_tests::source::Format;
@@ -58,6 +59,17 @@ impl Prometheus {
     }
 }
 
+impl Prometheus {
+    /// Waits until it has scraped this counter at `least` or more.
+    fn wait_scraped(&self, counter: &str, least: f64) {
+        eventually(&format!("{counter} was scraped"), PATIENCE, || {
+            let reply = get(&format!("{}/api/v1/query?query=sum({counter})", self.url)).expect("Prometheus answers");
+            let value: f64 = reply.json()["data"]["result"][0]["value"][1].as_str()?.parse().ok()?;
+            (value >= least).then_some(())
+        });
+    }
+}
+
 impl Drop for Prometheus {
     fn drop(&mut self) {
         // Gone already is what is wanted.
@@ -70,13 +82,22 @@ impl Drop for Prometheus {
 #[test]
 fn every_panel_of_the_dashboard_has_data_and_no_alert_is_wrong() {
     let redis = RedisServer::start();
-    let workers = (0..2).map(|_| reframe_tests::cluster::Worker::serve("flip")).collect();
+    let workers = (0..3).map(|_| Worker::serve("flip")).collect();
     let mut cluster = Cluster::of_with(workers, &["--redis", &redis.url()]);
     let prometheus = Prometheus::start(cluster.admin("").trim_start_matches("http://"));
-    let mut peers: Vec<_> = (0..2).map(|n| connect(&cluster, &format!("{n}"), Video::Live(Format::SMALL))).collect();
+    let camera = |n: usize| connect(&cluster, &format!("{n}"), Video::Live(Format::SMALL));
+    let mut peers = vec![camera(0)];
+    prometheus.wait_scraped("reframe_setup_seconds_count", 1.0);
+    // Of each thing two, or more: the first is when Prometheus learns of it, and no growth yet.
+    peers.extend([1, 2].map(camera));
     peers.iter().for_each(|peer| peer.wait_received(15, PATIENCE));
-    cluster.workers[0].process.kill9();
-    eventually("the failover is counted", PATIENCE, || (failovers(&cluster)[1] >= 1.0).then_some(()));
+    for count in [1.0, 2.0] {
+        let held = cluster.metrics().by("reframe_worker_sessions", "worker");
+        let holds = |worker: &Worker| held.get(&worker.url).is_some_and(|sessions| *sessions > 0.0);
+        let busy = cluster.workers.iter().position(holds).expect("one has a session");
+        cluster.workers[busy].process.kill9();
+        prometheus.wait_scraped("reframe_failover_seconds_count", count);
+    }
     let mut without = String::new();
     let seen = try_eventually(PATIENCE, || {
         let asked = Command::new("python3").arg(deploy("grafana/queries.py")).arg(&prometheus.url).output();
