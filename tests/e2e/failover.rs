@@ -2,6 +2,7 @@
 
 use reframe_tests::cluster::Worker;
 use reframe_tests::http::get;
+use reframe_tests::relay::Relay;
 use reframe_tests::source::Format;
 use serde_json::json;
 use tokio::time::Instant;
@@ -106,6 +107,30 @@ fn a_worker_that_hangs_is_left() {
         assert!(stats.longest_gap(frozen) < Duration::from_secs(1), "{:?}", stats.longest_gap(frozen));
     }
     assert_eq!(by_worker(&cluster), [0.0, 2.0]);
+    peers.iter_mut().for_each(Peer::close);
+    assert_balanced(&cluster);
+}
+
+/// The machine that is cut off: no end of a connection comes through, from either side.
+#[test]
+fn sessions_of_a_worker_that_is_cut_off_go_on_at_another_and_it_frees_their_slots() {
+    let mut workers = [Worker::serve("flip"), Worker::serve("flip")];
+    let address = workers[0].url.trim_start_matches("http://").parse().expect("an address");
+    let relay = Relay::start(address);
+    workers[0].url = format!("http://{}", relay.address());
+    let cluster = Cluster::of(workers.into());
+    let mut peers = cameras(&cluster, 2);
+    assert_eq!(by_worker(&cluster), [1.0, 1.0]);
+    let cut = Instant::now().into_std();
+    relay.cut();
+    for peer in &peers {
+        wait_for_new(peer, cut, RECOVERED);
+        assert_flipped_in_order(&peer.stats());
+    }
+    assert_eq!(by_worker(&cluster), [0.0, 2.0]);
+    eventually("the worker notices by itself", PATIENCE, || {
+        cluster.workers[0].process.log().contains("session ended").then_some(())
+    });
     peers.iter_mut().for_each(Peer::close);
     assert_balanced(&cluster);
 }

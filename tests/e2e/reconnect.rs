@@ -2,6 +2,7 @@
 
 use reframe_tests::balancer::Balancer;
 use reframe_tests::browser::{Browser, Camera, KEY_END};
+use reframe_tests::process::Process;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -53,10 +54,26 @@ fn assert_one_camera(browser: &Browser) {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the real figure, which the assertion is far from")]
 fn a_killed_gateway_is_replaced_by_another_and_inputs_hold() {
+    goes_on_elsewhere("killed", |gateway, balancer| {
+        balancer.only(None);
+        gateway.kill9();
+    });
+}
+
+#[test]
+fn a_gateway_that_hangs_is_replaced_by_another_and_inputs_hold() {
+    goes_on_elsewhere("hung", |gateway, balancer| {
+        // A balancer that asks `/readyz` does that by itself: what is stopped still takes connections.
+        balancer.only(Some(1));
+        gateway.freeze();
+    });
+}
+
+#[expect(clippy::print_stdout, reason = "the real figure, which the assertion is far from")]
+fn goes_on_elsewhere(name: &str, fault: impl FnOnce(&mut Process, &Balancer)) {
     let (mut first, second, balancer) = two_gateways("echo-inputs");
-    let browser = start("killed", Camera::Allowed);
+    let browser = start(name, Camera::Allowed);
     start_live(&browser, &balancer.page("/"));
     assert_eq!((first.sessions(), second.sessions()), (1.0, 0.0));
     browser.press("input-slider", KEY_END);
@@ -64,15 +81,14 @@ fn a_killed_gateway_is_replaced_by_another_and_inputs_hold() {
 
     // The panel keeps its values. A new handler tells what it sees at first: without these that can be told.
     browser.run("document.getElementById('output-seen').dataset.value = 'null'");
-    balancer.only(None);
     let killed = Instant::now();
-    first.gateway.kill9();
+    fault(&mut first.gateway, &balancer);
     browser.wait_for_state("reconnecting");
     let noticed = killed.elapsed();
     browser.wait_for_state("live");
     let back = killed.elapsed();
     assert!(back < BACK, "noticed after {noticed:?}, live again only after {back:?}");
-    println!("noticed after {noticed:?}, live again {back:?} after the kill");
+    println!("noticed after {noticed:?}, live again {back:?} after it was {name}");
     assert_eq!(second.sessions(), 1.0);
 
     wait_slider(&browser, "the slider still holds", SOON, &json!(1));
