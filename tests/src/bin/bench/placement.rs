@@ -24,7 +24,9 @@ const CAPACITY: u32 = 64;
 const GATEWAYS: u16 = 100;
 const SESSIONS: usize = 50_000;
 const LEASE: Duration = Duration::from_secs(10);
-/// Sessions that end, and as many that begin, of all gateways: a session lasts 100 s.
+/// Sessions that begin while there is room, of all gateways: everybody comes within half a minute.
+const FILL_PER_SEC: u32 = 2_000;
+/// Sessions that end, and as many that begin: a session lasts 100 s.
 const CHURN_PER_SEC: u32 = 500;
 /// Three renewals.
 const IDLE: Duration = LEASE;
@@ -49,20 +51,18 @@ pub(crate) fn simulate(report: &mut Report, plan: &Plan) {
         (clients > usize::from(GATEWAYS)).then_some(())
     });
     // Connected is not yet told of what they hold, which is nothing.
-    runtime.block_on(sleep(Duration::from_secs(1)));
+    runtime.block_on(async { sleep(Duration::from_secs(1)).await });
 
     progress("placement: filling");
     let ids = Arc::new(AtomicUsize::new(0));
-    let began = Instant::now();
     let (gateways, claims) =
         measured(report, &redis, "filling: Redis' CPU", || runtime.block_on(fill(gateways, SESSIONS, &ids)));
-    report.add(NAME, "filling: claims", "/s", SESSIONS as f64 / began.elapsed().as_secs_f64());
     figures(report, ["filling: claim, p50", "filling: claim, p99"], claims);
     balance(report, ["filled: sessions of a worker, least", "filled: most", "filled: standard deviation"], &gateways);
-    assert_eq!(in_redis(&redis), SESSIONS, "Redis knows every slot");
+    eventually("Redis knows every slot", SETTLED, || (in_redis(&redis) == SESSIONS).then_some(()));
 
     progress("placement: renewing");
-    measured(report, &redis, "renewing alone: Redis' CPU", || runtime.block_on(sleep(IDLE)));
+    measured(report, &redis, "renewing alone: Redis' CPU", || runtime.block_on(async { sleep(IDLE).await }));
 
     progress("placement: churn");
     let (gateways, claims) =
@@ -87,15 +87,17 @@ pub(crate) fn simulate(report: &mut Report, plan: &Plan) {
     report.add(NAME, "what Redis did not do in time", "", errors);
 }
 
-/// Every gateway claims, one session after the other, until all together hold `sessions`.
+/// Every gateway claims, at [`FILL_PER_SEC`] all together, until they hold `sessions`.
 async fn fill(gateways: Vec<Gateway>, sessions: usize, ids: &Arc<AtomicUsize>) -> (Vec<Gateway>, Vec<Duration>) {
     let held: usize = gateways.iter().map(|gateway| gateway.held.len()).sum();
-    let left = Arc::new(AtomicUsize::new(sessions - held));
+    let count = (sessions - held) / usize::from(GATEWAYS);
+    let (began, apart) = (Instant::now(), Duration::from_secs(GATEWAYS.into()) / FILL_PER_SEC);
     each(gateways, |mut gateway| {
-        let (left, ids) = (Arc::clone(&left), Arc::clone(ids));
+        let (ids, first) = (Arc::clone(ids), began + apart.mul_f64(rand::random()));
         async move {
             let mut claims = Vec::new();
-            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            for n in 0..count {
+                sleep_until(first + apart.mul_f64(n as f64)).await;
                 claims.push(gateway.claim(&ids).await);
             }
             (gateway, claims)
