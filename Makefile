@@ -30,8 +30,6 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	cargo fmt --all --check
 	@echo '==> lints; the first time builds every dependency'
 	cargo clippy --workspace --all-targets -- -D warnings
-	@echo '==> deployment files'
-	deploy/check.sh
 	@echo '==> documentation'
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 	@echo '==> building tests, and the binaries that they start'

@@ -13,11 +13,6 @@ need() {
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 
-# Compose, as a part of Docker's client or by itself; for the check of a file.
-compose() {
-    docker compose version || command -v docker-compose
-}
-
 need_for_build() {
     need build-essential command -v cc
     need pkg-config command -v pkg-config
@@ -35,8 +30,6 @@ need_for_bench() {
 need_for_test() {
     need redis-server command -v redis-server
     need prometheus command -v promtool
-    need kubernetes-client command -v kubectl
-    need docker-compose compose
     need chromium command -v chromium
     need chromium-driver command -v chromedriver
 }
@@ -66,7 +59,7 @@ look "$1"
 command -v apt-get >/dev/null 2>&1 || stop \
     "These are missing, by their Debian names:$missing" \
     "Install a C compiler, pkg-config and the headers of libvpx (Fedora: gcc pkgconf-pkg-config libvpx-devel;" \
-    "Arch: gcc pkgconf libvpx), for the demos ffmpeg, for the tests also Redis, Prometheus, kubectl, docker-compose, Chromium and chromedriver (Fedora:" \
+    "Arch: gcc pkgconf libvpx), for the demos ffmpeg, for the tests also Redis, Prometheus, Chromium and chromedriver (Fedora:" \
     "chromium chromedriver; Arch: chromium). Then run this again."
 
 # Ubuntu's own chromium packages are shells around a snap, whose confinement keeps it from files that the tests give it.

@@ -119,6 +119,17 @@ fn every_panel_of_the_dashboard_has_data_and_no_alert_is_wrong() {
 }
 
 #[test]
+fn the_alerts_do_what_their_tests_say() {
+    for arguments in [["check", "config", "prometheus/prometheus.yml"], ["test", "rules", "prometheus/alerts_test.yml"]]
+    {
+        let checked = Command::new("promtool").args(arguments).current_dir(deploy("")).output();
+        let checked = checked.expect("`promtool` starts; Debian's package prometheus has it");
+        let said = [checked.stdout, checked.stderr].concat();
+        assert!(checked.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said));
+    }
+}
+
+#[test]
 fn promtool_has_nothing_to_say_about_the_metrics() {
     let cluster = Cluster::launch("flip");
     let mut peer = connect(&cluster, "metrics", Video::Live(Format::SMALL));
