@@ -1,0 +1,155 @@
+//! A session's beginning: its queues, actors and tasks, each on its own kind of thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Recipient};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
+
+use super::route::Route;
+use super::{FrameWaiting, Gateway, Seek, Session, SessionEvent};
+use crate::arbiters::Arbiters;
+use crate::books::Hop;
+use crate::codec::{CodecError, Vp8Decoder, Vp8Encoder};
+use crate::controls::Controls;
+use crate::egress::{Egress, Releases};
+use crate::frame::{FrameQueue, Policy};
+use crate::ingress::{Ingress, PacketQueue};
+use crate::link::{Ends, Flight};
+use crate::pacer::PacerActor;
+use crate::peer::{Peer, Taps};
+use crate::placement::Slot;
+use crate::pool::Serving;
+use crate::spec::Mode;
+
+/// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a second at 30 fps,
+/// 11 MB at 720p.
+const FIFO_FRAMES: usize = 8;
+/// Pictures that may wait for the encoder: the newest; of a generator those whose time is still to come.
+const RELEASES: usize = 1;
+/// See [`RELEASES`].
+const EARLY_RELEASES: usize = 3;
+/// Events from the connection and the worker. Full: their tasks wait, and with them only this session's peer.
+const EVENTS: usize = 32;
+
+/// What exists before the session does: the ends that its connection is built with.
+pub(crate) struct Wiring {
+    packets: Arc<PacketQueue>,
+    keyframe_wanted: Arc<Notify>,
+    keyframe_due: Arc<Notify>,
+    pub(super) events: mpsc::Sender<SessionEvent>,
+    inbox: mpsc::Receiver<SessionEvent>,
+}
+
+/// Everything that a session needs to start.
+pub(crate) struct Plan {
+    pub(crate) id: String,
+    /// All that is done for it is done within.
+    pub(crate) span: Span,
+    pub(crate) wiring: Wiring,
+    pub(crate) peer: Peer,
+    /// Where it begins.
+    pub(crate) claimed: (Serving, Slot),
+    /// How it finds others.
+    pub(crate) seek: Seek,
+    /// How long it may be without one.
+    pub(crate) reconnect_limit: Duration,
+    pub(crate) controls: Arc<Controls>,
+    pub(crate) bitrate_kbps: u32,
+}
+
+impl Wiring {
+    pub(crate) fn new() -> Self {
+        let (events, inbox) = mpsc::channel(EVENTS);
+        Self { packets: Arc::default(), keyframe_wanted: Arc::default(), keyframe_due: Arc::default(), events, inbox }
+    }
+
+    pub(crate) fn taps(&self, controls: Arc<Controls>) -> Taps {
+        Taps {
+            controls,
+            packets: Arc::clone(&self.packets),
+            events: self.events.clone(),
+            keyframe_wanted: Arc::clone(&self.keyframe_wanted),
+            keyframe_due: Arc::clone(&self.keyframe_due),
+        }
+    }
+}
+
+/// Starts all of a session's actors and tasks, each on its own kind of thread.
+///
+/// # Errors
+/// A codec could not be made; the plan is dropped, which closes the connection and frees the slot.
+pub(crate) fn start(
+    plan: Plan,
+    arbiters: &Arbiters,
+    media: &tokio::runtime::Handle,
+    registry: Addr<Gateway>,
+) -> Result<Addr<Session>, CodecError> {
+    let Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls, bitrate_kbps } = plan;
+    let spec = Arc::clone(&controls.spec);
+    let decoder = if spec.mode == Mode::Receive { None } else { Some(Box::new(Vp8Decoder::new()?)) };
+    let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
+    let frames = FrameQueue::new(Hop::Session, policy);
+    let stop = CancellationToken::new();
+    let codecs = arbiters.codec();
+    let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox } = wiring;
+    let flight = Arc::new(Flight::new());
+
+    let (results, releases, pacer) = if spec.mode == Mode::Receive {
+        let results = FrameQueue::new(Hop::Pacer, Policy::Fifo(FIFO_FRAMES));
+        let releases = Arc::new(Releases::new(EARLY_RELEASES));
+        let (queue, out) = (Arc::clone(&results), Arc::clone(&releases));
+        let pacer = PacerActor::metronome(spec.fps, Arc::clone(&flight), queue, out, stop.clone());
+        (results, releases, pacer)
+    } else {
+        // Also when nothing is skipped: the handler has seen every frame, and a queue of results in front of a meter
+        // that runs at the camera's own rate would never drain again.
+        let results = FrameQueue::new(Hop::Pacer, Policy::NewestWins);
+        let releases = Arc::new(Releases::new(RELEASES));
+        let pacer = PacerActor::new(spec.fps, Arc::clone(&results), Arc::clone(&releases), stop.clone());
+        (results, releases, pacer)
+    };
+    let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
+    if spec.mode != Mode::Send {
+        let encoder = Box::new(Vp8Encoder::new(bitrate_kbps, spec.fps));
+        let egress = Egress { releases, encoder, out: peer.frames(), keyframe_due, stop: stop.clone() };
+        codecs.spawn(egress.run().instrument(span.clone()));
+    }
+
+    let ends = Ends {
+        waiting: Arc::clone(&frames),
+        controls: Arc::clone(&controls),
+        flight,
+        results,
+        nudge: pacer.recipient(),
+        events: events.clone(),
+    };
+    let session = Session {
+        id,
+        peer,
+        route: Route::default(),
+        ends,
+        seek,
+        reconnect_limit,
+        leaving: false,
+        media: media.clone(),
+        arbiter: arbiters.session.clone(),
+        first: Some(claimed),
+        inbox: Some(inbox),
+        registry,
+        controls,
+        frames: Arc::clone(&frames),
+        stop: stop.clone(),
+        span: span.clone(),
+        _codecs: codecs.clone(),
+    };
+    let session = Session::start_in_arbiter(&arbiters.session, |_| session);
+    if let Some(decoder) = decoder {
+        let nudge: Recipient<FrameWaiting> = session.clone().recipient();
+        let ingress = Ingress { packets, decoder, frames, nudge, events, keyframe_wanted, stop };
+        codecs.spawn(ingress.run().instrument(span));
+    }
+    Ok(session)
+}
