@@ -10,7 +10,7 @@
 //! A generator has no frames to wait for: it is asked for an item with each credit, and a credit comes back when a
 //! picture has been shown ([`Flight::shown`]). So it runs at the rate of the screen, a few pictures ahead.
 //!
-//! A session has one link at a time and may have several one after the other: [`dial`] finds out whether a worker takes
+//! A session has one link at a time and may have several one after the other: [`dial()`] finds out whether a worker takes
 //! it, [`open`] makes the link, [`Attached::leave`] lets it go when its frames are back.
 
 mod convert;

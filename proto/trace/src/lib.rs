@@ -2,8 +2,8 @@
 //! a gateway, a worker, and both in one process.
 //!
 //! Logs go to stderr, as text or JSON. Traces go to an OpenTelemetry collector when the standard variables name one
-//! ([`export`]), else nowhere, and then no span of theirs is ever made. A trace crosses from one process to another as
-//! the text of a `traceparent` ([`context`]).
+//! (`export`), else nowhere, and then no span of theirs is ever made. A trace crosses from one process to another as
+//! the text of a `traceparent` (`context`).
 
 mod context;
 mod export;
