@@ -78,11 +78,6 @@ impl SharedSlots {
         let claimed = self.placement.claim(session, &self.workers).await;
         claimed.ok().map(|(_, slot)| Held { slot })
     }
-
-    /// The gateway that has the session, if that is another.
-    pub async fn locate(&self, session: &str) -> Option<String> {
-        self.placement.locate(session, &["simulated".to_owned()]).await
-    }
 }
 
 /// Installs this process' metrics and returns what renders them as text.

@@ -107,14 +107,21 @@ impl FrameQueue {
 pub(crate) struct Overflow;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod testing {
     use super::*;
 
-    fn frame(seq: u64) -> Frame {
+    /// A frame of one pixel.
+    pub(crate) fn frame(seq: u64) -> Frame {
         let picture = Picture { width: 1, height: 1, data: bytes::Bytes::from_static(&[0; 3]) };
         let now = Instant::now();
         Frame { seq, captured: Duration::ZERO, picture, ticket: Ticket::open(now), since: now }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::frame;
+    use super::*;
 
     #[test]
     fn the_newest_takes_the_place_of_the_waiting_one() {

@@ -64,8 +64,7 @@ fn a_worker_whose_sessions_have_nowhere_to_go_keeps_them_for_its_grace() {
         (get(&cluster.admin("/readyz")).expect("the admin port answers").status == 503).then_some(())
     });
     // It goes on meanwhile.
-    let seen = peer.stats().numbers().len();
-    peer.wait_until("more pictures", PATIENCE, |stats| (stats.numbers().len() >= seen + 10).then_some(()));
+    wait_for_more(&peer);
     assert!(cluster.workers[0].process.alive());
     peer.wait_message("end_stream", PATIENCE);
     let status = cluster.workers[0].process.exit(PATIENCE);
@@ -88,8 +87,7 @@ fn a_gateway_that_drains_sends_its_sessions_elsewhere() {
     assert_eq!((reply.status, &reply.json()["meta"]["error"]), (503, &json!("draining")));
     assert!(reply.retry_after.is_some());
     // The session itself goes on until its client leaves.
-    let seen = peer.stats().numbers().len();
-    peer.wait_until("more pictures", PATIENCE, |stats| (stats.numbers().len() >= seen + 10).then_some(()));
+    wait_for_more(&peer);
     assert!(cluster.gateway.alive());
     peer.close();
     let status = cluster.gateway.exit(PATIENCE);

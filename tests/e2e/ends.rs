@@ -74,9 +74,7 @@ fn a_failing_handler_costs_its_frame_and_a_panicking_one_its_session() {
     assert_eq!(stats.messages.last().map(|message| &message["type"]), Some(&json!("end_stream")));
 
     // The other session has its own count and its own end.
-    let seen = second.stats().numbers().len();
-    let what = "ten more frames of the other session";
-    second.wait_until(what, PATIENCE, |stats| (stats.numbers().len() >= seen + 10).then_some(()));
+    wait_for_more(&second);
     second.wait_message("end_stream", PATIENCE);
     cluster.wait_for_sessions(0, PATIENCE);
     let failed = cluster.metrics().sum("reframe_frames_dropped_total", &[("reason", "handler_error")]);

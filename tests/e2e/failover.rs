@@ -1,8 +1,8 @@
 //! Workers that die, hang, or are missing: sessions go on elsewhere.
 
+use reframe_tests::balancer::Balancer;
 use reframe_tests::cluster::Worker;
 use reframe_tests::http::get;
-use reframe_tests::relay::Relay;
 use reframe_tests::source::Format;
 use serde_json::json;
 use tokio::time::Instant;
@@ -82,9 +82,8 @@ fn inputs_are_set_again_at_the_next_worker() {
     let kept = |seen: &Value| seen["number"] == 7.0 && seen["textbox"] == "kept";
     peer.wait_output("seen", PATIENCE, kept);
     let before = peer.stats().outputs("seen").len();
-    let held = cluster.metrics().by("reframe_worker_sessions", "worker");
-    let index = cluster.workers.iter().position(|worker| held.get(&worker.url) == Some(&1.0)).expect("one has it");
-    cluster.workers[index].process.kill9();
+    let busy = cluster.busy_worker().expect("one has it");
+    cluster.workers[busy].process.kill9();
     peer.wait_until("the next handler's first look at its inputs", RECOVERED, |stats| {
         stats.outputs("seen").get(before).map(|seen| assert!(kept(seen), "from the first frame on: {seen}"))
     });
@@ -115,14 +114,13 @@ fn a_worker_that_hangs_is_left() {
 #[test]
 fn sessions_of_a_worker_that_is_cut_off_go_on_at_another_and_it_frees_their_slots() {
     let mut workers = [Worker::serve("flip"), Worker::serve("flip")];
-    let address = workers[0].url.trim_start_matches("http://").parse().expect("an address");
-    let relay = Relay::start(address);
-    workers[0].url = format!("http://{}", relay.address());
+    let network = Balancer::start(std::slice::from_ref(&workers[0].url));
+    workers[0].url = network.page("");
     let cluster = Cluster::of(workers.into());
     let mut peers = cameras(&cluster, 2);
     assert_eq!(by_worker(&cluster), [1.0, 1.0]);
     let cut = Instant::now().into_std();
-    relay.cut();
+    network.cut();
     for peer in &peers {
         wait_for_new(peer, cut, RECOVERED);
         assert_flipped_in_order(&peer.stats());
@@ -192,11 +190,8 @@ fn a_session_whose_workers_die_one_after_the_other_does_not_take_all_of_them() {
     peer.wait_received(5, PATIENCE);
     let mut dead = Vec::new();
     for _ in 0..4 {
-        let busy = eventually("another worker has it", PATIENCE, || {
-            let sessions = cluster.metrics().by("reframe_worker_sessions", "worker");
-            let busy = cluster.workers.iter().position(|worker| sessions.get(&worker.url) == Some(&1.0))?;
-            (!dead.contains(&busy)).then_some(busy)
-        });
+        let busy =
+            eventually("another worker has it", PATIENCE, || cluster.busy_worker().filter(|busy| !dead.contains(busy)));
         let seen = peer.stats().numbers().len();
         peer.wait_until("new pictures of it", PATIENCE, |stats| (stats.numbers().len() > seen).then_some(()));
         cluster.workers[busy].process.kill9();
@@ -214,9 +209,8 @@ fn a_generator_begins_again_at_another_worker() {
     let mut cluster = Cluster::separate("ticker", 2);
     let mut peer = connect_with(&cluster, Options::viewer("viewer"));
     peer.wait_received(30, PATIENCE);
-    let held = cluster.metrics().by("reframe_worker_sessions", "worker");
-    let index = cluster.workers.iter().position(|worker| held.get(&worker.url) == Some(&1.0)).expect("one has it");
-    cluster.workers[index].process.kill9();
+    let busy = cluster.busy_worker().expect("one has it");
+    cluster.workers[busy].process.kill9();
     let killed = Instant::now().into_std();
     peer.wait_until("the first number again, and more", RECOVERED, |stats| {
         let numbers: Vec<_> =

@@ -138,6 +138,13 @@ fn settle_books(cluster: &Cluster, peer: &Peer) -> (Stats, Metrics) {
     })
 }
 
+/// Ten pictures more than so far, each new.
+#[track_caller]
+fn wait_for_more(peer: &Peer) {
+    let seen = peer.stats().numbers().len();
+    peer.wait_until("more pictures", PATIENCE, |stats| (stats.numbers().len() >= seen + 10).then_some(()));
+}
+
 /// Sessions that moved to another worker, recovered at one, or lost theirs for good.
 fn failovers(cluster: &Cluster) -> [f64; 3] {
     let counts = cluster.metrics();

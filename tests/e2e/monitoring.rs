@@ -92,9 +92,7 @@ fn every_panel_of_the_dashboard_has_data_and_no_alert_is_wrong() {
     peers.extend([1, 2].map(camera));
     peers.iter().for_each(|peer| peer.wait_received(15, PATIENCE));
     for count in [1.0, 2.0] {
-        let held = cluster.metrics().by("reframe_worker_sessions", "worker");
-        let holds = |worker: &Worker| held.get(&worker.url).is_some_and(|sessions| *sessions > 0.0);
-        let busy = cluster.workers.iter().position(holds).expect("one has a session");
+        let busy = cluster.busy_worker().expect("one has a session");
         cluster.workers[busy].process.kill9();
         prometheus.wait_scraped("reframe_failover_seconds_count", count);
     }

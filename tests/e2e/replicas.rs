@@ -38,12 +38,6 @@ fn wait_held(redis: &RedisServer, sessions: usize) {
     });
 }
 
-#[track_caller]
-fn wait_for_more(peer: &Peer) {
-    let seen = peer.stats().numbers().len();
-    peer.wait_until("more pictures", PATIENCE, |stats| (stats.numbers().len() >= seen + 10).then_some(()));
-}
-
 #[test]
 fn running_sessions_do_not_notice_that_redis_was_killed_and_came_back_empty() {
     let mut redis = RedisServer::start();

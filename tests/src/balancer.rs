@@ -9,6 +9,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// A browser has six to a host. Further ones wait in the kernel's queue until one of these ends.
 const MAX_CONNECTIONS: usize = 256;
@@ -18,6 +19,7 @@ const MAX_CONNECTIONS: usize = 256;
 pub struct Balancer {
     address: SocketAddr,
     backends: Arc<Mutex<Backends>>,
+    cut: CancellationToken,
     /// Runs it; taken when dropped.
     runtime: Option<Runtime>,
 }
@@ -44,8 +46,9 @@ impl Balancer {
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        runtime.spawn(serve(listener, Arc::clone(&backends)));
-        Self { address, backends, runtime: Some(runtime) }
+        let cut = CancellationToken::new();
+        runtime.spawn(serve(listener, Arc::clone(&backends), cut.clone()));
+        Self { address, backends, cut, runtime: Some(runtime) }
     }
 
     /// The address of `path` (with its leading slash).
@@ -60,6 +63,11 @@ impl Balancer {
     /// Never: nothing panics while it holds the lock.
     pub fn only(&self, backend: Option<usize>) {
         self.backends.lock().expect("nothing panics while it holds the lock").only = backend;
+    }
+
+    /// From now on nothing passes, either way, and nobody is told: connections stay open, and new ones are taken.
+    pub fn cut(&self) {
+        self.cut.cancel();
     }
 }
 
@@ -84,18 +92,23 @@ impl Backends {
     }
 }
 
-async fn serve(listener: TcpListener, backends: Arc<Mutex<Backends>>) {
+async fn serve(listener: TcpListener, backends: Arc<Mutex<Backends>>, cut: CancellationToken) {
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let permit = Arc::clone(&free).acquire_owned().await.expect("it is never closed");
         // An error is a connection that is gone already.
         let Ok((mut client, _)) = listener.accept().await else { continue };
         let chosen = backends.lock().expect("nothing panics while it holds the lock").choose();
+        let cut = cut.clone();
         tokio::spawn(async move {
             // One that refuses is passed over. Without any the client's connection closes.
             if let Ok(mut backend) = TcpStream::connect(&chosen[..]).await {
                 // It ends as either end likes: an error is how a killed process ends.
-                copy_bidirectional(&mut client, &mut backend).await.ok();
+                let copied = cut.run_until_cancelled(copy_bidirectional(&mut client, &mut backend)).await;
+                if copied.is_none() {
+                    // With both sockets, so that neither end learns of anything.
+                    std::future::pending::<()>().await;
+                }
             }
             drop(permit);
         });

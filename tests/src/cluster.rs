@@ -183,6 +183,13 @@ impl Cluster {
         Metrics::parse(&reply.body)
     }
 
+    /// The first of the separate workers that has a session, by its index.
+    #[must_use]
+    pub fn busy_worker(&self) -> Option<usize> {
+        let sessions = self.metrics().by("reframe_worker_sessions", "worker");
+        self.workers.iter().position(|worker| sessions.get(&worker.url).is_some_and(|count| *count > 0.0))
+    }
+
     /// The sessions that hold a slot now, `reframe_sessions_active`.
     #[must_use]
     pub fn sessions(&self) -> f64 {

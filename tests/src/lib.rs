@@ -10,8 +10,7 @@
 //! | [`peer`] | the WebRTC client |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
 //! | [`redis`] | a real `redis-server` |
-//! | [`relay`] | a network that can be cut |
-//! | [`balancer`] | a load balancer in front of several gateways |
+//! | [`balancer`] | a load balancer in front of several gateways, or a network that can be cut |
 //! | [`http`], [`updates`], [`metrics`], [`collector`] | what the processes say |
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
 //! | [`wait`] | bounded, level-triggered waits |
@@ -27,7 +26,6 @@ pub mod pattern;
 pub mod peer;
 pub mod process;
 pub mod redis;
-pub mod relay;
 pub mod source;
 pub mod updates;
 pub mod wait;

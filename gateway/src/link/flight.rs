@@ -127,16 +127,7 @@ impl Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::Ticket;
-    use crate::codec::Picture;
-    use std::time::Duration;
-    use tokio::time::Instant;
-
-    fn frame(seq: u64) -> Frame {
-        let picture = Picture { width: 1, height: 1, data: bytes::Bytes::from_static(&[0; 3]) };
-        let now = Instant::now();
-        Frame { seq, captured: Duration::ZERO, picture, ticket: Ticket::open(now), since: now }
-    }
+    use crate::frame::testing::frame;
 
     #[tokio::test]
     async fn the_next_workers_credits_are_its_own() {

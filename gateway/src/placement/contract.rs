@@ -54,6 +54,7 @@ async fn claimed(placement: &impl Placement, session: &str, workers: &[Serving])
             Ok(claimed) => return claimed,
             Err(error) => assert!(Instant::now() < deadline, "{session}: {error:?}"),
         }
+        // Between two looks: no store tells anybody of a free slot.
         sleep(Duration::from_millis(5)).await;
     }
 }

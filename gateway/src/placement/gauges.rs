@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
-use super::{Memory, ServingNow};
+use super::{Memory, ServingNow, capacity};
 use crate::pool::Serving;
 use crate::telemetry;
 
@@ -38,8 +38,7 @@ impl Gauges {
 
 /// `used` of the slots of `workers`, all that serve a stream, are taken.
 pub(super) fn tell(stream: &str, workers: &[Serving], used: u32) {
-    let slots = workers.iter().fold(0, |sum: u32, worker| sum.saturating_add(worker.spec.capacity));
-    telemetry::slots(stream, slots, used);
+    telemetry::slots(stream, capacity(workers), used);
 }
 
 /// Tells what this gateway alone knows, for ever.

@@ -74,8 +74,12 @@ pub(crate) enum ClaimError {
 
 /// Sessions that these workers of one stream take together: their capacity, or the stream's own limit.
 pub(crate) fn limit(workers: &[Serving]) -> u32 {
-    let capacity = workers.iter().fold(0, |sum: u32, worker| sum.saturating_add(worker.spec.capacity));
-    capacity.min(concurrency_limit(workers))
+    capacity(workers).min(concurrency_limit(workers))
+}
+
+/// Slots that these workers declare.
+fn capacity(workers: &[Serving]) -> u32 {
+    workers.iter().fold(0, |sum: u32, worker| sum.saturating_add(worker.spec.capacity))
 }
 
 /// Sessions of the stream at once, whichever workers they are on.

@@ -74,7 +74,6 @@ pub(crate) enum Health {
 #[derive(Clone)]
 pub(crate) struct Pool {
     shared: Shared,
-    changes: watched::Receiver<()>,
     _stop: Arc<DropGuard>,
 }
 
@@ -102,9 +101,8 @@ struct Line {
 impl Pool {
     /// Starts watching `addresses`. Call within the media runtime.
     pub(crate) fn start(addresses: Vec<WorkerAddress>) -> Self {
-        let (changed, changes) = watched::channel(());
         let stop = CancellationToken::new();
-        let shared = Shared { state: Arc::default(), changes: changed, stop: stop.clone() };
+        let shared = Shared { state: Arc::default(), changes: watched::Sender::new(()), stop: stop.clone() };
         for (source, address) in addresses.into_iter().enumerate() {
             let (name, channel) = match address {
                 WorkerAddress::Uri(uri) => {
@@ -121,12 +119,12 @@ impl Pool {
             // None, when it is given twice.
             listed.unknown.into_iter().for_each(|name| shared.watch(name, channel.clone()));
         }
-        Self { shared, changes, _stop: Arc::new(stop.drop_guard()) }
+        Self { shared, _stop: Arc::new(stop.drop_guard()) }
     }
 
     /// Marked as changed whenever a worker comes, goes or says something else of itself.
     pub(crate) fn changes(&self) -> watched::Receiver<()> {
-        self.changes.clone()
+        self.shared.changes.subscribe()
     }
 
     /// The workers that serve now, in the order of the configuration.

@@ -30,7 +30,6 @@ pub(crate) use self::seek::Seek;
 use self::start::{Plan, Wiring, start};
 use crate::arbiters::CodecArbiter;
 use crate::controls::Controls;
-use crate::frame::FrameQueue;
 use crate::link::Ends;
 use crate::peer::Peer;
 use crate::placement::Slot;
@@ -110,7 +109,6 @@ pub(crate) struct Session {
     inbox: Option<mpsc::Receiver<SessionEvent>>,
     registry: Addr<Gateway>,
     controls: Arc<Controls>,
-    frames: Arc<FrameQueue>,
     stop: CancellationToken,
     span: Span,
     _codecs: CodecArbiter,
@@ -167,7 +165,7 @@ impl Actor for Session {
             }
             // What a generator makes was never sent, and is not late; but the page takes these for our sign of life.
             let sends = session.controls.spec.mode != Mode::Receive;
-            let skipped = sends.then(|| session.frames.skipped());
+            let skipped = sends.then(|| session.ends.waiting.skipped());
             session.tell(client::stats(skipped, session.controls.take_latency().filter(|_| sends)));
         });
         if let Some(first) = self.first.take() {

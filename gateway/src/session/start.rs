@@ -140,7 +140,6 @@ pub(crate) fn start(
         inbox: Some(inbox),
         registry,
         controls,
-        frames: Arc::clone(&frames),
         stop: stop.clone(),
         span: span.clone(),
         _codecs: codecs.clone(),

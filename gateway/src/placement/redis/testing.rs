@@ -47,6 +47,7 @@ pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + SETTLED;
     while !condition() {
         assert!(Instant::now() < deadline, "not within {SETTLED:?}: {what}");
+        // Between two looks; see above.
         sleep(Duration::from_millis(5)).await;
     }
 }

@@ -42,10 +42,7 @@ fn fault(
     peer.wait_received(1, PATIENCE);
     let peers = std::slice::from_ref(&peer);
     watch(peers, plan.warm_up_secs);
-    let busy = eventually("a worker has it", PATIENCE, || {
-        let sessions = cluster.metrics().by("reframe_worker_sessions", "worker");
-        cluster.workers.iter().position(|worker| sessions.get(&worker.url) == Some(&1.0))
-    });
+    let busy = eventually("a worker has it", PATIENCE, || cluster.busy_worker());
     let since = Instant::now().into_std();
     happen(&mut cluster.workers[busy]);
     watch(peers, LOOK_SECS);

@@ -50,7 +50,8 @@ pub(crate) fn simulate(report: &mut Report, plan: &Plan) {
         let clients = redis.cli(&["CLIENT", "LIST", "TYPE", "normal"]).lines().count();
         (clients > usize::from(GATEWAYS)).then_some(())
     });
-    // Connected is not yet told of what they hold, which is nothing.
+    // Connected is not yet told of what they hold, which is nothing. Not waited for by a condition: no gateway here says
+    // when it is through, and one that is late shows as a command that Redis did not do in time.
     runtime.block_on(async { sleep(Duration::from_secs(1)).await });
 
     progress("placement: filling");
