@@ -9,15 +9,30 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, Transmit,
 };
 
 use crate::telemetry;
 
-/// The stack's own runtime, but for its UDP sockets.
+/// The stack's own runtime, but for its UDP sockets and for waits that can be cut short.
 #[derive(Debug)]
-pub(crate) struct CountingRuntime(pub(crate) Arc<dyn Runtime>);
+pub(crate) struct CountingRuntime(pub(crate) Arc<dyn Runtime>, pub(crate) Arc<Nudge>);
+
+/// Makes a connection's driver look at its protocols at once instead of at its next timer.
+///
+/// The stack starts DTLS when ICE has a path, but what it then has to send lies there until its next timer, which is
+/// ICE's: up to 200 ms. Its own sleep is the only way in.
+#[derive(Debug, Default)]
+pub(crate) struct Nudge(Notify);
+
+impl Nudge {
+    /// Ends the driver's current wait, or its next.
+    pub(crate) fn now(&self) {
+        self.0.notify_one();
+    }
+}
 
 #[derive(Debug)]
 struct CountingSocket(Arc<dyn AsyncUdpSocket>);
@@ -50,7 +65,13 @@ impl Runtime for CountingRuntime {
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
-        self.0.sleep(duration)
+        let (timer, nudge) = (self.0.sleep(duration), Arc::clone(&self.1));
+        Box::pin(async move {
+            tokio::select! {
+                () = timer => {}
+                () = nudge.0.notified() => {}
+            }
+        })
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {

@@ -35,7 +35,8 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceConnectionState, RTCIceGatheringState,
+    RTCPeerConnectionState,
 };
 use webrtc::rtp_transceiver::RtpSender;
 
@@ -43,7 +44,7 @@ use crate::assembler::Packet;
 use crate::books::{Hop, Reason, Ticket};
 use crate::controls::Controls;
 use crate::ingress::PacketQueue;
-use crate::net::CountingRuntime;
+use crate::net::{CountingRuntime, Nudge};
 use crate::offer;
 use crate::outputs::Reader;
 use crate::session::{EndReason, SessionEvent};
@@ -140,7 +141,9 @@ pub(crate) async fn answer(
     let mode = controls.spec.mode;
     // Now, so that what comes before the channel is open waits for it.
     let outputs = controls.outputs.subscribe("channel");
+    let nudge = Arc::new(Nudge::default());
     let callbacks = Arc::new(Callbacks {
+        nudge: Arc::clone(&nudge),
         state: state_tx,
         gathered: gathered_tx,
         // Nobody looks at what a browser sends to a generator's stream, should it send.
@@ -162,7 +165,7 @@ pub(crate) async fn answer(
             .with_setting_engine(settings)
             .with_handler(Arc::clone(&callbacks) as Arc<dyn PeerConnectionEventHandler>)
             .with_udp_addrs(bind)
-            .with_runtime(Arc::new(CountingRuntime(runtime_of_stack)))
+            .with_runtime(Arc::new(CountingRuntime(runtime_of_stack, nudge)))
             .with_data_channel_send_buffer_limit(OUT_TEXT_BYTES)
             .build()
             .await?,
@@ -256,6 +259,7 @@ struct Messaging {
 
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
 struct Callbacks {
+    nudge: Arc<Nudge>,
     state: watch::Sender<RTCPeerConnectionState>,
     gathered: watch::Sender<bool>,
     /// Taken by the first video track; a second would interleave its sequence numbers.
@@ -270,6 +274,10 @@ struct Callbacks {
 impl PeerConnectionEventHandler for Callbacks {
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         self.gathered.send_replace(state == RTCIceGatheringState::Complete);
+    }
+
+    async fn on_ice_connection_state_change(&self, _: RTCIceConnectionState) {
+        self.nudge.now();
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {

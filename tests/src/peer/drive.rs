@@ -95,6 +95,8 @@ impl Driver {
     }
 
     async fn drive(&mut self) -> Result<(), RtcError> {
+        let now = Instant::now().into_std();
+        self.notes.update(|stats| stats.answered = Some(now));
         let socket = self.socket.take().expect("taken once");
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
@@ -240,7 +242,13 @@ impl Driver {
             }
             Event::IceConnectionStateChange(state) => {
                 let lost = state == IceConnectionState::Disconnected;
-                self.notes.update(|stats| stats.disconnected = lost);
+                let now = Instant::now().into_std();
+                self.notes.update(|stats| {
+                    stats.disconnected = lost;
+                    if !lost && state.is_connected() {
+                        stats.reached.get_or_insert(now);
+                    }
+                });
             }
             Event::ChannelOpen(id, _) if id == self.channel => {
                 self.send_texts();

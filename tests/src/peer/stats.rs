@@ -15,6 +15,10 @@ const RECORDS: usize = 108_000;
 /// A peer's notes.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
+    /// When the server's answer had come.
+    pub answered: Option<Instant>,
+    /// When ICE had a path.
+    pub reached: Option<Instant>,
     /// When ICE and DTLS were through.
     pub connected: Option<Instant>,
     /// ICE has lost the server.

@@ -13,6 +13,7 @@ mod floor;
 mod placement;
 mod receive;
 mod report;
+mod setup;
 mod slow;
 mod streams;
 
@@ -70,6 +71,8 @@ enum Scenario {
     /// The same at 60 fps.
     #[value(name = "receive-60")]
     Receive60,
+    /// From the offer to the first picture.
+    Setup,
     /// A 640x480 stream whose worker is killed, hangs, or drains.
     Faults,
     /// A thousand workers and a hundred gateways that share a Redis, without video.
@@ -172,6 +175,10 @@ fn run(plan: &Plan, only: Option<Scenario>) -> Report {
         if wanted(Scenario::SlowHandler) && round <= plan.slow_rounds {
             step("slow-handler");
             slow::beside_a_fast_one(&mut report, "slow-handler", &vga, plan);
+        }
+        if wanted(Scenario::Setup) {
+            step("setup");
+            setup::steps(&mut report, "setup", &vga, plan);
         }
         if wanted(Scenario::Faults) {
             step("faults");
