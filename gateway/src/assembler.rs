@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::books::{Reason, Ticket};
+use crate::peer::Marks;
 
 /// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it the gap is given up.
 pub(crate) const WINDOW_PACKETS: usize = 512;
@@ -34,6 +35,8 @@ pub(crate) struct Packet {
     pub(crate) timestamp: u32,
     /// Last packet of its frame.
     pub(crate) marker: bool,
+    /// What its header says beside.
+    pub(crate) marks: Marks,
     /// With the VP8 payload descriptor; empty for padding, which only fills the sequence.
     pub(crate) payload: Bytes,
 }
@@ -44,6 +47,8 @@ pub(crate) struct AccessUnit {
     pub(crate) data: Bytes,
     /// RTP timestamp, 90 kHz.
     pub(crate) timestamp: u32,
+    /// Of all its packets.
+    pub(crate) marks: Marks,
     pub(crate) ticket: Ticket,
 }
 
@@ -202,14 +207,16 @@ impl Assembler {
             last += 1;
         }
         let mut data = BytesMut::new();
+        let mut marks = Marks::default();
         for number in first..=last {
             let packet = self.held.remove(&number)?;
+            marks = marks.and(packet.marks);
             data.extend_from_slice(strip_descriptor(&packet.payload).unwrap_or_default());
         }
         self.next = Some(last + 1);
         let mut ticket = self.tickets.remove(&timestamp).unwrap_or_else(|| Ticket::open(now));
         ticket.complete(now);
-        Some(AccessUnit { data: data.freeze(), timestamp, ticket })
+        Some(AccessUnit { data: data.freeze(), timestamp, marks, ticket })
     }
 
     /// True when every packet held follows on: nothing is missing, the frame is just not finished.

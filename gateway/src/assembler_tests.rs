@@ -5,6 +5,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::peer::Marks;
 
 /// A frame's packets; every payload names its frame, so that the output can be checked.
 fn frame(number: u32, first: u16, packets: u16, keyframe: bool) -> Vec<Packet> {
@@ -17,6 +18,7 @@ fn frame(number: u32, first: u16, packets: u16, keyframe: bool) -> Vec<Packet> {
                 sequence: first.wrapping_add(index),
                 timestamp: number_to_time(number),
                 marker: index + 1 == packets,
+                marks: Marks::default(),
                 payload: Bytes::copy_from_slice(&[&[descriptor, body][..], &number.to_be_bytes()].concat()),
             }
         })
@@ -223,6 +225,7 @@ fn hostile_input_is_bounded_and_does_not_panic() {
             sequence: if random.random_bool(0.5) { random.random() } else { u16::try_from(step % 65_536).unwrap() },
             timestamp: random.random_range(0..50) * 3_000,
             marker: random.random(),
+            marks: Marks::default(),
             payload: payload.into(),
         };
         let now = start + Duration::from_millis(step / 4);

@@ -17,6 +17,7 @@ use tracing::warn;
 
 use crate::books::{Hop, Reason, Ticket};
 use crate::codec::{Encoder, Picture};
+use crate::frame::CaptureStamp;
 use crate::peer::OutFrame;
 use crate::telemetry::{self, Stage};
 
@@ -31,6 +32,8 @@ pub(crate) struct Release {
     pub(crate) pts: u64,
     /// When its packets leave; `None` is at once.
     pub(crate) leave_at: Option<Instant>,
+    /// When the browser captured it, if it said so and this is not a re-emission.
+    pub(crate) stamp: Option<CaptureStamp>,
     /// None for a re-emission.
     pub(crate) ticket: Option<Ticket>,
 }
@@ -106,7 +109,7 @@ impl Egress {
                 () = self.keyframe_due.notified() => { force_keyframe = true; continue }
                 () = self.stop.cancelled() => return,
             }
-            let Some(Release { picture, pts, leave_at, ticket }) = self.releases.pop() else { continue };
+            let Some(Release { picture, pts, leave_at, stamp, ticket }) = self.releases.pop() else { continue };
             let started = Instant::now();
             let wanted = std::mem::take(&mut force_keyframe);
             let encoded = match self.encoder.encode(&picture, pts, wanted) {
@@ -133,7 +136,7 @@ impl Egress {
             let repeated = ticket.is_none();
             #[expect(clippy::cast_possible_truncation, reason = "RTP time is modulo 2^32")]
             let timestamp = offset.wrapping_add(pts as u32);
-            match self.out.try_send(OutFrame { payloads, timestamp, leave_at, ticket }) {
+            match self.out.try_send(OutFrame { payloads, timestamp, leave_at, stamp, ticket }) {
                 Ok(()) if repeated => telemetry::frame_repeated(),
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(frame)) => {
@@ -163,7 +166,7 @@ mod tests {
 
     fn release(pts: u64, repeat: bool) -> Release {
         let picture = Picture { width: 2, height: 2, data: Bytes::from_static(&[0; 6]) };
-        Release { picture, pts, leave_at: None, ticket: (!repeat).then(|| Ticket::open(Instant::now())) }
+        Release { picture, pts, leave_at: None, stamp: None, ticket: (!repeat).then(|| Ticket::open(Instant::now())) }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::books::{Hop, Reason, Ticket};
-use crate::codec::Picture;
+use crate::codec::{Picture, Rotation};
 
 /// One picture of a session, from the decoder to the encoder.
 #[derive(Debug)]
@@ -17,12 +17,32 @@ pub(crate) struct Frame {
     pub(crate) seq: u64,
     /// When the browser captured it, on the session's own clock (zero is its first frame).
     pub(crate) captured: Duration,
+    /// The same by the browser's own clock, if it said so; goes back to it with the result.
+    pub(crate) stamp: Option<CaptureStamp>,
+    /// How far the picture is from upright.
+    pub(crate) rotation: Rotation,
     /// The pixels.
     pub(crate) picture: Picture,
     /// Its place in the books.
     pub(crate) ticket: Ticket,
     /// When it entered the queue that it is in.
     pub(crate) since: Instant,
+}
+
+/// When a frame was captured, as an NTP time stamp (RFC 5905, section 6) of whoever captured it. Opaque to us: clocks
+/// differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CaptureStamp([u8; 8]);
+
+impl CaptureStamp {
+    /// The first eight bytes; what may follow is the sender's guess at its clock's error.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.first_chunk().copied().map(Self)
+    }
+
+    pub(crate) fn bytes(self) -> [u8; 8] {
+        self.0
+    }
 }
 
 /// What a full queue does.
@@ -114,7 +134,8 @@ pub(crate) mod testing {
     pub(crate) fn frame(seq: u64) -> Frame {
         let picture = Picture { width: 1, height: 1, data: bytes::Bytes::from_static(&[0; 3]) };
         let now = Instant::now();
-        Frame { seq, captured: Duration::ZERO, picture, ticket: Ticket::open(now), since: now }
+        let (captured, stamp, rotation) = (Duration::ZERO, None, Rotation::Upright);
+        Frame { seq, captured, stamp, rotation, picture, ticket: Ticket::open(now), since: now }
     }
 }
 

@@ -16,7 +16,7 @@ use tracing::{Span, debug};
 
 use crate::assembler::{AccessUnit, Assembler, Packet};
 use crate::books::Reason;
-use crate::codec::Decoder;
+use crate::codec::{Decoder, Rotation, turn};
 use crate::frame::{Frame, FrameQueue};
 use crate::session::{FrameWaiting, SessionEvent};
 use crate::telemetry::{self, Stage};
@@ -74,6 +74,10 @@ pub(crate) struct Ingress {
     /// Asks the browser for a keyframe.
     pub(crate) keyframe_wanted: Arc<Notify>,
     pub(crate) stop: CancellationToken,
+    /// Whether frames are turned upright for the handler.
+    pub(crate) upright: bool,
+    /// As last said: senders say it with keyframes and changes only.
+    pub(crate) rotation: Rotation,
 }
 
 impl Ingress {
@@ -130,9 +134,16 @@ impl Ingress {
         match self.decoder.decode(&unit.data) {
             Ok(Some(picture)) => {
                 let (seq, captured) = clock.next(unit.timestamp);
+                self.rotation = unit.marks.rotation.unwrap_or(self.rotation);
+                let (picture, rotation) = if self.upright {
+                    (turn(picture, self.rotation), Rotation::Upright)
+                } else {
+                    (picture, self.rotation)
+                };
                 unit.ticket.trace(&Span::current(), seq);
                 unit.ticket.stage(Stage::Decode, started, Instant::now());
-                Ok(Some(Frame { seq, captured, picture, ticket: unit.ticket, since: started }))
+                let stamp = unit.marks.captured;
+                Ok(Some(Frame { seq, captured, stamp, rotation, picture, ticket: unit.ticket, since: started }))
             }
             Ok(None) => {
                 unit.ticket.dropped(Reason::Codec);
@@ -188,6 +199,7 @@ impl CaptureClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::Marks;
 
     #[test]
     fn capture_time_survives_the_wrap() {
@@ -201,7 +213,8 @@ mod tests {
     #[test]
     fn an_overfull_backlog_is_dropped_whole_and_says_so() {
         let queue = PacketQueue::default();
-        let packet = Packet { sequence: 1, timestamp: 0, marker: false, payload: bytes::Bytes::new() };
+        let packet =
+            Packet { sequence: 1, timestamp: 0, marker: false, marks: Marks::default(), payload: bytes::Bytes::new() };
         let mut out = VecDeque::new();
         (0..BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
         assert!(!queue.drain(&mut out));

@@ -26,7 +26,7 @@ pub(crate) enum OfferError {
 /// # Errors
 /// See [`OfferError`]; the offer took nothing.
 pub(crate) fn check(sdp: &str, mode: Mode) -> Result<RTCSessionDescription, OfferError> {
-    let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(|_| OfferError::NotSdp)?;
+    let offer = parse(sdp)?;
     let parsed = offer.unmarshal().map_err(|_| OfferError::NotSdp)?;
     let video = parsed
         .media_descriptions
@@ -47,6 +47,31 @@ pub(crate) fn check(sdp: &str, mode: Mode) -> Result<RTCSessionDescription, Offe
     let codecs = video.attributes.iter().filter(|a| a.key == "rtpmap").filter_map(|a| a.value.as_deref());
     let vp8 = |codec: &str| codec.split_whitespace().nth(1).is_some_and(|name| name.eq_ignore_ascii_case("VP8/90000"));
     if codecs.into_iter().any(vp8) { Ok(offer) } else { Err(OfferError::NoCodec) }
+}
+
+/// Only what every offer must be. A further offer of a browser whose first was answered need not be more: it may send
+/// nothing for a while, or nothing more.
+///
+/// # Errors
+/// It is no session description.
+pub(crate) fn parse(sdp: &str) -> Result<RTCSessionDescription, OfferError> {
+    let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(|_| OfferError::NotSdp)?;
+    offer.unmarshal().map_err(|_| OfferError::NotSdp)?;
+    Ok(offer)
+}
+
+/// Which connection of which browser an offer is of: user name, session id and address of its origin (RFC 8829, section
+/// 5.2.1: random, and the same in every offer of one connection; only the version counts up).
+pub(crate) fn origin(sdp: &str) -> Option<String> {
+    let origin = sdp.lines().find_map(|line| line.strip_prefix("o="))?;
+    let fields: Vec<&str> = origin.split_whitespace().collect();
+    let [user, session, _version, net, family, address] = fields[..] else { return None };
+    Some([user, session, net, family, address].join(" "))
+}
+
+/// The first user name fragment in a description: one bundle has one (RFC 8843, section 10.1).
+pub(crate) fn ice_ufrag(sdp: &str) -> Option<&str> {
+    sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"))
 }
 
 /// Moves an answer's candidates to the first section that was accepted.

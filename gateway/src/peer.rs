@@ -8,9 +8,11 @@
 //! `webrtc` types stop here, at `offer`, `net` and the packetiser of `egress`.
 
 mod data_channel;
+mod extensions;
 mod keyframes;
+mod renegotiation;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,9 +42,12 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
+use self::extensions::Ids;
+pub(crate) use self::extensions::Marks;
 use crate::assembler::Packet;
 use crate::books::{Hop, Reason, Ticket};
 use crate::controls::Controls;
+use crate::frame::CaptureStamp;
 use crate::ingress::PacketQueue;
 use crate::net::{CountingRuntime, Nudge};
 use crate::offer;
@@ -80,6 +85,8 @@ pub(crate) struct OutFrame {
     pub(crate) timestamp: u32,
     /// When its packets leave; `None` is at once.
     pub(crate) leave_at: Option<Instant>,
+    /// When the browser captured it, if it said so.
+    pub(crate) stamp: Option<CaptureStamp>,
     /// None for a re-emission.
     pub(crate) ticket: Option<Ticket>,
 }
@@ -105,6 +112,8 @@ pub(crate) struct Peer {
     stop: CancellationToken,
     flushed: watch::Receiver<bool>,
     callbacks: Arc<Callbacks>,
+    /// One description after the other.
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Held until the connection is closed.
     open: TaskTrackerToken,
 }
@@ -122,6 +131,7 @@ pub(crate) async fn answer(
     let codec = vp8();
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
+    extensions::register(&mut engine)?;
     let registry = register_default_interceptors(Registry::new(), &mut engine)?;
     let registry = registry.with(Slot::from(20_000), keyframes::DeliverRequests::default());
     let settings = SettingEngineBuilder::new()
@@ -141,13 +151,14 @@ pub(crate) async fn answer(
     let mode = controls.spec.mode;
     // Now, so that what comes before the channel is open waits for it.
     let outputs = controls.outputs.subscribe("channel");
-    let nudge = Arc::new(Nudge::default());
+    let (nudge, extensions) = (Arc::new(Nudge::default()), Arc::new(OnceLock::new()));
     let callbacks = Arc::new(Callbacks {
         nudge: Arc::clone(&nudge),
+        extensions: Arc::clone(&extensions),
         state: state_tx,
         gathered: gathered_tx,
         // Nobody looks at what a browser sends to a generator's stream, should it send.
-        video: Mutex::new((mode != Mode::Receive).then_some((packets, keyframe_wanted))),
+        video: Arc::new(Mutex::new((mode != Mode::Receive).then_some((packets, keyframe_wanted)))),
         messaging: Mutex::new(Some(Messaging {
             texts: texts_rx,
             flushed: flushed_tx,
@@ -171,19 +182,23 @@ pub(crate) async fn answer(
             .await?,
     );
     // From here on an early return closes the connection by dropping the peer.
-    let peer = Peer { connection, texts, frames, runtime, stop: stop.clone(), flushed, callbacks, open };
+    let peer =
+        Peer { connection, texts, frames, runtime, stop: stop.clone(), flushed, callbacks, turn: Arc::default(), open };
 
     peer.connection.set_remote_description(offer).await?;
     // Before the answer, which says by it which way video goes.
     let track = if mode == Mode::Send { None } else { Some(add_track(&peer.connection, codec.rtp_codec).await?) };
     let answer = peer.connection.create_answer(None).await?;
+    let extensions = *extensions.get_or_init(|| Ids::of(&answer.sdp));
     peer.connection.set_local_description(answer).await?;
     if let Some((track, sender, ssrc)) = track {
         let negotiated = sender.get_parameters().await?.rtp_parameters.codecs;
         let payload_type = negotiated.first().ok_or(Error::ErrNoPayloaderForCodec)?.payload_type;
         let span = tracing::Span::current();
         let stats = Arc::clone(&controls);
-        tokio::spawn(send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, stats).instrument(span));
+        tokio::spawn(
+            send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, extensions, stats).instrument(span),
+        );
         tokio::spawn(keyframes::receive_requests(track, keyframe_due, stop.clone()));
     }
     // Host candidates only, so the answer carries them all and nothing needs trickling to the browser. Elapsed: it
@@ -260,10 +275,12 @@ struct Messaging {
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
 struct Callbacks {
     nudge: Arc<Nudge>,
+    /// Set with the answer, long before anything is sent.
+    extensions: Arc<OnceLock<Ids>>,
     state: watch::Sender<RTCPeerConnectionState>,
     gathered: watch::Sender<bool>,
-    /// Taken by the first video track; a second would interleave its sequence numbers.
-    video: Mutex<Option<(Arc<PacketQueue>, Arc<Notify>)>>,
+    /// Taken by the first video track, and back when it has ended; a second would interleave its sequence numbers.
+    video: Arc<Mutex<Option<(Arc<PacketQueue>, Arc<Notify>)>>>,
     /// Taken by the first data channel named `text`; the client needs no other.
     messaging: Mutex<Option<Messaging>>,
     stop: CancellationToken,
@@ -289,8 +306,14 @@ impl PeerConnectionEventHandler for Callbacks {
             return;
         }
         if let Some((packets, keyframe_wanted)) = take(&self.video) {
-            tokio::spawn(receive_packets(Arc::clone(&track), packets));
-            tokio::spawn(keyframes::send_requests(track, keyframe_wanted, self.stop.clone()));
+            let extensions = self.extensions.get().copied().unwrap_or_default();
+            let (slot, ended) = (Arc::clone(&self.video), self.stop.child_token());
+            tokio::spawn(keyframes::send_requests(Arc::clone(&track), Arc::clone(&keyframe_wanted), ended.clone()));
+            tokio::spawn(async move {
+                receive_packets(track, &packets, extensions).await;
+                ended.cancel();
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some((packets, keyframe_wanted));
+            });
         }
     }
 
@@ -310,13 +333,14 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
 }
 
 /// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but hand over.
-async fn receive_packets(track: Arc<dyn TrackRemote>, packets: Arc<PacketQueue>) {
+async fn receive_packets(track: Arc<dyn TrackRemote>, packets: &PacketQueue, extensions: Ids) {
     while let Some(event) = track.poll().await {
         match event {
             TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload }) => packets.push(Packet {
                 sequence: header.sequence_number,
                 timestamp: header.timestamp,
                 marker: header.marker,
+                marks: extensions.read(&header),
                 payload,
             }),
             TrackRemoteEvent::OnEnded => break,
@@ -331,10 +355,11 @@ async fn send_frames(
     track: Arc<dyn TrackLocal>,
     ssrc: u32,
     payload_type: u8,
+    extensions: Ids,
     stats: Arc<Controls>,
 ) {
     let mut sequence = rand::random::<u16>();
-    while let Some(OutFrame { payloads, timestamp, leave_at, mut ticket }) = frames.recv().await {
+    while let Some(OutFrame { payloads, timestamp, leave_at, stamp, mut ticket }) = frames.recv().await {
         if let Some(due) = leave_at {
             sleep_until(due - TIMER_LATE).await;
             let now = Instant::now();
@@ -346,7 +371,7 @@ async fn send_frames(
         let last = payloads.len().saturating_sub(1);
         let mut sent = true;
         for (index, payload) in payloads.into_iter().enumerate() {
-            let header = rtp::Header {
+            let mut header = rtp::Header {
                 version: 2,
                 marker: index == last,
                 payload_type,
@@ -355,6 +380,10 @@ async fn send_frames(
                 ssrc,
                 ..Default::default()
             };
+            // Once a frame is enough.
+            if let Some(stamp) = stamp.filter(|_| index == last) {
+                extensions.write(&mut header, stamp);
+            }
             sequence = sequence.wrapping_add(1);
             sent &= track.write_rtp(rtp::Packet { header, payload }).await.is_ok();
         }

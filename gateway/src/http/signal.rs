@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Shared, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text, unavailable, unless_json,
 };
-use crate::session::{Candidate, Offer, OfferRefused};
+use crate::session::{Candidate, Offer, OfferRefused, Renegotiate};
 use crate::{inputs, offer, telemetry};
 
 /// `POST /webrtc/offer`: an offer, or a trickled candidate.
@@ -17,7 +17,7 @@ pub(super) async fn signal(shared: web::Data<Shared>, request: HttpRequest, body
         return refusal;
     }
     match parse(&body) {
-        Ok(Request::Offer(offered)) => answer(&shared, stream_of(&request), offered).await,
+        Ok(Request::Offer(offered)) => answer(&shared, &request, body, offered).await,
         Ok(Request::Candidate { id, candidate }) => add_candidate(&shared, &request, body, id, &candidate).await,
         Err(problem) => {
             telemetry::offer("malformed");
@@ -61,8 +61,15 @@ fn parse(body: &[u8]) -> Result<Request, String> {
 }
 
 /// Nothing is taken before all checks have passed.
-async fn answer(shared: &Shared, stream: Option<String>, offered: Offered) -> HttpResponse {
+async fn answer(shared: &Shared, request: &HttpRequest, body: web::Bytes, offered: Offered) -> HttpResponse {
     let Offered { id, sdp, inputs } = offered;
+    if let Ok(offer) = offer::parse(&sdp)
+        // An error is a gateway that has stopped.
+        && let Ok(Some(answered)) = shared.gateway.send(Renegotiate { id: id.clone(), offer }).await
+    {
+        return conclude(answered.map(|sdp| (sdp, "renegotiated")));
+    }
+    let stream = stream_of(request);
     let Some(spec) = shared.pool.stream(stream.as_deref()) else {
         return no_stream(shared, stream);
     };
@@ -82,10 +89,21 @@ async fn answer(shared: &Shared, stream: Option<String>, offered: Offered) -> Ht
     };
     let gateway = &shared.gateway;
     let stream = spec.name.clone();
+    let offer = Offer { stream, id: id.clone(), description, inputs };
     // An error is a gateway that has stopped.
-    let answered = gateway.send(Offer { stream, id, description, inputs }).await.unwrap_or(Err(OfferRefused::Draining));
+    let answered = gateway.send(offer).await.unwrap_or(Err(OfferRefused::Draining));
+    if matches!(answered, Err(OfferRefused::AlreadyExists))
+        // At another gateway, perhaps, and this is its browser's further offer.
+        && let Some(answer) = shared.forward.answer(request, &id, body).await
+    {
+        return answer;
+    }
+    conclude(answered.map(|sdp| (sdp, "answered")))
+}
+
+fn conclude(answered: Result<(String, &'static str), OfferRefused>) -> HttpResponse {
     let (outcome, response) = match answered {
-        Ok(sdp) => ("answered", HttpResponse::Ok().json(json!({ "type": "answer", "sdp": sdp }))),
+        Ok((sdp, outcome)) => (outcome, HttpResponse::Ok().json(json!({ "type": "answer", "sdp": sdp }))),
         Err(OfferRefused::AlreadyExists) => ("exists", failed(StatusCode::OK, "connection_already_exists", None)),
         Err(OfferRefused::Full(limit)) => {
             let meta = json!({ "error": "concurrency_limit_reached", "limit": limit });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reframe_proto::v1::{self, FromWorker, ToWorker, from_worker, notice, result, to_worker, value};
 use reframe_proto::{MAX_OUTPUTS_BYTES, i420_len, picture_fits};
 
-use crate::codec::Picture;
+use crate::codec::{Picture, Rotation, turn};
 use crate::frame::Frame;
 use crate::inputs::{Value, Values};
 use crate::session::{Level, Notice};
@@ -39,6 +39,8 @@ pub(super) enum ProtocolError {
     Picture { width: u32, height: u32, bytes: usize },
     #[error("outputs of {0} bytes")]
     Outputs(usize),
+    #[error("a picture to be turned by {0} degrees")]
+    Rotation(u32),
 }
 
 /// More credits than this are not believed: they are what bounds our memory.
@@ -75,6 +77,7 @@ pub(super) fn frame(frame: &Frame) -> ToWorker {
         height: frame.picture.height,
         data: frame.picture.data.clone(),
         traceparent: frame.ticket.traceparent(),
+        rotation: frame.rotation.degrees(),
     };
     ToWorker { message: Some(to_worker::Message::Frame(frame)) }
 }
@@ -108,11 +111,12 @@ pub(super) fn incoming(message: FromWorker) -> Result<Incoming, ProtocolError> {
     }
 }
 
+/// Upright from here on, so that nothing behind needs to know.
 fn checked(picture: v1::Picture) -> Result<Picture, ProtocolError> {
-    let v1::Picture { width, height, data } = picture;
-    if picture_fits(width, height) && data.len() == i420_len(width, height) {
-        Ok(Picture { width, height, data })
-    } else {
-        Err(ProtocolError::Picture { width, height, bytes: data.len() })
+    let v1::Picture { width, height, data, rotation } = picture;
+    if !picture_fits(width, height) || data.len() != i420_len(width, height) {
+        return Err(ProtocolError::Picture { width, height, bytes: data.len() });
     }
+    let rotation = Rotation::from_degrees(rotation).ok_or(ProtocolError::Rotation(rotation))?;
+    Ok(turn(Picture { width, height, data }, rotation))
 }

@@ -15,7 +15,7 @@ use tracing::Span;
 
 use super::{Flight, convert};
 use crate::books::{Hop, Ticket};
-use crate::codec::Picture;
+use crate::codec::{Picture, Rotation};
 use crate::controls::Controls;
 use crate::frame::{Frame, FrameQueue};
 use crate::inputs::Values;
@@ -57,7 +57,15 @@ pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<Flight>, 
         ticket.trace(&Span::current(), seq);
         let message = convert::pull(seq, ticket.traceparent());
         let picture = Picture { width: 0, height: 0, data: bytes::Bytes::new() };
-        flight.depart(Frame { seq, captured: Duration::ZERO, picture, ticket, since: now });
+        flight.depart(Frame {
+            seq,
+            captured: Duration::ZERO,
+            stamp: None,
+            rotation: Rotation::Upright,
+            picture,
+            ticket,
+            since: now,
+        });
         room.send(message);
     }
 }

@@ -18,7 +18,7 @@ use self::core::{Action, Pacer};
 use self::metronome::Metronome;
 use crate::codec::Picture;
 use crate::egress::{Release, Releases};
-use crate::frame::FrameQueue;
+use crate::frame::{Frame, FrameQueue};
 use crate::link::Flight;
 use crate::telemetry::Stage;
 
@@ -95,14 +95,15 @@ impl PacerActor {
                         }
                     };
                     self.last = Some(frame.picture.clone());
-                    self.releases.push(Release { picture: frame.picture, pts, leave_at, ticket: Some(frame.ticket) });
+                    let Frame { picture, stamp, ticket, .. } = frame;
+                    self.releases.push(Release { picture, pts, leave_at, stamp, ticket: Some(ticket) });
                 }
                 Action::Repeat { pts, leave_at } => {
                     if let Core::Metronome(_, flight) = &self.core {
                         flight.shown(0);
                     }
                     if let Some(picture) = self.last.clone() {
-                        self.releases.push(Release { picture, pts, leave_at, ticket: None });
+                        self.releases.push(Release { picture, pts, leave_at, stamp: None, ticket: None });
                     }
                 }
                 Action::Wait(until) => return self.arm(ctx, until),

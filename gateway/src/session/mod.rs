@@ -8,6 +8,7 @@
 pub(crate) mod client;
 mod early;
 mod registry;
+mod renegotiation;
 mod route;
 mod seek;
 mod start;
@@ -24,6 +25,7 @@ use tracing::{Span, info};
 
 pub(crate) use self::client::{EndReason, Level, Notice};
 pub(crate) use self::registry::{Candidate, Close, Drain, Gateway, List, Offer, OfferRefused, Running, Shutdown};
+pub(crate) use self::renegotiation::Renegotiate;
 use self::route::Route;
 use self::seek::Last;
 pub(crate) use self::seek::Seek;

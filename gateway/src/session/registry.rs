@@ -21,6 +21,7 @@ use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Wiring
 use crate::arbiters::Arbiters;
 use crate::controls::Controls;
 use crate::inputs::Values;
+use crate::offer;
 use crate::peer::{self, Peer};
 use crate::placement::{ClaimError, Placement, Slot};
 use crate::pool::{Pool, Serving};
@@ -127,12 +128,15 @@ enum Entry {
         session: Addr<Session>,
         candidates: usize,
         controls: Arc<Controls>,
+        /// Of its first offer. Whoever offers with this one is the browser that the session belongs to.
+        origin: Option<String>,
     },
 }
 
 /// An offer's answer, and all that was taken for it.
 struct Answered {
     sdp: String,
+    origin: Option<String>,
     peer: Peer,
     wiring: Wiring,
     controls: Arc<Controls>,
@@ -182,14 +186,14 @@ impl Gateway {
     }
 
     /// The connection is there: make the session around it.
-    fn start(&mut self, plan: Plan, ctx: &mut Context<Self>) -> Result<(), OfferRefused> {
+    fn start(&mut self, plan: Plan, origin: Option<String>, ctx: &mut Context<Self>) -> Result<(), OfferRefused> {
         let (id, controls) = (plan.id.clone(), Arc::clone(&plan.controls));
         let session = super::start(plan, &self.arbiters, &self.media, ctx.address()).map_err(|error| {
             error!(%error, "no codec");
             self.forget(&id);
             OfferRefused::NoWorker
         })?;
-        let running = Entry::Running { session: session.clone(), candidates: 0, controls };
+        let running = Entry::Running { session: session.clone(), candidates: 0, controls, origin };
         if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, running) {
             for candidate in candidates {
                 // The mailbox is new; candidates beyond it are paths that the answer makes redundant.
@@ -197,6 +201,16 @@ impl Gateway {
             }
         }
         Ok(())
+    }
+
+    /// The session of this id, if it began with an offer of the same origin.
+    pub(super) fn of_origin(&self, id: &str, offered: Option<&str>) -> Option<Addr<Session>> {
+        match self.sessions.get(id)? {
+            Entry::Running { session, origin, .. } if offered.is_some() && origin.as_deref() == offered => {
+                Some(session.clone())
+            }
+            _ => None,
+        }
     }
 
     fn forget(&mut self, id: &str) {
@@ -242,9 +256,10 @@ impl Handler<Offer> for Gateway {
             let (worker, slot) = placement.claim(&session, &workers).await?;
             let controls = Controls::new(Arc::clone(&worker.spec), inputs);
             let wiring = Wiring::new();
+            let origin = offer::origin(&description.sdp);
             let taps = wiring.taps(Arc::clone(&controls));
             match peer::answer(description, bind, taps, open).await {
-                Ok((sdp, peer)) => Ok(Answered { sdp, peer, wiring, controls, worker, slot }),
+                Ok((sdp, peer)) => Ok(Answered { sdp, origin, peer, wiring, controls, worker, slot }),
                 Err(error) => {
                     debug!(%error, "offer not answerable");
                     Err(OfferRefused::Unanswerable)
@@ -263,7 +278,7 @@ impl Handler<Offer> for Gateway {
             let answered =
                 answered.and_then(|answered| if draining { Err(OfferRefused::Draining) } else { Ok(answered) });
             match answered {
-                Ok(Answered { sdp, peer, wiring, controls, worker, slot }) => {
+                Ok(Answered { sdp, origin, peer, wiring, controls, worker, slot }) => {
                     let seek = Seek {
                         id: id.clone(),
                         pool: gateway.pool.clone(),
@@ -274,7 +289,7 @@ impl Handler<Offer> for Gateway {
                     let (bitrate_kbps, reconnect_limit) = (gateway.bitrate_kbps, gateway.reconnect_limit);
                     let claimed = (worker, slot);
                     let plan = Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls, bitrate_kbps };
-                    gateway.start(plan, ctx).map(|()| sdp)
+                    gateway.start(plan, origin, ctx).map(|()| sdp)
                 }
                 Err(refused) => {
                     gateway.forget(&id);

@@ -12,7 +12,7 @@ use super::route::Route;
 use super::{FrameWaiting, Gateway, Seek, Session, SessionEvent};
 use crate::arbiters::Arbiters;
 use crate::books::Hop;
-use crate::codec::{CodecError, Vp8Decoder, Vp8Encoder};
+use crate::codec::{CodecError, Rotation, Vp8Decoder, Vp8Encoder};
 use crate::controls::Controls;
 use crate::egress::{Egress, Releases};
 use crate::frame::{FrameQueue, Policy};
@@ -147,7 +147,8 @@ pub(crate) fn start(
     let session = Session::start_in_arbiter(&arbiters.session, |_| session);
     if let Some(decoder) = decoder {
         let nudge: Recipient<FrameWaiting> = session.clone().recipient();
-        let ingress = Ingress { packets, decoder, frames, nudge, events, keyframe_wanted, stop };
+        let (upright, rotation) = (!spec.as_sent, Rotation::default());
+        let ingress = Ingress { packets, decoder, frames, nudge, events, keyframe_wanted, stop, upright, rotation };
         codecs.spawn(ingress.run().instrument(span));
     }
     Ok(session)

@@ -43,6 +43,9 @@ pub struct StreamSpec {
     /// was restarted at its old address is another.
     #[prost(string, tag = "13")]
     pub instance: ::prost::alloc::string::String,
+    /// True: frames come as the camera sent them, with their `rotation` beside them. False: they come upright.
+    #[prost(bool, tag = "17")]
+    pub as_sent: bool,
 }
 /// A control of the page. The gateway checks what clients set against it; the names are Gradio's.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -316,6 +319,10 @@ pub struct Frame {
     /// The frame's span, of the few that are sampled; empty for the others.
     #[prost(string, tag = "6")]
     pub traceparent: ::prost::alloc::string::String,
+    /// How far the picture must be turned clockwise to be upright: 0, 90, 180 or 270 degrees. Other than 0 only where
+    /// `as_sent` is.
+    #[prost(uint32, tag = "7")]
+    pub rotation: u32,
 }
 /// What became of one Frame or Pull. Exactly one for each, in their order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -349,7 +356,7 @@ pub mod result {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NoPicture {}
-/// A picture without a place in the stream: layout as in Frame.
+/// A picture without a place in the stream: layout and rotation as in Frame.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Picture {
     #[prost(uint32, tag = "1")]
@@ -358,6 +365,8 @@ pub struct Picture {
     pub height: u32,
     #[prost(bytes = "bytes", tag = "3")]
     pub data: ::prost::bytes::Bytes,
+    #[prost(uint32, tag = "4")]
+    pub rotation: u32,
 }
 /// A message for the person in front of the browser.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

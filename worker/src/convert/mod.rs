@@ -64,7 +64,7 @@ fn misplaced(message: &str, mode: Mode) -> Status {
 
 /// A frame, checked so that everything behind may rely on its size.
 fn frame(frame: v1::Frame) -> Result<Job, Status> {
-    let v1::Frame { seq, capture_time_us, width, height, data, traceparent } = frame;
+    let v1::Frame { seq, capture_time_us, width, height, data, traceparent, rotation } = frame;
     for (field, side) in [("frame.width", width), ("frame.height", height)] {
         if !(1..=MAX_DIMENSION).contains(&side) {
             return Err(Status::invalid_argument(format!("{field}: {side} is not 1 to {MAX_DIMENSION} pixels")));
@@ -75,8 +75,11 @@ fn frame(frame: v1::Frame) -> Result<Job, Status> {
         let text = format!("frame.data: {actual} bytes, but a {width}x{height} I420 picture has {expected}");
         return Err(Status::invalid_argument(text));
     }
+    if !matches!(rotation, 0 | 90 | 180 | 270) {
+        return Err(Status::invalid_argument(format!("frame.rotation: {rotation} is not 0, 90, 180 or 270 degrees")));
+    }
     let capture_time = Duration::from_micros(capture_time_us);
-    Ok(Job::Frame { seq, capture_time, picture: I420 { width, height, data }, traceparent })
+    Ok(Job::Frame { seq, capture_time, picture: I420 { width, height, data, rotation }, traceparent })
 }
 
 /// What holds when the client has set these. The gateway has checked them against the declaration; here only the types
@@ -110,7 +113,9 @@ pub(crate) fn reply(reply: Reply) -> FromWorker {
             seq,
             handler_us: u64::try_from(handler_time.as_micros()).unwrap_or(u64::MAX),
             outcome: Some(match outcome {
-                Ok(Some(I420 { width, height, data })) => result::Outcome::Picture(Picture { width, height, data }),
+                Ok(Some(I420 { width, height, data, rotation })) => {
+                    result::Outcome::Picture(Picture { width, height, data, rotation })
+                }
                 Ok(None) => result::Outcome::NoPicture(NoPicture {}),
                 Err(error) => result::Outcome::Error(error.into_message()),
             }),

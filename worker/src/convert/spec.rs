@@ -24,6 +24,7 @@ pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str) -> StreamSpec
         mode: mode.into(),
         fps: stream.handler.rate(),
         skip_frames: stream.handler.skips(),
+        as_sent: stream.handler.takes_as_sent(),
         capacity,
         inputs: stream.inputs.iter().map(input).collect(),
         outputs: stream.outputs.iter().map(output).collect(),

@@ -25,6 +25,7 @@ pub struct Frame {
     data: Vec<u8>,
     seq: u64,
     capture_time: Duration,
+    rotation: u32,
 }
 
 /// Why a [`Frame`] cannot be made.
@@ -92,7 +93,7 @@ impl Frame {
         if actual != expected {
             return Err(FrameError::Length { width, height, format, expected, actual });
         }
-        Ok(Self { width, height, format, data, seq: 0, capture_time: Duration::ZERO })
+        Ok(Self { width, height, format, data, seq: 0, capture_time: Duration::ZERO, rotation: 0 })
     }
 
     /// A frame of one colour (red, green, blue), as RGB24.
@@ -193,6 +194,26 @@ impl Frame {
         self.capture_time
     }
 
+    /// How far the picture must be turned clockwise to be upright, in degrees: 0, 90, 180 or 270.
+    ///
+    /// Always 0 unless the handler asked for frames [as they were sent](crate::VideoStreamHandler::as_sent).
+    #[must_use]
+    pub const fn rotation(&self) -> u32 {
+        self.rotation
+    }
+
+    /// The same picture, to be turned clockwise by `degrees` before it is shown. A frame that the handler was given
+    /// keeps its rotation by itself; this is for one that it made.
+    ///
+    /// # Panics
+    ///
+    /// When `degrees` is not 0, 90, 180 or 270.
+    #[must_use]
+    pub fn with_rotation(self, degrees: u32) -> Self {
+        assert!(matches!(degrees, 0 | 90 | 180 | 270), "a rotation must be 0, 90, 180 or 270 degrees, not {degrees}");
+        Self { rotation: degrees, ..self }
+    }
+
     /// Bytes of a pixel.
     fn channels(&self) -> usize {
         self.format.channels().unwrap_or_else(|| panic!("an {} frame has no rows of whole pixels", self.format))
@@ -213,8 +234,8 @@ impl Frame {
 /// Without the pixels, which would be megabytes in a log.
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { width, height, format, data: _, seq, capture_time } = self;
-        write!(f, "Frame({width}x{height} {format}, seq {seq}, at {capture_time:?})")
+        let Self { width, height, format, data: _, seq, capture_time, rotation } = self;
+        write!(f, "Frame({width}x{height} {format}, seq {seq}, at {capture_time:?}, rotation {rotation})")
     }
 }
 

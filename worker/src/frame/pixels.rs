@@ -28,6 +28,8 @@ pub(crate) struct I420 {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) data: Bytes,
+    /// Degrees clockwise to upright.
+    pub(crate) rotation: u32,
 }
 
 impl I420 {
@@ -40,7 +42,7 @@ impl I420 {
         capture_time: Duration,
         mut buffer: Vec<u8>,
     ) -> Frame {
-        let Self { width, height, data } = self;
+        let Self { width, height, data, rotation } = self;
         let data = if format == PixelFormat::I420 {
             Vec::from(data)
         } else {
@@ -48,18 +50,18 @@ impl I420 {
             convert(width, height, (PixelFormat::I420, &data), (format, &mut buffer));
             buffer
         };
-        Frame { width, height, format, data, seq, capture_time }
+        Frame { width, height, format, data, seq, capture_time, rotation }
     }
 
     /// The picture for the wire, and the frame's buffer to be used again (empty if the picture has it).
     pub(crate) fn from_frame(frame: Frame) -> (Self, Vec<u8>) {
-        let Frame { width, height, format, data, .. } = frame;
+        let Frame { width, height, format, data, rotation, .. } = frame;
         if format == PixelFormat::I420 {
-            return (Self { width, height, data: data.into() }, Vec::new());
+            return (Self { width, height, data: data.into(), rotation }, Vec::new());
         }
         let mut wire = vec![0; PixelFormat::I420.len(width, height)];
         convert(width, height, (format, &data), (PixelFormat::I420, &mut wire));
-        (Self { width, height, data: wire.into() }, data)
+        (Self { width, height, data: wire.into(), rotation }, data)
     }
 }
 
@@ -262,7 +264,7 @@ mod tests {
     fn planes_go_through_without_a_copy() {
         let wire = Bytes::from(vec![7; PixelFormat::I420.len(64, 64)]);
         let address = wire.as_ptr();
-        let picture = I420 { width: 64, height: 64, data: wire };
+        let picture = I420 { width: 64, height: 64, data: wire, rotation: 0 };
         let frame = picture.into_frame(PixelFormat::I420, 0, Duration::ZERO, Vec::new());
         assert_eq!(I420::from_frame(frame).0.data.as_ptr(), address);
     }

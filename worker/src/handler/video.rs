@@ -21,6 +21,7 @@ pub struct VideoStreamHandler {
     generates: bool,
     fps: f64,
     skip_frames: bool,
+    as_sent: bool,
     pixel_format: PixelFormat,
 }
 
@@ -87,7 +88,7 @@ impl VideoStreamHandler {
 
     fn of(generates: bool, make: impl Fn(&Session) -> Result<Work, HandlerError> + Send + Sync + 'static) -> Self {
         let pixel_format = PixelFormat::default();
-        Self { make: Arc::new(make), generates, fps: 30.0, skip_frames: false, pixel_format }
+        Self { make: Arc::new(make), generates, fps: 30.0, skip_frames: false, as_sent: false, pixel_format }
     }
 
     /// Frames per second that the browser is shown, 30 by default. Fractional rates (29.97) are meant exactly.
@@ -114,6 +115,18 @@ impl VideoStreamHandler {
     #[must_use]
     pub fn skip_frames(mut self, skip_frames: bool) -> Self {
         self.skip_frames = skip_frames;
+        self
+    }
+
+    /// Whether frames come as the camera sent them; `false` by default.
+    ///
+    /// A phone sends what its sensor sees and says beside it how it was held. With `false` frames are turned upright
+    /// before the handler sees them, which costs the gateway half a millisecond for each that is not. With `true` they
+    /// come as sent and [`Frame::rotation`](crate::Frame::rotation) says how far they are from upright; what the handler
+    /// returns is turned by its own rotation before it is shown.
+    #[must_use]
+    pub fn as_sent(mut self, as_sent: bool) -> Self {
+        self.as_sent = as_sent;
         self
     }
 
@@ -151,6 +164,10 @@ impl VideoStreamHandler {
         self.skip_frames
     }
 
+    pub(crate) const fn takes_as_sent(&self) -> bool {
+        self.as_sent
+    }
+
     pub(crate) const fn format(&self) -> PixelFormat {
         self.pixel_format
     }
@@ -158,9 +175,12 @@ impl VideoStreamHandler {
 
 impl fmt::Debug for VideoStreamHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { make: _, generates, fps, skip_frames, pixel_format } = self;
+        let Self { make: _, generates, fps, skip_frames, as_sent, pixel_format } = self;
         let kind = if *generates { "generator" } else { "handler" };
-        write!(f, "VideoStreamHandler({kind}, {fps} fps, skip_frames: {skip_frames}, {pixel_format})")
+        write!(
+            f,
+            "VideoStreamHandler({kind}, {fps} fps, skip_frames: {skip_frames}, as_sent: {as_sent}, {pixel_format})"
+        )
     }
 }
 

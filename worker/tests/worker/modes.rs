@@ -63,6 +63,7 @@ async fn describes_its_stream() {
         mode: v1::Mode::Send.into(),
         fps: 29.97,
         skip_frames: true,
+        as_sent: false,
         capacity: 3,
         inputs: vec![
             v1::Input { label: "Confidence".into(), info: "how sure".into(), ..input("conf", slider) },

@@ -1,0 +1,101 @@
+//! RTP header extensions (RFC 8285): what a browser says about a frame beside its pixels, and what we say back.
+
+use bytes::Bytes;
+use rtc::peer_connection::configuration::media_engine::MediaEngine;
+use rtc::rtp;
+use rtc::rtp_transceiver::rtp_sender::{RTCRtpHeaderExtensionCapability, RtpCodecKind};
+use webrtc::error::Error;
+
+use crate::codec::Rotation;
+use crate::frame::CaptureStamp;
+
+/// How a phone was held (3GPP TS 26.114, section 7.4.5).
+const ORIENTATION: &str = "urn:3gpp:video-orientation";
+/// When a frame was captured, by the clock of who captured it
+/// (<https://webrtc.googlesource.com/src/+/main/docs/native-code/rtp-hdrext/abs-capture-time>).
+const CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
+
+/// What a packet says of its frame; most packets say nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks {
+    pub(crate) rotation: Option<Rotation>,
+    pub(crate) captured: Option<CaptureStamp>,
+}
+
+impl Marks {
+    /// What both say together; `other` where they differ.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { rotation: other.rotation.or(self.rotation), captured: other.captured.or(self.captured) }
+    }
+}
+
+pub(super) fn register(engine: &mut MediaEngine) -> Result<(), Error> {
+    for uri in [ORIENTATION, CAPTURE_TIME] {
+        let extension = RTCRtpHeaderExtensionCapability { uri: uri.to_owned() };
+        engine.register_header_extension(extension, RtpCodecKind::Video, None)?;
+    }
+    Ok(())
+}
+
+/// The numbers under which the extensions were agreed on; those that were not have none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ids {
+    orientation: Option<u8>,
+    capture_time: Option<u8>,
+}
+
+impl Ids {
+    /// From our own description (RFC 8285, section 8). One bundle, so a number means the same everywhere.
+    pub(super) fn of(answer: &str) -> Self {
+        let id = |uri| {
+            let lines = answer.lines().filter_map(|line| line.strip_prefix("a=extmap:"));
+            let mut named = lines.filter(|line| line.split_whitespace().nth(1) == Some(uri));
+            // A direction may follow the number.
+            named.next()?.split(['/', ' ']).next()?.parse().ok()
+        };
+        Self { orientation: id(ORIENTATION), capture_time: id(CAPTURE_TIME) }
+    }
+
+    pub(super) fn read(self, header: &rtp::Header) -> Marks {
+        let get = |id: Option<u8>| header.get_extension(id?);
+        let rotation = get(self.orientation).and_then(|byte| byte.first().copied()).map(Rotation::from_orientation);
+        let captured = get(self.capture_time).and_then(|bytes| CaptureStamp::read(&bytes));
+        Marks { rotation, captured }
+    }
+
+    /// Says when the frame was captured, by the clock that the browser read it from: it can subtract.
+    pub(super) fn write(self, header: &mut rtp::Header, captured: CaptureStamp) {
+        if let Some(id) = self.capture_time {
+            let bytes = Bytes::copy_from_slice(&captured.bytes());
+            // Refused for an id that no offer could have agreed on; then the frame goes without.
+            header.set_extension(id, bytes).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_in_an_answer() {
+        let answer = "a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=extmap:13/sendrecv urn:3gpp:video-orientation\r\n\
+                      a=extmap:5 http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time\r\n";
+        assert_eq!(Ids::of(answer), Ids { orientation: Some(13), capture_time: Some(5) });
+        assert_eq!(Ids::of("a=extmap:x urn:3gpp:video-orientation\r\n"), Ids::default());
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let ids = Ids { orientation: Some(13), capture_time: Some(5) };
+        let mut header = rtp::Header::default();
+        assert!(ids.read(&header).captured.is_none());
+        let stamp = CaptureStamp::read(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9, 9, 9, 9, 9]).unwrap();
+        ids.write(&mut header, stamp);
+        let marks = ids.read(&header);
+        assert_eq!((marks.captured, marks.rotation), (Some(stamp), None));
+        header.set_extension(13, Bytes::from_static(&[1])).unwrap();
+        assert_eq!(ids.read(&header).rotation, Some(Rotation::Quarter));
+        assert!(Ids::default().read(&header).rotation.is_none());
+    }
+}

@@ -1,0 +1,53 @@
+//! A browser's further offers on its connection: other directions or tracks, or a new path after its network changed.
+
+use std::sync::Arc;
+
+use rtc::peer_connection::sdp::RTCSessionDescription;
+use tokio::time::timeout;
+use tracing::Instrument;
+use webrtc::error::Error;
+use webrtc::peer_connection::PeerConnection;
+
+use super::{GATHER_TIMEOUT, Peer};
+use crate::offer;
+
+impl Peer {
+    /// Answers a further offer; the session goes on meanwhile. Offers are answered one after the other.
+    ///
+    /// # Errors
+    /// The stack refused the offer: what was agreed on before still holds.
+    pub(crate) fn renegotiate(
+        &self,
+        offer: RTCSessionDescription,
+    ) -> impl Future<Output = Result<String, Error>> + use<> {
+        let (connection, turn) = (Arc::clone(&self.connection), Arc::clone(&self.turn));
+        let callbacks = Arc::clone(&self.callbacks);
+        let answering = async move {
+            let _turn = turn.lock().await;
+            let before = connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
+            let restarts = offer::ice_ufrag(&before) != offer::ice_ufrag(&offer.sdp);
+            if restarts {
+                // Candidates are gathered anew.
+                callbacks.gathered.send_replace(false);
+            }
+            let answered = answer(&*connection, offer).await;
+            if restarts && answered.is_ok() {
+                let mut gathered = callbacks.gathered.subscribe();
+                // Elapsed: the answer carries what there is.
+                drop(timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
+            }
+            answered?;
+            let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
+            Ok(offer::place_candidates(&local.sdp))
+        };
+        // On the media runtime, and to its end even if nobody waits for it: half a description is none.
+        let answering = self.runtime.spawn(answering.in_current_span());
+        async move { answering.await.unwrap_or(Err(Error::ErrConnectionClosed)) }
+    }
+}
+
+async fn answer(connection: &dyn PeerConnection, offer: RTCSessionDescription) -> Result<(), Error> {
+    connection.set_remote_description(offer).await?;
+    let answer = connection.create_answer(None).await?;
+    connection.set_local_description(answer).await
+}

@@ -1,0 +1,51 @@
+//! A further offer of a browser whose session runs.
+
+use actix::{Context, Handler, Message, ResponseFuture};
+use rtc::peer_connection::sdp::RTCSessionDescription;
+use tracing::{debug, info};
+
+use super::registry::{Gateway, OfferRefused};
+use super::Session;
+use crate::offer;
+
+/// Answer a further offer of the browser whose session this is; `None` when it is not: no such session, or an offer of
+/// another connection.
+#[derive(Message)]
+#[rtype(result = "Option<Result<String, OfferRefused>>")]
+pub(crate) struct Renegotiate {
+    pub(crate) id: String,
+    pub(crate) offer: RTCSessionDescription,
+}
+
+/// The same, for the session.
+#[derive(Message)]
+#[rtype(result = "Result<String, OfferRefused>")]
+pub(super) struct Answer(RTCSessionDescription);
+
+impl Handler<Renegotiate> for Gateway {
+    type Result = ResponseFuture<Option<Result<String, OfferRefused>>>;
+
+    fn handle(&mut self, Renegotiate { id, offer }: Renegotiate, _: &mut Self::Context) -> Self::Result {
+        let session = self.of_origin(&id, offer::origin(&offer.sdp).as_deref());
+        // Closed: it ended a moment ago.
+        Box::pin(async move { session?.send(Answer(offer)).await.ok() })
+    }
+}
+
+impl Handler<Answer> for Session {
+    type Result = ResponseFuture<Result<String, OfferRefused>>;
+
+    fn handle(&mut self, Answer(offer): Answer, _: &mut Context<Self>) -> Self::Result {
+        let answered = self.span.in_scope(|| self.peer.renegotiate(offer));
+        let span = self.span.clone();
+        Box::pin(async move {
+            let answered = answered.await;
+            let _in_span = span.enter();
+            match &answered {
+                Ok(_) => info!("renegotiated"),
+                Err(error) => debug!(%error, "further offer not answerable"),
+            }
+            answered.map_err(|_| OfferRefused::Unanswerable)
+        })
+    }
+}
