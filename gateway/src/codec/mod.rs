@@ -4,10 +4,12 @@
 //! more file here. Implementations are single-threaded (libvpx's own threads cost 30-40 % more CPU per frame when
 //! measured) and run on codec arbiters only.
 
+mod scale;
 mod vp8;
 
 use bytes::Bytes;
 
+pub use scale::scale;
 pub use vp8::{Vp8Decoder, Vp8Encoder};
 
 /// One I420 picture: luma, then the two chroma planes at half the size rounded up, without padding.
