@@ -71,4 +71,7 @@ pub trait Encoder: Send {
     /// # Errors
     /// The picture is outside the size limits, or the library failed.
     fn encode(&mut self, picture: &Picture, pts: u64, force_keyframe: bool) -> Result<Option<Encoded>, CodecError>;
+
+    /// Aims at `kbps` (kbit/s) from the next picture on: no keyframe, nothing is rebuilt. Cheap enough for every frame.
+    fn set_bitrate(&mut self, kbps: u32);
 }
