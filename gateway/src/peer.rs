@@ -7,8 +7,11 @@
 //!
 //! `webrtc` types stop here, at `offer`, `net` and the packetiser of `egress`.
 
+mod bitrates;
+mod congestion;
 mod data_channel;
 mod keyframes;
+mod remb;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,6 +43,7 @@ use webrtc::peer_connection::{
 use webrtc::rtp_transceiver::RtpSender;
 
 use crate::assembler::Packet;
+use crate::bandwidth::Limits;
 use crate::books::{Hop, Reason, Ticket};
 use crate::controls::Controls;
 use crate::ingress::PacketQueue;
@@ -92,6 +96,9 @@ pub(crate) struct Taps {
     /// Notified when the browser needs a keyframe of us.
     pub(crate) keyframe_due: Arc<Notify>,
     pub(crate) controls: Arc<Controls>,
+    pub(crate) bitrates: Limits,
+    /// What the path to the browser carries, kbit/s of video; the maximum until told otherwise.
+    pub(crate) carries: watch::Sender<u32>,
 }
 
 /// The connection with one browser. Dropping it closes the connection in the background, after the texts that wait
@@ -123,6 +130,8 @@ pub(crate) async fn answer(
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
     let registry = register_default_interceptors(Registry::new(), &mut engine)?;
     let registry = registry.with(Slot::from(20_000), keyframes::DeliverRequests::default());
+    let Taps { packets, events, keyframe_wanted, keyframe_due, controls, bitrates, carries } = taps;
+    let registry = bitrates::control(registry, &mut engine, &offer.sdp, bitrates, carries);
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
@@ -136,7 +145,6 @@ pub(crate) async fn answer(
     let stop = CancellationToken::new();
     let runtime = tokio::runtime::Handle::current();
     let runtime_of_stack = webrtc::runtime::default_runtime().ok_or(Error::ErrUnknownType)?;
-    let Taps { packets, events, keyframe_wanted, keyframe_due, controls } = taps;
     let mode = controls.spec.mode;
     // Now, so that what comes before the channel is open waits for it.
     let outputs = controls.outputs.subscribe("channel");
@@ -189,7 +197,7 @@ pub(crate) async fn answer(
     let local = peer.connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
 
     tokio::spawn(report_state(state, events, stop).in_current_span());
-    Ok((offer::place_candidates(&local.sdp), peer))
+    Ok((bitrates::ask(&offer::place_candidates(&local.sdp), bitrates), peer))
 }
 
 impl Peer {
