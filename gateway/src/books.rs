@@ -48,6 +48,8 @@ pub(crate) enum Reason {
     HandlerError,
     /// It was at a worker that went away.
     WorkerLost,
+    /// The network carries fewer.
+    Congested,
     /// Its session ended first.
     Ended,
 }
@@ -79,6 +81,7 @@ impl Reason {
             Self::Overflow => "overflow",
             Self::HandlerError => "handler_error",
             Self::WorkerLost => "worker_lost",
+            Self::Congested => "congested",
             Self::Ended => "ended",
         }
     }

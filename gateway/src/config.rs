@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 
+use crate::bandwidth::{BITRATES, Limits};
 use crate::tls::Tls;
 
 /// `sysexits.h`: the command was used incorrectly.
@@ -42,9 +43,17 @@ pub struct Options {
     #[arg(long, env = "REFRAME_MEDIA", default_value = "127.0.0.1,0.0.0.0")]
     pub media: String,
 
-    /// Bitrate of the video sent to a browser [kbit/s, 100 to 20000].
+    /// Highest bitrate of a video, each way [kbit/s, 100 to 20000].
     #[arg(long, env = "REFRAME_BITRATE", default_value = "2000")]
     pub bitrate: String,
+
+    /// Bitrate that a video begins with, at most --bitrate [kbit/s, 100 to 20000].
+    #[arg(long, env = "REFRAME_BITRATE_START", default_value = "1500")]
+    pub bitrate_start: String,
+
+    /// Lowest bitrate of a video, also where the network carries less [kbit/s, 100 to --bitrate].
+    #[arg(long, env = "REFRAME_BITRATE_MIN", default_value = "100")]
+    pub bitrate_min: String,
 
     /// Threads that decode and encode [1 to 256; 0 is one per core].
     #[arg(long, env = "REFRAME_CODEC_THREADS", default_value = "0")]
@@ -62,7 +71,7 @@ pub struct Config {
     pub(crate) tls: Option<Tls>,
     pub(crate) admin: SocketAddr,
     pub(crate) media: Vec<IpAddr>,
-    pub(crate) bitrate_kbps: u32,
+    pub(crate) bitrates: Limits,
     pub(crate) codec_threads: usize,
     pub(crate) trace_frames: u32,
 }
@@ -79,17 +88,26 @@ impl Options {
         let tls = Tls::from_options(&mut problems, mode, cert, key);
         let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
         let media = list(&mut problems, "--media", &self.media, "an IP address like 127.0.0.1");
-        let bitrate = within(&mut problems, "--bitrate", &self.bitrate, 100, 20_000);
+        let bitrates = self.bitrates(&mut problems);
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
-        match (http, admin, bitrate, threads, trace_frames) {
-            (Some(http), Some(admin), Some(bitrate_kbps), Some(threads), Some(trace_frames)) if problems.is_empty() => {
+        match (http, admin, bitrates, threads, trace_frames) {
+            (Some(http), Some(admin), Some(bitrates), Some(threads), Some(trace_frames)) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
                 let codec_threads = if threads == 0 { cores() } else { threads as usize };
-                Ok(Config { http, tls, admin, media, bitrate_kbps, codec_threads, trace_frames })
+                Ok(Config { http, tls, admin, media, bitrates, codec_threads, trace_frames })
             }
             _ => Err(problems),
         }
+    }
+
+    fn bitrates(&self, problems: &mut Vec<String>) -> Option<Limits> {
+        let (low, high) = (*BITRATES.start(), *BITRATES.end());
+        let max = within(problems, "--bitrate", &self.bitrate, low, high);
+        let start = within(problems, "--bitrate-start", &self.bitrate_start, low, high);
+        let min = within(problems, "--bitrate-min", &self.bitrate_min, low, max.unwrap_or(high));
+        let (max, start, min) = (max?, start?, min?);
+        Some(Limits { start: start.clamp(min, max), min, max })
     }
 }
 
@@ -136,6 +154,8 @@ mod tests {
             admin: "127.0.0.1:9090".into(),
             media: "127.0.0.1, 0.0.0.0".into(),
             bitrate: "2000".into(),
+            bitrate_start: "1500".into(),
+            bitrate_min: "100".into(),
             codec_threads: "3".into(),
             trace_frames: "300".into(),
         }
@@ -144,7 +164,13 @@ mod tests {
     #[test]
     fn good_options_pass() {
         let config = options().validate().unwrap();
-        assert_eq!((config.bitrate_kbps, config.codec_threads, config.media.len()), (2_000, 3, 2));
+        assert_eq!((config.bitrates.max, config.codec_threads, config.media.len()), (2_000, 3, 2));
+    }
+
+    #[test]
+    fn a_maximum_alone_is_enough() {
+        let config = Options { bitrate: "800".into(), ..options() }.validate().unwrap();
+        assert_eq!(config.bitrates, Limits { start: 800, min: 100, max: 800 });
     }
 
     #[test]
@@ -156,7 +182,9 @@ mod tests {
             tls: None,
             admin: "127.0.0.1".into(),
             media: String::new(),
-            bitrate: "5".into(),
+            bitrate: "500".into(),
+            bitrate_start: "5".into(),
+            bitrate_min: "600".into(),
             codec_threads: "many".into(),
             trace_frames: "-1".into(),
         };
@@ -170,7 +198,8 @@ mod tests {
                 "--tls-key",
                 "--admin",
                 "--media",
-                "--bitrate",
+                "--bitrate-start",
+                "--bitrate-min",
                 "--codec-threads",
                 "--trace-frames"
             ]

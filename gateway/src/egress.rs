@@ -1,7 +1,8 @@
 //! Hop 9 of 10: released frames in, encoded and packetised frames out.
 //! In:    [`Releases`], one waiting (of a generator, three: they are early).   Out: `peer`'s queue of `OutFrame`s.
 //! Runs:  the session's codec arbiter; nothing but codecs runs there.   Full: a newer release takes the waiting one's
-//!        place, `frames_dropped_total{hop="egress",reason="skipped"}`; the encoder only ever sees what can be sent.
+//!        place, `frames_dropped_total{hop="egress",reason="skipped"}`; where the network carries too little some are
+//!        left out (`reason="congested"`), and all made smaller: the encoder only ever sees what can be sent.
 //! Clock: 90 kHz ticks from the pacer; a random offset is added here (RFC 3550, section 5.1).
 
 use std::collections::VecDeque;
@@ -10,13 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use rtc::rtp::codec::vp8::Vp8Payloader;
 use rtc::rtp::packetizer::Payloader;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::bandwidth::{Target, Throttle};
 use crate::books::{Hop, Reason, Ticket};
-use crate::codec::{Encoder, Picture};
+use crate::codec::{Encoder, Picture, scale};
 use crate::frame::CaptureStamp;
 use crate::peer::OutFrame;
 use crate::telemetry::{self, Stage};
@@ -89,6 +91,9 @@ impl Releases {
 pub(crate) struct Egress {
     pub(crate) releases: Arc<Releases>,
     pub(crate) encoder: Box<dyn Encoder>,
+    pub(crate) throttle: Throttle,
+    /// What the path to the browser carries, kbit/s.
+    pub(crate) carries: watch::Receiver<u32>,
     pub(crate) out: mpsc::Sender<OutFrame>,
     /// Notified when the browser lost its reference.
     pub(crate) keyframe_due: Arc<Notify>,
@@ -111,6 +116,16 @@ impl Egress {
             }
             let Some(Release { picture, pts, leave_at, stamp, ticket }) = self.releases.pop() else { continue };
             let started = Instant::now();
+            let carries = *self.carries.borrow();
+            let Some(target) = self.throttle.admit(started, carries, (picture.width, picture.height)) else {
+                if let Some(ticket) = ticket {
+                    ticket.dropped(Reason::Congested);
+                }
+                continue;
+            };
+            let Target { kbps, width, height } = target;
+            self.encoder.set_bitrate(kbps);
+            let picture = scale(&picture, width, height);
             let wanted = std::mem::take(&mut force_keyframe);
             let encoded = match self.encoder.encode(&picture, pts, wanted) {
                 Ok(encoded) => encoded,
@@ -125,6 +140,7 @@ impl Egress {
                 None => telemetry::stage(Stage::Encode, ended.saturating_duration_since(started)),
             }
             let payloads = encoded.map_or_else(Vec::new, |unit| packetise(&mut payloader, &unit.data));
+            self.throttle.sent(payloads.iter().map(Bytes::len).sum());
             if payloads.is_empty() {
                 // Whoever asked for a keyframe still waits for it.
                 force_keyframe |= wanted;

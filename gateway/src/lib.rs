@@ -6,7 +6,7 @@
 //!    skips (`frame`), 4. `link` sends to the worker; there 5. the service and 6. the runner work; 7. `link` takes
 //!    the result, 8. `pacer` releases it, 9. `egress` encodes, 10. `peer` sends.
 //!
-//! Beside the path: `books` counts every frame's end, `trace` looks at one in some hundred, `spec` is what a stream declares, `controls` what the outside may
+//! Beside the path: `bandwidth` fits the video into what the network carries, `books` counts every frame's end, `trace` looks at one in some hundred, `spec` is what a stream declares, `controls` what the outside may
 //! do with a session (`inputs`, `outputs`), `pool` knows the workers, `placement` chooses one, `offer` and `http` are the
 //! way in, `app` puts all together.
 
@@ -29,6 +29,7 @@ mod admin;
 mod announce;
 mod app;
 mod arbiters;
+mod bandwidth;
 #[doc(hidden)]
 pub mod bench;
 mod books;

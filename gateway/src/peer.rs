@@ -7,9 +7,12 @@
 //!
 //! `webrtc` types stop here, at `offer`, `net` and the packetiser of `egress`.
 
+mod bitrates;
+mod congestion;
 mod data_channel;
 mod extensions;
 mod keyframes;
+mod remb;
 mod renegotiation;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -45,6 +48,7 @@ use webrtc::rtp_transceiver::RtpSender;
 use self::extensions::Ids;
 pub(crate) use self::extensions::Marks;
 use crate::assembler::Packet;
+use crate::bandwidth::Limits;
 use crate::books::{Hop, Reason, Ticket};
 use crate::controls::Controls;
 use crate::frame::CaptureStamp;
@@ -100,6 +104,9 @@ pub(crate) struct Taps {
     /// Notified when the browser needs a keyframe of us.
     pub(crate) keyframe_due: Arc<Notify>,
     pub(crate) controls: Arc<Controls>,
+    pub(crate) bitrates: Limits,
+    /// What the path to the browser carries, kbit/s of video; the maximum until told otherwise.
+    pub(crate) carries: watch::Sender<u32>,
 }
 
 /// The connection with one browser. Dropping it closes the connection in the background, after the texts that wait
@@ -134,6 +141,8 @@ pub(crate) async fn answer(
     extensions::register(&mut engine)?;
     let registry = register_default_interceptors(Registry::new(), &mut engine)?;
     let registry = registry.with(Slot::from(20_000), keyframes::DeliverRequests::default());
+    let Taps { packets, events, keyframe_wanted, keyframe_due, controls, bitrates, carries } = taps;
+    let registry = bitrates::control(registry, &mut engine, &offer.sdp, bitrates, carries);
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
@@ -147,7 +156,6 @@ pub(crate) async fn answer(
     let stop = CancellationToken::new();
     let runtime = tokio::runtime::Handle::current();
     let runtime_of_stack = webrtc::runtime::default_runtime().ok_or(Error::ErrUnknownType)?;
-    let Taps { packets, events, keyframe_wanted, keyframe_due, controls } = taps;
     let mode = controls.spec.mode;
     // Now, so that what comes before the channel is open waits for it.
     let outputs = controls.outputs.subscribe("channel");
@@ -207,7 +215,7 @@ pub(crate) async fn answer(
     let local = peer.connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
 
     tokio::spawn(report_state(state, events, stop).in_current_span());
-    Ok((offer::place_candidates(&local.sdp), peer))
+    Ok((bitrates::ask(&offer::place_candidates(&local.sdp), bitrates), peer))
 }
 
 impl Peer {
@@ -272,6 +280,9 @@ struct Messaging {
     controls: Arc<Controls>,
 }
 
+/// Where a video track's packets go, and who asks for its keyframes.
+type VideoTap = (Arc<PacketQueue>, Arc<Notify>);
+
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
 struct Callbacks {
     nudge: Arc<Nudge>,
@@ -280,7 +291,7 @@ struct Callbacks {
     state: watch::Sender<RTCPeerConnectionState>,
     gathered: watch::Sender<bool>,
     /// Taken by the first video track, and back when it has ended; a second would interleave its sequence numbers.
-    video: Arc<Mutex<Option<(Arc<PacketQueue>, Arc<Notify>)>>>,
+    video: Arc<Mutex<Option<VideoTap>>>,
     /// Taken by the first data channel named `text`; the client needs no other.
     messaging: Mutex<Option<Messaging>>,
     stop: CancellationToken,

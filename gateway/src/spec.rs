@@ -8,6 +8,7 @@ use reframe_proto::{
 };
 use serde_json::{Value, json};
 
+use crate::bandwidth::{BITRATES, Wishes};
 use crate::inputs::{Input, Kind};
 
 /// Which way video goes, as the browser sees it.
@@ -40,6 +41,7 @@ pub(crate) struct Spec {
     pub(crate) concurrency_limit: Option<u32>,
     /// From connected.
     pub(crate) time_limit: Option<Duration>,
+    pub(crate) bitrates: Wishes,
     pub(crate) inputs: Vec<Input>,
     pub(crate) outputs: Vec<Output>,
 }
@@ -87,11 +89,14 @@ impl Spec {
             v1::Mode::Send => Mode::Send,
             v1::Mode::Unspecified => return Err(SpecError::Declaration("no mode that this gateway knows")),
         };
+        let said = |kbps: u32| (kbps > 0).then_some(kbps);
+        let bitrates = [spec.bitrate_start_kbps, spec.bitrate_min_kbps, spec.bitrate_max_kbps].map(said);
         let refusals = [
             (!is_stream_name(&spec.name), "a name that no URL could carry"),
             (!FRAME_RATES.contains(&spec.fps), "a frame rate outside 1 to 240"),
             (spec.capacity == 0, "no capacity"),
             (!is_instance(&spec.instance), "no instance that a key could carry"),
+            (!bitrates.into_iter().flatten().all(|kbps| BITRATES.contains(&kbps)), "a bitrate outside 100 to 20000"),
             (spec.inputs.len().max(spec.outputs.len()) > MAX_COMPONENTS, "too many inputs or outputs"),
         ];
         if let Some((_, what)) = refusals.into_iter().find(|(refused, _)| *refused) {
@@ -113,6 +118,7 @@ impl Spec {
             capacity: spec.capacity,
             concurrency_limit: (spec.concurrency_limit > 0).then_some(spec.concurrency_limit),
             time_limit: (spec.time_limit_ms > 0).then(|| Duration::from_millis(spec.time_limit_ms)),
+            bitrates: Wishes { start: bitrates[0], min: bitrates[1], max: bitrates[2] },
             inputs,
             outputs,
         })
@@ -133,6 +139,7 @@ impl Spec {
             capacity: _,
             concurrency_limit,
             time_limit,
+            bitrates,
             inputs,
             outputs,
         } = self;
@@ -145,6 +152,7 @@ impl Spec {
             ("as_sent", *as_sent != other.as_sent),
             ("concurrency_limit", *concurrency_limit != other.concurrency_limit),
             ("time_limit", *time_limit != other.time_limit),
+            ("bitrate", *bitrates != other.bitrates),
             ("inputs", *inputs != other.inputs),
             ("outputs", *outputs != other.outputs),
         ];
@@ -293,6 +301,7 @@ mod tests {
         assert!(with(|spec| spec.name = "api".into()).contains("name"));
         assert!(with(|spec| spec.fps = f64::NAN).contains("frame rate"));
         assert!(with(|spec| spec.capacity = 0).contains("capacity"));
+        assert!(with(|spec| spec.bitrate_max_kbps = 99).contains("bitrate"));
         assert!(with(|spec| spec.inputs = vec![slider("a", 0.5); 2]).contains("`a` with a name that is taken"));
         assert!(with(|spec| spec.inputs = vec![slider("a", 1.5)]).contains("`a` with a value outside"));
         assert!(with(|spec| spec.inputs = vec![slider("a b", 0.5)]).contains("identifier"));

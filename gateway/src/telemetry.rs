@@ -17,6 +17,9 @@ const SECONDS: &[f64] =
 /// The same for what people wait for.
 const LONG_SECONDS: &[f64] = &[0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0];
 
+/// Histogram bounds of bitrates in kbit/s.
+const KILOBITS: &[f64] = &[100.0, 200.0, 300.0, 500.0, 750.0, 1_000.0, 1_500.0, 2_000.0, 3_000.0, 5_000.0, 10_000.0];
+
 /// A part of a frame's way: the values of the label `stage`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stage {
@@ -74,6 +77,8 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     for name in ["reframe_setup_seconds", "reframe_failover_seconds"] {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), LONG_SECONDS).ok()?;
     }
+    let bandwidth = Matcher::Full("reframe_bandwidth_kilobits_per_second".to_owned());
+    builder = builder.set_buckets_for_metric(bandwidth, KILOBITS).ok()?;
     let handle = builder.install_recorder().ok()?;
     describe();
     gauge!("reframe_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
@@ -132,6 +137,10 @@ fn describe() {
     describe_gauge!("reframe_worker_stuck", "Sessions that ended and whose handler has not returned.");
     describe_counter!("reframe_failovers_total", "Sessions that changed workers, or lost theirs for good, by outcome.");
     describe_histogram!("reframe_failover_seconds", "For how long a session had no worker after it lost one.");
+    describe_histogram!(
+        "reframe_bandwidth_kilobits_per_second",
+        "Video that the path to a browser is thought to carry, once a second of each session with feedback."
+    );
     describe_histogram!("reframe_setup_seconds", "From an offer to the first picture sent.");
     describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");
     describe_counter!("reframe_workers_refused_total", "Workers that answered and are not used, by reason.");
@@ -226,6 +235,10 @@ pub(crate) fn failover(outcome: Failover, gap: Duration) {
     if !matches!(outcome, Failover::Moved) {
         histogram!("reframe_failover_seconds").record(gap.as_secs_f64());
     }
+}
+
+pub(crate) fn bandwidth(kbps: f64) {
+    histogram!("reframe_bandwidth_kilobits_per_second").record(kbps);
 }
 
 pub(crate) fn setup(took: Duration) {

@@ -34,6 +34,9 @@ pub const MAX_COMPONENTS: usize = 64;
 /// The frame rates that a stream may have, in frames a second.
 pub const FRAME_RATES: std::ops::RangeInclusive<f64> = 1.0..=240.0;
 
+/// What a video's bitrate may be, in kbit/s.
+pub const BITRATES_KBPS: std::ops::RangeInclusive<u32> = 100..=20_000;
+
 /// HTTP/2 flow-control window of one stream, in bytes: several frames, so that one never waits for a window update
 /// (measured: 20-25 % less CPU per 720p round trip than with tonic's default).
 pub const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;

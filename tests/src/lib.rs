@@ -8,6 +8,7 @@
 //! | [`pattern`] | a synthetic camera whose pictures carry their number |
 //! | [`source`] | its pictures encoded: live, or a clip shared by many streams |
 //! | [`peer`] | the WebRTC client |
+//! | [`netem`] | the bad network that it may be behind |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
 //! | [`redis`] | a real `redis-server` |
 //! | [`balancer`] | a load balancer in front of several gateways, or a network that can be cut |
@@ -22,6 +23,7 @@ pub mod collector;
 pub mod http;
 pub mod local;
 pub mod metrics;
+pub mod netem;
 pub mod pattern;
 pub mod peer;
 pub mod process;

@@ -1,8 +1,8 @@
 //! What an author declares: a handler, what stands beside its video, and the stream's limits.
 
-use std::{fmt, process::ExitCode, sync::Arc, time::Duration};
+use std::{fmt, ops::RangeInclusive, process::ExitCode, sync::Arc, time::Duration};
 
-use reframe_proto::is_stream_name;
+use reframe_proto::{BITRATES_KBPS, is_stream_name};
 use serde_json::Value;
 
 use crate::{
@@ -50,6 +50,10 @@ pub struct Stream {
     pub(crate) concurrency_limit: Option<u32>,
     /// `None`: never.
     pub(crate) time_limit: Option<Duration>,
+    /// kbit/s; `None`: what the gateway's options say.
+    pub(crate) bitrate: Option<RangeInclusive<u32>>,
+    /// As `bitrate`.
+    pub(crate) start_bitrate: Option<u32>,
 }
 
 impl Stream {
@@ -67,6 +71,8 @@ impl Stream {
             outputs_handler: Arc::new(|_, current| current.to_vec()),
             concurrency_limit: None,
             time_limit: None,
+            bitrate: None,
+            start_bitrate: None,
         })
     }
 
@@ -195,6 +201,39 @@ impl StreamBuilder {
         let wire = 1..=u128::from(u64::MAX);
         assert!(wire.contains(&limit.as_millis()), "time_limit must be at least a millisecond, not {limit:?}");
         self.0.time_limit = Some(limit);
+        self
+    }
+
+    /// The video's bitrate, each way, from the lowest to the highest, in kbit/s; what the gateway's options say unless
+    /// set. Between them it follows the network. The gateway's own highest holds in any case.
+    ///
+    /// ```
+    /// # use reframe_worker::{Frame, Stream, VideoStreamHandler};
+    /// # let handler = VideoStreamHandler::new(|frame: Frame| Ok(frame));
+    /// // Text that must stay readable: begins with more than a camera's picture needs.
+    /// Stream::builder(handler).bitrate(300..=4_000).start_bitrate(2_500);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When it is empty, or not within 100 to 20000.
+    pub fn bitrate(mut self, kbps: RangeInclusive<u32>) -> Self {
+        let (low, high) = (kbps.start(), kbps.end());
+        let fits = low <= high && BITRATES_KBPS.contains(low) && BITRATES_KBPS.contains(high);
+        assert!(fits, "a bitrate goes from 100 up to 20000 kbit/s: {kbps:?} does not do");
+        self.0.bitrate = Some(kbps);
+        self
+    }
+
+    /// The bitrate that the video begins with, in kbit/s, as far as the lowest and highest allow; what the gateway's
+    /// options say unless set.
+    ///
+    /// # Panics
+    ///
+    /// When it is not within 100 to 20000.
+    pub fn start_bitrate(mut self, kbps: u32) -> Self {
+        assert!(BITRATES_KBPS.contains(&kbps), "a bitrate is within 100 to 20000 kbit/s: {kbps} does not do");
+        self.0.start_bitrate = Some(kbps);
         self
     }
 

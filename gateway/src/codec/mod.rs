@@ -5,11 +5,13 @@
 //! measured) and run on codec arbiters only.
 
 mod rotate;
+mod scale;
 mod vp8;
 
 use bytes::Bytes;
 
 pub(crate) use rotate::{Rotation, turn};
+pub use scale::scale;
 pub use vp8::{Vp8Decoder, Vp8Encoder};
 
 /// One I420 picture: luma, then the two chroma planes at half the size rounded up, without padding.
@@ -71,4 +73,7 @@ pub trait Encoder: Send {
     /// # Errors
     /// The picture is outside the size limits, or the library failed.
     fn encode(&mut self, picture: &Picture, pts: u64, force_keyframe: bool) -> Result<Option<Encoded>, CodecError>;
+
+    /// Aims at `kbps` (kbit/s) from the next picture on: no keyframe, nothing is rebuilt. Cheap enough for every frame.
+    fn set_bitrate(&mut self, kbps: u32);
 }

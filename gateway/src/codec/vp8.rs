@@ -11,6 +11,7 @@ use std::ptr;
 
 use bytes::{Bytes, BytesMut};
 use reframe_proto::{i420_len, picture_fits};
+use tracing::debug;
 use vpx_sys as vpx;
 
 use super::{CodecError, Decoder, Encoded, Encoder, Picture};
@@ -31,9 +32,12 @@ pub struct Vp8Encoder {
 /// The libvpx encoder for one size; libvpx refuses to grow beyond its initial one.
 struct Active {
     context: Context,
-    width: u32,
-    height: u32,
+    /// With the size, and the bitrate that was last set.
+    config: vpx::vpx_codec_enc_cfg_t,
 }
+
+// SAFETY: as the context's; the config's pointers are those of two-pass encoding, all null.
+unsafe impl Send for Active {}
 
 impl Vp8Decoder {
     /// A decoder that awaits its first keyframe.
@@ -129,13 +133,13 @@ impl Vp8Encoder {
         context.control(vpx::vp8e_enc_control_id::VP8E_SET_STATIC_THRESHOLD as c_int, 1)?;
         // Percent of the per-frame budget: keeps the first keyframe near 8 kB, so that it arrives in one round trip.
         context.control(vpx::vp8e_enc_control_id::VP8E_SET_MAX_INTRA_BITRATE_PCT as c_int, 300)?;
-        Ok(Active { context, width, height })
+        Ok(Active { context, config })
     }
 }
 
 impl Encoder for Vp8Encoder {
     fn encode(&mut self, picture: &Picture, pts: u64, force_keyframe: bool) -> Result<Option<Encoded>, CodecError> {
-        if self.active.as_ref().is_none_or(|a| (a.width, a.height) != (picture.width, picture.height)) {
+        if self.active.as_ref().is_none_or(|a| (a.config.g_w, a.config.g_h) != (picture.width, picture.height)) {
             self.active = Some(self.activate(picture.width, picture.height)?);
         }
         let Some(active) = &mut self.active else { return Ok(None) };
@@ -154,6 +158,19 @@ impl Encoder for Vp8Encoder {
         };
         active.context.check("encode a VP8 frame", code)?;
         Ok(active.context.take_encoded())
+    }
+
+    fn set_bitrate(&mut self, kbps: u32) {
+        self.bitrate_kbps = kbps;
+        let Some(active) = self.active.as_mut().filter(|active| active.config.rc_target_bitrate != kbps) else {
+            return;
+        };
+        active.config.rc_target_bitrate = kbps;
+        // SAFETY: the context is live and the config complete; libvpx copies it.
+        let code = unsafe { vpx::vpx_codec_enc_config_set(active.context.as_mut(), &raw const active.config) };
+        if let Err(error) = active.context.check("set the bitrate", code) {
+            debug!(%error, kbps, "bitrate not changed");
+        }
     }
 }
 
@@ -304,6 +321,41 @@ mod tests {
             .map(|n| encoder.encode(&grey(320, 240, 60 + n), u64::from(n) * 3_000, n == 2).unwrap().unwrap().keyframe)
             .collect();
         assert_eq!(keys, [true, false, true, false]);
+    }
+
+    /// Moving noise: whatever the bitrate is, it is used up.
+    fn busy(width: u32, height: u32, number: u64) -> Picture {
+        use rand::{RngExt, SeedableRng};
+        let mut random = rand::rngs::SmallRng::seed_from_u64(number);
+        let mut picture = grey(width, height, 128).data.to_vec();
+        picture.iter_mut().step_by(3).for_each(|value| *value = random.random_range(60..200));
+        Picture { width, height, data: picture.into() }
+    }
+
+    #[test]
+    fn a_bitrate_is_followed_without_a_keyframe() {
+        let mut encoder = Vp8Encoder::new(2_000, 30.0);
+        let mut frame = 0;
+        let mut second = |encoder: &mut Vp8Encoder| {
+            let mut bytes = 0;
+            for _ in 0..30 {
+                let unit = encoder.encode(&busy(320, 240, frame), frame * 3_000, false).unwrap();
+                assert!(frame == 0 || unit.as_ref().is_none_or(|unit| !unit.keyframe));
+                bytes += unit.map_or(0, |unit| unit.data.len());
+                frame += 1;
+            }
+            bytes
+        };
+        second(&mut encoder);
+        let before = second(&mut encoder);
+        encoder.set_bitrate(700);
+        second(&mut encoder);
+        let after = second(&mut encoder);
+        assert!(after * 2 < before, "{before} bytes a second, then {after}");
+        encoder.set_bitrate(2_000);
+        second(&mut encoder);
+        let again = second(&mut encoder);
+        assert!(after * 2 < again, "{after} bytes a second, then {again}");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use actix::{Context, Handler, Message, ResponseFuture};
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use tracing::{debug, info};
 
-use super::registry::{Gateway, OfferRefused};
 use super::Session;
+use super::registry::{Gateway, OfferRefused};
 use crate::offer;
 
 /// Answer a further offer of the browser whose session this is; `None` when it is not: no such session, or an offer of

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Recipient};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use super::route::Route;
 use super::{FrameWaiting, Gateway, Seek, Session, SessionEvent};
 use crate::arbiters::Arbiters;
+use crate::bandwidth::{Limits, Throttle};
 use crate::books::Hop;
 use crate::codec::{CodecError, Rotation, Vp8Decoder, Vp8Encoder};
 use crate::controls::Controls;
@@ -41,6 +42,9 @@ pub(crate) struct Wiring {
     keyframe_due: Arc<Notify>,
     pub(super) events: mpsc::Sender<SessionEvent>,
     inbox: mpsc::Receiver<SessionEvent>,
+    bitrates: Limits,
+    /// What the path to the browser carries, kbit/s.
+    carries: watch::Sender<u32>,
 }
 
 /// Everything that a session needs to start.
@@ -57,13 +61,22 @@ pub(crate) struct Plan {
     /// How long it may be without one.
     pub(crate) reconnect_limit: Duration,
     pub(crate) controls: Arc<Controls>,
-    pub(crate) bitrate_kbps: u32,
 }
 
 impl Wiring {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(bitrates: Limits) -> Self {
         let (events, inbox) = mpsc::channel(EVENTS);
-        Self { packets: Arc::default(), keyframe_wanted: Arc::default(), keyframe_due: Arc::default(), events, inbox }
+        // What it stays for a browser that tells nothing.
+        let carries = watch::Sender::new(bitrates.max);
+        Self {
+            packets: Arc::default(),
+            keyframe_wanted: Arc::default(),
+            keyframe_due: Arc::default(),
+            events,
+            inbox,
+            bitrates,
+            carries,
+        }
     }
 
     pub(crate) fn taps(&self, controls: Arc<Controls>) -> Taps {
@@ -73,6 +86,8 @@ impl Wiring {
             events: self.events.clone(),
             keyframe_wanted: Arc::clone(&self.keyframe_wanted),
             keyframe_due: Arc::clone(&self.keyframe_due),
+            bitrates: self.bitrates,
+            carries: self.carries.clone(),
         }
     }
 }
@@ -87,14 +102,14 @@ pub(crate) fn start(
     media: &tokio::runtime::Handle,
     registry: Addr<Gateway>,
 ) -> Result<Addr<Session>, CodecError> {
-    let Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls, bitrate_kbps } = plan;
+    let Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls } = plan;
     let spec = Arc::clone(&controls.spec);
     let decoder = if spec.mode == Mode::Receive { None } else { Some(Box::new(Vp8Decoder::new()?)) };
     let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
     let frames = FrameQueue::new(Hop::Session, policy);
     let stop = CancellationToken::new();
     let codecs = arbiters.codec();
-    let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox } = wiring;
+    let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox, bitrates, carries } = wiring;
     let flight = Arc::new(Flight::new());
 
     let (results, releases, pacer) = if spec.mode == Mode::Receive {
@@ -113,8 +128,16 @@ pub(crate) fn start(
     };
     let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
     if spec.mode != Mode::Send {
-        let encoder = Box::new(Vp8Encoder::new(bitrate_kbps, spec.fps));
-        let egress = Egress { releases, encoder, out: peer.frames(), keyframe_due, stop: stop.clone() };
+        let encoder = Box::new(Vp8Encoder::new(bitrates.start, spec.fps));
+        let egress = Egress {
+            releases,
+            encoder,
+            throttle: Throttle::new(bitrates, spec.fps),
+            carries: carries.subscribe(),
+            out: peer.frames(),
+            keyframe_due,
+            stop: stop.clone(),
+        };
         codecs.spawn(egress.run().instrument(span.clone()));
     }
 

@@ -43,6 +43,14 @@ pub struct StreamSpec {
     /// was restarted at its old address is another.
     #[prost(string, tag = "13")]
     pub instance: ::prost::alloc::string::String,
+    /// The video's bitrate each way, in kbit/s: at the start, at least, at most. 0 leaves it to the gateway, whose maximum
+    /// holds in any case.
+    #[prost(uint32, tag = "14")]
+    pub bitrate_start_kbps: u32,
+    #[prost(uint32, tag = "15")]
+    pub bitrate_min_kbps: u32,
+    #[prost(uint32, tag = "16")]
+    pub bitrate_max_kbps: u32,
     /// True: frames come as the camera sent them, with their `rotation` beside them. False: they come upright.
     #[prost(bool, tag = "17")]
     pub as_sent: bool,

@@ -14,8 +14,8 @@ use serde_json::Value;
 use str0m::channel::ChannelId;
 use str0m::media::{KeyframeRequestKind, MediaData, MediaTime, Mid};
 use str0m::net::{Protocol, Receive};
+use str0m::rtp::RawPacket;
 use str0m::{Event, IceConnectionState, Input, Output, Rtc, RtcError};
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -23,13 +23,12 @@ use super::camera::Camera;
 use super::offer::Session;
 use super::screen::{Screen, Shown};
 use super::stats::Shared;
+use super::wire::Wire;
 use super::{Command, Options};
+use crate::netem::{Datagram, Network};
 
 /// For the server to close the connection once it has seen the end of the data channel.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
-
-/// Larger than any datagram that arrives: we never offer more than str0m's MTU.
-const DATAGRAM: usize = 2_000;
 
 /// More than any test has waiting, and few enough that one that runs wild is noticed.
 const TEXTS: usize = 4_096;
@@ -38,9 +37,10 @@ pub(super) struct Driver {
     rtc: Rtc,
     socket: Option<std::net::UdpSocket>,
     local: SocketAddr,
-    /// Where str0m last sent something: the selected pair.
-    remote: Option<SocketAddr>,
+    network: Network,
     video: Option<Mid>,
+    /// str0m asks for lost packets only when told to: by itself only where there is RTX.
+    asks_for_lost: bool,
     channel: ChannelId,
     camera: Option<Camera>,
     screen: Screen,
@@ -56,7 +56,7 @@ pub(super) struct Driver {
 /// What ended a wait.
 enum Wake {
     Command(Option<Command>),
-    Datagram(std::io::Result<(usize, SocketAddr)>),
+    Datagram,
     Deadline,
 }
 
@@ -72,8 +72,9 @@ impl Driver {
             rtc: session.rtc,
             socket: Some(session.socket),
             local,
-            remote: None,
+            network: options.network,
             video: session.video,
+            asks_for_lost: false,
             channel: session.channel,
             camera: options.video.map(Camera::new),
             screen: Screen::new(options.decode),
@@ -98,34 +99,39 @@ impl Driver {
         let now = Instant::now().into_std();
         self.notes.update(|stats| stats.answered = Some(now));
         let socket = self.socket.take().expect("taken once");
-        socket.set_nonblocking(true)?;
-        let socket = UdpSocket::from_std(socket)?;
-        let mut buffer = [0; DATAGRAM];
+        let mut wire = Wire::new(socket, self.network)?;
         while !self.done {
-            let mut deadline = self.settle(&socket)?;
+            let mut deadline = self.settle(&mut wire)?;
             if !self.texts.is_empty() {
                 self.send_texts();
-                deadline = self.settle(&socket)?;
+                deadline = self.settle(&mut wire)?;
             }
             if self.done || !self.rtc.is_alive() {
                 break;
             }
+            let arrived = wire.take(Instant::now());
+            self.notes.note_wire(wire.counts(), wire.resent());
+            if let Some(datagram) = arrived {
+                self.receive(&datagram)?;
+                continue;
+            }
             let picture = self.camera.as_ref().and_then(Camera::due);
-            let wake_at = [picture, self.closing].into_iter().flatten().fold(deadline, Instant::min);
+            let wake_at = [picture, self.closing, wire.due()].into_iter().flatten().fold(deadline, Instant::min);
             let wake = tokio::select! {
                 biased;
                 command = self.commands.recv(), if self.texts.len() < TEXTS => Wake::Command(command),
                 () = sleep_until(wake_at) => Wake::Deadline,
-                received = socket.recv_from(&mut buffer) => Wake::Datagram(received),
+                () = wire.receive() => Wake::Datagram,
             };
             match wake {
-                Wake::Command(command) => self.obey(command, &socket),
-                Wake::Datagram(received) => self.receive(received, &buffer)?,
+                Wake::Command(command) => self.obey(command, &mut wire),
+                // Taken in the next round, or when it has arrived.
+                Wake::Datagram => {}
                 Wake::Deadline => {
                     let now = Instant::now();
                     self.done = self.closing.is_some_and(|until| now >= until);
                     if picture.is_some_and(|due| now >= due) {
-                        self.send_picture(now, &socket)?;
+                        self.send_picture(now, &mut wire)?;
                     } else {
                         self.rtc.handle_input(Input::Timeout(now.into_std()))?;
                     }
@@ -136,13 +142,16 @@ impl Driver {
     }
 
     /// Drains str0m until it has nothing left to do now; gives its next deadline.
-    fn settle(&mut self, socket: &UdpSocket) -> Result<Instant, RtcError> {
+    fn settle(&mut self, wire: &mut Wire) -> Result<Instant, RtcError> {
         loop {
             match self.rtc.poll_output()? {
                 Output::Transmit(packet) => {
-                    self.remote = Some(packet.destination);
-                    // A full or failing socket loses the datagram, as a network would.
-                    drop(socket.try_send_to(&packet.contents, packet.destination));
+                    wire.send(Instant::now(), packet.contents.into(), packet.destination);
+                }
+                Output::Event(Event::RawPacket(packet)) => {
+                    if let RawPacket::RtcpRx(feedback) = *packet {
+                        wire.answer(Instant::now(), &feedback);
+                    }
                 }
                 Output::Event(event) => self.note(event),
                 Output::Timeout(deadline) => {
@@ -157,16 +166,14 @@ impl Driver {
         }
     }
 
-    fn receive(&mut self, received: std::io::Result<(usize, SocketAddr)>, buffer: &[u8]) -> Result<(), RtcError> {
-        // An ICMP error from a server that is gone: ICE will find out.
-        let Ok((length, source)) = received else { return Ok(()) };
+    fn receive(&mut self, datagram: &Datagram) -> Result<(), RtcError> {
         // Neither STUN, DTLS nor RTP: not for us.
-        let Ok(contents) = buffer[..length].try_into() else { return Ok(()) };
-        let receive = Receive { proto: Protocol::Udp, source, destination: self.local, contents };
+        let Ok(contents) = datagram.bytes[..].try_into() else { return Ok(()) };
+        let receive = Receive { proto: Protocol::Udp, source: datagram.remote, destination: self.local, contents };
         self.rtc.handle_input(Input::Receive(Instant::now().into_std(), receive))
     }
 
-    fn obey(&mut self, command: Option<Command>, socket: &UdpSocket) {
+    fn obey(&mut self, command: Option<Command>, wire: &mut Wire) {
         match command {
             Some(Command::Text(text)) => {
                 self.texts.push_back(text);
@@ -180,11 +187,8 @@ impl Driver {
                     self.notes.update(|stats| stats.failed = Some(error.to_string()));
                 }
             }
-            Some(Command::Datagram(bytes)) => {
-                if let Some(remote) = self.remote {
-                    drop(socket.try_send_to(&bytes, remote));
-                }
-            }
+            Some(Command::Datagram(bytes)) => wire.send_raw(Instant::now(), bytes),
+            Some(Command::Network(network)) => wire.change(*network),
             Some(Command::StopCamera) => self.stop_camera(),
             Some(Command::Close) => {
                 self.stop_camera();
@@ -217,10 +221,10 @@ impl Driver {
         }
     }
 
-    fn send_picture(&mut self, now: Instant, socket: &UdpSocket) -> Result<(), RtcError> {
+    fn send_picture(&mut self, now: Instant, wire: &mut Wire) -> Result<(), RtcError> {
         let Some((timestamp, unit)) = self.camera.as_mut().and_then(|camera| camera.take(now)) else { return Ok(()) };
         self.write(now, timestamp, unit.data)?;
-        self.settle(socket)?;
+        self.settle(wire)?;
         self.notes.update(|stats| stats.record_sent(unit.number, Instant::now().into_std()));
         Ok(())
     }
@@ -275,6 +279,12 @@ impl Driver {
     }
 
     fn show(&mut self, data: &MediaData) {
+        if !self.asks_for_lost
+            && let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(data.mid, None)
+        {
+            stream.suppress_nack(false);
+            self.asks_for_lost = true;
+        }
         let Shown { frame, picture, damaged, ask } = self.screen.show(data, Instant::now());
         if ask && let Some(mut writer) = self.rtc.writer(data.mid) {
             // Refused only where PLI was not negotiated; then the next keyframe comes when it comes.

@@ -9,6 +9,7 @@ mod offer;
 mod options;
 mod screen;
 mod stats;
+mod wire;
 
 #[cfg(test)]
 mod echo;
@@ -26,6 +27,7 @@ pub use options::{Candidates, Media, Options};
 pub use stats::{Received, Sent, Stats};
 
 use crate::http::Reply;
+use crate::netem::Network;
 use drive::Driver;
 use offer::Offer;
 use stats::Shared;
@@ -53,6 +55,7 @@ enum Command {
     Frame(Vec<u8>),
     /// As it is, from our socket to the server's.
     Datagram(Vec<u8>),
+    Network(Box<Network>),
     StopCamera,
     Close,
     Vanish,
@@ -156,6 +159,11 @@ impl Peer {
     /// Sends `datagram` as it is, from this peer's own socket.
     pub fn send_datagram(&self, datagram: Vec<u8>) {
         self.command(Command::Datagram(datagram));
+    }
+
+    /// From now on datagrams meet these conditions; the seed stays as it was.
+    pub fn set_network(&self, network: Network) {
+        self.command(Command::Network(Box::new(network)));
     }
 
     /// Sends no further pictures of its own; all else goes on.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use str0m::media::Direction;
 
+use crate::netem::Network;
 use crate::source::Video;
 
 /// The sections of an offer. There is always a data channel named `text`.
@@ -59,6 +60,8 @@ pub struct Options {
     /// Decode what returns and read its number. Without it frames are only counted, which costs next to nothing. There
     /// is nothing between: a VP8 picture needs all before it. To sample, let one peer of many decode.
     pub decode: bool,
+    /// What lies between us and the server; may be changed by [`super::Peer::set_network`].
+    pub network: Network,
 }
 
 impl Options {
@@ -73,6 +76,7 @@ impl Options {
             candidates: Candidates::InOffer,
             wait_for_server: false,
             decode: true,
+            network: Network::default(),
         }
     }
 
@@ -93,7 +97,14 @@ impl Options {
             candidates: Candidates::InOffer,
             wait_for_server: false,
             decode: true,
+            network: Network::default(),
         }
+    }
+
+    /// The same behind this network.
+    #[must_use]
+    pub fn with_network(self, network: Network) -> Self {
+        Self { network, ..self }
     }
 
     /// The same with `inputs` in the offer.

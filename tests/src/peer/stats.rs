@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use reframe_gateway::codec::Picture;
 use serde_json::Value;
 
+use crate::netem::Counts;
 use crate::pattern;
 
 /// Frames and messages that are remembered one by one, per list: an hour at 30 fps. Later ones are not recorded.
@@ -41,6 +42,10 @@ pub struct Stats {
     pub keyframe_requests: u64,
     /// Frames received that could not be decoded: damaged, or after a gap and before the next keyframe.
     pub undecodable: u64,
+    /// What the emulated network did, up and down.
+    pub network: [Counts; 2],
+    /// Packets sent again because the server asked.
+    pub resent: u64,
     /// The last picture received.
     pub picture: Option<Picture>,
     /// When each number was last sent.
@@ -201,6 +206,12 @@ impl Shared {
     pub(super) fn update(&self, change: impl FnOnce(&mut Stats)) {
         change(&mut self.lock());
         self.changed.notify_all();
+    }
+
+    /// Wakes nobody: there is one of these for each datagram.
+    pub(super) fn note_wire(&self, network: [Counts; 2], resent: u64) {
+        let mut stats = self.lock();
+        (stats.network, stats.resent) = (network, resent);
     }
 
     pub(super) fn wait_until<T>(&self, timeout: Duration, mut condition: impl FnMut(&Stats) -> Option<T>) -> Option<T> {

@@ -31,6 +31,9 @@ pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str) -> StreamSpec
         concurrency_limit: stream.concurrency_limit.unwrap_or(0),
         time_limit_ms: stream.time_limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
         instance: instance.to_owned(),
+        bitrate_start_kbps: stream.start_bitrate.unwrap_or(0),
+        bitrate_min_kbps: stream.bitrate.as_ref().map_or(0, |kbps| *kbps.start()),
+        bitrate_max_kbps: stream.bitrate.as_ref().map_or(0, |kbps| *kbps.end()),
     }
 }
 

@@ -1,0 +1,52 @@
+//! What was sent against what could be: an encoder keeps its bitrate over a second, a path keeps its own at every moment.
+
+use tokio::time::Instant;
+
+/// How much more than the path carries may be under way: this long at the present rate. A keyframe of 300 % of a frame's
+/// share takes a third of it; what is queued on the path for it is a delay that the eye forgives.
+const MAX_DEBT_SECONDS: f64 = 0.3;
+
+/// A leaky bucket that pictures are charged to after they were encoded, when their size is known.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    debt_bits: f64,
+    drained: Option<Instant>,
+}
+
+impl Budget {
+    /// Whether another picture may be encoded.
+    pub(super) fn allows(&mut self, now: Instant, kbps: u32) -> bool {
+        let rate = f64::from(kbps) * 1_000.0;
+        let passed = self.drained.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
+        self.drained = Some(now);
+        self.debt_bits = (self.debt_bits - passed * rate).max(0.0);
+        self.debt_bits <= MAX_DEBT_SECONDS * rate
+    }
+
+    pub(super) fn charge(&mut self, bytes: usize) {
+        self.debt_bits += bytes as f64 * 8.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_keeps_the_rate_is_never_stopped_and_who_does_not_is_held_to_it() {
+        // (kbit/s the encoder makes, pictures of 300 that may be encoded at 600 kbit/s and 30 fps)
+        for (made, expected) in [(600, 300..=300), (300, 300..=300), (1_200, 150..=156), (2_400, 75..=80)] {
+            let (mut budget, start) = (Budget::default(), Instant::now());
+            let mut encoded = 0;
+            for frame in 0..300 {
+                if budget.allows(start + Duration::from_micros(frame * 33_333), 600) {
+                    encoded += 1;
+                    budget.charge(made * 1_000 / 8 / 30);
+                }
+            }
+            assert!(expected.contains(&encoded), "{made}: {encoded}");
+        }
+    }
+}

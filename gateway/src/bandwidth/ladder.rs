@@ -1,0 +1,119 @@
+//! Which picture a bitrate is enough for: first the frame rate gives way, then the resolution.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Bits that a pixel needs to look sharp in motion: below, blocks. libwebrtc starts 720p30 at 900 kbit/s and 540p30 at
+/// 500 (its `EncoderInfo::ResolutionBitrateLimits` of VP8), which is this.
+const BITS_PER_PIXEL: f64 = 0.033;
+/// Of the maximum, what is enough for the whole picture at any size: an operator who sets 2 Mbit/s for 1080p60 wants
+/// that, and only congestion takes it away.
+const ENOUGH: f64 = 0.9;
+/// Frames a second that the rate is not lowered below: there the resolution gives way.
+const MIN_FPS: f64 = 15.0;
+/// Pixels that neither side is scaled below.
+const MIN_SIDE: u32 = 90;
+/// A dip as short as this changes nothing: `Budget` skips pictures meanwhile.
+const DOWN_AFTER: Duration = Duration::from_millis(300);
+/// So long must there be enough for more.
+const UP_AFTER: Duration = Duration::from_secs(2);
+/// And so much more than enough: an estimator falls by 15 % when it has found the limit, and that must not change the
+/// picture again.
+const UP_MARGIN: f64 = 1.25;
+
+/// What is left of a picture: of `of` pictures `keep` are shown, with sides `scale` quarters of quarters long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rung {
+    /// Shown, of how many.
+    pub(super) keep: (u32, u32),
+    /// Sides, in eighths.
+    pub(super) eighths: u32,
+}
+
+/// In the order in which they are given up, then the [`SIDES`].
+const RATES: [(u32, u32); 5] = [(1, 1), (2, 3), (1, 2), (1, 3), (1, 4)];
+/// In eighths: libwebrtc's 3/4, 1/2, 3/8, 1/4.
+const SIDES: [u32; 4] = [6, 4, 3, 2];
+
+/// Where a stream stands.
+#[derive(Debug)]
+pub(super) struct Ladder {
+    fps: f64,
+    max_kbps: u32,
+    rungs: Vec<Rung>,
+    at: usize,
+    /// Since when the bitrate has been too low for this rung.
+    low_since: Option<Instant>,
+    /// Since when it has been enough for the next one up.
+    high_since: Option<Instant>,
+}
+
+impl Rung {
+    pub(super) const TOP: Self = Self { keep: (1, 1), eighths: 8 };
+
+    /// Even sides, as codecs like them.
+    pub(super) fn size(self, width: u32, height: u32) -> (u32, u32) {
+        let side = |pixels: u32| if self.eighths == 8 { pixels } else { (pixels * self.eighths / 8) & !1 };
+        (side(width), side(height))
+    }
+
+    /// The part of the pixels per second that is left.
+    fn share(self) -> f64 {
+        f64::from(self.keep.0) / f64::from(self.keep.1) * f64::from(self.eighths * self.eighths) / 64.0
+    }
+}
+
+impl Ladder {
+    /// For pictures at `fps`, of which `max_kbps` is the most that they get.
+    pub(super) fn new(fps: f64, max_kbps: u32) -> Self {
+        let rate = |keep: (u32, u32)| fps * f64::from(keep.0) / f64::from(keep.1);
+        let kept = RATES.into_iter().filter(|keep| *keep == (1, 1) || rate(*keep) >= MIN_FPS);
+        let mut rungs: Vec<Rung> = kept.map(|keep| Rung { keep, ..Rung::TOP }).collect();
+        let slowest = rungs.last().map_or((1, 1), |rung| rung.keep);
+        rungs.extend(SIDES.map(|eighths| Rung { keep: slowest, eighths }));
+        Self { fps, max_kbps, rungs, at: 0, low_since: None, high_since: None }
+    }
+
+    /// What to make of a picture of this size when the path carries `kbps`.
+    pub(super) fn step(&mut self, now: Instant, kbps: u32, (width, height): (u32, u32)) -> Rung {
+        let whole = (f64::from(width) * f64::from(height) * self.fps * BITS_PER_PIXEL / 1_000.0)
+            .min(f64::from(self.max_kbps) * ENOUGH);
+        let needed = |rung: Rung| whole * rung.share();
+        let possible = |rung: &Rung| {
+            let (width, height) = rung.size(width, height);
+            rung.eighths == 8 || width.min(height) >= MIN_SIDE
+        };
+        let last = self.rungs.iter().rposition(possible).unwrap_or(0);
+        // A picture of another size came, and has fewer rungs.
+        self.at = self.at.min(last);
+
+        let kbps = f64::from(kbps);
+        let low = self.at < last && kbps < needed(self.rungs[self.at]);
+        let high = self.at > 0 && kbps >= needed(self.rungs[self.at - 1]) * UP_MARGIN;
+        if lasted(&mut self.low_since, low, now, DOWN_AFTER) {
+            let enough = self.rungs[..=last].iter().position(|rung| needed(*rung) <= kbps);
+            self.at = enough.unwrap_or(last);
+        } else if lasted(&mut self.high_since, high, now, UP_AFTER) {
+            self.at -= 1;
+        }
+        self.rungs[self.at]
+    }
+}
+
+/// Whether `condition` has held for `long`; starts over when it has, or does not.
+fn lasted(since: &mut Option<Instant>, condition: bool, now: Instant, long: Duration) -> bool {
+    if !condition {
+        *since = None;
+        return false;
+    }
+    let lasted = now.saturating_duration_since(*since.get_or_insert(now)) >= long;
+    if lasted {
+        *since = None;
+    }
+    lasted
+}
+
+#[cfg(test)]
+#[path = "ladder_tests.rs"]
+mod tests;

@@ -1,0 +1,68 @@
+//! What to tell a sender that has no feedback on its packets: a bitrate from what came and what was lost, as the
+//! loss-based controller of Google's congestion control does (draft-ietf-rmcat-gcc-02, section 6).
+
+use super::Limits;
+
+/// More than this is congestion.
+const HIGH_LOSS: f64 = 0.10;
+/// Less than this is none.
+const LOW_LOSS: f64 = 0.02;
+/// What a report without loss adds.
+const RAISE: f64 = 1.08;
+/// What is told is at most this much of what comes: a sender that does not use what it has proves nothing about more.
+const ABOVE_RECEIVED: f64 = 1.5;
+
+/// The newest bitrate told.
+#[derive(Debug)]
+pub(crate) struct LossBased {
+    limits: Limits,
+    kbps: f64,
+}
+
+impl LossBased {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, kbps: f64::from(limits.start) }
+    }
+
+    /// The bitrate after an interval in which `received` kbit/s came and `lost` of all packets, 0 to 1, did not.
+    pub(crate) fn update(&mut self, received: f64, lost: f64) -> f64 {
+        if lost > HIGH_LOSS {
+            self.kbps *= 1.0 - 0.5 * lost;
+        } else if lost < LOW_LOSS {
+            let most = (received * ABOVE_RECEIVED).max(f64::from(self.limits.start));
+            self.kbps = (self.kbps * RAISE).min(most);
+        }
+        self.kbps = self.kbps.clamp(f64::from(self.limits.min), f64::from(self.limits.max));
+        self.kbps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { start: 800, min: 100, max: 2_000 };
+
+    #[test]
+    fn it_rises_to_the_maximum_holds_at_some_loss_and_falls_at_much() {
+        let mut told = LossBased::new(LIMITS);
+        let mut kbps = 800.0;
+        for _ in 0..20 {
+            kbps = told.update(kbps, 0.0);
+        }
+        assert_eq!(kbps, 2_000.0);
+        assert_eq!(told.update(1_900.0, 0.05), 2_000.0);
+        assert_eq!(told.update(1_600.0, 0.2), 1_800.0);
+        for _ in 0..100 {
+            kbps = told.update(100.0, 0.5);
+        }
+        assert_eq!(kbps, 100.0);
+    }
+
+    #[test]
+    fn a_sender_that_sends_little_is_not_told_that_there_is_much() {
+        let mut told = LossBased::new(LIMITS);
+        let most = (0..100).map(|_| told.update(200.0, 0.0)).fold(0.0, f64::max);
+        assert_eq!(most, 800.0);
+    }
+}

@@ -1,0 +1,119 @@
+//! What `egress` asks before each picture: whether to encode it, at which bitrate and size.
+
+use tokio::time::Instant;
+
+use super::Limits;
+use super::budget::Budget;
+use super::ladder::{Ladder, Rung};
+
+/// What to encode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) kbps: u32,
+    /// Pixels.
+    pub(crate) width: u32,
+    /// Pixels.
+    pub(crate) height: u32,
+}
+
+/// One stream's way of living with what its path carries.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    limits: Limits,
+    ladder: Ladder,
+    budget: Budget,
+    rung: Rung,
+    /// Of the present rung's `keep.1` pictures, those that have come.
+    phase: u32,
+}
+
+impl Throttle {
+    /// For pictures at `fps`.
+    pub(crate) fn new(limits: Limits, fps: f64) -> Self {
+        Self { limits, ladder: Ladder::new(fps, limits.max), budget: Budget::default(), rung: Rung::TOP, phase: 0 }
+    }
+
+    /// What to make of a picture of this size while the path carries `kbps`; `None` is to leave it out.
+    pub(crate) fn admit(&mut self, now: Instant, kbps: u32, (width, height): (u32, u32)) -> Option<Target> {
+        let kbps = kbps.clamp(self.limits.min, self.limits.max);
+        let rung = self.ladder.step(now, kbps, (width, height));
+        if rung.keep != self.rung.keep {
+            self.phase = 0;
+        }
+        self.rung = rung;
+        let (keep, of) = rung.keep;
+        // The first of each, spread as evenly as whole pictures can be.
+        let shown = (self.phase * keep) % of < keep;
+        self.phase = (self.phase + 1) % of;
+        if !(self.budget.allows(now, kbps) && shown) {
+            return None;
+        }
+        let (width, height) = rung.size(width, height);
+        // A picture less often is a larger one: the encoder keeps its bitrate by their timestamps.
+        Some(Target { kbps, width, height })
+    }
+
+    /// So many bytes of what was admitted go out.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.budget.charge(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 2_000 };
+
+    /// Ten seconds of 720p30 while the path carries `path`; the encoder makes `overshoot` of what it is told.
+    fn run(path: u32, overshoot: f64) -> (Vec<Target>, f64) {
+        let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
+        let (mut encoded, mut bytes) = (Vec::new(), 0);
+        for frame in 0..300 {
+            let now = start + Duration::from_micros(frame * 33_333);
+            let Some(target) = throttle.admit(now, path, (1280, 720)) else { continue };
+            let fps =
+                if frame < 9 { 30.0 } else { 30.0 * f64::from(throttle.rung.keep.0) / f64::from(throttle.rung.keep.1) };
+            let size = (f64::from(target.kbps) * 125.0 / fps * overshoot) as usize;
+            throttle.sent(size);
+            bytes += size;
+            encoded.push(target);
+        }
+        (encoded, bytes as f64 * 8.0 / 10.0 / 1_000.0)
+    }
+
+    #[test]
+    fn an_open_path_shows_everything_and_never_more_than_the_maximum() {
+        let (encoded, kbps) = run(90_000, 1.0);
+        assert_eq!(encoded, vec![Target { kbps: 2_000, width: 1280, height: 720 }; 300]);
+        assert!((1_990.0..2_010.0).contains(&kbps));
+    }
+
+    #[test]
+    fn a_narrow_path_is_kept_to_also_by_an_encoder_that_does_not() {
+        for (path, overshoot) in [(300, 1.0), (300, 1.6), (150, 3.0), (700, 2.0)] {
+            let (encoded, kbps) = run(path, overshoot);
+            assert!(kbps < f64::from(path) * 1.1, "{path} x {overshoot}: {kbps}");
+            assert!(encoded.len() >= 45, "{path} x {overshoot}: {} pictures", encoded.len());
+        }
+    }
+
+    #[test]
+    fn two_of_three_are_spread_evenly() {
+        let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
+        let shown: Vec<bool> = (0..60)
+            .map(|frame| throttle.admit(start + Duration::from_micros(frame * 33_333), 800, (1280, 720)).is_some())
+            .collect();
+        assert!(shown[..9].iter().all(|shown| *shown), "not before it is sure");
+        assert_eq!(shown[30..].iter().filter(|shown| **shown).count(), 20);
+        assert!(shown[30..].windows(2).all(|pair| pair[0] || pair[1]));
+    }
+
+    #[test]
+    fn the_minimum_is_sent_whatever_the_path_says() {
+        let (mut throttle, now) = (Throttle::new(LIMITS, 30.0), Instant::now());
+        assert_eq!(throttle.admit(now, 1, (640, 480)).map(|target| target.kbps), Some(100));
+    }
+}

@@ -1,0 +1,128 @@
+//! What offer and answer say of bitrates: which feedback the client gives, and what it is asked to send.
+
+use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot};
+use rtc::peer_connection::configuration::media_engine::MediaEngine;
+use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RtpCodecKind};
+use tokio::sync::watch;
+
+use super::congestion;
+use super::remb::Remb;
+use crate::bandwidth::Limits;
+
+/// Among the other recorders of arrivals.
+const REMB: Slot = Slot::Custom(9_500);
+
+/// What tells us how our packets fare at the client, of what both sides speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feedback {
+    /// Each packet's arrival (`transport-cc`).
+    Twcc,
+    /// One number (`goog-remb`).
+    Remb,
+    /// Nothing: the bitrate stays.
+    None,
+}
+
+impl Feedback {
+    /// Of an offer.
+    pub(super) fn offered(sdp: &str) -> Self {
+        let video = sdp.split("\nm=").skip(1).filter(|section| section.starts_with("video"));
+        let feedback = video.flat_map(str::lines).filter(|line| line.starts_with("a=rtcp-fb:"));
+        let kinds: Vec<&str> = feedback.filter_map(|line| line.split_whitespace().nth(1)).collect();
+        if kinds.contains(&"transport-cc") {
+            Self::Twcc
+        } else if kinds.contains(&"goog-remb") {
+            Self::Remb
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// Has `carries` told what the path to the browser carries, by the feedback that it offers.
+pub(super) fn control(
+    registry: Registry,
+    engine: &mut MediaEngine,
+    offer: &str,
+    limits: Limits,
+    carries: watch::Sender<u32>,
+) -> Registry {
+    match Feedback::offered(offer) {
+        Feedback::Twcc => {
+            carries.send_replace(limits.start);
+            congestion::register(registry, limits, carries)
+        }
+        Feedback::Remb => {
+            carries.send_replace(limits.start);
+            let feedback = RTCPFeedback { typ: "goog-remb".to_owned(), parameter: String::new() };
+            engine.register_feedback(feedback, RtpCodecKind::Video);
+            registry.with(REMB, Remb::new(limits, carries))
+        }
+        Feedback::None => registry,
+    }
+}
+
+/// Writes into an answer how much video we want: at most the maximum (`b=`, RFC 8866 section 5.8 and RFC 3890), and, for
+/// Chromium, where to begin. By itself it begins with 300 kbit/s, a quarter of the pixels, and takes half a minute.
+pub(super) fn ask(answer: &str, limits: Limits) -> String {
+    // Headers are a tenth of small packets' bytes.
+    let max = format!("b=AS:{}\r\nb=TIAS:{}\r\n", limits.max + limits.max / 10, limits.max * 1_000);
+    let start = format!("x-google-start-bitrate={}", limits.start);
+    let mut asked = String::with_capacity(answer.len() + 256);
+    let mut video = false;
+    for line in answer.split_inclusive("\r\n") {
+        if line.starts_with("m=") {
+            let refused = line.split_whitespace().nth(1) == Some("0");
+            video = line.starts_with("m=video") && !refused;
+        }
+        let text = line.trim_end();
+        if video && text.starts_with("a=fmtp:") {
+            asked.extend([text, ";", &start, "\r\n"]);
+            continue;
+        }
+        asked.push_str(line);
+        if video && line.starts_with("c=") {
+            asked.push_str(&max);
+        }
+        let codec = text.strip_prefix("a=rtpmap:").filter(|_| video).and_then(|codec| codec.split_once(' '));
+        if let Some((payload_type, _)) = codec
+            && !answer.contains(&format!("\r\na=fmtp:{payload_type} "))
+        {
+            asked.extend(["a=fmtp:", payload_type, " ", &start, "\r\n"]);
+        }
+    }
+    asked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_feedback_of_the_video_is_used() {
+        let offer =
+            |feedback: &str| format!("v=0\r\nm=video 9 X 96\r\na=rtcp-fb:96 nack pli\r\n{feedback}m=audio 9 X 1\r\n");
+        let of = |feedback: &str| Feedback::offered(&offer(feedback));
+        let (twcc, remb) = ("a=rtcp-fb:96 transport-cc\r\n", "a=rtcp-fb:* goog-remb\r\n");
+        assert_eq!(of(&format!("{remb}{twcc}")), Feedback::Twcc);
+        assert_eq!(of(remb), Feedback::Remb);
+        assert_eq!(of(""), Feedback::None);
+        let audio = format!("{}a=rtcp-fb:1 transport-cc\r\n", offer(""));
+        assert_eq!(Feedback::offered(&audio), Feedback::None, "of audio");
+    }
+
+    #[test]
+    fn video_is_asked_for_and_nothing_else_is_touched() {
+        let answer = "v=0\r\nm=audio 9 X 111\r\nc=IN IP4 0.0.0.0\r\na=fmtp:111 a=1\r\nm=video 9 X 96 108\r\nc=IN IP4 0.0.0.0\r\n\
+                      a=rtpmap:96 VP8/90000\r\na=rtpmap:108 H264/90000\r\na=fmtp:108 packetization-mode=1\r\n\
+                      m=application 9 X Y\r\nc=IN IP4 0.0.0.0\r\n";
+        let limits = Limits { start: 1_500, min: 100, max: 2_000 };
+        let expected = answer
+            .replace("108\r\nc=IN IP4 0.0.0.0\r\n", "108\r\nc=IN IP4 0.0.0.0\r\nb=AS:2200\r\nb=TIAS:2000000\r\n")
+            .replace("VP8/90000\r\n", "VP8/90000\r\na=fmtp:96 x-google-start-bitrate=1500\r\n")
+            .replace("packetization-mode=1", "packetization-mode=1;x-google-start-bitrate=1500");
+        assert_eq!(ask(answer, limits), expected);
+        let refused = answer.replace("video 9", "video 0");
+        assert_eq!(ask(&refused, limits), refused);
+    }
+}

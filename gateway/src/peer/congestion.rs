@@ -1,0 +1,113 @@
+//! Congestion control of what we send: the crate's estimator, told by the browser's TWCC feedback, with what it lacks.
+//!
+//! Its interceptor that records and its numbering are used, its pacer is not: that lets a tenth of a second out at once,
+//! so it spreads no frame, and holds back up to 4096 packets, or throws them away, where `egress` leaves a picture out
+//! before it is encoded. Beside, it costs 29 us a packet.
+
+use std::time::{Duration, Instant};
+
+use rtc::interceptor::{
+    BandwidthEstimator, CongestionControlBuilder, EstimatorStats, Gcc, PacketReport, RateCalculator, TwccSenderBuilder,
+};
+use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot};
+use tokio::sync::watch;
+
+use crate::bandwidth::Limits;
+use crate::bandwidth::probe::Probe;
+use crate::telemetry;
+
+/// Of what the path carries, what is video: the rest is RTP's and SRTP's headers, and packets sent again.
+const VIDEO: f64 = 0.93;
+/// How often an estimate goes into the metrics.
+const RECORD_INTERVAL: Duration = Duration::from_secs(1);
+/// Sending less than this part of the estimate is not using it.
+const UNUSED: f64 = 0.6;
+/// What the estimate falls to at once while it is not used.
+const UNUSED_FALL: f64 = 0.85;
+
+/// Numbers what we send and publishes what the path carries, in kbit/s of video. For a browser that offered
+/// `transport-cc`; feedback and header extension are negotiated by the stack's defaults.
+pub(super) fn register(registry: Registry, limits: Limits, carries: watch::Sender<u32>) -> Registry {
+    let estimator = Estimator::new(limits, carries);
+    registry
+        .with(Slot::CongestionControl, CongestionControlBuilder::new(estimator).build())
+        .with(Slot::TwccSender, TwccSenderBuilder::new().build())
+}
+
+/// The crate's estimator with steps upwards ([`Probe`]), and without collapse while little is sent.
+struct Estimator {
+    gcc: Gcc,
+    probe: Probe,
+    /// Bits a second of the path, as [`Limits`] are of video.
+    min: f64,
+    max: f64,
+    sent: RateCalculator,
+    recorded: Option<Instant>,
+    carries: watch::Sender<u32>,
+}
+
+impl Estimator {
+    fn new(limits: Limits, carries: watch::Sender<u32>) -> Self {
+        let path = |kbps: u32| f64::from(kbps) * 1_000.0 / VIDEO;
+        let (start, min, max) = (path(limits.start), path(limits.min), path(limits.max));
+        Self {
+            gcc: Gcc::new(start, min, max),
+            probe: Probe::default(),
+            min,
+            max,
+            sent: RateCalculator::default(),
+            recorded: None,
+            carries,
+        }
+    }
+
+    /// Starts the estimator over at `target`, its filters too: what they hold is of another bitrate.
+    fn restart(&mut self, target: f64) {
+        self.gcc = Gcc::new(target, self.min, self.max);
+    }
+
+    fn publish(&mut self, now: Instant) {
+        let kbps = self.gcc.target_bitrate() * VIDEO / 1_000.0;
+        if self.recorded.is_none_or(|at| now.saturating_duration_since(at) >= RECORD_INTERVAL) {
+            self.recorded = Some(now);
+            telemetry::bandwidth(kbps);
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the limits, which are u32")]
+        let kbps = kbps.round() as u32;
+        self.carries.send_if_modified(|carries| std::mem::replace(carries, kbps) != kbps);
+    }
+}
+
+impl BandwidthEstimator for Estimator {
+    fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
+        if reports.is_empty() {
+            return;
+        }
+        let before = self.gcc.target_bitrate();
+        self.gcc.on_reports(now, reports);
+        reports.iter().for_each(|report| self.sent.add(report.departure, report.size));
+        // It falls to 85 % of what arrives. A still picture arrives as next to nothing on any path, and one late packet
+        // would cost its sharpness: then the fall is one of 15 %, and if it was congestion the next follows at once.
+        let sent = reports.last().and_then(|report| self.sent.rate_bits_per_second(report.departure));
+        if self.gcc.target_bitrate() < before * UNUSED_FALL && sent.is_some_and(|sent| sent < before * UNUSED) {
+            self.restart(before * UNUSED_FALL);
+        }
+        let clock = tokio::time::Instant::from_std(now);
+        if let Some(more) = self.probe.update(clock, self.gcc.target_bitrate(), self.max) {
+            self.restart(more);
+        }
+        self.publish(now);
+    }
+
+    fn target_bitrate(&self) -> f64 {
+        self.gcc.target_bitrate()
+    }
+
+    fn stats(&self) -> EstimatorStats {
+        self.gcc.stats()
+    }
+}
+
+#[cfg(test)]
+#[path = "congestion_tests.rs"]
+mod tests;

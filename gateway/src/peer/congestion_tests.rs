@@ -1,0 +1,109 @@
+use std::collections::VecDeque;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use rtc::rtcp::transport_feedbacks::cc_feedback_report::Ecn;
+
+use super::*;
+
+const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 2_000 };
+/// Of one packet, in bytes.
+const PACKET: usize = 1_200;
+/// More than this waits nowhere: the path's queue, in seconds.
+const QUEUE: f64 = 0.5;
+
+/// A path: what it carries in kbit/s, what it loses and by how much arrivals vary.
+#[derive(Clone, Copy)]
+struct Path {
+    kbps: f64,
+    loss: f64,
+    jitter_ms: f64,
+}
+
+const OPEN: Path = Path { kbps: 50_000.0, loss: 0.0, jitter_ms: 2.0 };
+
+/// A sender that does what it is told, 30 frames a second, feedback ten times a second; the estimates in kbit/s, one for
+/// each feedback. `activity` is the part of the bitrate that the pictures take.
+fn run(seed: u64, seconds: u64, activity: f64, path: impl Fn(f64) -> Path) -> Vec<u32> {
+    let (out, carries) = watch::channel(LIMITS.start);
+    let mut estimator = Estimator::new(LIMITS, out);
+    let mut random = SmallRng::seed_from_u64(seed);
+    let start = tokio::time::Instant::now().into_std();
+    let (mut reports, mut told) = (VecDeque::new(), Vec::new());
+    // When the path's queue is empty again, and the last arrival, in seconds.
+    let (mut free, mut last, mut id) = (0.0_f64, 0.0_f64, 0_u64);
+    for frame in 0..seconds * 30 {
+        let at = frame as f64 / 30.0;
+        let Path { kbps, loss, jitter_ms } = path(at);
+        let bytes = f64::from(*carries.borrow()) * 125.0 / 30.0 * activity * random.random_range(0.6..1.4);
+        for _ in 0..(bytes / PACKET as f64).ceil() as usize {
+            id += 1;
+            let lost = random.random_bool(loss) || free - at > QUEUE;
+            if !lost {
+                free = free.max(at) + PACKET as f64 * 8.0 / (kbps * 1_000.0);
+            }
+            last = last.max(free + 0.02 + random.random_range(0.0..=jitter_ms) / 1_000.0);
+            reports.push_back(PacketReport {
+                ssrc: 1,
+                id,
+                rtp_sequence_number: id as u16,
+                is_twcc: true,
+                twcc_sequence_number: id as u16,
+                size: PACKET,
+                arrived: !lost,
+                departure: start + Duration::from_secs_f64(at),
+                arrival: (!lost).then(|| Duration::from_secs_f64(last)),
+                ecn: Ecn::default(),
+            });
+        }
+        if frame % 3 == 2 {
+            // Up to the last that has arrived, and the report's own way back.
+            let heard = at - 0.02;
+            let known = reports.iter().rposition(|report| report.arrival.is_some_and(|at| at.as_secs_f64() <= heard));
+            let batch: Vec<_> = reports.drain(..known.map_or(0, |last| last + 1)).collect();
+            estimator.on_reports(start + Duration::from_secs_f64(at), &batch);
+            told.push(*carries.borrow());
+        }
+    }
+    told
+}
+
+fn mean(told: &[u32]) -> f64 {
+    told.iter().map(|kbps| f64::from(*kbps)).sum::<f64>() / told.len() as f64
+}
+
+#[test]
+fn an_open_path_is_used_in_full_within_four_seconds_and_stays_so() {
+    for seed in 0..20 {
+        let told = run(seed, 60, 1.0, |_| OPEN);
+        assert!(told[40..].iter().all(|kbps| *kbps >= 1_700), "seed {seed}: {:?}", &told[..80]);
+        assert!(mean(&told[40..]) > 1_900.0, "seed {seed}: {}", mean(&told[40..]));
+    }
+}
+
+#[test]
+fn random_loss_of_five_percent_does_not_lower_it() {
+    for seed in 0..20 {
+        let told = run(seed, 60, 1.0, |_| Path { loss: 0.05, ..OPEN });
+        assert!(mean(&told[40..]) > 1_700.0, "seed {seed}: {}", mean(&told[40..]));
+    }
+}
+
+#[test]
+fn a_narrow_path_is_found_within_seconds_and_left_within_seconds() {
+    for seed in 0..20 {
+        let narrow = |at: f64| (10.0..40.0).contains(&at);
+        let told = run(seed, 80, 1.0, |at| if narrow(at) { Path { kbps: 300.0, ..OPEN } } else { OPEN });
+        let (during, after) = (mean(&told[130..400]), mean(&told[600..]));
+        assert!((150.0..340.0).contains(&during), "seed {seed}: {during} kbit/s of 300");
+        assert!(after > 1_800.0, "seed {seed}: {after} afterwards");
+    }
+}
+
+#[test]
+fn a_still_picture_on_an_uneven_path_keeps_its_bitrate() {
+    for seed in 0..20 {
+        let told = run(seed, 60, 0.1, |_| Path { jitter_ms: 25.0, ..OPEN });
+        assert!(mean(&told[40..]) > 1_200.0, "seed {seed}: {}", mean(&told[40..]));
+    }
+}
