@@ -88,8 +88,8 @@ async fn serve(
     let arbiters = Arc::new(Arbiters::start(config.codec_threads));
     let bind = config.media.iter().map(|ip| SocketAddr::new(*ip, 0).to_string()).collect();
     let forward = Forward::new(Arc::clone(&placement), pool.clone());
-    let (bitrates, limit) = (config.bitrates, cluster.reconnect_limit);
-    let gateway = Gateway::new(pool.clone(), placement, arbiters, media, bind, bitrates, limit);
+    let (video, limit) = (config.video, cluster.reconnect_limit);
+    let gateway = Gateway::new(pool.clone(), placement, arbiters, media, bind, video, limit);
     let peers = gateway.peers.clone();
     let draining = gateway.draining();
     let gateway = gateway.start();

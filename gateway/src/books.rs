@@ -48,6 +48,8 @@ pub(crate) enum Reason {
     HandlerError,
     /// It was at a worker that went away.
     WorkerLost,
+    /// More than `--max-fps` in a second.
+    Rate,
     /// The network carries fewer.
     Congested,
     /// Its session ended first.
@@ -78,6 +80,7 @@ impl Reason {
             Self::NoKeyframe => "no_keyframe",
             Self::Codec => "codec",
             Self::Skipped => "skipped",
+            Self::Rate => "rate",
             Self::Overflow => "overflow",
             Self::HandlerError => "handler_error",
             Self::WorkerLost => "worker_lost",

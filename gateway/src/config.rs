@@ -8,6 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use clap::Args;
 
 use crate::bandwidth::{BITRATES, Limits};
+use reframe_proto::{FRAME_RATES, picture_fits};
+
+use crate::intake::Most;
 use crate::tls::Tls;
 
 /// `sysexits.h`: the command was used incorrectly.
@@ -55,6 +58,14 @@ pub struct Options {
     #[arg(long, env = "REFRAME_BITRATE_MIN", default_value = "100")]
     pub bitrate_min: String,
 
+    /// Largest video taken from a browser; larger is scaled down [pixels, WIDTHxHEIGHT, up to 4096x2304; upright too].
+    #[arg(long, env = "REFRAME_MAX_RESOLUTION", value_name = "SIZE", default_value = "1920x1080")]
+    pub max_resolution: String,
+
+    /// Most frames a second taken from a browser; of more, some are left out [1 to 240].
+    #[arg(long, env = "REFRAME_MAX_FPS", value_name = "FPS", default_value = "60")]
+    pub max_fps: String,
+
     /// Threads that decode and encode [1 to 256; 0 is one per core].
     #[arg(long, env = "REFRAME_CODEC_THREADS", default_value = "0")]
     pub codec_threads: String,
@@ -64,6 +75,13 @@ pub struct Options {
     pub trace_frames: String,
 }
 
+/// What browsers are asked for, and given.
+#[derive(Clone, Debug)]
+pub(crate) struct Video {
+    pub(crate) bitrates: Limits,
+    pub(crate) most: Most,
+}
+
 /// Checked options.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -71,7 +89,7 @@ pub struct Config {
     pub(crate) tls: Option<Tls>,
     pub(crate) admin: SocketAddr,
     pub(crate) media: Vec<IpAddr>,
-    pub(crate) bitrates: Limits,
+    pub(crate) video: Video,
     pub(crate) codec_threads: usize,
     pub(crate) trace_frames: u32,
 }
@@ -89,16 +107,41 @@ impl Options {
         let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
         let media = list(&mut problems, "--media", &self.media, "an IP address like 127.0.0.1");
         let bitrates = self.bitrates(&mut problems);
+        let most = self.most(&mut problems);
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
-        match (http, admin, bitrates, threads, trace_frames) {
-            (Some(http), Some(admin), Some(bitrates), Some(threads), Some(trace_frames)) if problems.is_empty() => {
+        match (http, admin, bitrates.zip(most), threads, trace_frames) {
+            (Some(http), Some(admin), Some((bitrates, most)), Some(threads), Some(trace_frames))
+                if problems.is_empty() =>
+            {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
                 let codec_threads = if threads == 0 { cores() } else { threads as usize };
-                Ok(Config { http, tls, admin, media, bitrates, codec_threads, trace_frames })
+                let video = Video { bitrates, most };
+                Ok(Config { http, tls, admin, media, video, codec_threads, trace_frames })
             }
             _ => Err(problems),
         }
+    }
+
+    fn most(&self, problems: &mut Vec<String>) -> Option<Most> {
+        let size = self.max_resolution.split_once(['x', 'X']);
+        let size = size.and_then(|(w, h)| Some((w.trim().parse().ok()?, h.trim().parse().ok()?)));
+        let size: Option<(u32, u32)> = size.filter(|(w, h)| {
+            let even_smallest = 16;
+            picture_fits(*w, *h) && *w.min(h) >= even_smallest
+        });
+        if size.is_none() {
+            problems.push(format!(
+                "--max-resolution: `{}` is not a size like 1920x1080, from 16x16 to 4096x2304",
+                self.max_resolution
+            ));
+        }
+        let fps = self.max_fps.trim().parse().ok().filter(|fps| FRAME_RATES.contains(fps));
+        if fps.is_none() {
+            problems.push(format!("--max-fps: `{}` is not a number from 1 to 240", self.max_fps));
+        }
+        let ((width, height), fps) = (size?, fps?);
+        Some(Most { long: width.max(height), short: width.min(height), fps })
     }
 
     fn bitrates(&self, problems: &mut Vec<String>) -> Option<Limits> {
@@ -156,6 +199,8 @@ mod tests {
             bitrate: "2000".into(),
             bitrate_start: "1500".into(),
             bitrate_min: "100".into(),
+            max_resolution: "1280x720".into(),
+            max_fps: "30".into(),
             codec_threads: "3".into(),
             trace_frames: "300".into(),
         }
@@ -164,13 +209,13 @@ mod tests {
     #[test]
     fn good_options_pass() {
         let config = options().validate().unwrap();
-        assert_eq!((config.bitrates.max, config.codec_threads, config.media.len()), (2_000, 3, 2));
+        assert_eq!((config.video.bitrates.max, config.codec_threads, config.media.len()), (2_000, 3, 2));
     }
 
     #[test]
     fn a_maximum_alone_is_enough() {
         let config = Options { bitrate: "800".into(), ..options() }.validate().unwrap();
-        assert_eq!(config.bitrates, Limits { start: 800, min: 100, max: 800 });
+        assert_eq!(config.video.bitrates, Limits { start: 800, min: 100, max: 800 });
     }
 
     #[test]
@@ -185,6 +230,8 @@ mod tests {
             bitrate: "500".into(),
             bitrate_start: "5".into(),
             bitrate_min: "600".into(),
+            max_resolution: "8k".into(),
+            max_fps: "0".into(),
             codec_threads: "many".into(),
             trace_frames: "-1".into(),
         };
@@ -200,6 +247,8 @@ mod tests {
                 "--media",
                 "--bitrate-start",
                 "--bitrate-min",
+                "--max-resolution",
+                "--max-fps",
                 "--codec-threads",
                 "--trace-frames"
             ]

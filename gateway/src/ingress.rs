@@ -16,8 +16,9 @@ use tracing::{Span, debug};
 
 use crate::assembler::{AccessUnit, Assembler, Packet};
 use crate::books::Reason;
-use crate::codec::{Decoder, Rotation, turn};
+use crate::codec::Decoder;
 use crate::frame::{Frame, FrameQueue};
+use crate::intake::Intake;
 use crate::session::{FrameWaiting, SessionEvent};
 use crate::telemetry::{self, Stage};
 
@@ -74,10 +75,7 @@ pub(crate) struct Ingress {
     /// Asks the browser for a keyframe.
     pub(crate) keyframe_wanted: Arc<Notify>,
     pub(crate) stop: CancellationToken,
-    /// Whether frames are turned upright for the handler.
-    pub(crate) upright: bool,
-    /// As last said: senders say it with keyframes and changes only.
-    pub(crate) rotation: Rotation,
+    pub(crate) intake: Intake,
 }
 
 impl Ingress {
@@ -134,15 +132,14 @@ impl Ingress {
         match self.decoder.decode(&unit.data) {
             Ok(Some(picture)) => {
                 let (seq, captured) = clock.next(unit.timestamp);
-                self.rotation = unit.marks.rotation.unwrap_or(self.rotation);
-                let (picture, rotation) = if self.upright {
-                    (turn(picture, self.rotation), Rotation::Upright)
-                } else {
-                    (picture, self.rotation)
-                };
+                let stamp = unit.marks.captured;
+                if !self.intake.admits(captured, unit.marks) {
+                    unit.ticket.dropped(Reason::Rate);
+                    return Ok(None);
+                }
+                let (picture, rotation) = self.intake.make(picture);
                 unit.ticket.trace(&Span::current(), seq);
                 unit.ticket.stage(Stage::Decode, started, Instant::now());
-                let stamp = unit.marks.captured;
                 Ok(Some(Frame { seq, captured, stamp, rotation, picture, ticket: unit.ticket, since: started }))
             }
             Ok(None) => {

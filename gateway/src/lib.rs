@@ -14,6 +14,7 @@ mod peer;
 
 mod assembler;
 mod ingress;
+mod intake;
 
 pub mod codec;
 mod frame;

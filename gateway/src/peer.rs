@@ -53,6 +53,7 @@ use crate::books::{Hop, Reason, Ticket};
 use crate::controls::Controls;
 use crate::frame::CaptureStamp;
 use crate::ingress::PacketQueue;
+use crate::intake::Most;
 use crate::net::{CountingRuntime, Nudge};
 use crate::offer;
 use crate::outputs::Reader;
@@ -105,6 +106,7 @@ pub(crate) struct Taps {
     pub(crate) keyframe_due: Arc<Notify>,
     pub(crate) controls: Arc<Controls>,
     pub(crate) bitrates: Limits,
+    pub(crate) most: Most,
     /// What the path to the browser carries, kbit/s of video; the maximum until told otherwise.
     pub(crate) carries: watch::Sender<u32>,
 }
@@ -141,7 +143,7 @@ pub(crate) async fn answer(
     extensions::register(&mut engine)?;
     let registry = register_default_interceptors(Registry::new(), &mut engine)?;
     let registry = registry.with(Slot::from(20_000), keyframes::DeliverRequests::default());
-    let Taps { packets, events, keyframe_wanted, keyframe_due, controls, bitrates, carries } = taps;
+    let Taps { packets, events, keyframe_wanted, keyframe_due, controls, bitrates, most, carries } = taps;
     let registry = bitrates::control(registry, &mut engine, &offer.sdp, bitrates, carries);
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
@@ -215,7 +217,7 @@ pub(crate) async fn answer(
     let local = peer.connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
 
     tokio::spawn(report_state(state, events, stop).in_current_span());
-    Ok((bitrates::ask(&offer::place_candidates(&local.sdp), bitrates), peer))
+    Ok((bitrates::ask(&offer::place_candidates(&local.sdp), bitrates, most), peer))
 }
 
 impl Peer {

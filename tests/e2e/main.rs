@@ -5,6 +5,7 @@
 
 mod beginnings;
 mod browser;
+mod capture;
 mod config;
 mod docs;
 mod drain;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::congestion;
 use super::remb::Remb;
 use crate::bandwidth::Limits;
+use crate::intake::Most;
 
 /// Among the other recorders of arrivals.
 const REMB: Slot = Slot::Custom(9_500);
@@ -62,12 +63,18 @@ pub(super) fn control(
     }
 }
 
-/// Writes into an answer how much video we want: at most the maximum (`b=`, RFC 8866 section 5.8 and RFC 3890), and, for
+/// Writes into an answer how much video we want: at most the maximum (`b=`, RFC 8866 section 5.8 and RFC 3890), of VP8
+/// and VP9 no larger or faster frames (RFC 7741 section 6.1, RFC 9628 section 6; of H.264 its level says it), and, for
 /// Chromium, where to begin. By itself it begins with 300 kbit/s, a quarter of the pixels, and takes half a minute.
-pub(super) fn ask(answer: &str, limits: Limits) -> String {
+pub(super) fn ask(answer: &str, limits: Limits, most: Most) -> String {
     // Headers are a tenth of small packets' bytes.
     let max = format!("b=AS:{}\r\nb=TIAS:{}\r\n", limits.max + limits.max / 10, limits.max * 1_000);
     let start = format!("x-google-start-bitrate={}", limits.start);
+    let macroblocks = most.long.div_ceil(16) * most.short.div_ceil(16);
+    let frames = format!("max-fs={macroblocks};max-fr={:.0};", most.fps.ceil());
+    let is_vp = |payload_type: &str| {
+        ["VP8", "VP9"].into_iter().any(|codec| answer.contains(&format!("a=rtpmap:{payload_type} {codec}/90000")))
+    };
     let mut asked = String::with_capacity(answer.len() + 256);
     let mut video = false;
     for line in answer.split_inclusive("\r\n") {
@@ -77,7 +84,9 @@ pub(super) fn ask(answer: &str, limits: Limits) -> String {
         }
         let text = line.trim_end();
         if video && text.starts_with("a=fmtp:") {
-            asked.extend([text, ";", &start, "\r\n"]);
+            let payload_type = text["a=fmtp:".len()..].split(' ').next().unwrap_or_default();
+            let frames = if is_vp(payload_type) { &frames } else { "" };
+            asked.extend([text, ";", frames, &start, "\r\n"]);
             continue;
         }
         asked.push_str(line);
@@ -88,7 +97,8 @@ pub(super) fn ask(answer: &str, limits: Limits) -> String {
         if let Some((payload_type, _)) = codec
             && !answer.contains(&format!("\r\na=fmtp:{payload_type} "))
         {
-            asked.extend(["a=fmtp:", payload_type, " ", &start, "\r\n"]);
+            let frames = if is_vp(payload_type) { &frames } else { "" };
+            asked.extend(["a=fmtp:", payload_type, " ", frames, &start, "\r\n"]);
         }
     }
     asked
@@ -117,12 +127,13 @@ mod tests {
                       a=rtpmap:96 VP8/90000\r\na=rtpmap:108 H264/90000\r\na=fmtp:108 packetization-mode=1\r\n\
                       m=application 9 X Y\r\nc=IN IP4 0.0.0.0\r\n";
         let limits = Limits { start: 1_500, min: 100, max: 2_000 };
+        let most = Most { long: 1920, short: 1080, fps: 29.97 };
         let expected = answer
             .replace("108\r\nc=IN IP4 0.0.0.0\r\n", "108\r\nc=IN IP4 0.0.0.0\r\nb=AS:2200\r\nb=TIAS:2000000\r\n")
-            .replace("VP8/90000\r\n", "VP8/90000\r\na=fmtp:96 x-google-start-bitrate=1500\r\n")
+            .replace("VP8/90000\r\n", "VP8/90000\r\na=fmtp:96 max-fs=8160;max-fr=30;x-google-start-bitrate=1500\r\n")
             .replace("packetization-mode=1", "packetization-mode=1;x-google-start-bitrate=1500");
-        assert_eq!(ask(answer, limits), expected);
+        assert_eq!(ask(answer, limits, most), expected);
         let refused = answer.replace("video 9", "video 0");
-        assert_eq!(ask(&refused, limits), refused);
+        assert_eq!(ask(&refused, limits, most), refused);
     }
 }

@@ -19,7 +19,7 @@ use tracing::{Instrument, debug, error, info_span};
 use super::early::{ANSWER_WITHIN, EarlyCandidates};
 use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Wiring};
 use crate::arbiters::Arbiters;
-use crate::bandwidth::Limits;
+use crate::config::Video;
 use crate::controls::Controls;
 use crate::inputs::Values;
 use crate::offer;
@@ -110,7 +110,7 @@ pub(crate) struct Gateway {
     pub(crate) arbiters: Arc<Arbiters>,
     pub(crate) media: tokio::runtime::Handle,
     pub(crate) bind: Vec<String>,
-    pub(crate) bitrates: Limits,
+    pub(crate) video: Video,
     /// Connections that are not closed yet, so that a stopping gateway can wait for them.
     pub(crate) peers: TaskTracker,
     /// How long a session may be without a worker.
@@ -162,7 +162,7 @@ impl Gateway {
         arbiters: Arc<Arbiters>,
         media: tokio::runtime::Handle,
         bind: Vec<String>,
-        bitrates: Limits,
+        video: Video,
         reconnect_limit: Duration,
     ) -> Self {
         Self {
@@ -171,7 +171,7 @@ impl Gateway {
             arbiters,
             media,
             bind,
-            bitrates,
+            video,
             peers: TaskTracker::new(),
             reconnect_limit,
             sessions: HashMap::new(),
@@ -252,12 +252,12 @@ impl Handler<Offer> for Gateway {
         let mut workers = self.pool.serving();
         workers.retain(|worker| worker.spec.name == stream);
         let (placement, bind, open) = (Arc::clone(&self.placement), self.bind.clone(), self.peers.token());
-        let bitrates = self.bitrates;
+        let Video { bitrates, most } = self.video.clone();
         let (session, span) = (id.clone(), info_span!("session", session = id));
         let answering = async move {
             let (worker, slot) = placement.claim(&session, &workers).await?;
             let controls = Controls::new(Arc::clone(&worker.spec), inputs);
-            let wiring = Wiring::new(bitrates.with(worker.spec.bitrates));
+            let wiring = Wiring::new(bitrates.with(worker.spec.bitrates), most);
             let origin = offer::origin(&description.sdp);
             let taps = wiring.taps(Arc::clone(&controls));
             match peer::answer(description, bind, taps, open).await {

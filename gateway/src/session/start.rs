@@ -13,11 +13,12 @@ use super::{FrameWaiting, Gateway, Seek, Session, SessionEvent};
 use crate::arbiters::Arbiters;
 use crate::bandwidth::{Limits, Throttle};
 use crate::books::Hop;
-use crate::codec::{CodecError, Rotation, Vp8Decoder, Vp8Encoder};
+use crate::codec::{CodecError, Vp8Decoder, Vp8Encoder};
 use crate::controls::Controls;
 use crate::egress::{Egress, Releases};
 use crate::frame::{FrameQueue, Policy};
 use crate::ingress::{Ingress, PacketQueue};
+use crate::intake::{Intake, Most};
 use crate::link::{Ends, Flight};
 use crate::pacer::PacerActor;
 use crate::peer::{Peer, Taps};
@@ -43,6 +44,7 @@ pub(crate) struct Wiring {
     pub(super) events: mpsc::Sender<SessionEvent>,
     inbox: mpsc::Receiver<SessionEvent>,
     bitrates: Limits,
+    most: Most,
     /// What the path to the browser carries, kbit/s.
     carries: watch::Sender<u32>,
 }
@@ -64,7 +66,7 @@ pub(crate) struct Plan {
 }
 
 impl Wiring {
-    pub(crate) fn new(bitrates: Limits) -> Self {
+    pub(crate) fn new(bitrates: Limits, most: Most) -> Self {
         let (events, inbox) = mpsc::channel(EVENTS);
         // What it stays for a browser that tells nothing.
         let carries = watch::Sender::new(bitrates.max);
@@ -75,6 +77,7 @@ impl Wiring {
             events,
             inbox,
             bitrates,
+            most,
             carries,
         }
     }
@@ -87,6 +90,7 @@ impl Wiring {
             keyframe_wanted: Arc::clone(&self.keyframe_wanted),
             keyframe_due: Arc::clone(&self.keyframe_due),
             bitrates: self.bitrates,
+            most: self.most,
             carries: self.carries.clone(),
         }
     }
@@ -109,7 +113,7 @@ pub(crate) fn start(
     let frames = FrameQueue::new(Hop::Session, policy);
     let stop = CancellationToken::new();
     let codecs = arbiters.codec();
-    let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox, bitrates, carries } = wiring;
+    let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox, bitrates, most, carries } = wiring;
     let flight = Arc::new(Flight::new());
 
     let (results, releases, pacer) = if spec.mode == Mode::Receive {
@@ -170,8 +174,8 @@ pub(crate) fn start(
     let session = Session::start_in_arbiter(&arbiters.session, |_| session);
     if let Some(decoder) = decoder {
         let nudge: Recipient<FrameWaiting> = session.clone().recipient();
-        let (upright, rotation) = (!spec.as_sent, Rotation::default());
-        let ingress = Ingress { packets, decoder, frames, nudge, events, keyframe_wanted, stop, upright, rotation };
+        let intake = Intake::new(most, !spec.as_sent);
+        let ingress = Ingress { packets, decoder, frames, nudge, events, keyframe_wanted, stop, intake };
         codecs.spawn(ingress.run().instrument(span));
     }
     Ok(session)

@@ -8,13 +8,14 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use str0m::channel::ChannelId;
 use str0m::media::{KeyframeRequestKind, MediaData, MediaTime, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RawPacket;
+use str0m::rtp::{AbsCaptureTime, VideoOrientation};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -22,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use super::camera::Camera;
 use super::offer::Session;
 use super::screen::{Screen, Shown};
-use super::stats::Shared;
+use super::stats::{Shared, captured};
 use super::wire::Wire;
 use super::{Command, Options};
 use crate::netem::{Datagram, Network};
@@ -44,6 +45,7 @@ pub(super) struct Driver {
     channel: ChannelId,
     camera: Option<Camera>,
     screen: Screen,
+    orientation: Option<VideoOrientation>,
     /// Texts for a channel that is not open yet, or whose buffer is full; with [`TEXTS`] of them orders wait too.
     texts: VecDeque<String>,
     commands: mpsc::Receiver<Command>,
@@ -78,6 +80,7 @@ impl Driver {
             channel: session.channel,
             camera: options.video.map(Camera::new),
             screen: Screen::new(options.decode),
+            orientation: options.orientation,
             texts: VecDeque::new(),
             commands,
             closing: None,
@@ -182,7 +185,7 @@ impl Driver {
             Some(Command::Frame(payload)) => {
                 let now = Instant::now();
                 let timestamp = self.camera.as_mut().and_then(|camera| camera.timestamp(now));
-                let written = timestamp.map_or(Ok(()), |timestamp| self.write(now, timestamp, payload.into()));
+                let written = timestamp.map_or(Ok(()), |timestamp| self.write(now, timestamp, payload.into(), None));
                 if let Err(error) = written {
                     self.notes.update(|stats| stats.failed = Some(error.to_string()));
                 }
@@ -223,15 +226,27 @@ impl Driver {
 
     fn send_picture(&mut self, now: Instant, wire: &mut Wire) -> Result<(), RtcError> {
         let Some((timestamp, unit)) = self.camera.as_mut().and_then(|camera| camera.take(now)) else { return Ok(()) };
-        self.write(now, timestamp, unit.data)?;
+        self.write(now, timestamp, unit.data, Some(captured(unit.number)))?;
         self.settle(wire)?;
         self.notes.update(|stats| stats.record_sent(unit.number, Instant::now().into_std()));
         Ok(())
     }
 
-    fn write(&mut self, now: Instant, timestamp: MediaTime, data: Arc<[u8]>) -> Result<(), RtcError> {
-        let Some(writer) = self.video.and_then(|mid| self.rtc.writer(mid)) else { return Ok(()) };
+    fn write(
+        &mut self,
+        now: Instant,
+        timestamp: MediaTime,
+        data: Arc<[u8]>,
+        captured: Option<SystemTime>,
+    ) -> Result<(), RtcError> {
+        let Some(mut writer) = self.video.and_then(|mid| self.rtc.writer(mid)) else { return Ok(()) };
         let Some(pt) = writer.payload_params().next().map(|params| params.pt()) else { return Ok(()) };
+        if let Some(orientation) = self.orientation {
+            writer = writer.video_orientation(orientation);
+        }
+        if let Some(capture_time) = captured {
+            writer = writer.abs_capture_time(AbsCaptureTime { capture_time, clock_offset: None });
+        }
         writer.write(pt, now.into_std(), timestamp, data)
     }
 

@@ -24,7 +24,8 @@ use tokio::sync::mpsc;
 
 pub use offer::offer_sdp;
 pub use options::{Candidates, Media, Options};
-pub use stats::{Received, Sent, Stats};
+pub use stats::{Received, Sent, Stats, captured};
+pub use str0m::rtp::VideoOrientation;
 
 use crate::http::Reply;
 use crate::netem::Network;

@@ -9,6 +9,7 @@ use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::channel::ChannelId;
 use str0m::crypto::from_feature_flags;
 use str0m::media::{Direction, MediaKind, Mid};
+use str0m::rtp::Extension;
 use str0m::{Candidate, Rtc, RtcConfig};
 use tokio::time::Instant;
 
@@ -62,6 +63,8 @@ impl Offer {
             .clear_codecs()
             .enable_vp8(true)
             .enable_opus(media.audio, false)
+            // Ours to choose; the standard ones, video orientation among them, end below it.
+            .set_extension(14, Extension::AbsoluteCaptureTime)
             // To see the server's NACKs.
             .enable_raw_packets(true)
             .set_reordering_timeout_video(Some(PATIENCE))

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use str0m::media::Direction;
+use str0m::rtp::VideoOrientation;
 
 use crate::netem::Network;
 use crate::source::Video;
@@ -60,6 +61,8 @@ pub struct Options {
     /// Decode what returns and read its number. Without it frames are only counted, which costs next to nothing. There
     /// is nothing between: a VP8 picture needs all before it. To sample, let one peer of many decode.
     pub decode: bool,
+    /// How our camera is held: the other side is told to turn its pictures by so much.
+    pub orientation: Option<VideoOrientation>,
     /// What lies between us and the server; may be changed by [`super::Peer::set_network`].
     pub network: Network,
 }
@@ -76,6 +79,7 @@ impl Options {
             candidates: Candidates::InOffer,
             wait_for_server: false,
             decode: true,
+            orientation: None,
             network: Network::default(),
         }
     }
@@ -97,6 +101,7 @@ impl Options {
             candidates: Candidates::InOffer,
             wait_for_server: false,
             decode: true,
+            orientation: None,
             network: Network::default(),
         }
     }

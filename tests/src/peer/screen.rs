@@ -51,6 +51,7 @@ impl Screen {
             arrived: data.network_time,
             complete: now.into_std(),
             age: None,
+            captured: data.ext_vals.abs_capture_time.as_ref().map(|said| said.capture_time),
             width,
             height,
         };

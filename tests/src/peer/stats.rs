@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use reframe_gateway::codec::Picture;
 use serde_json::Value;
@@ -75,6 +75,8 @@ pub struct Received {
     /// From the last packet of the frame sent under this number to `complete`: for a frame shown for the first time
     /// what the server added; for a re-emission, how old the picture is.
     pub age: Option<Duration>,
+    /// When its original was captured, as the server says.
+    pub captured: Option<SystemTime>,
     /// Pixels; 0 when it was not decoded.
     pub width: u32,
     /// Pixels; 0 when it was not decoded.
@@ -174,6 +176,12 @@ impl Stats {
             push(&mut self.messages, message);
         }
     }
+}
+
+/// When the frame of this number says that it was captured: by a clock that no machine has.
+#[must_use]
+pub fn captured(number: u32) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + u64::from(number))
 }
 
 fn longest(times: impl Iterator<Item = Instant>, from: Instant) -> Duration {

@@ -18,6 +18,15 @@ pub(super) fn faulty() -> impl FnMut(Frame) -> Result<Frame, HandlerError> {
     }
 }
 
+/// Tells each frame's rotation and size.
+pub(super) fn as_sent() -> StreamBuilder {
+    let handler = VideoStreamHandler::new(|frame: Frame| {
+        let seen = json!({ "rotation": frame.rotation(), "width": frame.width(), "height": frame.height() });
+        (frame, AdditionalOutputs::new([seen]))
+    });
+    Stream::builder(handler.as_sent(true)).additional_outputs([Json::new("seen")])
+}
+
 /// One input of each kind, named after it.
 pub(super) fn echo_inputs() -> StreamBuilder {
     let inputs: [InputComponent; 6] = [

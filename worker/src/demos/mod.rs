@@ -65,7 +65,7 @@ const DEMOS: [Demo; 6] = [
 ];
 
 /// For tests: each shows one part of the contract between gateway, worker and client.
-const AIDS: [Demo; 4] = [
+const AIDS: [Demo; 5] = [
     Demo {
         name: "faulty",
         title: "Faulty",
@@ -83,6 +83,12 @@ const AIDS: [Demo; 4] = [
         title: "Forms of output",
         subtitle: "A test aid: each frame is answered in another way, and the 201st ends the stream.",
         stream: |_| forms::stream(),
+    },
+    Demo {
+        name: "as-sent",
+        title: "As sent",
+        subtitle: "A test aid: frames as the camera sent them, untouched, and how far they are from upright.",
+        stream: |_| aids::as_sent(),
     },
     Demo {
         name: "ticker",

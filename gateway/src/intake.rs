@@ -1,0 +1,151 @@
+//! What becomes of a decoded picture before the session sees it: left out, turned upright, made smaller. Second half of
+//! hop 2, pure.
+//!
+//! A browser is asked for no more than the limits (`peer::bitrates`), but need not obey; a handler never gets more.
+
+use std::time::Duration;
+
+use crate::codec::{Picture, Rotation, scale, turn};
+use crate::peer::Marks;
+
+/// What a stream takes of a browser's video.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Most {
+    /// Pixels of the longer side.
+    pub(crate) long: u32,
+    /// Pixels of the shorter side.
+    pub(crate) short: u32,
+    /// Frames a second.
+    pub(crate) fps: f64,
+}
+
+/// The fraction by which a camera may be faster than it says: 30 is then not more than 29.97.
+const SLACK: f64 = 1.0 / 64.0;
+
+impl Most {
+    /// A size within, of the same shape and with even sides; the same when it is within already.
+    fn fit(self, width: u32, height: u32) -> (u32, u32) {
+        let (long, short) = (width.max(height), width.min(height));
+        let factor = (f64::from(self.long) / f64::from(long)).min(f64::from(self.short) / f64::from(short));
+        if factor >= 1.0 {
+            return (width, height);
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "smaller than a u32")]
+        let side = |side: u32| (((f64::from(side) * factor) as u32) & !1).max(2);
+        (side(width), side(height))
+    }
+}
+
+/// See the module; one for each session.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    most: Most,
+    /// Whether frames are turned for the handler, or their rotation told.
+    upright: bool,
+    /// As last said: senders say it with keyframes and changes only.
+    rotation: Rotation,
+    /// When the next frame may have been captured: the generic cell rate algorithm (ITU-T I.371) on capture times, which
+    /// the network does not disturb.
+    due: Duration,
+}
+
+impl Intake {
+    pub(crate) fn new(most: Most, upright: bool) -> Self {
+        Self { most, upright, rotation: Rotation::Upright, due: Duration::ZERO }
+    }
+
+    /// Notes what a frame's packets said, also of one that is then left out; false when it comes too soon after others.
+    pub(crate) fn admits(&mut self, captured: Duration, marks: Marks) -> bool {
+        self.rotation = marks.rotation.unwrap_or(self.rotation);
+        let interval = Duration::from_secs_f64((1.0 - SLACK) / self.most.fps);
+        // A quarter: captures are as regular as the camera, and half would let twice the rate through.
+        if captured + interval / 4 < self.due {
+            return false;
+        }
+        self.due = (self.due + interval).max(captured);
+        true
+    }
+
+    /// The picture for the handler, and how far it still is from upright.
+    pub(crate) fn make(&self, picture: Picture) -> (Picture, Rotation) {
+        let (width, height) = self.most.fit(picture.width, picture.height);
+        // Scaled first: fewer pixels to turn.
+        let picture =
+            if (width, height) == (picture.width, picture.height) { picture } else { scale(&picture, width, height) };
+        if self.upright { (turn(picture, self.rotation), Rotation::Upright) } else { (picture, self.rotation) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: Most = Most { long: 1280, short: 720, fps: 30.0 };
+
+    /// Of `seconds` of a camera at `fps`, how many are let through in a second.
+    fn rate(most: f64, fps: f64) -> f64 {
+        let mut intake = Intake::new(Most { fps: most, ..MOST }, true);
+        let frames = (0..).map(|n| Duration::from_secs_f64(f64::from(n) / fps));
+        let admitted =
+            frames.take_while(|at| at.as_secs() < 20).filter(|at| intake.admits(*at, Marks::default())).count();
+        admitted as f64 / 20.0
+    }
+
+    #[test]
+    fn faster_cameras_are_thinned_out_and_slower_ones_are_not() {
+        for fps in [1.0, 15.0, 29.97, 30.0, 30.2] {
+            let admitted = rate(30.0, fps);
+            assert!((admitted - fps).abs() < 0.1, "{admitted} of {fps}");
+        }
+        for fps in [33.0, 45.0, 50.0, 60.0, 90.0, 240.0] {
+            let admitted = rate(30.0, fps);
+            assert!((29.0..=30.7).contains(&admitted), "{admitted} of {fps}");
+        }
+        assert!((rate(29.97, 30.0) - 30.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn after_a_pause_it_goes_on_at_once_and_without_a_burst() {
+        let mut intake = Intake::new(MOST, true);
+        let mut admit = |ms| intake.admits(Duration::from_millis(ms), Marks::default());
+        assert!(admit(0) && !admit(10));
+        assert!(admit(60_000));
+        let burst = (60_001..60_100).filter(|ms| admit(*ms)).count();
+        assert!((3..=4).contains(&burst), "{burst} frames in 100 ms");
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_lets_one_through() {
+        let mut intake = Intake::new(MOST, true);
+        assert_eq!((0..1_000).filter(|_| intake.admits(Duration::ZERO, Marks::default())).count(), 1);
+    }
+
+    #[test]
+    fn sizes_keep_their_shape_whichever_way_they_lie() {
+        assert_eq!(MOST.fit(1280, 720), (1280, 720));
+        assert_eq!(MOST.fit(720, 1280), (720, 1280));
+        assert_eq!(MOST.fit(1920, 1080), (1280, 720));
+        assert_eq!(MOST.fit(1080, 1920), (720, 1280));
+        assert_eq!(MOST.fit(4096, 16), (1280, 4));
+        assert_eq!(MOST.fit(1024, 1024), (720, 720));
+        assert_eq!(MOST.fit(4096, 1), (1280, 2));
+    }
+
+    #[test]
+    fn a_rotation_holds_until_another_is_said() {
+        let says = |rotation| Marks { rotation, ..Marks::default() };
+        let picture = Picture { width: 4, height: 2, data: vec![0; 12].into() };
+        let mut upright = Intake::new(MOST, true);
+        let mut as_sent = Intake::new(MOST, false);
+        for (n, (said, expected)) in
+            [(None, 0), (Some(Rotation::Quarter), 90), (None, 90), (Some(Rotation::Upright), 0)].into_iter().enumerate()
+        {
+            let at = Duration::from_secs(n as u64);
+            assert!(upright.admits(at, says(said)) && as_sent.admits(at, says(said)));
+            let (turned, left) = upright.make(picture.clone());
+            assert_eq!((turned.width, left.degrees()), (if expected == 90 { 2 } else { 4 }, 0));
+            let (sent, left) = as_sent.make(picture.clone());
+            assert_eq!((sent.width, left.degrees()), (4, expected));
+        }
+    }
+}
