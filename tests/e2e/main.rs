@@ -6,6 +6,7 @@
 mod beginnings;
 mod browser;
 mod capture;
+mod change;
 mod config;
 mod docs;
 mod drain;

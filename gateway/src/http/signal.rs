@@ -36,6 +36,8 @@ struct Offered {
     sdp: String,
     /// What the person has set before they pressed Start.
     inputs: Map<String, Value>,
+    /// Only for a session that runs.
+    renegotiate: bool,
 }
 
 /// The error names the field that is wrong.
@@ -50,7 +52,12 @@ fn parse(body: &[u8]) -> Result<Request, String> {
                 None | Some(Value::Null) => Map::new(),
                 Some(_) => return Err("`inputs` is not an object".to_owned()),
             };
-            Ok(Request::Offer(Offered { id, sdp, inputs }))
+            let renegotiate = match body.remove("renegotiate") {
+                Some(Value::Bool(renegotiate)) => renegotiate,
+                None | Some(Value::Null) => false,
+                Some(_) => return Err("`renegotiate` is not true or false".to_owned()),
+            };
+            Ok(Request::Offer(Offered { id, sdp, inputs, renegotiate }))
         }
         "ice-candidate" => {
             let candidate = body.remove("candidate").ok_or("`candidate` is missing")?;
@@ -62,12 +69,17 @@ fn parse(body: &[u8]) -> Result<Request, String> {
 
 /// Nothing is taken before all checks have passed.
 async fn answer(shared: &Shared, request: &HttpRequest, body: web::Bytes, offered: Offered) -> HttpResponse {
-    let Offered { id, sdp, inputs } = offered;
+    let Offered { id, sdp, inputs, renegotiate } = offered;
     if let Ok(offer) = offer::parse(&sdp)
         // An error is a gateway that has stopped.
         && let Ok(Some(answered)) = shared.gateway.send(Renegotiate { id: id.clone(), offer }).await
     {
         return conclude(answered.map(|sdp| (sdp, "renegotiated")));
+    }
+    if renegotiate {
+        // At another gateway, perhaps. A new session would be no use to a browser that has a connection.
+        let answer = shared.forward.answer(request, &id, body).await;
+        return answer.unwrap_or_else(|| failed(StatusCode::OK, "unknown_connection", None));
     }
     let stream = stream_of(request);
     let Some(spec) = shared.pool.stream(stream.as_deref()) else {

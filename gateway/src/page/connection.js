@@ -11,6 +11,10 @@ const LOOK_MS = 500;
  * was held up, in the background or asleep, has not listened meanwhile.
  */
 const SILENT_LOOKS = 5;
+/** After so many, another path to it is tried: it may be our network that has changed, and the server keeps the session. */
+const RESTART_LOOKS = 2;
+/** For the server to answer then; longer, and the silence has decided. */
+const RESTART_MS = 3_000;
 /** The server answers our own greeting with this; it is not news for anyone. */
 const HANDSHAKE_REPLY = "Server received: handshake";
 
@@ -33,6 +37,7 @@ export class Connection {
   #sender = null;
   #received = 0;
   #silentLooks = 0;
+  #restarting = false;
   /** The inputs as they were offered. */
   #offered = "";
 
@@ -109,6 +114,7 @@ export class Connection {
       this.close(error);
       throw error;
     }
+    this.#listen(window, "online", () => this.#restart());
     const looks = setInterval(() => this.#look().catch(() => {}), LOOK_MS);
     this.closed.then(() => clearInterval(looks));
   }
@@ -144,6 +150,23 @@ export class Connection {
     this.#received = received;
     this.#silentLooks += 1;
     if (this.#silentLooks > SILENT_LOOKS) this.#lose(LOST);
+    else if (this.#silentLooks > RESTART_LOOKS) await this.#restart();
+  }
+
+  /** Looks for a new way to the same session (an ICE restart). When there is none, the silence goes on and decides. */
+  async #restart() {
+    if (this.#restarting) return;
+    this.#restarting = true;
+    try {
+      this.#peer.restartIce();
+      await this.#peer.setLocalDescription();
+      const offer = () => ({ sdp: this.#peer.localDescription.sdp, renegotiate: true });
+      await this.#peer.setRemoteDescription(await this.#signalling.answer(offer, RESTART_MS));
+    } catch {
+      if (this.#peer.signalingState === "have-local-offer") await this.#peer.setLocalDescription({ type: "rollback" });
+    } finally {
+      this.#restarting = false;
+    }
   }
 
   #receive(json) {
