@@ -62,11 +62,10 @@ pub(super) fn control(
     }
 }
 
-/// Writes into an answer how much video we want: at most the maximum (`b=`, RFC 8866 section 5.8 and RFC 3890), and, for
+/// Writes into an answer how much video we want: at most the maximum (`b=TIAS`, RFC 3890, which all browsers know), and, for
 /// Chromium, where to begin. By itself it begins with 300 kbit/s, a quarter of the pixels, and takes half a minute.
 pub(super) fn ask(answer: &str, limits: Limits) -> String {
-    // Headers are a tenth of small packets' bytes.
-    let max = format!("b=AS:{}\r\nb=TIAS:{}\r\n", limits.max + limits.max / 10, limits.max * 1_000);
+    let max = format!("b=TIAS:{}\r\n", limits.max * 1_000);
     let start = format!("x-google-start-bitrate={}", limits.start);
     let mut asked = String::with_capacity(answer.len() + 256);
     let mut video = false;
@@ -118,7 +117,7 @@ mod tests {
                       m=application 9 X Y\r\nc=IN IP4 0.0.0.0\r\n";
         let limits = Limits { start: 1_500, min: 100, max: 2_000 };
         let expected = answer
-            .replace("108\r\nc=IN IP4 0.0.0.0\r\n", "108\r\nc=IN IP4 0.0.0.0\r\nb=AS:2200\r\nb=TIAS:2000000\r\n")
+            .replace("108\r\nc=IN IP4 0.0.0.0\r\n", "108\r\nc=IN IP4 0.0.0.0\r\nb=TIAS:2000000\r\n")
             .replace("VP8/90000\r\n", "VP8/90000\r\na=fmtp:96 x-google-start-bitrate=1500\r\n")
             .replace("packetization-mode=1", "packetization-mode=1;x-google-start-bitrate=1500");
         assert_eq!(ask(answer, limits), expected);

@@ -60,6 +60,8 @@ pub struct Options {
     /// Decode what returns and read its number. Without it frames are only counted, which costs next to nothing. There
     /// is nothing between: a VP8 picture needs all before it. To sample, let one peer of many decode.
     pub decode: bool,
+    /// Leave `transport-cc` out of the offer, so that REMB is the best that both speak.
+    pub remb_only: bool,
     /// What lies between us and the server; may be changed by [`super::Peer::set_network`].
     pub network: Network,
 }
@@ -76,6 +78,7 @@ impl Options {
             candidates: Candidates::InOffer,
             wait_for_server: false,
             decode: true,
+            remb_only: false,
             network: Network::default(),
         }
     }
@@ -97,6 +100,7 @@ impl Options {
             candidates: Candidates::InOffer,
             wait_for_server: false,
             decode: true,
+            remb_only: false,
             network: Network::default(),
         }
     }

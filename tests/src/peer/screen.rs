@@ -51,6 +51,7 @@ impl Screen {
             arrived: data.network_time,
             complete: now.into_std(),
             age: None,
+            keyframe: data.is_keyframe(),
             width,
             height,
         };
