@@ -4,6 +4,7 @@
 //! its number and which way up it is. Calls block, and panic with what they were about: there is nobody to handle it.
 
 mod driver;
+mod flows;
 mod picture;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 pub use self::driver::UNTRUSTED_HOST;
 use self::driver::{Driver, arguments};
+pub use self::flows::Flows;
 pub use self::picture::Picture;
 use self::picture::READ;
 use crate::pattern::Code;
@@ -35,6 +37,8 @@ pub const KEY_RIGHT: &str = "\u{e014}";
 pub enum Camera {
     /// A camera, and a person who allows it.
     Allowed,
+    /// The same, of 1280x720.
+    AllowedHd,
     /// A camera, and a person who does not allow it.
     Denied,
     /// No camera.

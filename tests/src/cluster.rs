@@ -135,9 +135,18 @@ impl Cluster {
     /// When it does not come up.
     #[must_use]
     pub fn local(streams: impl IntoIterator<Item = Stream>) -> Self {
+        Self::local_with(streams, &[])
+    }
+
+    /// [`Cluster::local`] with further options of the gateway.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn local_with(streams: impl IntoIterator<Item = Stream>, options: &[&str]) -> Self {
         let local: Vec<_> = streams.into_iter().map(|stream| LocalWorker::serve(stream, LOCAL_CAPACITY)).collect();
         let urls = local.iter().map(|worker| worker.url().to_owned()).collect();
-        Self { _local: local, ..Self::over(urls, &[]) }
+        Self { _local: local, ..Self::over(urls, options) }
     }
 
     fn over(urls: Vec<String>, options: &[&str]) -> Self {

@@ -92,7 +92,7 @@ impl Video {
 
     pub(crate) fn start(self) -> Source {
         match self {
-            Self::Live(format) => Source::Live(Live::new(format)),
+            Self::Live(format) => Source::Live(Box::new(Live::new(format))),
             Self::Clip(clip) => Source::Clip { clip, next: 0 },
         }
     }
@@ -100,7 +100,7 @@ impl Video {
 
 /// A [`Video`] being sent.
 pub(crate) enum Source {
-    Live(Live),
+    Live(Box<Live>),
     Clip { clip: Arc<Clip>, next: usize },
 }
 

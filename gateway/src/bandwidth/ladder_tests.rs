@@ -1,3 +1,9 @@
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers of a simulation, which are small"
+)]
+
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 

@@ -67,6 +67,7 @@ mod tests {
 
     const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 2_000 };
 
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
     /// Ten seconds of 720p30 while the path carries `path`; the encoder makes `overshoot` of what it is told.
     fn run(path: u32, overshoot: f64) -> (Vec<Target>, f64) {
         let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());

@@ -18,8 +18,7 @@ pub fn scale(picture: &Picture, width: u32, height: u32) -> Picture {
         return picture.clone();
     }
     // Refused are planes of the wrong length only, which was checked.
-    scale_planes(picture, width, height)
-        .map_or_else(|_| picture.clone(), |data| Picture { width, height, data: data.into() })
+    scale_planes(picture, width, height).map_or_else(|_| picture.clone(), |data| Picture { width, height, data })
 }
 
 fn scale_planes(picture: &Picture, width: u32, height: u32) -> Result<Bytes, ResizeError> {

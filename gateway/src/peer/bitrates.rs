@@ -63,12 +63,11 @@ pub(super) fn control(
     }
 }
 
-/// Writes into an answer how much video we want: at most the maximum (`b=`, RFC 8866 section 5.8 and RFC 3890), of VP8
+/// Writes into an answer how much video we want: at most the maximum (`b=TIAS`, RFC 3890, which all browsers know), of VP8
 /// and VP9 no larger or faster frames (RFC 7741 section 6.1, RFC 9628 section 6; of H.264 its level says it), and, for
 /// Chromium, where to begin. By itself it begins with 300 kbit/s, a quarter of the pixels, and takes half a minute.
 pub(super) fn ask(answer: &str, limits: Limits, most: Most) -> String {
-    // Headers are a tenth of small packets' bytes.
-    let max = format!("b=AS:{}\r\nb=TIAS:{}\r\n", limits.max + limits.max / 10, limits.max * 1_000);
+    let max = format!("b=TIAS:{}\r\n", limits.max * 1_000);
     let start = format!("x-google-start-bitrate={}", limits.start);
     let macroblocks = most.long.div_ceil(16) * most.short.div_ceil(16);
     let frames = format!("max-fs={macroblocks};max-fr={:.0};", most.fps.ceil());
@@ -129,7 +128,7 @@ mod tests {
         let limits = Limits { start: 1_500, min: 100, max: 2_000 };
         let most = Most { long: 1920, short: 1080, fps: 29.97 };
         let expected = answer
-            .replace("108\r\nc=IN IP4 0.0.0.0\r\n", "108\r\nc=IN IP4 0.0.0.0\r\nb=AS:2200\r\nb=TIAS:2000000\r\n")
+            .replace("108\r\nc=IN IP4 0.0.0.0\r\n", "108\r\nc=IN IP4 0.0.0.0\r\nb=TIAS:2000000\r\n")
             .replace("VP8/90000\r\n", "VP8/90000\r\na=fmtp:96 max-fs=8160;max-fr=30;x-google-start-bitrate=1500\r\n")
             .replace("packetization-mode=1", "packetization-mode=1;x-google-start-bitrate=1500");
         assert_eq!(ask(answer, limits, most), expected);

@@ -105,7 +105,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Remb {
                 let remb = |packet: &dyn rtc::rtcp::Packet| {
                     packet.as_any().downcast_ref::<ReceiverEstimatedMaximumBitrate>().map(|remb| remb.bitrate)
                 };
-                if let Some(bitrate) = packets.iter().filter_map(|packet| remb(&**packet)).last() {
+                if let Some(bitrate) = packets.iter().rev().find_map(|packet| remb(&**packet)) {
                     // Whatever it says: who obeys keeps to the limits.
                     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
                     self.carries.send_replace((f64::from(bitrate) / 1_000.0) as u32);

@@ -24,7 +24,7 @@ fn told(seconds: u64, lost: u16) -> Vec<f32> {
         for n in 0..100 {
             let now = start + Duration::from_millis(second * 1_000 + n * 10);
             sequence = sequence.wrapping_add(1);
-            if lost == 0 || sequence % lost != 0 {
+            if lost == 0 || !sequence.is_multiple_of(lost) {
                 remb.handle_read(video(now, sequence)).unwrap();
                 assert!(remb.poll_read().is_some(), "packets pass");
             }

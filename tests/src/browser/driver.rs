@@ -18,6 +18,9 @@ const CLEAN_UP: Duration = Duration::from_secs(10);
 /// The clip: two seconds, 27 MB, at a size that Chromium sends whole from the first second.
 const CLIP: (u32, u32, u32, u32) = (640, 480, 30, 60);
 
+/// One second of 720p, 41 MB.
+const HD_CLIP: (u32, u32, u32, u32) = (1280, 720, 30, 30);
+
 /// A host name that leads to this machine, but that browsers do not trust as they trust `localhost`.
 pub const UNTRUSTED_HOST: &str = "reframe.test";
 
@@ -84,8 +87,8 @@ pub(super) fn arguments(directory: &Path, camera: Camera) -> Vec<String> {
     arguments.push(format!("--host-resolver-rules=MAP {UNTRUSTED_HOST} 127.0.0.1"));
     arguments.push(format!("--user-data-dir={}", directory.join("profile").display()));
     match camera {
-        Camera::Allowed => {
-            let (width, height, fps, frames) = CLIP;
+        Camera::Allowed | Camera::AllowedHd => {
+            let (width, height, fps, frames) = if camera == Camera::AllowedHd { HD_CLIP } else { CLIP };
             let clip = directory.join("camera.y4m");
             y4m::write(&clip, &Pattern::new(width, height), fps, frames).expect("the camera's clip");
             arguments.push("--use-fake-ui-for-media-stream".to_owned());

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use str0m::bwe::{Bitrate, BweKind};
 use str0m::channel::ChannelId;
 use str0m::media::{KeyframeRequestKind, MediaData, MediaTime, Mid};
 use str0m::net::{Protocol, Receive};
@@ -192,6 +193,12 @@ impl Driver {
             }
             Some(Command::Datagram(bytes)) => wire.send_raw(Instant::now(), bytes),
             Some(Command::Network(network)) => wire.change(*network),
+            Some(Command::Remb(kbps)) => {
+                let mut api = self.rtc.direct_api();
+                if let Some(stream) = self.video.and_then(|mid| api.stream_rx_by_mid(mid, None)) {
+                    stream.request_remb(Bitrate::kbps(u64::from(kbps)));
+                }
+            }
             Some(Command::StopCamera) => self.stop_camera(),
             Some(Command::Close) => {
                 self.stop_camera();
@@ -287,6 +294,9 @@ impl Driver {
                     camera.refresh();
                 }
                 self.notes.update(|stats| stats.keyframe_requests += 1);
+            }
+            Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {
+                self.notes.update(|stats| stats.rembs.push(estimate.as_u64() / 1_000));
             }
             Event::MediaData(data) if Some(data.mid) == self.video => self.show(&data),
             _ => {}

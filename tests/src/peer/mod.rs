@@ -57,6 +57,8 @@ enum Command {
     /// As it is, from our socket to the server's.
     Datagram(Vec<u8>),
     Network(Box<Network>),
+    /// As a REMB.
+    Remb(u32),
     StopCamera,
     Close,
     Vanish,
@@ -165,6 +167,11 @@ impl Peer {
     /// From now on datagrams meet these conditions; the seed stays as it was.
     pub fn set_network(&self, network: Network) {
         self.command(Command::Network(Box::new(network)));
+    }
+
+    /// Tells the server in a REMB (kbit/s) what we could receive.
+    pub fn send_remb(&self, kbps: u32) {
+        self.command(Command::Remb(kbps));
     }
 
     /// Sends no further pictures of its own; all else goes on.

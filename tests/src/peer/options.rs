@@ -63,6 +63,8 @@ pub struct Options {
     pub decode: bool,
     /// How our camera is held: the other side is told to turn its pictures by so much.
     pub orientation: Option<VideoOrientation>,
+    /// Leave `transport-cc` out of the offer, so that REMB is the best that both speak.
+    pub remb_only: bool,
     /// What lies between us and the server; may be changed by [`super::Peer::set_network`].
     pub network: Network,
 }
@@ -80,6 +82,7 @@ impl Options {
             wait_for_server: false,
             decode: true,
             orientation: None,
+            remb_only: false,
             network: Network::default(),
         }
     }
@@ -102,6 +105,7 @@ impl Options {
             wait_for_server: false,
             decode: true,
             orientation: None,
+            remb_only: false,
             network: Network::default(),
         }
     }

@@ -52,6 +52,7 @@ impl Screen {
             complete: now.into_std(),
             age: None,
             captured: data.ext_vals.abs_capture_time.as_ref().map(|said| said.capture_time),
+            keyframe: data.is_keyframe(),
             width,
             height,
         };

@@ -38,6 +38,8 @@ pub struct Stats {
     pub messages: Vec<Value>,
     /// The newest `stats` message, which comes once a second and is not among `messages`.
     pub server_stats: Option<Value>,
+    /// What the server told in REMBs, kbit/s, in order: one a second, where it has nothing better.
+    pub rembs: Vec<u64>,
     /// PLI and FIR received.
     pub keyframe_requests: u64,
     /// Frames received that could not be decoded: damaged, or after a gap and before the next keyframe.
@@ -77,6 +79,8 @@ pub struct Received {
     pub age: Option<Duration>,
     /// When its original was captured, as the server says.
     pub captured: Option<SystemTime>,
+    /// Decodable without an earlier one.
+    pub keyframe: bool,
     /// Pixels; 0 when it was not decoded.
     pub width: u32,
     /// Pixels; 0 when it was not decoded.

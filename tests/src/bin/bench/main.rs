@@ -11,6 +11,7 @@
 mod faults;
 mod floor;
 mod placement;
+mod quality;
 mod receive;
 mod report;
 mod setup;
@@ -75,6 +76,8 @@ enum Scenario {
     Setup,
     /// A 640x480 stream whose worker is killed, hangs, or drains.
     Faults,
+    /// A Chromium with a 720p camera: how soon all of it is sent and shown.
+    Quality,
     /// A thousand workers and a hundred gateways that share a Redis, without video.
     Placement,
 }
@@ -183,6 +186,10 @@ fn run(plan: &Plan, only: Option<Scenario>) -> Report {
         if wanted(Scenario::Faults) {
             step("faults");
             faults::workers(&mut report, "faults", &vga, plan);
+        }
+        if wanted(Scenario::Quality) {
+            step("quality");
+            quality::chromium(&mut report, "quality");
         }
         for (scenario, name, fps) in
             [(Scenario::Receive30, "receive-30", 30_u32), (Scenario::Receive60, "receive-60", 60)]
