@@ -3,10 +3,11 @@
 //! Values are taken as text and checked here, not by `clap`, so that one start tells everything that is wrong.
 //! Unknown `REFRAME_` variables are not errors: Kubernetes injects such for every service it knows.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use clap::Args;
 
+use crate::net::{IceServerOptions, IceServers, Media, MediaOptions};
 use crate::tls::Tls;
 
 /// `sysexits.h`: the command was used incorrectly.
@@ -38,9 +39,13 @@ pub struct Options {
     #[arg(long, env = "REFRAME_ADMIN", default_value = "127.0.0.1:9090")]
     pub admin: String,
 
-    /// Local addresses for media, comma-separated [ip; 0.0.0.0 stands for every interface but loopback].
-    #[arg(long, env = "REFRAME_MEDIA", default_value = "127.0.0.1,0.0.0.0")]
-    pub media: String,
+    /// The media port.
+    #[command(flatten)]
+    pub media: MediaOptions,
+
+    /// What browsers need to reach it.
+    #[command(flatten)]
+    pub ice: IceServerOptions,
 
     /// Bitrate of the video sent to a browser [kbit/s, 100 to 20000].
     #[arg(long, env = "REFRAME_BITRATE", default_value = "2000")]
@@ -61,7 +66,8 @@ pub struct Config {
     pub(crate) http: SocketAddr,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin: SocketAddr,
-    pub(crate) media: Vec<IpAddr>,
+    pub(crate) media: Media,
+    pub(crate) ice_servers: IceServers,
     pub(crate) bitrate_kbps: u32,
     pub(crate) codec_threads: usize,
     pub(crate) trace_frames: u32,
@@ -78,15 +84,24 @@ impl Options {
         let (mode, cert, key) = (self.tls.as_deref(), self.tls_cert.as_deref(), self.tls_key.as_deref());
         let tls = Tls::from_options(&mut problems, mode, cert, key);
         let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
-        let media = list(&mut problems, "--media", &self.media, "an IP address like 127.0.0.1");
+        let media = self.media.validate(&mut problems);
+        let ice_servers = self.ice.validate(&mut problems);
         let bitrate = within(&mut problems, "--bitrate", &self.bitrate, 100, 20_000);
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
-        match (http, admin, bitrate, threads, trace_frames) {
-            (Some(http), Some(admin), Some(bitrate_kbps), Some(threads), Some(trace_frames)) if problems.is_empty() => {
+        match (http, admin, media, ice_servers, bitrate, threads, trace_frames) {
+            (
+                Some(http),
+                Some(admin),
+                Some(media),
+                Some(ice_servers),
+                Some(bitrate_kbps),
+                Some(threads),
+                Some(trace_frames),
+            ) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
                 let codec_threads = if threads == 0 { cores() } else { threads as usize };
-                Ok(Config { http, tls, admin, media, bitrate_kbps, codec_threads, trace_frames })
+                Ok(Config { http, tls, admin, media, ice_servers, bitrate_kbps, codec_threads, trace_frames })
             }
             _ => Err(problems),
         }
@@ -134,7 +149,8 @@ mod tests {
             tls_key: None,
             tls: None,
             admin: "127.0.0.1:9090".into(),
-            media: "127.0.0.1, 0.0.0.0".into(),
+            media: MediaOptions { media: "127.0.0.1, ::1".into(), ..MediaOptions::default() },
+            ice: IceServerOptions::default(),
             bitrate: "2000".into(),
             codec_threads: "3".into(),
             trace_frames: "300".into(),
@@ -144,7 +160,7 @@ mod tests {
     #[test]
     fn good_options_pass() {
         let config = options().validate().unwrap();
-        assert_eq!((config.bitrate_kbps, config.codec_threads, config.media.len()), (2_000, 3, 2));
+        assert_eq!((config.bitrate_kbps, config.codec_threads, config.media.addresses.len()), (2_000, 3, 2));
     }
 
     #[test]
@@ -155,7 +171,14 @@ mod tests {
             tls_key: Some("/absent/key.pem".into()),
             tls: None,
             admin: "127.0.0.1".into(),
-            media: String::new(),
+            media: MediaOptions {
+                media: String::new(),
+                media_port: "x".into(),
+                public_ip: "here".into(),
+                public_port: "-1".into(),
+                ice_tcp: "maybe".into(),
+            },
+            ice: IceServerOptions { turn_ttl: "1".into(), ..IceServerOptions::default() },
             bitrate: "5".into(),
             codec_threads: "many".into(),
             trace_frames: "-1".into(),
@@ -170,6 +193,11 @@ mod tests {
                 "--tls-key",
                 "--admin",
                 "--media",
+                "--media-port",
+                "--public-ip",
+                "--public-port",
+                "--ice-tcp",
+                "--turn-ttl",
                 "--bitrate",
                 "--codec-threads",
                 "--trace-frames"

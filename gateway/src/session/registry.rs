@@ -21,6 +21,7 @@ use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Wiring
 use crate::arbiters::Arbiters;
 use crate::controls::Controls;
 use crate::inputs::Values;
+use crate::net::MediaPort;
 use crate::peer::{self, Peer};
 use crate::placement::{ClaimError, Placement, Slot};
 use crate::pool::{Pool, Serving};
@@ -107,7 +108,7 @@ pub(crate) struct Gateway {
     pub(crate) placement: Arc<dyn Placement>,
     pub(crate) arbiters: Arc<Arbiters>,
     pub(crate) media: tokio::runtime::Handle,
-    pub(crate) bind: Vec<String>,
+    pub(crate) port: Arc<MediaPort>,
     pub(crate) bitrate_kbps: u32,
     /// Connections that are not closed yet, so that a stopping gateway can wait for them.
     pub(crate) peers: TaskTracker,
@@ -156,7 +157,7 @@ impl Gateway {
         placement: Arc<dyn Placement>,
         arbiters: Arc<Arbiters>,
         media: tokio::runtime::Handle,
-        bind: Vec<String>,
+        port: Arc<MediaPort>,
         bitrate_kbps: u32,
         reconnect_limit: Duration,
     ) -> Self {
@@ -165,7 +166,7 @@ impl Gateway {
             placement,
             arbiters,
             media,
-            bind,
+            port,
             bitrate_kbps,
             peers: TaskTracker::new(),
             reconnect_limit,
@@ -236,14 +237,14 @@ impl Handler<Offer> for Gateway {
         self.count.send_replace(self.sessions.len());
         let mut workers = self.pool.serving();
         workers.retain(|worker| worker.spec.name == stream);
-        let (placement, bind, open) = (Arc::clone(&self.placement), self.bind.clone(), self.peers.token());
+        let (placement, port, open) = (Arc::clone(&self.placement), Arc::clone(&self.port), self.peers.token());
         let (session, span) = (id.clone(), info_span!("session", session = id));
         let answering = async move {
             let (worker, slot) = placement.claim(&session, &workers).await?;
             let controls = Controls::new(Arc::clone(&worker.spec), inputs);
             let wiring = Wiring::new();
             let taps = wiring.taps(Arc::clone(&controls));
-            match peer::answer(description, bind, taps, open).await {
+            match peer::answer(description, port.join(), taps, open).await {
                 Ok((sdp, peer)) => Ok(Answered { sdp, peer, wiring, controls, worker, slot }),
                 Err(error) => {
                     debug!(%error, "offer not answerable");
