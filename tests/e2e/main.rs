@@ -5,6 +5,7 @@
 
 mod beginnings;
 mod browser;
+mod browser_networks;
 mod config;
 mod docs;
 mod drain;
@@ -18,6 +19,7 @@ mod junk;
 mod limits;
 mod modes;
 mod monitoring;
+mod networks;
 mod outputs;
 mod pages;
 mod pool;

@@ -1,5 +1,7 @@
 //! What a peer offers, sends and looks at.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use serde_json::Value;
 use str0m::media::Direction;
 
@@ -40,6 +42,22 @@ pub enum Candidates {
     TrickledAfter,
 }
 
+/// Where a peer is.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// The address of its socket.
+    pub local: IpAddr,
+    /// What it takes for the server, instead of the addresses in the answer.
+    pub through: Option<SocketAddr>,
+}
+
+impl Default for Network {
+    /// On the loopback interface, beside the server.
+    fn default() -> Self {
+        Self { local: Ipv4Addr::LOCALHOST.into(), through: None }
+    }
+}
+
 /// What a peer is to do.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -56,6 +74,8 @@ pub struct Options {
     /// Hide the server's candidates from our ICE agent, so that only the server, with the candidate that we signalled,
     /// can make the first step: proves that it was used.
     pub wait_for_server: bool,
+    /// Where it is.
+    pub network: Network,
     /// Decode what returns and read its number. Without it frames are only counted, which costs next to nothing. There
     /// is nothing between: a VP8 picture needs all before it. To sample, let one peer of many decode.
     pub decode: bool,
@@ -72,6 +92,7 @@ impl Options {
             inputs: Value::Null,
             candidates: Candidates::InOffer,
             wait_for_server: false,
+            network: Network::default(),
             decode: true,
         }
     }
@@ -92,6 +113,7 @@ impl Options {
             inputs: Value::Null,
             candidates: Candidates::InOffer,
             wait_for_server: false,
+            network: Network::default(),
             decode: true,
         }
     }
