@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Its own names and ports: what else runs on this machine is left alone.
 project=reframe-test
-export HTTP_PORT=18080 ADMIN_PORT=19090 PROMETHEUS_PORT=19091
+export HTTP_PORT=18080 MEDIA_PORT=17000 ADMIN_PORT=19090 PROMETHEUS_PORT=19091
 export GATEWAY_IMAGE=$project-gateway WORKER_IMAGE=$project-worker REFRAME_DEMO=flip
 page=http://localhost:$HTTP_PORT admin=http://127.0.0.1:$ADMIN_PORT prometheus=http://127.0.0.1:$PROMETHEUS_PORT
 # For anything to come true. Seconds.

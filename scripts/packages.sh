@@ -32,6 +32,7 @@ need_for_test() {
     need prometheus command -v promtool
     need chromium command -v chromium
     need chromium-driver command -v chromedriver
+    need coturn command -v turnserver
 }
 
 look() {

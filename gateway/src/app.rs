@@ -22,6 +22,7 @@ use crate::arbiters::Arbiters;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::http::Forward;
+use crate::net::{MediaError, MediaPort};
 use crate::pool::Pool;
 use crate::session::{Drain, Gateway, Shutdown};
 use crate::{admin, http, placement, telemetry, trace};
@@ -47,6 +48,9 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// The port of all media cannot be had.
+    #[error("no media port")]
+    Media(#[from] MediaError),
     /// The system refused threads or signals.
     #[error("cannot start")]
     Start(#[from] io::Error),
@@ -78,6 +82,8 @@ async fn serve(
     let bind_admin = |source| RunError::Bind { flag: "--admin", address: config.admin, source };
     let admin_port = TcpListener::bind(config.admin).map_err(bind_admin)?;
     let admin_address = admin_port.local_addr().map_err(bind_admin)?;
+    let opening = media.spawn(MediaPort::open(config.media)).await;
+    let port = opening.map_err(io::Error::other)??;
     let (pool, placement) = {
         let _on_media = media.enter();
         let pool = Pool::start(cluster.workers);
@@ -86,15 +92,15 @@ async fn serve(
         (pool, placement)
     };
     let arbiters = Arc::new(Arbiters::start(config.codec_threads));
-    let bind = config.media.iter().map(|ip| SocketAddr::new(*ip, 0).to_string()).collect();
     let forward = Forward::new(Arc::clone(&placement), pool.clone());
     let (video, limit) = (config.video, cluster.reconnect_limit);
-    let gateway = Gateway::new(pool.clone(), placement, arbiters, media, bind, video, limit);
+    let gateway = Gateway::new(pool.clone(), placement, arbiters, media, port, video, limit);
     let peers = gateway.peers.clone();
     let draining = gateway.draining();
     let gateway = gateway.start();
 
-    let public = http::Shared { gateway: gateway.clone(), pool: pool.clone(), forward: forward.clone() };
+    let ice_servers = Arc::new(config.ice_servers);
+    let public = http::Shared { gateway: gateway.clone(), pool: pool.clone(), forward: forward.clone(), ice_servers };
     let shared = public.clone();
     let page =
         move || App::new().app_data(web::Data::new(shared.clone())).wrap(http::headers()).configure(http::routes);

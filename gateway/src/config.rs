@@ -3,7 +3,7 @@
 //! Values are taken as text and checked here, not by `clap`, so that one start tells everything that is wrong.
 //! Unknown `REFRAME_` variables are not errors: Kubernetes injects such for every service it knows.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use clap::Args;
 
@@ -11,6 +11,7 @@ use crate::bandwidth::{BITRATES, Limits};
 use reframe_proto::{FRAME_RATES, picture_fits};
 
 use crate::intake::Most;
+use crate::net::{IceServerOptions, IceServers, Media, MediaOptions};
 use crate::tls::Tls;
 
 /// `sysexits.h`: the command was used incorrectly.
@@ -42,9 +43,13 @@ pub struct Options {
     #[arg(long, env = "REFRAME_ADMIN", default_value = "127.0.0.1:9090")]
     pub admin: String,
 
-    /// Local addresses for media, comma-separated [ip; 0.0.0.0 stands for every interface but loopback].
-    #[arg(long, env = "REFRAME_MEDIA", default_value = "127.0.0.1,0.0.0.0")]
-    pub media: String,
+    /// The media port.
+    #[command(flatten)]
+    pub media: MediaOptions,
+
+    /// What browsers need to reach it.
+    #[command(flatten)]
+    pub ice: IceServerOptions,
 
     /// Highest bitrate of a video, each way [kbit/s, 100 to 20000].
     #[arg(long, env = "REFRAME_BITRATE", default_value = "2000")]
@@ -88,7 +93,8 @@ pub struct Config {
     pub(crate) http: SocketAddr,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin: SocketAddr,
-    pub(crate) media: Vec<IpAddr>,
+    pub(crate) media: Media,
+    pub(crate) ice_servers: IceServers,
     pub(crate) video: Video,
     pub(crate) codec_threads: usize,
     pub(crate) trace_frames: u32,
@@ -105,22 +111,32 @@ impl Options {
         let (mode, cert, key) = (self.tls.as_deref(), self.tls_cert.as_deref(), self.tls_key.as_deref());
         let tls = Tls::from_options(&mut problems, mode, cert, key);
         let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
-        let media = list(&mut problems, "--media", &self.media, "an IP address like 127.0.0.1");
-        let bitrates = self.bitrates(&mut problems);
-        let most = self.most(&mut problems);
+        let media = self.media.validate(&mut problems);
+        let ice_servers = self.ice.validate(&mut problems);
+        let video = self.video(&mut problems);
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
-        match (http, admin, bitrates.zip(most), threads, trace_frames) {
-            (Some(http), Some(admin), Some((bitrates, most)), Some(threads), Some(trace_frames))
-                if problems.is_empty() =>
-            {
+        match (http, admin, media, ice_servers, video, threads, trace_frames) {
+            (
+                Some(http),
+                Some(admin),
+                Some(media),
+                Some(ice_servers),
+                Some(video),
+                Some(threads),
+                Some(trace_frames),
+            ) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
                 let codec_threads = if threads == 0 { cores() } else { threads as usize };
-                let video = Video { bitrates, most };
-                Ok(Config { http, tls, admin, media, video, codec_threads, trace_frames })
+                Ok(Config { http, tls, admin, media, ice_servers, video, codec_threads, trace_frames })
             }
             _ => Err(problems),
         }
+    }
+
+    fn video(&self, problems: &mut Vec<String>) -> Option<Video> {
+        let (bitrates, most) = (self.bitrates(problems), self.most(problems));
+        Some(Video { bitrates: bitrates?, most: most? })
     }
 
     fn most(&self, problems: &mut Vec<String>) -> Option<Most> {
@@ -195,7 +211,8 @@ mod tests {
             tls_key: None,
             tls: None,
             admin: "127.0.0.1:9090".into(),
-            media: "127.0.0.1, 0.0.0.0".into(),
+            media: MediaOptions { media: "127.0.0.1, ::1".into(), ..MediaOptions::default() },
+            ice: IceServerOptions::default(),
             bitrate: "2000".into(),
             bitrate_start: "1500".into(),
             bitrate_min: "100".into(),
@@ -209,7 +226,7 @@ mod tests {
     #[test]
     fn good_options_pass() {
         let config = options().validate().unwrap();
-        assert_eq!((config.video.bitrates.max, config.codec_threads, config.media.len()), (2_000, 3, 2));
+        assert_eq!((config.video.bitrates.max, config.codec_threads, config.media.addresses.len()), (2_000, 3, 2));
     }
 
     #[test]
@@ -226,7 +243,14 @@ mod tests {
             tls_key: Some("/absent/key.pem".into()),
             tls: None,
             admin: "127.0.0.1".into(),
-            media: String::new(),
+            media: MediaOptions {
+                media: String::new(),
+                media_port: "x".into(),
+                public_ip: "here".into(),
+                public_port: "-1".into(),
+                ice_tcp: "maybe".into(),
+            },
+            ice: IceServerOptions { turn_ttl: "1".into(), ..IceServerOptions::default() },
             bitrate: "500".into(),
             bitrate_start: "5".into(),
             bitrate_min: "600".into(),
@@ -245,6 +269,11 @@ mod tests {
                 "--tls-key",
                 "--admin",
                 "--media",
+                "--media-port",
+                "--public-ip",
+                "--public-port",
+                "--ice-tcp",
+                "--turn-ttl",
                 "--bitrate-start",
                 "--bitrate-min",
                 "--max-resolution",

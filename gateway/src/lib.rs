@@ -52,4 +52,5 @@ mod trace;
 pub use app::{RunError, run};
 pub use cluster::{Cluster, ClusterOptions};
 pub use config::{Config, EXIT_USAGE, Options};
+pub use net::{IceServerOptions, MediaError, MediaOptions};
 pub use pool::WorkerAddress;

@@ -74,25 +74,25 @@ pub(crate) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"))
 }
 
-/// Moves an answer's candidates to the first section that was accepted.
+/// Puts `candidates`, lines, in place of the answer's own, which are of addresses that nobody can reach, and into the
+/// first section that was accepted.
 ///
 /// The stack writes them into the very first one, also when that is a refused `m=audio` (port 0), where no browser looks
 /// (RFC 8843, section 7.3.1: candidates go with the section that the bundle is tagged by).
-pub(crate) fn place_candidates(answer: &str) -> String {
+pub(crate) fn place_candidates(answer: &str, candidates: &str) -> String {
     let is_candidate = |line: &&str| line.starts_with("a=candidate:") || line.starts_with("a=end-of-candidates");
-    let candidates: String = answer.split_inclusive("\r\n").filter(is_candidate).collect();
     let mut placed = false;
     let mut moved = String::with_capacity(answer.len());
     for line in answer.split_inclusive("\r\n").filter(|line| !is_candidate(line)) {
         // The candidates go where the section ends: before the next one, or at the very end.
         if line.starts_with("m=") && !placed && moved.rsplit("\r\nm=").next().is_some_and(accepted) {
-            moved.push_str(&candidates);
+            moved.push_str(candidates);
             placed = true;
         }
         moved.push_str(line);
     }
     if !placed {
-        moved.push_str(&candidates);
+        moved.push_str(candidates);
     }
     moved
 }
@@ -162,14 +162,14 @@ mod tests {
     #[test]
     fn candidates_stand_in_the_first_accepted_section() {
         let answer =
-            sdp("m=audio 0 X 0\r\na=candidate:1\r\na=inactive\r\nm=video 9 X 96\r\na=mid:1\r\nm=application 9 X Y\r\n");
-        let placed = place_candidates(&answer);
+            sdp("m=audio 0 X 0\r\na=candidate:9\r\na=inactive\r\nm=video 9 X 96\r\na=mid:1\r\nm=application 9 X Y\r\n");
+        let placed = place_candidates(&answer, "a=candidate:1\r\n");
         assert!(
             placed
                 .contains("m=audio 0 X 0\r\na=inactive\r\nm=video 9 X 96\r\na=mid:1\r\na=candidate:1\r\nm=application")
         );
         let usual = sdp("m=video 9 X 96\r\na=mid:0\r\na=candidate:1\r\n");
-        assert_eq!(place_candidates(&usual), usual);
+        assert_eq!(place_candidates(&usual, "a=candidate:1\r\n"), usual);
     }
 
     #[test]

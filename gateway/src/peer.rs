@@ -11,6 +11,7 @@ mod bitrates;
 mod congestion;
 mod data_channel;
 mod extensions;
+mod failure;
 mod keyframes;
 mod remb;
 mod renegotiation;
@@ -24,6 +25,7 @@ use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot, 
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_VP8, MediaEngine};
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
+use rtc::peer_connection::state::RTCIceConnectionState;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use rtc::rtp;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -47,6 +49,8 @@ use webrtc::rtp_transceiver::RtpSender;
 
 use self::extensions::Ids;
 pub(crate) use self::extensions::Marks;
+use self::failure::Progress;
+pub(crate) use self::failure::Step;
 use crate::assembler::Packet;
 use crate::bandwidth::Limits;
 use crate::books::{Hop, Reason, Ticket};
@@ -54,7 +58,7 @@ use crate::controls::Controls;
 use crate::frame::CaptureStamp;
 use crate::ingress::PacketQueue;
 use crate::intake::Most;
-use crate::net::{CountingRuntime, Nudge};
+use crate::net::{Nudge, SessionPort, SessionRuntime};
 use crate::offer;
 use crate::outputs::Reader;
 use crate::session::{EndReason, SessionEvent};
@@ -123,6 +127,7 @@ pub(crate) struct Peer {
     callbacks: Arc<Callbacks>,
     /// One description after the other.
     turn: Arc<tokio::sync::Mutex<()>>,
+    port: Arc<SessionPort>,
     /// Held until the connection is closed.
     open: TaskTrackerToken,
 }
@@ -133,7 +138,7 @@ pub(crate) struct Peer {
 /// The stack refused the offer; nothing is left behind.
 pub(crate) async fn answer(
     offer: RTCSessionDescription,
-    bind: Vec<String>,
+    port: Arc<SessionPort>,
     taps: Taps,
     open: TaskTrackerToken,
 ) -> Result<(String, Peer), Error> {
@@ -148,6 +153,7 @@ pub(crate) async fn answer(
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        .with_ice_credentials(port.credentials().ufrag.clone(), port.credentials().password.clone())
         .build();
 
     let (texts, texts_rx) = mpsc::channel(OUT_TEXTS);
@@ -157,7 +163,7 @@ pub(crate) async fn answer(
     let (flushed_tx, flushed) = watch::channel(false);
     let stop = CancellationToken::new();
     let runtime = tokio::runtime::Handle::current();
-    let runtime_of_stack = webrtc::runtime::default_runtime().ok_or(Error::ErrUnknownType)?;
+    let tokio = webrtc::runtime::default_runtime().ok_or(Error::ErrUnknownType)?;
     let mode = controls.spec.mode;
     // Now, so that what comes before the channel is open waits for it.
     let outputs = controls.outputs.subscribe("channel");
@@ -175,6 +181,7 @@ pub(crate) async fn answer(
             outputs,
             controls: Arc::clone(&controls),
         })),
+        progress: Progress::default(),
         stop: stop.clone(),
         events: events.clone(),
     });
@@ -185,15 +192,26 @@ pub(crate) async fn answer(
             .with_interceptor_registry(registry)
             .with_setting_engine(settings)
             .with_handler(Arc::clone(&callbacks) as Arc<dyn PeerConnectionEventHandler>)
-            .with_udp_addrs(bind)
-            .with_runtime(Arc::new(CountingRuntime(runtime_of_stack, nudge)))
+            .with_udp_addrs(port.addresses())
+            .with_tcp_addrs(port.tcp_addresses())
+            .with_runtime(Arc::new(SessionRuntime { tokio, port: Arc::clone(&port), nudge }))
             .with_data_channel_send_buffer_limit(OUT_TEXT_BYTES)
             .build()
             .await?,
     );
     // From here on an early return closes the connection by dropping the peer.
-    let peer =
-        Peer { connection, texts, frames, runtime, stop: stop.clone(), flushed, callbacks, turn: Arc::default(), open };
+    let peer = Peer {
+        connection,
+        texts,
+        frames,
+        runtime,
+        stop: stop.clone(),
+        flushed,
+        callbacks,
+        turn: Arc::default(),
+        port: Arc::clone(&port),
+        open,
+    };
 
     peer.connection.set_remote_description(offer).await?;
     // Before the answer, which says by it which way video goes.
@@ -215,9 +233,15 @@ pub(crate) async fn answer(
     // carries what there is.
     drop(tokio::time::timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
     let local = peer.connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
+    port.learn(&local.sdp);
 
-    tokio::spawn(report_state(state, events, stop).in_current_span());
-    Ok((bitrates::ask(&offer::place_candidates(&local.sdp), bitrates, most), peer))
+    let step = {
+        let (callbacks, port) = (Arc::clone(&peer.callbacks), Arc::clone(&port));
+        move || callbacks.progress.next(port.checks())
+    };
+    tokio::spawn(report_state(state, events, stop, step).in_current_span());
+    let placed = offer::place_candidates(&local.sdp, port.candidates());
+    Ok((bitrates::ask(&placed, bitrates, most), peer))
 }
 
 impl Peer {
@@ -229,6 +253,11 @@ impl Peer {
     /// Queues a text for the data channel; false when [`OUT_TEXTS`] wait and it was dropped.
     pub(crate) fn send_text(&self, text: String) -> bool {
         self.texts.try_send(text).is_ok()
+    }
+
+    /// The step at which the connection fails, if it goes no further.
+    pub(crate) fn step(&self) -> Step {
+        self.callbacks.progress.next(self.port.checks())
     }
 
     /// Adds a trickled candidate in the background: the driver may be busy, the caller is an actor. A candidate that
@@ -296,6 +325,7 @@ struct Callbacks {
     video: Arc<Mutex<Option<VideoTap>>>,
     /// Taken by the first data channel named `text`; the client needs no other.
     messaging: Mutex<Option<Messaging>>,
+    progress: Progress,
     stop: CancellationToken,
     events: mpsc::Sender<SessionEvent>,
 }
@@ -306,11 +336,13 @@ impl PeerConnectionEventHandler for Callbacks {
         self.gathered.send_replace(state == RTCIceGatheringState::Complete);
     }
 
-    async fn on_ice_connection_state_change(&self, _: RTCIceConnectionState) {
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        self.progress.ice(state);
         self.nudge.now();
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.progress.connection(state);
         self.state.send_replace(state);
     }
 
@@ -413,11 +445,12 @@ async fn report_state(
     mut state: watch::Receiver<RTCPeerConnectionState>,
     events: mpsc::Sender<SessionEvent>,
     stop: CancellationToken,
+    step: impl Fn() -> Step,
 ) {
     loop {
         let event = match *state.borrow_and_update() {
             RTCPeerConnectionState::Connected => Some(SessionEvent::Connected),
-            RTCPeerConnectionState::Failed => Some(SessionEvent::Ended(EndReason::ConnectionFailed)),
+            RTCPeerConnectionState::Failed => Some(SessionEvent::Ended(EndReason::ConnectionFailed(step()))),
             RTCPeerConnectionState::Closed => Some(SessionEvent::Ended(EndReason::ClientClosed)),
             _ => None,
         };

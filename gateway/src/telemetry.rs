@@ -120,11 +120,16 @@ fn describe() {
         "reframe_frames_consumed_total",
         "Received frames that the handler gave no picture for, and meant to."
     );
+    describe_counter!(
+        "reframe_connection_failures_total",
+        "Connections with browsers that failed, by the step that did."
+    );
     describe_counter!("reframe_frames_repeated_total", "Re-emissions of the last result.");
     describe_counter!("reframe_frames_dropped_total", "Received frames that were lost, by hop and reason.");
     describe_histogram!("reframe_stage_seconds", "Time that a frame spent in a part of its way.");
     describe_histogram!("reframe_handler_seconds", "Time that the handler took for a frame, as its worker measured.");
     describe_counter!("reframe_packets_dropped_total", "Packets that were thrown away, by reason.");
+    describe_counter!("reframe_ice_tcp_connections_total", "TCP connections to the media port, by outcome.");
     describe_counter!("reframe_keyframe_requests_total", "Keyframe requests, by direction.");
     describe_counter!("reframe_messages_dropped_total", "Messages for a browser that did not take them in time.");
     describe_counter!("reframe_messages_ignored_total", "Messages from browsers that mean nothing here, by reason.");
@@ -161,6 +166,10 @@ pub(crate) fn session_ended(reason: &'static str) {
     counter!("reframe_sessions_ended_total", "reason" => reason).increment(1);
 }
 
+pub(crate) fn connection_failed(step: &'static str) {
+    counter!("reframe_connection_failures_total", "step" => step).increment(1);
+}
+
 pub(crate) fn offer(outcome: &'static str) {
     counter!("reframe_offers_total", "outcome" => outcome).increment(1);
 }
@@ -195,6 +204,10 @@ pub(crate) fn handler(took: Duration) {
 
 pub(crate) fn packets_dropped(reason: &'static str, count: u64) {
     counter!("reframe_packets_dropped_total", "reason" => reason).increment(count);
+}
+
+pub(crate) fn ice_tcp(outcome: &'static str) {
+    counter!("reframe_ice_tcp_connections_total", "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn keyframe_request(direction: &'static str) {

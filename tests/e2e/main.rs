@@ -6,6 +6,7 @@
 mod bandwidth;
 mod beginnings;
 mod browser;
+mod browser_networks;
 mod capture;
 mod change;
 mod config;
@@ -21,6 +22,7 @@ mod junk;
 mod limits;
 mod modes;
 mod monitoring;
+mod networks;
 mod outputs;
 mod pages;
 mod pool;

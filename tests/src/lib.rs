@@ -11,6 +11,8 @@
 //! | [`netem`] | the bad network that it may be behind |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
 //! | [`redis`] | a real `redis-server` |
+//! | [`nat`] | what may stand between a peer and a gateway |
+//! | [`turn`] | a real `turnserver` |
 //! | [`balancer`] | a load balancer in front of several gateways, or a network that can be cut |
 //! | [`http`], [`updates`], [`metrics`], [`collector`] | what the processes say |
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
@@ -23,12 +25,14 @@ pub mod collector;
 pub mod http;
 pub mod local;
 pub mod metrics;
+pub mod nat;
 pub mod netem;
 pub mod pattern;
 pub mod peer;
 pub mod process;
 pub mod redis;
 pub mod source;
+pub mod turn;
 pub mod updates;
 pub mod wait;
 pub mod y4m;

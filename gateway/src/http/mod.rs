@@ -7,8 +7,11 @@
 
 mod control;
 mod forward;
+mod ice;
 mod page;
 mod signal;
+
+use std::sync::Arc;
 
 use actix::Addr;
 use actix_web::error::{InternalError, QueryPayloadError};
@@ -20,6 +23,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::forward::Forward;
 use crate::inputs::InputError;
+use crate::net::IceServers;
 use crate::pool::Pool;
 use crate::session::Gateway;
 
@@ -36,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) gateway: Addr<Gateway>,
     pub(crate) pool: Pool,
     pub(crate) forward: Forward,
+    pub(crate) ice_servers: Arc<IceServers>,
 }
 
 /// What every answer carries: browsers take no file for another kind than it says, and tell no other site of us.
@@ -71,6 +76,7 @@ fn limits(config: &mut web::ServiceConfig) {
 fn stream_routes(config: &mut web::ServiceConfig) {
     config
         .configure(session_routes)
+        .route("/webrtc/ice_servers", web::get().to(ice::servers))
         .route("/api/streams", web::get().to(page::streams))
         .route("/", web::get().to(page::page))
         .configure(page::files);

@@ -29,7 +29,7 @@ macro_rules! files {
 
 /// What the pages load.
 const FILES: &[(&str, &str, &str)] = files! {
-    SCRIPT: "camera.js" "connection.js" "element.js" "figures.js" "inputs.js" "messages.js" "outcome.js" "outputs.js"
+    SCRIPT: "camera.js" "connection.js" "diagnosis.js" "element.js" "figures.js" "inputs.js" "messages.js" "network.js" "outcome.js" "outputs.js"
         "page.js" "plot.js" "screen.js" "session.js" "signalling.js" "spec.js" "streams.js";
     STYLE: "panels.css" "stream.css" "streams.css" "style.css";
 };

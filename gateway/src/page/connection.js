@@ -1,6 +1,8 @@
 // One connection to one gateway, from its offer to its end.
 
-import { LOST, NO_MEDIA } from "./outcome.js";
+import { Diagnosis } from "./diagnosis.js";
+import { restricted, usable } from "./network.js";
+import { LOST } from "./outcome.js";
 import { Signalling } from "./signalling.js";
 import { returnsVideo, sendsCamera } from "./spec.js";
 
@@ -32,18 +34,26 @@ export class Connection {
   #closed = Promise.withResolvers();
   #connected = Promise.withResolvers();
   #signalling = new Signalling(this.#over.signal);
-  #peer = new RTCPeerConnection();
-  #channel = this.#peer.createDataChannel("text");
+  #peer;
+  #channel;
+  #diagnosis;
   #sender = null;
+  #wasConnected = false;
   #received = 0;
   #silentLooks = 0;
   #restarting = false;
   /** The inputs as they were offered. */
   #offered = "";
 
-  /** `camera` is a stream that stays its owner's; null where the mode needs none. */
-  constructor(mode, camera, on) {
+  /**
+   * `camera` is a stream that stays its owner's; null where the mode needs none. `configuration` is the
+   * `RTCPeerConnection`'s.
+   */
+  constructor(mode, camera, configuration, on) {
     this.#on = on;
+    this.#peer = new RTCPeerConnection(configuration);
+    this.#channel = this.#peer.createDataChannel("text");
+    this.#diagnosis = new Diagnosis(this.#peer, this.#over.signal);
     if (sendsCamera(mode)) {
       const direction = returnsVideo(mode) ? "sendrecv" : "sendonly";
       this.#sender = this.#peer.addTransceiver(camera.getVideoTracks()[0], { direction, streams: [camera] }).sender;
@@ -57,7 +67,9 @@ export class Connection {
     this.#listen(this.#peer, "track", ({ track, streams: [stream] }) => {
       this.video = stream ?? new MediaStream([track]);
     });
-    this.#listen(this.#peer, "icecandidate", ({ candidate }) => this.#signalling.trickle(candidate));
+    this.#listen(this.#peer, "icecandidate", ({ candidate }) => {
+      if (candidate && usable(candidate.candidate)) this.#signalling.trickle(candidate);
+    });
   }
 
   /** Resolves when it is closed, to the reason. */
@@ -105,9 +117,9 @@ export class Connection {
       const waiting = queue && (() => this.#on.phase("waiting"));
       const answer = await this.#signalling.answer(() => this.#offer(), answerMs, waiting);
       if (queue) this.#on.phase("connecting");
-      const deadline = setTimeout(() => this.#lose(NO_MEDIA), connectMs);
+      const deadline = setTimeout(() => this.#lose(this.#diagnosis.outcome()), connectMs);
       this.closed.then(() => clearTimeout(deadline));
-      await this.#peer.setRemoteDescription(answer);
+      await this.#peer.setRemoteDescription({ ...answer, sdp: restricted(answer.sdp) });
       await this.#connected.promise;
       clearTimeout(deadline);
     } catch (error) {
@@ -122,7 +134,7 @@ export class Connection {
   #offer() {
     const inputs = this.#on.inputs();
     this.#offered = JSON.stringify(inputs);
-    return { sdp: this.#peer.localDescription.sdp, inputs };
+    return { sdp: restricted(this.#peer.localDescription.sdp), inputs };
   }
 
   #opened() {
@@ -134,10 +146,11 @@ export class Connection {
   #stateChanged() {
     switch (this.#peer.connectionState) {
       case "connected":
+        this.#wasConnected = true;
         this.#connected.resolve();
         break;
       case "failed":
-        this.#lose(NO_MEDIA);
+        this.#lose(this.#wasConnected ? LOST : this.#diagnosis.outcome());
         break;
     }
   }

@@ -34,11 +34,6 @@ export const UNREACHABLE = new Outcome(
   "The server cannot be reached",
   "Check that it is running and that this computer is online, then press Start.",
 );
-export const NO_MEDIA = new Outcome(
-  "No video connection could be made",
-  `The page loads, but video does not get through to ${location.hostname}. A firewall, VPN or container may block UDP ` +
-    `between this browser and the server: try another network, or have UDP opened on the server, then press Start.`,
-);
 export const LOST = new Outcome(
   "The connection was lost",
   "The network failed or the server stopped. Check that both are there, then press Start.",
@@ -51,6 +46,46 @@ export function notRegained(last) {
   return new Outcome(
     LOST.message,
     `It did not come back within a minute. The last try said: “${last.message}”. ${LOST.advice}`,
+  );
+}
+
+/** `relay`: what became of the TURN servers, when that is part of it. */
+export function noAnswer(addresses, relay) {
+  const where = addresses.length > 0 ? addresses.join(" or ") : location.hostname;
+  const advice =
+    `The page loads, but nothing answers at ${where}, where the server says that video goes. A firewall, VPN or ` +
+    "container may be between: try another network, or have that port opened on the server; behind a NAT it needs " +
+    "--public-ip.";
+  return new Outcome("No video connection could be made", relay ? `${advice} ${relay.message}: ${relay.advice}` : advice);
+}
+
+export function noEncryption() {
+  return new Outcome(
+    "The video connection could not be encrypted",
+    "The server answers, but what follows (DTLS) does not get through. Press Start again; if it stays so, something on " +
+      "the way drops large packets or inspects them: try another network.",
+  );
+}
+
+export function noNetwork() {
+  return new Outcome(
+    "The browser opens no way for video",
+    "It found no network interface that it may use. Check that this computer is online, and that no extension or policy " +
+      "of the browser turns WebRTC off.",
+  );
+}
+
+export function relayRefused(url, reason) {
+  return new Outcome(
+    "The relay refused this page",
+    `${url} said: “${reason}”. The server's --turn-secret must be the relay's, and both clocks must be right.`,
+  );
+}
+
+export function relayUnreachable(url) {
+  return new Outcome(
+    "The relay cannot be reached",
+    `${url || "A TURN server"} does not answer. Check that it runs, that its ports are open, and --ice-servers.`,
   );
 }
 

@@ -3,6 +3,7 @@
 
 import { openCamera } from "./camera.js";
 import { Connection } from "./connection.js";
+import { configuration } from "./network.js";
 import { CAMERA_LOST, Outcome, REPLACED, notRegained } from "./outcome.js";
 import { sendsCamera } from "./spec.js";
 
@@ -30,6 +31,8 @@ export class Session {
   #over = new AbortController();
   #mode;
   #camera = null;
+  /** Promises the configuration of the first connection, while the camera starts. */
+  #network = null;
   /** The connection that is shown. */
   #current = null;
   /** The one that is being made. */
@@ -49,6 +52,7 @@ export class Session {
   /** `described` promises the stream's declaration. */
   async start(described) {
     try {
+      this.#network = configuration(this.#over.signal);
       this.#mode = (await described).mode;
       this.#over.signal.throwIfAborted();
       if (sendsCamera(this.#mode)) {
@@ -118,8 +122,11 @@ export class Session {
 
   /** Makes a connection and shows it. One that is shown goes on until then: both send the same camera. */
   async #connect(patience) {
+    const network = await (this.#network ?? configuration(this.#over.signal));
+    this.#network = null;
+    this.#over.signal.throwIfAborted();
     const old = this.#current;
-    const next = new Connection(this.#mode, this.#camera, this.#listener(() => next));
+    const next = new Connection(this.#mode, this.#camera, network, this.#listener(() => next));
     this.#next = next;
     try {
       await next.open(patience);

@@ -48,7 +48,7 @@ export class Signalling {
     }
   }
 
-  /** Nobody waits for it or hears of its failure: it is one path fewer, and `NO_MEDIA` speaks when none is left. */
+  /** Nobody waits for it or hears of its failure: it is one path fewer, and the diagnosis speaks when none is left. */
   trickle(candidate) {
     if (!candidate?.candidate) return;
     const body = { type: "ice-candidate", candidate: candidate.toJSON(), webrtc_id: this.#id };

@@ -21,7 +21,7 @@ impl Peer {
         offer: RTCSessionDescription,
     ) -> impl Future<Output = Result<String, Error>> + use<> {
         let (connection, turn) = (Arc::clone(&self.connection), Arc::clone(&self.turn));
-        let callbacks = Arc::clone(&self.callbacks);
+        let (callbacks, port) = (Arc::clone(&self.callbacks), Arc::clone(&self.port));
         let answering = async move {
             let _turn = turn.lock().await;
             let before = connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
@@ -38,7 +38,9 @@ impl Peer {
             }
             answered?;
             let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
-            Ok(offer::place_candidates(&local.sdp))
+            // A restart has a name fragment of its own, by which its checks are told to be ours.
+            port.learn(&local.sdp);
+            Ok(offer::place_candidates(&local.sdp, port.candidates()))
         };
         // On the media runtime, and to its end even if nobody waits for it: half a description is none.
         let answering = self.runtime.spawn(answering.in_current_span());

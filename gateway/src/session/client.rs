@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::inputs::InputError;
+use crate::peer::Step;
 
 /// How loud a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +34,10 @@ pub(crate) struct Notice {
 pub(crate) enum EndReason {
     /// The browser closed the data channel or the connection.
     ClientClosed,
-    /// The browser vanished: no sign of life for eight seconds.
-    ConnectionFailed,
+    /// No sign of life of the browser for eight seconds; or it never came so far.
+    ConnectionFailed(Step),
     /// The browser took the answer and never connected.
-    NeverConnected,
+    NeverConnected(Step),
     /// The worker went away, and no other had room for as long as may be waited.
     WorkerLost,
     /// The handler panicked or could not start.
@@ -57,8 +58,8 @@ impl EndReason {
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::ClientClosed => "client_closed",
-            Self::ConnectionFailed => "connection_failed",
-            Self::NeverConnected => "never_connected",
+            Self::ConnectionFailed(_) => "connection_failed",
+            Self::NeverConnected(_) => "never_connected",
             Self::WorkerLost => "worker_lost",
             Self::HandlerFailed(_) => "handler_failed",
             Self::HandlerEnded(_) => "handler_ended",
@@ -67,12 +68,21 @@ impl EndReason {
             Self::Shutdown => "shutdown",
         }
     }
+
+    /// Where the connection failed, if that is the reason.
+    #[must_use]
+    pub(crate) fn step(&self) -> Option<Step> {
+        match self {
+            Self::ConnectionFailed(step) | Self::NeverConnected(step) => Some(*step),
+            _ => None,
+        }
+    }
 }
 
 /// The last words of a session; `None` to a client that is gone.
 pub(super) fn last_words(reason: &EndReason) -> Option<String> {
     Some(match reason {
-        EndReason::ClientClosed | EndReason::ConnectionFailed | EndReason::NeverConnected => return None,
+        EndReason::ClientClosed | EndReason::ConnectionFailed(_) | EndReason::NeverConnected(_) => return None,
         EndReason::WorkerLost => {
             "The worker that processed this stream went away, and no other has room. Try again in a moment.".to_owned()
         }

@@ -120,7 +120,13 @@ impl Session {
     /// Tells the client, if it is its business, and stops.
     fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
         let _in_span = self.span.enter();
-        info!(reason = reason.label(), "session ended");
+        match reason.step() {
+            Some(step) => {
+                info!(reason = reason.label(), step = step.label(), "session ended: {}", step.in_words());
+                telemetry::connection_failed(step.label());
+            }
+            None => info!(reason = reason.label(), "session ended"),
+        }
         telemetry::session_ended(reason.label());
         self.controls.outputs.end(&client::last_words(reason).unwrap_or_default());
         for text in client::farewell(reason, self.leaving) {
@@ -158,7 +164,7 @@ impl Actor for Session {
         }
         ctx.run_later(CONNECT_TIMEOUT, |session, ctx| {
             if !session.controls.is_connected() {
-                session.end(&EndReason::NeverConnected, ctx);
+                session.end(&EndReason::NeverConnected(session.peer.step()), ctx);
             }
         });
         ctx.run_interval(STATS_INTERVAL, |session, _| {

@@ -22,6 +22,7 @@ use crate::arbiters::Arbiters;
 use crate::config::Video;
 use crate::controls::Controls;
 use crate::inputs::Values;
+use crate::net::MediaPort;
 use crate::offer;
 use crate::peer::{self, Peer};
 use crate::placement::{ClaimError, Placement, Slot};
@@ -109,7 +110,7 @@ pub(crate) struct Gateway {
     pub(crate) placement: Arc<dyn Placement>,
     pub(crate) arbiters: Arc<Arbiters>,
     pub(crate) media: tokio::runtime::Handle,
-    pub(crate) bind: Vec<String>,
+    pub(crate) port: Arc<MediaPort>,
     pub(crate) video: Video,
     /// Connections that are not closed yet, so that a stopping gateway can wait for them.
     pub(crate) peers: TaskTracker,
@@ -161,7 +162,7 @@ impl Gateway {
         placement: Arc<dyn Placement>,
         arbiters: Arc<Arbiters>,
         media: tokio::runtime::Handle,
-        bind: Vec<String>,
+        port: Arc<MediaPort>,
         video: Video,
         reconnect_limit: Duration,
     ) -> Self {
@@ -170,7 +171,7 @@ impl Gateway {
             placement,
             arbiters,
             media,
-            bind,
+            port,
             video,
             peers: TaskTracker::new(),
             reconnect_limit,
@@ -251,7 +252,7 @@ impl Handler<Offer> for Gateway {
         self.count.send_replace(self.sessions.len());
         let mut workers = self.pool.serving();
         workers.retain(|worker| worker.spec.name == stream);
-        let (placement, bind, open) = (Arc::clone(&self.placement), self.bind.clone(), self.peers.token());
+        let (placement, port, open) = (Arc::clone(&self.placement), Arc::clone(&self.port), self.peers.token());
         let Video { bitrates, most } = self.video.clone();
         let (session, span) = (id.clone(), info_span!("session", session = id));
         let answering = async move {
@@ -260,7 +261,7 @@ impl Handler<Offer> for Gateway {
             let wiring = Wiring::new(bitrates.with(worker.spec.bitrates), most);
             let origin = offer::origin(&description.sdp);
             let taps = wiring.taps(Arc::clone(&controls));
-            match peer::answer(description, bind, taps, open).await {
+            match peer::answer(description, port.join(), taps, open).await {
                 Ok((sdp, peer)) => Ok(Answered { sdp, origin, peer, wiring, controls, worker, slot }),
                 Err(error) => {
                     debug!(%error, "offer not answerable");

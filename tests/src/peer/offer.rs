@@ -1,6 +1,6 @@
 //! Signalling: an offer out, an answer in, candidates as the peer was told to send them.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const HELD_FRAMES: usize = 60;
 /// Never, as long as the loopback interface has a free port.
 #[must_use]
 pub fn offer_sdp(media: Media) -> String {
-    Offer::make(media, true).sdp
+    Offer::make(media, true, Ipv4Addr::LOCALHOST.into()).sdp
 }
 
 /// An offer that has not been sent yet.
@@ -54,8 +54,8 @@ pub(super) struct Session {
 }
 
 impl Offer {
-    pub(super) fn make(media: Media, with_candidate: bool) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on the loopback interface");
+    pub(super) fn make(media: Media, with_candidate: bool, local: IpAddr) -> Self {
+        let socket = UdpSocket::bind((local, 0)).expect("a free port on the loopback interface");
         let address = socket.local_addr().expect("a bound socket has an address");
         let candidate = Candidate::host(address, "udp").expect("a host candidate");
         let mut rtc = RtcConfig::new()
@@ -110,7 +110,7 @@ impl Offer {
         let Some(sdp) = answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer") else {
             return Err(reply);
         };
-        let (sections, server) = as_a_browser_reads(sdp, !options.wait_for_server);
+        let (sections, server) = as_a_browser_reads(sdp, !options.wait_for_server, options.place.through);
         let answer = SdpAnswer::from_sdp_string(&sections).unwrap_or_else(|error| panic!("bad answer: {error}\n{sdp}"));
         self.rtc
             .sdp_api()
@@ -137,19 +137,27 @@ fn post_candidate(url: &str, id: &str, candidate: &Candidate, offer: &str) -> Re
     post(url, body.to_string()).expect("the gateway answers a candidate")
 }
 
-/// The answer for str0m, and the addresses in it.
+/// The answer for str0m, and the addresses in it; with `through` only that one.
 ///
 /// A section that was refused (port 0) needs no attributes, but str0m insists on a direction; and browsers ignore
 /// candidates in such a section, which str0m does not.
-fn as_a_browser_reads(sdp: &str, with_candidates: bool) -> (String, Vec<SocketAddr>) {
+fn as_a_browser_reads(sdp: &str, with_candidates: bool, through: Option<SocketAddr>) -> (String, Vec<SocketAddr>) {
     let (mut text, mut server, mut refused) = (String::new(), Vec::new(), false);
     for line in sdp.lines() {
         if line.starts_with("m=") {
             refused = line.split_whitespace().nth(1) == Some("0");
         }
         if line.starts_with("a=candidate:") {
-            server.extend(address(line).filter(|_| !refused));
-            if refused || !with_candidates {
+            let address = address(line).filter(|_| !refused);
+            if let (Some(_), Some(through), true) = (address, through, server.is_empty()) {
+                server.push(through);
+                let (ip, port) = (through.ip(), through.port());
+                text.push_str(&format!("a=candidate:1 1 udp 2130706431 {ip} {port} typ host\r\n"));
+            }
+            if through.is_none() {
+                server.extend(address);
+            }
+            if refused || !with_candidates || through.is_some() {
                 continue;
             }
         }

@@ -1,5 +1,7 @@
 //! What a peer offers, sends and looks at.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use serde_json::Value;
 use str0m::media::Direction;
 use str0m::rtp::VideoOrientation;
@@ -42,6 +44,22 @@ pub enum Candidates {
     TrickledAfter,
 }
 
+/// Where a peer is.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The address of its socket.
+    pub local: IpAddr,
+    /// What it takes for the server, instead of the addresses in the answer.
+    pub through: Option<SocketAddr>,
+}
+
+impl Default for Place {
+    /// On the loopback interface, beside the server.
+    fn default() -> Self {
+        Self { local: Ipv4Addr::LOCALHOST.into(), through: None }
+    }
+}
+
 /// What a peer is to do.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -58,6 +76,8 @@ pub struct Options {
     /// Hide the server's candidates from our ICE agent, so that only the server, with the candidate that we signalled,
     /// can make the first step: proves that it was used.
     pub wait_for_server: bool,
+    /// Where it is.
+    pub place: Place,
     /// Decode what returns and read its number. Without it frames are only counted, which costs next to nothing. There
     /// is nothing between: a VP8 picture needs all before it. To sample, let one peer of many decode.
     pub decode: bool,
@@ -80,6 +100,7 @@ impl Options {
             inputs: Value::Null,
             candidates: Candidates::InOffer,
             wait_for_server: false,
+            place: Place::default(),
             decode: true,
             orientation: None,
             remb_only: false,
@@ -103,6 +124,7 @@ impl Options {
             inputs: Value::Null,
             candidates: Candidates::InOffer,
             wait_for_server: false,
+            place: Place::default(),
             decode: true,
             orientation: None,
             remb_only: false,

@@ -1,0 +1,36 @@
+//! The media port: one UDP port, and the same one for TCP, that carries every session of this gateway.
+//!
+//! In:    datagrams and connections from anywhere.   Out: each session's own, and nothing else, to its WebRTC stack.
+//! Runs:  a task for each socket, on the media runtime; it copies and never waits for a session.
+//! Full:  `udp::DATAGRAMS`, `tcp::FRAMES` and their like; what finds no room is lost and counted, as on any network.
+//!
+//! The stack believes that it has sockets of its own: `runtime` gives it such as only exist in memory, and `candidates`
+//! tells the browser where the real ones are. Which datagram is whose says `routes`.
+
+mod addresses;
+mod candidates;
+mod ice_servers;
+mod options;
+mod packet;
+mod port;
+mod public;
+mod routes;
+mod runtime;
+mod session;
+mod tcp;
+mod udp;
+
+pub(crate) use self::addresses::addresses;
+pub use self::ice_servers::IceServerOptions;
+pub(crate) use self::ice_servers::IceServers;
+pub(crate) use self::options::Media;
+pub use self::options::MediaOptions;
+pub use self::port::MediaError;
+pub(crate) use self::port::MediaPort;
+pub(crate) use self::runtime::{Nudge, SessionRuntime};
+pub(crate) use self::session::SessionPort;
+
+/// Nothing that is done under these locks panics half-way.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

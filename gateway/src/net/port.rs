@@ -1,0 +1,176 @@
+//! The port from start to stop: binds it, receives, and finds whose each datagram is.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::info;
+
+use super::candidates;
+use super::options::Media;
+use super::packet::{Kind, classify};
+use super::public::{self, Public};
+use super::routes::{Path, Routes, Stray};
+use super::session::{Inbox, SessionPort};
+use super::tcp::{self, Welcome};
+use super::udp::SharedSocket;
+use crate::telemetry;
+
+/// How often a free port is looked for that is free at every address.
+const ATTEMPTS: usize = 32;
+
+/// The media port could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// An address is in use, or not ours.
+    #[error("cannot use {0} for media (--media, --media-port)")]
+    Bind(SocketAddr, #[source] io::Error),
+    /// The STUN server did not tell our address.
+    #[error("no answer from the STUN server {server} (--public-ip)")]
+    Public {
+        /// `host:port`.
+        server: String,
+        /// What happened instead.
+        source: io::Error,
+    },
+    /// No port is free at all addresses.
+    #[error("no port is free at every address of --media; name one by --media-port")]
+    NoFreePort,
+}
+
+/// The sockets, and whose is what comes in there.
+#[derive(Debug)]
+pub(crate) struct MediaPort {
+    /// One for each address.
+    pub(super) sockets: Vec<Arc<SharedSocket>>,
+    pub(super) routes: Mutex<Routes<Arc<Inbox>>>,
+    pub(super) tcp: bool,
+    /// Lines of SDP.
+    pub(super) candidates: String,
+    /// The port is closed with it.
+    _receiving: DropGuard,
+}
+
+impl MediaPort {
+    /// Opens the port and receives from then on. Must run on the media runtime.
+    ///
+    /// # Errors
+    /// The system has not got such an address, or the port is taken.
+    pub(crate) async fn open(media: Media) -> Result<Arc<Self>, MediaError> {
+        let (mut sockets, mut listeners) = (Vec::new(), Vec::new());
+        for (address, socket, listener) in bind(&media)? {
+            let socket = SharedSocket::new(socket).map_err(|error| MediaError::Bind(address, error))?;
+            sockets.push(Arc::new(socket));
+            listeners.extend(listener);
+        }
+        let local: Vec<SocketAddr> = sockets.iter().map(|socket| socket.local).collect();
+        let told = told(&media, &sockets).await?;
+        info!(?local, ?told, tcp = media.tcp, "media port");
+        let stop = CancellationToken::new();
+        let port = Arc::new(Self {
+            candidates: candidates::lines(&told, if media.tcp { &told } else { &[] }),
+            sockets,
+            tcp: media.tcp,
+            routes: Mutex::default(),
+            _receiving: stop.clone().drop_guard(),
+        });
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let port = Arc::downgrade(&port);
+            let whose = move |frame: &[u8]| port.upgrade()?.whose(index, frame);
+            tokio::spawn(stop.clone().run_until_cancelled_owned(tcp::accept(listener, whose)));
+        }
+        for (index, socket) in port.sockets.iter().enumerate() {
+            let (socket, port) = (Arc::clone(socket), Arc::downgrade(&port));
+            let receive = async move {
+                let deliver = |path: Path, datagram: &[u8]| {
+                    // Gone: the gateway is stopping.
+                    if let Some(port) = port.upgrade() {
+                        port.deliver(path, datagram);
+                    }
+                };
+                socket.receive(index, deliver).await;
+            };
+            tokio::spawn(stop.clone().run_until_cancelled_owned(receive));
+        }
+        Ok(port)
+    }
+
+    /// A new session's share.
+    pub(crate) fn join(self: &Arc<Self>) -> Arc<SessionPort> {
+        Arc::new(SessionPort::open(self))
+    }
+
+    /// Who takes a connection that begins with `frame`.
+    fn whose(&self, socket: usize, frame: &[u8]) -> Option<Welcome> {
+        let Kind::Check(check) = classify(frame) else { return None };
+        super::lock(&self.routes).signed(&check).ok()?.welcomed(socket)
+    }
+
+    fn deliver(&self, path: Path, datagram: &[u8]) {
+        let mut routes = super::lock(&self.routes);
+        let found = match classify(datagram) {
+            Kind::Junk => {
+                telemetry::packets_dropped("junk", 1);
+                return;
+            }
+            Kind::Check(check) => routes.check(path, &check).inspect(|inbox| inbox.checked()),
+            Kind::Other => routes.at(path),
+        };
+        match found {
+            Ok(inbox) => inbox.push(path, datagram),
+            Err(stray) => telemetry::packets_dropped(Stray::label(stray), 1),
+        }
+    }
+}
+
+/// What browsers are told: an address of each.
+async fn told(media: &Media, sockets: &[Arc<SharedSocket>]) -> Result<Vec<SocketAddr>, MediaError> {
+    let public = match &media.public {
+        Public::Local => sockets.iter().map(|socket| socket.local.ip()).collect(),
+        Public::Listed(listed) => listed.clone(),
+        Public::Asked(server) => {
+            let answer = public::ask(server, sockets).await;
+            answer.map_err(|source| MediaError::Public { server: server.clone(), source })?
+        }
+    };
+    let ours = sockets.first().map_or(0, |socket| socket.local.port());
+    let port = if media.public_port == 0 { ours } else { media.public_port };
+    Ok(public.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+}
+
+/// A socket for each address, and a listener if wanted, all with the same port.
+fn bind(media: &Media) -> Result<Vec<(SocketAddr, UdpSocket, Option<TcpListener>)>, MediaError> {
+    let attempts = if media.port == 0 { ATTEMPTS } else { 1 };
+    for _ in 0..attempts {
+        let (mut bound, mut port) = (Vec::new(), media.port);
+        for ip in &media.addresses {
+            let address = SocketAddr::new(*ip, port);
+            match bind_at(address, media.tcp) {
+                Ok(sockets) => {
+                    port = sockets.0.port();
+                    bound.push(sockets);
+                }
+                // Only where we chose it ourselves: try another.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && media.port == 0 => break,
+                Err(error) => return Err(MediaError::Bind(address, error)),
+            }
+        }
+        if bound.len() == media.addresses.len() {
+            return Ok(bound);
+        }
+    }
+    Err(MediaError::NoFreePort)
+}
+
+fn bind_at(address: SocketAddr, tcp: bool) -> io::Result<(SocketAddr, UdpSocket, Option<TcpListener>)> {
+    let socket = UdpSocket::bind(address)?;
+    let address = socket.local_addr()?;
+    let listener = if tcp { Some(tcp::bind(address)?) } else { None };
+    Ok((address, socket, listener))
+}
+
+#[cfg(test)]
+#[path = "port_tests.rs"]
+mod tests;

@@ -1,0 +1,165 @@
+use std::future::poll_fn;
+use std::io::IoSliceMut;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use webrtc::runtime::{AsyncTcpStream, AsyncUdpSocket, RecvMeta, Runtime, Transmit};
+
+use super::*;
+use crate::net::SessionRuntime;
+use crate::net::packet::tests::check;
+
+/// For the loopback interface, on a machine that does something else.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn open() -> Arc<MediaPort> {
+    let addresses = vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()];
+    MediaPort::open(Media { addresses, port: 0, public: Public::Local, public_port: 0, tcp: true }).await.unwrap()
+}
+
+/// What the stack does: binds, and has its sockets wrapped.
+struct Stack {
+    port: Arc<SessionPort>,
+    runtime: SessionRuntime,
+    udp: Arc<dyn AsyncUdpSocket>,
+}
+
+impl Stack {
+    fn new(port: &Arc<MediaPort>) -> Self {
+        let (port, tokio) = (port.join(), webrtc::runtime::default_runtime().unwrap());
+        let runtime = SessionRuntime { tokio, port: Arc::clone(&port) };
+        let udp = runtime.wrap_udp_socket(UdpSocket::bind(&port.addresses()[0]).unwrap()).unwrap();
+        Self { port, runtime, udp }
+    }
+
+    fn check(&self) -> Vec<u8> {
+        check(&format!("{}:theirs", self.port.credentials().ufrag), &self.port.credentials().password)
+    }
+
+    async fn receive(&self) -> (SocketAddr, Vec<u8>) {
+        let (mut room, mut meta) = ([0; 2_000], [RecvMeta::default()]);
+        let received = poll_fn(|cx| self.udp.poll_recv(cx, &mut [IoSliceMut::new(&mut room)], &mut meta));
+        assert_eq!(timeout(PATIENCE, received).await.expect("something comes").unwrap(), 1);
+        (meta[0].addr, room[..meta[0].len].to_vec())
+    }
+}
+
+/// Media of a browser, which names no session.
+const RTP: [u8; 20] = [0x80; 20];
+
+#[tokio::test]
+async fn each_session_gets_its_own_and_is_forgotten_with_it() {
+    let port = open().await;
+    let (a, b) = (Stack::new(&port), Stack::new(&port));
+    let server = port.sockets[0].local;
+    assert_eq!(server.port(), port.sockets[1].local.port(), "one port at every address");
+    let (client_a, client_b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    // The first is of no session yet, and lost.
+    for (client, stack) in [(&client_a, &a), (&client_b, &b)] {
+        client.send_to(&RTP, server).unwrap();
+        client.send_to(&stack.check(), server).unwrap();
+        client.send_to(&RTP, server).unwrap();
+    }
+    for (client, stack) in [(&client_a, &a), (&client_b, &b)] {
+        let from = client.local_addr().unwrap();
+        assert_eq!(stack.receive().await, (from, stack.check()));
+        assert_eq!(stack.receive().await, (from, RTP.to_vec()));
+    }
+    // From the one port, back to the browser.
+    let transmit = Transmit {
+        destination: client_a.local_addr().unwrap(),
+        ecn: None,
+        contents: b"answer",
+        segment_size: None,
+        src_ip: None,
+    };
+    poll_fn(|cx| a.udp.poll_send(cx, &transmit)).await.unwrap();
+    let mut room = [0; 100];
+    client_a.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(client_a.recv_from(&mut room).unwrap(), (6, server));
+    drop((a, b));
+    let routes = format!("{:?}", crate::net::lock(&port.routes));
+    assert!(!routes.contains("ufrag"), "{routes}");
+}
+
+/// The stack looks whether there is more with a waker that wakes nobody.
+#[tokio::test]
+async fn looking_for_more_does_not_take_the_wakers_place() {
+    let port = open().await;
+    let stack = Stack::new(&port);
+    let (mut waits, udp) = (Box::pin(stack.receive()), Arc::clone(&stack.udp));
+    poll_fn(|cx| {
+        assert!(waits.as_mut().poll(cx).is_pending());
+        let (mut room, mut meta) = ([0; 2_000], [RecvMeta::default()]);
+        let mut noop = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(udp.poll_recv(&mut noop, &mut [IoSliceMut::new(&mut room)], &mut meta).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(&stack.check(), port.sockets[0].local).unwrap();
+    assert_eq!(waits.await.1, stack.check());
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_loses_the_newest() {
+    let port = open().await;
+    let stack = Stack::new(&port);
+    let path = Path { socket: 0, remote: "127.0.0.1:9".parse().unwrap() };
+    for n in 0..crate::net::udp::DATAGRAMS + 10 {
+        stack.port.inbox.push(path, &n.to_be_bytes());
+    }
+    for n in 0..crate::net::udp::DATAGRAMS {
+        assert_eq!(stack.receive().await.1, n.to_be_bytes());
+    }
+    assert!(timeout(Duration::from_millis(10), stack.receive()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_connection_goes_to_the_session_that_its_first_frame_names() {
+    let port = open().await;
+    let (a, b) = (Stack::new(&port), Stack::new(&port));
+    let listen = |stack: &Stack| {
+        let listener = std::net::TcpListener::bind(&stack.port.tcp_addresses()[0]).unwrap();
+        stack.runtime.wrap_tcp_listener(listener).unwrap()
+    };
+    let (listener_a, listener_b) = (listen(&a), listen(&b));
+    let mut client = TcpStream::connect(port.sockets[0].local).await.unwrap();
+    let message = b.check();
+    let frame = [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], &message].concat();
+    // In two pieces, and more behind it.
+    client.write_all(&frame[..30]).await.unwrap();
+    client.write_all(&frame[30..]).await.unwrap();
+    client.write_all(b"more").await.unwrap();
+    let (stream, remote) = timeout(PATIENCE, listener_b.accept()).await.unwrap().unwrap();
+    assert_eq!(remote, client.local_addr().unwrap());
+    assert_eq!(stream.local_addr().unwrap(), listener_b.local_addr().unwrap(), "what the stack takes it for");
+    let mut read = Vec::new();
+    while read.len() < frame.len() + 4 {
+        let mut room = [0; 50];
+        let length = timeout(PATIENCE, AsyncTcpStream::read(&*stream, &mut room)).await.unwrap().unwrap();
+        read.extend_from_slice(&room[..length]);
+    }
+    assert_eq!(read, [&frame[..], b"more"].concat());
+    stream.write_all(b"\0\x02ok").await.unwrap();
+    let mut room = [0; 4];
+    client.read_exact(&mut room).await.unwrap();
+    assert_eq!(&room, b"\0\x02ok");
+    assert!(timeout(Duration::from_millis(10), listener_a.accept()).await.is_err(), "not the other's");
+    // The stack lets it go: so does the port.
+    drop(stream);
+    assert_eq!(timeout(PATIENCE, client.read(&mut room)).await.unwrap().unwrap_or(0), 0);
+    assert!(a.runtime.connect_tcp(port.sockets[0].local).await.is_err(), "never to where a client says");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let addresses = vec![address.ip()];
+    let media = Media { addresses, port: address.port(), public: Public::Local, public_port: 0, tcp: false };
+    let error = MediaPort::open(media).await.unwrap_err().to_string();
+    assert!(error.contains(&address.to_string()) && error.contains("--media-port"), "{error}");
+}

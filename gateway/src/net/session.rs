@@ -1,0 +1,135 @@
+//! A session's share of the port: what its stack needs to be told, and where its datagrams wait.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use rand::distr::{Alphanumeric, SampleString};
+use tokio::sync::mpsc;
+
+use super::port::MediaPort;
+use super::routes::{Credentials, Id, Path};
+use super::tcp::Welcome;
+use super::udp::Datagram;
+use crate::telemetry;
+
+/// RFC 8839, section 5.4 wants 24 and 128 bits at least; a letter or digit has almost 6.
+const UFRAG_LETTERS: usize = 8;
+const PASSWORD_LETTERS: usize = 24;
+
+/// Dropping the last clone of its `Arc` ends all that the port knows of the session; the stack's runtime has one.
+#[derive(Debug)]
+pub(crate) struct SessionPort {
+    pub(super) port: Arc<MediaPort>,
+    pub(super) inbox: Arc<Inbox>,
+    id: Id,
+    credentials: Credentials,
+}
+
+/// Where a session's datagrams wait.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    /// One for each of the port's sockets; none while the stack has not asked for its socket.
+    queues: Vec<Mutex<Option<mpsc::Sender<Datagram>>>>,
+    /// As `queues`, for connections.
+    welcomes: Vec<Mutex<Option<Welcome>>>,
+    checks: AtomicU64,
+}
+
+impl Inbox {
+    pub(super) fn new(sockets: usize) -> Self {
+        let queues = std::iter::repeat_with(Mutex::default).take(sockets).collect();
+        let welcomes = std::iter::repeat_with(Mutex::default).take(sockets).collect();
+        Self { queues, welcomes, checks: AtomicU64::new(0) }
+    }
+
+    /// The queue at one of our sockets, in place of what was there.
+    pub(super) fn open(&self, socket: usize, queue: mpsc::Sender<Datagram>) {
+        if let Some(slot) = self.queues.get(socket) {
+            *super::lock(slot) = Some(queue);
+        }
+    }
+
+    /// Who takes the connections to one of our sockets, in place of who did.
+    pub(super) fn welcome(&self, socket: usize, welcome: Welcome) {
+        if let Some(slot) = self.welcomes.get(socket) {
+            *super::lock(slot) = Some(welcome);
+        }
+    }
+
+    /// Who takes the connections to one of our sockets.
+    pub(super) fn welcomed(&self, socket: usize) -> Option<Welcome> {
+        super::lock(self.welcomes.get(socket)?).clone()
+    }
+
+    pub(super) fn push(&self, path: Path, datagram: &[u8]) {
+        let Some(slot) = self.queues.get(path.socket) else { return };
+        let datagram = Datagram { remote: path.remote, payload: Bytes::copy_from_slice(datagram) };
+        // Closed: the session is over, and its entry gone in a moment.
+        if let Some(Err(mpsc::error::TrySendError::Full(_))) =
+            super::lock(slot).as_ref().map(|queue| queue.try_send(datagram))
+        {
+            telemetry::packets_dropped("mux_full", 1);
+        }
+    }
+
+    pub(super) fn checked(&self) {
+        self.checks.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl SessionPort {
+    pub(super) fn open(port: &Arc<MediaPort>) -> Self {
+        let inbox = Arc::new(Inbox::new(port.sockets.len()));
+        loop {
+            let letters = |count| Alphanumeric.sample_string(&mut rand::rng(), count);
+            let credentials = Credentials { ufrag: letters(UFRAG_LETTERS), password: letters(PASSWORD_LETTERS) };
+            if let Some(id) = super::lock(&port.routes).add(credentials.clone(), Arc::clone(&inbox)) {
+                return Self { port: Arc::clone(port), inbox, id, credentials };
+            }
+        }
+    }
+
+    /// What the stack's first description must contain.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Takes the credentials from each description of ours: a restart of ICE may bring new ones. Those from before stay
+    /// valid until the next.
+    pub(crate) fn learn(&self, local_description: &str) {
+        let value = |name: &str| local_description.lines().find_map(|line| line.strip_prefix(name));
+        if let (Some(ufrag), Some(password)) = (value("a=ice-ufrag:"), value("a=ice-pwd:")) {
+            let credentials = Credentials { ufrag: ufrag.trim().to_owned(), password: password.trim().to_owned() };
+            super::lock(&self.port.routes).learn(self.id, credentials);
+        }
+    }
+
+    /// What the stack shall believe to bind: our addresses, for it to draw a port at each. It opens them for a moment.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let any_port = |ip: IpAddr| std::net::SocketAddr::new(ip, 0).to_string();
+        self.port.sockets.iter().map(|socket| any_port(socket.local.ip())).collect()
+    }
+
+    /// As [`Self::addresses`], for TCP; none without `--ice-tcp`.
+    pub(crate) fn tcp_addresses(&self) -> Vec<String> {
+        if self.port.tcp { self.addresses() } else { Vec::new() }
+    }
+
+    /// Where the browser finds us: lines of SDP.
+    pub(crate) fn candidates(&self) -> &str {
+        &self.port.candidates
+    }
+
+    /// Checks by this session's browser that reached us, on any path.
+    pub(crate) fn checks(&self) -> u64 {
+        self.inbox.checks.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for SessionPort {
+    fn drop(&mut self) {
+        super::lock(&self.port.routes).remove(self.id);
+    }
+}

@@ -1,0 +1,228 @@
+//! ICE over TCP (RFC 6544, passive), for browsers that UDP does not get through to: connections to the media port, and
+//! the listeners in memory by which the sessions' stacks accept them.
+//!
+//! Frames are those of RFC 4571: two bytes of length, then what would be a datagram. The first must be a signed check;
+//! it says whose the connection is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+use webrtc::runtime::{AsyncTcpListener, AsyncTcpStream};
+
+use crate::telemetry;
+
+/// Connections, at each address, that have not said whose they are. Full: a further one is closed at once.
+const STRANGERS: usize = 64;
+/// How long they have for it: a handshake and a check are two round trips.
+const INTRODUCTION: Duration = Duration::from_secs(5);
+/// A check has some 100 bytes.
+const LONGEST_CHECK: usize = 1_500;
+/// Connections of one session at a time; a browser opens one to each of our addresses. Full: a further one is closed.
+pub(super) const CONNECTIONS: usize = 8;
+/// Frames for one connection that its reader has not taken: half a second of 720p. Full: the new one is lost, as a
+/// datagram would be (`reason="tcp_full"`): the stack would wait for this connection, and all else of its session too.
+const FRAMES: usize = 128;
+/// The system's share of the same. By itself it grants megabytes, which are seconds of delay.
+const SEND_BUFFER_BYTES: u32 = 64 * 1024;
+/// A connection that takes nothing for so long is given up.
+const STALLED: Duration = Duration::from_secs(5);
+/// Connections that the system accepts for us in advance.
+const BACKLOG: u32 = 128;
+/// No descriptor is free, and nothing tells when one is.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// A connection that has said whose it is.
+#[derive(Debug)]
+pub(super) struct Introduced {
+    stream: TcpStream,
+    remote: SocketAddr,
+    /// The first frame, as it came; for the stack.
+    first: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Where the connections of a session go.
+#[derive(Clone, Debug)]
+pub(super) struct Welcome {
+    pub(super) queue: mpsc::Sender<Introduced>,
+    pub(super) places: Arc<Semaphore>,
+}
+
+/// Must run on the media runtime.
+pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As every server: connections of the one before may linger.
+    socket.set_reuseaddr(true)?;
+    // Taken over by what is accepted.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts for ever. `whose` looks at a first frame.
+pub(super) async fn accept<W>(listener: TcpListener, whose: W)
+where
+    W: Fn(&[u8]) -> Option<Welcome> + Clone + Send + 'static,
+{
+    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    loop {
+        let Ok((stream, remote)) = listener.accept().await else {
+            sleep(EXHAUSTED).await;
+            continue;
+        };
+        let Ok(stranger) = Arc::clone(&strangers).try_acquire_owned() else {
+            telemetry::ice_tcp("refused");
+            continue;
+        };
+        let whose = whose.clone();
+        tokio::spawn(async move {
+            let outcome = timeout(INTRODUCTION, introduce(stream, remote, whose)).await;
+            telemetry::ice_tcp(outcome.unwrap_or("silent"));
+            drop(stranger);
+        });
+    }
+}
+
+/// Reads the first frame and hands the connection over; the value of the label `outcome`.
+async fn introduce(
+    mut stream: TcpStream,
+    remote: SocketAddr,
+    whose: impl Fn(&[u8]) -> Option<Welcome>,
+) -> &'static str {
+    let Ok(length) = stream.read_u16().await else { return "silent" };
+    if usize::from(length) > LONGEST_CHECK {
+        return "unknown";
+    }
+    let mut first = BytesMut::zeroed(2 + usize::from(length));
+    first[..2].copy_from_slice(&length.to_be_bytes());
+    if stream.read_exact(&mut first[2..]).await.is_err() {
+        return "silent";
+    }
+    let Some(Welcome { queue, places }) = whose(&first[2..]) else { return "unknown" };
+    let Ok(permit) = places.try_acquire_owned() else { return "refused" };
+    // Frames are whole already; waiting to fill a segment would only delay them.
+    stream.set_nodelay(true).ok();
+    let introduced = Introduced { stream, remote, first: first.freeze(), _permit: permit };
+    // Full or closed: as many wait already, or the session is over.
+    if queue.try_send(introduced).is_ok() { "accepted" } else { "refused" }
+}
+
+/// A session's listener in memory. Its address is one that the stack drew for it.
+#[derive(Debug)]
+pub(super) struct SessionListener {
+    local: SocketAddr,
+    inbox: tokio::sync::Mutex<mpsc::Receiver<Introduced>>,
+}
+
+impl SessionListener {
+    pub(super) fn new(local: SocketAddr) -> (Self, Welcome) {
+        let (queue, inbox) = mpsc::channel(CONNECTIONS);
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        (Self { local, inbox: tokio::sync::Mutex::new(inbox) }, Welcome { queue, places })
+    }
+}
+
+type Accepted = (Arc<dyn AsyncTcpStream>, SocketAddr);
+
+impl AsyncTcpListener for SessionListener {
+    fn accept<'a>(&'a self) -> Pin<Box<dyn Future<Output = io::Result<Accepted>> + Send + 'a>> {
+        Box::pin(async move {
+            match self.inbox.lock().await.recv().await {
+                Some(introduced) => {
+                    let remote = introduced.remote;
+                    Ok((Arc::new(SessionStream::new(self.local, introduced)) as Arc<dyn AsyncTcpStream>, remote))
+                }
+                // The session is over; the stack would ask again at once.
+                None => std::future::pending().await,
+            }
+        })
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+}
+
+/// A connection as the stack sees it.
+#[derive(Debug)]
+struct SessionStream {
+    local: SocketAddr,
+    remote: SocketAddr,
+    first: Mutex<Bytes>,
+    read: OwnedReadHalf,
+    frames: mpsc::Sender<Bytes>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl SessionStream {
+    fn new(local: SocketAddr, introduced: Introduced) -> Self {
+        let Introduced { stream, remote, first, _permit } = introduced;
+        let (read, write) = stream.into_split();
+        let (frames, queue) = mpsc::channel(FRAMES);
+        tokio::spawn(send(write, queue));
+        Self { local, remote, first: Mutex::new(first), read, frames, _permit }
+    }
+}
+
+/// Ends with the stream's other half, or when its reader takes no more; ICE notices that by itself.
+async fn send(mut write: OwnedWriteHalf, mut frames: mpsc::Receiver<Bytes>) {
+    while let Some(frame) = frames.recv().await {
+        if !matches!(timeout(STALLED, write.write_all(&frame)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+impl AsyncTcpStream for SessionStream {
+    fn read<'a, 'b>(&'a self, buf: &'b mut [u8]) -> Pin<Box<dyn Future<Output = io::Result<usize>> + Send + 'b>>
+    where
+        'a: 'b,
+    {
+        Box::pin(async move {
+            let first = {
+                let mut first = super::lock(&self.first);
+                let length = first.len().min(buf.len());
+                first.split_to(length)
+            };
+            if !first.is_empty() {
+                buf[..first.len()].copy_from_slice(&first);
+                return Ok(first.len());
+            }
+            loop {
+                self.read.readable().await?;
+                match self.read.try_read(buf) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return read,
+                }
+            }
+        })
+    }
+
+    /// One frame, whole or not at all.
+    fn write_all<'a, 'b>(&'a self, buf: &'b [u8]) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'b>>
+    where
+        'a: 'b,
+    {
+        if self.frames.try_send(Bytes::copy_from_slice(buf)).is_err() {
+            telemetry::packets_dropped("tcp_full", 1);
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.remote)
+    }
+}

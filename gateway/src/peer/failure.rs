@@ -1,0 +1,99 @@
+//! Where a connection came to its end: which step of making it was the last that worked.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
+
+/// The step that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing of the browser's ever came.
+    NoPacket,
+    /// Its checks came, and no path was agreed on.
+    NoPath,
+    /// There is a path, and no encryption.
+    Encryption,
+    /// All was well, and then nothing came any more.
+    Silence,
+}
+
+impl Step {
+    /// The value of the label `step`.
+    #[must_use]
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::NoPacket => "no_packet",
+            Self::NoPath => "no_path",
+            Self::Encryption => "encryption",
+            Self::Silence => "silence",
+        }
+    }
+
+    /// For the log: what that means, and where to look.
+    #[must_use]
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::NoPacket => {
+                "no packet from the browser reached us: is the media port open, UDP and TCP, and reachable at the \
+                 addresses that we tell (--media-port, --public-ip)?"
+            }
+            Self::NoPath => {
+                "the browser's checks reached us, our answers did not reach the browser: is UDP from us blocked?"
+            }
+            Self::Encryption => "a path was found, but DTLS did not complete on it: are large packets lost on the way?",
+            Self::Silence => "the browser was connected and then vanished: its network, or the browser, is gone",
+        }
+    }
+}
+
+/// How far a connection has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    path: AtomicBool,
+    connected: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn ice(&self, state: RTCIceConnectionState) {
+        if matches!(state, RTCIceConnectionState::Connected | RTCIceConnectionState::Completed) {
+            self.path.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn connection(&self, state: RTCPeerConnectionState) {
+        if state == RTCPeerConnectionState::Connected {
+            self.connected.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The step that fails if it goes no further; `checks` of the browser have reached us.
+    pub(super) fn next(&self, checks: u64) -> Step {
+        if self.connected.load(Ordering::Relaxed) {
+            Step::Silence
+        } else if self.path.load(Ordering::Relaxed) {
+            Step::Encryption
+        } else if checks > 0 {
+            Step::NoPath
+        } else {
+            Step::NoPacket
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_step_that_worked_tells_the_one_that_failed() {
+        let progress = Progress::default();
+        assert_eq!(progress.next(0), Step::NoPacket);
+        progress.ice(RTCIceConnectionState::Checking);
+        assert_eq!(progress.next(3), Step::NoPath);
+        progress.ice(RTCIceConnectionState::Connected);
+        assert_eq!(progress.next(3), Step::Encryption);
+        progress.connection(RTCPeerConnectionState::Connected);
+        progress.ice(RTCIceConnectionState::Disconnected);
+        assert_eq!(progress.next(3), Step::Silence);
+    }
+}
