@@ -40,7 +40,7 @@ impl SessionRuntime {
     /// Which of the port's sockets is at the address that the stack has bound.
     fn index(&self, local: SocketAddr) -> io::Result<usize> {
         let index = self.port.port.sockets.iter().position(|socket| socket.local.ip() == local.ip());
-        index.ok_or(io::ErrorKind::AddrNotAvailable.into())
+        index.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 }
 

@@ -64,6 +64,9 @@ export class Connection {
     this.#listen(this.#channel, "message", (event) => this.#receive(event.data));
     this.#listen(this.#channel, "close", () => this.#lose(LOST));
     this.#listen(this.#peer, "connectionstatechange", () => this.#stateChanged());
+    this.#listen(this.#peer, "icegatheringstatechange", () => {
+      if (this.#diagnosis.hopeless) this.#lose(this.#diagnosis.outcome());
+    });
     this.#listen(this.#peer, "track", ({ track, streams: [stream] }) => {
       this.video = stream ?? new MediaStream([track]);
     });

@@ -14,8 +14,14 @@ export class Diagnosis {
   /** Listens until `signal`. */
   constructor(peer, signal) {
     this.#peer = peer;
-    peer.addEventListener("icecandidate", ({ candidate }) => (this.#candidates += candidate?.candidate ? 1 : 0), { signal });
+    const count = ({ candidate }) => (this.#candidates += candidate?.candidate ? 1 : 0);
+    peer.addEventListener("icecandidate", count, { signal });
     peer.addEventListener("icecandidateerror", (error) => this.#errors.push(error), { signal });
+  }
+
+  /** Whether there is nothing to wait for: the browser has looked everywhere, and has no candidate. */
+  get hopeless() {
+    return this.#peer.iceGatheringState === "complete" && this.#candidates === 0;
   }
 
   /** The outcome of a connection that is not to be waited for any longer. */
@@ -35,7 +41,7 @@ export class Diagnosis {
   #relay() {
     const errors = this.#errors.filter(({ url }) => url.startsWith("turn"));
     const refusal = errors.find(({ errorCode }) => errorCode !== UNREACHABLE);
-    if (refusal) return relayRefused(refusal.url, `${refusal.errorCode} ${refusal.errorText}`.trim());
+    if (refusal) return relayRefused(refusal.url, `${refusal.errorCode} ${refusal.errorText}`.replace(/[. ]+$/, ""));
     return errors.length > 0 ? relayUnreachable(errors[0].url) : null;
   }
 }

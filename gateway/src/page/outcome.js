@@ -56,7 +56,8 @@ export function noAnswer(addresses, relay) {
     `The page loads, but nothing answers at ${where}, where the server says that video goes. A firewall, VPN or ` +
     "container may be between: try another network, or have that port opened on the server; behind a NAT it needs " +
     "--public-ip.";
-  return new Outcome("No video connection could be made", relay ? `${advice} ${relay.message}: ${relay.advice}` : advice);
+  const beside = relay ? ` ${relay.message}: ${relay.advice}` : "";
+  return new Outcome("No video connection could be made", advice + beside);
 }
 
 export function noEncryption() {

@@ -173,5 +173,6 @@ fn as_a_browser_reads(sdp: &str, with_candidates: bool, through: Option<SocketAd
 fn address(line: &str) -> Option<SocketAddr> {
     let fields: Vec<_> = line.split_whitespace().collect();
     let ["1", protocol, _, ip, port] = fields.get(1..6)? else { return None };
-    protocol.eq_ignore_ascii_case("udp").then(|| format!("{ip}:{port}").parse().ok()).flatten()
+    let address = SocketAddr::new(ip.parse().ok()?, port.parse().ok()?);
+    protocol.eq_ignore_ascii_case("udp").then_some(address)
 }

@@ -74,7 +74,7 @@ where
     };
     let outcome = match cli.command {
         #[cfg(feature = "launch")]
-        Command::Launch(options) => launch::run(options, streams),
+        Command::Launch(options) => launch::run(*options, streams),
         Command::Serve(options) => serve::run(options, streams),
     };
     match outcome {
@@ -95,7 +95,7 @@ struct Cli<O: Args> {
 enum Command<O: Args> {
     /// Run a gateway and the handler in one process: open the page and see the stream.
     #[cfg(feature = "launch")]
-    Launch(launch::Options<O>),
+    Launch(Box<launch::Options<O>>),
     /// Run a worker alone, for the pools of gateways elsewhere.
     Serve(serve::Options<O>),
 }
