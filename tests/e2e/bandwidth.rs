@@ -23,14 +23,13 @@ fn narrow() -> Network {
 
 #[test]
 fn a_narrow_network_costs_pictures_and_pixels_and_gives_them_back() {
-    let cluster = Cluster::launch("flip");
+    let cluster = Cluster::launch_with("flip", &["--bitrate-min", "100"]);
     let mut peer = connect(&cluster, "narrow", Video::Live(Format::VGA));
     // The estimate rises from the start to the maximum meanwhile.
     peer.wait_received(150, PATIENCE);
     let stats = peer.stats();
     assert!(stats.received.iter().all(|frame| frame.height == 480));
     assert_eq!(keyframes(&stats.received), 1, "a new bitrate needs no keyframe");
-    assert_eq!(cluster.metrics().sum("reframe_frames_dropped_total", &[("reason", "congested")]), 0.0);
 
     peer.set_network(narrow());
     wait_for_height(&peer, "fewer pixels", |height| (1..480).contains(&height));
@@ -55,7 +54,7 @@ fn a_narrow_network_costs_pictures_and_pixels_and_gives_them_back() {
 
 #[test]
 fn remb_is_told_and_obeyed_where_there_is_nothing_better() {
-    let cluster = Cluster::launch("flip");
+    let cluster = Cluster::launch_with("flip", &["--bitrate-min", "100"]);
     let options = Options { remb_only: true, ..Options::camera("remb", Video::Live(Format::VGA)) };
     let mut peer = connect_with(&cluster, options);
     let told = peer.wait_until("three REMBs", PATIENCE, |stats| (stats.rembs.len() >= 3).then(|| stats.rembs.clone()));

@@ -86,11 +86,16 @@ impl BandwidthEstimator for Estimator {
         let before = self.gcc.target_bitrate();
         self.gcc.on_reports(now, reports);
         reports.iter().for_each(|report| self.sent.add(report.departure, report.size));
-        // It falls to 85 % of what arrives. A still picture arrives as next to nothing on any path, and one late packet
-        // would cost its sharpness: then the fall is one of 15 %, and if it was congestion the next follows at once.
         let sent = reports.last().and_then(|report| self.sent.rate_bits_per_second(report.departure));
-        if self.gcc.target_bitrate() < before * UNUSED_FALL && sent.is_some_and(|sent| sent < before * UNUSED) {
-            self.restart(before * UNUSED_FALL);
+        let delayed = self.gcc.delay_based_bitrate();
+        if delayed < before {
+            // It falls to 85 % of what arrives. A still picture arrives as next to nothing on any path, and one late
+            // packet would cost its sharpness: then the fall is one of 15 %.
+            let unused = sent.is_some_and(|sent| sent < before * UNUSED);
+            let target = if unused { delayed.max(before * UNUSED_FALL) } else { delayed };
+            // It would fall again with each report until the queue is empty, to a seventh in a second. What it has not
+            // seen at the new bitrate it cannot hold against it.
+            self.restart(target.min(self.gcc.loss_based_bitrate()));
         }
         let clock = tokio::time::Instant::from_std(now);
         if let Some(more) = self.probe.update(clock, self.gcc.target_bitrate(), self.max) {

@@ -87,6 +87,16 @@ fn an_open_path_is_used_in_full_within_four_seconds_and_stays_so() {
     }
 }
 
+/// A machine with more to do than it can stops for moments: late is all that was under way, and nothing is lost.
+#[test]
+fn moments_of_standstill_do_not_ruin_it() {
+    for seed in 0..20 {
+        let still = |at: f64| (at % 5.0) < 0.3;
+        let told = run(seed, 60, 1.0, |at| Path { jitter_ms: if still(at) { 150.0 } else { 10.0 }, ..OPEN });
+        assert!(mean(&told[40..]) > 1_000.0, "seed {seed}: {}", mean(&told[40..]));
+    }
+}
+
 #[test]
 fn random_loss_of_five_percent_does_not_lower_it() {
     for seed in 0..20 {
