@@ -8,14 +8,15 @@
 //! `webrtc` types stop here, at `offer`, `net` and the packetiser of `egress`.
 
 mod data_channel;
+mod interceptors;
 mod keyframes;
+mod nack;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot, register_default_interceptors};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_VP8, MediaEngine};
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
@@ -121,8 +122,7 @@ pub(crate) async fn answer(
     let codec = vp8();
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
-    let registry = register_default_interceptors(Registry::new(), &mut engine)?;
-    let registry = registry.with(Slot::from(20_000), keyframes::DeliverRequests::default());
+    let registry = interceptors::registry(&mut engine)?;
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)

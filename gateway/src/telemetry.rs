@@ -120,6 +120,7 @@ fn describe() {
     describe_histogram!("reframe_stage_seconds", "Time that a frame spent in a part of its way.");
     describe_histogram!("reframe_handler_seconds", "Time that the handler took for a frame, as its worker measured.");
     describe_counter!("reframe_packets_dropped_total", "Packets that were thrown away, by reason.");
+    describe_counter!("reframe_packets_requested_total", "Lost packets asked of browsers again, each request (NACK).");
     describe_counter!("reframe_keyframe_requests_total", "Keyframe requests, by direction.");
     describe_counter!("reframe_messages_dropped_total", "Messages for a browser that did not take them in time.");
     describe_counter!("reframe_messages_ignored_total", "Messages from browsers that mean nothing here, by reason.");
@@ -186,6 +187,10 @@ pub(crate) fn handler(took: Duration) {
 
 pub(crate) fn packets_dropped(reason: &'static str, count: u64) {
     counter!("reframe_packets_dropped_total", "reason" => reason).increment(count);
+}
+
+pub(crate) fn packets_requested(count: u64) {
+    counter!("reframe_packets_requested_total").increment(count);
 }
 
 pub(crate) fn keyframe_request(direction: &'static str) {
