@@ -35,6 +35,8 @@ mod books;
 mod cluster;
 mod config;
 mod controls;
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod inputs;
 mod net;
