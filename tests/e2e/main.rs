@@ -16,6 +16,7 @@ mod hostile;
 mod inputs;
 mod junk;
 mod limits;
+mod loss;
 mod modes;
 mod monitoring;
 mod outputs;
