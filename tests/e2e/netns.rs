@@ -13,8 +13,11 @@ use crate::browser::{SOON, start};
 /// Set for the process within the namespace.
 const INSIDE: &str = "REFRAME_TESTS_IN_NAMESPACE";
 const NAME: &str = "netns::the_picture_comes_back_through_a_lossy_loopback";
-/// Each way, as loopback's packets go out by it and never in.
-const NETWORK: &str = "ip link set lo up && tc qdisc add dev lo root netem delay 25ms loss 5%";
+/// Each way, as loopback's packets go out by it and never in. The other interface leads nowhere: a Chromium that has none
+/// but loopback gathers no candidates.
+const NETWORK: &str = "ip link set lo up && ip link add outer type veth peer name inner \
+                       && ip address add 10.77.0.1/24 dev outer && ip link set outer up && ip link set inner up \
+                       && ip route add default via 10.77.0.2 && tc qdisc add dev lo root netem delay 25ms loss 5%";
 
 /// Runs `script` in a network namespace of its own.
 fn in_namespace(script: &str) -> std::io::Result<Output> {
