@@ -7,7 +7,7 @@ ADMIN ?= 127.0.0.1:9090
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deploy bench fmt
+.PHONY: help demo test test-firefox test-deploy bench fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,13 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	else \
 		set -x; cargo test --workspace --lib --bins --tests --examples -- --test-threads 2; \
 	fi
+
+# Not a part of `test`: Debian has no package of geckodriver, and building it takes longer than all tests.
+test-firefox: ## The page in Firefox; builds geckodriver the first time
+	@scripts/packages.sh test-firefox
+	@command -v geckodriver >/dev/null 2>&1 || cargo install --locked geckodriver
+	cargo build --workspace --all-targets
+	cargo test -p reframe-tests --test e2e -- firefox:: --nocapture
 
 # Not a part of `test`: it needs Docker, and builds everything once more in it.
 test-deploy: ## What is below deploy/: checks, then images built and the compose stack run

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the system packages that building (`build`), showing (`demo`), measuring (`bench`) or testing (`test`) Reframe needs beyond
+# Installs the system packages that building (`build`), showing (`demo`), measuring (`bench`) or testing (`test`, `test-firefox`) Reframe needs beyond
 # Rust and that this machine lacks. Debian and Ubuntu: with apt-get, through sudo when not root. Elsewhere it says what to install and stops.
 #
 # It looks for what a package is for (a command, a library), not for the package: what came another way will do.
@@ -35,12 +35,17 @@ need_for_test() {
     need coturn command -v turnserver
 }
 
+need_for_firefox() {
+    need firefox-esr command -v firefox-esr
+}
+
 look() {
     missing=
     need_for_build
     [ "$1" = build ] || need_for_demo
-    case $1 in bench | test) need_for_bench ;; esac
-    [ "$1" != test ] || need_for_test
+    case $1 in bench | test*) need_for_bench ;; esac
+    case $1 in test*) need_for_test ;; esac
+    [ "$1" != test-firefox ] || need_for_firefox
 }
 
 # stop MESSAGE...: one line each.
@@ -50,8 +55,8 @@ stop() {
 }
 
 case ${1:-} in
-build | demo | bench | test) ;;
-*) stop "usage: $0 build|demo|bench|test" ;;
+build | demo | bench | test | test-firefox) ;;
+*) stop "usage: $0 build|demo|bench|test|test-firefox" ;;
 esac
 
 look "$1"

@@ -7,7 +7,7 @@
 //! > Frames come out in order. A frame that follows a lost one comes out only from the next keyframe on, because what
 //! > it refers to was never decoded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -18,9 +18,15 @@ use crate::peer::Marks;
 
 /// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it the gap is given up.
 pub(crate) const WINDOW_PACKETS: usize = 512;
-/// How long a missing packet is waited for. Two retransmissions over a 100 ms path fit; more would be felt as a freeze
-/// that a keyframe ends sooner.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
+/// How long a missing packet is waited for: four requests over a path of 100 ms there and back (`peer/nack.rs`), which
+/// at 5 % loss each way all fail once in 11 000. More would be felt as a freeze that a keyframe ends sooner.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(450);
+/// Packets missing at once beyond which nothing is waited for, nor asked for: a blackout, which a keyframe ends sooner
+/// than half a second of old video would.
+pub(crate) const MAX_MISSING: u64 = 128;
+/// Packets kept while there is no keyframe to start from: one whose first packet is asked for again must be here when it
+/// comes. Half a second of 2 Mbit/s video.
+const SEEK_PACKETS: usize = 128;
 /// A step in sequence numbers beyond which the sender is taken to have restarted (RFC 3550, appendix A.1).
 const MAX_DROPOUT: i16 = 3_000;
 /// How far behind a packet may come (RFC 3550, appendix A.1).
@@ -65,6 +71,12 @@ pub(crate) struct Assembler {
     restart: Option<u16>,
     /// First packet of the next frame. None: at the next keyframe's first packet, wherever that is.
     next: Option<u64>,
+    /// Without `next`: before this nothing is wanted any more.
+    floor: u64,
+    /// The frame that was given up last.
+    lost: Option<u32>,
+    /// All from `next` to here, without this one, are here and of one frame.
+    whole_to: u64,
     /// Since when the packet that is needed next has been missing while later ones are here.
     gap_since: Option<Instant>,
 }
@@ -73,14 +85,22 @@ impl Assembler {
     /// Takes one packet; false when it was thrown away (too late, doubled, or from a hostile jump).
     pub(crate) fn push(&mut self, now: Instant, packet: Packet) -> bool {
         let Some(number) = self.extend(packet.sequence) else { return false };
-        if self.next.is_some_and(|next| number < next) || self.held.contains_key(&number) {
+        let late = number < self.next.unwrap_or(self.floor);
+        // Else its frame would be in the books twice.
+        let lost = self.lost == Some(packet.timestamp) && !starts_frame(&packet.payload);
+        if late || lost || self.held.contains_key(&number) {
             return false;
         }
         if !packet.payload.is_empty() {
             self.tickets.entry(packet.timestamp).or_insert_with(|| Ticket::open(now));
         }
+        let start = self.next.is_none() && starts_keyframe(&packet.payload);
         self.held.insert(number, packet);
-        if self.held.len() > WINDOW_PACKETS {
+        if start {
+            self.start_at(number);
+        } else if self.next.is_none() {
+            self.forget_oldest();
+        } else if self.held.len() > WINDOW_PACKETS {
             self.abandon();
         }
         true
@@ -88,18 +108,19 @@ impl Assembler {
 
     /// The next whole frame, if there is one. Call until `None`.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<AccessUnit> {
-        if self.next.is_none() {
-            self.seek_keyframe();
-        }
-        let unit = self.next.and_then(|first| self.release(first, now));
-        // Without a start nothing is missing yet: patience begins anew with the keyframe.
-        let gap = unit.is_none() && self.next.is_some() && !self.held.is_empty() && !self.waits_for_marker();
-        self.gap_since = gap.then(|| self.gap_since.unwrap_or(now));
-        if self.gap_since.is_some_and(|since| now >= since + PATIENCE) {
+        loop {
+            let unit = self.next.and_then(|first| self.release(first, now));
+            let missing = if unit.is_some() { 0 } else { self.missing() };
+            if missing == 0 {
+                self.gap_since = None;
+                return unit;
+            }
+            let since = *self.gap_since.get_or_insert(now);
+            if missing <= MAX_MISSING && now < since + PATIENCE {
+                return None;
+            }
             self.abandon();
-            return self.pop(now);
         }
-        unit
     }
 
     /// True while frames are lost for want of a keyframe: ask the sender for one.
@@ -112,26 +133,37 @@ impl Assembler {
         self.gap_since.map(|since| since + PATIENCE)
     }
 
+    /// Whether no more is held than may be.
+    pub(crate) fn is_bounded(&self) -> bool {
+        let most = if self.next.is_some() { WINDOW_PACKETS } else { SEEK_PACKETS };
+        self.held.len() <= most && self.tickets.len() <= most + 1
+    }
+
     /// The decoder lost its state, or packets were dropped before they got here: start over at the next keyframe.
     pub(crate) fn give_up(&mut self) {
-        self.next = None;
+        self.floor = self.floor.max(self.next.take().unwrap_or_default());
         self.gap_since = None;
-        self.seek_keyframe();
+        match self.held.iter().find(|(_, packet)| starts_keyframe(&packet.payload)).map(|(number, _)| *number) {
+            Some(start) => self.start_at(start),
+            None => self.forget_oldest(),
+        }
     }
 
     /// The frame at `next` cannot be completed: count it and start over behind it.
     fn abandon(&mut self) {
         if let Some(next) = self.next {
-            let first = self.held.range(next..).next();
+            self.floor = next + 1;
             // A later frame's start is not part of what is lost.
-            if let Some((number, packet)) = first
-                && (*number == next || !starts_frame(&packet.payload))
-            {
-                let lost = packet.timestamp;
+            let first = self.held.first_key_value();
+            let lost = first.filter(|(number, packet)| **number == next || !starts_frame(&packet.payload));
+            if let Some(lost) = lost.map(|(_, packet)| packet.timestamp) {
                 self.drop_tickets(|timestamp| timestamp == lost, Reason::Incomplete);
+                self.lost = Some(lost);
+                while let Some(rest) = self.held.first_entry().filter(|rest| rest.get().timestamp == lost) {
+                    self.floor = *rest.key() + 1;
+                    rest.remove();
+                }
             }
-            // If its first packet is here, it must not be found again as the keyframe to start from.
-            self.held = self.held.split_off(&(next + 1));
         }
         self.give_up();
     }
@@ -159,30 +191,33 @@ impl Assembler {
         self.held.clear();
         self.drop_tickets(|_| true, Reason::Incomplete);
         self.next = None;
+        self.lost = None;
         let number = ((highest >> 16) + 2) << 16 | u64::from(sequence);
         self.highest = Some(number);
         Some(number)
     }
 
-    /// With no start known: the first keyframe start held becomes it, and everything before it is given up.
-    fn seek_keyframe(&mut self) {
-        let mut start =
-            self.held.iter().find(|(_, packet)| starts_keyframe(&packet.payload)).map(|(number, _)| *number);
-        // Without one, frames that still grow stay: their keyframe packet may only be late. The newest stays.
-        let keep_from = start.or_else(|| {
-            let newest = self.held.values().next_back()?.timestamp;
-            self.held.iter().find(|(_, packet)| packet.timestamp == newest).map(|(number, _)| *number)
-        });
-        if let Some(keep_from) = keep_from {
-            self.held = self.held.split_off(&keep_from);
-        }
-        if self.held.len() > WINDOW_PACKETS {
-            self.held.clear();
-            start = None;
-        }
-        let kept: std::collections::BTreeSet<u32> = self.held.values().map(|packet| packet.timestamp).collect();
+    /// The keyframe at `number` is next; everything before it is given up.
+    fn start_at(&mut self, number: u64) {
+        let kept = self.held.split_off(&number);
+        self.held = kept;
+        let kept: BTreeSet<u32> = self.held.values().map(|packet| packet.timestamp).collect();
         self.drop_tickets(|timestamp| !kept.contains(&timestamp), Reason::NoKeyframe);
-        self.next = start;
+        self.next = Some(number);
+        self.whole_to = number;
+    }
+
+    /// With no start known: the newest [`SEEK_PACKETS`] are kept.
+    fn forget_oldest(&mut self) {
+        while self.held.len() > SEEK_PACKETS
+            && let Some((number, lost)) = self.held.pop_first()
+        {
+            self.floor = number + 1;
+            let goes_on = self.held.first_key_value().is_some_and(|(_, packet)| packet.timestamp == lost.timestamp);
+            if !goes_on && let Some(ticket) = self.tickets.remove(&lost.timestamp) {
+                ticket.dropped(Reason::NoKeyframe);
+            }
+        }
     }
 
     /// Releases the frame that starts at `first` if it is whole.
@@ -193,9 +228,12 @@ impl Assembler {
             self.next = Some(first);
         }
         let timestamp = self.held.get(&first)?.timestamp;
-        let mut last = first;
+        let mut last = first.max(self.whole_to);
         loop {
-            let packet = self.held.get(&last)?;
+            let Some(packet) = self.held.get(&last) else {
+                self.whole_to = last;
+                return None;
+            };
             if packet.timestamp != timestamp {
                 // The frame ended without a marker, or a packet lies: neither can be decoded.
                 self.abandon();
@@ -219,10 +257,11 @@ impl Assembler {
         Some(AccessUnit { data: data.freeze(), timestamp, marks, ticket })
     }
 
-    /// True when every packet held follows on: nothing is missing, the frame is just not finished.
-    fn waits_for_marker(&self) -> bool {
-        let (Some(next), Some((highest, _))) = (self.next, self.held.last_key_value()) else { return false };
-        highest + 1 - next == self.held.len() as u64
+    /// How many packets are missing between the next frame's first and the newest; 0 when it is just not finished, and
+    /// without a start, because then patience begins with the keyframe.
+    fn missing(&self) -> u64 {
+        let (Some(next), Some((newest, _))) = (self.next, self.held.last_key_value()) else { return 0 };
+        newest + 1 - next - self.held.len() as u64
     }
 
     fn drop_tickets(&mut self, lost: impl Fn(u32) -> bool, reason: Reason) {

@@ -37,6 +37,8 @@ mod books;
 mod cluster;
 mod config;
 mod controls;
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod inputs;
 mod net;

@@ -12,7 +12,9 @@ mod congestion;
 mod data_channel;
 mod extensions;
 mod failure;
+mod interceptors;
 mod keyframes;
+mod nack;
 mod remb;
 mod renegotiation;
 
@@ -21,11 +23,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot, register_default_interceptors};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_VP8, MediaEngine};
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
-use rtc::peer_connection::state::RTCIceConnectionState;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use rtc::rtp;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -146,9 +146,8 @@ pub(crate) async fn answer(
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
     extensions::register(&mut engine)?;
-    let registry = register_default_interceptors(Registry::new(), &mut engine)?;
-    let registry = registry.with(Slot::from(20_000), keyframes::DeliverRequests::default());
     let Taps { packets, events, keyframe_wanted, keyframe_due, controls, bitrates, most, carries } = taps;
+    let registry = interceptors::registry(&mut engine)?;
     let registry = bitrates::control(registry, &mut engine, &offer.sdp, bitrates, carries);
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))

@@ -1,4 +1,5 @@
 //! A real Chromium, without a window, driven through Debian's chromedriver: what a person in front of the page would see.
+//! And a Firefox, where there is geckodriver.
 //!
 //! Its camera is a clip of [`pattern::Camera`](crate::pattern::Camera), so that a picture read back from the page tells
 //! its number and which way up it is. Calls block, and panic with what they were about: there is nobody to handle it.
@@ -45,7 +46,7 @@ pub enum Camera {
     Missing,
 }
 
-/// One Chromium with a profile of its own. Dropping it ends every process of it.
+/// One browser with a profile of its own. Dropping it ends every process of it.
 #[derive(Debug)]
 pub struct Browser {
     client: Client,
@@ -65,16 +66,47 @@ impl Browser {
         let directory = directory.join(format!("browser-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory for the profile");
         let arguments = arguments(&directory, camera);
-        let driver = Driver::start(directory);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let driver = Driver::chrome(directory);
         let capabilities = json!({
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
+        Self::connect(driver, capabilities)
+    }
+
+    /// Starts geckodriver and a Firefox with the camera that it makes up itself; `None` where there is no geckodriver.
+    /// No console and no sizes of the page: those commands are Chromium's.
+    ///
+    /// # Panics
+    /// When Firefox does not start: `firefox-esr` is not installed, most likely.
+    #[must_use]
+    pub fn start_firefox(directory: &Path, name: &str) -> Option<Self> {
+        let directory = directory.join(format!("firefox-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory for the profile");
+        let driver = Driver::gecko(directory)?;
+        let capabilities = json!({
+            "moz:firefoxOptions": {
+                "binary": "/usr/bin/firefox-esr",
+                "args": ["-headless"],
+                "prefs": {
+                    "media.navigator.streams.fake": true,
+                    "media.navigator.permission.disabled": true,
+                    // The gateway under test has no other address.
+                    "media.peerconnection.ice.loopback": true,
+                    // Codecs from the network.
+                    "media.gmp-manager.updateEnabled": false,
+                },
+            },
+        });
+        Some(Self::connect(driver, capabilities))
+    }
+
+    fn connect(driver: Driver, capabilities: Value) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let Value::Object(capabilities) = capabilities else { unreachable!("it is written as an object") };
         let client = runtime
             .block_on(ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&driver.url))
-            .expect("a session with Chromium");
+            .expect("a session with the browser");
         let session = runtime.block_on(client.session_id()).expect("the session's id").expect("a session is open");
         Self { client, driver, session, runtime }
     }

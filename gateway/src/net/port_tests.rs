@@ -29,7 +29,7 @@ struct Stack {
 impl Stack {
     fn new(port: &Arc<MediaPort>) -> Self {
         let (port, tokio) = (port.join(), webrtc::runtime::default_runtime().unwrap());
-        let runtime = SessionRuntime { tokio, port: Arc::clone(&port) };
+        let runtime = SessionRuntime { tokio, port: Arc::clone(&port), nudge: Arc::default() };
         let udp = runtime.wrap_udp_socket(UdpSocket::bind(&port.addresses()[0]).unwrap()).unwrap();
         Self { port, runtime, udp }
     }

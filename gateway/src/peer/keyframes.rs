@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp;
@@ -10,12 +11,17 @@ use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 use webrtc::media_stream::track_remote::TrackRemote;
 
 use crate::telemetry;
+
+/// At most one keyframe in this time is made because the browser asks: each is several frames' worth, and a flood of
+/// requests must not turn the video into keyframes. One that still needs it asks again, as all do.
+const LEAST_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Sends a PLI (RFC 4585, section 6.3.1) each time `ingress` asks; it keeps its own pace.
 pub(super) async fn send_requests(track: Arc<dyn TrackRemote>, wanted: Arc<Notify>, stop: CancellationToken) {
@@ -35,6 +41,7 @@ pub(super) async fn send_requests(track: Arc<dyn TrackRemote>, wanted: Arc<Notif
 
 /// Passes the browser's PLI and FIR on. Several before the encoder looks are one.
 pub(super) async fn receive_requests(track: Arc<dyn TrackLocal>, due: Arc<Notify>, stop: CancellationToken) {
+    let mut obeyed: Option<Instant> = None;
     loop {
         let event = tokio::select! {
             event = track.poll() => event,
@@ -44,7 +51,13 @@ pub(super) async fn receive_requests(track: Arc<dyn TrackLocal>, due: Arc<Notify
         match event {
             Some(TrackLocalEvent::OnRtcpPacket(_)) => {
                 telemetry::keyframe_request("in");
-                due.notify_one();
+                let now = Instant::now();
+                if obeyed.is_some_and(|at| now < at + LEAST_INTERVAL) {
+                    telemetry::keyframe_request("ignored");
+                } else {
+                    obeyed = Some(now);
+                    due.notify_one();
+                }
             }
             Some(_) => {}
             None => return,

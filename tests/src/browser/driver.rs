@@ -1,6 +1,7 @@
-//! Chromium's processes: how they are started, and that they all end.
+//! A browser's processes: how they are started, and that they all end.
 
 use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,11 +11,13 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::Camera;
 use crate::pattern::Camera as Pattern;
-use crate::wait::try_eventually;
+use crate::wait::{eventually, try_eventually};
 use crate::y4m;
 
 /// For killed processes to let go of their files.
 const CLEAN_UP: Duration = Duration::from_secs(10);
+/// For a WebDriver server to listen.
+const START: Duration = Duration::from_secs(30);
 /// The clip: two seconds, 27 MB, at a size that Chromium sends whole from the first second.
 const CLIP: (u32, u32, u32, u32) = (640, 480, 30, 60);
 
@@ -24,7 +27,7 @@ const HD_CLIP: (u32, u32, u32, u32) = (1280, 720, 30, 30);
 /// A host name that leads to this machine, but that browsers do not trust as they trust `localhost`.
 pub const UNTRUSTED_HOST: &str = "reframe.test";
 
-/// chromedriver, and with it the Chromium that it starts.
+/// A WebDriver server, and with it the browser that it starts.
 #[derive(Debug)]
 pub(super) struct Driver {
     process: Child,
@@ -34,7 +37,24 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn start(directory: PathBuf) -> Self {
+    /// geckodriver; `None` where it is not installed. Debian has no package of it.
+    pub(super) fn gecko(directory: PathBuf) -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+        let process = Command::new("geckodriver")
+            .args(["--port", &port.to_string(), "--websocket-port", "0", "--profile-root"])
+            .arg(&directory)
+            .process_group(0)
+            // It writes on and on, and would wait for a reader.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let driver = Self { process, url: format!("http://127.0.0.1:{port}"), directory };
+        eventually("geckodriver listens", START, || TcpStream::connect(("127.0.0.1", port)).ok());
+        Some(driver)
+    }
+
+    pub(super) fn chrome(directory: PathBuf) -> Self {
         let process = Command::new("chromedriver")
             .arg("--port=0")
             // A group of its own, so that Chromium's processes end with it whatever state they are in.

@@ -10,6 +10,7 @@
 
 mod faults;
 mod floor;
+mod loss;
 mod placement;
 mod quality;
 mod receive;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use reframe_tests::netem::Loss;
 use reframe_tests::source::{Clip, Format};
 
 use self::floor::Floor;
@@ -78,6 +80,12 @@ enum Scenario {
     Faults,
     /// A Chromium with a 720p camera: how soon all of it is sent and shown.
     Quality,
+    /// A 640x480 stream over 50 ms each way with 5 % lost at random.
+    Loss,
+    /// The same with the lost in bursts.
+    Bursts,
+    /// The same with nothing lost but two seconds.
+    Blackout,
     /// A thousand workers and a hundred gateways that share a Redis, without video.
     Placement,
 }
@@ -94,6 +102,7 @@ struct Plan {
     window_secs: u32,
     slow_secs: u32,
     receive_secs: u32,
+    loss_secs: u32,
     churn_secs: u32,
 }
 
@@ -108,6 +117,7 @@ impl Plan {
         window_secs: 8,
         slow_secs: 60,
         receive_secs: 60,
+        loss_secs: 60,
         churn_secs: 40,
     };
     /// Two minutes.
@@ -120,6 +130,7 @@ impl Plan {
         window_secs: 3,
         slow_secs: 20,
         receive_secs: 10,
+        loss_secs: 15,
         churn_secs: 10,
     };
 }
@@ -190,6 +201,19 @@ fn run(plan: &Plan, only: Option<Scenario>) -> Report {
         if wanted(Scenario::Quality) {
             step("quality");
             quality::chromium(&mut report, "quality");
+        }
+        for (scenario, name, loss) in [
+            (Scenario::Loss, "loss", Loss::Random(0.05)),
+            (Scenario::Bursts, "bursts", Loss::Bursts { share: 0.05, length: 4.0 }),
+        ] {
+            if wanted(scenario) && round <= plan.receive_rounds {
+                step(name);
+                loss::lossy(&mut report, name, loss, &vga, plan);
+            }
+        }
+        if wanted(Scenario::Blackout) {
+            step("blackout");
+            loss::blackout(&mut report, "blackout", &vga);
         }
         for (scenario, name, fps) in
             [(Scenario::Receive30, "receive-30", 30_u32), (Scenario::Receive60, "receive-60", 60)]

@@ -1,0 +1,290 @@
+//! Asks the browser for packets that did not come (RFC 4585, section 6.2.1).
+//!
+//! The stack's own generator looks every 100 ms whether or not anything is missing, so that a loss costs 50 ms more than
+//! the round trip, and asks again at that pace for ever. This one asks when it sees the gap, again when an answer is
+//! overdue by what answers took so far, and has no timer while nothing is missing.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
+use rtc::sansio::Protocol;
+use rtc::shared::TransportContext;
+use rtc::shared::error::Error;
+
+use crate::assembler::MAX_MISSING;
+use crate::telemetry;
+
+/// From the gap to the first request: a packet that was only overtaken is not asked for, and one request asks for a
+/// burst.
+const GRACE: Duration = Duration::from_millis(5);
+/// Answers take so long until one has come.
+const FIRST_GUESS: Duration = Duration::from_millis(100);
+/// Between two requests for a packet: on a local network a timer's resolution, on a bad one half the assembler's
+/// patience.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+/// Requests for one packet, as browsers do.
+const MAX_REQUESTS: u8 = 10;
+
+/// How far behind a packet may come (RFC 3550, appendix A.1).
+const MAX_MISORDER: i16 = 512;
+
+/// What one stream misses.
+#[derive(Debug)]
+struct Missing {
+    /// Highest extended sequence number seen; starts away from zero so that early reordering cannot underflow.
+    highest: Option<u64>,
+    /// By extended sequence number; [`MAX_MISSING`] at most.
+    lost: BTreeMap<u64, Lost>,
+    /// The earliest of `lost`.
+    due: Option<Instant>,
+    /// How long an answer takes, smoothed.
+    answer_time: Duration,
+}
+
+#[derive(Debug)]
+struct Lost {
+    due: Instant,
+    requested: u8,
+    first: Option<Instant>,
+}
+
+impl Default for Missing {
+    fn default() -> Self {
+        Self { highest: None, lost: BTreeMap::new(), due: None, answer_time: FIRST_GUESS }
+    }
+}
+
+impl Missing {
+    fn received(&mut self, now: Instant, sequence: u16) {
+        let Some(highest) = self.highest else {
+            self.highest = Some((1 << 32) | u64::from(sequence));
+            return;
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the sequence number")]
+        let step = sequence.wrapping_sub(highest as u16).cast_signed();
+        let number = highest.saturating_add_signed(i64::from(step));
+        if step < -MAX_MISORDER {
+            // The sender restarted.
+            *self = Self { answer_time: self.answer_time, ..Self::default() };
+            return self.received(now, sequence);
+        }
+        if step <= 0 {
+            self.arrived(now, number);
+            return;
+        }
+        self.highest = Some(number);
+        let gap = number - highest - 1;
+        if gap + self.lost.len() as u64 > MAX_MISSING {
+            // The assembler has given up too.
+            self.lost.clear();
+            self.due = None;
+            return;
+        }
+        let due = now + GRACE;
+        self.lost.extend((highest + 1..number).map(|number| (number, Lost { due, requested: 0, first: None })));
+        if gap > 0 {
+            self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+        }
+    }
+
+    fn arrived(&mut self, now: Instant, number: u64) {
+        let Some(lost) = self.lost.remove(&number) else { return };
+        // After many requests nobody knows which was answered.
+        if let Some(first) = lost.first.filter(|_| lost.requested <= 2) {
+            self.answer_time = (self.answer_time * 7 + now.saturating_duration_since(first)) / 8;
+        }
+        if self.lost.is_empty() {
+            self.due = None;
+        }
+    }
+
+    /// What to ask for now.
+    fn take(&mut self, now: Instant) -> Vec<u16> {
+        if self.due.is_none_or(|due| now < due) {
+            return Vec::new();
+        }
+        let (least, most) = RETRY;
+        let again = now + (self.answer_time * 9 / 8).clamp(least, most);
+        let mut wanted = Vec::new();
+        self.lost.retain(|number, lost| {
+            if lost.due > now {
+                return true;
+            }
+            lost.requested += 1;
+            lost.due = again;
+            lost.first.get_or_insert(now);
+            #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the sequence number")]
+            wanted.push(*number as u16);
+            lost.requested < MAX_REQUESTS
+        });
+        self.due = self.lost.values().map(|lost| lost.due).min();
+        wanted
+    }
+}
+
+/// See the module. By SSRC.
+#[derive(Default)]
+pub(super) struct RequestLost {
+    streams: HashMap<u32, Missing>,
+    inbound: VecDeque<TaggedPacket>,
+    outbound: VecDeque<TaggedPacket>,
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for RequestLost {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
+        if let Packet::Rtp(packet) = &msg.message.packet
+            && let Some(missing) = self.streams.get_mut(&packet.header.ssrc)
+        {
+            missing.received(msg.now, packet.header.sequence_number);
+        }
+        self.inbound.push_back(msg);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<Self::Rout> {
+        self.inbound.pop_front()
+    }
+
+    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
+        self.outbound.push_back(msg);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<Self::Wout> {
+        self.outbound.pop_front()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Self::Error> {
+        for (&media_ssrc, missing) in &mut self.streams {
+            let wanted = missing.take(now);
+            if wanted.is_empty() {
+                continue;
+            }
+            telemetry::packets_requested(wanted.len() as u64);
+            let nacks = nack_pairs_from_sequence_numbers(&wanted);
+            let request = TransportLayerNack { sender_ssrc: 0, media_ssrc, nacks };
+            self.outbound.push_back(TaggedPacket {
+                now,
+                transport: TransportContext::default(),
+                message: AttributedPacket::new(Packet::Rtcp(vec![Box::new(request)])),
+            });
+        }
+        Ok(())
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.streams.values().filter_map(|missing| missing.due).min()
+    }
+}
+
+impl Interceptor for RequestLost {
+    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
+
+    fn bind_remote_stream(&mut self, info: &StreamInfo) {
+        if info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty()) {
+            self.streams.insert(info.ssrc, Missing::default());
+        }
+    }
+
+    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+        self.streams.remove(&info.ssrc);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn start() -> (Missing, Instant) {
+        let (mut missing, now) = (Missing::default(), tokio::time::Instant::now().into_std());
+        missing.received(now, u16::MAX - 1);
+        (missing, now)
+    }
+
+    #[test]
+    fn nothing_missing_is_no_timer() {
+        let (mut missing, now) = start();
+        for sequence in [u16::MAX, 0, 1, 1, 0] {
+            missing.received(now, sequence);
+            assert_eq!((missing.due, missing.take(now + 1_000 * MS)), (None, Vec::<u16>::new()));
+        }
+    }
+
+    #[test]
+    fn what_was_overtaken_is_not_asked_for() {
+        let (mut missing, now) = start();
+        missing.received(now, 1);
+        assert_eq!(missing.due, Some(now + GRACE));
+        missing.received(now + MS, 0);
+        missing.received(now + MS, u16::MAX);
+        assert_eq!((missing.due, missing.take(now + GRACE)), (None, Vec::<u16>::new()));
+    }
+
+    #[test]
+    fn a_gap_is_asked_for_until_it_is_filled() {
+        let (mut missing, now) = start();
+        missing.received(now, 2);
+        assert_eq!(missing.take(now + GRACE - MS), Vec::<u16>::new());
+        assert_eq!(missing.take(now + GRACE), [u16::MAX, 0, 1]);
+        missing.received(now + 50 * MS, 0);
+        assert_eq!(missing.take(now + 50 * MS), Vec::<u16>::new(), "their answer is not overdue");
+        let again = missing.due.unwrap();
+        assert!((now + 80 * MS..now + 120 * MS).contains(&again));
+        assert_eq!(missing.take(again), [u16::MAX, 1]);
+        missing.received(again, u16::MAX);
+        missing.received(again, 1);
+        assert_eq!(missing.due, None);
+    }
+
+    #[test]
+    fn the_pace_follows_the_answers_and_ends() {
+        let (mut missing, mut now) = start();
+        let mut sequence = 10_u16;
+        for _ in 0..50 {
+            missing.received(now, sequence);
+            let asked = missing.due.unwrap();
+            let wanted = missing.take(asked);
+            now = asked + 30 * MS;
+            wanted.into_iter().for_each(|number| missing.received(now, number));
+            assert_eq!(missing.due, None);
+            sequence += 2;
+        }
+        assert!((30 * MS..33 * MS).contains(&missing.answer_time), "{:?}", missing.answer_time);
+        missing.received(now, sequence);
+        let mut times = Vec::new();
+        while let Some(due) = missing.due {
+            assert_eq!(missing.take(due), [sequence - 1]);
+            times.push(due);
+        }
+        assert_eq!(times.len(), usize::from(MAX_REQUESTS));
+        assert!(times.windows(2).all(|pair| (30 * MS..40 * MS).contains(&(pair[1] - pair[0]))));
+    }
+
+    #[test]
+    fn what_is_beyond_repair_is_not_asked_for() {
+        for jump in [u16::try_from(MAX_MISSING).unwrap() + 2, 30_000, 50_000] {
+            let (mut missing, now) = start();
+            missing.received(now, u16::MAX.wrapping_add(jump));
+            assert_eq!((missing.due, missing.lost.len()), (None, 0));
+            missing.received(now, u16::MAX.wrapping_add(jump + 2));
+            assert_eq!(missing.take(now + GRACE), [u16::MAX.wrapping_add(jump + 1)], "where it goes on");
+        }
+        // Every second one is lost, and nobody answers.
+        let (mut missing, now) = start();
+        for sequence in (0..60_000).step_by(2) {
+            missing.received(now, sequence);
+            assert!(missing.lost.len() as u64 <= MAX_MISSING);
+        }
+    }
+}
