@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 
+use crate::offer::Codecs;
 use crate::tls::Tls;
 
 /// `sysexits.h`: the command was used incorrectly.
@@ -46,6 +47,11 @@ pub struct Options {
     #[arg(long, env = "REFRAME_BITRATE", default_value = "2000")]
     pub bitrate: String,
 
+    /// Codecs that are spoken, comma-separated, the one that is wanted most first [vp8, vp9, h264; default: all of them, in
+    /// the browser's order].
+    #[arg(long, env = "REFRAME_CODECS")]
+    pub codecs: Option<String>,
+
     /// Threads that decode and encode [1 to 256; 0 is one per core].
     #[arg(long, env = "REFRAME_CODEC_THREADS", default_value = "0")]
     pub codec_threads: String,
@@ -63,6 +69,7 @@ pub struct Config {
     pub(crate) admin: SocketAddr,
     pub(crate) media: Vec<IpAddr>,
     pub(crate) bitrate_kbps: u32,
+    pub(crate) codecs: Codecs,
     pub(crate) codec_threads: usize,
     pub(crate) trace_frames: u32,
 }
@@ -80,13 +87,16 @@ impl Options {
         let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
         let media = list(&mut problems, "--media", &self.media, "an IP address like 127.0.0.1");
         let bitrate = within(&mut problems, "--bitrate", &self.bitrate, 100, 20_000);
+        let codecs = self.codecs.as_deref().map_or(Codecs::Browsers, |value| {
+            Codecs::Ours(list(&mut problems, "--codecs", value, "one of vp8, vp9 and h264"))
+        });
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
         match (http, admin, bitrate, threads, trace_frames) {
             (Some(http), Some(admin), Some(bitrate_kbps), Some(threads), Some(trace_frames)) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
                 let codec_threads = if threads == 0 { cores() } else { threads as usize };
-                Ok(Config { http, tls, admin, media, bitrate_kbps, codec_threads, trace_frames })
+                Ok(Config { http, tls, admin, media, bitrate_kbps, codecs, codec_threads, trace_frames })
             }
             _ => Err(problems),
         }
@@ -126,6 +136,7 @@ pub(crate) fn within(problems: &mut Vec<String>, flag: &str, value: &str, low: u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Codec;
 
     fn options() -> Options {
         Options {
@@ -136,6 +147,7 @@ mod tests {
             admin: "127.0.0.1:9090".into(),
             media: "127.0.0.1, 0.0.0.0".into(),
             bitrate: "2000".into(),
+            codecs: Some("h264, vp8".into()),
             codec_threads: "3".into(),
             trace_frames: "300".into(),
         }
@@ -144,6 +156,8 @@ mod tests {
     #[test]
     fn good_options_pass() {
         let config = options().validate().unwrap();
+        assert_eq!(config.codecs, Codecs::Ours(vec![Codec::H264, Codec::Vp8]));
+        assert_eq!(Options { codecs: None, ..options() }.validate().unwrap().codecs, Codecs::Browsers);
         assert_eq!((config.bitrate_kbps, config.codec_threads, config.media.len()), (2_000, 3, 2));
     }
 
@@ -157,6 +171,7 @@ mod tests {
             admin: "127.0.0.1".into(),
             media: String::new(),
             bitrate: "5".into(),
+            codecs: Some("vp8,av1".into()),
             codec_threads: "many".into(),
             trace_frames: "-1".into(),
         };
@@ -171,6 +186,7 @@ mod tests {
                 "--admin",
                 "--media",
                 "--bitrate",
+                "--codecs",
                 "--codec-threads",
                 "--trace-frames"
             ]

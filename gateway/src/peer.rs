@@ -5,8 +5,9 @@
 //! Full:  see the queues' constants; each loss is counted.
 //! Clock: RTP 90 kHz; ICE and DTLS keep their own timers.
 //!
-//! `webrtc` types stop here, at `offer`, `net` and the packetiser of `egress`.
+//! `webrtc` types stop here, at `offer`, `net` and the payloaders of `payload`.
 
+mod codecs;
 mod data_channel;
 mod keyframes;
 
@@ -16,14 +17,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot, register_default_interceptors};
-use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_VP8, MediaEngine};
+use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use rtc::rtp;
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
-};
+use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -44,7 +43,7 @@ use crate::books::{Hop, Reason, Ticket};
 use crate::controls::Controls;
 use crate::ingress::PacketQueue;
 use crate::net::CountingRuntime;
-use crate::offer;
+use crate::offer::{self, Negotiated};
 use crate::outputs::Reader;
 use crate::session::{EndReason, SessionEvent};
 use crate::spec::Mode;
@@ -114,11 +113,12 @@ pub(crate) struct Peer {
 /// The stack refused the offer; nothing is left behind.
 pub(crate) async fn answer(
     offer: RTCSessionDescription,
+    negotiated: &Negotiated,
     bind: Vec<String>,
     taps: Taps,
     open: TaskTrackerToken,
 ) -> Result<(String, Peer), Error> {
-    let codec = vp8();
+    let codec = codecs::parameters(negotiated);
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
     let registry = register_default_interceptors(Registry::new(), &mut engine)?;
@@ -380,22 +380,6 @@ async fn report_state(
             changed = state.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
         }
-    }
-}
-
-/// VP8 only, and without RTX: this stack's NACK generator never learns that a packet came by RTX and asks for it
-/// again every 100 ms for ever (measured: half of all packets sent at 5 % loss).
-fn vp8() -> RTCRtpCodecParameters {
-    let feedback = |kind: &str, parameter: &str| RTCPFeedback { typ: kind.into(), parameter: parameter.into() };
-    RTCRtpCodecParameters {
-        rtp_codec: RTCRtpCodec {
-            mime_type: MIME_TYPE_VP8.to_owned(),
-            clock_rate: 90_000,
-            channels: 0,
-            sdp_fmtp_line: String::new(),
-            rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
-        },
-        payload_type: 96,
     }
 }
 

@@ -9,6 +9,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::books::{Hop, Reason};
+use crate::codec::Codec;
 
 /// Histogram bounds in seconds: fine around a frame interval, up to a stalled second.
 const SECONDS: &[f64] =
@@ -104,6 +105,7 @@ fn describe() {
     describe_gauge!("reframe_build_info", "Always 1; the version is in the label.");
     describe_gauge!("reframe_sessions_active", "Sessions that hold a slot.");
     describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
+    describe_counter!("reframe_sessions_total", "Sessions that started, by the codec of their video.");
     describe_counter!("reframe_offers_total", "Offers by outcome.");
     describe_counter!("reframe_forwarded_total", "Requests for a session of another gateway, by outcome.");
     describe_counter!(
@@ -150,6 +152,10 @@ pub(crate) fn sessions_active(change: f64) {
 
 pub(crate) fn session_ended(reason: &'static str) {
     counter!("reframe_sessions_ended_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn session_started(codec: Codec) {
+    counter!("reframe_sessions_total", "codec" => codec.name()).increment(1);
 }
 
 pub(crate) fn offer(outcome: &'static str) {

@@ -5,6 +5,7 @@
 
 mod beginnings;
 mod browser;
+mod codecs;
 mod config;
 mod docs;
 mod drain;

@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::forward::Forward;
 use crate::inputs::InputError;
+use crate::offer::Codecs;
 use crate::pool::Pool;
 use crate::session::Gateway;
 
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) gateway: Addr<Gateway>,
     pub(crate) pool: Pool,
     pub(crate) forward: Forward,
+    pub(crate) codecs: Codecs,
 }
 
 /// What every answer carries: browsers take no file for another kind than it says, and tell no other site of us.

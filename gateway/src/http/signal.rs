@@ -66,8 +66,8 @@ async fn answer(shared: &Shared, stream: Option<String>, offered: Offered) -> Ht
     let Some(spec) = shared.pool.stream(stream.as_deref()) else {
         return no_stream(shared, stream);
     };
-    let description = match offer::check(&sdp, spec.mode) {
-        Ok(description) => description,
+    let (description, codec) = match offer::check(&sdp, spec.mode, &shared.codecs) {
+        Ok(checked) => checked,
         Err(problem) => {
             telemetry::offer("invalid");
             return failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem.to_string()));
@@ -83,7 +83,8 @@ async fn answer(shared: &Shared, stream: Option<String>, offered: Offered) -> Ht
     let gateway = &shared.gateway;
     let stream = spec.name.clone();
     // An error is a gateway that has stopped.
-    let answered = gateway.send(Offer { stream, id, description, inputs }).await.unwrap_or(Err(OfferRefused::Draining));
+    let offer = Offer { stream, id, description, codec, inputs };
+    let answered = gateway.send(offer).await.unwrap_or(Err(OfferRefused::Draining));
     let (outcome, response) = match answered {
         Ok(sdp) => ("answered", HttpResponse::Ok().json(json!({ "type": "answer", "sdp": sdp }))),
         Err(OfferRefused::AlreadyExists) => ("exists", failed(StatusCode::OK, "connection_already_exists", None)),

@@ -21,6 +21,7 @@ use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Wiring
 use crate::arbiters::Arbiters;
 use crate::controls::Controls;
 use crate::inputs::Values;
+use crate::offer::Negotiated;
 use crate::peer::{self, Peer};
 use crate::placement::{ClaimError, Placement, Slot};
 use crate::pool::{Pool, Serving};
@@ -39,6 +40,7 @@ pub(crate) struct Offer {
     pub(crate) stream: String,
     pub(crate) id: String,
     pub(crate) description: RTCSessionDescription,
+    pub(crate) codec: Negotiated,
     /// What the client has set already.
     pub(crate) inputs: Values,
 }
@@ -134,6 +136,7 @@ enum Entry {
 struct Answered {
     sdp: String,
     peer: Peer,
+    codec: Negotiated,
     wiring: Wiring,
     controls: Arc<Controls>,
     worker: Serving,
@@ -224,7 +227,8 @@ impl Actor for Gateway {
 impl Handler<Offer> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
 
-    fn handle(&mut self, Offer { stream, id, description, inputs }: Offer, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, offer: Offer, _: &mut Self::Context) -> Self::Result {
+        let Offer { stream, id, description, codec, inputs } = offer;
         let refuse = |refused| Box::pin(async move { Err(refused) }.into_actor(self)) as Self::Result;
         if self.draining.load(Ordering::Relaxed) {
             return refuse(OfferRefused::Draining);
@@ -237,14 +241,14 @@ impl Handler<Offer> for Gateway {
         let mut workers = self.pool.serving();
         workers.retain(|worker| worker.spec.name == stream);
         let (placement, bind, open) = (Arc::clone(&self.placement), self.bind.clone(), self.peers.token());
-        let (session, span) = (id.clone(), info_span!("session", session = id));
+        let (session, span) = (id.clone(), info_span!("session", session = id, codec = codec.codec.name()));
         let answering = async move {
             let (worker, slot) = placement.claim(&session, &workers).await?;
             let controls = Controls::new(Arc::clone(&worker.spec), inputs);
             let wiring = Wiring::new();
             let taps = wiring.taps(Arc::clone(&controls));
-            match peer::answer(description, bind, taps, open).await {
-                Ok((sdp, peer)) => Ok(Answered { sdp, peer, wiring, controls, worker, slot }),
+            match peer::answer(description, &codec, bind, taps, open).await {
+                Ok((sdp, peer)) => Ok(Answered { sdp, peer, codec, wiring, controls, worker, slot }),
                 Err(error) => {
                     debug!(%error, "offer not answerable");
                     Err(OfferRefused::Unanswerable)
@@ -263,7 +267,7 @@ impl Handler<Offer> for Gateway {
             let answered =
                 answered.and_then(|answered| if draining { Err(OfferRefused::Draining) } else { Ok(answered) });
             match answered {
-                Ok(Answered { sdp, peer, wiring, controls, worker, slot }) => {
+                Ok(Answered { sdp, peer, codec, wiring, controls, worker, slot }) => {
                     let seek = Seek {
                         id: id.clone(),
                         pool: gateway.pool.clone(),
@@ -273,7 +277,8 @@ impl Handler<Offer> for Gateway {
                     };
                     let (bitrate_kbps, reconnect_limit) = (gateway.bitrate_kbps, gateway.reconnect_limit);
                     let claimed = (worker, slot);
-                    let plan = Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls, bitrate_kbps };
+                    let plan =
+                        Plan { id, span, wiring, peer, codec, claimed, seek, reconnect_limit, controls, bitrate_kbps };
                     gateway.start(plan, ctx).map(|()| sdp)
                 }
                 Err(refused) => {

@@ -76,7 +76,7 @@ impl Driver {
             video: session.video,
             channel: session.channel,
             camera: options.video.map(Camera::new),
-            screen: Screen::new(options.decode),
+            screen: Screen::new(options.media.codec, options.decode),
             texts: VecDeque::new(),
             commands,
             closing: None,

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
+use reframe_gateway::codec::Codec;
 use serde_json::json;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::channel::ChannelId;
@@ -52,7 +53,9 @@ impl Offer {
         let mut rtc = RtcConfig::new()
             .set_crypto_provider(Arc::new(from_feature_flags()))
             .clear_codecs()
-            .enable_vp8(true)
+            .enable_vp8(media.codec == Codec::Vp8)
+            .enable_vp9(media.codec == Codec::Vp9)
+            .enable_h264(media.codec == Codec::H264)
             .enable_opus(media.audio, false)
             .build(Instant::now().into_std());
         if with_candidate {
