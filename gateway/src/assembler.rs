@@ -1,4 +1,4 @@
-//! RTP packets in any order in, whole VP8 frames in order out: the first half of hop 2, pure.
+//! RTP packets in any order in, whole frames in order out: the first half of hop 2, pure.
 //!
 //! The `rtc` crate's `SampleBuilder` is not used: it costs 11.5 MiB a stream and, fed hostile sequence numbers, 190 ms
 //! of CPU a packet. Here a packet costs one map operation, whatever its number, and memory is bounded by
@@ -14,6 +14,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::books::{Reason, Ticket};
+use crate::codec::Codec;
+use crate::payload::{append, starts_frame, starts_keyframe};
 use crate::peer::Marks;
 
 /// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it the gap is given up.
@@ -43,7 +45,7 @@ pub(crate) struct Packet {
     pub(crate) marker: bool,
     /// What its header says beside.
     pub(crate) marks: Marks,
-    /// With the VP8 payload descriptor; empty for padding, which only fills the sequence.
+    /// As its codec's RTP payload format has it; empty for padding, which only fills the sequence.
     pub(crate) payload: Bytes,
 }
 
@@ -59,8 +61,8 @@ pub(crate) struct AccessUnit {
 }
 
 /// See the module.
-#[derive(Default)]
 pub(crate) struct Assembler {
+    codec: Codec,
     /// Packets that are not part of a released frame, by extended sequence number.
     held: BTreeMap<u64, Packet>,
     /// The books of the frames that `held` is part of, by extended number of their first-seen packet's timestamp.
@@ -82,19 +84,34 @@ pub(crate) struct Assembler {
 }
 
 impl Assembler {
+    pub(crate) fn new(codec: Codec) -> Self {
+        Self {
+            codec,
+            held: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            highest: None,
+            restart: None,
+            next: None,
+            floor: 0,
+            lost: None,
+            whole_to: 0,
+            gap_since: None,
+        }
+    }
+
     /// Takes one packet; false when it was thrown away (too late, doubled, or from a hostile jump).
     pub(crate) fn push(&mut self, now: Instant, packet: Packet) -> bool {
         let Some(number) = self.extend(packet.sequence) else { return false };
         let late = number < self.next.unwrap_or(self.floor);
         // Else its frame would be in the books twice.
-        let lost = self.lost == Some(packet.timestamp) && !starts_frame(&packet.payload);
+        let lost = self.lost == Some(packet.timestamp) && !starts_frame(self.codec, &packet.payload);
         if late || lost || self.held.contains_key(&number) {
             return false;
         }
         if !packet.payload.is_empty() {
             self.tickets.entry(packet.timestamp).or_insert_with(|| Ticket::open(now));
         }
-        let start = self.next.is_none() && starts_keyframe(&packet.payload);
+        let start = self.next.is_none() && starts_keyframe(self.codec, &packet.payload);
         self.held.insert(number, packet);
         if start {
             self.start_at(number);
@@ -143,7 +160,12 @@ impl Assembler {
     pub(crate) fn give_up(&mut self) {
         self.floor = self.floor.max(self.next.take().unwrap_or_default());
         self.gap_since = None;
-        match self.held.iter().find(|(_, packet)| starts_keyframe(&packet.payload)).map(|(number, _)| *number) {
+        match self
+            .held
+            .iter()
+            .find(|(_, packet)| starts_keyframe(self.codec, &packet.payload))
+            .map(|(number, _)| *number)
+        {
             Some(start) => self.start_at(start),
             None => self.forget_oldest(),
         }
@@ -155,7 +177,7 @@ impl Assembler {
             self.floor = next + 1;
             // A later frame's start is not part of what is lost.
             let first = self.held.first_key_value();
-            let lost = first.filter(|(number, packet)| **number == next || !starts_frame(&packet.payload));
+            let lost = first.filter(|(number, packet)| **number == next || !starts_frame(self.codec, &packet.payload));
             if let Some(lost) = lost.map(|(_, packet)| packet.timestamp) {
                 self.drop_tickets(|timestamp| timestamp == lost, Reason::Incomplete);
                 self.lost = Some(lost);
@@ -249,7 +271,7 @@ impl Assembler {
         for number in first..=last {
             let packet = self.held.remove(&number)?;
             marks = marks.and(packet.marks);
-            data.extend_from_slice(strip_descriptor(&packet.payload).unwrap_or_default());
+            append(self.codec, &packet.payload, &mut data);
         }
         self.next = Some(last + 1);
         let mut ticket = self.tickets.remove(&timestamp).unwrap_or_else(|| Ticket::open(now));
@@ -269,36 +291,6 @@ impl Assembler {
             ticket.dropped(reason);
         }
     }
-}
-
-/// The VP8 data behind the payload descriptor (RFC 7741, section 4.2); `None` when there is none.
-///
-/// By hand because the `rtc` crate's refuses payloads under four bytes, which are legal last fragments of a frame.
-fn strip_descriptor(payload: &[u8]) -> Option<&[u8]> {
-    let (&first, mut rest) = payload.split_first()?;
-    if first & 0x80 != 0 {
-        let (&extension, after) = rest.split_first()?;
-        rest = after;
-        let picture_id = match (extension & 0x80 != 0, rest.first()) {
-            (false, _) => 0,
-            (true, Some(id)) if id & 0x80 != 0 => 2,
-            (true, _) => 1,
-        };
-        let level = usize::from(extension & 0x40 != 0);
-        let temporal = usize::from(extension & 0x30 != 0);
-        rest = rest.get(picture_id + level + temporal..)?;
-    }
-    (!rest.is_empty()).then_some(rest)
-}
-
-/// The first packet of a frame: start of partition 0 (RFC 7741, section 4.2).
-fn starts_frame(payload: &[u8]) -> bool {
-    payload.first().is_some_and(|first| first & 0x17 == 0x10)
-}
-
-/// The first packet of a keyframe: the frame tag's lowest bit is clear (RFC 6386, section 9.1).
-fn starts_keyframe(payload: &[u8]) -> bool {
-    starts_frame(payload) && strip_descriptor(payload).is_some_and(|data| data[0] & 1 == 0)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use reframe_proto::{FRAME_RATES, picture_fits};
 
 use crate::intake::Most;
 use crate::net::{IceServerOptions, IceServers, Media, MediaOptions};
+use crate::offer::Codecs;
 use crate::tls::Tls;
 
 /// `sysexits.h`: the command was used incorrectly.
@@ -71,6 +72,11 @@ pub struct Options {
     #[arg(long, env = "REFRAME_MAX_FPS", value_name = "FPS", default_value = "60")]
     pub max_fps: String,
 
+    /// Codecs that are spoken, comma-separated, the one that is wanted most first [vp8, vp9, h264; default: all of them, in
+    /// the browser's order].
+    #[arg(long, env = "REFRAME_CODECS")]
+    pub codecs: Option<String>,
+
     /// Threads that decode and encode [1 to 256; 0 is one per core].
     #[arg(long, env = "REFRAME_CODEC_THREADS", default_value = "0")]
     pub codec_threads: String,
@@ -96,6 +102,7 @@ pub struct Config {
     pub(crate) media: Media,
     pub(crate) ice_servers: IceServers,
     pub(crate) video: Video,
+    pub(crate) codecs: Codecs,
     pub(crate) codec_threads: usize,
     pub(crate) trace_frames: u32,
 }
@@ -114,6 +121,9 @@ impl Options {
         let media = self.media.validate(&mut problems);
         let ice_servers = self.ice.validate(&mut problems);
         let video = self.video(&mut problems);
+        let codecs = self.codecs.as_deref().map_or(Codecs::Browsers, |value| {
+            Codecs::Ours(list(&mut problems, "--codecs", value, "one of vp8, vp9 and h264"))
+        });
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
         match (http, admin, media, ice_servers, video, threads, trace_frames) {
@@ -128,7 +138,7 @@ impl Options {
             ) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
                 let codec_threads = if threads == 0 { cores() } else { threads as usize };
-                Ok(Config { http, tls, admin, media, ice_servers, video, codec_threads, trace_frames })
+                Ok(Config { http, tls, admin, media, ice_servers, video, codecs, codec_threads, trace_frames })
             }
             _ => Err(problems),
         }
@@ -203,6 +213,7 @@ pub(crate) fn within(problems: &mut Vec<String>, flag: &str, value: &str, low: u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Codec;
 
     fn options() -> Options {
         Options {
@@ -218,6 +229,7 @@ mod tests {
             bitrate_min: "100".into(),
             max_resolution: "1280x720".into(),
             max_fps: "30".into(),
+            codecs: Some("h264, vp8".into()),
             codec_threads: "3".into(),
             trace_frames: "300".into(),
         }
@@ -226,6 +238,8 @@ mod tests {
     #[test]
     fn good_options_pass() {
         let config = options().validate().unwrap();
+        assert_eq!(config.codecs, Codecs::Ours(vec![Codec::H264, Codec::Vp8]));
+        assert_eq!(Options { codecs: None, ..options() }.validate().unwrap().codecs, Codecs::Browsers);
         assert_eq!((config.video.bitrates.max, config.codec_threads, config.media.addresses.len()), (2_000, 3, 2));
     }
 
@@ -256,6 +270,7 @@ mod tests {
             bitrate_min: "600".into(),
             max_resolution: "8k".into(),
             max_fps: "0".into(),
+            codecs: Some("vp8,av1".into()),
             codec_threads: "many".into(),
             trace_frames: "-1".into(),
         };
@@ -278,6 +293,7 @@ mod tests {
                 "--bitrate-min",
                 "--max-resolution",
                 "--max-fps",
+                "--codecs",
                 "--codec-threads",
                 "--trace-frames"
             ]

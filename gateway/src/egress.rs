@@ -9,8 +9,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use rtc::rtp::codec::vp8::Vp8Payloader;
-use rtc::rtp::packetizer::Payloader;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,11 +18,9 @@ use crate::bandwidth::{Target, Throttle};
 use crate::books::{Hop, Reason, Ticket};
 use crate::codec::{Encoder, Picture, scale};
 use crate::frame::CaptureStamp;
+use crate::payload::Packetiser;
 use crate::peer::OutFrame;
 use crate::telemetry::{self, Stage};
-
-/// Payload bytes per RTP packet: 1500 less IP, UDP, SRTP and room for tunnels, as browsers do.
-const MTU_PAYLOAD_BYTES: usize = 1_188;
 
 /// A picture whose moment has come.
 #[derive(Debug)]
@@ -94,6 +90,7 @@ pub(crate) struct Egress {
     pub(crate) throttle: Throttle,
     /// What the path to the browser carries, kbit/s.
     pub(crate) carries: watch::Receiver<u32>,
+    pub(crate) packetiser: Packetiser,
     pub(crate) out: mpsc::Sender<OutFrame>,
     /// Notified when the browser lost its reference.
     pub(crate) keyframe_due: Arc<Notify>,
@@ -103,8 +100,6 @@ pub(crate) struct Egress {
 impl Egress {
     /// Runs until stopped.
     pub(crate) async fn run(mut self) {
-        let mut payloader = Vp8Payloader::default();
-        payloader.enable_picture_id = true;
         let offset = rand::random::<u32>();
         let mut force_keyframe = false;
         loop {
@@ -139,7 +134,7 @@ impl Egress {
                 Some(ticket) => ticket.stage(Stage::Encode, started, ended),
                 None => telemetry::stage(Stage::Encode, ended.saturating_duration_since(started)),
             }
-            let payloads = encoded.map_or_else(Vec::new, |unit| packetise(&mut payloader, &unit.data));
+            let payloads = encoded.map_or_else(Vec::new, |unit| self.packetiser.packetise(&unit.data, unit.keyframe));
             self.throttle.sent(payloads.iter().map(Bytes::len).sum());
             if payloads.is_empty() {
                 // Whoever asked for a keyframe still waits for it.
@@ -171,13 +166,10 @@ impl Egress {
     }
 }
 
-fn packetise(payloader: &mut Vp8Payloader, unit: &Bytes) -> Vec<Bytes> {
-    // Fails on an MTU of zero only.
-    payloader.payload(MTU_PAYLOAD_BYTES, unit).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn release(pts: u64, repeat: bool) -> Release {

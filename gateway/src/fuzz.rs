@@ -8,7 +8,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::assembler::{Assembler, Packet};
-use crate::offer;
+use crate::codec::Codec;
+use crate::offer::{self, Codecs};
 use crate::peer::Marks;
 use crate::session::client::ClientMessage;
 use crate::spec::Mode;
@@ -20,10 +21,13 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: [(&str, Target); 4] =
     [("assembler", assembler), ("offer", offer), ("candidate", candidate), ("message", message)];
 
-/// RTP packets of six bytes each and their payload: sequence number, timestamp in frames of 30 fps, milliseconds since
+/// The codec in one byte, then RTP packets of six bytes each and their payload: sequence number, timestamp in frames of 30 fps, milliseconds since
 /// the one before, then a bit for the marker and seven for the payload's length.
 pub fn assembler(mut data: &[u8]) {
-    let mut assembler = Assembler::default();
+    // The first byte chooses the codec, and with it how payloads are read.
+    let Some((codec, rest)) = data.split_first() else { return };
+    data = rest;
+    let mut assembler = Assembler::new(Codec::ALL[usize::from(*codec) % Codec::ALL.len()]);
     let mut now = Instant::now();
     while let Some((&[high, low, time_high, time_low, wait, flags], rest)) = data.split_first_chunk() {
         let (payload, rest) = rest.split_at(usize::from(flags >> 1).min(rest.len()));
@@ -49,7 +53,7 @@ pub fn assembler(mut data: &[u8]) {
 pub fn offer(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for mode in [Mode::SendReceive, Mode::Receive, Mode::Send] {
-        drop(offer::check(&text, mode));
+        drop(offer::check(&text, mode, &Codecs::Browsers));
     }
     drop((offer::origin(&text), offer::ice_ufrag(&text)));
     let ours = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n";

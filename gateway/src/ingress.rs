@@ -16,7 +16,7 @@ use tracing::{Span, debug};
 
 use crate::assembler::{AccessUnit, Assembler, Packet};
 use crate::books::Reason;
-use crate::codec::Decoder;
+use crate::codec::{Codec, Decoder};
 use crate::frame::{Frame, FrameQueue};
 use crate::intake::Intake;
 use crate::session::{FrameWaiting, SessionEvent};
@@ -67,6 +67,7 @@ impl PacketQueue {
 /// One session's decoding half.
 pub(crate) struct Ingress {
     pub(crate) packets: Arc<PacketQueue>,
+    pub(crate) codec: Codec,
     pub(crate) decoder: Box<dyn Decoder>,
     pub(crate) frames: Arc<FrameQueue>,
     /// The one handle from which this hop nudges the session; a fresh clone per frame would defeat the mailbox bound.
@@ -81,7 +82,7 @@ pub(crate) struct Ingress {
 impl Ingress {
     /// Runs until stopped.
     pub(crate) async fn run(mut self) {
-        let mut assembler = Assembler::default();
+        let mut assembler = Assembler::new(self.codec);
         let mut clock = CaptureClock::default();
         let mut batch = VecDeque::new();
         let mut asked: Option<Instant> = None;

@@ -2,7 +2,7 @@
 //!
 //! The modules in the order in which a frame meets them; each of the ten hops opens with the same header:
 //!
-//! 1. `peer` takes RTP from the browser, 2. `ingress` decodes (`assembler`, `codec`), 3. `session` accepts or
+//! 1. `peer` takes RTP from the browser, 2. `ingress` decodes (`assembler`, `payload`, `codec`), 3. `session` accepts or
 //!    skips (`frame`), 4. `link` sends to the worker; there 5. the service and 6. the runner work; 7. `link` takes
 //!    the result, 8. `pacer` releases it, 9. `egress` encodes, 10. `peer` sends.
 //!
@@ -15,6 +15,7 @@ mod peer;
 mod assembler;
 mod ingress;
 mod intake;
+mod payload;
 
 pub mod codec;
 mod frame;

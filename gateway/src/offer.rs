@@ -1,7 +1,10 @@
 //! What an offer must hold before anything is built for it.
 
+mod codecs;
+
 use rtc::peer_connection::sdp::RTCSessionDescription;
 
+pub(crate) use self::codecs::{Codecs, Negotiated, reduce};
 use crate::spec::Mode;
 
 /// Why an offer cannot be answered. The text is for whoever wrote the client.
@@ -16,16 +19,16 @@ pub(crate) enum OfferError {
     /// The section is there, but not both ways.
     #[error("`sdp` offers video as `{0}`: this stream needs `{1}`")]
     Direction(&'static str, &'static str),
-    /// Nothing both sides can code.
-    #[error("`sdp` has no codec in common with this server, which speaks VP8")]
-    NoCodec,
+    /// Nothing both sides can code; what we can.
+    #[error("`sdp` has no codec in common with this server, which speaks {0}")]
+    NoCodec(String),
 }
 
-/// Checks that the offer's first video section can be answered; returns the parsed description.
+/// Checks that the offer's first video section can be answered; returns it with the one codec that is.
 ///
 /// # Errors
 /// See [`OfferError`]; the offer took nothing.
-pub(crate) fn check(sdp: &str, mode: Mode) -> Result<RTCSessionDescription, OfferError> {
+pub(crate) fn check(sdp: &str, mode: Mode, codecs: &Codecs) -> Result<(RTCSessionDescription, Negotiated), OfferError> {
     let offer = parse(sdp)?;
     let parsed = offer.unmarshal().map_err(|_| OfferError::NotSdp)?;
     let video = parsed
@@ -44,9 +47,10 @@ pub(crate) fn check(sdp: &str, mode: Mode) -> Result<RTCSessionDescription, Offe
             return Err(OfferError::Direction(direction, needed));
         }
     }
-    let codecs = video.attributes.iter().filter(|a| a.key == "rtpmap").filter_map(|a| a.value.as_deref());
-    let vp8 = |codec: &str| codec.split_whitespace().nth(1).is_some_and(|name| name.eq_ignore_ascii_case("VP8/90000"));
-    if codecs.into_iter().any(vp8) { Ok(offer) } else { Err(OfferError::NoCodec) }
+    let negotiated = codecs.choose(video).ok_or_else(|| OfferError::NoCodec(codecs.spoken()))?;
+    let reduced = reduce(sdp, negotiated.payload_type);
+    let offer = RTCSessionDescription::offer(reduced).map_err(|_| OfferError::NotSdp)?;
+    Ok((offer, negotiated))
 }
 
 /// Only what every offer must be. A further offer of a browser whose first was answered need not be more: it may send
@@ -130,7 +134,7 @@ mod tests {
     }
 
     fn verdict(media: &str) -> Result<(), OfferError> {
-        check(&sdp(media), Mode::SendReceive).map(drop)
+        check(&sdp(media), Mode::SendReceive, &Codecs::Browsers).map(drop)
     }
 
     #[test]
@@ -142,17 +146,18 @@ mod tests {
             Err(OfferError::NoVideo)
         );
         assert_eq!(verdict(""), Err(OfferError::NoVideo));
-        assert_eq!(verdict(&video.replace("VP8", "H264")), Err(OfferError::NoCodec));
+        assert_eq!(verdict(&video.replace("VP8", "AV1")), Err(OfferError::NoCodec("VP8, VP9, H264".into())));
         assert_eq!(verdict(&format!("{video}a=recvonly\r\n")), Err(OfferError::Direction("recvonly", "sendrecv")));
-        assert_eq!(check("hello", Mode::Send).map(drop), Err(OfferError::NotSdp));
-        assert_eq!(check("", Mode::Receive).map(drop), Err(OfferError::NotSdp));
+        assert_eq!(check("hello", Mode::Send, &Codecs::Browsers).map(drop), Err(OfferError::NotSdp));
+        assert_eq!(check("", Mode::Receive, &Codecs::Browsers).map(drop), Err(OfferError::NotSdp));
     }
 
     #[test]
     fn each_mode_needs_its_direction_and_takes_both_ways() {
         let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\n";
         for (mode, needed, other) in [(Mode::Receive, "recvonly", "sendonly"), (Mode::Send, "sendonly", "recvonly")] {
-            let verdict = |direction: &str| check(&sdp(&format!("{video}a={direction}\r\n")), mode).map(drop);
+            let verdict =
+                |direction: &str| check(&sdp(&format!("{video}a={direction}\r\n")), mode, &Codecs::Browsers).map(drop);
             assert_eq!((verdict(needed), verdict("sendrecv")), (Ok(()), Ok(())));
             assert!(matches!(verdict(other), Err(OfferError::Direction(..))));
             assert_eq!(verdict("inactive"), Err(OfferError::Direction("inactive", needed)));

@@ -5,9 +5,10 @@
 //! Full:  see the queues' constants; each loss is counted.
 //! Clock: RTP 90 kHz; ICE and DTLS keep their own timers.
 //!
-//! `webrtc` types stop here, at `offer`, `net` and the packetiser of `egress`.
+//! `webrtc` types stop here, at `offer`, `net` and the payloaders of `payload`.
 
 mod bitrates;
+mod codecs;
 mod congestion;
 mod data_channel;
 mod extensions;
@@ -23,14 +24,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_VP8, MediaEngine};
+use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use rtc::rtp;
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
-};
+use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -59,7 +58,7 @@ use crate::frame::CaptureStamp;
 use crate::ingress::PacketQueue;
 use crate::intake::Most;
 use crate::net::{Nudge, SessionPort, SessionRuntime};
-use crate::offer;
+use crate::offer::{self, Negotiated};
 use crate::outputs::Reader;
 use crate::session::{EndReason, SessionEvent};
 use crate::spec::Mode;
@@ -115,6 +114,14 @@ pub(crate) struct Taps {
     pub(crate) carries: watch::Sender<u32>,
 }
 
+/// What every answer says of our side.
+#[derive(Clone, Copy)]
+struct Terms {
+    payload_type: u8,
+    bitrates: Limits,
+    most: Most,
+}
+
 /// The connection with one browser. Dropping it closes the connection in the background, after the texts that wait
 /// were delivered, or a second passed (before the browser is connected: [`CHANNEL_TIMEOUT`]).
 pub(crate) struct Peer {
@@ -128,6 +135,7 @@ pub(crate) struct Peer {
     /// One description after the other.
     turn: Arc<tokio::sync::Mutex<()>>,
     port: Arc<SessionPort>,
+    terms: Terms,
     /// Held until the connection is closed.
     open: TaskTrackerToken,
 }
@@ -138,11 +146,12 @@ pub(crate) struct Peer {
 /// The stack refused the offer; nothing is left behind.
 pub(crate) async fn answer(
     offer: RTCSessionDescription,
+    negotiated: &Negotiated,
     port: Arc<SessionPort>,
     taps: Taps,
     open: TaskTrackerToken,
 ) -> Result<(String, Peer), Error> {
-    let codec = vp8();
+    let codec = codecs::parameters(negotiated);
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
     extensions::register(&mut engine)?;
@@ -209,6 +218,7 @@ pub(crate) async fn answer(
         callbacks,
         turn: Arc::default(),
         port: Arc::clone(&port),
+        terms: Terms { payload_type: negotiated.payload_type, bitrates, most },
         open,
     };
 
@@ -462,22 +472,6 @@ async fn report_state(
             changed = state.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
         }
-    }
-}
-
-/// VP8 only, and without RTX: this stack's NACK generator never learns that a packet came by RTX and asks for it
-/// again every 100 ms for ever (measured: half of all packets sent at 5 % loss).
-fn vp8() -> RTCRtpCodecParameters {
-    let feedback = |kind: &str, parameter: &str| RTCPFeedback { typ: kind.into(), parameter: parameter.into() };
-    RTCRtpCodecParameters {
-        rtp_codec: RTCRtpCodec {
-            mime_type: MIME_TYPE_VP8.to_owned(),
-            clock_rate: 90_000,
-            channels: 0,
-            sdp_fmtp_line: String::new(),
-            rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
-        },
-        payload_type: 96,
     }
 }
 

@@ -9,6 +9,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::books::{Hop, Reason};
+use crate::codec::Codec;
 
 /// Histogram bounds in seconds: fine around a frame interval, up to a stalled second.
 const SECONDS: &[f64] =
@@ -109,6 +110,7 @@ fn describe() {
     describe_gauge!("reframe_build_info", "Always 1; the version is in the label.");
     describe_gauge!("reframe_sessions_active", "Sessions that hold a slot.");
     describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
+    describe_counter!("reframe_sessions_total", "Sessions that started, by the codec of their video.");
     describe_counter!("reframe_offers_total", "Offers by outcome.");
     describe_counter!("reframe_forwarded_total", "Requests for a session of another gateway, by outcome.");
     describe_counter!(
@@ -169,6 +171,10 @@ pub(crate) fn session_ended(reason: &'static str) {
 
 pub(crate) fn connection_failed(step: &'static str) {
     counter!("reframe_connection_failures_total", "step" => step).increment(1);
+}
+
+pub(crate) fn session_started(codec: Codec) {
+    counter!("reframe_sessions_total", "codec" => codec.name()).increment(1);
 }
 
 pub(crate) fn offer(outcome: &'static str) {

@@ -1,5 +1,6 @@
 //! The main path: a camera's frames come back processed, each once, at the camera's rate.
 
+use reframe_gateway::codec::Codec;
 use reframe_tests::pattern::{Camera, flip_vertical, psnr};
 use reframe_tests::peer::Stats;
 use reframe_tests::source::{Format, Video};
@@ -36,7 +37,7 @@ fn the_picture_is_the_cameras_upside_down() {
     let cluster = Cluster::launch("flip");
     // Odd sizes have chroma planes of rounded-up halves.
     for (width, height) in [(640, 480), (322, 242), (321, 241)] {
-        let format = Format { width, height, fps: 15.0, bitrate_kbps: 2_000 };
+        let format = Format { width, height, fps: 15.0, bitrate_kbps: 2_000, codec: Codec::Vp8 };
         let mut peer = connect(&cluster, &format!("{width}x{height}"), Video::Live(format));
         peer.wait_received(20, PATIENCE);
         let stats = peer.stats();

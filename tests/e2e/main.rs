@@ -9,6 +9,7 @@ mod browser;
 mod browser_networks;
 mod capture;
 mod change;
+mod codecs;
 mod config;
 mod docs;
 mod drain;

@@ -148,7 +148,7 @@ fn an_offer_must_fit_the_streams_mode() {
 fn pictures_of_any_size_come_back() {
     let cluster = Cluster::launch("flip");
     for (width, height) in [(16, 16), (17, 31), (161, 129), (641, 359), (1279, 719), (1920, 1080)] {
-        let format = Format { width, height, fps: 10.0, bitrate_kbps: 3_000 };
+        let format = Format { width, height, fps: 10.0, bitrate_kbps: 3_000, ..Format::HD };
         let mut peer = connect(&cluster, &format!("{width}x{height}"), Video::Live(format));
         peer.wait_received(6, PATIENCE);
         let stats = peer.stats();

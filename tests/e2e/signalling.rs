@@ -100,7 +100,7 @@ fn bad_input_is_refused_and_takes_no_slot() {
     let large = json!({ "sdp": "x".repeat(2 << 20), "type": "offer", "webrtc_id": "bad" });
     assert_eq!(offer_json(&cluster, &large).status, 413);
     assert_eq!(cluster.sessions(), 0.0);
-    let no_video = Media { video: None, audio: false };
+    let no_video = Media { video: None, ..Media::default() };
     let descriptions = [
         ("garbage", "hello".to_owned()),
         ("empty", String::new()),
@@ -109,7 +109,7 @@ fn bad_input_is_refused_and_takes_no_slot() {
         ("no video", offer_sdp(no_video)),
         ("audio only", offer_sdp(Media { audio: true, ..no_video })),
         ("no common codec", good.replace("VP8/90000", "H266/90000")),
-        ("nothing wanted back", offer_sdp(Media { video: Some(Direction::SendOnly), audio: false })),
+        ("nothing wanted back", offer_sdp(Media::video(Direction::SendOnly))),
         ("no ICE", without(&good, "a=ice-")),
         ("no fingerprint", without(&good, "a=fingerprint")),
     ];

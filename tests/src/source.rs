@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reframe_gateway::codec::{CodecError, Encoder, Picture, Vp8Encoder};
+use reframe_gateway::codec::{Codec, CodecError, Encoder, Picture};
 
 use crate::pattern::Camera;
 
@@ -12,7 +12,7 @@ use crate::pattern::Camera;
 pub struct Unit {
     /// What [`crate::pattern::read`] finds in the picture.
     pub number: u32,
-    /// The VP8 access unit.
+    /// The access unit; H.264 as an Annex B byte stream.
     pub data: Arc<[u8]>,
     /// Decodable without an earlier unit.
     pub keyframe: bool,
@@ -29,15 +29,17 @@ pub struct Format {
     pub fps: f64,
     /// kbit/s.
     pub bitrate_kbps: u32,
+    /// What a peer offers, sends and shows.
+    pub codec: Codec,
 }
 
 impl Format {
     /// 640x480 at 30 fps and 1 Mbit/s: what a laptop camera sends when nobody asks for more.
-    pub const VGA: Self = Self { width: 640, height: 480, fps: 30.0, bitrate_kbps: 1_000 };
+    pub const VGA: Self = Self { width: 640, height: 480, fps: 30.0, bitrate_kbps: 1_000, codec: Codec::Vp8 };
     /// 1280x720 at 30 fps and 2 Mbit/s.
-    pub const HD: Self = Self { width: 1280, height: 720, fps: 30.0, bitrate_kbps: 2_000 };
+    pub const HD: Self = Self { width: 1280, height: 720, fps: 30.0, bitrate_kbps: 2_000, codec: Codec::Vp8 };
     /// 320x240 at 30 fps and 300 kbit/s: for many streams on a small machine.
-    pub const SMALL: Self = Self { width: 320, height: 240, fps: 30.0, bitrate_kbps: 300 };
+    pub const SMALL: Self = Self { width: 320, height: 240, fps: 30.0, bitrate_kbps: 300, codec: Codec::Vp8 };
 }
 
 /// Pictures encoded once and sent as often as wanted, in a loop, at next to no cost.
@@ -123,7 +125,7 @@ impl Source {
 /// A camera and an encoder.
 pub(crate) struct Live {
     camera: Camera,
-    encoder: Vp8Encoder,
+    encoder: Box<dyn Encoder>,
     /// Of an encoder's 90 kHz clock per picture.
     ticks: f64,
     number: u32,
@@ -133,7 +135,7 @@ impl Live {
     fn new(format: Format) -> Self {
         Self {
             camera: Camera::new(format.width, format.height),
-            encoder: Vp8Encoder::new(format.bitrate_kbps, format.fps),
+            encoder: format.codec.encoder(format.bitrate_kbps, format.fps),
             ticks: 90_000.0 / format.fps,
             number: 0,
         }
@@ -153,8 +155,6 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
-    use reframe_gateway::codec::{Decoder, Vp8Decoder};
-
     use super::*;
     use crate::pattern::{Code, psnr, read};
 
@@ -164,7 +164,7 @@ mod tests {
         for format in [Format::SMALL, Format::VGA, Format { bitrate_kbps: 1_000, ..Format::HD }] {
             let clip = Clip::encode(format, 30, 1_000).unwrap();
             let camera = Camera::new(format.width, format.height);
-            let mut decoder = Vp8Decoder::new().unwrap();
+            let mut decoder = format.codec.decoder().unwrap();
             assert!(clip.units().len() >= 25, "rate control dropped {} of 30", 30 - clip.units().len());
             for unit in clip.units() {
                 let picture = decoder.decode(&unit.data).unwrap().expect("every unit shows a picture");

@@ -2,33 +2,106 @@
 //!
 //! [`Decoder`] and [`Encoder`] are two of the project's four seams, so that a further codec, or a hardware one, is one
 //! more file here. Implementations are single-threaded (libvpx's own threads cost 30-40 % more CPU per frame when
-//! measured) and run on codec arbiters only.
+//! measured) and run on codec arbiters only. A decoder looks at the size that a unit claims before its library does:
+//! libraries allocate what they are told.
 
+mod bits;
+pub(crate) mod h264;
+mod picture;
 mod rotate;
 mod scale;
-mod vp8;
+mod speed;
+mod vpx;
+
+use std::fmt;
+use std::str::FromStr;
 
 use bytes::Bytes;
 
+pub(crate) use h264::has_assembler as h264_has_assembler;
+pub use h264::{H264Decoder, H264Encoder};
+pub use picture::Picture;
 pub(crate) use rotate::{Rotation, turn};
 pub use scale::scale;
-pub use vp8::{Vp8Decoder, Vp8Encoder};
+pub use vpx::{VpxDecoder, VpxEncoder};
 
-/// One I420 picture: luma, then the two chroma planes at half the size rounded up, without padding.
-#[derive(Clone, Debug)]
-pub struct Picture {
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
-    /// Exactly `reframe_proto::i420_len(width, height)` bytes. Cheap to clone.
-    pub data: Bytes,
+#[cfg(test)]
+mod tests;
+
+/// What a browser's video may be coded in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// RFC 6386, by libvpx.
+    Vp8,
+    /// Profile 0, by libvpx.
+    Vp9,
+    /// ITU-T H.264, by OpenH264: encodes constrained baseline.
+    H264,
+}
+
+impl Codec {
+    /// All of them, in the order of `--codecs`' default.
+    pub const ALL: [Self; 3] = [Self::Vp8, Self::Vp9, Self::H264];
+
+    /// As in options, logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vp8 => "vp8",
+            Self::Vp9 => "vp9",
+            Self::H264 => "h264",
+        }
+    }
+
+    /// As in an `a=rtpmap` line.
+    #[must_use]
+    pub const fn sdp_name(self) -> &'static str {
+        match self {
+            Self::Vp8 => "VP8",
+            Self::Vp9 => "VP9",
+            Self::H264 => "H264",
+        }
+    }
+
+    /// A decoder that awaits its first keyframe.
+    ///
+    /// # Errors
+    /// The library could not allocate it.
+    pub fn decoder(self) -> Result<Box<dyn Decoder>, CodecError> {
+        Ok(match self {
+            Self::Vp8 | Self::Vp9 => Box::new(VpxDecoder::new(self)?),
+            Self::H264 => Box::new(H264Decoder::new()?),
+        })
+    }
+
+    /// An encoder that aims at `kbps` (kbit/s) at about `fps` frames a second.
+    #[must_use]
+    pub fn encoder(self, kbps: u32, fps: f64) -> Box<dyn Encoder> {
+        match self {
+            Self::Vp8 | Self::Vp9 => Box::new(VpxEncoder::new(self, kbps, fps)),
+            Self::H264 => Box::new(H264Encoder::new(kbps, fps)),
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Codec {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|codec| name.eq_ignore_ascii_case(codec.name())).ok_or(())
+    }
 }
 
 /// One encoded picture.
 #[derive(Clone, Debug)]
 pub struct Encoded {
-    /// The access unit.
+    /// The access unit; H.264 as an Annex B byte stream.
     pub data: Bytes,
     /// Decodable without any earlier one.
     pub keyframe: bool,
@@ -37,7 +110,7 @@ pub struct Encoded {
 /// A codec refused its input or failed. The codec stays usable; a decoder needs a keyframe next.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    /// A keyframe claims a picture that is empty or above the limit; nothing was allocated for it.
+    /// A unit claims a picture that is empty or above the limit; nothing was allocated for it.
     #[error("a picture of {width}x{height} is empty or too large")]
     Size {
         /// Pixels, as claimed.
@@ -45,6 +118,9 @@ pub enum CodecError {
         /// Pixels, as claimed.
         height: u32,
     },
+    /// Not a unit of this codec, or of a kind of it that is not spoken here; the library has not seen it.
+    #[error("{0}")]
+    Unit(&'static str),
     /// The library's own words.
     #[error("{operation}: {detail}")]
     Library {

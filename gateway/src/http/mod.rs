@@ -24,6 +24,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use self::forward::Forward;
 use crate::inputs::InputError;
 use crate::net::IceServers;
+use crate::offer::Codecs;
 use crate::pool::Pool;
 use crate::session::Gateway;
 
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) forward: Forward,
     pub(crate) ice_servers: Arc<IceServers>,
+    pub(crate) codecs: Codecs,
 }
 
 /// What every answer carries: browsers take no file for another kind than it says, and tell no other site of us.

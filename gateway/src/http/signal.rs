@@ -85,8 +85,8 @@ async fn answer(shared: &Shared, request: &HttpRequest, body: web::Bytes, offere
     let Some(spec) = shared.pool.stream(stream.as_deref()) else {
         return no_stream(shared, stream);
     };
-    let description = match offer::check(&sdp, spec.mode) {
-        Ok(description) => description,
+    let (description, codec) = match offer::check(&sdp, spec.mode, &shared.codecs) {
+        Ok(checked) => checked,
         Err(problem) => {
             telemetry::offer("invalid");
             return failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem.to_string()));
@@ -101,7 +101,7 @@ async fn answer(shared: &Shared, request: &HttpRequest, body: web::Bytes, offere
     };
     let gateway = &shared.gateway;
     let stream = spec.name.clone();
-    let offer = Offer { stream, id: id.clone(), description, inputs };
+    let offer = Offer { stream, id: id.clone(), description, codec, inputs };
     // An error is a gateway that has stopped.
     let answered = gateway.send(offer).await.unwrap_or(Err(OfferRefused::Draining));
     if matches!(answered, Err(OfferRefused::AlreadyExists))

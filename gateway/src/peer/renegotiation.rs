@@ -8,7 +8,7 @@ use tracing::Instrument;
 use webrtc::error::Error;
 use webrtc::peer_connection::PeerConnection;
 
-use super::{GATHER_TIMEOUT, Peer};
+use super::{GATHER_TIMEOUT, Peer, Terms, bitrates};
 use crate::offer;
 
 impl Peer {
@@ -22,6 +22,7 @@ impl Peer {
     ) -> impl Future<Output = Result<String, Error>> + use<> {
         let (connection, turn) = (Arc::clone(&self.connection), Arc::clone(&self.turn));
         let (callbacks, port) = (Arc::clone(&self.callbacks), Arc::clone(&self.port));
+        let Terms { payload_type, bitrates, most } = self.terms;
         let answering = async move {
             let _turn = turn.lock().await;
             let before = connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
@@ -30,6 +31,7 @@ impl Peer {
                 // Candidates are gathered anew.
                 callbacks.gathered.send_replace(false);
             }
+            let offer = RTCSessionDescription::offer(offer::reduce(&offer.sdp, payload_type))?;
             let answered = answer(&*connection, offer).await;
             if restarts && answered.is_ok() {
                 let mut gathered = callbacks.gathered.subscribe();
@@ -40,7 +42,8 @@ impl Peer {
             let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
             // A restart has a name fragment of its own, by which its checks are told to be ours.
             port.learn(&local.sdp);
-            Ok(offer::place_candidates(&local.sdp, port.candidates()))
+            let placed = offer::place_candidates(&local.sdp, port.candidates());
+            Ok(bitrates::ask(&placed, bitrates, most))
         };
         // On the media runtime, and to its end even if nobody waits for it: half a description is none.
         let answering = self.runtime.spawn(answering.in_current_span());

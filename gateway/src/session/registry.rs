@@ -23,7 +23,7 @@ use crate::config::Video;
 use crate::controls::Controls;
 use crate::inputs::Values;
 use crate::net::MediaPort;
-use crate::offer;
+use crate::offer::{self, Negotiated};
 use crate::peer::{self, Peer};
 use crate::placement::{ClaimError, Placement, Slot};
 use crate::pool::{Pool, Serving};
@@ -42,6 +42,7 @@ pub(crate) struct Offer {
     pub(crate) stream: String,
     pub(crate) id: String,
     pub(crate) description: RTCSessionDescription,
+    pub(crate) codec: Negotiated,
     /// What the client has set already.
     pub(crate) inputs: Values,
 }
@@ -140,6 +141,7 @@ struct Answered {
     sdp: String,
     origin: Option<String>,
     peer: Peer,
+    codec: Negotiated,
     wiring: Wiring,
     controls: Arc<Controls>,
     worker: Serving,
@@ -240,7 +242,8 @@ impl Actor for Gateway {
 impl Handler<Offer> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
 
-    fn handle(&mut self, Offer { stream, id, description, inputs }: Offer, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, offer: Offer, _: &mut Self::Context) -> Self::Result {
+        let Offer { stream, id, description, codec, inputs } = offer;
         let refuse = |refused| Box::pin(async move { Err(refused) }.into_actor(self)) as Self::Result;
         if self.draining.load(Ordering::Relaxed) {
             return refuse(OfferRefused::Draining);
@@ -254,15 +257,15 @@ impl Handler<Offer> for Gateway {
         workers.retain(|worker| worker.spec.name == stream);
         let (placement, port, open) = (Arc::clone(&self.placement), Arc::clone(&self.port), self.peers.token());
         let Video { bitrates, most } = self.video.clone();
-        let (session, span) = (id.clone(), info_span!("session", session = id));
+        let (session, span) = (id.clone(), info_span!("session", session = id, codec = codec.codec.name()));
         let answering = async move {
             let (worker, slot) = placement.claim(&session, &workers).await?;
             let controls = Controls::new(Arc::clone(&worker.spec), inputs);
             let wiring = Wiring::new(bitrates.with(worker.spec.bitrates), most);
             let origin = offer::origin(&description.sdp);
             let taps = wiring.taps(Arc::clone(&controls));
-            match peer::answer(description, port.join(), taps, open).await {
-                Ok((sdp, peer)) => Ok(Answered { sdp, origin, peer, wiring, controls, worker, slot }),
+            match peer::answer(description, &codec, port.join(), taps, open).await {
+                Ok((sdp, peer)) => Ok(Answered { sdp, origin, peer, codec, wiring, controls, worker, slot }),
                 Err(error) => {
                     debug!(%error, "offer not answerable");
                     Err(OfferRefused::Unanswerable)
@@ -281,7 +284,7 @@ impl Handler<Offer> for Gateway {
             let answered =
                 answered.and_then(|answered| if draining { Err(OfferRefused::Draining) } else { Ok(answered) });
             match answered {
-                Ok(Answered { sdp, origin, peer, wiring, controls, worker, slot }) => {
+                Ok(Answered { sdp, origin, peer, codec, wiring, controls, worker, slot }) => {
                     let seek = Seek {
                         id: id.clone(),
                         pool: gateway.pool.clone(),
@@ -290,7 +293,7 @@ impl Handler<Offer> for Gateway {
                         events: wiring.events.clone(),
                     };
                     let (claimed, reconnect_limit) = ((worker, slot), gateway.reconnect_limit);
-                    let plan = Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls };
+                    let plan = Plan { id, span, wiring, peer, codec, claimed, seek, reconnect_limit, controls };
                     gateway.start(plan, origin, ctx).map(|()| sdp)
                 }
                 Err(refused) => {

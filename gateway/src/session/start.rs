@@ -13,18 +13,21 @@ use super::{FrameWaiting, Gateway, Seek, Session, SessionEvent};
 use crate::arbiters::Arbiters;
 use crate::bandwidth::{Limits, Throttle};
 use crate::books::Hop;
-use crate::codec::{CodecError, Vp8Decoder, Vp8Encoder};
+use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
 use crate::controls::Controls;
 use crate::egress::{Egress, Releases};
 use crate::frame::{FrameQueue, Policy};
 use crate::ingress::{Ingress, PacketQueue};
 use crate::intake::{Intake, Most};
 use crate::link::{Ends, Flight};
+use crate::offer::Negotiated;
 use crate::pacer::PacerActor;
+use crate::payload::{MTU_PAYLOAD_BYTES, Packetiser};
 use crate::peer::{Peer, Taps};
 use crate::placement::Slot;
 use crate::pool::Serving;
 use crate::spec::Mode;
+use crate::telemetry;
 
 /// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a second at 30 fps,
 /// 11 MB at 720p.
@@ -56,6 +59,7 @@ pub(crate) struct Plan {
     pub(crate) span: Span,
     pub(crate) wiring: Wiring,
     pub(crate) peer: Peer,
+    pub(crate) codec: Negotiated,
     /// Where it begins.
     pub(crate) claimed: (Serving, Slot),
     /// How it finds others.
@@ -96,6 +100,15 @@ impl Wiring {
     }
 }
 
+fn encoder(negotiated: &Negotiated, kbps: u32, fps: f64) -> Box<dyn Encoder> {
+    match negotiated.codec {
+        Codec::H264 if negotiated.single_nal => {
+            Box::new(H264Encoder::new(kbps, fps).with_max_slice(MTU_PAYLOAD_BYTES as u32))
+        }
+        codec => codec.encoder(kbps, fps),
+    }
+}
+
 /// Starts all of a session's actors and tasks, each on its own kind of thread.
 ///
 /// # Errors
@@ -106,9 +119,10 @@ pub(crate) fn start(
     media: &tokio::runtime::Handle,
     registry: Addr<Gateway>,
 ) -> Result<Addr<Session>, CodecError> {
-    let Plan { id, span, wiring, peer, claimed, seek, reconnect_limit, controls } = plan;
+    let Plan { id, span, wiring, peer, codec: negotiated, claimed, seek, reconnect_limit, controls } = plan;
     let spec = Arc::clone(&controls.spec);
-    let decoder = if spec.mode == Mode::Receive { None } else { Some(Box::new(Vp8Decoder::new()?)) };
+    let codec = negotiated.codec;
+    let decoder = if spec.mode == Mode::Receive { None } else { Some(codec.decoder()?) };
     let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
     let frames = FrameQueue::new(Hop::Session, policy);
     let stop = CancellationToken::new();
@@ -132,10 +146,11 @@ pub(crate) fn start(
     };
     let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
     if spec.mode != Mode::Send {
-        let encoder = Box::new(Vp8Encoder::new(bitrates.start, spec.fps));
+        let encoder = encoder(&negotiated, bitrates.start, spec.fps);
         let egress = Egress {
             releases,
             encoder,
+            packetiser: Packetiser::new(codec, negotiated.single_nal),
             throttle: Throttle::new(bitrates, spec.fps),
             carries: carries.subscribe(),
             out: peer.frames(),
@@ -175,8 +190,9 @@ pub(crate) fn start(
     if let Some(decoder) = decoder {
         let nudge: Recipient<FrameWaiting> = session.clone().recipient();
         let intake = Intake::new(most, !spec.as_sent);
-        let ingress = Ingress { packets, decoder, frames, nudge, events, keyframe_wanted, stop, intake };
+        let ingress = Ingress { packets, codec, decoder, frames, nudge, events, keyframe_wanted, stop, intake };
         codecs.spawn(ingress.run().instrument(span));
     }
+    telemetry::session_started(codec);
     Ok(session)
 }

@@ -80,7 +80,7 @@ impl Driver {
             asks_for_lost: false,
             channel: session.channel,
             camera: options.video.map(Camera::new),
-            screen: Screen::new(options.decode),
+            screen: Screen::new(options.media.codec, options.decode),
             orientation: options.orientation,
             texts: VecDeque::new(),
             commands,

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use reframe_gateway::codec::Codec;
 use serde_json::json;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::channel::ChannelId;
@@ -61,7 +62,9 @@ impl Offer {
         let mut rtc = RtcConfig::new()
             .set_crypto_provider(Arc::new(from_feature_flags()))
             .clear_codecs()
-            .enable_vp8(true)
+            .enable_vp8(media.codec == Codec::Vp8)
+            .enable_vp9(media.codec == Codec::Vp9)
+            .enable_h264(media.codec == Codec::H264)
             .enable_opus(media.audio, false)
             // Ours to choose; the standard ones, video orientation among them, end below it.
             .set_extension(14, Extension::AbsoluteCaptureTime)

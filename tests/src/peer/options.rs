@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use reframe_gateway::codec::Codec;
 use serde_json::Value;
 use str0m::media::Direction;
 use str0m::rtp::VideoOrientation;
@@ -14,6 +15,8 @@ use crate::source::Video;
 pub struct Media {
     /// The direction of the video section, if there is one.
     pub video: Option<Direction>,
+    /// The one codec that the video section offers.
+    pub codec: Codec,
     /// An Opus section, sent and received; nothing is ever put into it.
     pub audio: bool,
 }
@@ -22,7 +25,7 @@ impl Media {
     /// One video section of this direction, as the browser sees it.
     #[must_use]
     pub const fn video(direction: Direction) -> Self {
-        Self { video: Some(direction), audio: false }
+        Self { video: Some(direction), codec: Codec::Vp8, audio: false }
     }
 }
 
@@ -95,7 +98,7 @@ impl Options {
     pub fn camera(webrtc_id: impl Into<String>, video: Video) -> Self {
         Self {
             webrtc_id: webrtc_id.into(),
-            media: Media::default(),
+            media: Media { codec: video.format().codec, ..Media::default() },
             video: Some(video),
             inputs: Value::Null,
             candidates: Candidates::InOffer,
@@ -111,7 +114,10 @@ impl Options {
     /// A camera of which no picture comes back: mode `send`.
     #[must_use]
     pub fn sender(webrtc_id: impl Into<String>, video: Video) -> Self {
-        Self { media: Media::video(Direction::SendOnly), ..Self::camera(webrtc_id, video) }
+        Self {
+            media: Media { codec: video.format().codec, ..Media::video(Direction::SendOnly) },
+            ..Self::camera(webrtc_id, video)
+        }
     }
 
     /// No camera, only pictures that come: mode `receive`.

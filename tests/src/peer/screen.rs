@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reframe_gateway::codec::{Decoder, Picture, Vp8Decoder};
+use reframe_gateway::codec::{Codec, Decoder, Picture};
 use str0m::media::MediaData;
 use tokio::time::Instant;
 
@@ -24,15 +24,15 @@ pub(super) struct Shown {
 
 /// A decoder, if the peer is to look at what it receives.
 pub(super) struct Screen {
-    decoder: Option<Vp8Decoder>,
+    decoder: Option<Box<dyn Decoder>>,
     /// A gap or a damaged frame was seen; nothing until the next keyframe can be shown.
     needs_keyframe: bool,
     asked: Option<Instant>,
 }
 
 impl Screen {
-    pub(super) fn new(decode: bool) -> Self {
-        let decoder = decode.then(|| Vp8Decoder::new().expect("a VP8 decoder"));
+    pub(super) fn new(codec: Codec, decode: bool) -> Self {
+        let decoder = decode.then(|| codec.decoder().expect("a decoder"));
         Self { decoder, needs_keyframe: true, asked: None }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reframe_gateway::codec::{Decoder, Encoder, Vp8Decoder, Vp8Encoder};
+use reframe_gateway::codec::Codec;
 use reframe_tests::source::Clip;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -24,8 +24,8 @@ pub(crate) struct Floor {
 
 /// CPU time of this thread (`CLOCK_THREAD_CPUTIME_ID`) for one frame decoded and encoded, in ms.
 pub(crate) fn measure(clip: &Clip, plan: &Plan) -> f64 {
-    let mut decoder = Vp8Decoder::new().expect("a VP8 decoder");
-    let mut encoder = Vp8Encoder::new(BITRATE_KBPS, FPS);
+    let mut decoder = Codec::Vp8.decoder().expect("a VP8 decoder");
+    let mut encoder = Codec::Vp8.encoder(BITRATE_KBPS, FPS);
     let mut started = Duration::ZERO;
     for (number, unit) in (0..WARM_UP_FRAMES + plan.floor_frames).zip(clip.units().iter().cycle()) {
         if number == WARM_UP_FRAMES {

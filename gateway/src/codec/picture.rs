@@ -1,0 +1,57 @@
+//! Raw pictures, and their way out of the libraries' padded planes.
+
+use bytes::{Bytes, BytesMut};
+use reframe_proto::{i420_len, picture_fits};
+
+use super::CodecError;
+
+/// One I420 picture: luma, then the two chroma planes at half the size rounded up, without padding.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Exactly `reframe_proto::i420_len(width, height)` bytes. Cheap to clone.
+    pub data: Bytes,
+}
+
+/// A plane with padding behind each line.
+pub(super) struct Plane<'a> {
+    pub(super) data: &'a [u8],
+    /// Bytes from line to line.
+    pub(super) stride: usize,
+}
+
+impl Picture {
+    /// Packs a library's planes.
+    pub(super) fn pack(width: u32, height: u32, planes: [Plane<'_>; 3]) -> Self {
+        let mut data = BytesMut::with_capacity(i420_len(width, height));
+        for (plane, (columns, rows)) in planes.into_iter().zip(plane_sizes(width, height)) {
+            for row in 0..rows {
+                data.extend_from_slice(&plane.data[row * plane.stride..][..columns]);
+            }
+        }
+        Self { width, height, data: data.freeze() }
+    }
+
+    /// # Errors
+    /// Whoever made it did not keep to the size.
+    pub(super) fn check(&self) -> Result<(), CodecError> {
+        check_size(self.width, self.height)?;
+        let whole = self.data.len() == i420_len(self.width, self.height);
+        whole.then_some(()).ok_or(CodecError::Unit("the picture's bytes do not fit its size"))
+    }
+}
+
+/// # Errors
+/// The size is empty, or above what may go over the wire.
+pub(super) fn check_size(width: u32, height: u32) -> Result<(), CodecError> {
+    if picture_fits(width, height) { Ok(()) } else { Err(CodecError::Size { width, height }) }
+}
+
+/// Columns and rows of the Y, U and V planes.
+pub(super) fn plane_sizes(width: u32, height: u32) -> [(usize, usize); 3] {
+    let chroma = ((width as usize).div_ceil(2), (height as usize).div_ceil(2));
+    [(width as usize, height as usize), chroma, chroma]
+}

@@ -1,0 +1,99 @@
+//! How fast a VP8 encoder works for how much quality: by the time that it takes of the time that there is. Pure.
+
+use std::time::Duration;
+
+/// libvpx's `cpu-used`, best first. Negative is fixed; -8 is the knee of the curve (5.7 ms and 37.8 dB at 720p), -16 loses
+/// 3 dB and is never used.
+const SPEEDS: [i32; 4] = [-6, -8, -10, -12];
+/// Where a stream begins.
+const START: usize = 1;
+/// Part of the frame interval, smoothed, above which the next faster one is taken. A core that is shared has little more.
+const BUSY: f64 = 0.40;
+/// Part below which the next better one is taken: two steps differ by less than the ratio of the two bounds, so that a
+/// step back does not follow.
+const IDLE: f64 = 0.18;
+/// Weight of the newest frame: a second's worth of frames decides, one slow frame does not.
+const WEIGHT: f64 = 0.05;
+/// Frames between two changes: two seconds at 30 fps.
+const DWELL: u32 = 60;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Speed {
+    step: usize,
+    load: f64,
+    /// Frames since the last change.
+    held: u32,
+}
+
+impl Default for Speed {
+    fn default() -> Self {
+        Self { step: START, load: f64::midpoint(IDLE, BUSY), held: 0 }
+    }
+}
+
+impl Speed {
+    /// The `cpu-used` to encode with.
+    pub(super) fn cpu_used(&self) -> i32 {
+        SPEEDS[self.step]
+    }
+
+    /// Notes that a frame `took` so long where they come each `interval`; true when the speed changed.
+    pub(super) fn observe(&mut self, took: Duration, interval: Duration) -> bool {
+        self.load += WEIGHT * (took.as_secs_f64() / interval.as_secs_f64() - self.load);
+        self.held += 1;
+        if self.held < DWELL {
+            return false;
+        }
+        let step = match self.load {
+            load if load > BUSY => (self.step + 1).min(SPEEDS.len() - 1),
+            load if load < IDLE => self.step.saturating_sub(1),
+            _ => self.step,
+        };
+        let changed = step != self.step;
+        if changed {
+            (self.step, self.held) = (step, 0);
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(33);
+
+    /// Encodes for ten seconds with what each speed takes; gives the speeds that were used in order.
+    fn run(speed: &mut Speed, took: impl Fn(i32) -> u64) -> Vec<i32> {
+        let mut used = vec![speed.cpu_used()];
+        for _ in 0..300 {
+            if speed.observe(Duration::from_millis(took(speed.cpu_used())), INTERVAL) {
+                used.push(speed.cpu_used());
+            }
+        }
+        used
+    }
+
+    #[test]
+    fn load_makes_it_faster_and_idleness_better() {
+        let mut speed = Speed::default();
+        assert_eq!(run(&mut speed, |_| 20), [-8, -10, -12]);
+        assert_eq!(run(&mut speed, |_| 2), [-12, -10, -8, -6]);
+    }
+
+    #[test]
+    fn it_does_not_swing() {
+        // 1080p on a slow core: -8 is too slow, -10 is not, and returning would be wrong.
+        let mut speed = Speed::default();
+        assert_eq!(run(&mut speed, |cpu| if cpu == -8 { 14 } else { 11 }), [-8, -10]);
+        assert_eq!(run(&mut speed, |cpu| if cpu == -8 { 14 } else { 11 }), [-10]);
+    }
+
+    #[test]
+    fn one_slow_frame_changes_nothing() {
+        let mut speed = Speed::default();
+        let took = |frame: u32| Duration::from_millis(if frame % 100 == 99 { 90 } else { 8 });
+        assert!((0..3_000).all(|frame| !speed.observe(took(frame), INTERVAL)));
+    }
+}

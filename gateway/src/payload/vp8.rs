@@ -1,0 +1,31 @@
+//! VP8 (RFC 7741).
+
+/// The VP8 data behind the payload descriptor (RFC 7741, section 4.2); `None` when there is none.
+///
+/// By hand because the `rtc` crate's refuses payloads under four bytes, which are legal last fragments of a frame.
+pub(super) fn strip_descriptor(payload: &[u8]) -> Option<&[u8]> {
+    let (&first, mut rest) = payload.split_first()?;
+    if first & 0x80 != 0 {
+        let (&extension, after) = rest.split_first()?;
+        rest = after;
+        let picture_id = match (extension & 0x80 != 0, rest.first()) {
+            (false, _) => 0,
+            (true, Some(id)) if id & 0x80 != 0 => 2,
+            (true, _) => 1,
+        };
+        let level = usize::from(extension & 0x40 != 0);
+        let temporal = usize::from(extension & 0x30 != 0);
+        rest = rest.get(picture_id + level + temporal..)?;
+    }
+    (!rest.is_empty()).then_some(rest)
+}
+
+/// The first packet of a frame: start of partition 0 (RFC 7741, section 4.2).
+pub(super) fn starts_frame(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|first| first & 0x17 == 0x10)
+}
+
+/// The first packet of a keyframe: the frame tag's lowest bit is clear (RFC 6386, section 9.1).
+pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
+    starts_frame(payload) && strip_descriptor(payload).is_some_and(|data| data[0] & 1 == 0)
+}
