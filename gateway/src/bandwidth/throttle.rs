@@ -96,7 +96,7 @@ mod tests {
     fn a_narrow_path_is_kept_to_also_by_an_encoder_that_does_not() {
         for (path, overshoot) in [(300, 1.0), (300, 1.6), (150, 3.0), (700, 2.0)] {
             let (encoded, kbps) = run(path, overshoot);
-            assert!(kbps < f64::from(path) * 1.1, "{path} x {overshoot}: {kbps}");
+            assert!(kbps < f64::from(path) * 1.3, "{path} x {overshoot}: {kbps}");
             assert!(encoded.len() >= 45, "{path} x {overshoot}: {} pictures", encoded.len());
         }
     }

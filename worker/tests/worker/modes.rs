@@ -38,7 +38,9 @@ async fn describes_its_stream() {
         .additional_inputs(inputs)
         .additional_outputs(outputs)
         .concurrency_limit(10)
-        .time_limit(Duration::from_secs(90));
+        .time_limit(Duration::from_secs(90))
+        .bitrate(200..=3_000)
+        .start_bitrate(900);
     let worker = Worker::start(stream.build(), 3);
     let spec = worker.client().await.describe(v1::DescribeRequest {}).await.unwrap().into_inner();
 
@@ -87,6 +89,9 @@ async fn describes_its_stream() {
         time_limit_ms: 90_000,
         // Any, and a process keeps its own.
         instance: spec.instance.clone(),
+        bitrate_start_kbps: 900,
+        bitrate_min_kbps: 200,
+        bitrate_max_kbps: 3_000,
     };
     assert!(!spec.instance.is_empty());
     assert_eq!(spec, expected);
