@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reframe_tests::http::{get, post};
 use reframe_tests::nat::{Nat, Outside};
-use reframe_tests::peer::{Media, Network, offer_sdp};
+use reframe_tests::peer::{Media, Place, offer_sdp};
 use reframe_tests::source::{Clip, Format, Video};
 use reframe_tests::turn::TurnServer;
 
@@ -15,7 +15,7 @@ use super::*;
 const LOOPBACK: [&str; 2] = ["--media", "127.0.0.1"];
 
 fn through(id: &str, video: Video, through: SocketAddr) -> Options {
-    Options { network: Network { through: Some(through), ..Network::default() }, ..Options::camera(id, video) }
+    Options { place: Place { through: Some(through), ..Place::default() }, ..Options::camera(id, video) }
 }
 
 /// The addresses in an answer.
@@ -68,8 +68,8 @@ fn forty_sessions_share_one_port_and_leave_nothing() {
 fn both_families_reach_it() {
     let cluster = Cluster::launch_with("flip", &["--media", "127.0.0.1,::1"]);
     let mut v4 = connect(&cluster, "v4", Video::Live(Format::SMALL));
-    let network = Network { local: IpAddr::V6(Ipv6Addr::LOCALHOST), through: None };
-    let mut v6 = connect_with(&cluster, Options { network, ..Options::camera("v6", Video::Live(Format::SMALL)) });
+    let place = Place { local: IpAddr::V6(Ipv6Addr::LOCALHOST), through: None };
+    let mut v6 = connect_with(&cluster, Options { place, ..Options::camera("v6", Video::Live(Format::SMALL)) });
     v4.wait_received(20, PATIENCE);
     v6.wait_received(20, PATIENCE);
     for peer in [&v4, &v6] {

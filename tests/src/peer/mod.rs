@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 pub use offer::offer_sdp;
-pub use options::{Candidates, Media, Network, Options};
+pub use options::{Candidates, Media, Options, Place};
 pub use stats::{Received, Sent, Stats};
 
 use crate::http::Reply;
@@ -67,7 +67,7 @@ impl Peer {
     /// # Panics
     /// When the gateway cannot be reached, refuses a candidate, or its answer is not acceptable SDP.
     pub fn connect(page: &str, options: Options) -> Result<Self, Reply> {
-        let offer = Offer::make(options.media, options.candidates == Candidates::InOffer, options.network.local);
+        let offer = Offer::make(options.media, options.candidates == Candidates::InOffer, options.place.local);
         let socket = offer.socket();
         let session = offer.exchange(page, &options)?;
         let server = session.server.clone();

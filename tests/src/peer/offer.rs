@@ -93,7 +93,7 @@ impl Offer {
         let Some(sdp) = answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer") else {
             return Err(reply);
         };
-        let (sections, server) = as_a_browser_reads(sdp, !options.wait_for_server, options.network.through);
+        let (sections, server) = as_a_browser_reads(sdp, !options.wait_for_server, options.place.through);
         let answer = SdpAnswer::from_sdp_string(&sections).unwrap_or_else(|error| panic!("bad answer: {error}\n{sdp}"));
         self.rtc
             .sdp_api()

@@ -44,14 +44,14 @@ pub enum Candidates {
 
 /// Where a peer is.
 #[derive(Clone, Copy, Debug)]
-pub struct Network {
+pub struct Place {
     /// The address of its socket.
     pub local: IpAddr,
     /// What it takes for the server, instead of the addresses in the answer.
     pub through: Option<SocketAddr>,
 }
 
-impl Default for Network {
+impl Default for Place {
     /// On the loopback interface, beside the server.
     fn default() -> Self {
         Self { local: Ipv4Addr::LOCALHOST.into(), through: None }
@@ -75,7 +75,7 @@ pub struct Options {
     /// can make the first step: proves that it was used.
     pub wait_for_server: bool,
     /// Where it is.
-    pub network: Network,
+    pub place: Place,
     /// Decode what returns and read its number. Without it frames are only counted, which costs next to nothing. There
     /// is nothing between: a VP8 picture needs all before it. To sample, let one peer of many decode.
     pub decode: bool,
@@ -92,7 +92,7 @@ impl Options {
             inputs: Value::Null,
             candidates: Candidates::InOffer,
             wait_for_server: false,
-            network: Network::default(),
+            place: Place::default(),
             decode: true,
         }
     }
@@ -113,7 +113,7 @@ impl Options {
             inputs: Value::Null,
             candidates: Candidates::InOffer,
             wait_for_server: false,
-            network: Network::default(),
+            place: Place::default(),
             decode: true,
         }
     }
