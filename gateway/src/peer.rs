@@ -161,7 +161,6 @@ pub(crate) async fn answer(
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
-        .with_ice_credentials(port.credentials().ufrag.clone(), port.credentials().password.clone())
         .build();
 
     let (texts, texts_rx) = mpsc::channel(OUT_TEXTS);

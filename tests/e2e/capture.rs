@@ -7,10 +7,11 @@ use serde_json::json;
 
 use super::*;
 
-/// A phone held on its side: all that it shows must be turned by a quarter, clockwise.
+/// A phone held on its side: all that it shows must be turned by a quarter, clockwise. The wire's value for it is 1
+/// (libwebrtc reads it so, TS 26.114 says it in prose); the test client calls that after how the phone was turned.
 fn phone(cluster: &Cluster, id: &str) -> Peer {
     let options = Options::camera(id, Video::Live(Format::VGA));
-    let options = Options { orientation: Some(VideoOrientation::Deg90), ..options };
+    let options = Options { orientation: Some(VideoOrientation::Deg270), ..options };
     Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
 }
 

@@ -133,7 +133,6 @@ fn after_an_ice_restart_the_session_goes_on() {
         });
         new_pictures(&browser);
         let gap = browser.run("return window.gap").as_f64().expect("a number");
-        println!("without a picture for {gap:.0} ms");
         assert!(gap < 3_000.0, "{gap} ms without a picture");
     }
     assert_one_session(&cluster);

@@ -30,12 +30,24 @@ impl Stack {
     fn new(port: &Arc<MediaPort>) -> Self {
         let (port, tokio) = (port.join(), webrtc::runtime::default_runtime().unwrap());
         let runtime = SessionRuntime { tokio, port: Arc::clone(&port), nudge: Arc::default() };
+        port.learn(&Self::description(&port));
         let udp = runtime.wrap_udp_socket(UdpSocket::bind(&port.addresses()[0]).unwrap()).unwrap();
         Self { port, runtime, udp }
     }
 
     fn check(&self) -> Vec<u8> {
-        check(&format!("{}:theirs", self.port.credentials().ufrag), &self.port.credentials().password)
+        let name = Self::name(&self.port);
+        check(&format!("{name}:theirs"), &format!("password of {name}"))
+    }
+
+    /// Its own, as its address in memory is.
+    fn name(port: &Arc<SessionPort>) -> String {
+        format!("{:p}", Arc::as_ptr(port))
+    }
+
+    fn description(port: &Arc<SessionPort>) -> String {
+        let name = Self::name(port);
+        format!("a=ice-ufrag:{name}\r\na=ice-pwd:password of {name}\r\n")
     }
 
     async fn receive(&self) -> (SocketAddr, Vec<u8>) {

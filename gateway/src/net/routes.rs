@@ -78,19 +78,15 @@ impl<T> Default for Routes<T> {
 }
 
 impl<T> Routes<T> {
-    /// A new session; `None` when another has this ufrag.
-    pub(super) fn add(&mut self, credentials: Credentials, to: T) -> Option<Id> {
-        if self.by_ufrag.contains_key(&credentials.ufrag) {
-            return None;
-        }
+    /// A new session, which nothing reaches before its credentials are known.
+    pub(super) fn add(&mut self, to: T) -> Id {
         let id = self.next;
         self.next += 1;
         self.sessions.insert(id, Session { to, credentials: VecDeque::new(), paths: VecDeque::new() });
-        self.learn(id, credentials);
-        Some(id)
+        id
     }
 
-    /// Further credentials of a session, after an ICE restart; the oldest beyond [`CREDENTIALS`] end.
+    /// Credentials of a session: its first, or those of an ICE restart; the oldest beyond [`CREDENTIALS`] end.
     pub(super) fn learn(&mut self, id: Id, credentials: Credentials) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         // Another's: it would be taken from him.

@@ -6,6 +6,13 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::net::packet::{Kind, classify, tests::check as message};
 
+/// A session that is known by `name`.
+fn joined<T>(routes: &mut Routes<T>, name: &str, to: T) -> Id {
+    let id = routes.add(to);
+    routes.learn(id, credentials(name));
+    id
+}
+
 fn credentials(name: &str) -> Credentials {
     Credentials { ufrag: name.to_owned(), password: format!("password of {name}") }
 }
@@ -24,7 +31,7 @@ fn check(routes: &mut Routes<u32>, path: Path, ufrag: &str, knows: &str) -> Resu
 #[test]
 fn a_signed_check_teaches_an_address_and_nothing_else_does() {
     let mut routes = Routes::default();
-    routes.add(credentials("a"), 1).unwrap();
+    joined(&mut routes, "a", 1);
     assert_eq!(routes.at(path(1)), Err(Stray::UnknownAddress));
     assert_eq!(check(&mut routes, path(1), "a", "b"), Err(Stray::Forged));
     assert_eq!(check(&mut routes, path(1), "b", "b"), Err(Stray::UnknownUfrag));
@@ -38,7 +45,7 @@ fn a_signed_check_teaches_an_address_and_nothing_else_does() {
 #[test]
 fn an_address_moves_to_whoever_signs_for_it() {
     let mut routes = Routes::default();
-    let (a, b) = (routes.add(credentials("a"), 1).unwrap(), routes.add(credentials("b"), 2).unwrap());
+    let (a, b) = (joined(&mut routes, "a", 1), joined(&mut routes, "b", 2));
     check(&mut routes, path(1), "a", "a").unwrap();
     // Knowing the other's ufrag is not enough to take its address.
     assert_eq!(check(&mut routes, path(1), "b", "a"), Err(Stray::Forged));
@@ -55,9 +62,8 @@ fn an_address_moves_to_whoever_signs_for_it() {
 #[test]
 fn a_restart_adds_credentials_and_ends_the_oldest() {
     let mut routes = Routes::default();
-    let id = routes.add(credentials("a"), 1).unwrap();
-    assert_eq!(routes.add(credentials("a"), 2), None, "a ufrag is one session's");
-    let other = routes.add(credentials("other"), 2).unwrap();
+    let id = joined(&mut routes, "a", 1);
+    let other = joined(&mut routes, "other", 2);
     routes.learn(id, credentials("other"));
     assert_eq!(check(&mut routes, path(1), "other", "other"), Ok(2));
     routes.learn(id, credentials("b"));
@@ -81,7 +87,7 @@ fn no_datagram_is_ever_anothers() {
         let mut live: Vec<(u32, Id)> = Vec::new();
         for step in 0..2_000_u32 {
             match random.random_range(0..10) {
-                0 => live.push((step, routes.add(credentials(&step.to_string()), step).unwrap())),
+                0 => live.push((step, joined(&mut routes, &step.to_string(), step))),
                 1 if !live.is_empty() => {
                     let (name, id) = live.swap_remove(random.random_range(0..live.len()));
                     routes.remove(id);

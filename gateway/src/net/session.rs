@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use rand::distr::{Alphanumeric, SampleString};
 use tokio::sync::mpsc;
 
 use super::port::MediaPort;
@@ -14,17 +13,12 @@ use super::tcp::Welcome;
 use super::udp::Datagram;
 use crate::telemetry;
 
-/// RFC 8839, section 5.4 wants 24 and 128 bits at least; a letter or digit has almost 6.
-const UFRAG_LETTERS: usize = 8;
-const PASSWORD_LETTERS: usize = 24;
-
 /// Dropping the last clone of its `Arc` ends all that the port knows of the session; the stack's runtime has one.
 #[derive(Debug)]
 pub(crate) struct SessionPort {
     pub(super) port: Arc<MediaPort>,
     pub(super) inbox: Arc<Inbox>,
     id: Id,
-    credentials: Credentials,
 }
 
 /// Where a session's datagrams wait.
@@ -82,22 +76,12 @@ impl Inbox {
 impl SessionPort {
     pub(super) fn open(port: &Arc<MediaPort>) -> Self {
         let inbox = Arc::new(Inbox::new(port.sockets.len()));
-        loop {
-            let letters = |count| Alphanumeric.sample_string(&mut rand::rng(), count);
-            let credentials = Credentials { ufrag: letters(UFRAG_LETTERS), password: letters(PASSWORD_LETTERS) };
-            if let Some(id) = super::lock(&port.routes).add(credentials.clone(), Arc::clone(&inbox)) {
-                return Self { port: Arc::clone(port), inbox, id, credentials };
-            }
-        }
+        let id = super::lock(&port.routes).add(Arc::clone(&inbox));
+        Self { port: Arc::clone(port), inbox, id }
     }
 
-    /// What the stack's first description must contain.
-    pub(crate) fn credentials(&self) -> &Credentials {
-        &self.credentials
-    }
-
-    /// Takes the credentials from each description of ours: a restart of ICE may bring new ones. Those from before stay
-    /// valid until the next.
+    /// Takes the credentials from a description of ours, before anybody is told of it: the first, and those of an ICE
+    /// restart. Those from before stay valid until the next. The stack draws them: 16 letters and 32.
     pub(crate) fn learn(&self, local_description: &str) {
         let value = |name: &str| local_description.lines().find_map(|line| line.strip_prefix(name));
         if let (Some(ufrag), Some(password)) = (value("a=ice-ufrag:"), value("a=ice-pwd:")) {

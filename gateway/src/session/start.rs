@@ -103,7 +103,7 @@ impl Wiring {
 fn encoder(negotiated: &Negotiated, kbps: u32, fps: f64) -> Box<dyn Encoder> {
     match negotiated.codec {
         Codec::H264 if negotiated.single_nal => {
-            Box::new(H264Encoder::new(kbps, fps).with_max_slice(MTU_PAYLOAD_BYTES as u32))
+            Box::new(H264Encoder::new(kbps, fps).with_max_slice(u32::try_from(MTU_PAYLOAD_BYTES).unwrap_or(u32::MAX)))
         }
         codec => codec.encoder(kbps, fps),
     }

@@ -66,9 +66,6 @@ async fn describes_its_stream() {
         fps: 29.97,
         skip_frames: true,
         as_sent: false,
-        bitrate_start_kbps: 0,
-        bitrate_min_kbps: 0,
-        bitrate_max_kbps: 0,
         capacity: 3,
         inputs: vec![
             v1::Input { label: "Confidence".into(), info: "how sure".into(), ..input("conf", slider) },

@@ -25,11 +25,11 @@ pub(crate) const fn kind(header: u8) -> u8 {
 
 /// The units of a byte stream, without their start codes; empty ones are left out.
 pub(crate) fn units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = start_code(stream).map_or(&stream[stream.len()..], |at| &stream[at + 3..]);
+    let mut rest = start_code(stream).map_or(&[][..], |at| &stream[at + 3..]);
     std::iter::from_fn(move || {
         while !rest.is_empty() {
             let end = start_code(rest);
-            let (unit, after) = end.map_or((rest, &rest[rest.len()..]), |at| (&rest[..at], &rest[at + 3..]));
+            let (unit, after) = end.map_or((rest, &[][..]), |at| (&rest[..at], &rest[at + 3..]));
             rest = after;
             // The zero of a start code of four bytes, and trailing ones.
             let unit = &unit[..unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];

@@ -122,7 +122,9 @@ mod tests {
     fn header(fields: &[(u32, u32)]) -> Vec<u8> {
         let bits = fields.iter().flat_map(|(count, value)| (0..*count).rev().map(move |bit| value >> bit & 1));
         let bits: Vec<u32> = bits.collect();
-        bits.chunks(8).map(|byte| (0..8).fold(0, |sum, bit| sum << 1 | *byte.get(bit).unwrap_or(&0) as u8)).collect()
+        bits.chunks(8)
+            .map(|byte| (0..8).fold(0, |sum, bit| sum << 1 | u8::from(byte.get(bit).is_some_and(|bit| *bit == 1))))
+            .collect()
     }
 
     /// Marker and profile, shown already, inter, shown, resilient.
@@ -144,7 +146,8 @@ mod tests {
             assert!(matches!(check_vp9(&frame), Err(CodecError::Size { .. })));
             // Second in a superframe.
             let fine = header(&[INTER, (2, 0), (8, 1), (12, 0), (1, 1)]);
-            let index = [0b1100_0001, fine.len() as u8, frame.len() as u8, 0b1100_0001];
+            let index =
+                [0b1100_0001, u8::try_from(fine.len()).unwrap(), u8::try_from(frame.len()).unwrap(), 0b1100_0001];
             assert!(matches!(check_vp9(&[&fine, &frame, &index[..]].concat()), Err(CodecError::Size { .. })));
             assert!(check_vp9(&frame[..frame.len() - 3]).is_err(), "cut");
         }
