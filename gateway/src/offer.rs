@@ -73,6 +73,12 @@ pub(crate) fn origin(sdp: &str) -> Option<String> {
     Some([user, session, net, family, address].join(" "))
 }
 
+/// The name of the first video section, if it has one.
+pub(crate) fn video_mid(sdp: &str) -> Option<&str> {
+    let mut lines = sdp.lines().skip_while(|line| !line.starts_with("m=video")).skip(1);
+    lines.by_ref().take_while(|line| !line.starts_with("m=")).find_map(|line| line.strip_prefix("a=mid:"))
+}
+
 /// The first user name fragment in a description: one bundle has one (RFC 8843, section 10.1).
 pub(crate) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"))

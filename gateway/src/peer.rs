@@ -118,6 +118,7 @@ pub(crate) struct Taps {
 #[derive(Clone, Copy)]
 struct Terms {
     payload_type: u8,
+    mode: Mode,
     bitrates: Limits,
     most: Most,
 }
@@ -217,7 +218,7 @@ pub(crate) async fn answer(
         callbacks,
         turn: Arc::default(),
         port: Arc::clone(&port),
-        terms: Terms { payload_type: negotiated.payload_type, bitrates, most },
+        terms: Terms { payload_type: negotiated.payload_type, mode, bitrates, most },
         open,
     };
 

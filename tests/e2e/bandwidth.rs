@@ -33,12 +33,12 @@ fn a_narrow_network_costs_pictures_and_pixels_and_gives_them_back() {
 
     peer.set_network(narrow());
     wait_for_height(&peer, "fewer pixels", |height| (1..480).contains(&height));
-    // It goes on as it is: pictures that are new. Few: the test's own encoder and a starved machine leave out more.
-    let from = peer.stats().received.len();
+    // It goes on as it is: pictures that are new, within what is left. Their numbers can hardly be read any more.
+    let emitted = || cluster.metrics().sum("reframe_frames_emitted_total", &[]);
+    let (from, before) = (peer.stats().received.len(), emitted());
     peer.wait_received(from + 60, ADAPTED);
-    let numbers: HashSet<u32> =
-        peer.stats().received[from..].iter().filter_map(|frame| Some(frame.code?.number)).collect();
-    assert!(numbers.len() > 10, "{} new pictures of 60", numbers.len());
+    let new = emitted() - before;
+    assert!(new > 20.0, "{new} new pictures of 60");
     assert!(cluster.metrics().sum("reframe_frames_dropped_total", &[("reason", "congested")]) > 0.0);
 
     peer.set_network(Network::default());

@@ -9,8 +9,7 @@ use super::Picture;
 
 /// `picture` at `width` x `height` pixels. Comes back as it is when it has that size already, or is not whole.
 ///
-/// Each pixel is a weighted mean of all that it stands for, so that lines do not flicker when a picture is halved: 0.6 ms
-/// from 720p to 540p.
+/// Each pixel is a weighted mean of all that it stands for, so that lines do not flicker when a picture is halved.
 #[must_use]
 pub fn scale(picture: &Picture, width: u32, height: u32) -> Picture {
     let same = (picture.width, picture.height) == (width, height);

@@ -176,8 +176,9 @@ export class Connection {
     try {
       this.#peer.restartIce();
       await this.#peer.setLocalDescription();
-      const offer = () => ({ sdp: this.#peer.localDescription.sdp, renegotiate: true });
-      await this.#peer.setRemoteDescription(await this.#signalling.answer(offer, RESTART_MS));
+      const offer = () => ({ sdp: restricted(this.#peer.localDescription.sdp), renegotiate: true });
+      const answer = await this.#signalling.answer(offer, RESTART_MS);
+      await this.#peer.setRemoteDescription({ ...answer, sdp: restricted(answer.sdp) });
     } catch {
       if (this.#peer.signalingState === "have-local-offer") await this.#peer.setLocalDescription({ type: "rollback" });
     } finally {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rtc::peer_connection::sdp::RTCSessionDescription;
+use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
 use tokio::time::timeout;
 use tracing::Instrument;
 use webrtc::error::Error;
@@ -10,6 +11,7 @@ use webrtc::peer_connection::PeerConnection;
 
 use super::{GATHER_TIMEOUT, Peer, Terms, bitrates};
 use crate::offer;
+use crate::spec::Mode;
 
 impl Peer {
     /// Answers a further offer; the session goes on meanwhile. Offers are answered one after the other.
@@ -22,7 +24,7 @@ impl Peer {
     ) -> impl Future<Output = Result<String, Error>> + use<> {
         let (connection, turn) = (Arc::clone(&self.connection), Arc::clone(&self.turn));
         let (callbacks, port) = (Arc::clone(&self.callbacks), Arc::clone(&self.port));
-        let Terms { payload_type, bitrates, most } = self.terms;
+        let Terms { payload_type, mode, bitrates, most } = self.terms;
         let answering = async move {
             let _turn = turn.lock().await;
             let before = connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
@@ -32,7 +34,7 @@ impl Peer {
                 callbacks.gathered.send_replace(false);
             }
             let offer = RTCSessionDescription::offer(offer::reduce(&offer.sdp, payload_type))?;
-            let answered = answer(&*connection, offer).await;
+            let answered = answer(&*connection, offer, mode).await;
             if restarts && answered.is_ok() {
                 let mut gathered = callbacks.gathered.subscribe();
                 // Elapsed: the answer carries what there is.
@@ -51,8 +53,20 @@ impl Peer {
     }
 }
 
-async fn answer(connection: &dyn PeerConnection, offer: RTCSessionDescription) -> Result<(), Error> {
+async fn answer(connection: &dyn PeerConnection, offer: RTCSessionDescription, mode: Mode) -> Result<(), Error> {
+    let video = offer::video_mid(&offer.sdp).map(str::to_owned);
     connection.set_remote_description(offer).await?;
+    // The stack remembers the least that was ever offered: what was off would stay off.
+    let ours = match mode {
+        Mode::SendReceive => RTCRtpTransceiverDirection::Sendrecv,
+        Mode::Receive => RTCRtpTransceiverDirection::Sendonly,
+        Mode::Send => RTCRtpTransceiverDirection::Recvonly,
+    };
+    for transceiver in connection.get_transceivers().await {
+        if video.is_some() && transceiver.mid().await? == video {
+            transceiver.set_direction(ours).await?;
+        }
+    }
     let answer = connection.create_answer(None).await?;
     connection.set_local_description(answer).await
 }

@@ -121,7 +121,7 @@ impl VideoStreamHandler {
     /// Whether frames come as the camera sent them; `false` by default.
     ///
     /// A phone sends what its sensor sees and says beside it how it was held. With `false` frames are turned upright
-    /// before the handler sees them, which costs the gateway half a millisecond for each that is not. With `true` they
+    /// before the handler sees them, which costs the gateway a copy of each that is not. With `true` they
     /// come as sent and [`Frame::rotation`](crate::Frame::rotation) says how far they are from upright; what the handler
     /// returns is turned by its own rotation before it is shown.
     #[must_use]
