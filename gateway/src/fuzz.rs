@@ -55,7 +55,7 @@ pub fn offer(data: &[u8]) {
     for mode in [Mode::SendReceive, Mode::Receive, Mode::Send] {
         drop(offer::check(&text, mode, &Codecs::Browsers));
     }
-    drop((offer::origin(&text), offer::ice_ufrag(&text), offer::video_mid(&text)));
+    drop((offer::origin(&text), offer::ice_ufrag(&text), offer::first_video(&text)));
     let ours = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n";
     let placed = offer::place_candidates(&text, ours);
     assert_eq!(placed.matches(ours).count(), 1, "our candidates stand in it, once");

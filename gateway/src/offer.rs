@@ -73,10 +73,26 @@ pub(crate) fn origin(sdp: &str) -> Option<String> {
     Some([user, session, net, family, address].join(" "))
 }
 
-/// The name of the first video section, if it has one.
-pub(crate) fn video_mid(sdp: &str) -> Option<&str> {
-    let mut lines = sdp.lines().skip_while(|line| !line.starts_with("m=video")).skip(1);
-    lines.by_ref().take_while(|line| !line.starts_with("m=")).find_map(|line| line.strip_prefix("a=mid:"))
+/// The first video section of an offer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FirstVideo<'a> {
+    pub(crate) mid: &'a str,
+    /// The browser wants to send.
+    pub(crate) sends: bool,
+    /// The browser wants to receive.
+    pub(crate) receives: bool,
+}
+
+/// `None` where there is none with a name.
+pub(crate) fn first_video(sdp: &str) -> Option<FirstVideo<'_>> {
+    let section = || {
+        let lines = sdp.lines().skip_while(|line| !line.starts_with("m=video")).skip(1);
+        lines.take_while(|line| !line.starts_with("m="))
+    };
+    let mid = section().find_map(|line| line.strip_prefix("a=mid:"))?;
+    let has = |direction: &str| section().any(|line| line.strip_prefix("a=") == Some(direction));
+    let off = has("inactive");
+    Some(FirstVideo { mid, sends: !off && !has("recvonly"), receives: !off && !has("sendonly") })
 }
 
 /// The first user name fragment in a description: one bundle has one (RFC 8843, section 10.1).
@@ -181,6 +197,29 @@ mod tests {
         );
         let usual = sdp("m=video 9 X 96\r\na=mid:0\r\na=candidate:1\r\n");
         assert_eq!(place_candidates(&usual, "a=candidate:1\r\n"), usual);
+    }
+
+    #[test]
+    fn the_first_video_section_is_read() {
+        let read = |media: &str| {
+            let sdp = sdp(media);
+            first_video(&sdp).map(|video| (video.mid.to_owned(), video.sends, video.receives))
+        };
+        let video = |direction: &str| {
+            read(&format!(
+                "m=audio 9 X 0\r\na=mid:0\r\nm=video 9 X 96\r\na=mid:v\r\n{direction}m=video 9 X 9\r\na=inactive\r\n"
+            ))
+        };
+        for (direction, sends, receives) in [
+            ("", true, true),
+            ("a=sendrecv\r\n", true, true),
+            ("a=recvonly\r\n", false, true),
+            ("a=sendonly\r\n", true, false),
+            ("a=inactive\r\n", false, false),
+        ] {
+            assert_eq!(video(direction), Some(("v".to_owned(), sends, receives)), "{direction}");
+        }
+        assert_eq!(read("m=audio 9 X 0\r\na=mid:0\r\n"), None);
     }
 
     #[test]

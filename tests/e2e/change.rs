@@ -142,7 +142,8 @@ fn after_an_ice_restart_the_session_goes_on() {
 #[test]
 fn a_simulcast_offer_gets_one_layer() {
     let cluster = Cluster::launch("flip");
-    let layers = "[{ rid: 'q', scaleResolutionDownBy: 4 }, { rid: 'h', scaleResolutionDownBy: 2 }, { rid: 'f' }]";
+    // The first is what is left.
+    let layers = "[{ rid: 'f' }, { rid: 'h', scaleResolutionDownBy: 2 }, { rid: 'q', scaleResolutionDownBy: 4 }]";
     let browser = connected(&cluster, "simulcast", layers);
     assert_one_session(&cluster);
     let sent = "return [...(await pc.getStats()).values()].filter((s) => s.type === 'outbound-rtp' && s.framesSent > 0).length";

@@ -136,6 +136,10 @@ pub(crate) fn reduce(sdp: &str, chosen: u8) -> String {
                 continue;
             }
         }
+        // Of several layers nobody would look at the others: without these lines the browser sends one.
+        if video && (line.starts_with("a=rid:") || line.starts_with("a=simulcast:")) {
+            continue;
+        }
         let format = ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"].into_iter().find_map(|key| line.strip_prefix(key));
         let format = format.and_then(|rest| rest.split_whitespace().next());
         if !video || format.is_none_or(|format| format == chosen || format == "*") {

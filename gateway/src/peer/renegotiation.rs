@@ -54,17 +54,24 @@ impl Peer {
 }
 
 async fn answer(connection: &dyn PeerConnection, offer: RTCSessionDescription, mode: Mode) -> Result<(), Error> {
-    let video = offer::video_mid(&offer.sdp).map(str::to_owned);
+    let ours = offer::first_video(&offer.sdp).map(|video| {
+        let sends = mode != Mode::Send && video.receives;
+        let receives = mode != Mode::Receive && video.sends;
+        let direction = match (sends, receives) {
+            (true, true) => RTCRtpTransceiverDirection::Sendrecv,
+            (true, false) => RTCRtpTransceiverDirection::Sendonly,
+            (false, true) => RTCRtpTransceiverDirection::Recvonly,
+            (false, false) => RTCRtpTransceiverDirection::Inactive,
+        };
+        (video.mid.to_owned(), direction)
+    });
     connection.set_remote_description(offer).await?;
     // The stack remembers the least that was ever offered: what was off would stay off.
-    let ours = match mode {
-        Mode::SendReceive => RTCRtpTransceiverDirection::Sendrecv,
-        Mode::Receive => RTCRtpTransceiverDirection::Sendonly,
-        Mode::Send => RTCRtpTransceiverDirection::Recvonly,
-    };
-    for transceiver in connection.get_transceivers().await {
-        if video.is_some() && transceiver.mid().await? == video {
-            transceiver.set_direction(ours).await?;
+    if let Some((mid, direction)) = ours {
+        for transceiver in connection.get_transceivers().await {
+            if transceiver.mid().await?.as_ref() == Some(&mid) {
+                transceiver.set_direction(direction).await?;
+            }
         }
     }
     let answer = connection.create_answer(None).await?;
