@@ -85,7 +85,9 @@ fn reordering_and_doubles_cost_nothing() {
     wait_for_new(&peer, 120);
     let (stats, books) = settle(&cluster, &mut peer);
     assert!(stats.network.iter().all(|counts| counts.doubled > 0 && counts.lost == 0), "{:?}", stats.network);
-    assert_eq!(books.received, stats.sent.len() as f64, "{books}");
+    // The first frame may come before the connection has its keys, on a good network too.
+    let sent = stats.sent.len() as f64;
+    assert!((sent - 1.0..=sent).contains(&books.received), "{sent} sent: {books}");
     assert_flipped_in_order(&stats);
 }
 
