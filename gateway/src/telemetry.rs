@@ -19,7 +19,8 @@ const SECONDS: &[f64] =
 const LONG_SECONDS: &[f64] = &[0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0];
 
 /// Histogram bounds of bitrates, in bits a second.
-const BITRATES: &[f64] = &[1e5, 2e5, 3e5, 5e5, 7.5e5, 1e6, 1.5e6, 2e6, 3e6, 5e6, 1e7, 2e7];
+const BITRATES: &[f64] =
+    &[12_500.0, 25_000.0, 37_500.0, 62_500.0, 93_750.0, 125e3, 187_500.0, 250e3, 375e3, 625e3, 1.25e6, 2.5e6];
 
 /// A part of a frame's way: the values of the label `stage`.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +79,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     for name in ["reframe_setup_seconds", "reframe_failover_seconds"] {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), LONG_SECONDS).ok()?;
     }
-    let bandwidth = Matcher::Full("reframe_bandwidth_bits_per_second".to_owned());
+    let bandwidth = Matcher::Full("reframe_bandwidth_bytes_per_second".to_owned());
     builder = builder.set_buckets_for_metric(bandwidth, BITRATES).ok()?;
     let handle = builder.install_recorder().ok()?;
     describe();
@@ -146,7 +147,7 @@ fn describe() {
     describe_counter!("reframe_failovers_total", "Sessions that changed workers, or lost theirs for good, by outcome.");
     describe_histogram!("reframe_failover_seconds", "For how long a session had no worker after it lost one.");
     describe_histogram!(
-        "reframe_bandwidth_bits_per_second",
+        "reframe_bandwidth_bytes_per_second",
         "Video that the path to a browser is thought to carry, once a second of each session with feedback."
     );
     describe_histogram!("reframe_setup_seconds", "From an offer to the first picture sent.");
@@ -261,8 +262,8 @@ pub(crate) fn failover(outcome: Failover, gap: Duration) {
     }
 }
 
-pub(crate) fn bandwidth(bits_per_second: f64) {
-    histogram!("reframe_bandwidth_bits_per_second").record(bits_per_second);
+pub(crate) fn bandwidth(bytes_per_second: f64) {
+    histogram!("reframe_bandwidth_bytes_per_second").record(bytes_per_second);
 }
 
 pub(crate) fn setup(took: Duration) {

@@ -83,7 +83,8 @@ impl Drop for Prometheus {
 fn every_panel_of_the_dashboard_has_data_and_no_alert_is_wrong() {
     let redis = RedisServer::start();
     let workers = (0..3).map(|_| Worker::serve("flip")).collect();
-    let mut cluster = Cluster::of_with(workers, &["--redis", &redis.url()]);
+    // Slower than the camera, so that frames are left out.
+    let mut cluster = Cluster::of_with(workers, &["--redis", &redis.url(), "--max-fps", "20"]);
     let prometheus = Prometheus::start(cluster.admin("").trim_start_matches("http://"));
     let camera = |n: usize| connect(&cluster, &format!("{n}"), Video::Live(Format::SMALL));
     let mut peers = vec![camera(0)];

@@ -70,7 +70,7 @@ impl Estimator {
         let kbps = self.gcc.target_bitrate() * VIDEO / 1_000.0;
         if self.recorded.is_none_or(|at| now.saturating_duration_since(at) >= RECORD_INTERVAL) {
             self.recorded = Some(now);
-            telemetry::bandwidth(kbps * 1_000.0);
+            telemetry::bandwidth(kbps * 125.0);
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the limits, which are u32")]
         let kbps = kbps.round() as u32;
