@@ -18,7 +18,7 @@ const SECONDS: &[f64] =
 /// The same for what people wait for.
 const LONG_SECONDS: &[f64] = &[0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0];
 
-/// Histogram bounds of bitrates, in bits a second.
+/// Histogram bounds of bitrates, in bytes a second: 100 kbit/s to 20 Mbit/s.
 const BITRATES: &[f64] =
     &[12_500.0, 25_000.0, 37_500.0, 62_500.0, 93_750.0, 125e3, 187_500.0, 250e3, 375e3, 625e3, 1.25e6, 2.5e6];
 
