@@ -3,6 +3,7 @@
 mod codecs;
 
 use rtc::peer_connection::sdp::RTCSessionDescription;
+use rtc::sdp::SessionDescription;
 
 pub(crate) use self::codecs::{Codecs, Negotiated, reduce};
 use crate::spec::Mode;
@@ -29,8 +30,7 @@ pub(crate) enum OfferError {
 /// # Errors
 /// See [`OfferError`]; the offer took nothing.
 pub(crate) fn check(sdp: &str, mode: Mode, codecs: &Codecs) -> Result<(RTCSessionDescription, Negotiated), OfferError> {
-    let offer = parse(sdp)?;
-    let parsed = offer.unmarshal().map_err(|_| OfferError::NotSdp)?;
+    let (_, parsed) = read(sdp)?;
     let video = parsed
         .media_descriptions
         .iter()
@@ -59,9 +59,13 @@ pub(crate) fn check(sdp: &str, mode: Mode, codecs: &Codecs) -> Result<(RTCSessio
 /// # Errors
 /// It is no session description.
 pub(crate) fn parse(sdp: &str) -> Result<RTCSessionDescription, OfferError> {
+    read(sdp).map(|(offer, _)| offer)
+}
+
+fn read(sdp: &str) -> Result<(RTCSessionDescription, SessionDescription), OfferError> {
     let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(|_| OfferError::NotSdp)?;
-    offer.unmarshal().map_err(|_| OfferError::NotSdp)?;
-    Ok(offer)
+    let parsed = offer.unmarshal().map_err(|_| OfferError::NotSdp)?;
+    Ok((offer, parsed))
 }
 
 /// Which connection of which browser an offer is of: user name, session id and address of its origin (RFC 8829, section

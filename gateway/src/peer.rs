@@ -123,6 +123,17 @@ struct Terms {
     most: Most,
 }
 
+impl Terms {
+    /// Our description as the browser is told it; by then its checks are known as ours, also after an ICE restart, which
+    /// brings a name fragment of its own.
+    async fn tell(self, connection: &dyn PeerConnection, port: &SessionPort) -> Result<String, Error> {
+        let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
+        port.learn(&local.sdp);
+        let placed = offer::place_candidates(&local.sdp, port.candidates());
+        Ok(bitrates::ask(&placed, self.bitrates, self.most))
+    }
+}
+
 /// The connection with one browser. Dropping it closes the connection in the background, after the texts that wait
 /// were delivered, or a second passed (before the browser is connected: [`CHANNEL_TIMEOUT`]).
 pub(crate) struct Peer {
@@ -241,16 +252,14 @@ pub(crate) async fn answer(
     // Host candidates only, so the answer carries them all and nothing needs trickling to the browser. Elapsed: it
     // carries what there is.
     drop(tokio::time::timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
-    let local = peer.connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
-    port.learn(&local.sdp);
+    let told = peer.terms.tell(&*peer.connection, &port).await?;
 
     let step = {
         let (callbacks, port) = (Arc::clone(&peer.callbacks), Arc::clone(&port));
         move || callbacks.progress.next(port.checks())
     };
     tokio::spawn(report_state(state, events, stop, step).in_current_span());
-    let placed = offer::place_candidates(&local.sdp, port.candidates());
-    Ok((bitrates::ask(&placed, bitrates, most), peer))
+    Ok((told, peer))
 }
 
 impl Peer {

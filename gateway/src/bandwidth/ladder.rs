@@ -22,7 +22,7 @@ const UP_AFTER: Duration = Duration::from_secs(2);
 /// picture again.
 const UP_MARGIN: f64 = 1.25;
 
-/// What is left of a picture: of `of` pictures `keep` are shown, with sides `scale` quarters of quarters long.
+/// What is left of a picture: of `of` pictures `keep` are shown, with sides `eighths` eighths long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rung {
     /// Shown, of how many.

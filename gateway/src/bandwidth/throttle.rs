@@ -49,7 +49,8 @@ impl Throttle {
             return None;
         }
         let (width, height) = rung.size(width, height);
-        // A picture less often is a larger one: the encoder keeps its bitrate by their timestamps.
+        // A picture less often is a larger one where the encoder keeps its bitrate by their timestamps: libvpx does,
+        // OpenH264 shares it out over the rate that it was made with.
         Some(Target { kbps, width, height })
     }
 

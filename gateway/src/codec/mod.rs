@@ -40,7 +40,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// All of them, in the order of `--codecs`' default.
+    /// All of them, in the order in which we name them; without `--codecs` the browser's counts.
     pub const ALL: [Self; 3] = [Self::Vp8, Self::Vp9, Self::H264];
 
     /// As in options, logs and metrics.

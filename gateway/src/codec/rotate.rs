@@ -4,6 +4,7 @@ use bytes::Bytes;
 use reframe_proto::i420_len;
 
 use super::Picture;
+use super::picture::plane_sizes;
 
 /// How far a picture must be turned clockwise to be upright.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,11 +38,9 @@ pub(crate) fn turn(picture: Picture, rotation: Rotation) -> Picture {
     if rotation == Rotation::Upright {
         return picture;
     }
-    let (width, height) = (picture.width as usize, picture.height as usize);
-    let chroma = (width.div_ceil(2), height.div_ceil(2));
     let mut turned = Vec::with_capacity(picture.data.len());
     let mut rest = &picture.data[..];
-    for (columns, rows) in [(width, height), chroma, chroma] {
+    for (columns, rows) in plane_sizes(picture.width, picture.height) {
         let (plane, after) = rest.split_at(columns * rows);
         rest = after;
         turn_plane(plane, columns, rows, rotation, &mut turned);

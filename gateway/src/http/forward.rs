@@ -2,7 +2,7 @@
 //!
 //! > What was forwarded once is not forwarded again: no request goes in circles, whatever the placement store says.
 //!
-//! Offers are not forwarded: whichever gateway gets one takes the session. Runs on the HTTP threads, never in the gateway
+//! First offers are not forwarded: whichever gateway gets one takes the session. Runs on the HTTP threads, never in the gateway
 //! actor. There is no queue: a request waits for its own answer, each step of that has a bound, and an event stream is
 //! read from its owner as fast as its reader takes it.
 

@@ -64,7 +64,7 @@ pub(super) fn control(
 }
 
 /// Writes into an answer how much video we want: at most the maximum (`b=TIAS`, RFC 3890, which all browsers know), of VP8
-/// and VP9 no larger or faster frames (RFC 7741 section 6.1, RFC 9628 section 6; of H.264 its level says it), and, for
+/// and VP9 no larger or faster frames (RFC 7741 section 6.1, RFC 9628 section 6; H.264 has no such parameters), and, for
 /// Chromium, where to begin. By itself it begins with 300 kbit/s, a quarter of the pixels, and takes half a minute.
 pub(super) fn ask(answer: &str, limits: Limits, most: Most) -> String {
     let max = format!("b=TIAS:{}\r\n", limits.max * 1_000);

@@ -9,7 +9,7 @@ use tracing::Instrument;
 use webrtc::error::Error;
 use webrtc::peer_connection::PeerConnection;
 
-use super::{GATHER_TIMEOUT, Peer, Terms, bitrates};
+use super::{GATHER_TIMEOUT, Peer};
 use crate::offer;
 use crate::spec::Mode;
 
@@ -17,14 +17,15 @@ impl Peer {
     /// Answers a further offer; the session goes on meanwhile. Offers are answered one after the other.
     ///
     /// # Errors
-    /// The stack refused the offer: what was agreed on before still holds.
+    /// The stack refused the offer: media goes on as agreed on before, but the stack waits in the middle of this one and
+    /// refuses later ones too.
     pub(crate) fn renegotiate(
         &self,
         offer: RTCSessionDescription,
     ) -> impl Future<Output = Result<String, Error>> + use<> {
         let (connection, turn) = (Arc::clone(&self.connection), Arc::clone(&self.turn));
         let (callbacks, port) = (Arc::clone(&self.callbacks), Arc::clone(&self.port));
-        let Terms { payload_type, mode, bitrates, most } = self.terms;
+        let terms = self.terms;
         let answering = async move {
             let _turn = turn.lock().await;
             let before = connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
@@ -33,19 +34,15 @@ impl Peer {
                 // Candidates are gathered anew.
                 callbacks.gathered.send_replace(false);
             }
-            let offer = RTCSessionDescription::offer(offer::reduce(&offer.sdp, payload_type))?;
-            let answered = answer(&*connection, offer, mode).await;
+            let offer = RTCSessionDescription::offer(offer::reduce(&offer.sdp, terms.payload_type))?;
+            let answered = answer(&*connection, offer, terms.mode).await;
             if restarts && answered.is_ok() {
                 let mut gathered = callbacks.gathered.subscribe();
                 // Elapsed: the answer carries what there is.
                 drop(timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
             }
             answered?;
-            let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
-            // A restart has a name fragment of its own, by which its checks are told to be ours.
-            port.learn(&local.sdp);
-            let placed = offer::place_candidates(&local.sdp, port.candidates());
-            Ok(bitrates::ask(&placed, bitrates, most))
+            terms.tell(&*connection, &port).await
         };
         // On the media runtime, and to its end even if nobody waits for it: half a description is none.
         let answering = self.runtime.spawn(answering.in_current_span());
