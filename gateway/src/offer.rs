@@ -31,11 +31,8 @@ pub(crate) enum OfferError {
 /// See [`OfferError`]; the offer took nothing.
 pub(crate) fn check(sdp: &str, mode: Mode, codecs: &Codecs) -> Result<(RTCSessionDescription, Negotiated), OfferError> {
     let (_, parsed) = read(sdp)?;
-    let video = parsed
-        .media_descriptions
-        .iter()
-        .find(|media| media.media_name.media == "video" && media.media_name.port.value != 0)
-        .ok_or(OfferError::NoVideo)?;
+    let video = parsed.media_descriptions.iter().find(|media| is_video(&media.media_name.to_string()));
+    let video = video.ok_or(OfferError::NoVideo)?;
     // A direction more than needed does no harm: front-ends offer both ways when they have a camera.
     let needed = match mode {
         Mode::SendReceive => "sendrecv",
@@ -77,7 +74,15 @@ pub(crate) fn origin(sdp: &str) -> Option<String> {
     Some([user, session, net, family, address].join(" "))
 }
 
-/// The first video section of an offer.
+/// Whether a section's first line, without `m=`, is of video that is not refused (port 0). The first such section is the
+/// one that a session is about.
+fn is_video(section: &str) -> bool {
+    let mut fields = section.split_whitespace();
+    let (kind, port) = (fields.next(), fields.next().and_then(|port| port.split('/').next()));
+    kind == Some("video") && port.is_some_and(|port| port.parse() != Ok(0_u16))
+}
+
+/// The video section of an offer that counts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FirstVideo<'a> {
     pub(crate) mid: &'a str,
@@ -90,7 +95,7 @@ pub(crate) struct FirstVideo<'a> {
 /// `None` where there is none with a name.
 pub(crate) fn first_video(sdp: &str) -> Option<FirstVideo<'_>> {
     let section = || {
-        let lines = sdp.lines().skip_while(|line| !line.starts_with("m=video")).skip(1);
+        let lines = sdp.lines().skip_while(|line| !line.strip_prefix("m=").is_some_and(is_video)).skip(1);
         lines.take_while(|line| !line.starts_with("m="))
     };
     let mid = section().find_map(|line| line.strip_prefix("a=mid:"))?;
@@ -211,7 +216,8 @@ mod tests {
         };
         let video = |direction: &str| {
             read(&format!(
-                "m=audio 9 X 0\r\na=mid:0\r\nm=video 9 X 96\r\na=mid:v\r\n{direction}m=video 9 X 9\r\na=inactive\r\n"
+                "m=audio 9 X 0\r\na=mid:0\r\nm=video 0 X 96\r\na=mid:refused\r\n\
+                 m=video 9 X 96\r\na=mid:v\r\n{direction}m=video 9 X 9\r\na=inactive\r\n"
             ))
         };
         for (direction, sends, receives) in [

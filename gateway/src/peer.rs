@@ -17,9 +17,10 @@ mod interceptors;
 mod keyframes;
 mod nack;
 mod remb;
+mod remote_candidates;
 mod renegotiation;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,6 +51,7 @@ use self::extensions::Ids;
 pub(crate) use self::extensions::Marks;
 use self::failure::Progress;
 pub(crate) use self::failure::Step;
+use self::remote_candidates::RemoteCandidates;
 use crate::assembler::Packet;
 use crate::bandwidth::Limits;
 use crate::books::{Hop, Reason, Ticket};
@@ -144,8 +146,9 @@ pub(crate) struct Peer {
     stop: CancellationToken,
     flushed: watch::Receiver<bool>,
     callbacks: Arc<Callbacks>,
-    /// One description after the other.
+    /// Held while a further offer is answered.
     turn: Arc<tokio::sync::Mutex<()>>,
+    candidates: Arc<Mutex<RemoteCandidates>>,
     port: Arc<SessionPort>,
     terms: Terms,
     /// Held until the connection is closed.
@@ -228,11 +231,13 @@ pub(crate) async fn answer(
         flushed,
         callbacks,
         turn: Arc::default(),
+        candidates: Arc::default(),
         port: Arc::clone(&port),
         terms: Terms { payload_type: negotiated.payload_type, mode, bitrates, most },
         open,
     };
 
+    let offer = RTCSessionDescription::offer(lock(&peer.candidates).of_offer(&offer.sdp))?;
     peer.connection.set_remote_description(offer).await?;
     // Before the answer, which says by it which way video goes.
     let track = if mode == Mode::Send { None } else { Some(add_track(&peer.connection, codec.rtp_codec).await?) };
@@ -281,6 +286,9 @@ impl Peer {
     /// Adds a trickled candidate in the background: the driver may be busy, the caller is an actor. A candidate that
     /// the stack refuses is one path less, no fault of the session's.
     pub(crate) fn add_candidate(&self, candidate: RTCIceCandidateInit) {
+        if !lock(&self.candidates).take(&candidate.candidate) {
+            return;
+        }
         let connection = Arc::clone(&self.connection);
         self.runtime.spawn(async move {
             if let Err(error) = connection.add_ice_candidate(candidate).await {
@@ -375,7 +383,7 @@ impl PeerConnectionEventHandler for Callbacks {
             tokio::spawn(async move {
                 receive_packets(track, &packets, extensions).await;
                 ended.cancel();
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some((packets, keyframe_wanted));
+                *lock(&slot) = Some((packets, keyframe_wanted));
             });
         }
     }
@@ -392,7 +400,11 @@ impl PeerConnectionEventHandler for Callbacks {
 }
 
 fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+    lock(slot).take()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but hand over.

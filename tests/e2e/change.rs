@@ -119,6 +119,23 @@ fn directions_and_sections_change_in_mid_stream() {
     assert_one_session(&cluster);
 }
 
+/// A browser may get it wrong and then right.
+#[test]
+fn an_unanswerable_offer_changes_nothing() {
+    let cluster = Cluster::launch("flip");
+    let browser = connected(&cluster, "unanswerable", "[{}]");
+    let refused = browser.run(&asynchronous(
+        "await pc.setLocalDescription();
+         const sdp = pc.localDescription.sdp.replaceAll(/a=mid:.*\\r\\n/g, '');
+         return (await post({ type: 'offer', sdp, renegotiate: true })).meta.error",
+    ));
+    assert_eq!(refused, json!("invalid_offer"));
+    new_pictures(&browser);
+    browser.run(&asynchronous("pc.addTransceiver('audio'); await negotiate({ renegotiate: true })"));
+    new_pictures(&browser);
+    assert_one_session(&cluster);
+}
+
 #[test]
 fn after_an_ice_restart_the_session_goes_on() {
     let cluster = Cluster::launch("flip");

@@ -125,6 +125,7 @@ fn conclude(answered: Result<(String, &'static str), OfferRefused>) -> HttpRespo
             ("no_worker", unavailable("no_worker", "no worker serves this stream right now"))
         }
         Err(OfferRefused::Draining) => ("draining", unavailable("draining", "this server is stopping")),
+        Err(OfferRefused::Busy) => ("busy", unavailable("busy", "an earlier offer of this session is being answered")),
         Err(OfferRefused::Unanswerable) => {
             let problem = "`sdp` could not be answered".to_owned();
             ("invalid", failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem)))

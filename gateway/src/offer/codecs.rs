@@ -127,8 +127,7 @@ pub(crate) fn reduce(sdp: &str, chosen: u8) -> String {
     for line in sdp.lines() {
         if let Some(section) = line.strip_prefix("m=") {
             done |= video;
-            let mut fields = section.split_whitespace();
-            video = !done && fields.next() == Some("video") && fields.next().is_some_and(|port| port != "0");
+            video = !done && super::is_video(section);
             if video {
                 let kept: Vec<&str> = line.split_whitespace().take(3).chain([chosen.as_str()]).collect();
                 reduced.push_str(&kept.join(" "));

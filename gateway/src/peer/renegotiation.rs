@@ -9,44 +9,52 @@ use tracing::Instrument;
 use webrtc::error::Error;
 use webrtc::peer_connection::PeerConnection;
 
-use super::{GATHER_TIMEOUT, Peer};
+use super::{GATHER_TIMEOUT, Peer, lock};
 use crate::offer;
 use crate::spec::Mode;
 
 impl Peer {
-    /// Answers a further offer; the session goes on meanwhile. Offers are answered one after the other.
+    /// Answers a further offer; the session goes on meanwhile. `None` while another is being answered: a browser waits for
+    /// the answer before it offers again.
     ///
     /// # Errors
-    /// The stack refused the offer: media goes on as agreed on before, but the stack waits in the middle of this one and
-    /// refuses later ones too.
+    /// The stack refused the offer: what was agreed on before still holds.
     pub(crate) fn renegotiate(
         &self,
         offer: RTCSessionDescription,
-    ) -> impl Future<Output = Result<String, Error>> + use<> {
-        let (connection, turn) = (Arc::clone(&self.connection), Arc::clone(&self.turn));
+    ) -> Option<impl Future<Output = Result<String, Error>> + use<>> {
+        let turn = Arc::clone(&self.turn).try_lock_owned().ok()?;
+        let (connection, candidates) = (Arc::clone(&self.connection), Arc::clone(&self.candidates));
         let (callbacks, port) = (Arc::clone(&self.callbacks), Arc::clone(&self.port));
         let terms = self.terms;
         let answering = async move {
-            let _turn = turn.lock().await;
+            let _turn = turn;
             let before = connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
             let restarts = offer::ice_ufrag(&before) != offer::ice_ufrag(&offer.sdp);
-            if restarts {
-                // Candidates are gathered anew.
-                callbacks.gathered.send_replace(false);
+            let offered = {
+                let mut candidates = lock(&candidates);
+                if restarts {
+                    candidates.restart();
+                    // Ours are gathered anew.
+                    callbacks.gathered.send_replace(false);
+                }
+                candidates.of_offer(&offer::reduce(&offer.sdp, terms.payload_type))
+            };
+            if let Err(error) = answer(&*connection, RTCSessionDescription::offer(offered)?, terms.mode).await {
+                // Refused before it was looked at: there is nothing to roll back.
+                connection.set_remote_description(RTCSessionDescription::rollback(None)?).await.ok();
+                return Err(error);
             }
-            let offer = RTCSessionDescription::offer(offer::reduce(&offer.sdp, terms.payload_type))?;
-            let answered = answer(&*connection, offer, terms.mode).await;
-            if restarts && answered.is_ok() {
+            if restarts {
                 let mut gathered = callbacks.gathered.subscribe();
                 // Elapsed: the answer carries what there is.
                 drop(timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
             }
-            answered?;
             terms.tell(&*connection, &port).await
         };
         // On the media runtime, and to its end even if nobody waits for it: half a description is none.
         let answering = self.runtime.spawn(answering.in_current_span());
-        async move { answering.await.unwrap_or(Err(Error::ErrConnectionClosed)) }
+        Some(async move { answering.await.unwrap_or(Err(Error::ErrConnectionClosed)) })
     }
 }
 

@@ -31,9 +31,8 @@ use crate::pool::{Pool, Serving};
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
 const MAILBOX: usize = 64;
 
-/// Candidates that a session takes, trickled while its answer is made or later: browsers have about ten. Further ones are
-/// accepted and ignored; each would cost pairs to check and probes to addresses of the client's choice.
-const MAX_CANDIDATES: usize = 32;
+/// Candidates that may wait for their session's answer; browsers have about ten. Full: further ones are ignored.
+const MAX_WAITING: usize = 32;
 
 /// Start a session of `stream`; the answer is SDP.
 #[derive(Message)]
@@ -57,6 +56,8 @@ pub(crate) enum OfferRefused {
     NoWorker,
     /// This gateway is stopping.
     Draining,
+    /// An earlier offer of the session is being answered.
+    Busy,
     /// The WebRTC stack refused the offer; the log says why.
     Unanswerable,
 }
@@ -129,7 +130,6 @@ enum Entry {
     Opening(Vec<RTCIceCandidateInit>),
     Running {
         session: Addr<Session>,
-        candidates: usize,
         controls: Arc<Controls>,
         /// Of its first offer. Whoever offers with this one is the browser that the session belongs to.
         origin: Option<String>,
@@ -197,7 +197,7 @@ impl Gateway {
             self.forget(&id);
             OfferRefused::NoWorker
         })?;
-        let running = Entry::Running { session: session.clone(), candidates: 0, controls, origin };
+        let running = Entry::Running { session: session.clone(), controls, origin };
         if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, running) {
             for candidate in candidates {
                 // The mailbox is new; candidates beyond it are paths that the answer makes redundant.
@@ -311,19 +311,14 @@ impl Handler<Candidate> for Gateway {
 
     fn handle(&mut self, Candidate { id, candidate, wait }: Candidate, _: &mut Self::Context) -> Self::Result {
         match self.sessions.get_mut(&id) {
-            Some(Entry::Running { session, candidates, .. }) => {
-                *candidates += 1;
-                if let Some(candidate) = candidate.filter(|_| *candidates <= MAX_CANDIDATES) {
-                    let session = session.clone();
-                    // Closed: the session ended a moment ago.
-                    return Box::pin(
-                        async move { session.send(AddCandidate(candidate)).await.map_err(|_| CandidateError) },
-                    );
-                }
-                Box::pin(async { Ok(()) })
+            Some(Entry::Running { session, .. }) => {
+                let Some(candidate) = candidate else { return Box::pin(async { Ok(()) }) };
+                let session = session.clone();
+                // Closed: the session ended a moment ago.
+                Box::pin(async move { session.send(AddCandidate(candidate)).await.map_err(|_| CandidateError) })
             }
             Some(Entry::Opening(candidates)) => {
-                candidates.extend(candidate.filter(|_| candidates.len() < MAX_CANDIDATES));
+                candidates.extend(candidate.filter(|_| candidates.len() < MAX_WAITING));
                 Box::pin(async { Ok(()) })
             }
             None if !wait => Box::pin(async { Err(CandidateError) }),

@@ -36,7 +36,9 @@ impl Handler<Answer> for Session {
     type Result = ResponseFuture<Result<String, OfferRefused>>;
 
     fn handle(&mut self, Answer(offer): Answer, _: &mut Context<Self>) -> Self::Result {
-        let answered = self.span.in_scope(|| self.peer.renegotiate(offer));
+        let Some(answered) = self.span.in_scope(|| self.peer.renegotiate(offer)) else {
+            return Box::pin(async { Err(OfferRefused::Busy) });
+        };
         let span = self.span.clone();
         Box::pin(async move {
             let answered = answered.await;
