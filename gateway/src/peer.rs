@@ -13,6 +13,7 @@ mod congestion;
 mod data_channel;
 mod extensions;
 mod failure;
+mod feedback;
 mod interceptors;
 mod keyframes;
 mod nack;

@@ -1,5 +1,5 @@
-//! What to tell a sender that has no feedback on its packets: a bitrate from what came and what was lost, as the
-//! loss-based controller of Google's congestion control does (draft-ietf-rmcat-gcc-02, section 6).
+//! A bitrate from what came and what was lost, as the loss-based controller of Google's congestion control makes it
+//! (draft-ietf-rmcat-gcc-02, section 6): for our own sender, and to tell one that has no feedback on its packets.
 
 use super::Limits;
 
@@ -12,7 +12,7 @@ const RAISE: f64 = 1.08;
 /// What is told is at most this much of what comes: a sender that does not use what it has proves nothing about more.
 const ABOVE_RECEIVED: f64 = 1.5;
 
-/// The newest bitrate told.
+/// The newest bitrate.
 #[derive(Debug)]
 pub(crate) struct LossBased {
     limits: Limits,
@@ -22,6 +22,16 @@ pub(crate) struct LossBased {
 impl LossBased {
     pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, kbps: f64::from(limits.start) }
+    }
+
+    /// kbit/s.
+    pub(crate) fn kbps(&self) -> f64 {
+        self.kbps
+    }
+
+    /// At least so much is tried: loss that was is no evidence any more.
+    pub(crate) fn raise(&mut self, kbps: f64) {
+        self.kbps = self.kbps.max(kbps).min(f64::from(self.limits.max));
     }
 
     /// The bitrate after an interval in which `received` kbit/s came and `lost` of all packets, 0 to 1, did not.

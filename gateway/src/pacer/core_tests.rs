@@ -160,6 +160,25 @@ fn a_stall_is_bridged_by_repeats_and_leaves_no_burst() {
 }
 
 #[test]
+fn frames_that_waited_for_lost_packets_leave_no_gaps() {
+    for seed in 0..20 {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let mut input = camera(seed, 30.0, 60.0, 60.0, 4.0);
+        // As through 50 ms and 5 % loss: three frames of ten are whole a round trip later, and those behind them wait.
+        let mut latest = Duration::ZERO;
+        for (arrival, _) in &mut input {
+            let asked_again = if random.random_bool(0.3) { ms(110.0) } else { Duration::ZERO };
+            latest = latest.max(*arrival + asked_again);
+            *arrival = latest;
+        }
+        let shown = run(30.0, &input, ms(60_000.0));
+        let rate = shown.len() as f64 / 60.0;
+        assert!((29.0..=31.0).contains(&rate), "seed {seed}: {rate} fps shown");
+        assert!(results(&shown).iter().all(|one| one.held <= ms(34.0)), "nothing grows old");
+    }
+}
+
+#[test]
 fn time_stamps_follow_capture_time_through_repeats() {
     let input = camera(3, 5.0, 20.0, 230.0, 30.0);
     let shown = run(30.0, &input, input.last().unwrap().0);

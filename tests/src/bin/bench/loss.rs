@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reframe_tests::cluster::Cluster;
+use reframe_tests::metrics::Metrics;
 use reframe_tests::netem::{Conditions, Loss, Network};
 use reframe_tests::peer::{Options, Peer, Received, Stats};
 use reframe_tests::source::{Clip, Video};
@@ -27,11 +28,18 @@ pub(crate) fn lossy(report: &mut Report, name: &'static str, loss: Loss, clip: &
     let peer = connect(&cluster, clip, network);
     let peers = std::slice::from_ref(&peer);
     watch(peers, plan.warm_up_secs);
-    let before = peer.stats();
+    let (before, counted) = (peer.stats(), cluster.metrics());
     let since = Instant::now().into_std();
     let frames = watch(peers, plan.loss_secs).remove(0);
     let stats = peer.stats();
     let seconds = f64::from(plan.loss_secs);
+    let metrics = cluster.metrics();
+    let shown = |metrics: &Metrics| {
+        metrics.sum("reframe_frames_emitted_total", &[]) + metrics.sum("reframe_frames_repeated_total", &[])
+    };
+    report.add(name, "sent by the server", "fps", (shown(&metrics) - shown(&counted)) / seconds);
+    let congested = |metrics: &Metrics| metrics.sum("reframe_frames_dropped_total", &[("reason", "congested")]);
+    report.add(name, "left out for the bitrate", "fps", (congested(&metrics) - congested(&counted)) / seconds);
     report.add(name, FPS, "fps", Stats::fps(&frames));
     report.add(name, "decoded", "fps", frames.iter().filter(|frame| frame.width > 0).count() as f64 / seconds);
     report.add(name, "new pictures", "fps", new_pictures(&frames) / seconds);
