@@ -18,6 +18,7 @@ mod keyframes;
 mod nack;
 mod remb;
 mod renegotiation;
+mod retransmissions;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
