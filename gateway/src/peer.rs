@@ -248,7 +248,7 @@ pub(crate) async fn answer(
         tokio::spawn(
             send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, extensions, stats).instrument(span),
         );
-        tokio::spawn(keyframes::receive_requests(track, keyframe_due, stop.clone()));
+        tokio::spawn(keyframes::receive_requests(track, Arc::clone(&keyframe_due), stop.clone()));
     }
     // Host candidates only, so the answer carries them all and nothing needs trickling to the browser. Elapsed: it
     // carries what there is.
@@ -259,7 +259,7 @@ pub(crate) async fn answer(
         let (callbacks, port) = (Arc::clone(&peer.callbacks), Arc::clone(&port));
         move || callbacks.progress.next(port.checks())
     };
-    tokio::spawn(report_state(state, events, stop, step).in_current_span());
+    tokio::spawn(report_state(state, events, keyframe_due, stop, step).in_current_span());
     Ok((told, peer))
 }
 
@@ -463,12 +463,17 @@ async fn send_frames(
 async fn report_state(
     mut state: watch::Receiver<RTCPeerConnectionState>,
     events: mpsc::Sender<SessionEvent>,
+    keyframe_due: Arc<Notify>,
     stop: CancellationToken,
     step: impl Fn() -> Step,
 ) {
     loop {
         let event = match *state.borrow_and_update() {
-            RTCPeerConnectionState::Connected => Some(SessionEvent::Connected),
+            RTCPeerConnectionState::Connected => {
+                // What was sent before went nowhere: a generator does not wait for its viewer.
+                keyframe_due.notify_one();
+                Some(SessionEvent::Connected)
+            }
             RTCPeerConnectionState::Failed => Some(SessionEvent::Ended(EndReason::ConnectionFailed(step()))),
             RTCPeerConnectionState::Closed => Some(SessionEvent::Ended(EndReason::ClientClosed)),
             _ => None,
@@ -506,4 +511,27 @@ async fn add_track(
     let track: Arc<dyn TrackLocal> = Arc::new(TrackLocalStaticRTP::new(track));
     let sender = connection.add_track(Arc::clone(&track)).await?;
     Ok((track, sender, ssrc))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_connection_begins_with_a_keyframe() {
+        let (state, states) = watch::channel(RTCPeerConnectionState::New);
+        let (events, mut told) = mpsc::channel(1);
+        let (keyframe_due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let step = || -> Step { unreachable!("it does not fail") };
+        let reporting = tokio::spawn(report_state(states, events, Arc::clone(&keyframe_due), stop.clone(), step));
+        for _ in 0..2 {
+            state.send_replace(RTCPeerConnectionState::Connected);
+            assert!(matches!(told.recv().await, Some(SessionEvent::Connected)));
+            keyframe_due.notified().await;
+            state.send_replace(RTCPeerConnectionState::Disconnected);
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        reporting.await.unwrap();
+    }
 }
