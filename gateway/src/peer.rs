@@ -194,7 +194,7 @@ pub(crate) async fn answer(
         state: state_tx,
         gathered: gathered_tx,
         // Nobody looks at what a browser sends to a generator's stream, should it send.
-        video: Arc::new(Mutex::new((mode != Mode::Receive).then_some((packets, keyframe_wanted)))),
+        video: (mode != Mode::Receive).then(|| VideoTap { packets, keyframe_wanted, track: Mutex::default() }),
         messaging: Mutex::new(Some(Messaging {
             texts: texts_rx,
             flushed: flushed_tx,
@@ -330,8 +330,14 @@ struct Messaging {
     controls: Arc<Controls>,
 }
 
-/// Where a video track's packets go, and who asks for its keyframes.
-type VideoTap = (Arc<PacketQueue>, Arc<Notify>);
+/// Where the browser's video goes.
+struct VideoTap {
+    packets: Arc<PacketQueue>,
+    /// Notified by who needs a keyframe.
+    keyframe_wanted: Arc<Notify>,
+    /// Lets go of the track that it comes from.
+    track: Mutex<CancellationToken>,
+}
 
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
 struct Callbacks {
@@ -340,8 +346,7 @@ struct Callbacks {
     extensions: Arc<OnceLock<Ids>>,
     state: watch::Sender<RTCPeerConnectionState>,
     gathered: watch::Sender<bool>,
-    /// Taken by the first video track, and back when it has ended; a second would interleave its sequence numbers.
-    video: Arc<Mutex<Option<VideoTap>>>,
+    video: Option<VideoTap>,
     /// Taken by the first data channel named `text`; the client needs no other.
     messaging: Mutex<Option<Messaging>>,
     progress: Progress,
@@ -369,14 +374,20 @@ impl PeerConnectionEventHandler for Callbacks {
         if track.kind().await != RtpCodecKind::Video {
             return;
         }
-        if let Some((packets, keyframe_wanted)) = take(&self.video) {
+        if let Some(VideoTap { packets, keyframe_wanted, track: current }) = &self.video {
+            // One at a time, and the newest: the stack never says that a track has ended.
+            let ended = self.stop.child_token();
+            std::mem::replace(&mut *current.lock().unwrap_or_else(PoisonError::into_inner), ended.clone()).cancel();
             let extensions = self.extensions.get().copied().unwrap_or_default();
-            let (slot, ended) = (Arc::clone(&self.video), self.stop.child_token());
-            tokio::spawn(keyframes::send_requests(Arc::clone(&track), Arc::clone(&keyframe_wanted), ended.clone()));
+            let (ssrc, media) = watch::channel(None);
+            let (asked, wanted) = (Arc::clone(&track), Arc::clone(keyframe_wanted));
+            tokio::spawn(keyframes::send_requests(asked, media, wanted, ended.clone()));
+            let packets = Arc::clone(packets);
             tokio::spawn(async move {
-                receive_packets(track, &packets, extensions).await;
+                ended.run_until_cancelled(receive_packets(&*track, &packets, &ssrc, extensions)).await;
                 ended.cancel();
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some((packets, keyframe_wanted));
+                // The stack complains of each packet that nobody takes.
+                while track.poll().await.is_some() {}
             });
         }
     }
@@ -396,17 +407,27 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but hand over.
-async fn receive_packets(track: Arc<dyn TrackRemote>, packets: &PacketQueue, extensions: Ids) {
+/// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but hand over, and say
+/// what SSRC the video has now.
+async fn receive_packets(
+    track: &dyn TrackRemote,
+    packets: &PacketQueue,
+    ssrc: &watch::Sender<Option<u32>>,
+    extensions: Ids,
+) {
     while let Some(event) = track.poll().await {
         match event {
-            TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload }) => packets.push(Packet {
-                sequence: header.sequence_number,
-                timestamp: header.timestamp,
-                marker: header.marker,
-                marks: extensions.read(&header),
-                payload,
-            }),
+            TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload }) => {
+                ssrc.send_if_modified(|last| last.replace(header.ssrc) != Some(header.ssrc));
+                packets.push(Packet {
+                    ssrc: header.ssrc,
+                    sequence: header.sequence_number,
+                    timestamp: header.timestamp,
+                    marker: header.marker,
+                    marks: extensions.read(&header),
+                    payload,
+                });
+            }
             TrackRemoteEvent::OnEnded => break,
             _ => {}
         }

@@ -10,7 +10,7 @@ use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -23,14 +23,20 @@ use crate::telemetry;
 /// requests must not turn the video into keyframes. One that still needs it asks again, as all do.
 const LEAST_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Sends a PLI (RFC 4585, section 6.3.1) each time `ingress` asks; it keeps its own pace.
-pub(super) async fn send_requests(track: Arc<dyn TrackRemote>, wanted: Arc<Notify>, stop: CancellationToken) {
+/// Sends a PLI (RFC 4585, section 6.3.1) each time `ingress` asks; that keeps its own pace. `ssrc` is where the video comes
+/// from now.
+pub(super) async fn send_requests(
+    track: Arc<dyn TrackRemote>,
+    ssrc: watch::Receiver<Option<u32>>,
+    wanted: Arc<Notify>,
+    stop: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = wanted.notified() => {}
             () = stop.cancelled() => return,
         }
-        let Some(media_ssrc) = track.ssrcs().await.first().copied() else { continue };
+        let Some(media_ssrc) = *ssrc.borrow() else { continue };
         telemetry::keyframe_request("out");
         let request = PictureLossIndication { sender_ssrc: 0, media_ssrc };
         if let Err(error) = track.write_rtcp(vec![Box::new(request)]).await {
