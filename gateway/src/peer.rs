@@ -248,7 +248,7 @@ pub(crate) async fn answer(
         tokio::spawn(
             send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, extensions, stats).instrument(span),
         );
-        tokio::spawn(keyframes::receive_requests(track, Arc::clone(&keyframe_due), stop.clone()));
+        tokio::spawn(keyframes::receive_requests(track, ssrc, Arc::clone(&keyframe_due), stop.clone()));
     }
     // Host candidates only, so the answer carries them all and nothing needs trickling to the browser. Elapsed: it
     // carries what there is.
