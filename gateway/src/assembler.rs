@@ -37,6 +37,8 @@ const MAX_MISORDER: i16 = -512;
 /// One packet, as the assembler needs it.
 #[derive(Clone, Debug)]
 pub(crate) struct Packet {
+    /// Whose sequence numbers and timestamps these are.
+    pub(crate) ssrc: u32,
     /// RTP sequence number.
     pub(crate) sequence: u16,
     /// RTP timestamp, 90 kHz.
@@ -67,6 +69,8 @@ pub(crate) struct Assembler {
     held: BTreeMap<u64, Packet>,
     /// The books of the frames that `held` is part of, by extended number of their first-seen packet's timestamp.
     tickets: BTreeMap<u32, Ticket>,
+    /// Of the stream that is followed.
+    ssrc: u32,
     /// Highest extended sequence number seen; starts away from zero so that early reordering cannot underflow.
     highest: Option<u64>,
     /// The number that a restarted sender would use next (RFC 3550's `bad_seq`).
@@ -89,6 +93,7 @@ impl Assembler {
             codec,
             held: BTreeMap::new(),
             tickets: BTreeMap::new(),
+            ssrc: 0,
             highest: None,
             restart: None,
             next: None,
@@ -101,7 +106,7 @@ impl Assembler {
 
     /// Takes one packet; false when it was thrown away (too late, doubled, or from a hostile jump).
     pub(crate) fn push(&mut self, now: Instant, packet: Packet) -> bool {
-        let Some(number) = self.extend(packet.sequence) else { return false };
+        let Some(number) = self.extend(packet.ssrc, packet.sequence) else { return false };
         let late = number < self.next.unwrap_or(self.floor);
         // Else its frame would be in the books twice.
         let lost = self.lost == Some(packet.timestamp) && !starts_frame(self.codec, &packet.payload);
@@ -191,24 +196,28 @@ impl Assembler {
     }
 
     /// Extends a 16-bit number to 64 bits, or refuses it.
-    fn extend(&mut self, sequence: u16) -> Option<u64> {
+    fn extend(&mut self, ssrc: u32, sequence: u16) -> Option<u64> {
         let Some(highest) = self.highest else {
+            self.ssrc = ssrc;
             let number = (1 << 32) | u64::from(sequence);
             self.highest = Some(number);
             return Some(number);
         };
         #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the sequence number")]
         let step = sequence.wrapping_sub(highest as u16).cast_signed();
-        if (MAX_MISORDER..=MAX_DROPOUT).contains(&step) {
+        let same = self.ssrc == ssrc;
+        if same && (MAX_MISORDER..=MAX_DROPOUT).contains(&step) {
             self.restart = None;
             let number = highest.checked_add_signed(i64::from(step))?;
             self.highest = Some(highest.max(number));
             return Some(number);
         }
-        // Two consecutive numbers far away: the sender restarted, nothing held can be completed.
-        if self.restart.replace(sequence.wrapping_add(1)) != Some(sequence) {
+        // Another SSRC, which the stack has tied to our video, or two consecutive numbers far away: the sender restarted,
+        // nothing held can be completed.
+        if same && self.restart.replace(sequence.wrapping_add(1)) != Some(sequence) {
             return None;
         }
+        self.ssrc = ssrc;
         self.restart = None;
         self.held.clear();
         self.drop_tickets(|_| true, Reason::Incomplete);

@@ -15,6 +15,7 @@ fn frame(number: u32, first: u16, packets: u16, keyframe: bool) -> Vec<Packet> {
             let descriptor = if index == 0 { 0x10 } else { 0x00 };
             let body = if index == 0 { tag } else { 0xee };
             Packet {
+                ssrc: 1,
                 sequence: first.wrapping_add(index),
                 timestamp: number_to_time(number),
                 marker: index + 1 == packets,
@@ -248,6 +249,7 @@ fn without_a_keyframe_little_is_kept() {
         let timestamp = number_to_time(number / 7);
         #[expect(clippy::cast_possible_truncation, reason = "it wraps")]
         let packet = Packet {
+            ssrc: 1,
             sequence: number as u16,
             timestamp,
             marker: false,
@@ -275,6 +277,21 @@ fn a_restarted_sender_is_followed() {
 }
 
 #[test]
+fn another_ssrc_is_followed_from_its_first_packet_on() {
+    for first in [40_000, 200, 90, 10] {
+        let mut assembler = Assembler::new(Codec::Vp8);
+        let (now, mut out) = (Instant::now(), Vec::new());
+        for (ssrc, first) in [(1, 10), (2, first)] {
+            for packet in stream(8, first, 20, 5).into_iter().flatten() {
+                assert!(assembler.push(now, Packet { ssrc, ..packet }));
+                drain(&mut assembler, now, &mut out);
+            }
+        }
+        assert_eq!(out, (0..20).chain(0..20).collect::<Vec<_>>(), "from {first}");
+    }
+}
+
+#[test]
 fn hostile_input_is_bounded_and_does_not_panic() {
     let mut random = SmallRng::seed_from_u64(9);
     let mut assembler = Assembler::new(Codec::Vp8);
@@ -283,6 +300,7 @@ fn hostile_input_is_bounded_and_does_not_panic() {
         let length = random.random_range(0..6);
         let payload: Vec<u8> = (0..length).map(|_| random.random()).collect();
         let packet = Packet {
+            ssrc: u32::from(random.random_bool(0.01)),
             sequence: if random.random_bool(0.5) { random.random() } else { u16::try_from(step % 65_536).unwrap() },
             timestamp: random.random_range(0..50) * 3_000,
             marker: random.random(),

@@ -122,13 +122,14 @@ impl Egress {
             self.encoder.set_bitrate(kbps);
             let picture = scale(&picture, width, height);
             let wanted = std::mem::take(&mut force_keyframe);
-            let encoded = match self.encoder.encode(&picture, pts, wanted) {
-                Ok(encoded) => encoded,
-                Err(error) => {
-                    warn!(%error, picture.width, picture.height, "frame not encoded");
-                    None
-                }
-            };
+            let encoded = self.encoder.encode(&picture, pts, wanted);
+            // Whoever asked for a keyframe still waits for it; and after a picture that the encoder has taken and the
+            // browser will never see, the next must not refer to it.
+            let if_lost = wanted || !matches!(encoded, Ok(None));
+            let encoded = encoded.unwrap_or_else(|error| {
+                warn!(%error, picture.width, picture.height, "frame not encoded");
+                None
+            });
             let ended = Instant::now();
             match &ticket {
                 Some(ticket) => ticket.stage(Stage::Encode, started, ended),
@@ -137,8 +138,7 @@ impl Egress {
             let payloads = encoded.map_or_else(Vec::new, |unit| self.packetiser.packetise(&unit.data, unit.keyframe));
             self.throttle.sent(payloads.iter().map(Bytes::len).sum());
             if payloads.is_empty() {
-                // Whoever asked for a keyframe still waits for it.
-                force_keyframe |= wanted;
+                force_keyframe |= if_lost;
                 if let Some(ticket) = ticket {
                     ticket.dropped(Reason::Codec);
                 }
@@ -151,8 +151,7 @@ impl Egress {
                 Ok(()) if repeated => telemetry::frame_repeated(),
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(frame)) => {
-                    // What follows refers to the frame that the browser will never see.
-                    force_keyframe = true;
+                    force_keyframe |= if_lost;
                     if let Some(mut ticket) = frame.ticket {
                         ticket.enter(Hop::Peer);
                         ticket.dropped(Reason::Overflow);
@@ -171,6 +170,70 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::bandwidth::Limits;
+    use crate::codec::{Codec, CodecError, Encoded};
+
+    /// What an encoder makes of each picture; tells whether each was to be a keyframe.
+    struct Script {
+        made: VecDeque<Result<Option<&'static [u8]>, ()>>,
+        forced: mpsc::Sender<bool>,
+    }
+
+    impl Encoder for Script {
+        fn encode(&mut self, _: &Picture, _: u64, forced: bool) -> Result<Option<Encoded>, CodecError> {
+            self.forced.try_send(forced).unwrap();
+            let made = self.made.pop_front().unwrap().map_err(|()| CodecError::Size { width: 2, height: 2 })?;
+            Ok(made.map(|data| Encoded { data: Bytes::from_static(data), keyframe: forced }))
+        }
+
+        fn set_bitrate(&mut self, _: u32) {}
+    }
+
+    #[tokio::test]
+    async fn after_a_lost_picture_comes_a_keyframe() {
+        const SLICE: &[u8] = &[0, 0, 0, 1, 0x41, 1, 2, 3];
+        /// An access unit delimiter, which the payload format has no place for.
+        const NOTHING: &[u8] = &[0, 0, 0, 1, 0x09, 0x10];
+        // Each: what the encoder makes, whether the queue behind is full, and whether the next must be a keyframe.
+        let script = [
+            (Ok(Some(SLICE)), false, false),
+            (Ok(None), false, false),
+            (Ok(Some(NOTHING)), false, true),
+            (Ok(None), false, true),
+            (Ok(Some(SLICE)), true, true),
+            (Err(()), false, true),
+            (Ok(Some(SLICE)), false, false),
+            (Ok(Some(SLICE)), false, false),
+        ];
+        let (forced, mut told) = mpsc::channel(1);
+        let (out, mut sent) = mpsc::channel(1);
+        let limits = Limits { start: 1_500, min: 100, max: 2_000 };
+        let egress = Egress {
+            releases: Arc::new(Releases::new(1)),
+            encoder: Box::new(Script { made: script.iter().map(|(made, ..)| *made).collect(), forced }),
+            throttle: Throttle::new(limits, 30.0),
+            carries: watch::channel(2_000).1,
+            packetiser: Packetiser::new(Codec::H264, false),
+            out: out.clone(),
+            keyframe_due: Arc::default(),
+            stop: CancellationToken::new(),
+        };
+        let (releases, stop) = (Arc::clone(&egress.releases), egress.stop.clone());
+        let running = tokio::spawn(egress.run());
+        let mut expected = false;
+        for (n, (_, full, then)) in script.into_iter().enumerate() {
+            let frame = || OutFrame { payloads: vec![], timestamp: 0, leave_at: None, stamp: None, ticket: None };
+            if full {
+                out.try_send(frame()).ok().unwrap();
+            }
+            releases.push(release(n as u64, true));
+            assert_eq!(told.recv().await, Some(expected), "picture {n}");
+            expected = then;
+            while sent.try_recv().is_ok() {}
+        }
+        stop.cancel();
+        running.await.unwrap();
+    }
 
     fn release(pts: u64, repeat: bool) -> Release {
         let picture = Picture { width: 2, height: 2, data: Bytes::from_static(&[0; 6]) };

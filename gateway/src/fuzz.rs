@@ -36,6 +36,7 @@ pub fn assembler(mut data: &[u8]) {
         assembler.push(
             now,
             Packet {
+                ssrc: 1,
                 sequence: u16::from_be_bytes([high, low]),
                 timestamp: u32::from(u16::from_be_bytes([time_high, time_low])) * 3_000,
                 marker: flags & 1 == 1,

@@ -26,6 +26,10 @@ use crate::telemetry::{self, Stage};
 const BACKLOG_PACKETS: usize = 512;
 /// Refused frames after which the client is told, once: a second's worth, so that a hiccup at the start is not news.
 const TELL_AFTER_FRAMES: u32 = 30;
+/// How much further a frame's RTP time may be from the one before than their arrivals: more than a network holds back
+/// before ICE gives it up. Beyond it, or backwards, it is another clock's: a new SSRC has one of its own (RFC 3550,
+/// section 5.1).
+const MAX_AHEAD: Duration = Duration::from_secs(5);
 /// Between two keyframe requests: longer than most round trips, so that one loss asks once.
 const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(400);
 
@@ -132,7 +136,7 @@ impl Ingress {
         let started = Instant::now();
         match self.decoder.decode(&unit.data) {
             Ok(Some(picture)) => {
-                let (seq, captured) = clock.next(unit.timestamp);
+                let (seq, captured) = clock.next(started, unit.timestamp);
                 let stamp = unit.marks.captured;
                 if !self.intake.admits(captured, unit.marks) {
                     unit.ticket.dropped(Reason::Rate);
@@ -175,23 +179,28 @@ struct NeedsKeyframe;
 #[derive(Default)]
 struct CaptureClock {
     frames: u64,
-    last: u32,
+    /// When the last frame arrived, and its RTP time.
+    last: Option<(Instant, u32)>,
     /// 90 kHz ticks since the first frame.
     ticks: u64,
 }
 
 impl CaptureClock {
-    fn next(&mut self, timestamp: u32) -> (u64, Duration) {
-        if self.frames > 0 {
-            let step = timestamp.wrapping_sub(self.last).cast_signed();
-            // Frames come in order; a step back is a sender's mistake and must not stop the clock.
-            self.ticks += u64::from(u32::try_from(step).unwrap_or(0));
+    fn next(&mut self, arrived: Instant, timestamp: u32) -> (u64, Duration) {
+        if let Some((before, last)) = self.last.replace((arrived, timestamp)) {
+            let passed = arrived.saturating_duration_since(before);
+            let step = u32::try_from(timestamp.wrapping_sub(last).cast_signed()).ok().map(u64::from);
+            self.ticks += step.filter(|step| *step <= ticks(passed + MAX_AHEAD)).unwrap_or_else(|| ticks(passed));
         }
-        self.last = timestamp;
         let seq = self.frames;
         self.frames += 1;
         (seq, Duration::from_secs_f64(self.ticks as f64 / 90_000.0))
     }
+}
+
+/// Of 90 kHz.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos() * 9 / 100_000).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -201,18 +210,50 @@ mod tests {
 
     #[test]
     fn capture_time_survives_the_wrap() {
-        let mut clock = CaptureClock::default();
-        assert_eq!(clock.next(u32::MAX - 8_999), (0, Duration::ZERO));
-        assert_eq!(clock.next(0), (1, Duration::from_millis(100)));
-        assert_eq!(clock.next(90_000), (2, Duration::from_millis(1_100)));
-        assert_eq!(clock.next(45_000), (3, Duration::from_millis(1_100)), "never backwards");
+        let (mut clock, now) = (CaptureClock::default(), Instant::now());
+        assert_eq!(clock.next(now, u32::MAX - 8_999), (0, Duration::ZERO));
+        assert_eq!(clock.next(now, 0), (1, Duration::from_millis(100)));
+        assert_eq!(clock.next(now, 90_000), (2, Duration::from_millis(1_100)));
+        assert_eq!(clock.next(now, 45_000), (3, Duration::from_millis(1_100)), "never backwards");
+    }
+
+    #[test]
+    fn another_clock_of_the_browsers_is_followed_by_arrivals() {
+        const FRAME: Duration = Duration::from_millis(40);
+        for base in [500_001, 0x3fff_ffff, 0x7fff_ffff, 0x8000_0000, 0xbfff_ffff, u32::MAX] {
+            let (mut clock, mut now) = (CaptureClock::default(), Instant::now());
+            let mut next = |clock: &mut CaptureClock, wait, timestamp| {
+                now += wait;
+                clock.next(now, timestamp).1
+            };
+            next(&mut clock, Duration::ZERO, 0);
+            assert_eq!(next(&mut clock, FRAME, 3_600), FRAME);
+            // The other track comes 200 ms later, and goes on by its own time, however it arrives.
+            assert_eq!(next(&mut clock, FRAME * 5, 3_600_u32.wrapping_add(base)), FRAME * 6, "{base}");
+            assert_eq!(next(&mut clock, Duration::ZERO, 7_200_u32.wrapping_add(base)), FRAME * 7, "{base}");
+        }
+    }
+
+    #[test]
+    fn a_pause_and_what_a_network_held_back_keep_the_browsers_time() {
+        let (mut clock, now) = (CaptureClock::default(), Instant::now());
+        let seconds = Duration::from_secs;
+        assert_eq!(clock.next(now, 0).1, seconds(0));
+        assert_eq!(clock.next(now + seconds(3_600), 3_600 * 90_000).1, seconds(3_600));
+        assert_eq!(clock.next(now + seconds(3_600), 3_605 * 90_000).1, seconds(3_605), "queued behind it");
     }
 
     #[test]
     fn an_overfull_backlog_is_dropped_whole_and_says_so() {
         let queue = PacketQueue::default();
-        let packet =
-            Packet { sequence: 1, timestamp: 0, marker: false, marks: Marks::default(), payload: bytes::Bytes::new() };
+        let packet = Packet {
+            ssrc: 1,
+            sequence: 1,
+            timestamp: 0,
+            marker: false,
+            marks: Marks::default(),
+            payload: bytes::Bytes::new(),
+        };
         let mut out = VecDeque::new();
         (0..BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
         assert!(!queue.drain(&mut out));

@@ -20,6 +20,7 @@ mod nack;
 mod remb;
 mod remote_candidates;
 mod renegotiation;
+mod retransmissions;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -197,7 +198,7 @@ pub(crate) async fn answer(
         state: state_tx,
         gathered: gathered_tx,
         // Nobody looks at what a browser sends to a generator's stream, should it send.
-        video: Arc::new(Mutex::new((mode != Mode::Receive).then_some((packets, keyframe_wanted)))),
+        video: (mode != Mode::Receive).then(|| VideoTap { packets, keyframe_wanted, track: Mutex::default() }),
         messaging: Mutex::new(Some(Messaging {
             texts: texts_rx,
             flushed: flushed_tx,
@@ -253,7 +254,7 @@ pub(crate) async fn answer(
         tokio::spawn(
             send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, extensions, stats).instrument(span),
         );
-        tokio::spawn(keyframes::receive_requests(track, keyframe_due, stop.clone()));
+        tokio::spawn(keyframes::receive_requests(track, ssrc, Arc::clone(&keyframe_due), stop.clone()));
     }
     // Host candidates only, so the answer carries them all and nothing needs trickling to the browser. Elapsed: it
     // carries what there is.
@@ -264,7 +265,7 @@ pub(crate) async fn answer(
         let (callbacks, port) = (Arc::clone(&peer.callbacks), Arc::clone(&port));
         move || callbacks.progress.next(port.checks())
     };
-    tokio::spawn(report_state(state, events, stop, step).in_current_span());
+    tokio::spawn(report_state(state, events, keyframe_due, stop, step).in_current_span());
     Ok((told, peer))
 }
 
@@ -338,8 +339,14 @@ struct Messaging {
     controls: Arc<Controls>,
 }
 
-/// Where a video track's packets go, and who asks for its keyframes.
-type VideoTap = (Arc<PacketQueue>, Arc<Notify>);
+/// Where the browser's video goes.
+struct VideoTap {
+    packets: Arc<PacketQueue>,
+    /// Notified by who needs a keyframe.
+    keyframe_wanted: Arc<Notify>,
+    /// Lets go of the track that it comes from.
+    track: Mutex<CancellationToken>,
+}
 
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
 struct Callbacks {
@@ -348,8 +355,7 @@ struct Callbacks {
     extensions: Arc<OnceLock<Ids>>,
     state: watch::Sender<RTCPeerConnectionState>,
     gathered: watch::Sender<bool>,
-    /// Taken by the first video track, and back when it has ended; a second would interleave its sequence numbers.
-    video: Arc<Mutex<Option<VideoTap>>>,
+    video: Option<VideoTap>,
     /// Taken by the first data channel named `text`; the client needs no other.
     messaging: Mutex<Option<Messaging>>,
     progress: Progress,
@@ -377,14 +383,20 @@ impl PeerConnectionEventHandler for Callbacks {
         if track.kind().await != RtpCodecKind::Video {
             return;
         }
-        if let Some((packets, keyframe_wanted)) = take(&self.video) {
+        if let Some(VideoTap { packets, keyframe_wanted, track: current }) = &self.video {
+            // One at a time, and the newest: the stack never says that a track has ended.
+            let ended = self.stop.child_token();
+            std::mem::replace(&mut *lock(current), ended.clone()).cancel();
             let extensions = self.extensions.get().copied().unwrap_or_default();
-            let (slot, ended) = (Arc::clone(&self.video), self.stop.child_token());
-            tokio::spawn(keyframes::send_requests(Arc::clone(&track), Arc::clone(&keyframe_wanted), ended.clone()));
+            let (ssrc, media) = watch::channel(None);
+            let (asked, wanted) = (Arc::clone(&track), Arc::clone(keyframe_wanted));
+            tokio::spawn(keyframes::send_requests(asked, media, wanted, ended.clone()));
+            let packets = Arc::clone(packets);
             tokio::spawn(async move {
-                receive_packets(track, &packets, extensions).await;
+                ended.run_until_cancelled(receive_packets(&*track, &packets, &ssrc, extensions)).await;
                 ended.cancel();
-                *lock(&slot) = Some((packets, keyframe_wanted));
+                // The stack complains of each packet that nobody takes.
+                while track.poll().await.is_some() {}
             });
         }
     }
@@ -408,17 +420,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but hand over.
-async fn receive_packets(track: Arc<dyn TrackRemote>, packets: &PacketQueue, extensions: Ids) {
+/// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but hand over, and say
+/// what SSRC the video has now.
+async fn receive_packets(
+    track: &dyn TrackRemote,
+    packets: &PacketQueue,
+    ssrc: &watch::Sender<Option<u32>>,
+    extensions: Ids,
+) {
     while let Some(event) = track.poll().await {
         match event {
-            TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload }) => packets.push(Packet {
-                sequence: header.sequence_number,
-                timestamp: header.timestamp,
-                marker: header.marker,
-                marks: extensions.read(&header),
-                payload,
-            }),
+            TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload }) => {
+                ssrc.send_if_modified(|last| last.replace(header.ssrc) != Some(header.ssrc));
+                packets.push(Packet {
+                    ssrc: header.ssrc,
+                    sequence: header.sequence_number,
+                    timestamp: header.timestamp,
+                    marker: header.marker,
+                    marks: extensions.read(&header),
+                    payload,
+                });
+            }
             TrackRemoteEvent::OnEnded => break,
             _ => {}
         }
@@ -475,12 +497,17 @@ async fn send_frames(
 async fn report_state(
     mut state: watch::Receiver<RTCPeerConnectionState>,
     events: mpsc::Sender<SessionEvent>,
+    keyframe_due: Arc<Notify>,
     stop: CancellationToken,
     step: impl Fn() -> Step,
 ) {
     loop {
         let event = match *state.borrow_and_update() {
-            RTCPeerConnectionState::Connected => Some(SessionEvent::Connected),
+            RTCPeerConnectionState::Connected => {
+                // What was sent before went nowhere: a generator does not wait for its viewer.
+                keyframe_due.notify_one();
+                Some(SessionEvent::Connected)
+            }
             RTCPeerConnectionState::Failed => Some(SessionEvent::Ended(EndReason::ConnectionFailed(step()))),
             RTCPeerConnectionState::Closed => Some(SessionEvent::Ended(EndReason::ClientClosed)),
             _ => None,
@@ -518,4 +545,27 @@ async fn add_track(
     let track: Arc<dyn TrackLocal> = Arc::new(TrackLocalStaticRTP::new(track));
     let sender = connection.add_track(Arc::clone(&track)).await?;
     Ok((track, sender, ssrc))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_connection_begins_with_a_keyframe() {
+        let (state, states) = watch::channel(RTCPeerConnectionState::New);
+        let (events, mut told) = mpsc::channel(1);
+        let (keyframe_due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let step = || -> Step { unreachable!("it does not fail") };
+        let reporting = tokio::spawn(report_state(states, events, Arc::clone(&keyframe_due), stop.clone(), step));
+        for _ in 0..2 {
+            state.send_replace(RTCPeerConnectionState::Connected);
+            assert!(matches!(told.recv().await, Some(SessionEvent::Connected)));
+            keyframe_due.notified().await;
+            state.send_replace(RTCPeerConnectionState::Disconnected);
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        reporting.await.unwrap();
+    }
 }

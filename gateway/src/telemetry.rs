@@ -134,6 +134,10 @@ fn describe() {
     describe_counter!("reframe_packets_dropped_total", "Packets that were thrown away, by reason.");
     describe_counter!("reframe_ice_tcp_connections_total", "TCP connections to the media port, by outcome.");
     describe_counter!("reframe_packets_requested_total", "Lost packets asked of browsers again, each request (NACK).");
+    describe_counter!(
+        "reframe_retransmissions_refused_total",
+        "Packets that clients asked for and did not get, by reason."
+    );
     describe_counter!("reframe_keyframe_requests_total", "Keyframe requests, by direction.");
     describe_counter!("reframe_messages_dropped_total", "Messages for a browser that did not take them in time.");
     describe_counter!("reframe_messages_ignored_total", "Messages from browsers that mean nothing here, by reason.");
@@ -220,6 +224,10 @@ pub(crate) fn ice_tcp(outcome: &'static str) {
 
 pub(crate) fn packets_requested(count: u64) {
     counter!("reframe_packets_requested_total").increment(count);
+}
+
+pub(crate) fn retransmission_refused(reason: &'static str) {
+    counter!("reframe_retransmissions_refused_total", "reason" => reason).increment(1);
 }
 
 pub(crate) fn keyframe_request(direction: &'static str) {

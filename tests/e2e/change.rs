@@ -93,6 +93,24 @@ fn a_camera_goes_off_and_another_comes() {
 }
 
 #[test]
+fn another_track_takes_the_cameras_place() {
+    let cluster = Cluster::launch("flip");
+    let browser = connected(&cluster, "replaced", "[{}]");
+    for width in [320, 160] {
+        // In a section of its own: the old one's sender has sent.
+        browser.run(&asynchronous(&format!(
+            "pc.getSenders().filter((sender) => sender.track).forEach((sender) => pc.removeTrack(sender));
+             pc.addTrack(await camera({width}, 120)); await negotiate({{ renegotiate: true }})"
+        )));
+        eventually("the other track's size", SOON, || {
+            (browser.run("return document.getElementById('mine').videoWidth") == json!(width)).then_some(())
+        });
+        new_pictures(&browser);
+    }
+    assert_one_session(&cluster);
+}
+
+#[test]
 fn directions_and_sections_change_in_mid_stream() {
     let cluster = Cluster::launch("flip");
     let browser = connected(&cluster, "renegotiated", "[{}]");

@@ -114,3 +114,26 @@ fn after_a_blackout_the_picture_is_back() {
     let (stats, _) = settle(&cluster, &mut peer);
     assert!(stats.keyframe_requests > 1, "{}", stats.summary());
 }
+
+#[test]
+fn who_has_no_pli_is_asked_for_keyframes_by_fir() {
+    let cluster = Cluster::launch("flip");
+    let options = Options { fir_only: true, ..Options::camera("fir", Video::Live(Format::SMALL)) };
+    let mut peer = connect_with(&cluster, options);
+    wait_for_new(&peer, 5);
+    let asked = || {
+        let stats = peer.stats();
+        (stats.firs, stats.keyframe_requests)
+    };
+    for _ in 0..2 {
+        let before = asked();
+        let sent = peer.stats().sent.len();
+        peer.set_network(Network::both(SEED, Conditions { blackout: true, ..Conditions::default() }));
+        peer.wait_until("a second of video", PATIENCE, |stats| (stats.sent.len() >= sent + 30).then_some(()));
+        peer.set_network(Network::default());
+        wait_for_new(&peer, 5);
+        let after = asked();
+        assert!(after.0 > before.0 && after.0 == after.1, "{after:?}");
+    }
+    peer.close();
+}

@@ -241,7 +241,8 @@ fn through_the_assembler(codec: Codec, units: &[Encoded], packetiser: &mut Packe
         let last = payloads.len() - 1;
         let mut packets = Vec::new();
         for (index, payload) in payloads.into_iter().enumerate() {
-            packets.push(Packet { sequence, timestamp, marker: index == last, marks: Marks::default(), payload });
+            let (marker, marks) = (index == last, Marks::default());
+            packets.push(Packet { ssrc: 1, sequence, timestamp, marker, marks, payload });
             sequence = sequence.wrapping_add(1);
         }
         // The very first must come first: nothing tells a late start from a lost one.

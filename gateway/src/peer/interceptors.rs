@@ -1,6 +1,6 @@
 //! What stands between the stack's transport and its tracks: feedback both ways.
 
-use rtc::interceptor::NackResponderBuilder;
+use rtc::interceptor::{NackResponderBuilder, StreamInfo};
 use rtc::peer_connection::configuration::interceptor_registry::{
     Registry, Slot, configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
 };
@@ -9,17 +9,26 @@ use webrtc::error::Error;
 
 use super::keyframes::DeliverRequests;
 use super::nack::RequestLost;
+use super::retransmissions::BoundRetransmissions;
 
 /// Packets kept to be sent again, a power of two: two seconds of 2 Mbit/s, 600 kB. Who asks for older ones gets nothing
 /// and asks for a keyframe.
-const SENT_PACKETS: u16 = 512;
+pub(super) const SENT_PACKETS: u16 = 512;
+/// Next to the responder, on the side of the wire: what comes in passes here first.
+const BOUND_RETRANSMISSIONS: Slot = Slot::Custom(3_500);
 
 /// The slots decide the order, not the calls.
 pub(super) fn registry(engine: &mut MediaEngine) -> Result<Registry, Error> {
     configure_simulcast_extension_headers(engine)?;
     let registry = configure_twcc_receiver_only(configure_rtcp_reports(Registry::new()), engine)?;
     Ok(registry
+        .with(BOUND_RETRANSMISSIONS, BoundRetransmissions::default())
         .with(Slot::NackResponder, NackResponderBuilder::new().with_size(SENT_PACKETS).build())
         .with(Slot::NackGenerator, RequestLost::default())
         .with(Slot::from(20_000), DeliverRequests::default()))
+}
+
+/// Whether lost packets of a stream are asked for again.
+pub(super) fn wants_nacks(info: &StreamInfo) -> bool {
+    info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty())
 }

@@ -13,6 +13,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 
+use super::interceptors::wants_nacks;
 use crate::assembler::MAX_MISSING;
 use crate::telemetry;
 
@@ -190,7 +191,7 @@ impl Interceptor for RequestLost {
     fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        if info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty()) {
+        if wants_nacks(info) {
             self.streams.insert(info.ssrc, Missing::default());
         }
     }

@@ -289,11 +289,15 @@ impl Driver {
             Event::ChannelClose(_) if self.closing.is_some() => {}
             Event::Closed if self.closing.is_some() => self.done = true,
             Event::ChannelClose(_) | Event::Closed => self.notes.update(|stats| stats.closed_by_server = true),
-            Event::KeyframeRequest(_) => {
+            Event::KeyframeRequest(request) => {
                 if let Some(camera) = &mut self.camera {
                     camera.refresh();
                 }
-                self.notes.update(|stats| stats.keyframe_requests += 1);
+                let fir = u64::from(request.kind == KeyframeRequestKind::Fir);
+                self.notes.update(|stats| {
+                    stats.keyframe_requests += 1;
+                    stats.firs += fir;
+                });
             }
             Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {
                 self.notes.update(|stats| stats.rembs.push(estimate.as_u64() / 1_000));

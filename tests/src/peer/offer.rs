@@ -102,8 +102,11 @@ impl Offer {
             let accepted = reply.json()["status"] == "success" || reply.json()["meta"]["error"] == "unknown_connection";
             assert!(reply.status == 200 && accepted, "{reply:?}");
         }
-        let packets = |line: &&str| line.contains("transport-cc") || line.contains("transport-wide-cc");
-        let sdp: String = self.sdp.split_inclusive('\n').filter(|line| !(options.remb_only && packets(line))).collect();
+        let hidden = |line: &&str| {
+            let packets = line.contains("transport-cc") || line.contains("transport-wide-cc");
+            options.remb_only && packets || options.fir_only && line.ends_with(" nack pli\r\n")
+        };
+        let sdp: String = self.sdp.split_inclusive('\n').filter(|line| !hidden(line)).collect();
         let mut body = json!({ "sdp": sdp, "type": "offer", "webrtc_id": id });
         if !options.inputs.is_null() {
             body["inputs"] = options.inputs.clone();

@@ -88,6 +88,8 @@ pub struct Options {
     pub orientation: Option<VideoOrientation>,
     /// Leave `transport-cc` out of the offer, so that REMB is the best that both speak.
     pub remb_only: bool,
+    /// Leave `nack pli` out of the offer, so that keyframes can be asked for by FIR only.
+    pub fir_only: bool,
     /// What lies between us and the server; may be changed by [`super::Peer::set_network`].
     pub network: Network,
 }
@@ -107,6 +109,7 @@ impl Options {
             decode: true,
             orientation: None,
             remb_only: false,
+            fir_only: false,
             network: Network::default(),
         }
     }
@@ -134,6 +137,7 @@ impl Options {
             decode: true,
             orientation: None,
             remb_only: false,
+            fir_only: false,
             network: Network::default(),
         }
     }

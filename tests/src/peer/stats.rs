@@ -42,6 +42,8 @@ pub struct Stats {
     pub rembs: Vec<u64>,
     /// PLI and FIR received.
     pub keyframe_requests: u64,
+    /// Of those, FIR.
+    pub firs: u64,
     /// Frames received that could not be decoded: damaged, or after a gap and before the next keyframe.
     pub undecodable: u64,
     /// What the emulated network did, up and down.

@@ -40,12 +40,21 @@ async fn gateways_see_each_others_slots_and_sessions() {
 #[tokio::test]
 async fn two_gateways_race_for_the_last_slot_and_one_wins() {
     const ROUNDS: usize = 10_000;
+    /// Rounds in which a busy machine's Redis may answer too late for one of them, which then places by itself.
+    const STALLED: usize = 100;
     let server = RedisServer::start();
     let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
     let mut won = [0, 0];
-    for (round, worker) in workers(ROUNDS, 1).into_iter().enumerate() {
+    let mut workers = workers(ROUNDS + STALLED, 1).into_iter().enumerate();
+    while won[0] + won[1] < ROUNDS {
+        let (round, worker) = workers.next().expect("Redis answers in time, mostly");
+        until("both are connected", || a.store.ready().is_some() && b.store.ready().is_some()).await;
+        let links = [a.store.ready(), b.store.ready()];
         let (candidates, [first, second]) = ([worker], [format!("a{round}"), format!("b{round}")]);
         let (first, second) = tokio::join!(a.claim(&first, &candidates), b.claim(&second, &candidates));
+        if links.iter().any(|link| link.as_ref().is_none_or(|link| link.lost.is_cancelled())) {
+            continue;
+        }
         let lost = Some(ClaimError::Full { slots: 1 });
         match (first, second) {
             (Ok(_), Err(error)) if Some(&error) == lost.as_ref() => won[0] += 1,
@@ -53,7 +62,6 @@ async fn two_gateways_race_for_the_last_slot_and_one_wins() {
             (first, second) => panic!("round {round}: {:?} and {:?}", first.err(), second.err()),
         }
     }
-    assert_eq!(won[0] + won[1], ROUNDS);
 }
 
 #[tokio::test]
