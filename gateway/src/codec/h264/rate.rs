@@ -28,7 +28,6 @@ impl Rate {
     }
 
     /// Notes a picture, of any size; true when the rate is another one now.
-    #[expect(clippy::cast_precision_loss, reason = "an interval of less than 2^52 ticks")]
     pub(super) fn observe(&mut self, pts: u64) -> bool {
         if let Some(last) = self.last.replace(pts) {
             let interval = (pts.saturating_sub(last) as f64).min(PAUSE * self.interval);
