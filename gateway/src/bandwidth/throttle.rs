@@ -49,8 +49,7 @@ impl Throttle {
             return None;
         }
         let (width, height) = rung.size(width, height);
-        // A picture less often is a larger one where the encoder keeps its bitrate by their timestamps: libvpx does,
-        // OpenH264 shares it out over the rate that it was made with.
+        // A picture less often is a larger one: encoders keep their bitrate by the pictures' timestamps.
         Some(Target { kbps, width, height })
     }
 

@@ -144,7 +144,7 @@ pub trait Decoder: Send {
 pub trait Encoder: Send {
     /// Encodes one picture; `None` when rate control dropped it. A change of size makes a keyframe.
     ///
-    /// `pts` is in 90 kHz ticks and must grow from call to call.
+    /// `pts` is in 90 kHz ticks and must grow from call to call: the bitrate is kept by it, at whatever rate pictures come.
     ///
     /// # Errors
     /// The picture is outside the size limits, or the library failed.

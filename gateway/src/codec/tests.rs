@@ -90,6 +90,25 @@ fn a_bitrate_is_followed_without_a_keyframe() {
 }
 
 #[test]
+fn a_bitrate_is_kept_at_every_frame_rate() {
+    for codec in Codec::ALL {
+        for fps in [30, 15, 10, 5] {
+            // Made for 30: the ladder leaves pictures out later.
+            let mut encoder = codec.encoder(1_000, 30.0);
+            let mut bytes = 0;
+            // Ten seconds; in the first five the rate is learned and rate control settles.
+            for frame in 0..10 * fps {
+                let unit = encoder.encode(&busy(640, 480, frame), frame * 90_000 / fps, false).unwrap();
+                assert!(frame == 0 || unit.as_ref().is_none_or(|unit| !unit.keyframe), "{codec}");
+                bytes += unit.filter(|_| frame >= 5 * fps).map_or(0, |unit| unit.data.len());
+            }
+            let kbps = bytes * 8 / 5_000;
+            assert!((650..=1_350).contains(&kbps), "{codec} at {fps} fps: {kbps} kbit/s");
+        }
+    }
+}
+
+#[test]
 fn a_bitrate_set_early_outlives_a_change_of_size() {
     for codec in Codec::ALL {
         let bytes = |kbps: u32| {

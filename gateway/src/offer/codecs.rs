@@ -91,7 +91,8 @@ impl Variant {
     }
 }
 
-/// Parameters of H.264 for the answer: the profile must be the one that was offered (RFC 6184, section 8.2.2).
+/// Parameters of H.264 for the answer: the profile must be the one that was offered, and the level too unless the offer
+/// allows each side its own (RFC 6184, section 8.2.2).
 fn h264(fmtp: &str) -> Option<(String, Rank)> {
     // What RFC 6184 says that nothing means.
     let profile = parameter(fmtp, "profile-level-id").unwrap_or("42000a");
@@ -104,7 +105,9 @@ fn h264(fmtp: &str) -> Option<(String, Rank)> {
         "4d" | "64" => true,
         _ => return None,
     };
-    let fmtp = format!("level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={profile}");
+    let own_level = parameter(fmtp, "level-asymmetry-allowed").is_some_and(|allowed| allowed == "1");
+    let own_level = if own_level { "level-asymmetry-allowed=1;" } else { "" };
+    let fmtp = format!("{own_level}packetization-mode={mode};profile-level-id={profile}");
     Some((fmtp, Rank { beyond_baseline, single_nal: mode == "0" }))
 }
 

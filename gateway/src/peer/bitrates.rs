@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::congestion;
 use super::remb::Remb;
 use crate::bandwidth::Limits;
+use crate::codec::h264::level;
 use crate::intake::Most;
 
 /// Among the other recorders of arrivals.
@@ -63,9 +64,10 @@ pub(super) fn control(
     }
 }
 
-/// Writes into an answer how much video we want: at most the maximum (`b=TIAS`, RFC 3890, which all browsers know), of VP8
-/// and VP9 no larger or faster frames (RFC 7741 section 6.1, RFC 9628 section 6; H.264 has no such parameters), and, for
-/// Chromium, where to begin. By itself it begins with 300 kbit/s, a quarter of the pixels, and takes half a minute.
+/// Writes into an answer how much video we want: at most the maximum (`b=TIAS`, RFC 3890, which all browsers know), no
+/// larger or faster frames (of VP8 and VP9 by RFC 7741 section 6.1 and RFC 9628 section 6, of H.264 by its level, which
+/// browsers may pass over), and, for Chromium, where to begin. By itself it begins with 300 kbit/s, a quarter of the pixels,
+/// and takes half a minute.
 pub(super) fn ask(answer: &str, limits: Limits, most: Most) -> String {
     let max = format!("b=TIAS:{}\r\n", limits.max * 1_000);
     let start = format!("x-google-start-bitrate={}", limits.start);
@@ -85,7 +87,7 @@ pub(super) fn ask(answer: &str, limits: Limits, most: Most) -> String {
         if video && text.starts_with("a=fmtp:") {
             let payload_type = text["a=fmtp:".len()..].split(' ').next().unwrap_or_default();
             let frames = if is_vp(payload_type) { &frames } else { "" };
-            asked.extend([text, ";", frames, &start, "\r\n"]);
+            asked.extend([&level::limited(text, most, limits.max), ";", frames, &start, "\r\n"]);
             continue;
         }
         asked.push_str(line);
@@ -118,6 +120,15 @@ mod tests {
         assert_eq!(of(""), Feedback::None);
         let audio = format!("{}a=rtcp-fb:1 transport-cc\r\n", offer(""));
         assert_eq!(Feedback::offered(&audio), Feedback::None, "of audio");
+    }
+
+    #[test]
+    fn h264_is_asked_for_by_its_level() {
+        let answer = "v=0\r\nm=video 9 X 108\r\na=rtpmap:108 H264/90000\r\na=fmtp:108 level-asymmetry-allowed=1;\
+                      packetization-mode=1;profile-level-id=42e01f\r\n";
+        let limits = Limits { start: 1_500, min: 100, max: 2_000 };
+        let asked = ask(answer, limits, Most { long: 1920, short: 1080, fps: 60.0 });
+        assert_eq!(asked, answer.replace("42e01f", "42e02a;x-google-start-bitrate=1500"));
     }
 
     #[test]

@@ -59,20 +59,23 @@ impl Offer {
         let socket = UdpSocket::bind((local, 0)).expect("a free port on the loopback interface");
         let address = socket.local_addr().expect("a bound socket has an address");
         let candidate = Candidate::host(address, "udp").expect("a host candidate");
-        let mut rtc = RtcConfig::new()
+        let mut config = RtcConfig::new()
             .set_crypto_provider(Arc::new(from_feature_flags()))
             .clear_codecs()
             .enable_vp8(media.codec == Codec::Vp8)
             .enable_vp9(media.codec == Codec::Vp9)
-            .enable_h264(media.codec == Codec::H264)
+            .enable_h264(media.codec == Codec::H264 && media.h264.is_none())
             .enable_opus(media.audio, false)
             // Ours to choose; the standard ones, video orientation among them, end below it.
             .set_extension(14, Extension::AbsoluteCaptureTime)
             // To see the server's NACKs.
             .enable_raw_packets(true)
             .set_reordering_timeout_video(Some(PATIENCE))
-            .set_reordering_size_video(HELD_FRAMES)
-            .build(Instant::now().into_std());
+            .set_reordering_size_video(HELD_FRAMES);
+        if let Some((fragments, profile_level_id)) = media.h264 {
+            config.codec_config().add_h264(108.into(), None, fragments, profile_level_id);
+        }
+        let mut rtc = config.build(Instant::now().into_std());
         if with_candidate {
             rtc.add_local_candidate(candidate.clone());
         }

@@ -17,6 +17,8 @@ pub struct Media {
     pub video: Option<Direction>,
     /// The one codec that the video section offers.
     pub codec: Codec,
+    /// Of H.264 nothing but this packetization mode (1 is true) and `profile-level-id`; `None`: all that browsers offer.
+    pub h264: Option<(bool, u32)>,
     /// An Opus section, sent and received; nothing is ever put into it.
     pub audio: bool,
 }
@@ -25,7 +27,7 @@ impl Media {
     /// One video section of this direction, as the browser sees it.
     #[must_use]
     pub const fn video(direction: Direction) -> Self {
-        Self { video: Some(direction), codec: Codec::Vp8, audio: false }
+        Self { video: Some(direction), codec: Codec::Vp8, h264: None, audio: false }
     }
 }
 

@@ -4,7 +4,9 @@
 //! without it 10).
 #![expect(unsafe_code, reason = "options that the wrapper does not set")]
 
+pub(crate) mod level;
 pub(crate) mod nal;
+mod rate;
 mod sps;
 
 use std::ptr::from_mut;
@@ -16,10 +18,12 @@ use openh264::encoder::{
 use openh264::formats::{YUVSlices, YUVSource};
 use openh264::{OpenH264API, Timestamp, decoder};
 use openh264_sys2::{
-    ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo, SPATIAL_LAYER_0, SPATIAL_LAYER_ALL,
+    ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo, SPATIAL_LAYER_0,
+    SPATIAL_LAYER_ALL,
 };
 use tracing::debug;
 
+use self::rate::Rate;
 use super::picture::{Plane, check_size, plane_sizes};
 use super::{CodecError, Decoder, Encoded, Encoder, Picture};
 
@@ -47,6 +51,7 @@ pub struct H264Encoder {
     config: EncoderConfig,
     /// kbit/s.
     bitrate_kbps: u32,
+    rate: Rate,
     /// None until the first picture tells the size, and while a change of size rebuilds it.
     active: Option<Active>,
 }
@@ -100,14 +105,12 @@ fn check_unit(unit: &[u8]) -> Result<(), CodecError> {
 impl H264Encoder {
     /// An encoder that aims at `bitrate_kbps` (kbit/s) at about `fps` frames a second.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a frame rate within 1..=240")]
     pub fn new(bitrate_kbps: u32, fps: f64) -> Self {
         let config = EncoderConfig::new()
             .usage_type(UsageType::CameraVideoRealTime)
             .complexity(Complexity::Low)
             .profile(Profile::Baseline)
             .rate_control_mode(RateControlMode::Bitrate)
-            .max_frame_rate(FrameRate::from_hz(fps as f32))
             .skip_frames(true)
             .num_threads(1)
             // +0.4 dB at the same cost.
@@ -116,13 +119,25 @@ impl H264Encoder {
             .scene_change_detect(false)
             // Beyond 51 there is nothing; above 12 nobody sees a difference, and rate control overshoots less.
             .qp(QpRange::new(12, 51));
-        Self { config, bitrate_kbps, active: None }
+        Self { config, bitrate_kbps, rate: Rate::new(fps), active: None }
     }
 
     /// The same with no slice longer than `bytes`, for a receiver that takes no fragments (packetization mode 0).
     #[must_use]
     pub fn with_max_slice(self, bytes: u32) -> Self {
         Self { config: self.config.max_slice_len(bytes), ..self }
+    }
+
+    /// No keyframe, nothing is rebuilt.
+    fn tell_rate(&mut self) {
+        let mut fps = self.rate.fps();
+        let Some(active) = &mut self.active else { return };
+        // SAFETY: the option takes a float, which the library copies; the wrapper keeps its own for a change of size only,
+        // of which it sees none.
+        let code = unsafe { active.library.raw_api().set_option(ENCODER_OPTION_FRAME_RATE, from_mut(&mut fps).cast()) };
+        if code != 0 {
+            debug!(code, fps, "frame rate not changed");
+        }
     }
 }
 
@@ -132,8 +147,12 @@ impl Encoder for H264Encoder {
         let padded = padded(picture);
         let picture = padded.as_ref().unwrap_or(picture);
         let size = (picture.width, picture.height);
+        if self.rate.observe(pts) {
+            self.tell_rate();
+        }
         if self.active.as_ref().is_none_or(|active| active.size != size) {
-            let config = self.config.bitrate(BitRate::from_bps(bits(self.bitrate_kbps)));
+            let rate = FrameRate::from_hz(self.rate.fps());
+            let config = self.config.bitrate(BitRate::from_bps(bits(self.bitrate_kbps))).max_frame_rate(rate);
             let encoder = Library::with_api_config(OpenH264API::from_source(), config);
             let encoder = encoder.map_err(|error| library("create the H.264 encoder", &error))?;
             self.active = Some(Active { library: encoder, size });
