@@ -1,8 +1,10 @@
-//! A real Chromium on networks that let little through: by TCP, by a TURN server, and not at all.
+//! A real Chromium on networks that let little through: by TCP, by a TURN server, not at all, and not for a while.
 
-use reframe_tests::browser::Camera;
+use reframe_tests::browser::{Browser, Camera};
 use reframe_tests::cluster::Cluster;
 use reframe_tests::turn::TurnServer;
+use reframe_tests::wait::eventually;
+use serde_json::json;
 
 use super::browser::{SOON, start};
 use super::networks::directory;
@@ -66,4 +68,72 @@ fn an_address_that_does_not_answer_is_named() {
     let outcome = browser.text("outcome");
     assert!(outcome.starts_with("No video connection could be made\n"), "{outcome}");
     assert!(outcome.contains("198.51.100.1 port ") && outcome.contains("(TCP)"), "{outcome}");
+}
+
+/// The page hears nothing of the server over WebRTC while `silent`, though all of it comes; and counts its offers.
+fn start_deaf(browser: &Browser, page: &str) {
+    browser.open(page);
+    browser.run(
+        "Object.assign(window, { silent: false, offers: 0, restarts: 0, restartsAtLoss: null });
+         const { getStats } = RTCPeerConnection.prototype;
+         let last;
+         RTCPeerConnection.prototype.getStats = async function () {
+           if (!window.silent) last = await getStats.call(this);
+           return last;
+         };
+         RTCDataChannel.prototype.addEventListener = function (type, listener, options) {
+           const hear = (event) => (type === 'message' && window.silent) || listener(event);
+           EventTarget.prototype.addEventListener.call(this, type, hear, options);
+         };
+         const { fetch } = window;
+         window.fetch = (url, request) => {
+           const { type, renegotiate } = JSON.parse(request?.body ?? '{}');
+           if (renegotiate) window.restarts += 1;
+           else if (type === 'offer' && ++window.offers === 2) window.restartsAtLoss = window.restarts;
+           return fetch.call(window, url, request);
+         };",
+    );
+    browser.click("start");
+    browser.wait_for_state("live");
+    browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+    assert_eq!(browser.run("return [window.offers, window.restarts]"), json!([1, 0]));
+}
+
+#[test]
+fn a_silence_has_one_restart_and_then_another_connection() {
+    let cluster = Cluster::launch("flip");
+    let browser = start("silence", Camera::Allowed);
+    start_deaf(&browser, &cluster.page("/"));
+    browser.run("window.silent = true");
+    eventually("another connection", SOON, || (browser.run("return window.offers") == 2).then_some(()));
+    assert_eq!(browser.run("return window.restartsAtLoss"), 1);
+    browser.run("window.silent = false");
+    browser.wait_for_state("live");
+    browser.click("start");
+    browser.wait_for_state("idle");
+    cluster.wait_for_sessions(0, SOON);
+}
+
+/// For four seconds; a silence of three is the end of a connection.
+#[test]
+fn a_network_that_comes_and_goes_is_no_silence_of_the_servers() {
+    let cluster = Cluster::launch("flip");
+    let browser = start("comes-and-goes", Camera::Allowed);
+    start_deaf(&browser, &cluster.page("/"));
+    browser.run(
+        "Object.assign(window, { silent: true, changes: 0 });
+         const change = setInterval(() => {
+           window.dispatchEvent(new Event('online'));
+           if (++window.changes < 40) return;
+           clearInterval(change);
+           window.silent = false;
+         }, 100);",
+    );
+    eventually("the last change", SOON, || (browser.run("return window.changes") == 40).then_some(()));
+    let (_, code) = browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+    browser.wait_for_picture("output", "another picture", |next| next.number != code.number);
+    let (offers, restarts) = (browser.run("return window.offers"), browser.run("return window.restarts"));
+    assert_eq!(offers, 1, "the connection that it had");
+    assert!(restarts.as_u64().is_some_and(|restarts| restarts > 1), "{restarts}");
+    assert_eq!(cluster.sessions(), 1.0);
 }

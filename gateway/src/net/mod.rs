@@ -17,6 +17,7 @@ mod public;
 mod routes;
 mod runtime;
 mod session;
+mod strangers;
 mod tcp;
 mod udp;
 

@@ -10,6 +10,7 @@ use webrtc::runtime::{AsyncTcpStream, AsyncUdpSocket, RecvMeta, Runtime, Transmi
 use super::*;
 use crate::net::SessionRuntime;
 use crate::net::packet::tests::check;
+use crate::net::strangers::STRANGERS;
 
 /// For the loopback interface, on a machine that does something else.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -166,6 +167,38 @@ async fn a_connection_goes_to_the_session_that_its_first_frame_names() {
     drop(stream);
     assert_eq!(timeout(PATIENCE, client.read(&mut room)).await.unwrap().unwrap_or(0), 0);
     assert!(a.runtime.connect_tcp(port.sockets[0].local).await.is_err(), "never to where a client says");
+}
+
+/// Of one host, which displaces its own connections, the oldest first.
+#[tokio::test]
+async fn silent_connections_shut_nobody_out() {
+    let port = open().await;
+    let stack = Stack::new(&port);
+    let listener = std::net::TcpListener::bind(&stack.port.tcp_addresses()[0]).unwrap();
+    let listener = stack.runtime.wrap_tcp_listener(listener).unwrap();
+    let server = port.sockets[0].local;
+    let mut silent = Vec::new();
+    for _ in 0..STRANGERS {
+        silent.push(TcpStream::connect(server).await.unwrap());
+    }
+    let message = stack.check();
+    let frame = [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], &message].concat();
+    let mut room = [0];
+    for (n, host) in ["127.0.0.1", "127.0.0.3"].into_iter().enumerate() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(host.parse().unwrap(), 0)).unwrap();
+        let mut client = socket.connect(server).await.unwrap();
+        // It has a place from here on.
+        assert_eq!(timeout(PATIENCE, silent[n].read(&mut room)).await.unwrap().unwrap_or(0), 0, "{n}");
+        client.write_all(&frame).await.unwrap();
+        let (_stream, remote) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        assert_eq!(remote, client.local_addr().unwrap());
+        // In the place that it leaves.
+        silent.push(TcpStream::connect(server).await.unwrap());
+    }
+    for stream in &mut silent[2..] {
+        assert!(timeout(Duration::from_millis(1), stream.read(&mut room)).await.is_err(), "no other one is closed");
+    }
 }
 
 #[tokio::test]

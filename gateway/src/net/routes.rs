@@ -10,9 +10,10 @@ use std::net::SocketAddr;
 
 use super::packet::Check;
 
-/// Addresses of one session's browser that are known at a time, on all paths. More: the oldest is forgotten, and known
-/// again with its next check. Browsers check some five at once.
-const REMOTES: usize = 16;
+/// Addresses of one session's browser that are known at a time, on all paths. More: the one whose last signed check is the
+/// oldest is forgotten, and known again with its next. One in use is checked every few seconds (RFC 7675, section 5.1);
+/// browsers check some five at once.
+const REMOTES: usize = 64;
 /// The credentials that are valid at a time: those of an ICE restart, and those from before until nobody uses them.
 const CREDENTIALS: usize = 2;
 
@@ -58,7 +59,7 @@ struct Session<T> {
     to: T,
     /// The newest first.
     credentials: VecDeque<Credentials>,
-    /// The newest first.
+    /// The one with the latest check first.
     paths: VecDeque<Path>,
 }
 
@@ -113,22 +114,24 @@ impl<T> Routes<T> {
         }
     }
 
-    /// Whose is `check`? On a path that is known the stack may see for itself who signed it.
+    /// Whose is `check`? Its path is that session's from then on.
     pub(super) fn check(&mut self, path: Path, check: &Check<'_>) -> Result<&T, Stray> {
-        let id = *self.by_ufrag.get(check.ufrag).ok_or(Stray::UnknownUfrag)?;
-        if self.by_path.get(&path) != Some(&id) {
-            self.signed(check)?;
-            self.teach(path, id);
-        }
+        let id = self.signer(check)?;
+        self.teach(path, id);
         self.sessions.get(&id).map(|session| &session.to).ok_or(Stray::UnknownUfrag)
     }
 
     /// Whose is `check`, by its signature? Teaches nothing.
     pub(super) fn signed(&self, check: &Check<'_>) -> Result<&T, Stray> {
-        let id = self.by_ufrag.get(check.ufrag).ok_or(Stray::UnknownUfrag)?;
-        let session = self.sessions.get(id).ok_or(Stray::UnknownUfrag)?;
+        let id = self.signer(check)?;
+        self.sessions.get(&id).map(|session| &session.to).ok_or(Stray::UnknownUfrag)
+    }
+
+    fn signer(&self, check: &Check<'_>) -> Result<Id, Stray> {
+        let id = *self.by_ufrag.get(check.ufrag).ok_or(Stray::UnknownUfrag)?;
+        let session = self.sessions.get(&id).ok_or(Stray::UnknownUfrag)?;
         let known = session.credentials.iter().find(|known| known.ufrag == check.ufrag).ok_or(Stray::UnknownUfrag)?;
-        if check.is_signed_with(&known.password) { Ok(&session.to) } else { Err(Stray::Forged) }
+        if check.is_signed_with(&known.password) { Ok(id) } else { Err(Stray::Forged) }
     }
 
     /// Whose is what comes on `path`?

@@ -77,40 +77,59 @@ fn a_restart_adds_credentials_and_ends_the_oldest() {
     assert!(routes.by_path.is_empty() && routes.by_ufrag.is_empty());
 }
 
-/// Against a model that knows only the last who signed for an address; what the table forgets beyond its bound it says
-/// it does not know.
+#[test]
+fn an_address_that_is_checked_outlives_any_number_of_others() {
+    let mut routes = Routes::default();
+    joined(&mut routes, "a", 1);
+    for port in 1..1_000 {
+        // Between two of its checks: all the others that there is room for.
+        if usize::from(port) % (REMOTES - 1) == 1 {
+            check(&mut routes, path(0), "a", "a").unwrap();
+        }
+        check(&mut routes, path(port), "a", "a").unwrap();
+        assert_eq!(routes.at(path(0)), Ok(&1), "{port}");
+    }
+    assert_eq!(routes.by_path.len(), REMOTES);
+    // What anybody can send does not keep it: a datagram, or a check that is not signed.
+    for port in 1_000..1_000 + u16::try_from(REMOTES).unwrap() {
+        routes.at(path(0)).unwrap();
+        assert_eq!(check(&mut routes, path(0), "a", "b"), Err(Stray::Forged), "on a known path too");
+        check(&mut routes, path(port), "a", "a").unwrap();
+    }
+    assert_eq!(routes.at(path(0)), Err(Stray::UnknownAddress));
+}
+
+/// Against a model: each session's addresses, those with the latest checks first.
 #[test]
 fn no_datagram_is_ever_anothers() {
     for seed in 0..50 {
         let mut random = SmallRng::seed_from_u64(seed);
-        let (mut routes, mut owner) = (Routes::default(), HashMap::<Path, u32>::new());
+        let (mut routes, mut model) = (Routes::default(), HashMap::<u32, Vec<Path>>::new());
         let mut live: Vec<(u32, Id)> = Vec::new();
         for step in 0..2_000_u32 {
-            match random.random_range(0..10) {
+            match random.random_range(0..100) {
                 0 => live.push((step, joined(&mut routes, &step.to_string(), step))),
                 1 if !live.is_empty() => {
                     let (name, id) = live.swap_remove(random.random_range(0..live.len()));
                     routes.remove(id);
-                    owner.retain(|_, of| *of != name);
+                    model.remove(&name);
                 }
-                2..6 if !live.is_empty() => {
+                2..60 if !live.is_empty() => {
                     let (name, _) = live[random.random_range(0..live.len())];
-                    let (at, name_text) = (path(random.random_range(0..40)), name.to_string());
+                    let (at, name_text) = (path(random.random_range(0..200)), name.to_string());
                     assert_eq!(check(&mut routes, at, &name_text, &name_text), Ok(name));
-                    owner.insert(at, name);
+                    model.values_mut().for_each(|paths| paths.retain(|known| *known != at));
+                    let paths = model.entry(name).or_default();
+                    paths.insert(0, at);
+                    paths.truncate(REMOTES);
                 }
                 _ => {
-                    let at = path(random.random_range(0..40));
-                    if let Ok(found) = routes.at(at) {
-                        assert_eq!(owner.get(&at), Some(found), "seed {seed}, step {step}");
-                    }
+                    let at = path(random.random_range(0..200));
+                    let owner = model.iter().find(|(_, paths)| paths.contains(&at)).map(|(name, _)| name);
+                    assert_eq!(routes.at(at).ok(), owner, "seed {seed}, step {step}");
                 }
             }
-            assert!(routes.sessions.values().all(|session| session.paths.len() <= REMOTES));
-            assert_eq!(
-                routes.by_path.len(),
-                routes.sessions.values().map(|session| session.paths.len()).sum::<usize>()
-            );
+            assert_eq!(routes.by_path.len(), model.values().map(Vec::len).sum::<usize>());
         }
     }
 }

@@ -15,14 +15,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use webrtc::runtime::{AsyncTcpListener, AsyncTcpStream};
 
+use super::strangers::Strangers;
 use crate::telemetry;
 
-/// Connections, at each address, that have not said whose they are. Full: a further one is closed at once.
-const STRANGERS: usize = 64;
-/// How long they have for it: a handshake and a check are two round trips.
+/// How long a connection has to say whose it is: a handshake and a check are two round trips.
 const INTRODUCTION: Duration = Duration::from_secs(5);
 /// A check has some 100 bytes.
 const LONGEST_CHECK: usize = 1_500;
@@ -73,22 +73,30 @@ pub(super) async fn accept<W>(listener: TcpListener, whose: W)
 where
     W: Fn(&[u8]) -> Option<Welcome> + Clone + Send + 'static,
 {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    let (mut strangers, mut introductions) = (Strangers::default(), JoinSet::new());
     loop {
-        let Ok((stream, remote)) = listener.accept().await else {
-            sleep(EXHAUSTED).await;
-            continue;
-        };
-        let Ok(stranger) = Arc::clone(&strangers).try_acquire_owned() else {
-            telemetry::ice_tcp("refused");
-            continue;
-        };
-        let whose = whose.clone();
-        tokio::spawn(async move {
-            let outcome = timeout(INTRODUCTION, introduce(stream, remote, whose)).await;
-            telemetry::ice_tcp(outcome.unwrap_or("silent"));
-            drop(stranger);
-        });
+        tokio::select! {
+            // Those that are done leave their places before another one takes one.
+            biased;
+            Some(done) = introductions.join_next_with_id() => {
+                let (id, outcome) = done.unwrap_or_else(|displaced| (displaced.id(), "displaced"));
+                strangers.remove(|stranger: &AbortHandle| stranger.id() == id);
+                telemetry::ice_tcp(outcome);
+            }
+            accepted = listener.accept() => {
+                let Ok((stream, remote)) = accepted else {
+                    sleep(EXHAUSTED).await;
+                    continue;
+                };
+                let whose = whose.clone();
+                let introduction = introductions.spawn(async move {
+                    timeout(INTRODUCTION, introduce(stream, remote, whose)).await.unwrap_or("silent")
+                });
+                if let Some(displaced) = strangers.add(remote.ip(), introduction) {
+                    displaced.abort();
+                }
+            }
+        }
     }
 }
 

@@ -6,10 +6,13 @@ use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::Interest;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tracing::error;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 use super::routes::Path;
@@ -24,6 +27,11 @@ const MESSAGE_BYTES: usize = 64 * 1024;
 /// Asked of the system, which may grant less (`net.core.rmem_max`): half a second of 100 sessions at 2 Mbit/s is
 /// 12 MB, and no reader is that late; the default of 208 KiB is 8 ms of that.
 const BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// Between two tries to receive while the socket does nothing but fail, from the second failure on; twice as long each
+/// time.
+const RETRY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
+/// So many failures in a row are told: the last pause was the longest, and all of them were two seconds.
+const LASTING: u32 = 12;
 
 /// One datagram and where it came from.
 #[derive(Debug)]
@@ -56,6 +64,7 @@ impl SharedSocket {
     pub(super) async fn receive(&self, index: usize, deliver: impl Fn(Path, &[u8])) {
         let mut room = vec![0; MESSAGES * MESSAGE_BYTES];
         let mut meta = [RecvMeta::default(); MESSAGES];
+        let mut failures = Failures::default();
         loop {
             let received = self.io.async_io(Interest::READABLE, || {
                 let mut buffers = room.chunks_exact_mut(MESSAGE_BYTES).map(IoSliceMut::new);
@@ -64,11 +73,14 @@ impl SharedSocket {
                 let count = self.state.recv(UdpSockRef::from(&self.io), &mut buffers, &mut meta)?;
                 if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
             });
-            // An error is of one datagram, an ICMP message for example, and reported once.
-            let Ok(count) = received.await else {
-                tokio::task::yield_now().await;
-                continue;
+            let count = match received.await {
+                Ok(count) => count,
+                Err(error) => {
+                    failures.wait(self.local, &error).await;
+                    continue;
+                }
             };
+            failures = Failures::default();
             for (buffer, meta) in room.chunks_exact(MESSAGE_BYTES).zip(&meta[..count]) {
                 let path = Path { socket: index, remote: meta.addr };
                 // One message may hold several datagrams of one sender (GRO).
@@ -81,6 +93,35 @@ impl SharedSocket {
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.io.try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.io), transmit))
+    }
+}
+
+/// How often in a row receiving has failed.
+///
+/// The system reports what befell one datagram (an ICMP message: `ECONNREFUSED`) once and forgets it; want of memory
+/// (`ENOBUFS`) and a network that is down pass. No list says which errors stay: one that comes again and again is asked
+/// for ever more seldom, and told once.
+#[derive(Debug, Default)]
+struct Failures(u32);
+
+impl Failures {
+    /// Before the next try. The first failure was of one datagram, and the next one may be there already.
+    fn pause(&self) -> Duration {
+        let (least, most) = RETRY;
+        self.0.checked_sub(2).map_or(Duration::ZERO, |doublings| most.min(least * 2_u32.saturating_pow(doublings)))
+    }
+
+    async fn wait(&mut self, local: SocketAddr, error: &io::Error) {
+        telemetry::packets_dropped("unreadable", 1);
+        self.0 = self.0.saturating_add(1);
+        if self.0 == LASTING {
+            error!(%local, %error, "the media port cannot be read; trying on");
+        }
+        match self.pause() {
+            // The runtime's other tasks first.
+            Duration::ZERO => tokio::task::yield_now().await,
+            pause => sleep(pause).await,
+        }
     }
 }
 
@@ -116,19 +157,20 @@ impl AsyncUdpSocket for SessionSocket {
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let mut writable = super::lock(&self.writable);
         loop {
-            if let Some(waiting) = writable.as_mut() {
-                // An error shows when it is sent.
-                ready!(waiting.as_mut().poll(cx)).ok();
-                *writable = None;
-            }
-            match self.shared.try_send(transmit) {
+            // The wait fails when the runtime is stopping, and would again.
+            let waited = match writable.as_mut() {
+                Some(waiting) => ready!(waiting.as_mut().poll(cx)),
+                None => Ok(()),
+            };
+            *writable = None;
+            match waited.and_then(|()| self.shared.try_send(transmit)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let shared = Arc::clone(&self.shared);
                     *writable = Some(Box::pin(async move { shared.io.writable().await }));
                 }
                 Err(_) => {
-                    // To an address that a client made up, for example: lost, as any datagram may be. The stack would
-                    // take the socket for broken.
+                    // To an address that a client made up (`EINVAL`, `ENETUNREACH`), too large for its path (`EMSGSIZE`), or
+                    // no memory (`ENOBUFS`): lost, as any datagram may be. The stack would take the socket for broken.
                     telemetry::packets_dropped("unsendable", 1);
                     return Poll::Ready(Ok(transmit.contents.len()));
                 }
@@ -165,5 +207,27 @@ impl AsyncUdpSocket for SessionSocket {
 impl fmt::Debug for SessionSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {:?}", self.local, self.shared)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_that_stays_is_met_ever_more_seldom() {
+        let (mut failures, start, mut times) = (Failures::default(), Instant::now(), Vec::new());
+        while start.elapsed() < Duration::from_secs(60) {
+            failures.wait(([127, 0, 0, 1], 7000).into(), &io::ErrorKind::NotConnected.into()).await;
+            times.push(start.elapsed().as_millis());
+        }
+        // One of a single datagram costs nothing.
+        assert_eq!(times[..12], [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1_023, 2_023]);
+        assert_eq!(times.len(), 12 + 58, "then each second");
+        assert_eq!(failures.0 as usize, times.len());
+        failures.0 = u32::MAX;
+        assert_eq!(failures.pause(), RETRY.1);
     }
 }

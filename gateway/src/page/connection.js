@@ -13,7 +13,10 @@ const LOOK_MS = 500;
  * was held up, in the background or asleep, has not listened meanwhile.
  */
 const SILENT_LOOKS = 5;
-/** After so many, another path to it is tried: it may be our network that has changed, and the server keeps the session. */
+/**
+ * After so many, another path to it is tried, once: it may be our network that has changed, and the server keeps the
+ * session.
+ */
 const RESTART_LOOKS = 2;
 /** For the server to answer then; longer, and the silence has decided. */
 const RESTART_MS = 3_000;
@@ -41,6 +44,8 @@ export class Connection {
   #wasConnected = false;
   #received = 0;
   #silentLooks = 0;
+  /** Another path was tried in this silence. */
+  #restarted = false;
   #restarting = false;
   /** The inputs as they were offered. */
   #offered = "";
@@ -129,7 +134,7 @@ export class Connection {
       this.close(error);
       throw error;
     }
-    this.#listen(window, "online", () => this.#restart());
+    this.#listen(window, "online", () => this.#online());
     const looks = setInterval(() => this.#look().catch(() => {}), LOOK_MS);
     this.closed.then(() => clearInterval(looks));
   }
@@ -162,16 +167,32 @@ export class Connection {
   async #look() {
     const pairs = [...(await this.#peer.getStats()).values()].filter(({ type }) => type === "candidate-pair");
     const received = pairs.reduce((sum, { bytesReceived }) => sum + (bytesReceived ?? 0), 0);
-    if (received !== this.#received) this.#silentLooks = 0;
+    // Less is no news: a pair that a restart has replaced is gone with its count.
+    if (received > this.#received) this.#heard();
     this.#received = received;
     this.#silentLooks += 1;
     if (this.#silentLooks > SILENT_LOOKS) this.#lose(LOST);
     else if (this.#silentLooks > RESTART_LOOKS) await this.#restart();
   }
 
-  /** Looks for a new way to the same session (an ICE restart). When there is none, the silence goes on and decides. */
+  #heard() {
+    this.#silentLooks = 0;
+    this.#restarted = false;
+  }
+
+  /** The silence so far was our own network's; now the server has all the time to answer, on a path through the new one. */
+  #online() {
+    this.#heard();
+    this.#restart().catch(() => {});
+  }
+
+  /**
+   * Looks for a new way to the same session (an ICE restart): once in a silence, as each ends what the one before has
+   * found. When there is none, the silence goes on and decides.
+   */
   async #restart() {
-    if (this.#restarting) return;
+    if (this.#restarting || this.#restarted) return;
+    this.#restarted = true;
     this.#restarting = true;
     try {
       this.#peer.restartIce();
@@ -179,6 +200,8 @@ export class Connection {
       const offer = () => ({ sdp: restricted(this.#peer.localDescription.sdp), renegotiate: true });
       const answer = await this.#signalling.answer(offer, RESTART_MS);
       await this.#peer.setRemoteDescription({ ...answer, sdp: restricted(answer.sdp) });
+      // It is there. What was silent is the old path; the new one has its own time.
+      this.#silentLooks = 0;
     } catch {
       if (this.#peer.signalingState === "have-local-offer") await this.#peer.setLocalDescription({ type: "rollback" });
     } finally {
@@ -188,7 +211,7 @@ export class Connection {
 
   #receive(json) {
     // For browsers that do not count what came.
-    this.#silentLooks = 0;
+    this.#heard();
     let message;
     try {
       message = JSON.parse(json);

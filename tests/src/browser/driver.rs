@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -34,6 +35,8 @@ pub(super) struct Driver {
     pub(super) url: String,
     /// Profile and clip; gone with the processes that use it.
     directory: PathBuf,
+    /// Likewise: what Chromium leaves in its directory for temporary files when it is killed.
+    temporary: Option<PathBuf>,
 }
 
 impl Driver {
@@ -49,21 +52,27 @@ impl Driver {
             .stderr(Stdio::null())
             .spawn()
             .ok()?;
-        let driver = Self { process, url: format!("http://127.0.0.1:{port}"), directory };
+        let driver = Self { process, url: format!("http://127.0.0.1:{port}"), directory, temporary: None };
         eventually("geckodriver listens", START, || TcpStream::connect(("127.0.0.1", port)).ok());
         Some(driver)
     }
 
     pub(super) fn chrome(directory: PathBuf) -> Self {
+        // Not below `directory`: Chromium has a socket in it, whose path may have 107 bytes.
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let temporary = std::env::temp_dir().join(format!("reframe-chromium-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&temporary).expect("a directory for temporary files");
         let process = Command::new("chromedriver")
             .arg("--port=0")
+            .env("TMPDIR", &temporary)
             // A group of its own, so that Chromium's processes end with it whatever state they are in.
             .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver starts (Debian package chromium-driver)");
-        let mut driver = Self { process, url: String::new(), directory };
+        let mut driver = Self { process, url: String::new(), directory, temporary: Some(temporary) };
         let stdout = driver.process.stdout.take().expect("it is piped");
         // Nothing follows the sentence that ends with the port, so nobody misses the pipe that is closed after it.
         let port = BufReader::new(stdout)
@@ -82,7 +91,9 @@ impl Drop for Driver {
         kill_process_group(Pid::from_child(&self.process), Signal::KILL).ok();
         self.process.wait().ok();
         // Chromium's own processes are not our children and may still be writing. What stays costs disk space only.
-        try_eventually(CLEAN_UP, || std::fs::remove_dir_all(&self.directory).ok());
+        for directory in [Some(&self.directory), self.temporary.as_ref()].into_iter().flatten() {
+            try_eventually(CLEAN_UP, || std::fs::remove_dir_all(directory).ok());
+        }
     }
 }
 
