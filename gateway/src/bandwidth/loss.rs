@@ -17,16 +17,22 @@ const ABOVE_RECEIVED: f64 = 1.5;
 pub(crate) struct LossBased {
     limits: Limits,
     kbps: f64,
+    congested: bool,
 }
 
 impl LossBased {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, kbps: f64::from(limits.start) }
+        Self { limits, kbps: f64::from(limits.start), congested: false }
     }
 
     /// kbit/s.
     pub(crate) fn kbps(&self) -> f64 {
         self.kbps
+    }
+
+    /// Whether the last interval lost more than a path does by itself.
+    pub(crate) fn congested(&self) -> bool {
+        self.congested
     }
 
     /// At least so much is tried: loss that was is no evidence any more.
@@ -36,7 +42,8 @@ impl LossBased {
 
     /// The bitrate after an interval in which `received` kbit/s came and `lost` of all packets, 0 to 1, did not.
     pub(crate) fn update(&mut self, received: f64, lost: f64) -> f64 {
-        if lost > HIGH_LOSS {
+        self.congested = lost > HIGH_LOSS;
+        if self.congested {
             self.kbps *= 1.0 - 0.5 * lost;
         } else if lost < LOW_LOSS {
             let most = (received * ABOVE_RECEIVED).max(f64::from(self.limits.start));

@@ -131,7 +131,9 @@ impl BandwidthEstimator for Estimator {
             self.restart(target);
         }
         let clock = tokio::time::Instant::from_std(now);
-        if let Some(more) = self.probe.update(clock, self.target_bitrate(), self.max) {
+        if !self.loss.congested()
+            && let Some(more) = self.probe.update(clock, self.target_bitrate(), self.max)
+        {
             self.restart(more);
             self.loss.raise(more * VIDEO / 1_000.0);
         }

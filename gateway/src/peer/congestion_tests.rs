@@ -15,20 +15,20 @@ use super::*;
 const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 2_000 };
 /// Of one packet, in bytes.
 const PACKET: usize = 1_200;
-/// More than this waits nowhere: the path's queue, in seconds.
-const QUEUE: f64 = 0.5;
 
 /// A path: what it carries in kbit/s, what it loses and by how much arrivals vary.
 #[derive(Clone, Copy)]
 struct Path {
     kbps: f64,
+    /// What waits before it at most, in seconds of it.
+    queue: f64,
     loss: f64,
     /// What of the feedback is lost on its way.
     feedback_loss: f64,
     jitter_ms: f64,
 }
 
-const OPEN: Path = Path { kbps: 50_000.0, loss: 0.0, feedback_loss: 0.0, jitter_ms: 2.0 };
+const OPEN: Path = Path { kbps: 50_000.0, queue: 0.5, loss: 0.0, feedback_loss: 0.0, jitter_ms: 2.0 };
 
 /// A sender that does what it is told, 30 frames a second, feedback of every two; the estimates in kbit/s, ten a second.
 /// `activity` is the part of the bitrate that the pictures take.
@@ -45,11 +45,11 @@ fn run(seed: u64, seconds: u64, activity: f64, path: impl Fn(f64) -> Path) -> Ve
     let (mut free, mut last, mut id) = (0.0_f64, 0.0_f64, 0_u64);
     for frame in 0..seconds * 30 {
         let at = frame as f64 / 30.0;
-        let Path { kbps, loss, feedback_loss, jitter_ms } = path(at);
+        let Path { kbps, queue, loss, feedback_loss, jitter_ms } = path(at);
         let bytes = f64::from(*carries.borrow()) * 125.0 / 30.0 * activity * random.random_range(0.6..1.4);
         for _ in 0..(bytes / PACKET as f64).ceil() as usize {
             id += 1;
-            let lost = random.random_bool(loss) || free - at > QUEUE;
+            let lost = random.random_bool(loss) || free - at > queue;
             if !lost {
                 free = free.max(at) + PACKET as f64 * 8.0 / (kbps * 1_000.0);
             }
@@ -128,6 +128,16 @@ fn a_narrow_path_is_found_within_seconds_and_left_within_seconds() {
         let (during, after) = (mean(&told[130..400]), mean(&told[600..]));
         assert!((150.0..340.0).contains(&during), "seed {seed}: {during} kbit/s of 300");
         assert!(after > 1_800.0, "seed {seed}: {after} afterwards");
+    }
+}
+
+/// Nothing waits there, so nothing but loss tells of it.
+#[test]
+fn a_narrow_path_without_a_queue_is_found_too() {
+    for seed in 0..20 {
+        let told = run(seed, 80, 1.0, |_| Path { kbps: 300.0, queue: 0.05, ..OPEN });
+        // One packet of 1200 bytes takes 32 ms of such a path: in the gaps between bursts it is idle.
+        assert!((100.0..400.0).contains(&mean(&told[200..])), "seed {seed}: {} kbit/s", mean(&told[200..]));
     }
 }
 
