@@ -71,6 +71,8 @@ pub(crate) struct Assembler {
     tickets: BTreeMap<u32, Ticket>,
     /// Of the stream that is followed.
     ssrc: u32,
+    /// Of the one before, of which packets may still be under way.
+    previous: Option<u32>,
     /// Highest extended sequence number seen; starts away from zero so that early reordering cannot underflow.
     highest: Option<u64>,
     /// The number that a restarted sender would use next (RFC 3550's `bad_seq`).
@@ -94,6 +96,7 @@ impl Assembler {
             held: BTreeMap::new(),
             tickets: BTreeMap::new(),
             ssrc: 0,
+            previous: None,
             highest: None,
             restart: None,
             next: None,
@@ -212,12 +215,15 @@ impl Assembler {
             self.highest = Some(highest.max(number));
             return Some(number);
         }
-        // Another SSRC, which the stack has tied to our video, or two consecutive numbers far away: the sender restarted,
-        // nothing held can be completed.
-        if same && self.restart.replace(sequence.wrapping_add(1)) != Some(sequence) {
+        // Another SSRC, which the stack has tied to our video; or two consecutive numbers, far away or of the one before:
+        // the sender restarted, nothing held can be completed.
+        let known = same || self.previous == Some(ssrc);
+        if known && self.restart.replace(sequence.wrapping_add(1)) != Some(sequence) {
             return None;
         }
-        self.ssrc = ssrc;
+        if !same {
+            self.previous = Some(std::mem::replace(&mut self.ssrc, ssrc));
+        }
         self.restart = None;
         self.held.clear();
         self.drop_tickets(|_| true, Reason::Incomplete);

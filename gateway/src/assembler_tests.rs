@@ -292,6 +292,25 @@ fn another_ssrc_is_followed_from_its_first_packet_on() {
 }
 
 #[test]
+fn a_late_packet_of_the_ssrc_before_changes_nothing() {
+    let mut assembler = Assembler::new(Codec::Vp8);
+    let (now, mut out) = (Instant::now(), Vec::new());
+    let old: Vec<Packet> = stream(8, 10, 20, 5).into_iter().flatten().collect();
+    for packet in &old {
+        assert!(assembler.push(now, packet.clone()));
+        drain(&mut assembler, now, &mut out);
+    }
+    for (index, packet) in stream(9, 40_000, 20, 20).into_iter().flatten().enumerate() {
+        assert!(assembler.push(now, Packet { ssrc: 2, ..packet }));
+        if let Some(late) = old.get(index * 2) {
+            assert!(!assembler.push(now, late.clone()));
+        }
+        drain(&mut assembler, now, &mut out);
+    }
+    assert_eq!(out, (0..20).chain(0..20).collect::<Vec<_>>());
+}
+
+#[test]
 fn hostile_input_is_bounded_and_does_not_panic() {
     let mut random = SmallRng::seed_from_u64(9);
     let mut assembler = Assembler::new(Codec::Vp8);

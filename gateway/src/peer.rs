@@ -21,6 +21,7 @@ mod remb;
 mod remote_candidates;
 mod renegotiation;
 mod retransmissions;
+mod tracks;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -42,7 +43,7 @@ use webrtc::data_channel::DataChannel;
 use webrtc::error::Error;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceConnectionState, RTCIceGatheringState,
     RTCPeerConnectionState,
@@ -54,7 +55,7 @@ pub(crate) use self::extensions::Marks;
 use self::failure::Progress;
 pub(crate) use self::failure::Step;
 use self::remote_candidates::RemoteCandidates;
-use crate::assembler::Packet;
+use self::tracks::Tracks;
 use crate::bandwidth::Limits;
 use crate::books::{Hop, Reason, Ticket};
 use crate::controls::Controls;
@@ -192,13 +193,15 @@ pub(crate) async fn answer(
     // Now, so that what comes before the channel is open waits for it.
     let outputs = controls.outputs.subscribe("channel");
     let (nudge, extensions) = (Arc::new(Nudge::default()), Arc::new(OnceLock::new()));
+    let tracks = Arc::new(Tracks::default());
+    tokio::spawn(keyframes::send_requests(Arc::clone(&tracks), keyframe_wanted, stop.clone()));
     let callbacks = Arc::new(Callbacks {
         nudge: Arc::clone(&nudge),
         extensions: Arc::clone(&extensions),
         state: state_tx,
         gathered: gathered_tx,
         // Nobody looks at what a browser sends to a generator's stream, should it send.
-        video: (mode != Mode::Receive).then(|| VideoTap { packets, keyframe_wanted, track: Mutex::default() }),
+        video: (mode != Mode::Receive).then_some((packets, Arc::clone(&tracks))),
         messaging: Mutex::new(Some(Messaging {
             texts: texts_rx,
             flushed: flushed_tx,
@@ -339,15 +342,6 @@ struct Messaging {
     controls: Arc<Controls>,
 }
 
-/// Where the browser's video goes.
-struct VideoTap {
-    packets: Arc<PacketQueue>,
-    /// Notified by who needs a keyframe.
-    keyframe_wanted: Arc<Notify>,
-    /// Lets go of the track that it comes from.
-    track: Mutex<CancellationToken>,
-}
-
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
 struct Callbacks {
     nudge: Arc<Nudge>,
@@ -355,7 +349,8 @@ struct Callbacks {
     extensions: Arc<OnceLock<Ids>>,
     state: watch::Sender<RTCPeerConnectionState>,
     gathered: watch::Sender<bool>,
-    video: Option<VideoTap>,
+    /// Where the browser's video goes.
+    video: Option<(Arc<PacketQueue>, Arc<Tracks>)>,
     /// Taken by the first data channel named `text`; the client needs no other.
     messaging: Mutex<Option<Messaging>>,
     progress: Progress,
@@ -383,21 +378,10 @@ impl PeerConnectionEventHandler for Callbacks {
         if track.kind().await != RtpCodecKind::Video {
             return;
         }
-        if let Some(VideoTap { packets, keyframe_wanted, track: current }) = &self.video {
-            // One at a time, and the newest: the stack never says that a track has ended.
-            let ended = self.stop.child_token();
-            std::mem::replace(&mut *lock(current), ended.clone()).cancel();
+        if let Some((packets, tracks)) = &self.video {
             let extensions = self.extensions.get().copied().unwrap_or_default();
-            let (ssrc, media) = watch::channel(None);
-            let (asked, wanted) = (Arc::clone(&track), Arc::clone(keyframe_wanted));
-            tokio::spawn(keyframes::send_requests(asked, media, wanted, ended.clone()));
-            let packets = Arc::clone(packets);
-            tokio::spawn(async move {
-                ended.run_until_cancelled(receive_packets(&*track, &packets, &ssrc, extensions)).await;
-                ended.cancel();
-                // The stack complains of each packet that nobody takes.
-                while track.poll().await.is_some() {}
-            });
+            let receiving = tracks::receive_packets(track, Arc::clone(tracks), Arc::clone(packets), extensions);
+            tokio::spawn(self.stop.clone().run_until_cancelled_owned(receiving));
         }
     }
 
@@ -418,33 +402,6 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but hand over, and say
-/// what SSRC the video has now.
-async fn receive_packets(
-    track: &dyn TrackRemote,
-    packets: &PacketQueue,
-    ssrc: &watch::Sender<Option<u32>>,
-    extensions: Ids,
-) {
-    while let Some(event) = track.poll().await {
-        match event {
-            TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload }) => {
-                ssrc.send_if_modified(|last| last.replace(header.ssrc) != Some(header.ssrc));
-                packets.push(Packet {
-                    ssrc: header.ssrc,
-                    sequence: header.sequence_number,
-                    timestamp: header.timestamp,
-                    marker: header.marker,
-                    marks: extensions.read(&header),
-                    payload,
-                });
-            }
-            TrackRemoteEvent::OnEnded => break,
-            _ => {}
-        }
-    }
 }
 
 /// Hop 10. Ends when `egress` and the peer have dropped the queue's senders.

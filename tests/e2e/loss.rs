@@ -118,7 +118,7 @@ fn after_a_blackout_the_picture_is_back() {
 #[test]
 fn who_has_no_pli_is_asked_for_keyframes_by_fir() {
     let cluster = Cluster::launch("flip");
-    let options = Options { fir_only: true, ..Options::camera("fir", Video::Live(Format::SMALL)) };
+    let options = Options { fir_only: true, ..Options::camera("fir", Video::Live(Format::VGA)) };
     let mut peer = connect_with(&cluster, options);
     wait_for_new(&peer, 5);
     let asked = || {
@@ -129,7 +129,8 @@ fn who_has_no_pli_is_asked_for_keyframes_by_fir() {
         let before = asked();
         let sent = peer.stats().sent.len();
         peer.set_network(Network::both(SEED, Conditions { blackout: true, ..Conditions::default() }));
-        peer.wait_until("a second of video", PATIENCE, |stats| (stats.sent.len() >= sent + 30).then_some(()));
+        // More packets than are asked for again.
+        peer.wait_until("two seconds of video", PATIENCE, |stats| (stats.sent.len() >= sent + 60).then_some(()));
         peer.set_network(Network::default());
         wait_for_new(&peer, 5);
         let after = asked();

@@ -2,8 +2,8 @@
 //!
 //! A check names its session by the ufrag that we gave it in the answer. If it also knows the password, the address
 //! that it came from belongs to that session from then on, whoever had it before: a browser behind a NAT may appear at
-//! another one at any time. Nothing else teaches an address, so nobody
-//! can send in another's name; taking an address from him takes a session of one's own and a forged source address.
+//! another one at any time. Nothing else teaches an address, so nobody can send in another's
+//! name; taking an address from him takes a session of one's own and a forged source address.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 /// slack each of its frames would be held a little longer than the last, up to an interval. 1/64 also takes 30 fps
 /// into 29.97.
 const SLACK: u32 = 64;
-/// How long after a re-emission the next comes as soon as the meter has room. Where results have just failed to come they
-/// come unevenly: frames wait for lost packets and then arrive together.
+/// How long after a result has failed to come gaps are filled as soon as the meter has room: results come unevenly then,
+/// frames wait for lost packets and arrive together.
 const UNEVEN: Duration = Duration::from_secs(1);
 /// RTP ticks (90 kHz) that two releases are apart at least: one millisecond.
 const MIN_STEP_TICKS: u64 = 90;
@@ -48,8 +48,10 @@ pub(crate) struct Pacer {
     /// Theoretical time of the next picture of any kind.
     shown: Option<Instant>,
     last: Option<Last>,
-    /// The last re-emission.
-    repeated: Option<Instant>,
+    /// When a result was last missed by more than its grace.
+    missed: Option<Instant>,
+    /// The last release of a result.
+    result: Option<Instant>,
 }
 
 /// The last release.
@@ -62,7 +64,14 @@ struct Last {
 impl Pacer {
     /// A pacer for `fps` frames a second (fractions are exact to a nanosecond an interval).
     pub(crate) fn new(fps: f64) -> Self {
-        Self { interval: Duration::from_secs_f64(1.0 / fps), results: None, shown: None, last: None, repeated: None }
+        Self {
+            interval: Duration::from_secs_f64(1.0 / fps),
+            results: None,
+            shown: None,
+            last: None,
+            missed: None,
+            result: None,
+        }
     }
 
     /// How much earlier than its theoretical time a result may go out: half an interval.
@@ -79,15 +88,18 @@ impl Pacer {
         let (Some(last), Some(shown)) = (self.last, self.shown) else { return Action::Wait(None) };
         // Results that come evenly have half an interval of grace: one that is merely late must not be preceded by a
         // needless encode.
-        let uneven = self.repeated.is_some_and(|at| now < at + UNEVEN);
-        let repeat_at = if uneven { shown } else { shown.max(last.at + self.interval + self.tolerance()) };
+        let missed_at = self.result.map_or(now, |at| at + self.interval + self.tolerance());
+        let uneven = self.missed.is_some_and(|at| now < at + UNEVEN);
+        let repeat_at = if uneven { shown } else { shown.max(missed_at) };
         if now < repeat_at {
             return Action::Wait(Some(repeat_at));
         }
         let pts = last.pts + ticks(now - last.at).max(MIN_STEP_TICKS);
         self.shown = Some(self.next_slot(shown, now));
         self.last = Some(Last { at: now, pts });
-        self.repeated = Some(now);
+        if now >= missed_at {
+            self.missed = Some(now);
+        }
         Action::Repeat { pts, leave_at: None }
     }
 
@@ -101,6 +113,7 @@ impl Pacer {
         self.results = Some(self.results.map_or(now, |due| due.max(now)) + spacing);
         self.shown = Some(self.shown.map_or(now, |due| due.max(now)) + self.interval);
         self.last = Some(Last { at: now, pts });
+        self.result = Some(now);
         pts
     }
 

@@ -178,6 +178,23 @@ fn frames_that_waited_for_lost_packets_leave_no_gaps() {
     }
 }
 
+/// It comes evenly again: its own rate is what is shown, as before the stall.
+#[test]
+fn a_stall_of_a_camera_below_the_target_is_over_within_two_seconds() {
+    for fps in [21.0, 25.0, 28.5] {
+        let mut input = camera(3, fps, 20.0, 8.0, 1.0);
+        for (arrival, _) in input.iter_mut().filter(|(arrival, _)| (ms(5_000.0)..ms(5_200.0)).contains(arrival)) {
+            *arrival = ms(5_200.0);
+        }
+        let shown = run(30.0, &input, input.last().unwrap().0);
+        let repeats = |from, to| {
+            shown.iter().filter(|one| one.captured.is_none() && (ms(from)..ms(to)).contains(&one.at)).count()
+        };
+        assert_eq!((repeats(0.0, 5_000.0), repeats(7_000.0, 20_000.0)), (0, 0), "{fps}");
+        assert!(repeats(5_000.0, 7_000.0) > 0, "{fps}");
+    }
+}
+
 #[test]
 fn time_stamps_follow_capture_time_through_repeats() {
     let input = camera(3, 5.0, 20.0, 230.0, 30.0);

@@ -134,7 +134,8 @@ impl BandwidthEstimator for Estimator {
         if !self.loss.congested()
             && let Some(more) = self.probe.update(clock, self.target_bitrate(), self.max)
         {
-            self.restart(more);
+            // Whichever half is the lower one is raised.
+            self.restart(more.max(self.gcc.target_bitrate()));
             self.loss.raise(more * VIDEO / 1_000.0);
         }
         self.publish(now);

@@ -40,7 +40,7 @@ fn run(seed: u64, seconds: u64, activity: f64, path: impl Fn(f64) -> Path) -> Ve
     let start = tokio::time::Instant::now().into_std();
     let (mut reports, mut told) = (VecDeque::new(), Vec::new());
     // Of lost feedbacks: the history reports those packets with the next.
-    let mut untold: Vec<PacketReport> = Vec::new();
+    let (mut untold, mut number): (Vec<PacketReport>, u8) = (Vec::new(), 0);
     // When the path's queue is empty again, and the last arrival, in seconds.
     let (mut free, mut last, mut id) = (0.0_f64, 0.0_f64, 0_u64);
     for frame in 0..seconds * 30 {
@@ -72,11 +72,13 @@ fn run(seed: u64, seconds: u64, activity: f64, path: impl Fn(f64) -> Path) -> Ve
             let heard = at - 0.02;
             let known = reports.iter().rposition(|report| report.arrival.is_some_and(|at| at.as_secs_f64() <= heard));
             let batch: Vec<_> = reports.drain(..known.map_or(0, |last| last + 1)).collect();
+            number = number.wrapping_add(1);
             if random.random_bool(feedback_loss) {
                 untold.extend(batch.into_iter().map(|report| PacketReport { arrived: false, arrival: None, ..report }));
             } else {
-                if let Some(first) = batch.first() {
-                    covered.note(first.twcc_sequence_number, batch.len() as u16);
+                // As str0m does: from the first that has arrived.
+                if let (Some(first), Some(last)) = (batch.iter().find(|report| report.arrived), batch.last()) {
+                    covered.note(number, first.id as u16, (last.id - first.id + 1) as u16);
                 }
                 untold.extend(batch);
                 estimator.on_reports(start + Duration::from_secs_f64(at), &std::mem::take(&mut untold));
@@ -128,6 +130,25 @@ fn a_narrow_path_is_found_within_seconds_and_left_within_seconds() {
         let (during, after) = (mean(&told[130..400]), mean(&told[600..]));
         assert!((150.0..340.0).contains(&during), "seed {seed}: {during} kbit/s of 300");
         assert!(after > 1_800.0, "seed {seed}: {after} afterwards");
+    }
+}
+
+#[test]
+fn much_loss_lowers_it_and_it_comes_back() {
+    for seed in 0..20 {
+        let bad = |at: f64| (10.0..30.0).contains(&at);
+        let told = run(seed, 60, 1.0, |at| Path { loss: if bad(at) { 0.25 } else { 0.0 }, ..OPEN });
+        let (during, after) = (mean(&told[200..300]), mean(&told[450..]));
+        assert!(during < 800.0, "seed {seed}: {during} kbit/s at a loss of 25 %");
+        assert!(after > 1_800.0, "seed {seed}: {after} afterwards");
+    }
+}
+
+#[test]
+fn feedback_that_is_lost_lowers_nothing() {
+    for seed in 0..20 {
+        let told = run(seed, 60, 1.0, |_| Path { feedback_loss: 0.3, ..OPEN });
+        assert!(mean(&told[40..]) > 1_900.0, "seed {seed}: {}", mean(&told[40..]));
     }
 }
 

@@ -18,21 +18,35 @@ use super::lock;
 /// is not lost itself. Full: the oldest is forgotten.
 const FEEDBACKS: usize = 8;
 
-/// Sequence numbers that the newest feedbacks told of: the first of each, and how many.
+/// Which sequence numbers the newest feedbacks told of.
 #[derive(Clone, Default)]
-pub(super) struct Covered(Arc<Mutex<VecDeque<(u16, u16)>>>);
+pub(super) struct Covered(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    /// The first of each, and how many.
+    ranges: VecDeque<(u16, u16)>,
+    /// The newest feedback's own number, and the sequence number after its last.
+    last: Option<(u8, u16)>,
+}
 
 impl Covered {
-    pub(super) fn note(&self, first: u16, count: u16) {
-        let mut feedbacks = lock(&self.0);
-        if feedbacks.len() == FEEDBACKS {
-            feedbacks.pop_front();
+    /// Feedback number `number` speaks of `count` packets from `first` on. Some clients begin with the first that has
+    /// arrived: what is missing before it is lost too, if no feedback was.
+    pub(super) fn note(&self, number: u8, first: u16, count: u16) {
+        let mut told = lock(&self.0);
+        let end = first.wrapping_add(count);
+        let follows = told.last.filter(|(last, _)| number == last.wrapping_add(1)).map(|(_, end)| end);
+        let first = follows.filter(|before| first.wrapping_sub(*before) < u16::MAX / 2).unwrap_or(first);
+        told.last = Some((number, end));
+        if told.ranges.len() == FEEDBACKS {
+            told.ranges.pop_front();
         }
-        feedbacks.push_back((first, count));
+        told.ranges.push_back((first, end.wrapping_sub(first)));
     }
 
     pub(super) fn contains(&self, sequence: u16) -> bool {
-        lock(&self.0).iter().any(|(first, count)| sequence.wrapping_sub(*first) < *count)
+        lock(&self.0).ranges.iter().any(|(first, count)| sequence.wrapping_sub(*first) < *count)
     }
 }
 
@@ -60,7 +74,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for ReadFeedback {
     fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
         if let Packet::Rtcp(packets) = &msg.message.packet {
             for feedback in packets.iter().filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerCc>()) {
-                self.covered.note(feedback.base_sequence_number, feedback.packet_status_count);
+                let TransportLayerCc { fb_pkt_count, base_sequence_number, packet_status_count, .. } = *feedback;
+                self.covered.note(fb_pkt_count, base_sequence_number, packet_status_count);
             }
         }
         self.inbound.push_back(msg);
@@ -95,11 +110,24 @@ mod tests {
     #[test]
     fn covered_is_what_the_newest_feedbacks_told_of() {
         let covered = Covered::default();
-        covered.note(65_530, 10);
+        covered.note(255, 65_530, 10);
         assert!([65_530, 65_535, 0, 3].into_iter().all(|sequence| covered.contains(sequence)));
         assert!([65_529, 4].into_iter().all(|sequence| !covered.contains(sequence)));
-        (0..8).for_each(|n| covered.note(1_000 + n * 10, 10));
+        (1..9).for_each(|n| covered.note(n * 2, 1_000 + u16::from(n) * 10, 10));
         assert!(!covered.contains(0), "forgotten");
-        assert!(covered.contains(1_000) && covered.contains(1_079) && !covered.contains(1_080));
+        assert!(covered.contains(1_010) && covered.contains(1_089) && !covered.contains(1_090));
+    }
+
+    #[test]
+    fn a_gap_between_feedbacks_is_covered_when_none_is_missing() {
+        let covered = Covered::default();
+        covered.note(255, 65_500, 10);
+        covered.note(0, 20, 10);
+        assert!([65_500, 65_510, 65_535, 19, 29].into_iter().all(|sequence| covered.contains(sequence)));
+        covered.note(2, 60, 10);
+        assert!(!covered.contains(59) && covered.contains(60), "number 1 was lost");
+        // Of what came late, a part that was told of before.
+        covered.note(3, 65, 10);
+        assert!(covered.contains(74) && !covered.contains(75));
     }
 }

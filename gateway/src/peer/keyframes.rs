@@ -11,33 +11,24 @@ use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication
 use rtc::rtp_transceiver::rtp_sender::RTCPFeedback;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
-use webrtc::media_stream::track_remote::TrackRemote;
 
+use super::tracks::Tracks;
 use crate::telemetry;
 
 /// At most one keyframe in this time is made because the browser asks: each is several frames' worth, and a flood of
 /// requests must not turn the video into keyframes. One that still needs it asks again, as all do.
 const LEAST_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Asks the browser each time `ingress` does; that keeps its own pace. `ssrc` is where the video comes from now.
-pub(super) async fn send_requests(
-    track: Arc<dyn TrackRemote>,
-    ssrc: watch::Receiver<Option<u32>>,
-    wanted: Arc<Notify>,
-    stop: CancellationToken,
-) {
+/// Asks the browser each time `ingress` does; that keeps its own pace.
+pub(super) async fn send_requests(tracks: Arc<Tracks>, wanted: Arc<Notify>, stop: CancellationToken) {
     let mut number = rand::random::<u8>();
-    loop {
-        tokio::select! {
-            () = wanted.notified() => {}
-            () = stop.cancelled() => return,
-        }
-        let Some(media_ssrc) = *ssrc.borrow() else { continue };
+    while stop.run_until_cancelled(wanted.notified()).await.is_some() {
+        let Some((track, media_ssrc)) = tracks.current() else { continue };
         let feedback = track.codec(media_ssrc).await.map(|codec| codec.rtcp_feedback).unwrap_or_default();
         telemetry::keyframe_request("out");
         if let Err(error) = track.write_rtcp(vec![request(&feedback, media_ssrc, &mut number)]).await {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 const MAX_CANDIDATES: usize = 32;
 
 /// The candidates taken since the last ICE restart. A further offer repeats all that were there before it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct RemoteCandidates {
     taken: HashSet<String>,
 }

@@ -18,7 +18,8 @@ impl Peer {
     /// the answer before it offers again.
     ///
     /// # Errors
-    /// The stack refused the offer: what was agreed on before still holds.
+    /// The stack refused the offer: what was agreed on before still holds, unless it broke off in the middle of an ICE
+    /// restart. Then the connection fails, as it does when a network goes away.
     pub(crate) fn renegotiate(
         &self,
         offer: RTCSessionDescription,
@@ -31,20 +32,21 @@ impl Peer {
             let _turn = turn;
             let before = connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
             let restarts = offer::ice_ufrag(&before) != offer::ice_ufrag(&offer.sdp);
-            let offered = {
-                let mut candidates = lock(&candidates);
-                if restarts {
-                    candidates.restart();
-                    // Ours are gathered anew.
-                    callbacks.gathered.send_replace(false);
-                }
-                candidates.of_offer(&offer::reduce(&offer.sdp, terms.payload_type))
-            };
+            // Counts once the offer is taken: a refused one restarts nothing.
+            let mut taken = lock(&candidates).clone();
+            if restarts {
+                taken.restart();
+                // Ours are gathered anew.
+                callbacks.gathered.send_replace(false);
+            }
+            let offered = taken.of_offer(&offer::reduce(&offer.sdp, terms.payload_type));
             if let Err(error) = answer(&*connection, RTCSessionDescription::offer(offered)?, terms.mode).await {
                 // Refused before it was looked at: there is nothing to roll back.
                 connection.set_remote_description(RTCSessionDescription::rollback(None)?).await.ok();
+                callbacks.gathered.send_replace(true);
                 return Err(error);
             }
+            *lock(&candidates) = taken;
             if restarts {
                 let mut gathered = callbacks.gathered.subscribe();
                 // Elapsed: the answer carries what there is.
