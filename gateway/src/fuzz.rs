@@ -4,13 +4,21 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use rtc::interceptor::{AttributedPacket, Packet as Taken, TaggedPacket};
+use rtc::sansio::Protocol;
+use rtc::shared::TransportContext;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::assembler::{Assembler, Packet};
+use crate::bandwidth::Limits;
 use crate::codec::Codec;
+use crate::intake::Most;
+use crate::net::{Kind, classify};
 use crate::offer::{self, Codecs};
-use crate::peer::Marks;
+use crate::payload;
+use crate::peer::{self, Feedback, Ids, Marks, Missing, Remb};
 use crate::session::client::ClientMessage;
 use crate::spec::Mode;
 
@@ -18,16 +26,68 @@ use crate::spec::Mode;
 pub type Target = fn(&[u8]);
 
 /// By the names of their corpora.
-pub const TARGETS: [(&str, Target); 4] =
-    [("assembler", assembler), ("offer", offer), ("candidate", candidate), ("message", message)];
+pub const TARGETS: [(&str, Target); 10] = [
+    ("datagram", datagram),
+    ("payload", payload),
+    ("assembler", assembler),
+    ("decoder", decoder),
+    ("missing", missing),
+    ("feedback", feedback),
+    ("offer", offer),
+    ("answer", answer),
+    ("candidate", candidate),
+    ("message", message),
+];
 
-/// The codec in one byte, then RTP packets of six bytes each and their payload: sequence number, timestamp in frames of 30 fps, milliseconds since
-/// the one before, then a bit for the marker and seven for the payload's length.
-pub fn assembler(mut data: &[u8]) {
-    // The first byte chooses the codec, and with it how payloads are read.
-    let Some((codec, rest)) = data.split_first() else { return };
-    data = rest;
-    let mut assembler = Assembler::new(Codec::ALL[usize::from(*codec) % Codec::ALL.len()]);
+const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 3_000 };
+
+/// A datagram at the media port.
+pub fn datagram(data: &[u8]) {
+    if let Kind::Check(check) = classify(data) {
+        assert!(!check.ufrag.contains(':'), "ours is what comes first");
+        assert!(!check.is_signed_with("nobody was told this one"));
+    }
+    if let Kind::Check(_) | Kind::Other = classify(data)
+        && data[0] <= 3
+    {
+        // The stack reads it next. Refusing is its right.
+        drop(rtc::stun::message::Message::new().unmarshal_binary(data));
+    }
+}
+
+/// The codec in one byte, then an RTP payload.
+pub fn payload(data: &[u8]) {
+    let Some((codec, payload)) = split_codec(data) else { return };
+    assert!(payload::starts_frame(codec, payload) || !payload::starts_keyframe(codec, payload));
+    let mut unit = BytesMut::new();
+    payload::append(codec, payload, &mut unit);
+    // The worst is a unit of one byte, which gets a start code of four.
+    assert!(unit.len() <= 2 * payload.len() + 4, "more than what came");
+}
+
+/// The codec in one byte, then an access unit. Its size is looked at here, the rest by the codec's library.
+pub fn decoder(data: &[u8]) {
+    let Some((codec, unit)) = split_codec(data) else { return };
+    let Ok(mut decoder) = codec.decoder() else { return };
+    // Once more: after a failure, or as the next frame.
+    for _ in 0..2 {
+        if let Ok(Some(picture)) = decoder.decode(unit) {
+            assert!(reframe_proto::picture_fits(picture.width, picture.height));
+            assert_eq!(picture.data.len(), reframe_proto::i420_len(picture.width, picture.height));
+        }
+    }
+}
+
+fn split_codec(data: &[u8]) -> Option<(Codec, &[u8])> {
+    let (codec, rest) = data.split_first()?;
+    Some((Codec::ALL[usize::from(*codec) % Codec::ALL.len()], rest))
+}
+
+/// The codec in one byte, then RTP packets of six bytes each and their payload: sequence number, timestamp in frames of
+/// 30 fps, milliseconds since the one before, then a bit for the marker and seven for the payload's length.
+pub fn assembler(data: &[u8]) {
+    let Some((codec, mut data)) = split_codec(data) else { return };
+    let mut assembler = Assembler::new(codec);
     let mut now = Instant::now();
     while let Some((&[high, low, time_high, time_low, wait, flags], rest)) = data.split_first_chunk() {
         let (payload, rest) = rest.split_at(usize::from(flags >> 1).min(rest.len()));
@@ -50,16 +110,51 @@ pub fn assembler(mut data: &[u8]) {
     }
 }
 
+/// Packets of three bytes each, of which some are missing: sequence number, and milliseconds since the one before.
+pub fn missing(mut data: &[u8]) {
+    let (mut missing, mut now) = (Missing::default(), Instant::now().into_std());
+    while let Some((&[high, low, wait], rest)) = data.split_first_chunk() {
+        data = rest;
+        now += Duration::from_millis(wait.into());
+        missing.received(now, u16::from_be_bytes([high, low]));
+        missing.take(now);
+        assert!(missing.is_bounded(now), "more is asked for than may be, or without a pause");
+    }
+}
+
+/// Compound RTCP, one behind the other.
+pub fn feedback(mut data: &[u8]) {
+    // Refusing is the stack's right.
+    let Ok(packets) = rtc::rtcp::packet::unmarshal(&mut data) else { return };
+    let mut remb = Remb::new(LIMITS, watch::Sender::new(0));
+    let (now, transport) = (Instant::now().into_std(), TransportContext::default());
+    let message = AttributedPacket::new(Taken::Rtcp(packets));
+    assert!(remb.handle_read(TaggedPacket { now, transport, message }).is_ok());
+    assert!(remb.poll_read().is_some(), "others read it too");
+}
+
 /// An offer's text.
 pub fn offer(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for mode in [Mode::SendReceive, Mode::Receive, Mode::Send] {
-        drop(offer::check(&text, mode, &Codecs::Browsers));
+        if let Ok((reduced, negotiated)) = offer::check(&text, mode, &Codecs::Browsers) {
+            let again = offer::check(&reduced.sdp, mode, &Codecs::Browsers).map(|(_, negotiated)| negotiated);
+            assert_eq!(again, Ok(negotiated), "what is left is what was chosen");
+        }
     }
-    drop((offer::origin(&text), offer::ice_ufrag(&text), offer::first_video(&text)));
+    drop((offer::origin(&text), offer::ice_ufrag(&text), offer::first_video(&text), Feedback::offered(&text)));
+}
+
+/// The text of an answer of the stack's, which repeats much of the offer.
+pub fn answer(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
     let ours = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n";
     let placed = offer::place_candidates(&text, ours);
     assert_eq!(placed.matches(ours).count(), 1, "our candidates stand in it, once");
+    let asked = peer::ask(&placed, LIMITS, Most { long: 1280, short: 720, fps: 30.0 });
+    let sections = |text: &str| text.split_inclusive("\r\n").filter(|line| line.starts_with("m=")).count();
+    assert_eq!(sections(&asked), sections(&placed));
+    Ids::of(&asked);
 }
 
 /// A trickled candidate's line.

@@ -50,10 +50,12 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
-use self::extensions::Ids;
-pub(crate) use self::extensions::Marks;
+pub(crate) use self::bitrates::{Feedback, ask};
+pub(crate) use self::extensions::{Ids, Marks};
 use self::failure::Progress;
 pub(crate) use self::failure::Step;
+pub(crate) use self::nack::Missing;
+pub(crate) use self::remb::Remb;
 use self::remote_candidates::RemoteCandidates;
 use self::tracks::Tracks;
 use crate::bandwidth::Limits;
@@ -135,7 +137,7 @@ impl Terms {
         let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
         port.learn(&local.sdp);
         let placed = offer::place_candidates(&local.sdp, port.candidates());
-        Ok(bitrates::ask(&placed, self.bitrates, self.most))
+        Ok(ask(&placed, self.bitrates, self.most))
     }
 }
 

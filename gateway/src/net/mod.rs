@@ -26,6 +26,7 @@ pub use self::ice_servers::IceServerOptions;
 pub(crate) use self::ice_servers::IceServers;
 pub(crate) use self::options::Media;
 pub use self::options::MediaOptions;
+pub(crate) use self::packet::{Kind, classify};
 pub use self::port::MediaError;
 pub(crate) use self::port::MediaPort;
 pub(crate) use self::runtime::{Nudge, SessionRuntime};

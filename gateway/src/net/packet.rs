@@ -13,7 +13,7 @@ const MAC: usize = 20;
 
 /// A datagram at first sight.
 #[derive(Debug)]
-pub(super) enum Kind<'a> {
+pub(crate) enum Kind<'a> {
     /// None of the protocols that share the port.
     Junk,
     /// A binding request that names a session.
@@ -24,16 +24,16 @@ pub(super) enum Kind<'a> {
 
 /// ICE's connectivity check: a STUN binding request with a user name.
 #[derive(Debug)]
-pub(super) struct Check<'a> {
+pub(crate) struct Check<'a> {
     /// Our side's part of the user name.
-    pub(super) ufrag: &'a str,
+    pub(crate) ufrag: &'a str,
     /// The message as far as it is signed, and the signature.
     signed: Option<(&'a [u8], &'a [u8])>,
 }
 
 /// Told apart by the first byte (RFC 7983) and a look at the fixed fields: STUN's magic cookie, a DTLS version, and
 /// RTP's least length.
-pub(super) fn classify(datagram: &[u8]) -> Kind<'_> {
+pub(crate) fn classify(datagram: &[u8]) -> Kind<'_> {
     match datagram {
         [0..=3, _, _, _, 0x21, 0x12, 0xa4, 0x42, ..] => Check::parse(datagram).map_or(Kind::Other, Kind::Check),
         [20..=63, 0xfe, 0xff | 0xfd | 0xfc, ..] => Kind::Other,
@@ -64,7 +64,7 @@ impl<'a> Check<'a> {
     }
 
     /// Whether whoever sent this knows `password`, our side's.
-    pub(super) fn is_signed_with(&self, password: &str) -> bool {
+    pub(crate) fn is_signed_with(&self, password: &str) -> bool {
         let Some((message, mac)) = self.signed else { return false };
         let Ok(mut hmac) = Hmac::<Sha1>::new_from_slice(password.as_bytes()) else { return false };
         // Signed is a header whose length ends with the signature (RFC 8489, section 14.5).

@@ -16,7 +16,7 @@ const REMB: Slot = Slot::Custom(9_500);
 
 /// What tells us how our packets fare at the client, of what both sides speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Feedback {
+pub(crate) enum Feedback {
     /// Each packet's arrival (`transport-cc`).
     Twcc,
     /// One number (`goog-remb`).
@@ -27,7 +27,7 @@ pub(super) enum Feedback {
 
 impl Feedback {
     /// Of an offer.
-    pub(super) fn offered(sdp: &str) -> Self {
+    pub(crate) fn offered(sdp: &str) -> Self {
         let video = sdp.split("\nm=").skip(1).filter(|section| section.starts_with("video"));
         let feedback = video.flat_map(str::lines).filter(|line| line.starts_with("a=rtcp-fb:"));
         let kinds: Vec<&str> = feedback.filter_map(|line| line.split_whitespace().nth(1)).collect();
@@ -68,7 +68,7 @@ pub(super) fn control(
 /// larger or faster frames (of VP8 and VP9 by RFC 7741 section 6.1 and RFC 9628 section 6, of H.264 by its level, which
 /// browsers may pass over), and, for Chromium, where to begin. By itself it begins with 300 kbit/s, a quarter of the pixels,
 /// and takes half a minute.
-pub(super) fn ask(answer: &str, limits: Limits, most: Most) -> String {
+pub(crate) fn ask(answer: &str, limits: Limits, most: Most) -> String {
     let max = format!("b=TIAS:{}\r\n", limits.max * 1_000);
     let start = format!("x-google-start-bitrate={}", limits.start);
     let macroblocks = most.long.div_ceil(16) * most.short.div_ceil(16);

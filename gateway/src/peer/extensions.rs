@@ -39,14 +39,14 @@ pub(super) fn register(engine: &mut MediaEngine) -> Result<(), Error> {
 
 /// The numbers under which the extensions were agreed on; those that were not have none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ids {
+pub(crate) struct Ids {
     orientation: Option<u8>,
     capture_time: Option<u8>,
 }
 
 impl Ids {
     /// From our own description (RFC 8285, section 8). One bundle, so a number means the same everywhere.
-    pub(super) fn of(answer: &str) -> Self {
+    pub(crate) fn of(answer: &str) -> Self {
         let id = |uri| {
             let lines = answer.lines().filter_map(|line| line.strip_prefix("a=extmap:"));
             let mut named = lines.filter(|line| line.split_whitespace().nth(1) == Some(uri));

@@ -33,7 +33,7 @@ const MAX_MISORDER: i16 = 512;
 
 /// What one stream misses.
 #[derive(Debug)]
-struct Missing {
+pub(crate) struct Missing {
     /// Highest extended sequence number seen; starts away from zero so that early reordering cannot underflow.
     highest: Option<u64>,
     /// By extended sequence number; [`MAX_MISSING`] at most.
@@ -58,7 +58,7 @@ impl Default for Missing {
 }
 
 impl Missing {
-    fn received(&mut self, now: Instant, sequence: u16) {
+    pub(crate) fn received(&mut self, now: Instant, sequence: u16) {
         let Some(highest) = self.highest else {
             self.highest = Some((1 << 32) | u64::from(sequence));
             return;
@@ -102,7 +102,7 @@ impl Missing {
     }
 
     /// What to ask for now.
-    fn take(&mut self, now: Instant) -> Vec<u16> {
+    pub(crate) fn take(&mut self, now: Instant) -> Vec<u16> {
         if self.due.is_none_or(|due| now < due) {
             return Vec::new();
         }
@@ -122,6 +122,13 @@ impl Missing {
         });
         self.due = self.lost.values().map(|lost| lost.due).min();
         wanted
+    }
+
+    /// For tests and `fuzz`: what must hold after each call at `now`.
+    pub(crate) fn is_bounded(&self, now: Instant) -> bool {
+        self.lost.len() as u64 <= MAX_MISSING
+            && self.due.is_some() != self.lost.is_empty()
+            && self.due.is_none_or(|due| now < due)
     }
 }
 

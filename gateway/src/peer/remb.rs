@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const MAX_STEP: u16 = 3_000;
 
 /// Stands above the recorders of arrivals; takes no packet away.
-pub(super) struct Remb {
+pub(crate) struct Remb {
     carries: watch::Sender<u32>,
     told: LossBased,
     arrivals: Arrivals,
@@ -41,7 +41,7 @@ struct Arrivals {
 }
 
 impl Remb {
-    pub(super) fn new(limits: Limits, carries: watch::Sender<u32>) -> Self {
+    pub(crate) fn new(limits: Limits, carries: watch::Sender<u32>) -> Self {
         let (inbound, outbound) = (VecDeque::new(), VecDeque::new());
         Self { carries, told: LossBased::new(limits), arrivals: Arrivals::default(), due: None, inbound, outbound }
     }
