@@ -84,7 +84,8 @@ fn split_codec(data: &[u8]) -> Option<(Codec, &[u8])> {
 }
 
 /// The codec in one byte, then RTP packets of six bytes each and their payload: sequence number, timestamp in frames of
-/// 30 fps, milliseconds since the one before, then a bit for the marker and seven for the payload's length.
+/// 30 fps, a bit for the SSRC and seven for the milliseconds since the one before, a bit for the marker and seven for the
+/// payload's length.
 pub fn assembler(data: &[u8]) {
     let Some((codec, mut data)) = split_codec(data) else { return };
     let mut assembler = Assembler::new(codec);
@@ -92,11 +93,11 @@ pub fn assembler(data: &[u8]) {
     while let Some((&[high, low, time_high, time_low, wait, flags], rest)) = data.split_first_chunk() {
         let (payload, rest) = rest.split_at(usize::from(flags >> 1).min(rest.len()));
         data = rest;
-        now += Duration::from_millis(wait.into());
+        now += Duration::from_millis((wait & 0x7f).into());
         assembler.push(
             now,
             Packet {
-                ssrc: 1,
+                ssrc: u32::from(wait >> 7),
                 sequence: u16::from_be_bytes([high, low]),
                 timestamp: u32::from(u16::from_be_bytes([time_high, time_low])) * 3_000,
                 marker: flags & 1 == 1,

@@ -78,7 +78,7 @@ fn start_deaf(browser: &Browser, page: &str) {
          const { getStats } = RTCPeerConnection.prototype;
          let last;
          RTCPeerConnection.prototype.getStats = async function () {
-           if (!window.silent) last = await getStats.call(this);
+           if (!window.silent || !last) last = await getStats.call(this);
            return last;
          };
          RTCDataChannel.prototype.addEventListener = function (type, listener, options) {
@@ -114,6 +114,30 @@ fn a_silence_has_one_restart_and_then_another_connection() {
     cluster.wait_for_sessions(0, SOON);
 }
 
+/// The restart under way when the network comes back went to one that is gone: it is not waited for.
+#[test]
+fn a_restart_into_a_dead_network_is_begun_anew() {
+    let cluster = Cluster::launch("flip");
+    let browser = start("dead", Camera::Allowed);
+    start_deaf(&browser, &cluster.page("/"));
+    browser.run(
+        "const { fetch } = window;
+         window.fetch = (url, request) => {
+           if (!window.silent) return fetch(url, request);
+           if (JSON.parse(request.body).renegotiate) window.restarts += 1;
+           return new Promise((_, fail) => request.signal?.addEventListener('abort', () => fail(new Error('aborted'))));
+         };
+         window.silent = true",
+    );
+    eventually("a restart", SOON, || (browser.run("return window.restarts") == 1).then_some(()));
+    browser.run("window.silent = false; window.dispatchEvent(new Event('online'))");
+    eventually("another restart", SOON, || (browser.run("return window.restarts") == 2).then_some(()));
+    let (_, code) = browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+    browser.wait_for_picture("output", "another picture", |next| next.number != code.number);
+    assert_eq!(browser.run("return window.offers"), 1, "the connection that it had");
+    assert_eq!(cluster.sessions(), 1.0);
+}
+
 /// For four seconds; a silence of three is the end of a connection.
 #[test]
 fn a_network_that_comes_and_goes_is_no_silence_of_the_servers() {
@@ -124,12 +148,12 @@ fn a_network_that_comes_and_goes_is_no_silence_of_the_servers() {
         "Object.assign(window, { silent: true, changes: 0 });
          const change = setInterval(() => {
            window.dispatchEvent(new Event('online'));
-           if (++window.changes < 40) return;
+           if (++window.changes < 8) return;
            clearInterval(change);
            window.silent = false;
-         }, 100);",
+         }, 500);",
     );
-    eventually("the last change", SOON, || (browser.run("return window.changes") == 40).then_some(()));
+    eventually("the last change", SOON, || (browser.run("return window.changes") == 8).then_some(()));
     let (_, code) = browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
     browser.wait_for_picture("output", "another picture", |next| next.number != code.number);
     let (offers, restarts) = (browser.run("return window.offers"), browser.run("return window.restarts"));

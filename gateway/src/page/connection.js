@@ -47,6 +47,7 @@ export class Connection {
   /** Another path was tried in this silence. */
   #restarted = false;
   #restarting = false;
+  #interrupt = null;
   /** The inputs as they were offered. */
   #offered = "";
 
@@ -183,7 +184,9 @@ export class Connection {
   /** The silence so far was our own network's; now the server has all the time to answer, on a path through the new one. */
   #online() {
     this.#heard();
-    this.#restart().catch(() => {});
+    // One that is under way went into the old one.
+    if (this.#restarting) this.#interrupt.abort();
+    else this.#restart().catch(() => {});
   }
 
   /**
@@ -194,19 +197,24 @@ export class Connection {
     if (this.#restarting || this.#restarted) return;
     this.#restarted = true;
     this.#restarting = true;
+    this.#interrupt = new AbortController();
+    const { signal } = this.#interrupt;
     try {
       this.#peer.restartIce();
       await this.#peer.setLocalDescription();
       const offer = () => ({ sdp: restricted(this.#peer.localDescription.sdp), renegotiate: true });
-      const answer = await this.#signalling.answer(offer, RESTART_MS);
+      const answer = await this.#signalling.answer(offer, RESTART_MS, undefined, signal);
       await this.#peer.setRemoteDescription({ ...answer, sdp: restricted(answer.sdp) });
       // It is there. What was silent is the old path; the new one has its own time.
       this.#silentLooks = 0;
     } catch {
+      // It found nothing: the next look tries again.
+      this.#restarted = false;
       if (this.#peer.signalingState === "have-local-offer") await this.#peer.setLocalDescription({ type: "rollback" });
     } finally {
       this.#restarting = false;
     }
+    if (signal.aborted) await this.#restart();
   }
 
   #receive(json) {

@@ -22,13 +22,14 @@ export class Signalling {
   /**
    * Resolves to the server's answer; throws an `Outcome`. The server has only to look for a free place: if it takes
    * longer than `timeoutMs`, it is stuck. While no worker is there it says `waiting()`, if that is given, and offers
-   * again, each time with what `offer()` returns then: candidates are found, and inputs set, meanwhile.
+   * again, each time with what `offer()` returns then: candidates are found, and inputs set, meanwhile. It is given up when
+   * `interrupt` is aborted.
    */
-  async answer(offer, timeoutMs, waiting) {
+  async answer(offer, timeoutMs, waiting, interrupt) {
     for (;;) {
       let response, text;
       try {
-        const signal = AbortSignal.any([this.#over, AbortSignal.timeout(timeoutMs)]);
+        const signal = AbortSignal.any([this.#over, AbortSignal.timeout(timeoutMs), ...(interrupt ? [interrupt] : [])]);
         response = await this.#post({ ...offer(), type: "offer", webrtc_id: this.#id }, signal);
         text = await response.text();
       } catch {
