@@ -96,7 +96,7 @@ impl BoundRetransmissions {
             }
         }
         let nacks = nack_pairs_from_sequence_numbers(&granted);
-        (!nacks.is_empty()).then(|| TransportLayerNack { nacks, ..*nack })
+        (!nacks.is_empty()).then_some(TransportLayerNack { nacks, ..*nack })
     }
 }
 
