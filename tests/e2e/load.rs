@@ -1,9 +1,9 @@
 //! The load tool itself, against a real installation.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use reframe_tests::process;
+use reframe_tests::process::{self, Process};
 
 use super::*;
 
@@ -13,6 +13,18 @@ fn load(url: &str, more: &[&str]) -> Output {
     process::run("reframe-loadtest", &[&short[..], more].concat())
 }
 
+/// A file for this test alone.
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
+}
+
+/// The report in `file`, which is removed.
+fn report(file: &Path) -> Value {
+    let report = serde_json::from_slice(&std::fs::read(file).expect("written")).expect("JSON");
+    std::fs::remove_file(file).expect("it was read");
+    report
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -20,8 +32,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn a_load_of_two_streams_comes_back_in_order() {
     let cluster = Cluster::launch("flip");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let [json, svg] = ["json", "svg"].map(|kind| folder.join(format!("load-{}.{kind}", std::process::id())));
+    let [json, svg] = ["load.json", "load.svg"].map(file);
     let pid = cluster.gateway.id().to_string();
     let files = [
         "--json",
@@ -38,7 +49,7 @@ fn a_load_of_two_streams_comes_back_in_order() {
     assert_eq!(output.status.code(), Some(0), "{table}{}", text(&output.stderr));
     assert!(table.contains("2 of 2 served, 0 refused, 0 silent"), "{table}");
 
-    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("written")).expect("JSON");
+    let report = report(&json);
     let total = &report["total"];
     let counts = ["planned", "offered", "served", "refused", "silent", "sampled", "out_of_order"];
     assert_eq!(counts.map(|name| total[name].as_u64().unwrap()), [2, 2, 2, 0, 0, 1, 0], "{total}");
@@ -56,7 +67,7 @@ fn a_load_of_two_streams_comes_back_in_order() {
     assert!(report["servers"]["cpu_ms_per_frame"].as_f64() > Some(0.0), "{report}");
     assert!(report["servers"]["peak_rss_mb"].as_f64() > Some(1.0), "{report}");
     assert!(std::fs::read_to_string(&svg).expect("written").starts_with("<svg "));
-    [json, svg].iter().for_each(|file| std::fs::remove_file(file).expect("it was read"));
+    std::fs::remove_file(svg).expect("it was read");
     cluster.wait_for_sessions(0, CLOSED);
 }
 
@@ -68,6 +79,26 @@ fn a_load_tells_who_was_refused_and_why() {
     assert_eq!(output.status.code(), Some(1), "{table}{}", text(&output.stderr));
     assert!(table.contains("1 of 2 served, 1 refused, 0 silent"), "{table}");
     assert!(table.contains("1 x concurrency_limit_reached"), "{table}");
+}
+
+#[test]
+fn an_interrupted_load_reports_what_there_was() {
+    let cluster = Cluster::launch("flip");
+    let json = file("interrupted.json");
+    // The second of two streams would be offered after five minutes.
+    let plan = ["--streams", "2", "--ramp", "600", "--size", "320x240", "--json", json.to_str().expect("UTF-8")];
+    let mut tool = Process::start("reframe-loadtest", &[&[cluster.page("").as_str()], &plan[..]].concat());
+    eventually("pictures come back", PATIENCE, || {
+        (cluster.metrics().sum("reframe_frames_emitted_total", &[]) > 30.0).then_some(())
+    });
+    tool.interrupt();
+    let status = tool.exit(PATIENCE).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", tool.log());
+    let report = report(&json);
+    let counts = ["planned", "offered", "served", "refused", "silent"];
+    assert_eq!(counts.map(|name| report["total"][name].as_u64().unwrap()), [2, 1, 1, 0, 0], "{report}");
+    assert_eq!(report["measured"], Value::Null);
+    cluster.wait_for_sessions(0, CLOSED);
 }
 
 #[test]

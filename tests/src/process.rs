@@ -109,6 +109,14 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Sends SIGINT: Ctrl-C.
+    ///
+    /// # Panics
+    /// When the process is already gone.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     /// Sends SIGSTOP: a process that hangs. Only [`Process::kill9`] ends it.
     ///
     /// # Panics

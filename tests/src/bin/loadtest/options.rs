@@ -15,7 +15,7 @@ use ureq::http::Uri;
 
 use super::plan::Plan;
 
-/// Each stream has seven descriptors, and a process usually 1024.
+/// Each stream has six descriptors, and a process usually 1024.
 const MAX_STREAMS: i64 = 128;
 /// Two days are no load test; it keeps sums of seconds small.
 const MAX_SECONDS: i64 = 86_400;
