@@ -5,9 +5,10 @@ ARGS ?=
 HTTP ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
 BENCH ?=
+LOAD ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-firefox test-deploy bench fmt
+.PHONY: help demo test test-firefox test-deploy bench loadtest fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +62,13 @@ bench: ## Measure it on this machine, five minutes; make bench BENCH=--help
 	cargo build --release --workspace --bins
 	@echo '==> measuring'
 	target/release/reframe-bench $(BENCH)
+
+loadtest: ## Four 720p streams through flip, half a minute; make loadtest LOAD=--help
+	@scripts/packages.sh bench
+	@echo '==> building in release; the first time takes some minutes'
+	cargo build --release --workspace --bins
+	@echo '==> loading'
+	@scripts/loadtest.sh $(LOAD)
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -22,6 +22,7 @@ mod hostile;
 mod inputs;
 mod junk;
 mod limits;
+mod load;
 mod loss;
 mod modes;
 mod monitoring;

@@ -109,6 +109,14 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Sends SIGINT: Ctrl-C.
+    ///
+    /// # Panics
+    /// When the process is already gone.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     /// Sends SIGSTOP: a process that hangs. Only [`Process::kill9`] ends it.
     ///
     /// # Panics
@@ -121,6 +129,12 @@ impl Process {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         // The child is not collected yet, so the id is still its own.
         kill_process(pid, signal).expect("the process is there");
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// File descriptors that it has open.
@@ -155,10 +169,7 @@ impl Process {
     /// When the process is gone.
     #[must_use]
     pub fn rss_bytes(&self) -> u64 {
-        let status = proc(self.child.id(), "status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS of a running process");
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
-        kib * 1024
+        Usage::of(self.child.id()).expect("a running process").rss_bytes
     }
 
     /// User and system time of all its threads so far, in steps of a clock tick (10 ms).
@@ -177,11 +188,32 @@ impl Process {
 /// When it is gone.
 #[must_use]
 pub fn cpu_time(id: u32) -> Duration {
-    let stat = proc(id, "stat");
-    // The second field is the name in parentheses and may hold anything; utime and stime are fields 14 and 15.
-    let (_, fields) = stat.rsplit_once(')').expect("a process name in parentheses");
-    let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|f| f.parse::<u64>().expect("ticks")).sum();
-    Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+    Usage::of(id).unwrap_or_else(|| panic!("no process {id}")).cpu
+}
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time of all its threads so far, in steps of a clock tick (10 ms).
+    pub cpu: Duration,
+    /// Resident memory.
+    pub rss_bytes: u64,
+}
+
+impl Usage {
+    /// Of the process with this id; `None` when it is gone.
+    #[must_use]
+    pub fn of(id: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The second field is the name in parentheses and may hold anything. From the third on: utime and stime are
+        // fields 14 and 15, in clock ticks, rss is field 24, in pages.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+        let ticks = field(14)? + field(15)?;
+        let cpu = Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second());
+        Some(Self { cpu, rss_bytes: field(24)? * rustix::param::page_size() as u64 })
+    }
 }
 
 fn proc(id: u32, file: &str) -> String {

@@ -321,6 +321,8 @@ impl Driver {
         }
         self.notes.update(|stats| {
             stats.undecodable += u64::from(damaged);
+            stats.gaps += u64::from(!data.contiguous);
+            stats.plis += u64::from(ask);
             stats.record_received(frame);
             stats.picture = picture.or_else(|| stats.picture.take());
         });

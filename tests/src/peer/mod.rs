@@ -22,9 +22,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-pub use offer::offer_sdp;
+pub use offer::{Refusal, offer_sdp};
 pub use options::{Candidates, Media, Options, Place};
-pub use stats::{Received, Sent, Stats, captured};
+pub use stats::{RECORDS, Received, Sent, Stats, captured};
 pub use str0m::rtp::VideoOrientation;
 
 use crate::http::Reply;
@@ -73,6 +73,20 @@ impl Peer {
     /// # Panics
     /// When the gateway cannot be reached, refuses a candidate, or its answer is not acceptable SDP.
     pub fn connect(page: &str, options: Options) -> Result<Self, Reply> {
+        Self::try_connect(page, options).map_err(|refusal| match refusal {
+            Refusal::Reply(reply) => reply,
+            other => panic!("{other}"),
+        })
+    }
+
+    /// [`Peer::connect`] to a server that may be away, or not ours.
+    ///
+    /// # Errors
+    /// Why there is no session.
+    ///
+    /// # Panics
+    /// When the gateway refuses a trickled candidate.
+    pub fn try_connect(page: &str, options: Options) -> Result<Self, Refusal> {
         let offer = Offer::make(options.media, options.candidates == Candidates::InOffer, options.place.local);
         let socket = offer.socket();
         let session = offer.exchange(page, &options)?;

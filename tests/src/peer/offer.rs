@@ -1,5 +1,6 @@
 //! Signalling: an offer out, an answer in, candidates as the peer was told to send them.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,30 @@ const HELD_FRAMES: usize = 60;
 #[must_use]
 pub fn offer_sdp(media: Media) -> String {
     Offer::make(media, true, Ipv4Addr::LOCALHOST.into()).sdp
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The server's reply, which is not an answer.
+    Reply(Reply),
+    /// Nobody replied.
+    Unreachable(ureq::Error),
+    /// An answer that is not acceptable SDP.
+    Answer(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reply(reply) => match reply.json()["meta"]["error"].as_str() {
+                Some(code) => f.write_str(code),
+                None => write!(f, "HTTP status {}", reply.status),
+            },
+            Self::Unreachable(error) => write!(f, "unreachable: {error}"),
+            Self::Answer(error) => write!(f, "bad answer: {error}"),
+        }
+    }
 }
 
 /// An offer that has not been sent yet.
@@ -96,7 +121,7 @@ impl Offer {
     }
 
     /// Posts the offer, and the candidate where `options` say so, and applies the answer.
-    pub(super) fn exchange(mut self, page: &str, options: &Options) -> Result<Session, Reply> {
+    pub(super) fn exchange(mut self, page: &str, options: &Options) -> Result<Session, Refusal> {
         let url = format!("{page}/webrtc/offer");
         let id = &options.webrtc_id;
         if options.candidates == Candidates::TrickledBefore {
@@ -114,17 +139,15 @@ impl Offer {
         if !options.inputs.is_null() {
             body["inputs"] = options.inputs.clone();
         }
-        let reply = post(&url, body.to_string()).expect("the gateway answers an offer");
+        let reply = post(&url, body.to_string()).map_err(Refusal::Unreachable)?;
         let answer = reply.json();
         let Some(sdp) = answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer") else {
-            return Err(reply);
+            return Err(Refusal::Reply(reply));
         };
         let (sections, server) = as_a_browser_reads(sdp, !options.wait_for_server, options.place.through);
-        let answer = SdpAnswer::from_sdp_string(&sections).unwrap_or_else(|error| panic!("bad answer: {error}\n{sdp}"));
-        self.rtc
-            .sdp_api()
-            .accept_answer(self.pending, answer)
-            .unwrap_or_else(|error| panic!("unacceptable answer: {error}\n{sdp}"));
+        let answer = SdpAnswer::from_sdp_string(&sections).map_err(|error| Refusal::Answer(error.to_string()))?;
+        let accepted = self.rtc.sdp_api().accept_answer(self.pending, answer);
+        accepted.map_err(|error| Refusal::Answer(error.to_string()))?;
         if options.candidates != Candidates::InOffer {
             self.rtc.add_local_candidate(self.candidate.clone());
         }

@@ -11,7 +11,7 @@ use crate::netem::Counts;
 use crate::pattern;
 
 /// Frames and messages that are remembered one by one, per list: an hour at 30 fps. Later ones are not recorded.
-const RECORDS: usize = 108_000;
+pub const RECORDS: usize = 108_000;
 
 /// A peer's notes.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +46,10 @@ pub struct Stats {
     pub firs: u64,
     /// Frames received that could not be decoded: damaged, or after a gap and before the next keyframe.
     pub undecodable: u64,
+    /// Frames received after a loss that no retransmission mended: at least one before them is missing.
+    pub gaps: u64,
+    /// PLI sent.
+    pub plis: u64,
     /// What the emulated network did, up and down.
     pub network: [Counts; 2],
     /// Packets sent again because the server asked.
