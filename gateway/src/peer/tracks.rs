@@ -62,17 +62,17 @@ pub(super) async fn receive_packets(
 ) {
     while let Some(event) = track.poll().await {
         match event {
-            TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload }) => {
-                if tracks.follow(Instant::now(), &track, header.ssrc, Arc::ptr_eq) {
-                    packets.push(Packet {
-                        ssrc: header.ssrc,
-                        sequence: header.sequence_number,
-                        timestamp: header.timestamp,
-                        marker: header.marker,
-                        marks: extensions.read(&header),
-                        payload,
-                    });
-                }
+            TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload })
+                if tracks.follow(Instant::now(), &track, header.ssrc, Arc::ptr_eq) =>
+            {
+                packets.push(Packet {
+                    ssrc: header.ssrc,
+                    sequence: header.sequence_number,
+                    timestamp: header.timestamp,
+                    marker: header.marker,
+                    marks: extensions.read(&header),
+                    payload,
+                });
             }
             TrackRemoteEvent::OnEnded => break,
             _ => {}
@@ -87,8 +87,8 @@ mod tests {
     #[test]
     fn whichever_sends_is_followed_there_and_back() {
         let (tracks, start) = (Tracks::default(), Instant::now());
-        let follow = |ms, track: &'static str| {
-            tracks.follow(start + Duration::from_millis(ms), &track, ms as u32, |a, b| a == b)
+        let follow = |ms: u32, track: &'static str| {
+            tracks.follow(start + Duration::from_millis(ms.into()), &track, ms, |a, b| a == b)
         };
         assert!(tracks.current().is_none());
         assert!(follow(0, "a") && follow(1_000, "a"));
