@@ -6,6 +6,8 @@
 //! The numbers here are the ones that both ends must agree on. They are constants, not options: a gateway and a
 //! worker configured apart would refuse each other's frames.
 
+pub mod exchange;
+
 /// The version of this protocol. A gateway refuses a worker whose `StreamSpec` carries another.
 pub const PROTOCOL_VERSION: u32 = 3;
 

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use reframe_proto::v1::{DescribeRequest, FromWorker, StreamSpec, ToWorker, frame_worker_server::FrameWorker};
+use reframe_proto::{
+    exchange::Exchange,
+    v1::{DescribeRequest, FromWorker, Open, StreamSpec, ToWorker, frame_worker_server::FrameWorker},
+};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::timeout,
@@ -92,8 +95,9 @@ impl FrameWorker for Service {
         let mut inbound = request.into_inner();
         let first = timeout(OPEN_WAIT, inbound.message());
         let first = first.await.map_err(|_| Status::deadline_exceeded("message: no open came"))??;
-        let (id, set, traceparent) = convert::open(first)?;
-        let inputs = convert::inputs(&self.stream, set)?;
+        let Open { session_id: id, inputs, traceparent, exchange } = convert::open(first)?;
+        let inputs = convert::inputs(&self.stream, inputs)?;
+        let exchange = Exchange::join(exchange);
 
         if self.ends.draining.is_cancelled() {
             return Err(Status::unavailable(SHUTTING_DOWN));
@@ -118,7 +122,8 @@ impl FrameWorker for Service {
         span.in_scope(|| runner::spawn(Arc::clone(&self.stream), session, call))
             .map_err(|error| Status::unavailable(format!("no thread for the handler: {error}")))?;
 
-        let receiver = Receiver { stream: Arc::clone(&self.stream), jobs, inputs, credits: budget };
+        let (stream, exchange_in) = (Arc::clone(&self.stream), exchange.clone());
+        let receiver = Receiver { stream, jobs, inputs, exchange: exchange_in, credits: budget };
         let closing = self.ends.closing.clone();
         let receiving = async move {
             if let Err(status) = receiver.receive(inbound, closing).await {
@@ -130,7 +135,8 @@ impl FrameWorker for Service {
             await_return(has_returned).await;
         };
         tokio::spawn(receiving.instrument(span));
-        let outbound = ReceiverStream::new(replies_out).map(|reply| reply.map(convert::reply));
+        let outbound = ReceiverStream::new(replies_out)
+            .map(move |reply| reply.map(|reply| convert::reply(reply, exchange.as_deref())));
         Ok(Response::new(Box::pin(outbound)))
     }
 }
@@ -148,6 +154,7 @@ struct Receiver {
     stream: Arc<Stream>,
     jobs: mpsc::Sender<Job>,
     inputs: watch::Sender<Inputs>,
+    exchange: Option<Arc<Exchange>>,
     credits: Arc<Semaphore>,
 }
 
@@ -161,7 +168,7 @@ impl Receiver {
                 () = closing.cancelled() => return Err(Status::unavailable(SHUTTING_DOWN)),
             };
             let Some(message) = message else { return Ok(()) };
-            let job = match convert::message(message, self.stream.mode)? {
+            let job = match convert::message(message, self.stream.mode, self.exchange.as_deref())? {
                 Message::Job(job) => job,
                 Message::Inputs(set) => {
                     self.inputs.send_replace(convert::inputs(&self.stream, set)?);

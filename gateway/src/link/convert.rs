@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bytes::Bytes;
+use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::{self, FromWorker, ToWorker, from_worker, notice, result, to_worker, value};
 use reframe_proto::{MAX_OUTPUTS_BYTES, i420_len, picture_fits};
 
@@ -13,7 +15,7 @@ use crate::session::{Level, Notice};
 
 /// A worker's message, checked.
 pub(super) enum Incoming {
-    Opened { credits: usize },
+    Opened { credits: usize, exchange: bool },
     Result { seq: u64, handler: Duration, outcome: Outcome, outputs: Vec<String> },
     Notice(Notice),
     End { message: String, failed: bool },
@@ -46,8 +48,9 @@ pub(super) enum ProtocolError {
 /// More credits than this are not believed: they are what bounds our memory.
 const MAX_CREDITS: u32 = 8;
 
-pub(super) fn open(session_id: &str, inputs: &Values, traceparent: String) -> ToWorker {
-    let open = v1::Open { session_id: session_id.to_owned(), inputs: values(inputs), traceparent };
+pub(super) fn open(session_id: &str, inputs: &Values, traceparent: String, exchange: &Exchange) -> ToWorker {
+    let (session_id, exchange) = (session_id.to_owned(), exchange.token());
+    let open = v1::Open { session_id, inputs: values(inputs), traceparent, exchange };
     ToWorker { message: Some(to_worker::Message::Open(open)) }
 }
 
@@ -68,28 +71,43 @@ fn values(values: &Values) -> HashMap<String, v1::Value> {
     values.iter().map(|(name, set)| (name.clone(), v1::Value { kind: Some(value(set)) })).collect()
 }
 
-/// The pixels are shared, not copied, until they are serialised.
-pub(super) fn frame(frame: &Frame) -> ToWorker {
+/// The frame keeps no pixels: they are the message's, or the exchange's.
+pub(super) fn frame(frame: &mut Frame, exchange: Option<&Exchange>) -> ToWorker {
+    let pixels = std::mem::take(&mut frame.picture.data);
+    let data = match exchange {
+        Some(exchange) => {
+            exchange.frames.give(frame.seq, pixels);
+            Bytes::new()
+        }
+        None => pixels,
+    };
     let frame = v1::Frame {
         seq: frame.seq,
         capture_time_us: u64::try_from(frame.captured.as_micros()).unwrap_or(u64::MAX),
         width: frame.picture.width,
         height: frame.picture.height,
-        data: frame.picture.data.clone(),
+        data,
         traceparent: frame.ticket.traceparent(),
         rotation: frame.rotation.degrees(),
     };
     ToWorker { message: Some(to_worker::Message::Frame(frame)) }
 }
 
-pub(super) fn incoming(message: FromWorker) -> Result<Incoming, ProtocolError> {
+/// With an exchange, pictures are in there.
+pub(super) fn incoming(message: FromWorker, exchange: Option<&Exchange>) -> Result<Incoming, ProtocolError> {
     match message.message.ok_or(ProtocolError::Empty)? {
         from_worker::Message::Opened(opened) => {
-            Ok(Incoming::Opened { credits: opened.credits.min(MAX_CREDITS) as usize })
+            let v1::Opened { credits, exchange } = opened;
+            Ok(Incoming::Opened { credits: credits.min(MAX_CREDITS) as usize, exchange })
         }
         from_worker::Message::Result(v1::Result { seq, handler_us, outcome, outputs }) => {
             let outcome = match outcome.ok_or(ProtocolError::NoOutcome)? {
-                result::Outcome::Picture(picture) => Outcome::Picture(checked(picture)?),
+                result::Outcome::Picture(mut picture) => {
+                    if let Some(exchange) = exchange {
+                        picture.data = exchange.results.take(seq).unwrap_or_default();
+                    }
+                    Outcome::Picture(checked(picture)?)
+                }
                 result::Outcome::Error(message) => Outcome::Error(message),
                 result::Outcome::NoPicture(v1::NoPicture {}) => Outcome::Consumed,
             };

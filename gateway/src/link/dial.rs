@@ -1,10 +1,13 @@
 //! Asking a worker to take a session, until its handler is ready for the first frame.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 use tracing::{Span, debug};
 
+use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::{FromWorker, ToWorker};
 
 use super::convert::{self, Incoming};
@@ -24,6 +27,8 @@ pub(crate) struct Dialed {
     pub(crate) worker: Serving,
     pub(super) slot: Slot,
     pub(super) credits: usize,
+    /// Where the pictures go, of a worker in this process.
+    pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) outbound: mpsc::Sender<ToWorker>,
     pub(super) stream: Streaming<FromWorker>,
     /// Those that it was not told yet.
@@ -53,15 +58,20 @@ pub(crate) async fn dial(
 ) -> Result<Dialed, DialError> {
     let (outbound, messages) = mpsc::channel(OUTBOUND);
     let mut values = controls.values();
-    let open = convert::open(session, &values.borrow_and_update(), reframe_trace::traceparent(&Span::current()));
+    let exchange = Exchange::open();
+    let traceparent = reframe_trace::traceparent(&Span::current());
+    let open = convert::open(session, &values.borrow_and_update(), traceparent, &exchange);
     // Cannot be full: it is the first.
     drop(outbound.try_send(open));
     let opened = worker.client.clone().session(ReceiverStream::new(messages)).await;
     let mut stream = opened.map_err(|status| unavailable(&status))?.into_inner();
     loop {
         let message = stream.message().await.map_err(|status| unavailable(&status))?.ok_or(DialError::Unavailable)?;
-        match convert::incoming(message) {
-            Ok(Incoming::Opened { credits }) => return Ok(Dialed { worker, slot, credits, outbound, stream, values }),
+        match convert::incoming(message, None) {
+            Ok(Incoming::Opened { credits, exchange: found }) => {
+                let exchange = found.then_some(exchange);
+                return Ok(Dialed { worker, slot, credits, exchange, outbound, stream, values });
+            }
             // The session is gone: its end drops this future.
             Ok(Incoming::Notice(notice)) => drop(events.send(SessionEvent::Notice(notice)).await),
             Ok(Incoming::End { message, failed }) => {

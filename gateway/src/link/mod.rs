@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, ArbiterHandle, AtomicResponse, Context, Handler, Recipient, WrapFuture};
+use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::ToWorker;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -49,6 +50,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) struct Link {
     waiting: Arc<FrameQueue>,
     outbound: mpsc::Sender<ToWorker>,
+    exchange: Option<Arc<Exchange>>,
     flight: Arc<Flight>,
     sending: CancellationToken,
 }
@@ -87,7 +89,7 @@ pub(crate) fn open(
     arbiter: &ArbiterHandle,
     media: &tokio::runtime::Handle,
 ) -> Attached {
-    let Dialed { worker, slot, credits, outbound, stream, values } = dialed;
+    let Dialed { worker, slot, credits, exchange, outbound, stream, values } = dialed;
     let Ends { waiting, controls, flight, .. } = ends.clone();
     let stop = session.child_token();
     let sending = stop.child_token();
@@ -101,7 +103,8 @@ pub(crate) fn open(
         senders.spawn_on(sending.clone().run_until_cancelled_owned(pull.in_current_span()), media);
         None
     } else {
-        let link = Link { waiting, outbound, flight: Arc::clone(&flight), sending: sending.clone() };
+        let (exchange, flight) = (exchange.clone(), Arc::clone(&flight));
+        let link = Link { waiting, outbound, exchange, flight, sending: sending.clone() };
         let link = Link::start_in_arbiter(arbiter, |_| link);
         // What waits has been announced to nobody.
         drop(link.try_send(FrameWaiting));
@@ -109,7 +112,8 @@ pub(crate) fn open(
     };
     senders.close();
     let health = worker.health.clone();
-    let receive = recv::Receive { ends: ends.clone(), health, senders, sending: sending.clone(), stop: stop.clone() };
+    let (ends, receiving) = (ends.clone(), sending.clone());
+    let receive = recv::Receive { ends, exchange, health, senders, sending: receiving, stop: stop.clone() };
     media.spawn(receive.run(stream, slot).in_current_span());
     Attached { worker, link, flight, sending, stop }
 }
@@ -148,13 +152,14 @@ impl Handler<FrameWaiting> for Link {
     fn handle(&mut self, _: FrameWaiting, _: &mut Self::Context) -> Self::Result {
         let (waiting, outbound) = (Arc::clone(&self.waiting), self.outbound.clone());
         let (flight, sending) = (Arc::clone(&self.flight), self.sending.clone());
+        let exchange = self.exchange.clone();
         let send = async move {
             // Stopped: what waits stays for the next worker, and what is in flight is counted when it is lost. Looked at
             // first, or the last worker's link might take a credit of the next one's.
             tokio::select! {
                 biased;
                 () = sending.cancelled() => {}
-                () = send::drain(&waiting, &outbound, &flight) => {}
+                () = send::drain(&waiting, &outbound, exchange.as_deref(), &flight) => {}
             }
         };
         AtomicResponse::new(Box::pin(send.into_actor(self)))

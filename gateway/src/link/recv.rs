@@ -8,6 +8,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::FromWorker;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -49,6 +50,7 @@ enum Ended {
 /// The receiving half.
 pub(super) struct Receive {
     pub(super) ends: Ends,
+    pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) health: watch::Receiver<Health>,
     /// What sends beside the link actor, until `sending` is cancelled.
     pub(super) senders: TaskTracker,
@@ -115,7 +117,7 @@ impl Receive {
     async fn take(&self, message: Result<Option<FromWorker>, Status>, shown: &TaskTracker) -> Result<(), Ended> {
         let Ends { flight, controls, .. } = &self.ends;
         let message = message.map_err(|status| lost(&status))?.ok_or(Ended::Lost)?;
-        match convert::incoming(message) {
+        match convert::incoming(message, self.exchange.as_deref()) {
             Ok(Incoming::Opened { .. }) => {
                 debug!("the worker opened twice");
                 return Err(Ended::Lost);

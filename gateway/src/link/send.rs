@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::ToWorker;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -22,7 +23,12 @@ use crate::inputs::Values;
 use crate::telemetry::Stage;
 
 /// Sends until nothing waits. Cancel safe: a frame is either still in the queue or noted as in flight.
-pub(super) async fn drain(waiting: &FrameQueue, outbound: &mpsc::Sender<ToWorker>, flight: &Flight) {
+pub(super) async fn drain(
+    waiting: &FrameQueue,
+    outbound: &mpsc::Sender<ToWorker>,
+    exchange: Option<&Exchange>,
+    flight: &Flight,
+) {
     loop {
         // Closed: never, the semaphore lives as long as the link.
         let Ok(credit) = flight.credit().await else { return };
@@ -33,7 +39,7 @@ pub(super) async fn drain(waiting: &FrameQueue, outbound: &mpsc::Sender<ToWorker
         frame.ticket.stage(Stage::Queue, frame.since, now);
         frame.ticket.enter(Hop::Link);
         frame.since = now;
-        let message = convert::frame(&frame);
+        let message = convert::frame(&mut frame, exchange);
         flight.depart(frame);
         if outbound.send(message).await.is_err() {
             // The stream is gone; `recv` tells the session, and counts what is in flight.

@@ -264,6 +264,9 @@ pub struct Open {
     /// The session's span (W3C Trace Context, `traceparent`), empty when it is not traced.
     #[prost(string, tag = "3")]
     pub traceparent: ::prost::alloc::string::String,
+    /// Where a worker in the gateway's own process finds the session's pictures (`reframe_proto::exchange`); 0 is nowhere.
+    #[prost(fixed64, tag = "4")]
+    pub exchange: u64,
 }
 /// All that the client has set so far, by input name: replaces the last message, so a later one makes an earlier one
 /// superfluous. Holds from the handler's next call on.
@@ -308,6 +311,9 @@ pub struct Opened {
     /// Frames that may be under way without a Result: bounds the worker's memory and the age of what it works on.
     #[prost(uint32, tag = "1")]
     pub credits: u32,
+    /// The worker has found the exchange: from here on `data` is empty both ways, and the pictures are in there.
+    #[prost(bool, tag = "2")]
+    pub exchange: bool,
 }
 /// One picture, I420: the Y plane (width x height), then U, then V (each (width+1)/2 x (height+1)/2), no padding.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -5,7 +5,9 @@ mod spec;
 use std::{collections::HashMap, time::Duration};
 
 use reframe_proto::{
-    MAX_DIMENSION, i420_len,
+    MAX_DIMENSION,
+    exchange::Exchange,
+    i420_len,
     v1::{
         self, EndStream, FromWorker, NoPicture, Notice, Opened, Picture, ToWorker, from_worker, notice, result,
         to_worker, value,
@@ -31,19 +33,24 @@ pub(crate) enum Message {
     Inputs(HashMap<String, v1::Value>),
 }
 
-/// The session id of the first message, what the client has set already, and the `traceparent` of the gateway's span.
-pub(crate) fn open(message: Option<ToWorker>) -> Result<(String, HashMap<String, v1::Value>, String), Status> {
+/// The first message.
+pub(crate) fn open(message: Option<ToWorker>) -> Result<v1::Open, Status> {
     match message.and_then(|message| message.message) {
-        Some(to_worker::Message::Open(open)) => Ok((open.session_id, open.inputs, open.traceparent)),
+        Some(to_worker::Message::Open(open)) => Ok(open),
         Some(_) => Err(Status::invalid_argument("message: another came before open")),
         None => Err(Status::invalid_argument("message: empty or unknown; the first must be open")),
     }
 }
 
-/// Any message but the first, if the stream's mode has it.
-pub(crate) fn message(message: ToWorker, mode: Mode) -> Result<Message, Status> {
+/// Any message but the first, if the stream's mode has it. With an exchange, pictures are in there.
+pub(crate) fn message(message: ToWorker, mode: Mode, exchange: Option<&Exchange>) -> Result<Message, Status> {
     let job = match (message.message, mode) {
-        (Some(to_worker::Message::Frame(wire)), Mode::SendReceive | Mode::Send) => frame(wire)?,
+        (Some(to_worker::Message::Frame(mut wire)), Mode::SendReceive | Mode::Send) => {
+            if let Some(exchange) = exchange {
+                wire.data = exchange.frames.take(wire.seq).unwrap_or_default();
+            }
+            frame(wire)?
+        }
         (Some(to_worker::Message::Pull(v1::Pull { seq, traceparent })), Mode::Receive) => {
             Job::Pull { seq, traceparent }
         }
@@ -106,14 +113,18 @@ pub(crate) fn inputs(stream: &Stream, set: HashMap<String, v1::Value>) -> Result
     Ok(declared.with(values))
 }
 
-pub(crate) fn reply(reply: Reply) -> FromWorker {
+/// With an exchange, pictures go in there.
+pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
     let message = match reply {
-        Reply::Opened { credits } => from_worker::Message::Opened(Opened { credits }),
+        Reply::Opened { credits } => from_worker::Message::Opened(Opened { credits, exchange: exchange.is_some() }),
         Reply::Result { seq, handler_time, outcome, outputs } => from_worker::Message::Result(v1::Result {
             seq,
             handler_us: u64::try_from(handler_time.as_micros()).unwrap_or(u64::MAX),
             outcome: Some(match outcome {
-                Ok(Some(I420 { width, height, data, rotation })) => {
+                Ok(Some(I420 { width, height, mut data, rotation })) => {
+                    if let Some(exchange) = exchange {
+                        exchange.results.give(seq, std::mem::take(&mut data));
+                    }
                     result::Outcome::Picture(Picture { width, height, data, rotation })
                 }
                 Ok(None) => result::Outcome::NoPicture(NoPicture {}),

@@ -22,7 +22,7 @@ fn pull() -> ToWorker {
 
 #[test]
 fn odd_sizes_are_sizes() {
-    match message(picture(3, 5, 15 + 6 + 6), Mode::Send) {
+    match message(picture(3, 5, 15 + 6 + 6), Mode::Send, None) {
         Ok(Message::Job(Job::Frame { seq: 1, capture_time, picture, traceparent: _ })) => {
             assert_eq!(capture_time, Duration::from_micros(2));
             assert_eq!((picture.width, picture.height), (3, 5));
@@ -43,7 +43,7 @@ fn a_refusal_names_its_field() {
         (wire(to_worker::Message::Open(v1::Open::default())), "message"),
         (ToWorker { message: None }, "message"),
     ] {
-        let status = message(wire, Mode::SendReceive).unwrap_err();
+        let status = message(wire, Mode::SendReceive, None).unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().starts_with(&format!("{field}: ")), "{status}");
     }
@@ -59,7 +59,7 @@ fn each_mode_has_its_jobs() {
         (pull(), Mode::Send, Some("message: a stream of mode send has no pull")),
         (pull(), Mode::Receive, None),
     ] {
-        let status = message(wire, mode).err();
+        let status = message(wire, mode, None).err();
         assert_eq!(status.as_ref().map(Status::message), refused);
     }
 }
