@@ -57,6 +57,8 @@ struct Estimator {
     sent: RateCalculator,
     recorded: Option<Instant>,
     covered: Covered,
+    /// RTP sequence number of the newest packet that was reported.
+    newest: Option<u16>,
     carries: watch::Sender<u32>,
 }
 
@@ -75,6 +77,7 @@ impl Estimator {
             sent: RateCalculator::default(),
             recorded: None,
             covered,
+            newest: None,
             carries,
         }
     }
@@ -82,6 +85,19 @@ impl Estimator {
     /// Starts the estimator over at `target`, its filters too: what they hold is of another bitrate.
     fn restart(&mut self, target: f64) {
         self.gcc = Gcc::new(target, self.min, self.max);
+    }
+
+    /// Whether a report is of what the path did. Of a packet that no feedback spoke of it is not; nor of one sent again that
+    /// did not arrive: what was asked for twice and comes twice is thrown away by the receiver's replay protection (RFC
+    /// 3711, section 3.3.2) before anything counts it.
+    fn is_told(&mut self, report: &PacketReport) -> bool {
+        // Reports are in the order of sending.
+        let sequence = report.rtp_sequence_number;
+        let again = self.newest.is_some_and(|newest| newest.wrapping_sub(sequence) < u16::MAX / 2);
+        if !again {
+            self.newest = Some(sequence);
+        }
+        report.arrived || !again && self.covered.contains(report.twcc_sequence_number)
     }
 
     fn count(&mut self, now: Instant, reports: &[PacketReport]) {
@@ -109,8 +125,7 @@ impl Estimator {
 
 impl BandwidthEstimator for Estimator {
     fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
-        let told = |report: &&PacketReport| report.arrived || self.covered.contains(report.twcc_sequence_number);
-        let reports: Vec<PacketReport> = reports.iter().filter(told).cloned().collect();
+        let reports: Vec<PacketReport> = reports.iter().filter(|report| self.is_told(report)).cloned().collect();
         if reports.is_empty() {
             return;
         }

@@ -145,6 +145,31 @@ fn much_loss_lowers_it_and_it_comes_back() {
 }
 
 #[test]
+fn what_is_sent_again_in_vain_is_no_loss() {
+    let covered = Covered::default();
+    covered.note(0, 0, 4);
+    let mut estimator = Estimator::new(LIMITS, covered, watch::channel(0).0);
+    let mut told = |twcc_sequence_number, rtp_sequence_number, arrived| {
+        let departure = tokio::time::Instant::now().into_std();
+        estimator.is_told(&PacketReport {
+            ssrc: 1,
+            id: u64::from(twcc_sequence_number),
+            rtp_sequence_number,
+            is_twcc: true,
+            twcc_sequence_number,
+            size: PACKET,
+            arrived,
+            departure,
+            arrival: arrived.then_some(Duration::ZERO),
+            ecn: Ecn::default(),
+        })
+    };
+    assert!(told(0, 65_535, true) && told(1, 0, false));
+    assert!(!told(2, 65_535, false) && told(3, 0, true), "sent again");
+    assert!(!told(9, 1, false), "no feedback spoke of it");
+}
+
+#[test]
 fn feedback_that_is_lost_lowers_nothing() {
     for seed in 0..20 {
         let told = run(seed, 60, 1.0, |_| Path { feedback_loss: 0.3, ..OPEN });

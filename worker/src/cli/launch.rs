@@ -1,5 +1,5 @@
-//! `launch`: a gateway and a worker for each stream in one process, joined by pipes in memory. The frames take the same
-//! path as between machines.
+//! `launch`: a gateway and a worker for each stream in one process, joined by pipes in memory. The sessions take the same
+//! path as between machines, but for the pixels (`reframe_proto::exchange`).
 
 use std::thread;
 

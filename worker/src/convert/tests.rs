@@ -32,6 +32,28 @@ fn odd_sizes_are_sizes() {
 }
 
 #[test]
+fn with_an_exchange_pictures_are_in_there() {
+    let exchange = Exchange::open();
+    let frame = || picture(2, 2, 0);
+    exchange.frames.give(1, vec![7; 6].into());
+    match message(frame(), Mode::SendReceive, Some(&exchange)) {
+        Ok(Message::Job(Job::Frame { picture, .. })) => assert_eq!(picture.data[..], [7; 6]),
+        other => panic!("became {other:?}"),
+    }
+    let status = message(frame(), Mode::SendReceive, Some(&exchange)).unwrap_err();
+    assert!(status.message().starts_with("frame.data: "), "taken before: {status}");
+
+    let picture = I420 { width: 2, height: 2, data: vec![9; 6].into(), rotation: 0 };
+    let result =
+        Reply::Result { seq: 1, handler_time: Duration::ZERO, outcome: Ok(Some(picture)), outputs: Vec::new() };
+    let Some(from_worker::Message::Result(sent)) = reply(result, Some(&exchange)).message else {
+        panic!("a result is a result")
+    };
+    assert!(matches!(sent.outcome, Some(result::Outcome::Picture(Picture { width: 2, data, .. })) if data.is_empty()));
+    assert_eq!(exchange.results.take(1).as_deref(), Some(&[9; 6][..]));
+}
+
+#[test]
 fn a_refusal_names_its_field() {
     for (wire, field) in [
         (picture(0, 2, 0), "frame.width"),
