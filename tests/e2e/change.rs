@@ -92,6 +92,32 @@ fn a_camera_goes_off_and_another_comes() {
     assert_one_session(&cluster);
 }
 
+/// Browsers slow the timers of a tab that nobody sees, and show nothing of it.
+#[test]
+fn a_tab_in_the_background_keeps_its_session() {
+    let cluster = Cluster::launch("flip");
+    let browser = start("background", Camera::Allowed);
+    browser.open(&cluster.page("/"));
+    browser.click("start");
+    browser.wait_for_state("live");
+    browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+    browser.run(
+        "window.seen = []; document.addEventListener('visibilitychange', () => window.seen.push(document.hidden))",
+    );
+    browser.open_tab("about:blank");
+    let emitted = || cluster.metrics().sum("reframe_frames_emitted_total", &[]);
+    let before = emitted();
+    // Several times the silence after which the page looks for another server.
+    eventually("ten seconds of video", SOON, || (emitted() >= before + 300.0).then_some(()));
+    browser.close_tab();
+    assert_eq!(browser.run("return window.seen"), json!([true, false]), "hidden, and seen again");
+    browser.wait_for_state("live");
+    let (_, first) = browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+    browser.wait_for_picture("output", "another picture", |code| code.number != first.number);
+    assert_one_session(&cluster);
+    assert_eq!(cluster.metrics().sum("reframe_offers_total", &[("outcome", "renegotiated")]), 0.0);
+}
+
 /// To another camera in a section of its own, and back to the first.
 #[test]
 fn another_track_takes_the_cameras_place() {

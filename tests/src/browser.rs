@@ -127,6 +127,17 @@ impl Browser {
         self.open(url);
     }
 
+    /// Closes the tab that is looked at, and looks at the first again.
+    pub fn close_tab(&self) {
+        self.runtime
+            .block_on(async {
+                self.client.close_window().await?;
+                let first = self.client.windows().await?.swap_remove(0);
+                self.client.switch_to_window(first).await
+            })
+            .expect("the first tab");
+    }
+
     /// Clicks the element with this id, as a person does: it must be visible and not covered.
     pub fn click(&self, id: &str) {
         self.runtime
