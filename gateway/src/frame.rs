@@ -10,6 +10,11 @@ use tokio::time::Instant;
 use crate::books::{Hop, Reason, Ticket};
 use crate::codec::{Picture, Rotation};
 
+/// Of RTP's 90 kHz clock.
+pub(crate) fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos() * 9 / 100_000).unwrap_or(u64::MAX)
+}
+
 /// One picture of a session, from the decoder to the encoder.
 #[derive(Debug)]
 pub(crate) struct Frame {

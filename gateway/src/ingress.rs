@@ -17,7 +17,7 @@ use tracing::{Span, debug};
 use crate::assembler::{AccessUnit, Assembler, Packet};
 use crate::books::Reason;
 use crate::codec::{Codec, Decoder};
-use crate::frame::{Frame, FrameQueue};
+use crate::frame::{Frame, FrameQueue, ticks};
 use crate::intake::Intake;
 use crate::session::{FrameWaiting, SessionEvent};
 use crate::telemetry::{self, Stage};
@@ -196,11 +196,6 @@ impl CaptureClock {
         self.frames += 1;
         (seq, Duration::from_secs_f64(self.ticks as f64 / 90_000.0))
     }
-}
-
-/// Of 90 kHz.
-fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos() * 9 / 100_000).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod failure;
 mod feedback;
 mod interceptors;
 mod keyframes;
+mod level;
 mod nack;
 mod remb;
 mod remote_candidates;

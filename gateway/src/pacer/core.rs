@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::frame::ticks;
+
 /// The fraction by which results may exceed the target. A camera of nominally the same rate is off by 0.01 %; without
 /// slack each of its frames would be held a little longer than the last, up to an interval. 1/64 also takes 30 fps
 /// into 29.97.
@@ -121,10 +123,6 @@ impl Pacer {
     fn next_slot(&self, due: Instant, now: Instant) -> Instant {
         if now < due + self.interval { due + self.interval } else { now + self.interval }
     }
-}
-
-fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos() * 9 / 100_000).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -5,10 +5,9 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RtpCodecKind};
 use tokio::sync::watch;
 
-use super::congestion;
 use super::remb::Remb;
+use super::{congestion, level};
 use crate::bandwidth::Limits;
-use crate::codec::h264::level;
 use crate::intake::Most;
 
 /// Among the other recorders of arrivals.

@@ -7,12 +7,14 @@
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{
-    BandwidthEstimator, CongestionControlBuilder, EstimatorStats, Gcc, PacketReport, RateCalculator, TwccSenderBuilder,
+    BandwidthEstimator, CongestionControlBuilder, EstimatorStats, Gcc, PacketReport, RateCalculator, TaggedPacket,
+    TwccSenderBuilder,
 };
 use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot};
 use tokio::sync::watch;
 
-use super::feedback::{Covered, ReadFeedback};
+use super::feedback::Covered;
+use super::interceptors::OnRead;
 use crate::bandwidth::Limits;
 use crate::bandwidth::loss::LossBased;
 use crate::bandwidth::probe::Probe;
@@ -37,8 +39,12 @@ const UNUSED_FALL: f64 = 0.85;
 pub(super) fn register(registry: Registry, limits: Limits, carries: watch::Sender<u32>) -> Registry {
     let covered = Covered::default();
     let estimator = Estimator::new(limits, covered.clone(), carries);
+    let read = move |msg: &mut TaggedPacket| {
+        covered.read(msg);
+        true
+    };
     registry
-        .with(READ_FEEDBACK, ReadFeedback::into(covered))
+        .with(READ_FEEDBACK, OnRead::new(read))
         .with(Slot::CongestionControl, CongestionControlBuilder::new(estimator).build())
         .with(Slot::TwccSender, TwccSenderBuilder::new().build())
 }

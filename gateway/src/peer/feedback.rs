@@ -1,16 +1,13 @@
 //! Which of our packets the browser's feedback (`transport-cc`) speaks of.
 //!
 //! Feedback is lost as everything else is. The crate's history then takes all packets that it would have told of for
-//! lost: of 5 % in each direction it makes 20 % (measured), for which the estimate falls to half. libwebrtc leaves such
-//! packets out of its sums, and so do we.
+//! lost (`docs/decisions/0009-bandwidth.md`). libwebrtc leaves such packets out of its sums, and so do we.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Packet, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 
 use super::lock;
 
@@ -31,6 +28,16 @@ struct Told {
 }
 
 impl Covered {
+    /// Notes what feedback covers on its way to the estimator.
+    pub(super) fn read(&self, msg: &TaggedPacket) {
+        if let Packet::Rtcp(packets) = &msg.message.packet {
+            for feedback in packets.iter().filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerCc>()) {
+                let TransportLayerCc { fb_pkt_count, base_sequence_number, packet_status_count, .. } = *feedback;
+                self.note(fb_pkt_count, base_sequence_number, packet_status_count);
+            }
+        }
+    }
+
     /// Feedback number `number` speaks of `count` packets from `first` on. Some clients begin with the first that has
     /// arrived: what is missing before it is lost too, if no feedback was.
     pub(super) fn note(&self, number: u8, first: u16, count: u16) {
@@ -48,59 +55,6 @@ impl Covered {
     pub(super) fn contains(&self, sequence: u16) -> bool {
         lock(&self.0).ranges.iter().any(|(first, count)| sequence.wrapping_sub(*first) < *count)
     }
-}
-
-/// Notes what feedback covers on its way to the estimator, and takes nothing away.
-#[derive(Default)]
-pub(super) struct ReadFeedback {
-    covered: Covered,
-    inbound: VecDeque<TaggedPacket>,
-    outbound: VecDeque<TaggedPacket>,
-}
-
-impl ReadFeedback {
-    pub(super) fn into(covered: Covered) -> Self {
-        Self { covered, ..Self::default() }
-    }
-}
-
-impl Protocol<TaggedPacket, TaggedPacket, ()> for ReadFeedback {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = std::time::Instant;
-
-    fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
-        if let Packet::Rtcp(packets) = &msg.message.packet {
-            for feedback in packets.iter().filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerCc>()) {
-                let TransportLayerCc { fb_pkt_count, base_sequence_number, packet_status_count, .. } = *feedback;
-                self.covered.note(fb_pkt_count, base_sequence_number, packet_status_count);
-            }
-        }
-        self.inbound.push_back(msg);
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<Self::Rout> {
-        self.inbound.pop_front()
-    }
-
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
-        self.outbound.push_back(msg);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<Self::Wout> {
-        self.outbound.pop_front()
-    }
-}
-
-impl Interceptor for ReadFeedback {
-    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }
 
 #[cfg(test)]

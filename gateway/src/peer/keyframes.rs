@@ -1,16 +1,13 @@
 //! Keyframe requests both ways: what the browser asks of our encoder, and what our decoder asks of the browser's.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Attribute, Packet, TaggedPacket};
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::{FirEntry, FullIntraRequest};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::RTCPFeedback;
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -122,50 +119,15 @@ impl Obeyed {
 
 /// Marks keyframe requests for delivery; the stack keeps all inbound RTCP to itself otherwise. Stands last in the
 /// chain, so that every other interceptor has seen the packet before.
-#[derive(Default)]
-pub(super) struct DeliverRequests {
-    inbound: VecDeque<TaggedPacket>,
-    outbound: VecDeque<TaggedPacket>,
-}
-
-impl Protocol<TaggedPacket, TaggedPacket, ()> for DeliverRequests {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = std::time::Instant;
-
-    fn handle_read(&mut self, mut msg: TaggedPacket) -> Result<(), Self::Error> {
-        if let Packet::Rtcp(packets) = &mut msg.message.packet {
-            packets.retain(|packet| is_keyframe_request(&**packet));
-            if packets.is_empty() {
-                return Ok(());
-            }
-            msg.message.add(Attribute::DeliverToApplication);
+pub(super) fn deliver_requests(msg: &mut TaggedPacket) -> bool {
+    if let Packet::Rtcp(packets) = &mut msg.message.packet {
+        packets.retain(|packet| is_keyframe_request(&**packet));
+        if packets.is_empty() {
+            return false;
         }
-        self.inbound.push_back(msg);
-        Ok(())
+        msg.message.add(Attribute::DeliverToApplication);
     }
-
-    fn poll_read(&mut self) -> Option<Self::Rout> {
-        self.inbound.pop_front()
-    }
-
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
-        self.outbound.push_back(msg);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<Self::Wout> {
-        self.outbound.pop_front()
-    }
-}
-
-impl Interceptor for DeliverRequests {
-    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+    true
 }
 
 fn is_keyframe_request(packet: &dyn rtcp::Packet) -> bool {

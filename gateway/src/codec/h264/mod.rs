@@ -4,7 +4,6 @@
 //! without it 10).
 #![expect(unsafe_code, reason = "options that the wrapper does not set")]
 
-pub(crate) mod level;
 pub(crate) mod nal;
 mod rate;
 mod sps;

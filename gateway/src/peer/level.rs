@@ -33,7 +33,7 @@ fn lowest(most: Most, kbps: u32) -> u8 {
 
 /// An answer's line of format parameters with our own level in place of the offered one, where each side may have its own;
 /// as it is where it has none.
-pub(crate) fn limited(fmtp: &str, most: Most, kbps: u32) -> String {
+pub(super) fn limited(fmtp: &str, most: Most, kbps: u32) -> String {
     const LEVEL_ID: &str = "profile-level-id=";
     let level = fmtp.find(LEVEL_ID).map(|at| at + LEVEL_ID.len() + "42e0".len());
     match level.filter(|_| fmtp.contains("level-asymmetry-allowed=1")).and_then(|at| fmtp.split_at_checked(at)) {
