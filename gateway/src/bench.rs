@@ -11,7 +11,7 @@ use tonic::transport::Endpoint;
 
 use crate::cluster::SharedPlacement;
 use crate::placement::{self, Placement, Slot};
-use crate::pool::{Health, Serving};
+use crate::pool::{Health, Reach, Serving};
 use crate::spec::Spec;
 use crate::telemetry;
 
@@ -51,7 +51,8 @@ impl Workers {
                 ..StreamSpec::default()
             };
             let spec = Arc::new(Spec::from_wire(wire).expect("a declaration without a fault"));
-            Serving { name: n.to_string(), client: client.clone(), spec, health: health.clone() }
+            let (client, health) = (client.clone(), health.clone());
+            Serving { name: n.to_string(), reach: Reach::Network, client, spec, health }
         };
         Self((0..count).map(worker).collect())
     }

@@ -17,8 +17,9 @@ const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct ClusterOptions {
-    /// The workers, comma-separated [http://host:port is one; dns://name:port is one at each address that the name has,
-    /// looked up again every 5 s]; sessions go to the one that has the fewest.
+    /// The workers, comma-separated [http://host:port is one; unix:/path is one on this host, by shared memory;
+    /// dns://name:port is one at each address that the name has, looked up again every 5 s]; sessions go to the one that
+    /// has the fewest.
     #[arg(long, env = "REFRAME_WORKERS", default_value = "http://127.0.0.1:50051")]
     pub workers: String,
 
@@ -109,14 +110,15 @@ fn store(problems: &mut Vec<String>, url: &str) -> Option<redis::Client> {
     client.map_err(|error| problems.push(format!("--redis: {error}; {wanted}"))).ok()
 }
 
-const WORKER: &str = "a URL like http://127.0.0.1:50051 or dns://workers:50051";
+const WORKER: &str = "a URL like http://127.0.0.1:50051, unix:/run/worker.sock or dns://workers:50051";
 const ADVERTISED: &str = "a URL like http://10.0.0.7:9090";
 
 fn workers(problems: &mut Vec<String>, given: &str) -> Vec<WorkerAddress> {
     let parts: Vec<String> = list(problems, "--workers", given, WORKER);
-    let worker = |part: String| match part.strip_prefix("dns://") {
-        Some(name) => name_and_port(problems, name, &part),
-        None => address(problems, "--workers", &part, WORKER).map(WorkerAddress::Uri),
+    let worker = |part: String| match (part.strip_prefix("dns://"), part.strip_prefix("unix:")) {
+        (Some(name), _) => name_and_port(problems, name, &part),
+        (_, Some(path)) => socket(problems, path, &part),
+        _ => address(problems, "--workers", &part, WORKER).map(WorkerAddress::Uri),
     };
     parts.into_iter().filter_map(worker).collect()
 }
@@ -130,6 +132,16 @@ fn name_and_port(problems: &mut Vec<String>, given: &str, whole: &str) -> Option
             None
         }
     }
+}
+
+/// `unix:/path`, or with the two slashes of an authority that is not there (`unix:///path`).
+fn socket(problems: &mut Vec<String>, given: &str, whole: &str) -> Option<WorkerAddress> {
+    let path = given.strip_prefix("//").unwrap_or(given);
+    if path.starts_with('/') && !path.ends_with('/') {
+        return Some(WorkerAddress::Unix(path.into()));
+    }
+    problems.push(format!("--workers: `{whole}` is not {WORKER}"));
+    None
 }
 
 /// A plain http URL with a port and no path.
@@ -148,7 +160,7 @@ mod tests {
 
     fn options() -> ClusterOptions {
         ClusterOptions {
-            workers: "http://a:1, dns://b:2".into(),
+            workers: "http://a:1, dns://b:2, unix:/c/d, unix:///e".into(),
             redis: None,
             lease: "10".into(),
             advertise: None,
@@ -170,17 +182,24 @@ mod tests {
     #[test]
     fn good_options_pass() {
         let cluster = options().validate(&gateway("0.0.0.0:9090")).unwrap();
-        let [WorkerAddress::Uri(_), WorkerAddress::Dns { name, port: 2 }] = &cluster.workers[..] else {
+        let [
+            WorkerAddress::Uri(_),
+            WorkerAddress::Dns { name, port: 2 },
+            WorkerAddress::Unix(c),
+            WorkerAddress::Unix(e),
+        ] = &cluster.workers[..]
+        else {
             panic!("{:?}", cluster.workers)
         };
         assert_eq!((name.as_str(), cluster.grace), ("b", Duration::from_secs(10)));
+        assert_eq!((c.to_str(), e.to_str()), (Some("/c/d"), Some("/e")));
         assert!(cluster.shared.is_none());
     }
 
     #[test]
     fn every_problem_is_told_at_once() {
         let bad = ClusterOptions {
-            workers: "a:1,https://b:2,http://c,dns://d,dns://:1,dns://e:many,http://f:1/path".into(),
+            workers: "a:1,https://b:2,http://c,dns://d,dns://:1,dns://e:many,http://f:1/path,unix:g,unix:/h/".into(),
             redis: Some("http://redis:6379".into()),
             lease: "1".into(),
             advertise: Some("10.0.0.7".into()),
@@ -190,7 +209,7 @@ mod tests {
         let problems = bad.validate(&gateway("127.0.0.1:0")).unwrap_err();
         let count = |flag: &str| problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: "))).count();
         let flags = ["--workers", "--redis", "--lease", "--advertise", "--reconnect-limit", "--grace"];
-        assert_eq!(flags.map(count), [7, 1, 1, 1, 1, 1], "{problems:?}");
+        assert_eq!(flags.map(count), [9, 1, 1, 1, 1, 1], "{problems:?}");
         let none = ClusterOptions { workers: " ,".into(), ..options() };
         assert_eq!(none.validate(&gateway("127.0.0.1:0")).unwrap_err().len(), 1);
     }

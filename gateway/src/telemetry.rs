@@ -157,6 +157,7 @@ fn describe() {
     describe_histogram!("reframe_setup_seconds", "From an offer to the first picture sent.");
     describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");
     describe_counter!("reframe_workers_refused_total", "Workers that answered and are not used, by reason.");
+    describe_counter!("reframe_links_total", "Sessions that found a worker, by the way of their pictures to it.");
     describe_counter!("reframe_discovery_errors_total", "Lookups of the name of workers that failed.");
     describe_gauge!("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
     describe_gauge!("reframe_slots", "Slots that the serving workers of a stream declare.");
@@ -285,6 +286,11 @@ pub(crate) fn worker_up(worker: &str, up: bool) {
 /// The label is one of `version`, `declaration` and `contradiction`.
 pub(crate) fn worker_refused(reason: &'static str) {
     counter!("reframe_workers_refused_total", "reason" => reason).increment(1);
+}
+
+/// The label is one of `process`, `memory` and `messages`.
+pub(crate) fn link(carrier: &'static str) {
+    counter!("reframe_links_total", "carrier" => carrier).increment(1);
 }
 
 pub(crate) fn discovery_error() {

@@ -35,6 +35,7 @@ mod processes;
 mod receive;
 mod reconnect;
 mod replicas;
+mod same_host;
 mod signalling;
 mod skip_frames;
 mod streams;

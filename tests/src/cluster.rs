@@ -1,7 +1,10 @@
 //! Whole installations of real processes on free ports of the loopback interface.
 
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use reframe_proto::exchange::pass;
 use reframe_worker::Stream;
 
 use crate::http;
@@ -36,7 +39,7 @@ pub struct Cluster {
 pub struct Worker {
     /// The process.
     pub process: Process,
-    /// `http://127.0.0.1:PORT`, as it announced it.
+    /// `http://127.0.0.1:PORT` or `unix:PATH`, as it announced it.
     pub url: String,
 }
 
@@ -50,7 +53,19 @@ impl Worker {
         Self::serve_with(demo, "127.0.0.1:0", &[])
     }
 
-    /// The same at this address (`ip:port`), with further options.
+    /// The same on a Unix socket of its own.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn on_socket(demo: &str) -> Self {
+        static SOCKETS: AtomicU32 = AtomicU32::new(0);
+        let (process, number) = (std::process::id(), SOCKETS.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(format!("reframe-test-{process}-{number}.sock"));
+        Self::serve_with(demo, &format!("unix:{}", path.display()), &[])
+    }
+
+    /// The same at this address (`ip:port`, `unix:path`), with further options.
     ///
     /// # Panics
     /// When it does not come up.
@@ -60,6 +75,18 @@ impl Worker {
             Process::start("reframe-worker", &[&["serve", "--demo", demo, "--listen", listen], options].concat());
         let url = process.announced("reframe-worker listening on ");
         Self { process, url }
+    }
+}
+
+impl Drop for Worker {
+    /// Killed, it leaves its sockets, unless another worker has them by now.
+    fn drop(&mut self) {
+        self.process.kill9();
+        if let Some(path) = self.url.strip_prefix("unix:").filter(|path| UnixStream::connect(path).is_err()) {
+            for path in [path.into(), pass::socket(path.as_ref())] {
+                drop(std::fs::remove_file(path));
+            }
+        }
     }
 }
 
@@ -193,6 +220,11 @@ impl Cluster {
         let reply = http::get(&self.admin("/metrics")).expect("the admin port answers");
         assert_eq!(reply.status, 200, "{}", reply.body);
         Metrics::parse(&reply.body)
+    }
+
+    /// The gateway and the separate workers.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.workers.iter().map(|worker| &worker.process).chain([&self.gateway])
     }
 
     /// The first of the separate workers that has a session, by its index.

@@ -15,6 +15,7 @@
 //! | [`turn`] | a real `turnserver` |
 //! | [`balancer`] | a load balancer in front of several gateways, or a network that can be cut |
 //! | [`http`], [`updates`], [`metrics`], [`collector`] | what the processes say |
+//! | [`figures`] | percentiles and units of what is measured |
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
 //! | [`wait`] | bounded, level-triggered waits |
 
@@ -22,6 +23,7 @@ pub mod balancer;
 pub mod browser;
 pub mod cluster;
 pub mod collector;
+pub mod figures;
 pub mod http;
 pub mod local;
 pub mod metrics;

@@ -81,6 +81,7 @@ mod convert;
 mod frame;
 mod handler;
 mod inputs;
+mod memory;
 mod runner;
 mod server;
 mod service;

@@ -48,8 +48,8 @@ pub(super) enum ProtocolError {
 /// More credits than this are not believed: they are what bounds our memory.
 const MAX_CREDITS: u32 = 8;
 
-pub(super) fn open(session_id: &str, inputs: &Values, traceparent: String, exchange: &Exchange) -> ToWorker {
-    let (session_id, exchange) = (session_id.to_owned(), exchange.token());
+pub(super) fn open(session_id: &str, inputs: &Values, traceparent: String, exchange: Option<&Exchange>) -> ToWorker {
+    let (session_id, exchange) = (session_id.to_owned(), exchange.map_or(0, Exchange::token));
     let open = v1::Open { session_id, inputs: values(inputs), traceparent, exchange };
     ToWorker { message: Some(to_worker::Message::Open(open)) }
 }
@@ -74,13 +74,11 @@ fn values(values: &Values) -> HashMap<String, v1::Value> {
 /// The frame keeps no pixels: they are the message's, or the exchange's.
 pub(super) fn frame(frame: &mut Frame, exchange: Option<&Exchange>) -> ToWorker {
     let pixels = std::mem::take(&mut frame.picture.data);
-    let data = match exchange {
-        Some(exchange) => {
-            exchange.frames.give(frame.seq, pixels);
-            Bytes::new()
-        }
-        None => pixels,
+    let given = match exchange {
+        Some(exchange) => exchange.frames.give(pixels),
+        None => Err(pixels),
     };
+    let (slot, data) = given.map_or_else(|pixels| (None, pixels), |slot| (Some(slot), Bytes::new()));
     let frame = v1::Frame {
         seq: frame.seq,
         capture_time_us: u64::try_from(frame.captured.as_micros()).unwrap_or(u64::MAX),
@@ -89,11 +87,12 @@ pub(super) fn frame(frame: &mut Frame, exchange: Option<&Exchange>) -> ToWorker 
         data,
         traceparent: frame.ticket.traceparent(),
         rotation: frame.rotation.degrees(),
+        slot,
     };
     ToWorker { message: Some(to_worker::Message::Frame(frame)) }
 }
 
-/// With an exchange, pictures are in there.
+/// With an exchange, pictures may be in there.
 pub(super) fn incoming(message: FromWorker, exchange: Option<&Exchange>) -> Result<Incoming, ProtocolError> {
     match message.message.ok_or(ProtocolError::Empty)? {
         from_worker::Message::Opened(opened) => {
@@ -102,12 +101,7 @@ pub(super) fn incoming(message: FromWorker, exchange: Option<&Exchange>) -> Resu
         }
         from_worker::Message::Result(v1::Result { seq, handler_us, outcome, outputs }) => {
             let outcome = match outcome.ok_or(ProtocolError::NoOutcome)? {
-                result::Outcome::Picture(mut picture) => {
-                    if let Some(exchange) = exchange {
-                        picture.data = exchange.results.take(seq).unwrap_or_default();
-                    }
-                    Outcome::Picture(checked(picture)?)
-                }
+                result::Outcome::Picture(picture) => Outcome::Picture(checked(picture, exchange)?),
                 result::Outcome::Error(message) => Outcome::Error(message),
                 result::Outcome::NoPicture(v1::NoPicture {}) => Outcome::Consumed,
             };
@@ -130,9 +124,14 @@ pub(super) fn incoming(message: FromWorker, exchange: Option<&Exchange>) -> Resu
 }
 
 /// Upright from here on, so that nothing behind needs to know.
-fn checked(picture: v1::Picture) -> Result<Picture, ProtocolError> {
-    let v1::Picture { width, height, data, rotation } = picture;
-    if !picture_fits(width, height) || data.len() != i420_len(width, height) {
+fn checked(picture: v1::Picture, exchange: Option<&Exchange>) -> Result<Picture, ProtocolError> {
+    let v1::Picture { width, height, mut data, rotation, slot } = picture;
+    let fits = picture_fits(width, height);
+    if let (Some(exchange), Some(slot), true) = (exchange, slot, fits) {
+        // None: it is not there, and `data` is empty.
+        data = exchange.results.take(slot, i420_len(width, height)).unwrap_or(data);
+    }
+    if !fits || data.len() != i420_len(width, height) {
         return Err(ProtocolError::Picture { width, height, bytes: data.len() });
     }
     let rotation = Rotation::from_degrees(rotation).ok_or(ProtocolError::Rotation(rotation))?;

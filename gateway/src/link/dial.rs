@@ -11,7 +11,7 @@ use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::{FromWorker, ToWorker};
 
 use super::convert::{self, Incoming};
-use super::recv;
+use super::{exchange, recv};
 use crate::controls::Controls;
 use crate::inputs::Values;
 use crate::placement::Slot;
@@ -27,7 +27,7 @@ pub(crate) struct Dialed {
     pub(crate) worker: Serving,
     pub(super) slot: Slot,
     pub(super) credits: usize,
-    /// Where the pictures go, of a worker in this process.
+    /// Where the pictures go, of a worker that is near.
     pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) outbound: mpsc::Sender<ToWorker>,
     pub(super) stream: Streaming<FromWorker>,
@@ -58,9 +58,9 @@ pub(crate) async fn dial(
 ) -> Result<Dialed, DialError> {
     let (outbound, messages) = mpsc::channel(OUTBOUND);
     let mut values = controls.values();
-    let exchange = Exchange::open();
+    let offered = exchange::offer(&worker.reach).await;
     let traceparent = reframe_trace::traceparent(&Span::current());
-    let open = convert::open(session, &values.borrow_and_update(), traceparent, &exchange);
+    let open = convert::open(session, &values.borrow_and_update(), traceparent, offered.exchange.as_deref());
     // Cannot be full: it is the first.
     drop(outbound.try_send(open));
     let opened = worker.client.clone().session(ReceiverStream::new(messages)).await;
@@ -69,7 +69,8 @@ pub(crate) async fn dial(
         let message = stream.message().await.map_err(|status| unavailable(&status))?.ok_or(DialError::Unavailable)?;
         match convert::incoming(message, None) {
             Ok(Incoming::Opened { credits, exchange: found }) => {
-                let exchange = found.then_some(exchange);
+                let exchange = offered.exchange.filter(|_| found);
+                exchange::count(&worker.reach, exchange.is_some());
                 return Ok(Dialed { worker, slot, credits, exchange, outbound, stream, values });
             }
             // The session is gone: its end drops this future.

@@ -15,6 +15,7 @@
 
 mod convert;
 mod dial;
+mod exchange;
 mod flight;
 mod recv;
 mod send;

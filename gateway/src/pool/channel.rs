@@ -1,11 +1,15 @@
 //! Connections to workers.
 
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
 use reframe_proto::{CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint, Uri};
 
@@ -28,16 +32,36 @@ pub(super) fn at(url: &str) -> Channel {
 
 /// To a worker in this process, which is sent its end of each connection.
 pub(super) fn in_process(connect: mpsc::Sender<DuplexStream>) -> Channel {
-    let connector = tower::service_fn(move |_: Uri| {
+    by(move || {
         let connect = connect.clone();
         async move {
             let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
-            let gone = |_| std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-            connect.send(theirs).await.map_err(gone)?;
-            Ok::<_, std::io::Error>(TokioIo::new(ours))
+            connect.send(theirs).await.map_err(|_| io::ErrorKind::ConnectionRefused)?;
+            Ok(ours)
         }
+    })
+}
+
+/// To a worker that listens on a Unix socket.
+pub(super) fn on_socket(path: Arc<Path>) -> Channel {
+    by(move || {
+        let path = Arc::clone(&path);
+        async move { UnixStream::connect(path).await }
+    })
+}
+
+/// By connections that no URL says how to make.
+fn by<IO, F>(mut connect: impl FnMut() -> F + Send + 'static) -> Channel
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = io::Result<IO>> + Send + 'static,
+{
+    let connector = tower::service_fn(move |_: Uri| {
+        let connection = connect();
+        async move { connection.await.map(TokioIo::new) }
     });
-    tuned(Endpoint::from_static("http://in-process")).connect_with_connector_lazy(connector)
+    // HTTP/2 wants an authority, and nobody looks at it.
+    tuned(Endpoint::from_static("http://localhost")).connect_with_connector_lazy(connector)
 }
 
 /// For sessions.

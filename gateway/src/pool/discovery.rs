@@ -10,7 +10,7 @@ use tonic::transport::Uri;
 use tracing::{info, warn};
 
 use super::watch::RETRY_INTERVAL;
-use super::{Shared, channel};
+use super::{Reach, Shared, channel};
 use crate::telemetry;
 
 /// Between two lookups of a name: a new worker is found, and one that vanished takes no sessions, within this.
@@ -60,7 +60,7 @@ impl Shared {
         }
         for worker in listed.unknown {
             let connection = channel::at(&worker);
-            self.watch(worker, connection);
+            self.watch(worker, Reach::Network, connection);
         }
     }
 }

@@ -10,6 +10,7 @@ mod roster;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
@@ -38,6 +39,8 @@ pub enum WorkerAddress {
         /// The same at each.
         port: u16,
     },
+    /// On this host: the path of its socket.
+    Unix(PathBuf),
     /// In this process.
     InProcess {
         /// For metrics and logs.
@@ -47,11 +50,23 @@ pub enum WorkerAddress {
     },
 }
 
+/// How near a worker is, and so how pictures come to it (`reframe_proto::exchange`).
+#[derive(Clone, Debug)]
+pub(crate) enum Reach {
+    /// In this process: they are handed over.
+    Process,
+    /// On this host, at this socket: through memory that is shared.
+    Host(Arc<Path>),
+    /// Anywhere: in the messages.
+    Network,
+}
+
 /// A worker that serves now.
 #[derive(Clone)]
 pub(crate) struct Serving {
     /// Its address, for metrics and logs.
     pub(crate) name: String,
+    pub(crate) reach: Reach,
     pub(crate) client: Client,
     pub(crate) spec: Arc<Spec>,
     /// As it goes on.
@@ -94,6 +109,7 @@ struct State {
 
 /// To a worker, and what is heard from it.
 struct Line {
+    reach: Reach,
     client: Client,
     health: watched::Receiver<Health>,
 }
@@ -104,12 +120,17 @@ impl Pool {
         let stop = CancellationToken::new();
         let shared = Shared { state: Arc::default(), changes: watched::Sender::new(()), stop: stop.clone() };
         for (source, address) in addresses.into_iter().enumerate() {
-            let (name, channel) = match address {
+            let (name, reach, channel) = match address {
                 WorkerAddress::Uri(uri) => {
                     let url = uri.to_string();
-                    (url.trim_end_matches('/').to_owned(), channel::at(&url))
+                    (url.trim_end_matches('/').to_owned(), Reach::Network, channel::at(&url))
                 }
-                WorkerAddress::InProcess { name, connect } => (name, channel::in_process(connect)),
+                WorkerAddress::Unix(path) => {
+                    let path: Arc<Path> = path.into();
+                    let name = format!("unix:{}", path.display());
+                    (name, Reach::Host(Arc::clone(&path)), channel::on_socket(path))
+                }
+                WorkerAddress::InProcess { name, connect } => (name, Reach::Process, channel::in_process(connect)),
                 WorkerAddress::Dns { name, port } => {
                     shared.spawn(discovery::keep_found(shared.clone(), source, name, port));
                     continue;
@@ -117,7 +138,7 @@ impl Pool {
             };
             let listed = shared.update(|roster| roster.list(source, &BTreeSet::from([name])));
             // None, when it is given twice.
-            listed.unknown.into_iter().for_each(|name| shared.watch(name, channel.clone()));
+            listed.unknown.into_iter().for_each(|name| shared.watch(name, reach.clone(), channel.clone()));
         }
         Self { shared, _stop: Arc::new(stop.drop_guard()) }
     }
@@ -131,9 +152,9 @@ impl Pool {
     pub(crate) fn serving(&self) -> Vec<Serving> {
         let state = self.shared.state();
         let serving = |(name, spec): (&String, &Arc<Spec>)| {
-            let Line { client, health } = state.lines.get(name)?;
-            let (client, health) = (client.clone(), health.clone());
-            Some(Serving { name: name.clone(), client, spec: Arc::clone(spec), health })
+            let Line { reach, client, health } = state.lines.get(name)?;
+            let (reach, client, health) = (reach.clone(), client.clone(), health.clone());
+            Some(Serving { name: name.clone(), reach, client, spec: Arc::clone(spec), health })
         };
         state.roster.used().into_iter().filter_map(serving).collect()
     }
@@ -168,10 +189,10 @@ impl Shared {
     }
 
     /// Begins with a worker that nothing was known of.
-    fn watch(&self, name: String, channel: Channel) {
+    fn watch(&self, name: String, reach: Reach, channel: Channel) {
         let (reports, health) = watched::channel(Health::Away);
         let client = channel::client(channel.clone());
-        self.state().lines.insert(name.clone(), Line { client, health });
+        self.state().lines.insert(name.clone(), Line { reach, client, health });
         telemetry::worker_up(&name, false);
         self.spawn(watch::keep_watch(self.clone(), name, channel, reports));
     }
@@ -229,7 +250,8 @@ pub(crate) mod testing {
         let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
         let spec = Spec { instance: name.to_owned(), ..crate::spec::testing::spec(stream, capacity) };
         let client = FrameWorkerClient::new(channel);
-        Serving { name: name.to_owned(), client, spec: Arc::new(spec), health: watched::channel(Health::Serving).1 }
+        let (name, reach, health) = (name.to_owned(), Reach::Network, watched::channel(Health::Serving).1);
+        Serving { name, reach, client, spec: Arc::new(spec), health }
     }
 }
 

@@ -264,7 +264,8 @@ pub struct Open {
     /// The session's span (W3C Trace Context, `traceparent`), empty when it is not traced.
     #[prost(string, tag = "3")]
     pub traceparent: ::prost::alloc::string::String,
-    /// Where a worker in the gateway's own process finds the session's pictures (`reframe_proto::exchange`); 0 is nowhere.
+    /// Where a worker of the gateway's own process or host finds the session's pictures (`reframe_proto::exchange`); 0 is
+    /// nowhere.
     #[prost(fixed64, tag = "4")]
     pub exchange: u64,
 }
@@ -311,9 +312,19 @@ pub struct Opened {
     /// Frames that may be under way without a Result: bounds the worker's memory and the age of what it works on.
     #[prost(uint32, tag = "1")]
     pub credits: u32,
-    /// The worker has found the exchange: from here on `data` is empty both ways, and the pictures are in there.
+    /// The worker has found the exchange: from here on pictures may be in there, both ways.
     #[prost(bool, tag = "2")]
     pub exchange: bool,
+}
+/// A place in the exchange. Each side leaves its own pictures there; an `index` has one at a time, whose `generation` no
+/// other of that direction has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Slot {
+    #[prost(uint32, tag = "1")]
+    pub index: u32,
+    /// From 1.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
 }
 /// One picture, I420: the Y plane (width x height), then U, then V (each (width+1)/2 x (height+1)/2), no padding.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -337,6 +348,9 @@ pub struct Frame {
     /// `as_sent` is.
     #[prost(uint32, tag = "7")]
     pub rotation: u32,
+    /// Where the pixels are, if they are in the exchange; `data` is empty then.
+    #[prost(message, optional, tag = "8")]
+    pub slot: ::core::option::Option<Slot>,
 }
 /// What became of one Frame or Pull. Exactly one for each, in their order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -370,7 +384,7 @@ pub mod result {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NoPicture {}
-/// A picture without a place in the stream: layout and rotation as in Frame.
+/// A picture without a place in the stream: layout, rotation and slot as in Frame.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Picture {
     #[prost(uint32, tag = "1")]
@@ -381,6 +395,8 @@ pub struct Picture {
     pub data: ::prost::bytes::Bytes,
     #[prost(uint32, tag = "4")]
     pub rotation: u32,
+    #[prost(message, optional, tag = "5")]
+    pub slot: ::core::option::Option<Slot>,
 }
 /// A message for the person in front of the browser.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "launch")]
 mod launch;
+mod listen;
 mod serve;
 
 use std::{error::Error, fmt::Write, process::ExitCode};

@@ -1,17 +1,26 @@
-//! `serve`: a worker alone, on TCP.
+//! `serve`: a worker alone, on TCP or a Unix socket.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, time::Duration};
 
 use clap::Args;
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
 };
+use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
-use super::{Common, Failure, Settings, keep, start_log};
-use crate::{server::Server, stream::Stream};
+use super::{
+    Common, Failure, Settings, keep,
+    listen::{Address, Sockets},
+    start_log,
+};
+use crate::{
+    memory,
+    server::{ServeError, Server},
+    stream::Stream,
+};
 
 /// The longest `--grace`, in seconds: an hour, as for a gateway.
 const MAX_GRACE: u64 = 3600;
@@ -22,7 +31,7 @@ pub(super) struct Options<O: Args> {
     #[command(flatten)]
     common: Common<O>,
 
-    /// Address for gateways [ip:port; port 0 picks a free one].
+    /// Address for gateways [ip:port; port 0 picks a free one; unix:/path for those of this host].
     #[arg(long, env = "REFRAME_LISTEN", default_value = "127.0.0.1:50051")]
     listen: String,
 
@@ -47,8 +56,8 @@ pub(super) fn run<O: Args>(
         Ok((stream, capacity, log))
     });
     let settings = keep(&mut problems, settings);
-    let address = listen.trim().parse::<SocketAddr>();
-    let address = address.map_err(|_| [format!("--listen: `{listen}` is not an address like 127.0.0.1:50051")]);
+    let wanted = "an address like 127.0.0.1:50051 or unix:/run/worker.sock";
+    let address = listen.trim().parse::<Address>().map_err(|()| [format!("--listen: `{listen}` is not {wanted}")]);
     let address = keep(&mut problems, address);
     let seconds = grace.trim().parse().ok().filter(|seconds| (0..=MAX_GRACE).contains(seconds));
     let seconds = seconds.ok_or_else(|| [format!("--grace: `{grace}` is not a number from 0 to {MAX_GRACE}")]);
@@ -76,14 +85,34 @@ fn choose(mut streams: Vec<Stream>, name: Option<&str>) -> Result<Stream, String
     }
 }
 
-async fn serve(server: Server, address: SocketAddr) -> Result<(), Failure> {
-    let mut signals = Signals::new().map_err(|error| Failure::Run("no signal handler", error.into()))?;
-    let listening = TcpIncoming::bind(address).and_then(|incoming| Ok((incoming.local_addr()?, incoming)));
-    let (bound, incoming) = listening.map_err(|error| Failure::Run("cannot listen", error.into()))?;
-    announce(bound);
-
+async fn serve(server: Server, address: Address) -> Result<(), Failure> {
+    let signals = Signals::new().map_err(|error| Failure::Run("no signal handler", error.into()))?;
+    let cannot = |error: io::Error| Failure::Run("cannot listen", error.into());
     let shutdown = CancellationToken::new();
-    let serving = server.serve(incoming.with_nodelay(Some(true)), shutdown.clone().cancelled_owned());
+    match address {
+        Address::Tcp(address) => {
+            let incoming = TcpIncoming::bind(address).map_err(cannot)?.with_nodelay(Some(true));
+            announce(&Address::Tcp(incoming.local_addr().map_err(cannot)?));
+            until_told(signals, &shutdown, server.serve(incoming, shutdown.clone().cancelled_owned())).await
+        }
+        Address::Unix(path) => {
+            let (_sockets, calls, pictures) = Sockets::bind(&path).map_err(cannot)?;
+            announce(&Address::Unix(path));
+            let serving = server.serve(UnixListenerStream::new(calls), shutdown.clone().cancelled_owned());
+            tokio::select! {
+                ended = until_told(signals, &shutdown, serving) => ended,
+                () = memory::serve(pictures) => Ok(()),
+            }
+        }
+    }
+}
+
+/// Serves until a signal, and then until all is done or another comes.
+async fn until_told(
+    mut signals: Signals,
+    shutdown: &CancellationToken,
+    serving: impl Future<Output = Result<(), ServeError>>,
+) -> Result<(), Failure> {
     tokio::select! {
         ended = serving => ended.map_err(|error| Failure::Run("the worker stopped", error.into())),
         () = async {
@@ -97,8 +126,8 @@ async fn serve(server: Server, address: SocketAddr) -> Result<(), Failure> {
 
 /// For whoever started the worker, above all on port 0: that it listens, and where.
 #[expect(clippy::print_stdout, reason = "the one line of output that is for programs")]
-fn announce(bound: SocketAddr) {
-    println!("reframe-worker listening on http://{bound}");
+fn announce(bound: &Address) {
+    println!("reframe-worker listening on {bound}");
 }
 
 /// What asks this process to end.

@@ -4,6 +4,7 @@ mod spec;
 
 use std::{collections::HashMap, time::Duration};
 
+use bytes::Bytes;
 use reframe_proto::{
     MAX_DIMENSION,
     exchange::Exchange,
@@ -42,15 +43,10 @@ pub(crate) fn open(message: Option<ToWorker>) -> Result<v1::Open, Status> {
     }
 }
 
-/// Any message but the first, if the stream's mode has it. With an exchange, pictures are in there.
+/// Any message but the first, if the stream's mode has it. With an exchange, pictures may be in there.
 pub(crate) fn message(message: ToWorker, mode: Mode, exchange: Option<&Exchange>) -> Result<Message, Status> {
     let job = match (message.message, mode) {
-        (Some(to_worker::Message::Frame(mut wire)), Mode::SendReceive | Mode::Send) => {
-            if let Some(exchange) = exchange {
-                wire.data = exchange.frames.take(wire.seq).unwrap_or_default();
-            }
-            frame(wire)?
-        }
+        (Some(to_worker::Message::Frame(wire)), Mode::SendReceive | Mode::Send) => frame(wire, exchange)?,
         (Some(to_worker::Message::Pull(v1::Pull { seq, traceparent })), Mode::Receive) => {
             Job::Pull { seq, traceparent }
         }
@@ -70,12 +66,16 @@ fn misplaced(message: &str, mode: Mode) -> Status {
 }
 
 /// A frame, checked so that everything behind may rely on its size.
-fn frame(frame: v1::Frame) -> Result<Job, Status> {
-    let v1::Frame { seq, capture_time_us, width, height, data, traceparent, rotation } = frame;
+fn frame(frame: v1::Frame, exchange: Option<&Exchange>) -> Result<Job, Status> {
+    let v1::Frame { seq, capture_time_us, width, height, mut data, traceparent, rotation, slot } = frame;
     for (field, side) in [("frame.width", width), ("frame.height", height)] {
         if !(1..=MAX_DIMENSION).contains(&side) {
             return Err(Status::invalid_argument(format!("{field}: {side} is not 1 to {MAX_DIMENSION} pixels")));
         }
+    }
+    if let (Some(exchange), Some(slot)) = (exchange, slot) {
+        // None: it is not there, and `data` is empty.
+        data = exchange.frames.take(slot, i420_len(width, height)).unwrap_or(data);
     }
     let (actual, expected) = (data.len(), i420_len(width, height));
     if actual != expected {
@@ -113,7 +113,7 @@ pub(crate) fn inputs(stream: &Stream, set: HashMap<String, v1::Value>) -> Result
     Ok(declared.with(values))
 }
 
-/// With an exchange, pictures go in there.
+/// With an exchange, pictures go in there, if there is room.
 pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
     let message = match reply {
         Reply::Opened { credits } => from_worker::Message::Opened(Opened { credits, exchange: exchange.is_some() }),
@@ -121,11 +121,13 @@ pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
             seq,
             handler_us: u64::try_from(handler_time.as_micros()).unwrap_or(u64::MAX),
             outcome: Some(match outcome {
-                Ok(Some(I420 { width, height, mut data, rotation })) => {
-                    if let Some(exchange) = exchange {
-                        exchange.results.give(seq, std::mem::take(&mut data));
-                    }
-                    result::Outcome::Picture(Picture { width, height, data, rotation })
+                Ok(Some(I420 { width, height, data, rotation })) => {
+                    let given = match exchange {
+                        Some(exchange) => exchange.results.give(data),
+                        None => Err(data),
+                    };
+                    let (slot, data) = given.map_or_else(|data| (None, data), |slot| (Some(slot), Bytes::new()));
+                    result::Outcome::Picture(Picture { width, height, data, rotation, slot })
                 }
                 Ok(None) => result::Outcome::NoPicture(NoPicture {}),
                 Err(error) => result::Outcome::Error(error.into_message()),

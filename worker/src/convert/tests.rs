@@ -32,16 +32,20 @@ fn odd_sizes_are_sizes() {
 }
 
 #[test]
-fn with_an_exchange_pictures_are_in_there() {
+fn with_an_exchange_pictures_may_be_in_there() {
     let exchange = Exchange::open();
-    let frame = || picture(2, 2, 0);
-    exchange.frames.give(1, vec![7; 6].into());
+    let slot = exchange.frames.give(vec![7; 6].into()).unwrap();
+    let frame = || {
+        let frame = v1::Frame { seq: 1, width: 2, height: 2, slot: Some(slot), ..Default::default() };
+        wire(to_worker::Message::Frame(frame))
+    };
     match message(frame(), Mode::SendReceive, Some(&exchange)) {
         Ok(Message::Job(Job::Frame { picture, .. })) => assert_eq!(picture.data[..], [7; 6]),
         other => panic!("became {other:?}"),
     }
     let status = message(frame(), Mode::SendReceive, Some(&exchange)).unwrap_err();
     assert!(status.message().starts_with("frame.data: "), "taken before: {status}");
+    assert!(message(picture(2, 2, 6), Mode::SendReceive, Some(&exchange)).is_ok(), "for which there was no room");
 
     let picture = I420 { width: 2, height: 2, data: vec![9; 6].into(), rotation: 0 };
     let result =
@@ -49,8 +53,11 @@ fn with_an_exchange_pictures_are_in_there() {
     let Some(from_worker::Message::Result(sent)) = reply(result, Some(&exchange)).message else {
         panic!("a result is a result")
     };
-    assert!(matches!(sent.outcome, Some(result::Outcome::Picture(Picture { width: 2, data, .. })) if data.is_empty()));
-    assert_eq!(exchange.results.take(1).as_deref(), Some(&[9; 6][..]));
+    let Some(result::Outcome::Picture(Picture { width: 2, data, slot: Some(slot), .. })) = sent.outcome else {
+        panic!("a picture in the exchange is one")
+    };
+    assert!(data.is_empty());
+    assert_eq!(exchange.results.take(slot, 6).as_deref(), Some(&[9; 6][..]));
 }
 
 #[test]

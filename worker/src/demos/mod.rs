@@ -65,7 +65,7 @@ const DEMOS: [Demo; 6] = [
 ];
 
 /// For tests: each shows one part of the contract between gateway, worker and client.
-const AIDS: [Demo; 5] = [
+const AIDS: [Demo; 6] = [
     Demo {
         name: "faulty",
         title: "Faulty",
@@ -83,6 +83,12 @@ const AIDS: [Demo; 5] = [
         title: "Forms of output",
         subtitle: "A test aid: each frame is answered in another way, and the 201st ends the stream.",
         stream: |_| forms::stream(),
+    },
+    Demo {
+        name: "flip-rgb",
+        title: "Flip, in RGB24",
+        subtitle: "A test aid: flip, with the conversions that a handler in RGB24 needs.",
+        stream: |_| Stream::builder(VideoStreamHandler::new(Frame::flip_vertical)),
     },
     Demo {
         name: "as-sent",

@@ -127,7 +127,7 @@ async fn every_problem_of_the_configuration_is_listed() {
         "error: the configuration is wrong",
         "  --demo: `flop` is not one of detection, generation, skip-frames, output-fps, flip, sink",
         "  --capacity: `lots` is not a number from 1 to 1024",
-        "  --listen: `localhost` is not an address like 127.0.0.1:50051",
+        "  --listen: `localhost` is not an address like 127.0.0.1:50051 or unix:/run/worker.sock",
         "  --grace: `1h` is not a number from 0 to 3600",
     ];
     assert_eq!(lines, expected);

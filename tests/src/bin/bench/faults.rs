@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reframe_tests::cluster::{Cluster, Worker};
+use reframe_tests::figures::millis;
 use reframe_tests::source::Clip;
 use reframe_tests::wait::eventually;
 use tokio::time::Instant;
 
+use super::Plan;
 use super::report::Report;
 use super::streams::{connect, watch};
-use super::{Plan, millis};
 
 /// From the fault: more than any of them takes.
 const LOOK_SECS: u32 = 6;

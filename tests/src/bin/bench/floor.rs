@@ -1,40 +1,90 @@
-//! What no server around these codecs can go below: decode and encode of one stream, on one thread, without a network.
+//! What no server around these codecs can go below: decode and encode, on one thread, without a network.
+//!
+//! At the streams' own rate, as the server has to work: a picture's buffers have left the caches by the time the next one
+//! comes, and cores slow down between two. One picture after the other without a pause, the same codecs take less; that is
+//! measured too, for the codecs alone.
 
+use std::sync::Arc;
+use std::thread::park_timeout;
 use std::time::Duration;
 
-use reframe_gateway::codec::Codec;
-use reframe_tests::source::Clip;
+use reframe_gateway::codec::{Decoder, Encoder};
+use reframe_tests::figures::{Percentiles, millis};
+use reframe_tests::source::{Clip, Unit, Video};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
 
-use super::{Plan, millis};
+use super::Plan;
 
 /// The gateway's default, whatever the size.
 const BITRATE_KBPS: u32 = 2_000;
-const FPS: f64 = 30.0;
+const FPS: u32 = 30;
 /// 90 kHz ticks per picture at [`FPS`].
 const TICKS: u64 = 3_000;
 /// Until rate control has settled and every buffer has been touched once.
 const WARM_UP_FRAMES: u32 = 30;
 
-/// The floors of one round, CPU-ms a frame.
+/// Of one frame, decoded and encoded.
 pub(crate) struct Floor {
-    pub(crate) hd_ms: f64,
-    pub(crate) vga_ms: f64,
+    /// CPU time of the thread (`CLOCK_THREAD_CPUTIME_ID`), mean, ms.
+    pub(crate) cpu_ms: f64,
+    /// From its beginning to its end.
+    pub(crate) took: Percentiles,
 }
 
-/// CPU time of this thread (`CLOCK_THREAD_CPUTIME_ID`) for one frame decoded and encoded, in ms.
-pub(crate) fn measure(clip: &Clip, plan: &Plan) -> f64 {
-    let mut decoder = Codec::Vp8.decoder().expect("a VP8 decoder");
-    let mut encoder = Codec::Vp8.encoder(BITRATE_KBPS, FPS);
-    let mut started = Duration::ZERO;
-    for (number, unit) in (0..WARM_UP_FRAMES + plan.floor_frames).zip(clip.units().iter().cycle()) {
+/// Of `streams` at once, taken in turn, at their own rate.
+pub(crate) fn paced(clip: &Arc<Clip>, streams: u32, plan: &Plan) -> Floor {
+    measure(clip, streams, plan, true)
+}
+
+/// Of one stream without a pause between frames.
+pub(crate) fn at_once(clip: &Arc<Clip>, plan: &Plan) -> Floor {
+    measure(clip, 1, plan, false)
+}
+
+fn measure(clip: &Arc<Clip>, streams: u32, plan: &Plan, paced: bool) -> Floor {
+    let mut streams: Vec<_> = (0..streams).map(|_| Stream::new(clip)).collect();
+    let (mut started, mut took) = (Duration::ZERO, Vec::new());
+    let mut due = Instant::now();
+    for number in 0..WARM_UP_FRAMES + plan.floor_frames {
         if number == WARM_UP_FRAMES {
             started = thread_cpu();
+            took.clear();
         }
-        let picture = decoder.decode(&unit.data).expect("a clip is sound").expect("every unit shows a picture");
-        encoder.encode(&picture, u64::from(number) * TICKS, false).expect("the encoder works");
+        due += Duration::from_secs(1) / FPS;
+        while paced && Instant::now() < due {
+            // Nobody unparks this thread, but it may wake without a reason.
+            park_timeout(due.saturating_duration_since(Instant::now()));
+        }
+        for stream in &mut streams {
+            let begun = Instant::now();
+            stream.frame(number, clip.units());
+            took.push(begun.elapsed());
+        }
     }
-    millis(thread_cpu() - started) / f64::from(plan.floor_frames)
+    let frames = f64::from(plan.floor_frames) * streams.len() as f64;
+    Floor { cpu_ms: millis(thread_cpu() - started) / frames, took: Percentiles::of(took).expect("some frames") }
+}
+
+struct Stream {
+    decoder: Box<dyn Decoder>,
+    encoder: Box<dyn Encoder>,
+}
+
+impl Stream {
+    fn new(clip: &Arc<Clip>) -> Self {
+        let codec = Video::Clip(Arc::clone(clip)).format().codec;
+        Self {
+            decoder: codec.decoder().expect("the library works"),
+            encoder: codec.encoder(BITRATE_KBPS, f64::from(FPS)),
+        }
+    }
+
+    fn frame(&mut self, number: u32, units: &[Unit]) {
+        let unit = &units[number as usize % units.len()];
+        let picture = self.decoder.decode(&unit.data).expect("a clip is sound").expect("every unit shows a picture");
+        self.encoder.encode(&picture, u64::from(number) * TICKS, false).expect("the encoder works");
+    }
 }
 
 fn thread_cpu() -> Duration {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reframe_tests::cluster::Cluster;
+use reframe_tests::figures::millis;
 use reframe_tests::metrics::Metrics;
 use reframe_tests::netem::{Conditions, Loss, Network};
 use reframe_tests::peer::{Options, Peer, Received, Stats};
 use reframe_tests::source::{Clip, Video};
 use tokio::time::Instant;
 
+use super::Plan;
 use super::report::{FPS, Report};
 use super::streams::{PATIENCE, ages, percentile_ms, watch};
-use super::{Plan, millis};
 
 const SEED: u64 = 5;
 /// Each way.

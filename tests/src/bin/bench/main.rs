@@ -8,6 +8,7 @@
 //!
 //! [`floor`] is what the codecs alone cost. Ratios to it travel from machine to machine; milliseconds do not.
 
+mod cost;
 mod faults;
 mod floor;
 mod loss;
@@ -23,13 +24,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use reframe_tests::netem::Loss;
 use reframe_tests::source::{Clip, Format};
 
-use self::floor::Floor;
+use self::cost::Size;
 use self::report::Report;
 
 /// As the programs that are measured, so that their codecs and ours find the same allocator.
@@ -44,7 +44,7 @@ struct Cli {
     #[arg(long)]
     quick: bool,
 
-    /// Only this scenario; with video, the codecs alone are measured beside it in any case.
+    /// Only this scenario.
     #[arg(long, value_name = "NAME")]
     only: Option<Scenario>,
 
@@ -55,17 +55,11 @@ struct Cli {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scenario {
-    /// Decode and encode, without anything around them.
-    Floor,
-    /// One 1280x720 stream at 30 fps.
-    #[value(name = "flip-720p")]
-    Flip720p,
-    /// One 640x480 stream at 30 fps.
-    #[value(name = "flip-480p")]
-    Flip480p,
-    /// Four 1280x720 streams at 30 fps.
-    #[value(name = "four-720p")]
-    Four720p,
+    /// CPU of a frame against that of the codecs alone: 720p and 480p, VP8 and H.264, one stream and four, the handler in
+    /// the gateway's process, behind a Unix socket and behind TCP.
+    Cost,
+    /// How long a frame takes, beyond the codecs.
+    Latency,
     /// A handler of 200 ms a frame that skips, and a fast one beside it.
     SlowHandler,
     /// A generator's pictures at 30 fps: how exactly they come.
@@ -107,20 +101,20 @@ struct Plan {
 }
 
 impl Plan {
-    /// Eight and a half minutes.
+    /// A quarter of an hour for `cost`, nine minutes for all others.
     const FULL: Self = Self {
         rounds: 3,
         slow_rounds: 2,
         receive_rounds: 1,
-        floor_frames: 240,
+        floor_frames: 150,
         warm_up_secs: 2,
-        window_secs: 8,
+        window_secs: 6,
         slow_secs: 60,
         receive_secs: 60,
         loss_secs: 60,
         churn_secs: 40,
     };
-    /// Two minutes.
+    /// Five minutes.
     const QUICK: Self = Self {
         rounds: 1,
         slow_rounds: 1,
@@ -138,7 +132,7 @@ impl Plan {
 /// Between keyframes of a clip: rare, as browsers send them, yet a request for one is not answered from far ahead.
 const KEYFRAME_EVERY: u32 = 90;
 /// Ten seconds at 30 fps.
-const HD_FRAMES: u32 = 300;
+const SHORT_FRAMES: u32 = 300;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -158,33 +152,24 @@ fn run(plan: &Plan, only: Option<Scenario>) -> Report {
     let wanted = |scenario| only.is_none_or(|only| only == scenario);
     let mut report = Report::default();
     if wanted(Scenario::Placement) {
-        progress(&format!("placement (load average {})", load()));
+        step("placement");
         placement::simulate(&mut report, plan);
     }
     if only == Some(Scenario::Placement) {
         return report;
     }
     progress("encoding the clips");
-    let hd = clip(Format::HD, HD_FRAMES);
+    let sizes = ["720p", "480p"].into_iter().zip([Format::HD, Format::VGA]);
+    let sizes: Vec<_> = sizes.map(|(name, format)| Size::new(name, format, SHORT_FRAMES, KEYFRAME_EVERY)).collect();
     // As long as the longest run, so that no number repeats in it: the age of a picture is then never ambiguous.
     let vga = clip(Format::VGA, plan.slow_secs * 30);
     for round in 1..=plan.rounds {
-        let step = |what| progress(&format!("round {round} of {}: {what} (load average {})", plan.rounds, load()));
-        step("floor");
-        let floor = Floor { hd_ms: floor::measure(&hd, plan), vga_ms: floor::measure(&vga, plan) };
-        report.add("floor", "decode and encode, 1280x720", "CPU-ms/frame", floor.hd_ms);
-        report.add("floor", "decode and encode, 640x480", "CPU-ms/frame", floor.vga_ms);
-        if wanted(Scenario::Flip720p) {
-            step("flip-720p");
-            streams::one(&mut report, "flip-720p", &hd, floor.hd_ms, plan);
+        progress(&format!("round {round} of {}", plan.rounds));
+        if wanted(Scenario::Cost) {
+            cost::ratios(&mut report, &sizes, plan);
         }
-        if wanted(Scenario::Flip480p) {
-            step("flip-480p");
-            streams::one(&mut report, "flip-480p", &vga, floor.vga_ms, plan);
-        }
-        if wanted(Scenario::Four720p) {
-            step("four-720p");
-            streams::four(&mut report, "four-720p", &hd, floor.hd_ms, plan);
+        if wanted(Scenario::Latency) {
+            cost::latency(&mut report, &sizes, plan);
         }
         if wanted(Scenario::SlowHandler) && round <= plan.slow_rounds {
             step("slow-handler");
@@ -231,8 +216,9 @@ fn clip(format: Format, frames: u32) -> Arc<Clip> {
     Arc::new(Clip::encode(format, frames, KEYFRAME_EVERY).expect("the encoder works"))
 }
 
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+/// Tells whoever waits what comes next.
+fn step(what: &str) {
+    progress(&format!("{what} (load average {})", load()));
 }
 
 /// Of the last minute: more than our own work means that somebody else's is in the figures.

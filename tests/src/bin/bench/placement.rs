@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reframe_gateway::bench::{Held, SharedSlots, Workers, metrics};
+use reframe_tests::figures::millis;
 use reframe_tests::metrics::Metrics;
 use reframe_tests::process::cpu_time;
 use reframe_tests::redis::RedisServer;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::report::Report;
-use super::{Plan, millis, progress};
+use super::{Plan, progress};
 
 const NAME: &str = "placement";
 const WORKERS: usize = 1_000;

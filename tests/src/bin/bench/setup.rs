@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reframe_tests::cluster::Cluster;
+use reframe_tests::figures::millis;
 use reframe_tests::source::Clip;
 
+use super::Plan;
 use super::report::{CONNECTED, FIRST_FRAME, Report};
 use super::streams::{PATIENCE, connect};
-use super::{Plan, millis};
 
 /// Medians of this many connections are a round's figures.
 const CONNECTIONS: usize = 15;

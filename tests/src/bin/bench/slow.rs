@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reframe_tests::cluster::{Cluster, Worker};
+use reframe_tests::figures::megabytes;
 use reframe_tests::peer::{Received, Stats};
 use reframe_tests::source::Clip;
 
 use super::Plan;
 use super::report::Report;
-use super::streams::{ages, connect, megabytes, percentile_ms, watch};
+use super::streams::{ages, connect, percentile_ms, watch};
 
 /// The length of the first and of the last window that are compared.
 const WINDOW_SECS: u32 = 10;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use reframe_tests::source::Format;
 use serde::Serialize;
 
-use super::figures::{Percentiles, Spread};
 use super::plan::Plan;
 use super::run::Run;
 use super::seconds::{Second, seconds};
 use super::stream::{Expected, Outcome, Row, Window, latencies};
 use super::usage::{Cost, servers, window};
+use reframe_tests::figures::{Percentiles, Spread};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {

@@ -3,10 +3,10 @@
 use reframe_tests::process::Usage;
 use serde::Serialize;
 
-use super::figures::Percentiles;
 use super::run::{Look, Run, Stream};
 use super::stream::{Window, latencies, within};
-use super::usage::{megabytes, servers};
+use super::usage::servers;
+use reframe_tests::figures::{Percentiles, megabytes};
 
 /// Between two looks at the processes.
 #[derive(Debug, PartialEq, Serialize)]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use reframe_tests::peer::{Received, Stats};
 use serde::Serialize;
 
-use super::figures::{Percentiles, millis};
 use super::run::Stream;
+use reframe_tests::figures::{Percentiles, millis};
 
 /// Without a frame for so long before the end a stream has fallen silent: many frames even of a server that is far
 /// beyond its limit.

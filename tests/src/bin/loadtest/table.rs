@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::figures::{Percentiles, Spread};
 use super::report::{Report, Total};
 use super::stream::{Outcome, Row};
 use super::usage::Cost;
+use reframe_tests::figures::{Percentiles, Spread};
 
 const HEADER: [&str; 15] = [
     "stream",

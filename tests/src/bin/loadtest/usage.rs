@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use reframe_tests::process::Usage;
 use serde::Serialize;
 
-use super::figures::millis;
 use super::run::Look;
 use super::stream::Window;
+use reframe_tests::figures::{megabytes, millis};
 
 /// Of one process, or of several together.
 #[derive(Debug, PartialEq, Serialize)]
@@ -54,10 +54,6 @@ pub(crate) fn window(looks: &[Look], from: Instant) -> Option<Window> {
 fn cpu_between(looks: &[Look], window: Window, process: impl Fn(&Look) -> Option<Usage>) -> Option<Duration> {
     let at = |end: Instant| looks.iter().find(|look| look.at == end).and_then(&process);
     Some(at(window.to)?.cpu - at(window.from)?.cpu)
-}
-
-pub(crate) fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }
 
 #[cfg(test)]

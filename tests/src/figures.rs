@@ -6,15 +6,19 @@ use serde::Serialize;
 
 /// Nearest-rank percentiles, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Percentiles {
-    pub(crate) p50: f64,
-    pub(crate) p95: f64,
-    pub(crate) p99: f64,
+pub struct Percentiles {
+    /// The median.
+    pub p50: f64,
+    /// Of twenty, one is more.
+    pub p95: f64,
+    /// Of a hundred, one is more.
+    pub p99: f64,
 }
 
 impl Percentiles {
     /// `None` of nothing.
-    pub(crate) fn of(mut durations: Vec<Duration>) -> Option<Self> {
+    #[must_use]
+    pub fn of(mut durations: Vec<Duration>) -> Option<Self> {
         durations.sort_unstable();
         let at = |percent: usize| {
             let rank = (durations.len() * percent).div_ceil(100);
@@ -26,15 +30,19 @@ impl Percentiles {
 
 /// Of one figure of several streams.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Spread {
-    pub(crate) min: f64,
-    pub(crate) mean: f64,
-    pub(crate) max: f64,
+pub struct Spread {
+    /// The least.
+    pub min: f64,
+    /// Of all, each as much as any other.
+    pub mean: f64,
+    /// The greatest.
+    pub max: f64,
 }
 
 impl Spread {
     /// `None` of nothing.
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+    #[must_use]
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let values: Vec<_> = values.into_iter().collect();
         let min = values.iter().copied().reduce(f64::min)?;
         let max = values.iter().copied().reduce(f64::max)?;
@@ -42,8 +50,16 @@ impl Spread {
     }
 }
 
-pub(crate) fn millis(duration: Duration) -> f64 {
+/// Milliseconds.
+#[must_use]
+pub fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
+}
+
+/// Of a million bytes.
+#[must_use]
+pub fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -1,0 +1,64 @@
+//! Passing an [exchange](super::Exchange)'s memory to a worker of the same host, before the session opens.
+//!
+//! A worker that listens on a Unix socket has a second one [beside](socket) it. Whoever connects there sends one message,
+//! the token with the memory's descriptor (`SCM_RIGHTS`, unix(7)), and is answered with [`TAKEN`]; the worker keeps the
+//! memory until the connection ends or its session has joined. The calls here do not wait: they are for sockets that do
+//! not block.
+
+use std::ffi::OsString;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+
+/// The answer to memory that was taken; to any other the connection is closed.
+pub const TAKEN: u8 = b'+';
+
+/// Where the worker at the socket `path` is passed memory.
+#[must_use]
+pub fn socket(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".memory");
+    name.into()
+}
+
+/// Sends the token and the memory.
+///
+/// # Errors
+/// As of sendmsg(2).
+pub fn send(to: impl AsFd, token: u64, memory: impl AsFd) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let files = [memory.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&files));
+    let token = token.to_be_bytes();
+    match sendmsg(to, &[IoSlice::new(&token)], &mut control, SendFlags::NOSIGNAL)? {
+        // So few bytes go as one.
+        sent if sent == token.len() => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
+}
+
+/// Receives what [`send`] sent.
+///
+/// # Errors
+/// As of recvmsg(2); `InvalidData` when it is anything else.
+pub fn receive(from: impl AsFd) -> io::Result<(u64, OwnedFd)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut token = [0; size_of::<u64>()];
+    let received = recvmsg(from, &mut [IoSliceMut::new(&mut token)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut files = control.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => files.collect::<Vec<_>>(),
+        _ => Vec::new(),
+    });
+    match (files.next(), received.bytes == token.len()) {
+        (Some(memory), true) => Ok((u64::from_be_bytes(token), memory)),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}

@@ -1,0 +1,123 @@
+//! Where `serve` listens: an address, or the path of a socket for gateways of this host.
+
+use std::{
+    fmt, fs, io,
+    net::SocketAddr,
+    os::unix::{fs::FileTypeExt, net::UnixStream},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use reframe_proto::exchange::pass;
+use tokio::net::UnixListener;
+
+/// As given.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl FromStr for Address {
+    type Err = ();
+
+    fn from_str(given: &str) -> Result<Self, ()> {
+        let Some(path) = given.strip_prefix("unix:") else {
+            return given.parse().map(Self::Tcp).map_err(drop);
+        };
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.starts_with('/') && !path.ends_with('/') { Ok(Self::Unix(path.into())) } else { Err(()) }
+    }
+}
+
+/// As gateways are given it.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The two sockets of a worker at a path: for calls, and beside it for memory. Their names go with it.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    path: PathBuf,
+}
+
+impl Sockets {
+    /// Takes the place of sockets whose process has ended; never that of anything else.
+    pub(super) fn bind(path: &Path) -> io::Result<(Self, UnixListener, UnixListener)> {
+        let beside = pass::socket(path);
+        clear(path)?;
+        let calls = UnixListener::bind(path)?;
+        // From here on the names are ours to remove.
+        let ours = Self { path: path.to_owned() };
+        clear(&beside)?;
+        let memory = UnixListener::bind(beside)?;
+        Ok((ours, calls, memory))
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for path in [self.path.as_path(), &pass::socket(&self.path)] {
+            fs::remove_file(path).ok();
+        }
+    }
+}
+
+/// Removes a socket that nobody listens at.
+fn clear(path: &Path) -> io::Result<()> {
+    let left = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let dead = || UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    // Anything else is for `bind` to refuse: `AddrInUse`.
+    if left && dead() { fs::remove_file(path) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_or_an_absolute_path() {
+        let tcp = Ok(Address::Tcp(([127, 0, 0, 1], 50051).into()));
+        let unix = || Ok(Address::Unix("/run/worker.sock".into()));
+        for (given, expected) in [
+            ("127.0.0.1:50051", tcp),
+            ("unix:/run/worker.sock", unix()),
+            ("unix:///run/worker.sock", unix()),
+            ("unix:run/worker.sock", Err(())),
+            ("unix:", Err(())),
+            ("unix:/run/", Err(())),
+            ("/run/worker.sock", Err(())),
+            ("localhost:50051", Err(())),
+        ] {
+            assert_eq!(given.parse(), expected, "{given}");
+        }
+        assert_eq!(unix().unwrap().to_string(), "unix:/run/worker.sock");
+    }
+
+    #[tokio::test]
+    async fn the_dead_make_room_and_the_living_do_not() {
+        let folder = std::env::temp_dir().join(format!("reframe-listen-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("worker.sock");
+        // As of a process that was killed: the names stay, and nobody listens.
+        drop((UnixListener::bind(&path).unwrap(), UnixListener::bind(pass::socket(&path)).unwrap()));
+        let (sockets, ..) = Sockets::bind(&path).map(|(sockets, calls, memory)| (sockets, (calls, memory))).unwrap();
+        drop(sockets);
+        assert!(!path.exists() && !pass::socket(&path).exists());
+
+        let (_sockets, _calls, _memory) = Sockets::bind(&path).unwrap();
+        assert_eq!(Sockets::bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists() && pass::socket(&path).exists(), "whoever lives keeps its names");
+        let file = folder.join("file");
+        fs::write(&file, "somebody's").unwrap();
+        assert_eq!(Sockets::bind(&file).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(file.exists());
+        drop((_sockets, _calls, _memory));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,59 @@
+//! Memory for pictures, taken from gateways of this host before their sessions open (`reframe_proto::exchange::pass`).
+
+use std::{io, sync::Arc, time::Duration};
+
+use reframe_proto::exchange::{Exchange, pass};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+
+/// Connections at once. A gateway has one for each session that it is dialling; the next ones wait to be accepted, and
+/// give up by themselves.
+const CONNECTIONS: usize = 64;
+
+/// How long whoever connects may take to pass memory, which a gateway does with connecting.
+const PASS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a session may take to find its memory: as long as a handler may take to start, and more than any gateway
+/// waits. It is only a bound on what one that hangs can hold.
+const JOIN_WITHIN: Duration = Duration::from_secs(60);
+
+/// After `accept` has failed: out of descriptors, which others may free.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Serves for ever; within the worker's runtime.
+pub(crate) async fn serve(listener: UnixListener) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        // Closed: never.
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                tokio::spawn(async move {
+                    if let Err(error) = take(socket).await {
+                        tracing::debug!(%error, "memory not taken");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept memory for pictures; they come in messages meanwhile");
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Holds the memory until whoever passed it hangs up: its session has joined by then, or never will.
+async fn take(mut socket: UnixStream) -> io::Result<()> {
+    let passed = timeout(PASS_WITHIN, socket.async_io(Interest::READABLE, || pass::receive(&socket)));
+    let (token, memory) = passed.await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let _held = Exchange::admit(token, memory).map_err(io::Error::other)?;
+    socket.write_u8(pass::TAKEN).await?;
+    // A byte more, the end or an error: it is over.
+    drop(timeout(JOIN_WITHIN, socket.read_u8()).await);
+    Ok(())
+}
