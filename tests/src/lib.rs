@@ -16,6 +16,7 @@
 //! | [`balancer`] | a load balancer in front of several gateways, or a network that can be cut |
 //! | [`http`], [`updates`], [`metrics`], [`collector`] | what the processes say |
 //! | [`figures`] | percentiles and units of what is measured |
+//! | [`plot`] | lines as SVG |
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
 //! | [`wait`] | bounded, level-triggered waits |
 
@@ -31,6 +32,7 @@ pub mod nat;
 pub mod netem;
 pub mod pattern;
 pub mod peer;
+pub mod plot;
 pub mod process;
 pub mod redis;
 pub mod source;

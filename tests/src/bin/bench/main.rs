@@ -16,6 +16,7 @@ mod placement;
 mod quality;
 mod receive;
 mod report;
+mod scaling;
 mod setup;
 mod slow;
 mod streams;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
 use reframe_tests::netem::Loss;
+use reframe_tests::plot::{self, Panel};
 use reframe_tests::source::{Clip, Format};
 
 use self::cost::Size;
@@ -51,6 +53,10 @@ struct Cli {
     /// Also write the figures of every round to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Also draw `scaling` into this file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,6 +66,8 @@ enum Scenario {
     Cost,
     /// How long a frame takes, beyond the codecs.
     Latency,
+    /// Cost by streams, size, rate and workers, one round.
+    Scaling,
     /// A handler of 200 ms a frame that skips, and a fast one beside it.
     SlowHandler,
     /// A generator's pictures at 30 fps: how exactly they come.
@@ -137,18 +145,21 @@ const SHORT_FRAMES: u32 = 300;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let plan = if cli.quick { Plan::QUICK } else { Plan::FULL };
-    let report = run(&plan, cli.only);
+    let (report, panels) = run(&plan, cli.only);
     print(&format!("\n{report}"));
-    match cli.json.map(|path| fs::write(&path, report.json().to_string()).map_err(|error| (path, error))) {
-        None | Some(Ok(())) => ExitCode::SUCCESS,
-        Some(Err((path, error))) => {
+    let drawn = plot::svg(&panels).expect("lines can be drawn");
+    let wanted = [(cli.json, report.json().to_string()), (cli.svg, drawn)];
+    let mut exit = ExitCode::SUCCESS;
+    for (path, text) in wanted.into_iter().filter_map(|(path, text)| Some((path?, text))) {
+        if let Err(error) = fs::write(&path, text) {
             progress(&format!("cannot write {}: {error}", path.display()));
-            ExitCode::FAILURE
+            exit = ExitCode::FAILURE;
         }
     }
+    exit
 }
 
-fn run(plan: &Plan, only: Option<Scenario>) -> Report {
+fn run(plan: &Plan, only: Option<Scenario>) -> (Report, Vec<Panel>) {
     let wanted = |scenario| only.is_none_or(|only| only == scenario);
     let mut report = Report::default();
     if wanted(Scenario::Placement) {
@@ -156,7 +167,11 @@ fn run(plan: &Plan, only: Option<Scenario>) -> Report {
         placement::simulate(&mut report, plan);
     }
     if only == Some(Scenario::Placement) {
-        return report;
+        return (report, Vec::new());
+    }
+    let panels = if wanted(Scenario::Scaling) { scaling::lines(&mut report, plan) } else { Vec::new() };
+    if only == Some(Scenario::Scaling) {
+        return (report, panels);
     }
     progress("encoding the clips");
     let sizes = ["720p", "480p"].into_iter().zip([Format::HD, Format::VGA]);
@@ -209,7 +224,7 @@ fn run(plan: &Plan, only: Option<Scenario>) -> Report {
             }
         }
     }
-    report
+    (report, panels)
 }
 
 fn clip(format: Format, frames: u32) -> Arc<Clip> {

@@ -10,7 +10,7 @@ use reframe_tests::source::{Clip, Video};
 
 /// For anything that should take a second or two: beyond it the machine is too busy to measure on.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// Of every clip.
+/// Of a clip, where nothing else is said.
 const CAMERA_FPS: u32 = 30;
 
 /// Sends `clip` to the stream at `path`, which may be empty where there is one. Without `decode` a client costs next to
@@ -22,8 +22,13 @@ pub(crate) fn connect(cluster: &Cluster, path: &str, id: &str, clip: &Arc<Clip>,
 
 /// What each of `peers` receives while the first sends `seconds` of video.
 pub(crate) fn watch(peers: &[Peer], seconds: u32) -> Vec<Vec<Received>> {
+    watch_at(CAMERA_FPS, peers, seconds)
+}
+
+/// The same of cameras at another rate.
+pub(crate) fn watch_at(fps: u32, peers: &[Peer], seconds: u32) -> Vec<Vec<Received>> {
     let start: Vec<_> = peers.iter().map(|peer| peer.stats().received.len()).collect();
-    let sent = peers[0].stats().sent.len() + (seconds * CAMERA_FPS) as usize;
+    let sent = peers[0].stats().sent.len() + (seconds * fps) as usize;
     let patience = Duration::from_secs(u64::from(seconds)) + PATIENCE;
     peers[0].wait_until("a window of video", patience, |stats| (stats.sent.len() >= sent).then_some(()));
     peers.iter().zip(start).map(|(peer, start)| peer.stats().received.split_off(start)).collect()
