@@ -102,6 +102,8 @@ impl Egress {
     pub(crate) async fn run(mut self) {
         let offset = rand::random::<u32>();
         let mut force_keyframe = false;
+        // What the browser shows: a picture as it was released, and the size at which it was sent.
+        let mut shown: Option<(Picture, (u32, u32))> = None;
         loop {
             tokio::select! {
                 () = self.releases.changed.notified() => {}
@@ -119,13 +121,22 @@ impl Egress {
                 continue;
             };
             let Target { kbps, width, height } = target;
-            self.encoder.set_bitrate(kbps);
-            let picture = scale(&picture, width, height);
             let wanted = std::mem::take(&mut force_keyframe);
-            let encoded = self.encoder.encode(&picture, pts, wanted);
+            let same =
+                |(picture_shown, size): &(Picture, (u32, u32))| picture_shown.is(&picture) && *size == (width, height);
+            let again = !wanted && ticket.is_none() && shown.as_ref().is_some_and(same);
+            let repeat = if again { self.encoder.repeat(pts) } else { None };
+            let free = repeat.is_some();
+            let encoded = match repeat {
+                Some(unit) => Ok(Some(unit)),
+                None => {
+                    self.encoder.set_bitrate(kbps);
+                    self.encoder.encode(&scale(&picture, width, height), pts, wanted)
+                }
+            };
             // Whoever asked for a keyframe still waits for it; and after a picture that the encoder has taken and the
-            // browser will never see, the next must not refer to it.
-            let if_lost = wanted || !matches!(encoded, Ok(None));
+            // browser will never see, the next must not refer to it. Nothing refers to a repeat.
+            let if_lost = wanted || !(free || matches!(encoded, Ok(None)));
             let encoded = encoded.unwrap_or_else(|error| {
                 warn!(%error, picture.width, picture.height, "frame not encoded");
                 None
@@ -134,6 +145,9 @@ impl Egress {
             match &ticket {
                 Some(ticket) => ticket.stage(Stage::Encode, started, ended),
                 None => telemetry::stage(Stage::Encode, ended.saturating_duration_since(started)),
+            }
+            if !free {
+                shown = None;
             }
             let payloads = encoded.map_or_else(Vec::new, |unit| self.packetiser.packetise(&unit.data, unit.keyframe));
             self.throttle.sent(payloads.iter().map(Bytes::len).sum());
@@ -148,8 +162,12 @@ impl Egress {
             #[expect(clippy::cast_possible_truncation, reason = "RTP time is modulo 2^32")]
             let timestamp = offset.wrapping_add(pts as u32);
             match self.out.try_send(OutFrame { payloads, timestamp, leave_at, stamp, ticket }) {
-                Ok(()) if repeated => telemetry::frame_repeated(),
-                Ok(()) => {}
+                Ok(()) => {
+                    shown = Some((picture, (width, height)));
+                    if repeated {
+                        telemetry::frame_repeated();
+                    }
+                }
                 Err(mpsc::error::TrySendError::Full(frame)) => {
                     force_keyframe |= if_lost;
                     if let Some(mut ticket) = frame.ticket {
@@ -186,12 +204,75 @@ mod tests {
             Ok(made.map(|data| Encoded { data: Bytes::from_static(data), keyframe: forced }))
         }
 
+        fn repeat(&mut self, _: u64) -> Option<Encoded> {
+            Some(Encoded { data: Bytes::from_static(AGAIN), keyframe: false })
+        }
+
         fn set_bitrate(&mut self, _: u32) {}
+    }
+
+    /// What this encoder has for a picture that is shown already.
+    const AGAIN: &[u8] = &[0, 0, 0, 1, 0x01, 9];
+    const SLICE: &[u8] = &[0, 0, 0, 1, 0x41, 1, 2, 3];
+
+    fn egress(
+        script: &[Result<Option<&'static [u8]>, ()>],
+        forced: mpsc::Sender<bool>,
+        out: mpsc::Sender<OutFrame>,
+    ) -> Egress {
+        let limits = Limits { start: 1_500, min: 100, max: 2_000 };
+        Egress {
+            releases: Arc::new(Releases::new(1)),
+            encoder: Box::new(Script { made: script.iter().copied().collect(), forced }),
+            throttle: Throttle::new(limits, 30.0),
+            carries: watch::channel(2_000).1,
+            packetiser: Packetiser::new(Codec::H264, false),
+            out,
+            keyframe_due: Arc::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_shown_already_is_encoded_once() {
+        let (forced, mut told) = mpsc::channel(8);
+        let (out, mut sent) = mpsc::channel(8);
+        let egress = egress(&[Ok(Some(SLICE)); 4], forced, out);
+        let (releases, keyframe_due) = (Arc::clone(&egress.releases), Arc::clone(&egress.keyframe_due));
+        let (stop, running) = (egress.stop.clone(), tokio::spawn(egress.run()));
+        let [one, other] = [0, 1].map(|n| Picture { width: 2, height: 2, data: vec![n; 6].into() });
+        let mut encoded = Vec::new();
+        // Each: the picture, and whether it is a result or the last one again.
+        for (n, (picture, repeat, wanted)) in [
+            (&one, false, false),
+            (&one, true, false),
+            (&one, true, false),
+            (&other, true, false),
+            (&other, true, false),
+        ]
+        .into_iter()
+        .chain([(&one, false, false), (&one, true, true)])
+        .enumerate()
+        {
+            if wanted {
+                keyframe_due.notify_one();
+                // It is taken before the next release is.
+                tokio::task::yield_now().await;
+            }
+            releases.push(Release { picture: picture.clone(), ..release(n as u64, repeat) });
+            let frame = sent.recv().await.unwrap();
+            assert_eq!(frame.payloads.len(), 1);
+            encoded.push(frame.payloads[0].len() == SLICE.len() - 4);
+        }
+        assert_eq!(encoded, [true, false, false, true, false, true, true]);
+        let told: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+        assert_eq!(told, [false, false, false, true], "the last because a keyframe was asked for");
+        stop.cancel();
+        running.await.unwrap();
     }
 
     #[tokio::test]
     async fn after_a_lost_picture_comes_a_keyframe() {
-        const SLICE: &[u8] = &[0, 0, 0, 1, 0x41, 1, 2, 3];
         /// An access unit delimiter, which the payload format has no place for.
         const NOTHING: &[u8] = &[0, 0, 0, 1, 0x09, 0x10];
         // Each: what the encoder makes, whether the queue behind is full, and whether the next must be a keyframe.
@@ -207,17 +288,7 @@ mod tests {
         ];
         let (forced, mut told) = mpsc::channel(1);
         let (out, mut sent) = mpsc::channel(1);
-        let limits = Limits { start: 1_500, min: 100, max: 2_000 };
-        let egress = Egress {
-            releases: Arc::new(Releases::new(1)),
-            encoder: Box::new(Script { made: script.iter().map(|(made, ..)| *made).collect(), forced }),
-            throttle: Throttle::new(limits, 30.0),
-            carries: watch::channel(2_000).1,
-            packetiser: Packetiser::new(Codec::H264, false),
-            out: out.clone(),
-            keyframe_due: Arc::default(),
-            stop: CancellationToken::new(),
-        };
+        let egress = egress(&script.map(|(made, ..)| made), forced, out.clone());
         let (releases, stop) = (Arc::clone(&egress.releases), egress.stop.clone());
         let running = tokio::spawn(egress.run());
         let mut expected = false;
@@ -226,7 +297,7 @@ mod tests {
             if full {
                 out.try_send(frame()).ok().unwrap();
             }
-            releases.push(release(n as u64, true));
+            releases.push(release(n as u64, false));
             assert_eq!(told.recv().await, Some(expected), "picture {n}");
             expected = then;
             while sent.try_recv().is_ok() {}

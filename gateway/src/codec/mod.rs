@@ -150,6 +150,12 @@ pub trait Encoder: Send {
     /// The picture is outside the size limits, or the library failed.
     fn encode(&mut self, picture: &Picture, pts: u64, force_keyframe: bool) -> Result<Option<Encoded>, CodecError>;
 
+    /// A unit that shows the last picture once more, to whoever has its unit; made at next to no cost, and no later one
+    /// refers to it, so it may be lost. `None` where there is none: the picture is to be encoded again, with the same
+    /// meaning of `pts`. That is so with some codecs always, and with a picture that could still be much better now and
+    /// then.
+    fn repeat(&mut self, pts: u64) -> Option<Encoded>;
+
     /// Aims at `kbps` (kbit/s) from the next picture on: no keyframe, nothing is rebuilt. Cheap enough for every frame.
     fn set_bitrate(&mut self, kbps: u32);
 }

@@ -171,6 +171,11 @@ impl Encoder for H264Encoder {
         Ok((!data.is_empty()).then(|| Encoded { data: data.into(), keyframe }))
     }
 
+    fn repeat(&mut self, _: u64) -> Option<Encoded> {
+        // A slice of skipped macroblocks would take its place in the order of pictures, which the library numbers.
+        None
+    }
+
     fn set_bitrate(&mut self, kbps: u32) {
         let before = std::mem::replace(&mut self.bitrate_kbps, kbps);
         let Some(active) = self.active.as_mut().filter(|_| before != kbps) else { return };

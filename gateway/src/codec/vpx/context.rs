@@ -35,6 +35,15 @@ impl Context {
         self.check("set a control of libvpx", code)
     }
 
+    /// Of the last picture that was encoded, 0 (best) to 63; `None` when there is none.
+    pub(super) fn last_quantizer(&mut self) -> Option<c_int> {
+        let mut quantizer: c_int = 0;
+        let id = vpx::vp8e_enc_control_id::VP8E_GET_LAST_QUANTIZER_64;
+        // SAFETY: this control takes a pointer to an `int`, which it fills.
+        let code = unsafe { vpx::vpx_codec_control_(self.as_mut(), id as c_int, &raw mut quantizer) };
+        self.check("ask for the last quantizer", code).ok().map(|()| quantizer)
+    }
+
     pub(super) fn check(&mut self, operation: &'static str, code: vpx::vpx_codec_err_t) -> Result<(), CodecError> {
         if code == vpx::vpx_codec_err_t::VPX_CODEC_OK {
             return Ok(());
