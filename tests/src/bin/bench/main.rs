@@ -11,6 +11,7 @@
 mod faults;
 mod floor;
 mod loss;
+mod overload;
 mod placement;
 mod quality;
 mod receive;
@@ -86,6 +87,8 @@ enum Scenario {
     Bursts,
     /// The same with nothing lost but two seconds.
     Blackout,
+    /// Two and four times as many 1280x720 streams as fit, and how many a gateway takes by itself.
+    Overload,
     /// A thousand workers and a hundred gateways that share a Redis, without video.
     Placement,
 }
@@ -185,6 +188,12 @@ fn run(plan: &Plan, only: Option<Scenario>) -> Report {
         if wanted(Scenario::Four720p) {
             step("four-720p");
             streams::four(&mut report, "four-720p", &hd, floor.hd_ms, plan);
+        }
+        if wanted(Scenario::Overload) {
+            step("overload");
+            overload::beyond(&mut report, "overload-2x", 2, &hd, floor.hd_ms, plan);
+            overload::beyond(&mut report, "overload-4x", 4, &hd, floor.hd_ms, plan);
+            overload::limited(&mut report, "overload-limit", &hd, floor.hd_ms, plan);
         }
         if wanted(Scenario::SlowHandler) && round <= plan.slow_rounds {
             step("slow-handler");

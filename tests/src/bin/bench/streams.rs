@@ -9,7 +9,7 @@ use reframe_tests::source::{Clip, Video};
 use tokio::time::Instant;
 
 use super::report::{
-    CONNECTED, CPU, FIRST_FRAME, FPS, LATENCY_P50, LATENCY_P95, RATIO, REPEATED, RSS, Report, SLOWEST,
+    CONNECTED, CPU, FASTEST, FIRST_FRAME, FPS, LATENCY_P50, LATENCY_P95, RATIO, REPEATED, RSS, Report, SLOWEST,
 };
 use super::{Plan, millis};
 
@@ -50,7 +50,7 @@ pub(crate) fn four(report: &mut Report, name: &'static str, clip: &Arc<Clip>, fl
     let load = Load::measure(&cluster, &peers, plan);
     let fps = load.received.iter().map(|frames| Stats::fps(frames));
     report.add(name, SLOWEST, "fps", fps.clone().fold(f64::INFINITY, f64::min));
-    report.add(name, "returned, fastest stream", "fps", fps.fold(0.0, f64::max));
+    report.add(name, FASTEST, "fps", fps.fold(0.0, f64::max));
     load.report(report, name, floor_ms);
     report.add(name, RSS, "MB", megabytes(cluster.gateway.rss_bytes()));
 }
