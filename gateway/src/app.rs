@@ -91,7 +91,7 @@ async fn serve(
         let placement = placement::start(cluster.shared, admin_address, Box::new(move || known.serving()));
         (pool, placement)
     };
-    let arbiters = Arc::new(Arbiters::start(config.codec_threads));
+    let arbiters = Arc::new(Arbiters::start(config.codec_threads, config.max_load));
     let forward = Forward::new(Arc::clone(&placement), pool.clone());
     let (video, limit) = (config.video, cluster.reconnect_limit);
     let gateway = Gateway::new(pool.clone(), placement, arbiters, media, port, video, limit);

@@ -81,6 +81,11 @@ pub struct Options {
     #[arg(long, env = "REFRAME_CODEC_THREADS", default_value = "0")]
     pub codec_threads: String,
 
+    /// How busy codec threads may be for one session more to be taken beside others [percent of the time, 1 to 100; 100 is
+    /// no limit].
+    #[arg(long, env = "REFRAME_MAX_LOAD", value_name = "PERCENT", default_value = "90")]
+    pub max_load: String,
+
     /// Where traces are exported, how rarely a frame is traced: one in this many of a session [0 to 1000000; 0 is none].
     #[arg(long, env = "REFRAME_TRACE_FRAMES", value_name = "N", default_value = "300")]
     pub trace_frames: String,
@@ -104,6 +109,8 @@ pub struct Config {
     pub(crate) video: Video,
     pub(crate) codecs: Codecs,
     pub(crate) codec_threads: usize,
+    /// Of each thread's time, a share.
+    pub(crate) max_load: f64,
     pub(crate) trace_frames: u32,
 }
 
@@ -125,8 +132,9 @@ impl Options {
             Codecs::Ours(list(&mut problems, "--codecs", value, "one of vp8, vp9 and h264"))
         });
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
+        let max_load = within(&mut problems, "--max-load", &self.max_load, 1, 100);
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
-        match (http, admin, media, ice_servers, video, threads, trace_frames) {
+        match (http, admin, media, ice_servers, video, threads, max_load, trace_frames) {
             (
                 Some(http),
                 Some(admin),
@@ -134,11 +142,24 @@ impl Options {
                 Some(ice_servers),
                 Some(video),
                 Some(threads),
+                Some(max_load),
                 Some(trace_frames),
             ) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
                 let codec_threads = if threads == 0 { cores() } else { threads as usize };
-                Ok(Config { http, tls, admin, media, ice_servers, video, codecs, codec_threads, trace_frames })
+                let max_load = f64::from(max_load) / 100.0;
+                Ok(Config {
+                    http,
+                    tls,
+                    admin,
+                    media,
+                    ice_servers,
+                    video,
+                    codecs,
+                    codec_threads,
+                    max_load,
+                    trace_frames,
+                })
             }
             _ => Err(problems),
         }
@@ -231,6 +252,7 @@ mod tests {
             max_fps: "30".into(),
             codecs: Some("h264, vp8".into()),
             codec_threads: "3".into(),
+            max_load: "75".into(),
             trace_frames: "300".into(),
         }
     }
@@ -241,6 +263,7 @@ mod tests {
         assert_eq!(config.codecs, Codecs::Ours(vec![Codec::H264, Codec::Vp8]));
         assert_eq!(Options { codecs: None, ..options() }.validate().unwrap().codecs, Codecs::Browsers);
         assert_eq!((config.video.bitrates.max, config.codec_threads, config.media.addresses.len()), (2_000, 3, 2));
+        assert_eq!(config.max_load, 0.75);
     }
 
     #[test]
@@ -272,6 +295,7 @@ mod tests {
             max_fps: "0".into(),
             codecs: Some("vp8,av1".into()),
             codec_threads: "many".into(),
+            max_load: "0".into(),
             trace_frames: "-1".into(),
         };
         let problems = bad.validate().unwrap_err();
@@ -295,6 +319,7 @@ mod tests {
                 "--max-fps",
                 "--codecs",
                 "--codec-threads",
+                "--max-load",
                 "--trace-frames"
             ]
         );

@@ -1,7 +1,8 @@
 //! Hop 2 of 10: RTP packets in, decoded frames out.
 //! In:    [`PacketQueue`] from `peer`, at most `BACKLOG_PACKETS`.   Out: the session's `FrameQueue`, and a nudge.
-//! Runs:  the session's codec arbiter; nothing but codecs runs there.   Full: the whole backlog is dropped, counted in
-//!        `packets_dropped_total{reason="backlog"}`, and decoding resumes at a keyframe: late video is worth nothing.
+//! Runs:  the session's codec arbiter; nothing but codecs runs there. A turn decodes all that waits.
+//! Full:  the whole backlog is dropped, and of one older than `BACKLOG_AGE` all but the newest keyframe: late video is
+//!        worth nothing. Counted in `packets_dropped_total{reason="backlog"}`; decoding resumes at a keyframe.
 //! Clock: RTP 90 kHz in, capture time since the session's first frame out.
 
 use std::collections::VecDeque;
@@ -19,11 +20,16 @@ use crate::books::Reason;
 use crate::codec::{Codec, Decoder};
 use crate::frame::{Frame, FrameQueue, ticks};
 use crate::intake::Intake;
+use crate::payload::starts_keyframe;
 use crate::session::{FrameWaiting, SessionEvent};
 use crate::telemetry::{self, Stage};
 
 /// Packets that may wait for the decoder: a second of 4 Mbit/s video.
 const BACKLOG_PACKETS: usize = 512;
+/// How long they may: six frames at 30 fps, which this thread needs for a turn of each session when it has four times the
+/// work that it can do (`docs/decisions/0013-overload.md`). Only our own delay counts: what a network held back has just
+/// come.
+const BACKLOG_AGE: Duration = Duration::from_millis(200);
 /// Refused frames after which the client is told, once: a second's worth, so that a hiccup at the start is not news.
 const TELL_AFTER_FRAMES: u32 = 30;
 /// How much further a frame's RTP time may be from the one before than their arrivals: more than a network holds back
@@ -43,6 +49,8 @@ pub(crate) struct PacketQueue {
 #[derive(Default)]
 struct Backlog {
     packets: VecDeque<Packet>,
+    /// When the oldest of them came.
+    since: Option<Instant>,
     /// The backlog was thrown away since the last drain: a keyframe must come before the next frame.
     lost: bool,
 }
@@ -53,18 +61,30 @@ impl PacketQueue {
         if state.packets.len() >= BACKLOG_PACKETS {
             telemetry::packets_dropped("backlog", state.packets.len() as u64);
             state.packets.clear();
+            state.since = None;
             state.lost = true;
         }
+        state.since.get_or_insert_with(Instant::now);
         state.packets.push_back(packet);
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Swaps what waits into `into` (which must be empty); true when packets were lost since the last call.
-    fn drain(&self, into: &mut VecDeque<Packet>) -> bool {
+    /// Swaps what waits into `into` (which must be empty); true when packets were lost since the last call. Of what is too
+    /// old the newest keyframe is left: were it dropped too, a thread that is late each time would never show anything.
+    fn drain(&self, now: Instant, codec: Codec, into: &mut VecDeque<Packet>) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut state.packets, into);
-        std::mem::take(&mut state.lost)
+        let (since, lost) = (state.since.take(), std::mem::take(&mut state.lost));
+        drop(state);
+        if since.is_none_or(|since| now < since + BACKLOG_AGE) {
+            return lost;
+        }
+        let waited = into.len();
+        let newest = into.iter().rfind(|packet| starts_keyframe(codec, &packet.payload)).map(|first| first.timestamp);
+        into.retain(|packet| Some(packet.timestamp) == newest);
+        telemetry::packets_dropped("backlog", (waited - into.len()) as u64);
+        true
     }
 }
 
@@ -93,7 +113,8 @@ impl Ingress {
         let mut refused_frames = 0_u32;
         while !self.stop.is_cancelled() {
             wait(&self.packets, &self.stop, assembler.deadline()).await;
-            if self.packets.drain(&mut batch) {
+            let lost = self.packets.drain(Instant::now(), self.codec, &mut batch);
+            if lost {
                 assembler.give_up();
             }
             let mut refused = 0;
@@ -121,9 +142,14 @@ impl Ingress {
                 }
                 // Full: a nudge waits already, and it is for whatever the queue then holds.
                 drop(self.nudge.try_send(FrameWaiting));
-                // Other sessions' frames wait on this thread too.
-                tokio::task::yield_now().await;
             }
+            if lost {
+                // What follows that keyframe was dropped.
+                assembler.give_up();
+            }
+            // Other sessions wait on this thread too. Not after each frame: encoders would get as many turns, and what
+            // they cannot keep up with would pile up here, as video that is ever older, and not where the newest wins.
+            tokio::task::yield_now().await;
             if assembler.needs_keyframe() && asked.is_none_or(|at| at.elapsed() >= KEYFRAME_REQUEST_INTERVAL) {
                 asked = Some(Instant::now());
                 self.keyframe_wanted.notify_one();
@@ -200,7 +226,15 @@ impl CaptureClock {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use actix::{Actor, Context, Handler};
+
     use super::*;
+    use crate::books::Hop;
+    use crate::codec::{CodecError, Picture};
+    use crate::frame::Policy;
+    use crate::intake::Most;
     use crate::peer::Marks;
 
     #[test]
@@ -238,26 +272,107 @@ mod tests {
         assert_eq!(clock.next(now + seconds(3_600), 3_605 * 90_000).1, seconds(3_605), "queued behind it");
     }
 
+    /// A frame of one packet.
+    fn packet(number: u16, keyframe: bool) -> Packet {
+        Packet {
+            ssrc: 1,
+            sequence: number,
+            timestamp: u32::from(number) * 3_000,
+            marker: true,
+            marks: Marks::default(),
+            payload: bytes::Bytes::from_static(if keyframe { &[0x10, 0x10] } else { &[0x10, 0x11] }),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_an_old_backlog_only_the_newest_keyframe_is_left() {
+        let (queue, mut out) = (PacketQueue::default(), VecDeque::new());
+        let mut drain = || {
+            let lost = queue.drain(Instant::now(), Codec::Vp8, &mut out);
+            (lost, out.drain(..).map(|packet| packet.sequence).collect::<Vec<_>>())
+        };
+        queue.push(packet(1, true));
+        tokio::time::advance(BACKLOG_AGE - Duration::from_millis(1)).await;
+        queue.push(packet(2, false));
+        assert_eq!(drain(), (false, vec![1, 2]));
+        // Silence is no age.
+        tokio::time::advance(BACKLOG_AGE).await;
+        queue.push(packet(3, false));
+        assert_eq!(drain(), (false, vec![3]));
+        for keyframes in [&[][..], &[5, 7]] {
+            (4..=8).for_each(|number| queue.push(packet(number, keyframes.contains(&number))));
+            tokio::time::advance(BACKLOG_AGE).await;
+            queue.push(packet(9, false));
+            assert_eq!(drain(), (true, keyframes.last().copied().into_iter().collect()));
+        }
+        assert_eq!(drain(), (false, vec![]));
+    }
+
+    /// Shows a picture of each unit.
+    struct Counting(Arc<AtomicUsize>);
+
+    impl Decoder for Counting {
+        fn decode(&mut self, _: &[u8]) -> Result<Option<Picture>, CodecError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(Some(Picture { width: 2, height: 2, data: bytes::Bytes::from_static(&[0; 6]) }))
+        }
+    }
+
+    struct Deaf;
+
+    impl Actor for Deaf {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<FrameWaiting> for Deaf {
+        type Result = ();
+
+        fn handle(&mut self, _: FrameWaiting, _: &mut Self::Context) {}
+    }
+
+    #[actix::test]
+    async fn a_turn_decodes_all_that_waits_and_of_what_is_old_a_keyframe() {
+        tokio::time::pause();
+        let (packets, decoded, stop) = (Arc::new(PacketQueue::default()), Arc::default(), CancellationToken::new());
+        let (frames, keyframe_wanted) = (FrameQueue::new(Hop::Session, Policy::NewestWins), Arc::new(Notify::new()));
+        let ingress = Ingress {
+            packets: Arc::clone(&packets),
+            codec: Codec::Vp8,
+            decoder: Box::new(Counting(Arc::clone(&decoded))),
+            frames: Arc::clone(&frames),
+            nudge: Deaf.start().recipient(),
+            events: mpsc::channel(1).0,
+            keyframe_wanted: Arc::clone(&keyframe_wanted),
+            stop: stop.clone(),
+            intake: Intake::new(Most { long: 1_920, short: 1_080, fps: 60.0 }, true),
+        };
+        (1..=5).for_each(|number| packets.push(packet(number, number == 1)));
+        let running = actix::spawn(ingress.run());
+        tokio::task::yield_now().await;
+        assert_eq!(decoded.load(Ordering::Relaxed), 5);
+        assert_eq!((frames.pop().map(|frame| frame.seq), frames.skipped()), (Some(4), 4));
+
+        (6..=9).for_each(|number| packets.push(packet(number, number == 7)));
+        tokio::time::advance(BACKLOG_AGE).await;
+        keyframe_wanted.notified().await;
+        assert_eq!((decoded.load(Ordering::Relaxed), frames.pop().map(|frame| frame.seq)), (6, Some(5)));
+        stop.cancel();
+        running.await.unwrap();
+    }
+
     #[test]
     fn an_overfull_backlog_is_dropped_whole_and_says_so() {
         let queue = PacketQueue::default();
-        let packet = Packet {
-            ssrc: 1,
-            sequence: 1,
-            timestamp: 0,
-            marker: false,
-            marks: Marks::default(),
-            payload: bytes::Bytes::new(),
-        };
+        let packet = packet(1, false);
         let mut out = VecDeque::new();
         (0..BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
-        assert!(!queue.drain(&mut out));
+        assert!(!queue.drain(Instant::now(), Codec::Vp8, &mut out));
         assert_eq!(out.len(), BACKLOG_PACKETS);
         out.clear();
         (0..=BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
-        assert!(queue.drain(&mut out));
+        assert!(queue.drain(Instant::now(), Codec::Vp8, &mut out));
         assert_eq!(out.len(), 1);
         out.clear();
-        assert!(!queue.drain(&mut out));
+        assert!(!queue.drain(Instant::now(), Codec::Vp8, &mut out));
     }
 }

@@ -42,6 +42,7 @@ mod controls;
 pub mod fuzz;
 mod http;
 mod inputs;
+mod load;
 mod net;
 mod offer;
 mod outputs;

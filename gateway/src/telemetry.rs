@@ -85,6 +85,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     describe();
     gauge!("reframe_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     gauge!("reframe_sessions_active").set(0);
+    gauge!("reframe_load_ratio").set(0);
     for zero in [
         "reframe_frames_received_total",
         "reframe_frames_emitted_total",
@@ -98,7 +99,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     for outcome in [Failover::Moved, Failover::Recovered, Failover::Lost] {
         counter!("reframe_failovers_total", "outcome" => outcome.label()).absolute(0);
     }
-    for outcome in ["answered", "full", "no_worker"] {
+    for outcome in ["answered", "full", "no_worker", "overloaded"] {
         counter!("reframe_offers_total", "outcome" => outcome).absolute(0);
     }
     for reason in ["version", "declaration", "contradiction"] {
@@ -110,6 +111,10 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
 fn describe() {
     describe_gauge!("reframe_build_info", "Always 1; the version is in the label.");
     describe_gauge!("reframe_sessions_active", "Sessions that hold a slot.");
+    describe_gauge!(
+        "reframe_load_ratio",
+        "Part of the time in which the codec threads are at work, with what new sessions will add."
+    );
     describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
     describe_counter!("reframe_sessions_total", "Sessions that started, by the codec of their video.");
     describe_counter!("reframe_offers_total", "Offers by outcome.");
@@ -169,6 +174,10 @@ fn describe() {
 
 pub(crate) fn sessions_active(change: f64) {
     gauge!("reframe_sessions_active").increment(change);
+}
+
+pub(crate) fn load(ratio: f64) {
+    gauge!("reframe_load_ratio").set(ratio);
 }
 
 pub(crate) fn session_ended(reason: &'static str) {

@@ -29,6 +29,7 @@ mod monitoring;
 mod netns;
 mod networks;
 mod outputs;
+mod overload;
 mod pages;
 mod pool;
 mod processes;

@@ -185,7 +185,9 @@ impl Cluster {
         // A machine that builds beside the tests delays packets as a full network would. Where that is not the question
         // it shall not cost pictures: this is enough for 720p.
         let calm: &[&str] = if args.contains(&"--bitrate-min") { &[] } else { &["--bitrate-min", "1000"] };
-        let mut gateway = Process::start(binary, &[args, &ports, calm].concat());
+        // Nor sessions.
+        let tireless: &[&str] = if args.contains(&"--max-load") { &[] } else { &["--max-load", "100"] };
+        let mut gateway = Process::start(binary, &[args, &ports, calm, tireless].concat());
         let page = gateway.announced("page ").trim_end_matches('/').to_owned();
         let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
         let cluster = Self { gateway, workers: Vec::new(), _local: Vec::new(), urls, page, admin };

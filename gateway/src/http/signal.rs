@@ -124,6 +124,7 @@ fn conclude(answered: Result<(String, &'static str), OfferRefused>) -> HttpRespo
         Err(OfferRefused::NoWorker) => {
             ("no_worker", unavailable("no_worker", "no worker serves this stream right now"))
         }
+        Err(OfferRefused::Overloaded) => ("overloaded", unavailable("overloaded", "this server is busy right now")),
         Err(OfferRefused::Draining) => ("draining", unavailable("draining", "this server is stopping")),
         Err(OfferRefused::Busy) => ("busy", unavailable("busy", "an earlier offer of this session is being answered")),
         Err(OfferRefused::Unanswerable) => {

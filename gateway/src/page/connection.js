@@ -25,7 +25,7 @@ const HANDSHAKE_REPLY = "Server received: handshake";
 
 /**
  * `on` is told, until it is closed: `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with
- * waiting, connecting, replacing or connected; `leave()`, when the server wants to be left for another one;
+ * waiting, busy, connecting, replacing or connected; `leave()`, when the server wants to be left for another one;
  * `ended(text)`; and `lost()`, just before it closes by itself, while its last picture is still there. It is asked for
  * `inputs()`, all that the person has set.
  */
@@ -123,7 +123,7 @@ export class Connection {
   async #establish({ answerMs, connectMs, queue }) {
     try {
       await this.#peer.setLocalDescription();
-      const waiting = queue && (() => this.#on.phase("waiting"));
+      const waiting = queue && ((error) => this.#on.phase(error === "overloaded" ? "busy" : "waiting"));
       const answer = await this.#signalling.answer(() => this.#offer(), answerMs, waiting);
       if (queue) this.#on.phase("connecting");
       const deadline = setTimeout(() => this.#lose(this.#diagnosis.outcome()), connectMs);

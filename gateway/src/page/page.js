@@ -26,6 +26,10 @@ const PHASES = {
     "Waiting for a worker…", "Waiting for a worker…",
     "Nothing runs this stream on the server right now. It starts by itself as soon as something does; Stop gives up.",
   ],
+  busy: [
+    "Waiting for room…", "The server is busy",
+    "It runs as many streams as it can keep up with. This one starts by itself as soon as there is room; Stop gives up.",
+  ],
   asking: ["Asking for the camera…", "One moment", "Your browser may ask whether this page may use the camera."],
   connecting: ["Connecting…", "One moment", "Making the video connection."],
   connected: ["Connected, waiting for the first picture…", "One moment", "The first picture is on its way."],

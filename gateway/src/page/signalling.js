@@ -3,7 +3,7 @@
 import { UNREACHABLE, failed, refused } from "./outcome.js";
 
 /** What a server may say that is over soon. */
-const PASSING = ["no_worker", "draining"];
+const PASSING = ["no_worker", "draining", "overloaded"];
 /** Between two offers meanwhile, when the server does not say how long. */
 const RETRY_MS = 2_000;
 /** Whatever the server says: a person is waiting. */
@@ -21,7 +21,7 @@ export class Signalling {
 
   /**
    * Resolves to the server's answer; throws an `Outcome`. The server has only to look for a free place: if it takes
-   * longer than `timeoutMs`, it is stuck. While no worker is there it says `waiting()`, if that is given, and offers
+   * longer than `timeoutMs`, it is stuck. While it has no room it says `waiting(error)`, if that is given, and offers
    * again, each time with what `offer()` returns then: candidates are found, and inputs set, meanwhile. It is given up when
    * `interrupt` is aborted.
    */
@@ -43,8 +43,9 @@ export class Signalling {
       }
       if (response.ok && answer.status !== "failed") return answer;
       if (response.ok) throw failed(answer.meta ?? {});
-      if (!waiting || !PASSING.includes(answer.meta?.error)) throw refused(response.status, answer.meta?.message ?? text);
-      waiting();
+      const error = answer.meta?.error;
+      if (!waiting || !PASSING.includes(error)) throw refused(response.status, answer.meta?.message ?? text);
+      waiting(error);
       await this.#pause(retryAfter(response));
     }
   }

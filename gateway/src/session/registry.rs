@@ -14,14 +14,15 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, error, info_span};
+use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::early::{ANSWER_WITHIN, EarlyCandidates};
 use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Wiring};
-use crate::arbiters::Arbiters;
+use crate::arbiters::{Arbiters, CodecArbiter};
 use crate::config::Video;
 use crate::controls::Controls;
 use crate::inputs::Values;
+use crate::load::LOOK_INTERVAL;
 use crate::net::MediaPort;
 use crate::offer::{self, Negotiated};
 use crate::peer::{self, Peer};
@@ -54,6 +55,8 @@ pub(crate) enum OfferRefused {
     Full(u32),
     /// No worker serves.
     NoWorker,
+    /// With it the codec threads would be busier than they may be.
+    Overloaded,
     /// This gateway is stopping.
     Draining,
     /// An earlier offer of the session is being answered.
@@ -122,6 +125,8 @@ pub(crate) struct Gateway {
     /// How many there are, for a gateway that drains.
     count: watch::Sender<usize>,
     early: EarlyCandidates,
+    /// The last new offer was refused because of the load.
+    overloaded: bool,
     draining: Arc<AtomicBool>,
 }
 
@@ -180,6 +185,7 @@ impl Gateway {
             sessions: HashMap::new(),
             count: watch::Sender::new(0),
             early: EarlyCandidates::default(),
+            overloaded: false,
             draining: Arc::default(),
         }
     }
@@ -187,6 +193,24 @@ impl Gateway {
     /// True once the gateway takes no more sessions.
     pub(crate) fn draining(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.draining)
+    }
+
+    /// What is asked before anything is taken. Here and now: other gateways and workers are not asked yet.
+    fn admit(&mut self, id: &str) -> Result<CodecArbiter, OfferRefused> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(OfferRefused::Draining);
+        }
+        if self.sessions.contains_key(id) {
+            return Err(OfferRefused::AlreadyExists);
+        }
+        let place = self.arbiters.codec();
+        // Told when it changes, not for each offer: the counter has them all.
+        match (&place, std::mem::replace(&mut self.overloaded, place.is_err())) {
+            (Err(load), false) => warn!(load, "too busy for one session more (--max-load): offers are refused"),
+            (Ok(_), true) => info!("sessions are taken again"),
+            _ => {}
+        }
+        place.map_err(|_| OfferRefused::Overloaded)
     }
 
     /// The connection is there: make the session around it.
@@ -236,6 +260,7 @@ impl Actor for Gateway {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(LOOK_INTERVAL, |gateway, _| gateway.arbiters.look());
     }
 }
 
@@ -244,13 +269,10 @@ impl Handler<Offer> for Gateway {
 
     fn handle(&mut self, offer: Offer, _: &mut Self::Context) -> Self::Result {
         let Offer { stream, id, description, codec, inputs } = offer;
-        let refuse = |refused| Box::pin(async move { Err(refused) }.into_actor(self)) as Self::Result;
-        if self.draining.load(Ordering::Relaxed) {
-            return refuse(OfferRefused::Draining);
-        }
-        if self.sessions.contains_key(&id) {
-            return refuse(OfferRefused::AlreadyExists);
-        }
+        let codecs = match self.admit(&id) {
+            Ok(codecs) => codecs,
+            Err(refused) => return Box::pin(async move { Err(refused) }.into_actor(self)),
+        };
         self.sessions.insert(id.clone(), Entry::Opening(self.early.take(&id)));
         self.count.send_replace(self.sessions.len());
         let mut workers = self.pool.serving();
@@ -293,7 +315,7 @@ impl Handler<Offer> for Gateway {
                         events: wiring.events.clone(),
                     };
                     let (claimed, reconnect_limit) = ((worker, slot), gateway.reconnect_limit);
-                    let plan = Plan { id, span, wiring, peer, codec, claimed, seek, reconnect_limit, controls };
+                    let plan = Plan { id, span, wiring, peer, codec, codecs, claimed, seek, reconnect_limit, controls };
                     gateway.start(plan, origin, ctx).map(|()| sdp)
                 }
                 Err(refused) => {

@@ -10,7 +10,7 @@ use tracing::{Instrument, Span};
 
 use super::route::Route;
 use super::{FrameWaiting, Gateway, Seek, Session, SessionEvent};
-use crate::arbiters::Arbiters;
+use crate::arbiters::{Arbiters, CodecArbiter};
 use crate::bandwidth::{Limits, Throttle};
 use crate::books::Hop;
 use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
@@ -60,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) wiring: Wiring,
     pub(crate) peer: Peer,
     pub(crate) codec: Negotiated,
+    /// Where it is coded.
+    pub(crate) codecs: CodecArbiter,
     /// Where it begins.
     pub(crate) claimed: (Serving, Slot),
     /// How it finds others.
@@ -119,14 +121,13 @@ pub(crate) fn start(
     media: &tokio::runtime::Handle,
     registry: Addr<Gateway>,
 ) -> Result<Addr<Session>, CodecError> {
-    let Plan { id, span, wiring, peer, codec: negotiated, claimed, seek, reconnect_limit, controls } = plan;
+    let Plan { id, span, wiring, peer, codec: negotiated, codecs, claimed, seek, reconnect_limit, controls } = plan;
     let spec = Arc::clone(&controls.spec);
     let codec = negotiated.codec;
     let decoder = if spec.mode == Mode::Receive { None } else { Some(codec.decoder()?) };
     let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
     let frames = FrameQueue::new(Hop::Session, policy);
     let stop = CancellationToken::new();
-    let codecs = arbiters.codec();
     let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox, bitrates, most, carries } = wiring;
     let flight = Arc::new(Flight::new());
 

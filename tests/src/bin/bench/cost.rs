@@ -62,6 +62,11 @@ impl Size {
         let clip = |codec| Clip::encode(Format { codec, ..format }, frames, keyframe_every).expect("the encoder works");
         Self { name, clips: [Codec::Vp8, Codec::H264].map(|codec| (codec, Arc::new(clip(codec)))) }
     }
+
+    /// The clip in VP8.
+    pub(crate) fn vp8(&self) -> &Arc<Clip> {
+        &self.clips[0].1
+    }
 }
 
 /// CPU, memory and rate of every setting, one after the other.
@@ -121,7 +126,7 @@ fn cost(
 /// How long a frame of one stream takes, beyond the codecs.
 pub(crate) fn latency(report: &mut Report, sizes: &[Size], plan: &Plan) {
     for size in sizes {
-        let (_, clip) = &size.clips[0];
+        let clip = size.vp8();
         let scenario = format!("latency {}", size.name);
         step(&scenario);
         let floor = floor::paced(clip, 1, plan).took;

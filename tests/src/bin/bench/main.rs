@@ -12,6 +12,7 @@ mod cost;
 mod faults;
 mod floor;
 mod loss;
+mod overload;
 mod placement;
 mod quality;
 mod receive;
@@ -88,6 +89,8 @@ enum Scenario {
     Bursts,
     /// The same with nothing lost but two seconds.
     Blackout,
+    /// Two and four times as many 1280x720 streams as fit, and how many a gateway takes by itself.
+    Overload,
     /// A thousand workers and a hundred gateways that share a Redis, without video.
     Placement,
 }
@@ -185,6 +188,13 @@ fn run(plan: &Plan, only: Option<Scenario>) -> (Report, Vec<Panel>) {
         }
         if wanted(Scenario::Latency) {
             cost::latency(&mut report, &sizes, plan);
+        }
+        if wanted(Scenario::Overload) {
+            let hd = sizes[0].vp8();
+            step("overload");
+            overload::beyond(&mut report, "overload-2x", 2, hd, plan);
+            overload::beyond(&mut report, "overload-4x", 4, hd, plan);
+            overload::limited(&mut report, "overload-limit", hd, plan);
         }
         if wanted(Scenario::SlowHandler) && round <= plan.slow_rounds {
             step("slow-handler");

@@ -48,7 +48,7 @@ pub(crate) fn lines(report: &mut Report, plan: &Plan) -> Vec<Panel> {
         (x, point)
     };
     let vga = Format::VGA;
-    let embedded = || Cluster::launch_with("flip", &[]);
+    let embedded = || Cluster::launch("flip");
     let streams = STREAMS.map(|n| measure("streams", f64::from(n), vga, n, embedded()));
     let sizes = SIZES.map(|(width, height, bitrate_kbps)| {
         let format = Format { width, height, bitrate_kbps, ..vga };
