@@ -179,6 +179,26 @@ impl Assembler {
         }
     }
 
+    /// What is held waited too long for us: all but the newest keyframe is thrown away, counted frame by frame. Were that
+    /// dropped too, a thread that is late each time would never show anything. Gives the packets that were dropped.
+    pub(crate) fn keep_newest_keyframe(&mut self) -> usize {
+        let (Some((end, last)), waited) = (self.held.last_key_value(), self.held.len()) else { return 0 };
+        // More of it may come.
+        let (end, last) = (*end, last.timestamp);
+        let starts = |(_, packet): &(&u64, &Packet)| starts_keyframe(self.codec, &packet.payload);
+        let newest = self.held.iter().rfind(starts).map(|(number, first)| (*number, first.timestamp));
+        let timestamp = newest.map(|(_, timestamp)| timestamp);
+        self.held.retain(|_, packet| Some(packet.timestamp) == timestamp);
+        self.drop_tickets(|other| Some(other) != timestamp, Reason::Overflow);
+        if Some(last) != timestamp {
+            self.lost = Some(last);
+        }
+        (self.next, self.gap_since) = (newest.map(|(number, _)| number), None);
+        self.whole_to = self.next.unwrap_or_default();
+        self.floor = self.floor.max(end + 1);
+        waited - self.held.len()
+    }
+
     /// The frame at `next` cannot be completed: count it and start over behind it.
     fn abandon(&mut self) {
         if let Some(next) = self.next {

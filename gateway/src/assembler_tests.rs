@@ -332,3 +332,59 @@ fn hostile_input_is_bounded_and_does_not_panic() {
         assert!(assembler.is_bounded());
     }
 }
+
+/// Frames of three packets each, from sequence number 0; a keyframe where `keyframes` says so.
+fn threes(count: u16, keyframes: &[u32]) -> Vec<Vec<Packet>> {
+    (0..count).map(|n| frame(n.into(), 3 * n, 3, keyframes.contains(&n.into()))).collect()
+}
+
+#[test]
+fn of_a_late_backlog_the_newest_keyframe_is_left() {
+    let (mut assembler, now, mut out) = (Assembler::new(Codec::Vp8), Instant::now(), Vec::new());
+    let frames = threes(9, &[0, 2, 4, 8]);
+    frames[..7].iter().flatten().for_each(|packet| assert!(assembler.push(now, packet.clone())));
+    assert_eq!(assembler.keep_newest_keyframe(), 6 * 3);
+    assert_eq!(assembler.tickets.len(), 1, "each frame that is gone is in the books");
+    drain(&mut assembler, now, &mut out);
+    // What follows it was dropped, and is not waited for.
+    assembler.give_up();
+    assert!(assembler.needs_keyframe() && assembler.deadline().is_none());
+    for packet in frames[7..].iter().flatten() {
+        assert!(assembler.push(now, packet.clone()));
+    }
+    drain(&mut assembler, now, &mut out);
+    assert_eq!(out, [4, 8]);
+    assert!(assembler.tickets.is_empty() && assembler.held.is_empty());
+}
+
+#[test]
+fn a_late_backlog_without_a_keyframe_is_gone() {
+    let (mut assembler, now, mut out) = (Assembler::new(Codec::Vp8), Instant::now(), Vec::new());
+    let frames = threes(5, &[0, 4]);
+    assert_eq!(assembler.keep_newest_keyframe(), 0, "of nothing, nothing");
+    frames[0].iter().for_each(|packet| assert!(assembler.push(now, packet.clone())));
+    drain(&mut assembler, now, &mut out);
+    // The last packet of the third frame is still to come.
+    let late: Vec<_> = frames[1..3].iter().flatten().take(5).collect();
+    late.iter().for_each(|packet| assert!(assembler.push(now, (*packet).clone())));
+    assert_eq!(assembler.keep_newest_keyframe(), 5);
+    assembler.give_up();
+    assert!(assembler.needs_keyframe() && assembler.tickets.is_empty());
+    assert!(!assembler.push(now, frames[2][2].clone()), "its frame is in the books already");
+    frames[3..].iter().flatten().for_each(|packet| assert!(assembler.push(now, packet.clone())));
+    drain(&mut assembler, now, &mut out);
+    assert_eq!(out, [0, 4]);
+}
+
+#[test]
+fn a_late_keyframe_may_be_completed() {
+    let (mut assembler, now, mut out) = (Assembler::new(Codec::Vp8), Instant::now(), Vec::new());
+    let frames = threes(4, &[0, 2]);
+    frames.iter().flatten().take(8).for_each(|packet| assert!(assembler.push(now, packet.clone())));
+    assert_eq!(assembler.keep_newest_keyframe(), 6);
+    drain(&mut assembler, now, &mut out);
+    assembler.give_up();
+    frames.iter().flatten().skip(8).for_each(|packet| assert!(assembler.push(now, packet.clone())));
+    drain(&mut assembler, now, &mut out);
+    assert_eq!(out, [2, 3]);
+}

@@ -20,7 +20,6 @@ use crate::books::Reason;
 use crate::codec::{Codec, Decoder};
 use crate::frame::{Frame, FrameQueue, ticks};
 use crate::intake::Intake;
-use crate::payload::starts_keyframe;
 use crate::session::{FrameWaiting, SessionEvent};
 use crate::telemetry::{self, Stage};
 
@@ -70,21 +69,14 @@ impl PacketQueue {
         self.changed.notify_one();
     }
 
-    /// Swaps what waits into `into` (which must be empty); true when packets were lost since the last call. Of what is too
-    /// old the newest keyframe is left: were it dropped too, a thread that is late each time would never show anything.
-    fn drain(&self, now: Instant, codec: Codec, into: &mut VecDeque<Packet>) -> bool {
+    /// Swaps what waits into `into` (which must be empty). Whether packets were lost since the last call, and whether these
+    /// waited too long.
+    fn drain(&self, now: Instant, into: &mut VecDeque<Packet>) -> (bool, bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut state.packets, into);
         let (since, lost) = (state.since.take(), std::mem::take(&mut state.lost));
         drop(state);
-        if since.is_none_or(|since| now < since + BACKLOG_AGE) {
-            return lost;
-        }
-        let waited = into.len();
-        let newest = into.iter().rfind(|packet| starts_keyframe(codec, &packet.payload)).map(|first| first.timestamp);
-        into.retain(|packet| Some(packet.timestamp) == newest);
-        telemetry::packets_dropped("backlog", (waited - into.len()) as u64);
-        true
+        (lost, since.is_some_and(|since| now >= since + BACKLOG_AGE))
     }
 }
 
@@ -113,7 +105,7 @@ impl Ingress {
         let mut refused_frames = 0_u32;
         while !self.stop.is_cancelled() {
             wait(&self.packets, &self.stop, assembler.deadline()).await;
-            let lost = self.packets.drain(Instant::now(), self.codec, &mut batch);
+            let (lost, late) = self.packets.drain(Instant::now(), &mut batch);
             if lost {
                 assembler.give_up();
             }
@@ -123,6 +115,9 @@ impl Ingress {
             }
             if refused > 0 {
                 telemetry::packets_dropped("late_or_hostile", refused);
+            }
+            if late {
+                telemetry::packets_dropped("backlog", assembler.keep_newest_keyframe() as u64);
             }
             while let Some(unit) = assembler.pop(Instant::now()) {
                 let frame = match self.decode(unit, &mut clock) {
@@ -143,7 +138,7 @@ impl Ingress {
                 // Full: a nudge waits already, and it is for whatever the queue then holds.
                 drop(self.nudge.try_send(FrameWaiting));
             }
-            if lost {
+            if late {
                 // What follows that keyframe was dropped.
                 assembler.give_up();
             }
@@ -285,27 +280,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_an_old_backlog_only_the_newest_keyframe_is_left() {
+    async fn a_backlog_is_as_old_as_its_oldest_packet() {
         let (queue, mut out) = (PacketQueue::default(), VecDeque::new());
         let mut drain = || {
-            let lost = queue.drain(Instant::now(), Codec::Vp8, &mut out);
-            (lost, out.drain(..).map(|packet| packet.sequence).collect::<Vec<_>>())
+            let told = queue.drain(Instant::now(), &mut out);
+            (told, out.drain(..).map(|packet| packet.sequence).collect::<Vec<_>>())
         };
         queue.push(packet(1, true));
         tokio::time::advance(BACKLOG_AGE - Duration::from_millis(1)).await;
         queue.push(packet(2, false));
-        assert_eq!(drain(), (false, vec![1, 2]));
+        assert_eq!(drain(), ((false, false), vec![1, 2]));
         // Silence is no age.
         tokio::time::advance(BACKLOG_AGE).await;
         queue.push(packet(3, false));
-        assert_eq!(drain(), (false, vec![3]));
-        for keyframes in [&[][..], &[5, 7]] {
-            (4..=8).for_each(|number| queue.push(packet(number, keyframes.contains(&number))));
-            tokio::time::advance(BACKLOG_AGE).await;
-            queue.push(packet(9, false));
-            assert_eq!(drain(), (true, keyframes.last().copied().into_iter().collect()));
-        }
-        assert_eq!(drain(), (false, vec![]));
+        assert_eq!(drain(), ((false, false), vec![3]));
+        queue.push(packet(4, false));
+        tokio::time::advance(BACKLOG_AGE).await;
+        queue.push(packet(5, false));
+        assert_eq!(drain(), ((false, true), vec![4, 5]));
+        assert_eq!(drain(), ((false, false), vec![]));
     }
 
     /// Shows a picture of each unit.
@@ -366,13 +359,13 @@ mod tests {
         let packet = packet(1, false);
         let mut out = VecDeque::new();
         (0..BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
-        assert!(!queue.drain(Instant::now(), Codec::Vp8, &mut out));
+        assert_eq!(queue.drain(Instant::now(), &mut out), (false, false));
         assert_eq!(out.len(), BACKLOG_PACKETS);
         out.clear();
         (0..=BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
-        assert!(queue.drain(Instant::now(), Codec::Vp8, &mut out));
+        assert_eq!(queue.drain(Instant::now(), &mut out), (true, false));
         assert_eq!(out.len(), 1);
         out.clear();
-        assert!(!queue.drain(Instant::now(), Codec::Vp8, &mut out));
+        assert_eq!(queue.drain(Instant::now(), &mut out), (false, false));
     }
 }
