@@ -10,7 +10,7 @@ use crate::books::Hop;
 use crate::frame::{FrameQueue, Policy};
 use crate::pacer::{self, Action};
 
-/// A [`FrameQueue`] in front of the worker.
+/// A `FrameQueue` in front of the worker.
 pub struct Queue(Arc<FrameQueue>);
 
 impl Queue {
