@@ -5,13 +5,14 @@ ARGS ?=
 HTTP ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
 BENCH ?=
+PIECES ?=
 LOAD ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-firefox test-deploy bench loadtest fmt
+.PHONY: help demo test test-firefox test-deploy bench bench-pieces instructions loadtest fmt
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make demo DEMO=flip    one of the demos instead of all'
 	@echo '  make demo HTTP=$(HTTP) ADMIN=$(ADMIN) ARGS=    (these are its defaults)'
@@ -37,6 +38,8 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	cargo build --workspace --all-targets
 	@echo '==> examples in the documentation'
 	cargo test --workspace --doc
+	@echo '==> benchmarks of the pieces, each once'
+	cargo test --workspace --bench pieces
 	@echo '==> tests'
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --workspace; \
@@ -62,6 +65,17 @@ bench: ## Measure it on this machine, five minutes; make bench BENCH=--help
 	cargo build --release --workspace --bins
 	@echo '==> measuring'
 	target/release/reframe-bench $(BENCH)
+
+bench-pieces: ## Each piece of a frame's way by itself; make bench-pieces PIECES=conversion
+	@scripts/packages.sh bench
+	cargo bench --workspace --bench pieces -- $(PIECES)
+
+instructions: ## Count what one 720p frame takes, hop by hop: the same on a busy machine
+	@scripts/packages.sh instructions
+	@echo '==> building in release; the first time takes some minutes'
+	cargo build --release --workspace --bins
+	@echo '==> counting, a minute'
+	@scripts/instructions.sh
 
 loadtest: ## Four 720p streams through flip, half a minute; make loadtest LOAD=--help
 	@scripts/packages.sh bench

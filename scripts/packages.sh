@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the system packages that building (`build`), showing (`demo`), measuring (`bench`) or testing (`test`, `test-firefox`) Reframe needs beyond
+# Installs the system packages that building (`build`), showing (`demo`), measuring (`bench`, `instructions`) or testing (`test`, `test-firefox`) Reframe needs beyond
 # Rust and that this machine lacks. Debian and Ubuntu: with apt-get, through sudo when not root. Elsewhere it says what to install and stops.
 #
 # It looks for what a package is for (a command, a library), not for the package: what came another way will do.
@@ -30,6 +30,10 @@ need_for_bench() {
     need libssl-dev pkg-config --exists openssl
 }
 
+need_for_instructions() {
+    need valgrind command -v valgrind
+}
+
 need_for_test() {
     need redis-server command -v redis-server
     need prometheus command -v promtool
@@ -46,7 +50,8 @@ look() {
     missing=
     need_for_build
     [ "$1" = build ] || need_for_demo
-    case $1 in bench | test*) need_for_bench ;; esac
+    case $1 in bench | instructions | test*) need_for_bench ;; esac
+    [ "$1" != instructions ] || need_for_instructions
     case $1 in test*) need_for_test ;; esac
     [ "$1" != test-firefox ] || need_for_firefox
 }
@@ -58,8 +63,8 @@ stop() {
 }
 
 case ${1:-} in
-build | demo | bench | test | test-firefox) ;;
-*) stop "usage: $0 build|demo|bench|test|test-firefox" ;;
+build | demo | bench | instructions | test | test-firefox) ;;
+*) stop "usage: $0 build|demo|bench|instructions|test|test-firefox" ;;
 esac
 
 look "$1"

@@ -75,6 +75,8 @@
 //! As a frame meets them: `server` (connections), `service` (hop 5: one call per session), `convert` (the wire ends
 //! here), `runner` (hop 6: the handler's thread), `frame` (pixels), `handler`. [`cli`] runs it all.
 
+#[doc(hidden)]
+pub mod bench;
 pub mod cli;
 mod components;
 mod convert;

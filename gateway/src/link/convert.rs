@@ -14,7 +14,7 @@ use crate::inputs::{Value, Values};
 use crate::session::{Level, Notice};
 
 /// A worker's message, checked.
-pub(super) enum Incoming {
+pub(crate) enum Incoming {
     Opened { credits: usize, exchange: bool },
     Result { seq: u64, handler: Duration, outcome: Outcome, outputs: Vec<String> },
     Notice(Notice),
@@ -22,7 +22,7 @@ pub(super) enum Incoming {
 }
 
 /// What became of a frame.
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Picture(Picture),
     /// None, and none was meant.
     Consumed,
@@ -32,7 +32,7 @@ pub(super) enum Outcome {
 
 /// The worker said something that the protocol does not allow.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProtocolError {
+pub(crate) enum ProtocolError {
     #[error("an empty message")]
     Empty,
     #[error("a result without an outcome")]
@@ -48,17 +48,17 @@ pub(super) enum ProtocolError {
 /// More credits than this are not believed: they are what bounds our memory.
 const MAX_CREDITS: u32 = 8;
 
-pub(super) fn open(session_id: &str, inputs: &Values, traceparent: String, exchange: Option<&Exchange>) -> ToWorker {
+pub(crate) fn open(session_id: &str, inputs: &Values, traceparent: String, exchange: Option<&Exchange>) -> ToWorker {
     let (session_id, exchange) = (session_id.to_owned(), exchange.map_or(0, Exchange::token));
     let open = v1::Open { session_id, inputs: values(inputs), traceparent, exchange };
     ToWorker { message: Some(to_worker::Message::Open(open)) }
 }
 
-pub(super) fn inputs(inputs: &Values) -> ToWorker {
+pub(crate) fn inputs(inputs: &Values) -> ToWorker {
     ToWorker { message: Some(to_worker::Message::Inputs(v1::Inputs { values: values(inputs) })) }
 }
 
-pub(super) fn pull(seq: u64, traceparent: String) -> ToWorker {
+pub(crate) fn pull(seq: u64, traceparent: String) -> ToWorker {
     ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq, traceparent })) }
 }
 
@@ -72,7 +72,7 @@ fn values(values: &Values) -> HashMap<String, v1::Value> {
 }
 
 /// The frame keeps no pixels: they are the message's, or the exchange's.
-pub(super) fn frame(frame: &mut Frame, exchange: Option<&Exchange>) -> ToWorker {
+pub(crate) fn frame(frame: &mut Frame, exchange: Option<&Exchange>) -> ToWorker {
     let pixels = std::mem::take(&mut frame.picture.data);
     let given = match exchange {
         Some(exchange) => exchange.frames.give(pixels),
@@ -93,7 +93,7 @@ pub(super) fn frame(frame: &mut Frame, exchange: Option<&Exchange>) -> ToWorker 
 }
 
 /// With an exchange, pictures may be in there.
-pub(super) fn incoming(message: FromWorker, exchange: Option<&Exchange>) -> Result<Incoming, ProtocolError> {
+pub(crate) fn incoming(message: FromWorker, exchange: Option<&Exchange>) -> Result<Incoming, ProtocolError> {
     match message.message.ok_or(ProtocolError::Empty)? {
         from_worker::Message::Opened(opened) => {
             let v1::Opened { credits, exchange } = opened;

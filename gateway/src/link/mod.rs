@@ -13,7 +13,7 @@
 //! A session has one link at a time and may have several one after the other: [`dial()`] finds out whether a worker takes
 //! it, [`open`] makes the link, [`Attached::leave`] lets it go when its frames are back.
 
-mod convert;
+pub(crate) mod convert;
 mod dial;
 mod exchange;
 mod flight;

@@ -14,7 +14,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler,
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::core::{Action, Pacer};
+pub(crate) use self::core::{Action, Pacer};
 use self::metronome::Metronome;
 use crate::codec::Picture;
 use crate::egress::{Release, Releases};

@@ -11,6 +11,7 @@
 mod cost;
 mod faults;
 mod floor;
+mod load;
 mod loss;
 mod overload;
 mod placement;
@@ -77,6 +78,8 @@ enum Scenario {
     /// The same at 60 fps.
     #[value(name = "receive-60")]
     Receive60,
+    /// At 30 fps while other work takes 80 % of each core.
+    ReceiveBusy,
     /// From the offer to the first picture.
     Setup,
     /// A 640x480 stream whose worker is killed, hangs, or drains.
@@ -100,7 +103,7 @@ struct Plan {
     rounds: u32,
     /// Of the slow handler's scenario, which takes longer than all others together.
     slow_rounds: u32,
-    /// Of the two generators', each of which is as long.
+    /// Of the three generators', each of which is as long.
     receive_rounds: u32,
     floor_frames: u32,
     warm_up_secs: u32,
@@ -225,12 +228,14 @@ fn run(plan: &Plan, only: Option<Scenario>) -> (Report, Vec<Panel>) {
             step("blackout");
             loss::blackout(&mut report, "blackout", &vga);
         }
-        for (scenario, name, fps) in
-            [(Scenario::Receive30, "receive-30", 30_u32), (Scenario::Receive60, "receive-60", 60)]
-        {
+        for (scenario, name, fps, busy) in [
+            (Scenario::Receive30, "receive-30", 30_u32, false),
+            (Scenario::Receive60, "receive-60", 60, false),
+            (Scenario::ReceiveBusy, "receive-busy", 30, true),
+        ] {
             if wanted(scenario) && round <= plan.receive_rounds {
                 step(name);
-                receive::metronome(&mut report, name, fps, plan);
+                receive::metronome(&mut report, name, fps, busy, plan);
             }
         }
     }

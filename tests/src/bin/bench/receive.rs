@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 use reframe_tests::cluster::Cluster;
 use reframe_tests::peer::{Options, Peer, Received};
 
-use super::Plan;
 use super::report::{ARRIVAL_P50, ARRIVAL_P99, EMPTY, EXTRA, RELEASE_P50, RELEASE_P99, Report};
 use super::streams::PATIENCE;
+use super::{Plan, load};
 
 /// Of the RTP clock, hertz; the rates measured here divide it.
 const CLOCK: u32 = 90_000;
 
-/// The demo `ticker` at `fps`, watched from its first picture on.
-pub(crate) fn metronome(report: &mut Report, name: &'static str, fps: u32, plan: &Plan) {
+/// The demo `ticker` at `fps`, watched from its first picture on; `busy` where others have most of the machine.
+pub(crate) fn metronome(report: &mut Report, name: &'static str, fps: u32, busy: bool, plan: &Plan) {
     let cluster = Cluster::launch_with("ticker", &["--fps", &fps.to_string()]);
     let options = Options { decode: false, ..Options::viewer(name) };
     let peer = Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"));
@@ -27,6 +27,9 @@ pub(crate) fn metronome(report: &mut Report, name: &'static str, fps: u32, plan:
     let long = Duration::from_secs(u64::from(plan.receive_secs) + 1);
     let over = AtomicBool::new(false);
     let (frames, timer) = std::thread::scope(|scope| {
+        if busy {
+            load::start(scope, &over);
+        }
         let timer = scope.spawn(|| bare_timer(fps, &over));
         let frames = peer.wait_until("the window", long + PATIENCE, |stats| {
             let (first, last) = (stats.received.first()?.arrived, stats.received.last()?.arrived);

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | [`options`], [`plan`] | what to do, and when |
 //! | [`run`], [`progress`] | does it; the only ones that wait |
-//! | [`stream`], [`usage`], [`seconds`] | what was seen, as figures |
+//! | [`stream`], [`usage`], [`memory`], [`seconds`] | what was seen, as figures |
 //! | [`report`], [`table`], [`plot`] | all of it, as JSON, as text and as SVG |
 
+mod memory;
 mod options;
 mod plan;
 mod plot;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reframe_tests::source::Format;
 use serde::Serialize;
 
+use super::memory::Memory;
 use super::plan::Plan;
 use super::run::Run;
 use super::seconds::{Second, seconds};
@@ -21,6 +22,7 @@ pub(crate) struct Report {
     pub(crate) total: Total,
     /// All of `--pid` together.
     pub(crate) servers: Option<Cost>,
+    pub(crate) memory: Option<Memory>,
     pub(crate) processes: Vec<Process>,
     pub(crate) tool: Cost,
     pub(crate) streams: Vec<Row>,
@@ -91,6 +93,7 @@ impl Report {
             sent: Sent { width, height, fps, bitrate_kbps, codec: codec.name() },
             measured: window.map(|window| (window.to - window.from).as_secs_f64()),
             servers: (!pids.is_empty()).then(|| Cost::of(&run.looks, window, frames, servers)),
+            memory: window.and_then(|window| Memory::of(&run.looks, window, total.served)),
             processes: processes.collect(),
             tool: Cost::of(&run.looks, window, frames, |look| Some(look.tool)),
             streams,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::memory::Memory;
 use super::report::{Report, Total};
 use super::stream::{Outcome, Row};
 use super::usage::Cost;
@@ -49,6 +50,11 @@ impl fmt::Display for Report {
         }
         for process in self.processes.iter().filter(|_| self.processes.len() > 1) {
             fact(f, &format!("  pid {}", process.pid), &cost(&process.cost))?;
+        }
+        if let Some(Memory { idle_mb, settled_mb, mb_per_stream, growth_mb_per_hour }) = self.memory {
+            let (each, growth) = (number(mb_per_stream, 1), growth_mb_per_hour);
+            let growth = growth.map_or_else(String::new, |growth| format!(", {growth:+.1} MB an hour"));
+            fact(f, "memory", &format!("{idle_mb:.0} MB idle, then {settled_mb:.0} MB: {each} MB a stream{growth}"))?;
         }
         let each = self.tool.cpu_percent.filter(|_| frames > 0).map(|percent| percent / streams as f64);
         fact(f, "this tool", &format!("{}, {} % a stream", cost(&self.tool), number(each, 1)))
@@ -146,6 +152,7 @@ mod tests {
             "fps sent      mean 10.0, slowest 10.0, fastest 10.0",
             "latency       p50 20.0 ms, p95 20.0 ms, p99 20.0 ms",
             "servers       100.00 CPU-ms a frame, 100 % of a core, at most 100 MB",
+            "memory        100 MB idle, then 100 MB: 0.0 MB a stream",
             "this tool     10.00 CPU-ms a frame, 10 % of a core, at most 1 MB, 5.0 % a stream",
         ] {
             assert!(lines.contains(&fact), "no line {fact:?} in\n{text}");

@@ -1,4 +1,4 @@
-//! What the load generator measures from inside: many gateways' placements in one process. No part of the interface.
+//! Many gateways' placements in one process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,6 @@ use crate::cluster::SharedPlacement;
 use crate::placement::{self, Placement, Slot};
 use crate::pool::{Health, Reach, Serving};
 use crate::spec::Spec;
-use crate::telemetry;
 
 /// One gateway's placement in Redis, without the gateway.
 pub struct SharedSlots {
@@ -79,15 +78,6 @@ impl SharedSlots {
         let claimed = self.placement.claim(session, &self.workers).await;
         claimed.ok().map(|(_, slot)| Held { slot })
     }
-}
-
-/// Installs this process' metrics and returns what renders them as text.
-///
-/// # Panics
-/// When it is called twice.
-pub fn metrics() -> impl Fn() -> String {
-    let metrics = telemetry::install().expect("the only one of this process");
-    move || metrics.render()
 }
 
 impl Held {

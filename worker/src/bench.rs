@@ -1,0 +1,99 @@
+//! What benchmarks measure from inside: a frame's way through a worker, on the caller's thread. No part of the interface.
+
+use std::{mem, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use reframe_proto::{
+    exchange::Exchange,
+    v1::{self, FromWorker, ToWorker, to_worker},
+};
+
+use crate::{
+    convert::{self, Message},
+    frame::{Frame, PixelFormat, pixels::I420},
+    runner::{Job, Reply},
+    stream::Mode,
+};
+
+/// A worker's parts of one stream. Each call is a step, and takes what the one before gave.
+pub struct Path {
+    format: PixelFormat,
+    exchange: Option<Arc<Exchange>>,
+    /// Of the last frame that went back, which the next one is made in.
+    buffer: Vec<u8>,
+}
+
+/// A picture as the wire has it.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    seq: u64,
+    i420: I420,
+}
+
+impl Path {
+    /// For a handler that takes `format`; with an exchange, the gateway is in this process.
+    #[must_use]
+    pub const fn new(format: PixelFormat, exchange: Option<Arc<Exchange>>) -> Self {
+        Self { format, exchange, buffer: Vec::new() }
+    }
+
+    /// Hop 5.
+    ///
+    /// # Panics
+    /// When the message is no frame.
+    #[must_use]
+    pub fn receive(&self, message: ToWorker) -> Picture {
+        match convert::message(message, Mode::SendReceive, self.exchange.as_deref()) {
+            Ok(Message::Job(Job::Frame { seq, picture, .. })) => Picture { seq, i420: picture },
+            other => panic!("{other:?} instead of a frame"),
+        }
+    }
+
+    /// Hop 6, before the handler.
+    pub fn to_frame(&mut self, picture: Picture) -> Frame {
+        let Picture { seq, i420 } = picture;
+        i420.into_frame(self.format, seq, Duration::ZERO, mem::take(&mut self.buffer))
+    }
+
+    /// Hop 6, after it.
+    pub fn to_picture(&mut self, frame: Frame) -> Picture {
+        let seq = frame.seq();
+        let (i420, buffer) = I420::from_frame(frame);
+        self.buffer = buffer;
+        Picture { seq, i420 }
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn answer(&self, picture: Picture) -> FromWorker {
+        let Picture { seq, i420 } = picture;
+        let outcome = Ok(Some(i420));
+        let reply = Reply::Result { seq, handler_time: Duration::ZERO, outcome, outputs: Vec::new() };
+        convert::reply(reply, self.exchange.as_deref())
+    }
+
+    /// Allocates the next frame anew.
+    pub fn forget_buffer(&mut self) {
+        self.buffer = Vec::new();
+    }
+}
+
+impl Picture {
+    /// The picture of these bytes of I420, which have the length of this size.
+    ///
+    /// # Panics
+    /// When they have not.
+    #[must_use]
+    pub fn new(width: u32, height: u32, data: Bytes) -> Self {
+        assert_eq!(data.len(), reframe_proto::i420_len(width, height), "bytes of another size");
+        Self { seq: 0, i420: I420 { width, height, data, rotation: 0 } }
+    }
+
+    /// As a gateway elsewhere sends it.
+    #[must_use]
+    pub fn into_message(self) -> ToWorker {
+        let Self { seq, i420: I420 { width, height, data, rotation } } = self;
+        let frame = v1::Frame { seq, width, height, data, rotation, ..v1::Frame::default() };
+        ToWorker { message: Some(to_worker::Message::Frame(frame)) }
+    }
+}
