@@ -69,7 +69,7 @@ fn junk_at_the_memorys_socket_harms_nobody() {
 #[test]
 fn a_killed_worker_is_followed_by_one_at_its_socket() {
     let mut cluster = Cluster::of(vec![Worker::on_socket("flip")]);
-    let peer = connect(&cluster, "one", Video::Live(Format::SMALL));
+    let mut peer = connect(&cluster, "one", Video::Live(Format::SMALL));
     peer.wait_received(15, PATIENCE);
     let url = cluster.workers[0].url.clone();
     cluster.workers[0].process.kill9();
@@ -82,7 +82,9 @@ fn a_killed_worker_is_followed_by_one_at_its_socket() {
     });
     assert_flipped_in_order(&peer.stats());
     assert_eq!(links(&cluster, "memory"), 2.0, "once with each");
-    // Told to end, a worker takes its sockets with it.
+    // Told to end, a worker takes its sockets with it. One with a session would wait for it to move.
+    peer.close();
+    cluster.wait_for_sessions(0, CLOSED);
     let socket = path(&cluster.workers[0]);
     cluster.workers[0].process.terminate();
     assert!(cluster.workers[0].process.exit(PATIENCE).is_some_and(|status| status.success()));
