@@ -62,6 +62,14 @@ pub(crate) struct AccessUnit {
     pub(crate) ticket: Ticket,
 }
 
+/// What [`Assembler::keep_newest_keyframe`] left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) packets_dropped: usize,
+    /// Frames behind what was kept are gone: when that is out, [`Assembler::give_up`].
+    pub(crate) broken_off: bool,
+}
+
 /// See the module.
 pub(crate) struct Assembler {
     codec: Codec,
@@ -180,23 +188,38 @@ impl Assembler {
     }
 
     /// What is held waited too long for us: all but the newest keyframe is thrown away, counted frame by frame. Were that
-    /// dropped too, a thread that is late each time would never show anything. Gives the packets that were dropped.
-    pub(crate) fn keep_newest_keyframe(&mut self) -> usize {
-        let (Some((end, last)), waited) = (self.held.last_key_value(), self.held.len()) else { return 0 };
-        // More of it may come.
-        let (end, last) = (*end, last.timestamp);
+    /// dropped too, a thread that is late each time would never show anything. One that is not whole stays only if its rest
+    /// may still come and nothing behind it is lost.
+    pub(crate) fn keep_newest_keyframe(&mut self) -> Kept {
+        let waited = self.held.len();
+        let Some((end, last)) = self.held.last_key_value().map(|(end, packet)| (*end, packet.timestamp)) else {
+            return Kept { packets_dropped: 0, broken_off: false };
+        };
         let starts = |(_, packet): &(&u64, &Packet)| starts_keyframe(self.codec, &packet.payload);
-        let newest = self.held.iter().rfind(starts).map(|(number, first)| (*number, first.timestamp));
-        let timestamp = newest.map(|(_, timestamp)| timestamp);
-        self.held.retain(|_, packet| Some(packet.timestamp) == timestamp);
-        self.drop_tickets(|other| Some(other) != timestamp, Reason::Overflow);
-        if Some(last) != timestamp {
+        let newest = self.held.iter().rfind(starts).map(|(_, packet)| packet.timestamp);
+        // Of H.264 both its parameter sets and its first slice start it.
+        let first = self.held.iter().filter(starts).find(|(_, packet)| Some(packet.timestamp) == newest);
+        let first = first.map(|(number, _)| *number).filter(|first| newest == Some(last) || self.is_whole(*first));
+        let kept = newest.filter(|_| first.is_some());
+        self.held = first.map_or_else(BTreeMap::new, |first| self.held.split_off(&first));
+        self.held.retain(|_, packet| Some(packet.timestamp) == kept);
+        self.drop_tickets(|timestamp| Some(timestamp) != kept, Reason::Overflow);
+        let broken_off = kept != Some(last);
+        if broken_off {
+            // More of it may come.
             self.lost = Some(last);
+            self.floor = self.floor.max(end + 1);
         }
-        (self.next, self.gap_since) = (newest.map(|(number, _)| number), None);
-        self.whole_to = self.next.unwrap_or_default();
-        self.floor = self.floor.max(end + 1);
-        waited - self.held.len()
+        (self.next, self.gap_since) = (first, None);
+        self.whole_to = first.unwrap_or_default();
+        Kept { packets_dropped: waited - self.held.len(), broken_off }
+    }
+
+    /// Whether the frame that starts there is held up to its end.
+    fn is_whole(&self, first: u64) -> bool {
+        let timestamp = self.held.get(&first).map(|packet| packet.timestamp);
+        let frame = (first..).map_while(|number| self.held.get(&number));
+        frame.take_while(|packet| Some(packet.timestamp) == timestamp).any(|packet| packet.marker)
     }
 
     /// The frame at `next` cannot be completed: count it and start over behind it.

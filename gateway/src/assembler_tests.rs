@@ -343,7 +343,7 @@ fn of_a_late_backlog_the_newest_keyframe_is_left() {
     let (mut assembler, now, mut out) = (Assembler::new(Codec::Vp8), Instant::now(), Vec::new());
     let frames = threes(9, &[0, 2, 4, 8]);
     frames[..7].iter().flatten().for_each(|packet| assert!(assembler.push(now, packet.clone())));
-    assert_eq!(assembler.keep_newest_keyframe(), 6 * 3);
+    assert_eq!(assembler.keep_newest_keyframe(), Kept { packets_dropped: 6 * 3, broken_off: true });
     assert_eq!(assembler.tickets.len(), 1, "each frame that is gone is in the books");
     drain(&mut assembler, now, &mut out);
     // What follows it was dropped, and is not waited for.
@@ -361,13 +361,13 @@ fn of_a_late_backlog_the_newest_keyframe_is_left() {
 fn a_late_backlog_without_a_keyframe_is_gone() {
     let (mut assembler, now, mut out) = (Assembler::new(Codec::Vp8), Instant::now(), Vec::new());
     let frames = threes(5, &[0, 4]);
-    assert_eq!(assembler.keep_newest_keyframe(), 0, "of nothing, nothing");
+    assert_eq!(assembler.keep_newest_keyframe(), Kept { packets_dropped: 0, broken_off: false }, "of nothing, nothing");
     frames[0].iter().for_each(|packet| assert!(assembler.push(now, packet.clone())));
     drain(&mut assembler, now, &mut out);
     // The last packet of the third frame is still to come.
     let late: Vec<_> = frames[1..3].iter().flatten().take(5).collect();
     late.iter().for_each(|packet| assert!(assembler.push(now, (*packet).clone())));
-    assert_eq!(assembler.keep_newest_keyframe(), 5);
+    assert_eq!(assembler.keep_newest_keyframe(), Kept { packets_dropped: 5, broken_off: true });
     assembler.give_up();
     assert!(assembler.needs_keyframe() && assembler.tickets.is_empty());
     assert!(!assembler.push(now, frames[2][2].clone()), "its frame is in the books already");
@@ -381,10 +381,59 @@ fn a_late_keyframe_may_be_completed() {
     let (mut assembler, now, mut out) = (Assembler::new(Codec::Vp8), Instant::now(), Vec::new());
     let frames = threes(4, &[0, 2]);
     frames.iter().flatten().take(8).for_each(|packet| assert!(assembler.push(now, packet.clone())));
-    assert_eq!(assembler.keep_newest_keyframe(), 6);
+    assert_eq!(assembler.keep_newest_keyframe(), Kept { packets_dropped: 6, broken_off: false });
     drain(&mut assembler, now, &mut out);
-    assembler.give_up();
     frames.iter().flatten().skip(8).for_each(|packet| assert!(assembler.push(now, packet.clone())));
     drain(&mut assembler, now, &mut out);
     assert_eq!(out, [2, 3]);
+}
+
+#[test]
+fn a_late_keyframe_with_a_hole_is_not_waited_for() {
+    let (mut assembler, now) = (Assembler::new(Codec::Vp8), Instant::now());
+    let frames = threes(4, &[0, 2]);
+    let holed = frames.iter().flatten().filter(|packet| packet.sequence != 7);
+    holed.for_each(|packet| assert!(assembler.push(now, packet.clone())));
+    assert_eq!(assembler.keep_newest_keyframe(), Kept { packets_dropped: 11, broken_off: true });
+    assert!(assembler.pop(now).is_none() && assembler.needs_keyframe() && assembler.tickets.is_empty());
+    assert!(!assembler.push(now, frames[2][1].clone()), "its frame is in the books already");
+}
+
+#[test]
+fn a_late_keyframe_of_h264_keeps_its_parameter_sets() {
+    let (mut assembler, now) = (Assembler::new(Codec::H264), Instant::now());
+    let packet = |sequence: u16, number: u32, marker, payload: &[u8]| Packet {
+        ssrc: 1,
+        sequence,
+        timestamp: number_to_time(number),
+        marker,
+        marks: Marks::default(),
+        payload: Bytes::copy_from_slice(payload),
+    };
+    // STAP-A with a parameter set each; an IDR slice in two fragments; a slice that is its first.
+    let sets = [24, 0, 4, 0x67, 0x42, 0xe0, 0x1f, 0, 2, 0x68, 0xce];
+    let (begin, end, slice) = ([0x7c, 0x85, 0x88, 1], [0x7c, 0x45, 2, 3], [0x41, 0x9a, 1]);
+    let parts = [(0, &slice[..], true), (1, &sets, false), (1, &begin, false), (1, &end, true), (2, &slice, true)];
+    for (sequence, (number, payload, marker)) in (0..).zip(parts) {
+        assert!(assembler.push(now, packet(sequence, number, marker, payload)));
+    }
+    assert_eq!(assembler.keep_newest_keyframe(), Kept { packets_dropped: 1, broken_off: true });
+    let unit = assembler.pop(now).expect("it is whole");
+    assert_eq!(unit.timestamp, number_to_time(1));
+    assert!(unit.data.windows(2).any(|bytes| bytes == [0x67, 0x42]), "{:?}", unit.data);
+    assert!(assembler.pop(now).is_none());
+    assembler.give_up();
+    assert!(assembler.needs_keyframe() && assembler.held.is_empty());
+}
+
+#[test]
+fn a_stray_with_a_keyframes_time_harms_nothing() {
+    let (mut assembler, now, mut out) = (Assembler::new(Codec::Vp8), Instant::now(), Vec::new());
+    let mut frames = threes(3, &[0, 2]);
+    // Before the keyframe, of its time, and no start.
+    frames[1][1].timestamp = number_to_time(2);
+    frames.iter().flatten().for_each(|packet| assert!(assembler.push(now, packet.clone())));
+    assert_eq!(assembler.keep_newest_keyframe(), Kept { packets_dropped: 6, broken_off: false });
+    drain(&mut assembler, now, &mut out);
+    assert_eq!(out, [2]);
 }

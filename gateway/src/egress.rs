@@ -125,6 +125,10 @@ impl Egress {
             let same =
                 |(picture_shown, size): &(Picture, (u32, u32))| picture_shown.is(&picture) && *size == (width, height);
             let again = !wanted && ticket.is_none() && shown.as_ref().is_some_and(same);
+            // A unit that finds no room has a picture id all the same, and a browser would wait for it.
+            if again && self.out.capacity() == 0 {
+                continue;
+            }
             let repeat = if again { self.encoder.repeat(pts) } else { None };
             let free = repeat.is_some();
             let encoded = match repeat {
@@ -144,6 +148,7 @@ impl Egress {
             let ended = Instant::now();
             match &ticket {
                 Some(ticket) => ticket.stage(Stage::Encode, started, ended),
+                None if free => {}
                 None => telemetry::stage(Stage::Encode, ended.saturating_duration_since(started)),
             }
             if !free {

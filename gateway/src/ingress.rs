@@ -1,6 +1,6 @@
 //! Hop 2 of 10: RTP packets in, decoded frames out.
 //! In:    [`PacketQueue`] from `peer`, at most `BACKLOG_PACKETS`.   Out: the session's `FrameQueue`, and a nudge.
-//! Runs:  the session's codec arbiter; nothing but codecs runs there. A turn decodes all that waits.
+//! Runs:  the session's codec arbiter; nothing but codecs runs there. A turn decodes all that waits, for at most `TURN`.
 //! Full:  the whole backlog is dropped, and of one older than `BACKLOG_AGE` all but the newest keyframe: late video is
 //!        worth nothing. Counted in `packets_dropped_total{reason="backlog"}`; decoding resumes at a keyframe.
 //! Clock: RTP 90 kHz in, capture time since the session's first frame out.
@@ -29,6 +29,8 @@ const BACKLOG_PACKETS: usize = 512;
 /// work that it can do (`docs/decisions/0013-overload.md`). Only our own delay counts: what a network held back has just
 /// come.
 const BACKLOG_AGE: Duration = Duration::from_millis(200);
+/// How long a turn may be: whoever sent much at once shall not make its neighbours late.
+const TURN: Duration = Duration::from_millis(50);
 /// Refused frames after which the client is told, once: a second's worth, so that a hiccup at the start is not news.
 const TELL_AFTER_FRAMES: u32 = 30;
 /// How much further a frame's RTP time may be from the one before than their arrivals: more than a network holds back
@@ -116,9 +118,13 @@ impl Ingress {
             if refused > 0 {
                 telemetry::packets_dropped("late_or_hostile", refused);
             }
+            let mut broken_off = false;
             if late {
-                telemetry::packets_dropped("backlog", assembler.keep_newest_keyframe() as u64);
+                let kept = assembler.keep_newest_keyframe();
+                telemetry::packets_dropped("backlog", kept.packets_dropped as u64);
+                broken_off = kept.broken_off;
             }
+            let mut turn = Instant::now();
             while let Some(unit) = assembler.pop(Instant::now()) {
                 let frame = match self.decode(unit, &mut clock) {
                     Ok(Some(frame)) => frame,
@@ -137,9 +143,15 @@ impl Ingress {
                 }
                 // Full: a nudge waits already, and it is for whatever the queue then holds.
                 drop(self.nudge.try_send(FrameWaiting));
+                if turn.elapsed() >= TURN {
+                    tokio::task::yield_now().await;
+                    if self.stop.is_cancelled() {
+                        return;
+                    }
+                    turn = Instant::now();
+                }
             }
-            if late {
-                // What follows that keyframe was dropped.
+            if broken_off {
                 assembler.give_up();
             }
             // Other sessions wait on this thread too. Not after each frame: encoders would get as many turns, and what

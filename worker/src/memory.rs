@@ -12,7 +12,7 @@ use tokio::{
 
 /// Connections at once. A gateway has one for each session that it is dialling; the next ones wait to be accepted, and
 /// give up by themselves.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 256;
 
 /// How long whoever connects may take to pass memory, which a gateway does with connecting.
 const PASS_WITHIN: Duration = Duration::from_secs(1);

@@ -151,7 +151,7 @@ pub trait Encoder: Send {
     fn encode(&mut self, picture: &Picture, pts: u64, force_keyframe: bool) -> Result<Option<Encoded>, CodecError>;
 
     /// A unit that shows the last picture once more, to whoever has its unit; made at next to no cost, and no later one
-    /// refers to it, so it may be lost. `None` where there is none: the picture is to be encoded again, with the same
+    /// refers to it. `None` where there is none: the picture is to be encoded again, with the same
     /// meaning of `pts`. That is so with some codecs always, and with a picture that could still be much better now and
     /// then.
     fn repeat(&mut self, pts: u64) -> Option<Encoded>;

@@ -9,7 +9,7 @@ use reframe_proto::exchange::{Exchange, pass};
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::warn;
 
 use crate::pool::Reach;
 use crate::telemetry;
@@ -33,7 +33,9 @@ pub(super) async fn offer(reach: &Reach) -> Offered {
             let passed =
                 timeout(TAKE_WITHIN, share(path)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let (exchange, passed) = passed
-                .inspect_err(|error| debug!(path = %path.display(), %error, "the worker takes no memory"))
+                .inspect_err(
+                    |error| warn!(path = %path.display(), %error, "the worker takes no memory: pixels in messages"),
+                )
                 .ok()
                 .unzip();
             Offered { exchange, _passed: passed }

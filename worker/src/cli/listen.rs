@@ -3,7 +3,10 @@
 use std::{
     fmt, fs, io,
     net::SocketAddr,
-    os::unix::{fs::FileTypeExt, net::UnixStream},
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -41,31 +44,47 @@ impl fmt::Display for Address {
 }
 
 /// The two sockets of a worker at a path: for calls, and beside it for memory. Their names go with it.
+#[derive(Debug, Default)]
+pub(super) struct Sockets(Vec<Name>);
+
+/// A name in the file system, and which file it was given to.
 #[derive(Debug)]
-pub(super) struct Sockets {
+struct Name {
     path: PathBuf,
+    file: (u64, u64),
 }
 
 impl Sockets {
     /// Takes the place of sockets whose process has ended; never that of anything else.
     pub(super) fn bind(path: &Path) -> io::Result<(Self, UnixListener, UnixListener)> {
-        let beside = pass::socket(path);
-        clear(path)?;
-        let calls = UnixListener::bind(path)?;
-        // From here on the names are ours to remove.
-        let ours = Self { path: path.to_owned() };
-        clear(&beside)?;
-        let memory = UnixListener::bind(beside)?;
+        let mut ours = Self::default();
+        let calls = ours.add(path.to_owned())?;
+        let memory = ours.add(pass::socket(path))?;
         Ok((ours, calls, memory))
+    }
+
+    fn add(&mut self, path: PathBuf) -> io::Result<UnixListener> {
+        clear(&path)?;
+        let listener = UnixListener::bind(&path)?;
+        let file = file_at(&path)?;
+        self.0.push(Name { path, file });
+        Ok(listener)
     }
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        for path in [self.path.as_path(), &pass::socket(&self.path)] {
-            fs::remove_file(path).ok();
+        for Name { path, file } in &self.0 {
+            // Else somebody removed it, and another worker may have the name.
+            if file_at(path).is_ok_and(|now| now == *file) {
+                fs::remove_file(path).ok();
+            }
         }
     }
+}
+
+fn file_at(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
 /// Removes a socket that nobody listens at.
@@ -118,6 +137,17 @@ mod tests {
         assert_eq!(Sockets::bind(&file).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert!(file.exists());
         drop((_sockets, _calls, _memory));
+        // Somebody's file beside it stays, and so does another worker's socket at a name that was ours.
+        fs::write(pass::socket(&path), "somebody's").unwrap();
+        assert_eq!(Sockets::bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(!path.exists() && pass::socket(&path).exists());
+        fs::remove_file(pass::socket(&path)).unwrap();
+        let old = Sockets::bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let new = UnixListener::bind(&path).unwrap();
+        drop(old);
+        assert!(path.exists() && !pass::socket(&path).exists());
+        drop(new);
         fs::remove_dir_all(folder).unwrap();
     }
 }

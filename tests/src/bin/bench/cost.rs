@@ -109,18 +109,24 @@ fn cost(
     let peers: Vec<_> = (0..streams).map(|n| connect(&cluster, "", &n.to_string(), clip, false)).collect();
     peers.iter().for_each(|peer| peer.wait_received(1, PATIENCE));
     watch(&peers, plan.warm_up_secs);
-    let before = cpu();
+    let (before, new_before) = (cpu(), new_frames(&cluster));
     let received = watch(&peers, plan.window_secs);
-    let used = cpu() - before;
-    let frames: usize = received.iter().map(Vec::len).sum();
-    let cpu_ms = millis(used) / frames as f64;
+    let (used, new) = (cpu() - before, new_frames(&cluster) - new_before);
+    let cpu_ms = millis(used) / new;
     let name = format!("{}, {pixels}", handler.name());
     report.add(scenario, &format!("{name}: to the codecs alone"), "x", cpu_ms / floor.cpu_ms);
     report.add(scenario, &format!("{name}: CPU of a returned frame"), "CPU-ms/frame", cpu_ms);
+    let fps = new / f64::from(streams * plan.window_secs);
+    report.add(scenario, &format!("{name}: new pictures, mean of the streams"), "fps", fps);
     let slowest = received.iter().map(|frames| Stats::fps(frames)).fold(f64::INFINITY, f64::min);
     report.add(scenario, &format!("{name}: returned, slowest stream"), "fps", slowest);
     let more = megabytes(rss().saturating_sub(idle)) / f64::from(streams);
     report.add(scenario, &format!("{name}: memory above idle, a stream"), "MB", more);
+}
+
+/// Results that were sent so far; what is sent again while nothing new is there costs little, and is none.
+pub(crate) fn new_frames(cluster: &Cluster) -> f64 {
+    cluster.metrics().sum("reframe_frames_emitted_total", &[])
 }
 
 /// How long a frame of one stream takes, beyond the codecs.

@@ -13,6 +13,7 @@ use reframe_tests::source::{Clip, Video};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::cost::new_frames;
 use super::report::{FASTEST, Report, SLOWEST};
 use super::streams::{PATIENCE, ages, connect, percentile_ms, watch};
 use super::{Plan, floor};
@@ -63,7 +64,7 @@ const STREAMS: &str = "streams";
 fn measure(report: &mut Report, name: &'static str, cluster: &Cluster, peers: &[Peer], plan: &Plan) {
     peers.iter().for_each(|peer| peer.wait_received(1, PATIENCE));
     watch(peers, plan.warm_up_secs);
-    let rss_before = cluster.gateway.rss_bytes();
+    let (rss_before, new_before) = (cluster.gateway.rss_bytes(), new_frames(cluster));
     let (probes, received) = thread::scope(|scope| {
         let (stop, stopped) = channel();
         let probing = scope.spawn(move || probe(cluster, &stopped));
@@ -72,6 +73,8 @@ fn measure(report: &mut Report, name: &'static str, cluster: &Cluster, peers: &[
         (probing.join().expect("the server answers"), received)
     });
     let grown = cluster.gateway.rss_bytes() as f64 - rss_before as f64;
+    let new = (new_frames(cluster) - new_before) / f64::from(plan.window_secs) / peers.len() as f64;
+    report.add(name, "new pictures, mean of the streams", "fps", new);
     let fps = received.iter().map(|frames| Stats::fps(frames));
     report.add(name, SLOWEST, "fps", fps.clone().fold(f64::INFINITY, f64::min));
     report.add(name, FASTEST, "fps", fps.fold(0.0, f64::max));
