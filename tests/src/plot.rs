@@ -39,6 +39,8 @@ pub fn svg(panels: &[Panel]) -> Result<String, Box<dyn Error>> {
             let mut chart = ChartBuilder::on(&area)
                 .caption(title, ("sans-serif", 16))
                 .margin(8)
+                // Half of the last number.
+                .margin_right(32)
                 .x_label_area_size(24)
                 .y_label_area_size(48)
                 .build_cartesian_2d(0.0..end, 0.0..1.1 * top)?;
