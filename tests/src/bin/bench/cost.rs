@@ -2,17 +2,15 @@
 //! gateway on a Unix socket, and on TCP.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use reframe_gateway::codec::Codec;
 use reframe_tests::cluster::{Cluster, Worker};
-use reframe_tests::figures::{Percentiles, megabytes, millis};
-use reframe_tests::peer::Stats;
+use reframe_tests::figures::{Percentiles, megabytes};
 use reframe_tests::source::{Clip, Format};
 
 use super::floor::{self, Floor};
 use super::report::Report;
-use super::streams::{PATIENCE, ages, connect, watch};
+use super::streams::{CAMERA_FPS, ages, connect, watch, window};
 use super::{Plan, step};
 
 /// Where the handler is.
@@ -104,29 +102,18 @@ fn cost(
 ) {
     let cluster = handler.start(demo);
     let rss = || cluster.processes().map(|process| process.rss_bytes()).sum::<u64>();
-    let cpu = || cluster.processes().map(|process| process.cpu_time()).sum::<Duration>();
     let idle = rss();
-    let peers: Vec<_> = (0..streams).map(|n| connect(&cluster, "", &n.to_string(), clip, false)).collect();
-    peers.iter().for_each(|peer| peer.wait_received(1, PATIENCE));
-    watch(&peers, plan.warm_up_secs);
-    let (before, new_before) = (cpu(), new_frames(&cluster));
-    let received = watch(&peers, plan.window_secs);
-    let (used, new) = (cpu() - before, new_frames(&cluster) - new_before);
-    let cpu_ms = millis(used) / new;
+    let (window, peers) = window(&cluster, clip, streams, CAMERA_FPS, plan);
+    let cpu_ms = window.cpu_ms();
     let name = format!("{}, {pixels}", handler.name());
     report.add(scenario, &format!("{name}: to the codecs alone"), "x", cpu_ms / floor.cpu_ms);
     report.add(scenario, &format!("{name}: CPU of a returned frame"), "CPU-ms/frame", cpu_ms);
-    let fps = new / f64::from(streams * plan.window_secs);
+    let fps = window.new_frames / f64::from(streams * plan.window_secs);
     report.add(scenario, &format!("{name}: new pictures, mean of the streams"), "fps", fps);
-    let slowest = received.iter().map(|frames| Stats::fps(frames)).fold(f64::INFINITY, f64::min);
-    report.add(scenario, &format!("{name}: returned, slowest stream"), "fps", slowest);
+    report.add(scenario, &format!("{name}: returned, slowest stream"), "fps", window.slowest_fps);
     let more = megabytes(rss().saturating_sub(idle)) / f64::from(streams);
     report.add(scenario, &format!("{name}: memory above idle, a stream"), "MB", more);
-}
-
-/// Results that were sent so far; what is sent again while nothing new is there costs little, and is none.
-pub(crate) fn new_frames(cluster: &Cluster) -> f64 {
-    cluster.metrics().sum("reframe_frames_emitted_total", &[])
+    drop(peers);
 }
 
 /// How long a frame of one stream takes, beyond the codecs.

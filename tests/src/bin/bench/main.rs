@@ -153,10 +153,10 @@ fn main() -> ExitCode {
     let plan = if cli.quick { Plan::QUICK } else { Plan::FULL };
     let (report, panels) = run(&plan, cli.only);
     print(&format!("\n{report}"));
-    let drawn = plot::svg(&panels).expect("lines can be drawn");
-    let wanted = [(cli.json, report.json().to_string()), (cli.svg, drawn)];
+    let json = cli.json.map(|path| (path, report.json().to_string()));
+    let svg = cli.svg.map(|path| (path, plot::svg(&panels).expect("lines can be drawn")));
     let mut exit = ExitCode::SUCCESS;
-    for (path, text) in wanted.into_iter().filter_map(|(path, text)| Some((path?, text))) {
+    for (path, text) in json.into_iter().chain(svg) {
         if let Err(error) = fs::write(&path, text) {
             progress(&format!("cannot write {}: {error}", path.display()));
             exit = ExitCode::FAILURE;

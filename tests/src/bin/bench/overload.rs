@@ -13,9 +13,8 @@ use reframe_tests::source::{Clip, Video};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::cost::new_frames;
 use super::report::{FASTEST, Report, SLOWEST};
-use super::streams::{PATIENCE, ages, connect, percentile_ms, watch};
+use super::streams::{PATIENCE, ages, connect, new_frames, percentile_ms, watch};
 use super::{Plan, floor};
 
 /// What the whole costs, to the codecs alone, where the server has no more than its share of the machine.

@@ -1,17 +1,13 @@
 //! How the cost of a frame grows: with streams, size, frame rate and workers; one of them changed at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use reframe_tests::cluster::{Cluster, Worker};
-use reframe_tests::figures::millis;
-use reframe_tests::peer::Stats;
 use reframe_tests::plot::Panel;
 use reframe_tests::source::{Clip, Format};
 
-use super::cost::new_frames;
 use super::report::Report;
-use super::streams::{PATIENCE, connect, watch_at};
+use super::streams::window;
 use super::{KEYFRAME_EVERY, Plan, SHORT_FRAMES, floor, step};
 
 const STREAMS: [u32; 6] = [1, 2, 4, 8, 12, 16];
@@ -39,7 +35,15 @@ pub(crate) fn lines(report: &mut Report, plan: &Plan) -> Vec<Panel> {
         let fps = (1..=30).find(|fps| f64::from(*fps) >= format.fps).expect("at most 30");
         let clip = Arc::new(Clip::encode(format, SHORT_FRAMES, KEYFRAME_EVERY).expect("the encoder works"));
         let alone_ms = floor::paced(&clip, 1, plan).cpu_ms;
-        let point = point(&cluster, &clip, (streams, fps), alone_ms, plan);
+        let (window, _) = window(&cluster, &clip, streams, fps, plan);
+        let seconds = window.took.as_secs_f64();
+        let point = Point {
+            cpu_percent: 100.0 * window.cpu.as_secs_f64() / seconds,
+            cpu_ms: window.cpu_ms(),
+            slowest_fps: window.slowest_fps,
+            new_fps: window.new_frames / seconds / f64::from(streams),
+            alone_ms,
+        };
         for (metric, unit, value) in [
             ("CPU of a new picture", "CPU-ms/frame", point.cpu_ms),
             ("new pictures, mean of the streams", "fps", point.new_fps),
@@ -84,18 +88,4 @@ fn panel(title: &str, unit: &'static str, points: &[(f64, Point)], lines: &[Line
         .map(|(name, figure)| (*name, points.iter().map(|(x, point)| (*x, figure(point))).collect()))
         .collect();
     Panel { title: title.into(), unit, lines }
-}
-
-fn point(cluster: &Cluster, clip: &Arc<Clip>, (streams, fps): (u32, u32), alone_ms: f64, plan: &Plan) -> Point {
-    let cpu = || cluster.processes().map(|process| process.cpu_time()).sum::<Duration>();
-    let peers: Vec<_> = (0..streams).map(|n| connect(cluster, "", &n.to_string(), clip, false)).collect();
-    peers.iter().for_each(|peer| peer.wait_received(1, PATIENCE));
-    watch_at(fps, &peers, plan.warm_up_secs);
-    let (before, new_before, began) = (cpu(), new_frames(cluster), tokio::time::Instant::now());
-    let received = watch_at(fps, &peers, plan.window_secs);
-    let (used, new, took) = (cpu() - before, new_frames(cluster) - new_before, began.elapsed());
-    let slowest_fps = received.iter().map(|frames| Stats::fps(frames)).fold(f64::INFINITY, f64::min);
-    let cpu_percent = 100.0 * used.as_secs_f64() / took.as_secs_f64();
-    let new_fps = new / took.as_secs_f64() / f64::from(streams);
-    Point { cpu_percent, cpu_ms: millis(used) / new, new_fps, slowest_fps, alone_ms }
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use reframe_tests::cluster::Cluster;
 use reframe_tests::figures::millis;
-use reframe_tests::peer::{Options, Peer, Received};
+use reframe_tests::peer::{Options, Peer, Received, Stats};
 use reframe_tests::source::{Clip, Video};
+use tokio::time::Instant;
+
+use super::Plan;
 
 /// For anything that should take a second or two: beyond it the machine is too busy to measure on.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Of a clip, where nothing else is said.
-const CAMERA_FPS: u32 = 30;
+pub(crate) const CAMERA_FPS: u32 = 30;
 
 /// Sends `clip` to the stream at `path`, which may be empty where there is one. Without `decode` a client costs next to
 /// nothing, so that it does not take the server's CPU.
@@ -32,6 +35,47 @@ pub(crate) fn watch_at(fps: u32, peers: &[Peer], seconds: u32) -> Vec<Vec<Receiv
     let patience = Duration::from_secs(u64::from(seconds)) + PATIENCE;
     peers[0].wait_until("a window of video", patience, |stats| (stats.sent.len() >= sent).then_some(()));
     peers.iter().zip(start).map(|(peer, start)| peer.stats().received.split_off(start)).collect()
+}
+
+/// What the server did in one window.
+pub(crate) struct Window {
+    /// Results that were sent; what is sent again while nothing new is there costs little, and is none.
+    pub(crate) new_frames: f64,
+    /// CPU of all server processes.
+    pub(crate) cpu: Duration,
+    pub(crate) took: Duration,
+    /// By the stream that returned least, re-emissions too.
+    pub(crate) slowest_fps: f64,
+}
+
+impl Window {
+    /// CPU-ms of a new frame.
+    pub(crate) fn cpu_ms(&self) -> f64 {
+        millis(self.cpu) / self.new_frames
+    }
+}
+
+/// `streams` times `clip`, whose cameras have `fps`, to the only stream of `cluster`: what it does once all of them run.
+/// They stay until what is given beside it is dropped.
+pub(crate) fn window(cluster: &Cluster, clip: &Arc<Clip>, streams: u32, fps: u32, plan: &Plan) -> (Window, Vec<Peer>) {
+    let peers: Vec<_> = (0..streams).map(|n| connect(cluster, "", &n.to_string(), clip, false)).collect();
+    peers.iter().for_each(|peer| peer.wait_received(1, PATIENCE));
+    watch_at(fps, &peers, plan.warm_up_secs);
+    let cpu = || cluster.processes().map(|process| process.cpu_time()).sum::<Duration>();
+    let (cpu_before, new_before, began) = (cpu(), new_frames(cluster), Instant::now());
+    let received = watch_at(fps, &peers, plan.window_secs);
+    let window = Window {
+        cpu: cpu() - cpu_before,
+        new_frames: new_frames(cluster) - new_before,
+        took: began.elapsed(),
+        slowest_fps: received.iter().map(|frames| Stats::fps(frames)).fold(f64::INFINITY, f64::min),
+    };
+    (window, peers)
+}
+
+/// Results that were sent so far.
+pub(crate) fn new_frames(cluster: &Cluster) -> f64 {
+    cluster.metrics().sum("reframe_frames_emitted_total", &[])
 }
 
 /// How old each picture was when it was shown for the first time: from the last packet that carried it to the server to
