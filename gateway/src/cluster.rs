@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use reframe_proto::exchange::pass;
 use tonic::transport::Uri;
 
 use crate::config::{Options, list, parse, within};
@@ -115,9 +116,9 @@ const ADVERTISED: &str = "a URL like http://10.0.0.7:9090";
 
 fn workers(problems: &mut Vec<String>, given: &str) -> Vec<WorkerAddress> {
     let parts: Vec<String> = list(problems, "--workers", given, WORKER);
-    let worker = |part: String| match (part.strip_prefix("dns://"), part.strip_prefix("unix:")) {
+    let worker = |part: String| match (part.strip_prefix("dns://"), pass::path(&part)) {
         (Some(name), _) => name_and_port(problems, name, &part),
-        (_, Some(path)) => socket(problems, path, &part),
+        (_, Some(path)) => Some(WorkerAddress::Unix(path.into())),
         _ => address(problems, "--workers", &part, WORKER).map(WorkerAddress::Uri),
     };
     parts.into_iter().filter_map(worker).collect()
@@ -132,16 +133,6 @@ fn name_and_port(problems: &mut Vec<String>, given: &str, whole: &str) -> Option
             None
         }
     }
-}
-
-/// `unix:/path`, or with the two slashes of an authority that is not there (`unix:///path`).
-fn socket(problems: &mut Vec<String>, given: &str, whole: &str) -> Option<WorkerAddress> {
-    let path = given.strip_prefix("//").unwrap_or(given);
-    if path.starts_with('/') && !path.ends_with('/') {
-        return Some(WorkerAddress::Unix(path.into()));
-    }
-    problems.push(format!("--workers: `{whole}` is not {WORKER}"));
-    None
 }
 
 /// A plain http URL with a port and no path.

@@ -19,6 +19,15 @@ use rustix::net::{
 /// The answer to memory that was taken; to any other the connection is closed.
 pub const TAKEN: u8 = b'+';
 
+/// The socket of the worker at `unix:/path`, or with the two slashes of an authority that is not there (`unix:///path`);
+/// `None` when the address is no such, or names no file from the root on.
+#[must_use]
+pub fn path(address: &str) -> Option<&Path> {
+    let path = address.strip_prefix("unix:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    (path.starts_with('/') && !path.ends_with('/')).then(|| Path::new(path))
+}
+
 /// Where the worker at the socket `path` is passed memory.
 #[must_use]
 pub fn socket(path: &Path) -> PathBuf {

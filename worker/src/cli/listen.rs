@@ -25,11 +25,10 @@ impl FromStr for Address {
     type Err = ();
 
     fn from_str(given: &str) -> Result<Self, ()> {
-        let Some(path) = given.strip_prefix("unix:") else {
-            return given.parse().map(Self::Tcp).map_err(drop);
-        };
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path.starts_with('/') && !path.ends_with('/') { Ok(Self::Unix(path.into())) } else { Err(()) }
+        match pass::path(given) {
+            Some(path) => Ok(Self::Unix(path.into())),
+            None => given.parse().map(Self::Tcp).map_err(drop),
+        }
     }
 }
 
