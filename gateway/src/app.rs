@@ -25,7 +25,7 @@ use crate::http::Forward;
 use crate::net::{MediaError, MediaPort};
 use crate::pool::Pool;
 use crate::session::{Drain, Gateway, Shutdown};
-use crate::{admin, codec, http, placement, telemetry, trace};
+use crate::{admin, codec, http, placement, slices, telemetry, trace};
 
 /// Threads that answer signalling: each request only waits for an actor.
 const HTTP_THREADS: usize = 2;
@@ -65,7 +65,8 @@ pub enum RunError {
 pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
     let metrics = telemetry::install();
     trace::install(config.trace_frames);
-    let media = tokio::runtime::Builder::new_multi_thread().thread_name("media").enable_all().build()?;
+    let mut media = tokio::runtime::Builder::new_multi_thread();
+    let media = media.thread_name("media").on_thread_start(slices::short).enable_all().build()?;
     let handle = media.handle().clone();
     let served = actix_web::rt::System::new().block_on(serve(config, cluster, metrics, handle));
     media.shutdown_timeout(Duration::from_millis(200));

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, info, warn};
 
 use crate::load::{Load, Place};
-use crate::telemetry;
+use crate::relief::Relief;
+use crate::turns::Turns;
+use crate::{slices, telemetry};
 
 /// All of a gateway's arbiters. Each is one OS thread.
 pub(crate) struct Arbiters {
@@ -21,6 +23,8 @@ pub(crate) struct Arbiters {
     /// Decoders and encoders, nothing else; a session keeps the one it got.
     codecs: Vec<CodecThread>,
     load: Mutex<Load>,
+    /// Of each codec thread.
+    reliefs: Mutex<Vec<Relief>>,
 }
 
 #[derive(Clone)]
@@ -28,6 +32,7 @@ struct CodecThread {
     arbiter: ArbiterHandle,
     /// Nanoseconds spent within tasks, by the clock on the wall: those in which another thread had the core count too.
     worked: Arc<AtomicU64>,
+    turns: Arc<Turns>,
 }
 
 /// A session's place on a codec arbiter.
@@ -41,10 +46,16 @@ impl Arbiters {
     /// Starts `codecs` codec threads, at least one, and one each of the others. Call inside the actix system.
     /// Above `max_load`, a share, [`Arbiters::codec`] refuses.
     pub(crate) fn start(codecs: usize, max_load: f64) -> Self {
-        let codec = |_| CodecThread { arbiter: Arbiter::new().handle(), worked: Arc::default() };
+        let codec = |_| CodecThread { arbiter: Arbiter::new().handle(), worked: Arc::default(), turns: Arc::default() };
         let codecs: Vec<_> = (0..codecs).map(codec).collect();
-        let load = Mutex::new(Load::new(Instant::now(), codecs.len(), max_load));
-        Self { session: Arbiter::new().handle(), pacer: Arbiter::new().handle(), codecs, load }
+        let now = Instant::now();
+        let load = Mutex::new(Load::new(now, codecs.len(), max_load));
+        let reliefs = Mutex::new(codecs.iter().map(|_| Relief::new(now)).collect());
+        let pacer = Arbiter::new().handle();
+        if !pacer.spawn_fn(slices::short) {
+            error!("the pacers' thread is gone");
+        }
+        Self { session: Arbiter::new().handle(), pacer, codecs, load, reliefs }
     }
 
     /// A place on the codec arbiter that is least busy.
@@ -52,23 +63,46 @@ impl Arbiters {
     /// # Errors
     /// What the load would be with it, where that is above the limit.
     pub(crate) fn codec(&self) -> Result<CodecArbiter, f64> {
-        let place = self.load().take(Instant::now())?;
+        // What such a thread does is little because it was made little.
+        let relieved = |thread: usize| self.codecs[thread].turns.relief() > 0;
+        let place = lock(&self.load).take(Instant::now(), relieved)?;
         Ok(CodecArbiter { thread: self.codecs[place.thread].clone(), _place: place })
     }
 
     /// To be called each [`crate::load::LOOK_INTERVAL`].
     pub(crate) fn look(&self) {
+        let now = Instant::now();
         let worked = |thread: &CodecThread| Duration::from_nanos(thread.worked.load(Ordering::Relaxed));
-        let worked = self.codecs.iter().map(worked).collect();
-        telemetry::load(self.load().look(Instant::now(), worked));
-    }
-
-    fn load(&self) -> MutexGuard<'_, Load> {
-        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut load = lock(&self.load);
+        telemetry::load(load.look(now, self.codecs.iter().map(worked).collect()));
+        let mut most = 0;
+        for (number, (thread, relief)) in self.codecs.iter().zip(lock(&self.reliefs).iter_mut()).enumerate() {
+            if load.is_empty(number) {
+                *relief = Relief::new(now);
+            }
+            let steps = relief.look(now, worked(thread), thread.turns.encoded_ever());
+            let before = thread.turns.relieve(steps);
+            if before == 0 && steps > 0 {
+                warn!(thread = number, "more to code than time: its streams get fewer and smaller pictures");
+            } else if before > 0 && steps == 0 {
+                info!(thread = number, "streams get whole pictures again");
+            }
+            most = most.max(steps);
+        }
+        telemetry::relief(most);
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl CodecArbiter {
+    /// Who is next on this thread.
+    pub(crate) fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.thread.turns)
+    }
+
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let (mut task, worked) = (Box::pin(task), Arc::clone(&self.thread.worked));
         let metered = poll_fn(move |cx| {

@@ -52,6 +52,8 @@ pub(crate) enum Reason {
     Rate,
     /// The network carries fewer.
     Congested,
+    /// There is no time to encode more.
+    Busy,
     /// Its session ended first.
     Ended,
 }
@@ -85,6 +87,7 @@ impl Reason {
             Self::HandlerError => "handler_error",
             Self::WorkerLost => "worker_lost",
             Self::Congested => "congested",
+            Self::Busy => "busy",
             Self::Ended => "ended",
         }
     }

@@ -1,8 +1,9 @@
 //! Hop 9 of 10: released frames in, encoded and packetised frames out.
 //! In:    [`Releases`], one waiting (of a generator, three: they are early).   Out: `peer`'s queue of `OutFrame`s.
-//! Runs:  the session's codec arbiter; nothing but codecs runs there.   Full: a newer release takes the waiting one's
+//! Runs:  the session's codec arbiter; nothing but codecs runs there, and decoders come first (`turns`).   Full: a newer release takes the waiting one's
 //!        place, `frames_dropped_total{hop="egress",reason="skipped"}`; where the network carries too little some are
-//!        left out (`reason="congested"`), and all made smaller: the encoder only ever sees what can be sent.
+//!        left out (`reason="congested"`), and all made smaller, as also where there is too
+//!        little time (`reason="busy"`, `relief`): the encoder only ever sees what can be sent.
 //! Clock: 90 kHz ticks from the pacer; a random offset is added here (RFC 3550, section 5.1).
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ use crate::frame::CaptureStamp;
 use crate::payload::Packetiser;
 use crate::peer::OutFrame;
 use crate::telemetry::{self, Stage};
+use crate::turns::Turns;
 
 /// A picture whose moment has come.
 #[derive(Debug)]
@@ -87,6 +89,8 @@ impl Releases {
 pub(crate) struct Egress {
     pub(crate) releases: Arc<Releases>,
     pub(crate) encoder: Box<dyn Encoder>,
+    /// Of the thread that this runs on.
+    pub(crate) turns: Arc<Turns>,
     pub(crate) throttle: Throttle,
     /// What the path to the browser carries, kbit/s.
     pub(crate) carries: watch::Receiver<u32>,
@@ -111,16 +115,22 @@ impl Egress {
                 () = self.keyframe_due.notified() => { force_keyframe = true; continue }
                 () = self.stop.cancelled() => return,
             }
+            let turn = self.turns.encode().await;
             let Some(Release { picture, pts, leave_at, stamp, ticket }) = self.releases.pop() else { continue };
             let started = Instant::now();
             let carries = *self.carries.borrow();
-            let Some(target) = self.throttle.admit(started, carries, (picture.width, picture.height)) else {
-                if let Some(ticket) = ticket {
-                    ticket.dropped(Reason::Congested);
+            let relief = self.turns.relief();
+            self.encoder.hurry(relief > 0);
+            let admitted = self.throttle.admit(started, carries, relief, (picture.width, picture.height));
+            let Target { kbps, width, height } = match admitted {
+                Ok(target) => target,
+                Err(reason) => {
+                    if let Some(ticket) = ticket {
+                        ticket.dropped(reason);
+                    }
+                    continue;
                 }
-                continue;
             };
-            let Target { kbps, width, height } = target;
             let wanted = std::mem::take(&mut force_keyframe);
             let same =
                 |(picture_shown, size): &(Picture, (u32, u32))| picture_shown.is(&picture) && *size == (width, height);
@@ -146,6 +156,9 @@ impl Egress {
                 None
             });
             let ended = Instant::now();
+            if !free {
+                turn.encoded(ended.saturating_duration_since(started));
+            }
             match &ticket {
                 Some(ticket) => ticket.stage(Stage::Encode, started, ended),
                 None if free => {}
@@ -182,8 +195,6 @@ impl Egress {
                 }
                 Err(mpsc::error::TrySendError::Closed(_)) => return,
             }
-            // Other sessions' frames wait on this thread too.
-            tokio::task::yield_now().await;
         }
     }
 }
@@ -229,6 +240,7 @@ mod tests {
         Egress {
             releases: Arc::new(Releases::new(1)),
             encoder: Box::new(Script { made: script.iter().copied().collect(), forced }),
+            turns: Arc::default(),
             throttle: Throttle::new(limits, 30.0),
             carries: watch::channel(2_000).1,
             packetiser: Packetiser::new(Codec::H264, false),

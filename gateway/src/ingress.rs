@@ -1,6 +1,7 @@
 //! Hop 2 of 10: RTP packets in, decoded frames out.
 //! In:    [`PacketQueue`] from `peer`, at most `BACKLOG_PACKETS`.   Out: the session's `FrameQueue`, and a nudge.
-//! Runs:  the session's codec arbiter; nothing but codecs runs there. A turn decodes all that waits, for at most `TURN`.
+//! Runs:  the session's codec arbiter; nothing but codecs runs there, and decoders come first (`turns`). A turn decodes all
+//!        that waits, for at most `TURN`.
 //! Full:  the whole backlog is dropped, and of one older than `BACKLOG_AGE` all but the newest keyframe: late video is
 //!        worth nothing. Counted in `packets_dropped_total{reason="backlog"}`; decoding resumes at a keyframe.
 //! Clock: RTP 90 kHz in, capture time since the session's first frame out.
@@ -22,13 +23,13 @@ use crate::frame::{Frame, FrameQueue, ticks};
 use crate::intake::Intake;
 use crate::session::{FrameWaiting, SessionEvent};
 use crate::telemetry::{self, Stage};
+use crate::turns::Turns;
 
 /// Packets that may wait for the decoder: a second of 4 Mbit/s video.
 const BACKLOG_PACKETS: usize = 512;
-/// How long they may: six frames at 30 fps, which this thread needs for a turn of each session when it has four times the
-/// work that it can do (`docs/decisions/0013-overload.md`). Only our own delay counts: what a network held back has just
-/// come.
-const BACKLOG_AGE: Duration = Duration::from_millis(200);
+/// How long they may: three frames at 30 fps, and as long as a container that has used its CPU quota is stopped at most, which
+/// is no overload (`docs/decisions/0013-overload.md`). Only our own delay counts: what a network held back has just come.
+const BACKLOG_AGE: Duration = Duration::from_millis(100);
 /// How long a turn may be: whoever sent much at once shall not make its neighbours late.
 const TURN: Duration = Duration::from_millis(50);
 /// Refused frames after which the client is told, once: a second's worth, so that a hiccup at the start is not news.
@@ -71,14 +72,12 @@ impl PacketQueue {
         self.changed.notify_one();
     }
 
-    /// Swaps what waits into `into` (which must be empty). Whether packets were lost since the last call, and whether these
-    /// waited too long.
-    fn drain(&self, now: Instant, into: &mut VecDeque<Packet>) -> (bool, bool) {
+    /// Swaps what waits into `into` (which must be empty). Whether packets were lost since the last call, and since when the
+    /// oldest of these has waited.
+    fn drain(&self, into: &mut VecDeque<Packet>) -> (bool, Option<Instant>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut state.packets, into);
-        let (since, lost) = (state.since.take(), std::mem::take(&mut state.lost));
-        drop(state);
-        (lost, since.is_some_and(|since| now >= since + BACKLOG_AGE))
+        (std::mem::take(&mut state.lost), state.since.take())
     }
 }
 
@@ -87,6 +86,8 @@ pub(crate) struct Ingress {
     pub(crate) packets: Arc<PacketQueue>,
     pub(crate) codec: Codec,
     pub(crate) decoder: Box<dyn Decoder>,
+    /// Of the thread that this runs on.
+    pub(crate) turns: Arc<Turns>,
     pub(crate) frames: Arc<FrameQueue>,
     /// The one handle from which this hop nudges the session; a fresh clone per frame would defeat the mailbox bound.
     pub(crate) nudge: Recipient<FrameWaiting>,
@@ -107,7 +108,7 @@ impl Ingress {
         let mut refused_frames = 0_u32;
         while !self.stop.is_cancelled() {
             wait(&self.packets, &self.stop, assembler.deadline()).await;
-            let (lost, late) = self.packets.drain(Instant::now(), &mut batch);
+            let (lost, mut since) = self.packets.drain(&mut batch);
             if lost {
                 assembler.give_up();
             }
@@ -119,14 +120,21 @@ impl Ingress {
                 telemetry::packets_dropped("late_or_hostile", refused);
             }
             let mut broken_off = false;
-            if late {
-                let kept = assembler.keep_newest_keyframe();
-                telemetry::packets_dropped("backlog", kept.packets_dropped as u64);
-                broken_off = kept.broken_off;
-            }
             let mut turn = Instant::now();
-            while let Some(unit) = assembler.pop(Instant::now()) {
-                let frame = match self.decode(unit, &mut clock) {
+            let turns = Arc::clone(&self.turns);
+            loop {
+                let decoder_turn = turns.decode().await;
+                let now = Instant::now();
+                if since.take_if(|since| now >= *since + BACKLOG_AGE).is_some() {
+                    let kept = assembler.keep_newest_keyframe();
+                    telemetry::packets_dropped("backlog", kept.packets_dropped as u64);
+                    broken_off = kept.broken_off;
+                }
+                let Some(unit) = assembler.pop(now) else { break };
+                let decoded = self.decode(unit, &mut clock);
+                decoder_turn.decoded(now.elapsed());
+                drop(decoder_turn);
+                let frame = match decoded {
                     Ok(Some(frame)) => frame,
                     Ok(None) => continue,
                     Err(NeedsKeyframe) => {
@@ -154,8 +162,7 @@ impl Ingress {
             if broken_off {
                 assembler.give_up();
             }
-            // Other sessions wait on this thread too. Not after each frame: encoders would get as many turns, and what
-            // they cannot keep up with would pile up here, as video that is ever older, and not where the newest wins.
+            // Other sessions wait on this thread too.
             tokio::task::yield_now().await;
             if assembler.needs_keyframe() && asked.is_none_or(|at| at.elapsed() >= KEYFRAME_REQUEST_INTERVAL) {
                 asked = Some(Instant::now());
@@ -295,22 +302,19 @@ mod tests {
     async fn a_backlog_is_as_old_as_its_oldest_packet() {
         let (queue, mut out) = (PacketQueue::default(), VecDeque::new());
         let mut drain = || {
-            let told = queue.drain(Instant::now(), &mut out);
-            (told, out.drain(..).map(|packet| packet.sequence).collect::<Vec<_>>())
+            let (lost, since) = queue.drain(&mut out);
+            (lost, since.map(|since| since.elapsed()), out.drain(..).map(|packet| packet.sequence).collect::<Vec<_>>())
         };
+        let ms = Duration::from_millis;
         queue.push(packet(1, true));
-        tokio::time::advance(BACKLOG_AGE - Duration::from_millis(1)).await;
+        tokio::time::advance(ms(40)).await;
         queue.push(packet(2, false));
-        assert_eq!(drain(), ((false, false), vec![1, 2]));
+        assert_eq!(drain(), (false, Some(ms(40)), vec![1, 2]));
         // Silence is no age.
-        tokio::time::advance(BACKLOG_AGE).await;
+        tokio::time::advance(ms(40)).await;
         queue.push(packet(3, false));
-        assert_eq!(drain(), ((false, false), vec![3]));
-        queue.push(packet(4, false));
-        tokio::time::advance(BACKLOG_AGE).await;
-        queue.push(packet(5, false));
-        assert_eq!(drain(), ((false, true), vec![4, 5]));
-        assert_eq!(drain(), ((false, false), vec![]));
+        assert_eq!(drain(), (false, Some(ms(0)), vec![3]));
+        assert_eq!(drain(), (false, None, vec![]));
     }
 
     /// Shows a picture of each unit.
@@ -344,6 +348,7 @@ mod tests {
             packets: Arc::clone(&packets),
             codec: Codec::Vp8,
             decoder: Box::new(Counting(Arc::clone(&decoded))),
+            turns: Arc::default(),
             frames: Arc::clone(&frames),
             nudge: Deaf.start().recipient(),
             events: mpsc::channel(1).0,
@@ -371,13 +376,13 @@ mod tests {
         let packet = packet(1, false);
         let mut out = VecDeque::new();
         (0..BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
-        assert_eq!(queue.drain(Instant::now(), &mut out), (false, false));
+        assert!(!queue.drain(&mut out).0);
         assert_eq!(out.len(), BACKLOG_PACKETS);
         out.clear();
         (0..=BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
-        assert_eq!(queue.drain(Instant::now(), &mut out), (true, false));
+        assert!(queue.drain(&mut out).0);
         assert_eq!(out.len(), 1);
         out.clear();
-        assert_eq!(queue.drain(Instant::now(), &mut out), (false, false));
+        assert!(!queue.drain(&mut out).0);
     }
 }

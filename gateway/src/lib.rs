@@ -48,10 +48,13 @@ mod offer;
 mod outputs;
 mod placement;
 mod pool;
+mod relief;
+mod slices;
 mod spec;
 mod telemetry;
 mod tls;
 mod trace;
+mod turns;
 
 pub use app::{RunError, run};
 pub use cluster::{Cluster, ClusterOptions};

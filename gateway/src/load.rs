@@ -57,11 +57,16 @@ impl Load {
         mean(&self.reckon().0)
     }
 
-    /// A place on the thread with the least load, always for whoever would be alone.
+    /// Whether nobody has a place on this thread.
+    pub(crate) fn is_empty(&self, thread: usize) -> bool {
+        self.threads[thread].iter().all(|place| place.strong_count() == 0)
+    }
+
+    /// A place on the thread with the least load of those that are not `shut`, always for whoever would be alone there.
     ///
     /// # Errors
-    /// What the mean load would be with this session, where that is above the limit.
-    pub(crate) fn take(&mut self, now: Instant) -> Result<Arc<Place>, f64> {
+    /// What the mean load would be with this session, where that is above the limit; 1 where all are shut.
+    pub(crate) fn take(&mut self, now: Instant, shut: impl Fn(usize) -> bool) -> Result<Arc<Place>, f64> {
         self.threads.iter_mut().for_each(|places| places.retain(|place| place.strong_count() > 0));
         let (loads, share) = self.reckon();
         let with_it = mean(&loads) + share / loads.len() as f64;
@@ -72,7 +77,9 @@ impl Load {
         let least = |a: &usize, b: &usize| {
             loads[*a].total_cmp(&loads[*b]).then(self.threads[*a].len().cmp(&self.threads[*b].len()))
         };
-        let thread = (0..loads.len()).min_by(least).unwrap_or_default();
+        let limited = self.most < 1.0;
+        let open = |thread: &usize| !limited || self.threads[*thread].is_empty() || !shut(*thread);
+        let thread = (0..loads.len()).filter(open).min_by(least).ok_or(1.0)?;
         let place = Arc::new(Place { thread, since: now });
         self.threads[thread].push(Arc::downgrade(&place));
         Ok(place)
@@ -139,7 +146,7 @@ mod tests {
         }
 
         fn offer(&mut self) -> bool {
-            let place = self.load.take(self.now);
+            let place = self.load.take(self.now, |_| false);
             self.places.extend(place.as_ref().ok().cloned());
             place.is_ok()
         }
@@ -173,7 +180,7 @@ mod tests {
         // Of two threads 0.2 each: the fifth would be 1.0.
         assert_eq!((0..100).filter(|_| machine.offer()).count(), 4);
         assert_eq!(machine.on_threads(), [2, 2]);
-        near(machine.load.take(machine.now).unwrap_err(), 1.0);
+        near(machine.load.take(machine.now, |_| false).unwrap_err(), 1.0);
         // They take 0.125 each, and so will those that come: the eighth would be 1.0.
         near(machine.pass(8), 0.5);
         assert_eq!((0..100).filter(|_| machine.offer()).count(), 3);
@@ -217,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_is_shut_takes_nobody_but_the_first() {
+        let mut machine = Machine::new(2, 0.1);
+        let mut take = |shut: &[usize]| machine.load.take(machine.now, |thread| shut.contains(&thread));
+        let first = take(&[0, 1]).unwrap();
+        assert_eq!(first.thread, 0);
+        let second = take(&[0]).unwrap();
+        assert_eq!(second.thread, 1);
+        assert_eq!(take(&[0]).unwrap().thread, 1, "though it has more");
+        near(take(&[0, 1]).unwrap_err(), 1.0);
+    }
+
+    #[test]
     fn who_would_be_alone_is_taken_whatever_the_load() {
         let mut machine = Machine::new(1, 0.5);
         assert!(machine.offer() && machine.offer() && !machine.offer());
@@ -240,7 +259,7 @@ mod tests {
     #[test]
     fn without_a_limit_everybody_is_taken() {
         let mut load = Load::new(Instant::now(), 1, 1.0);
-        let places: Vec<_> = (0..100).filter_map(|_| load.take(Instant::now()).ok()).collect();
+        let places: Vec<_> = (0..100).filter_map(|_| load.take(Instant::now(), |_| true).ok()).collect();
         assert_eq!(places.len(), 100);
     }
 }

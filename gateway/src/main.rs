@@ -26,6 +26,9 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    // The allocator asks for 24 MB of huge pages, and hardly uses them (docs/decisions/0016-memory.md). An error is a kernel
+    // without any.
+    rustix::thread::disable_transparent_huge_pages(true).ok();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -86,6 +86,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     gauge!("reframe_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     gauge!("reframe_sessions_active").set(0);
     gauge!("reframe_load_ratio").set(0);
+    gauge!("reframe_relief_steps").set(0);
     for zero in [
         "reframe_frames_received_total",
         "reframe_frames_emitted_total",
@@ -114,6 +115,10 @@ fn describe() {
     describe_gauge!(
         "reframe_load_ratio",
         "Part of the time in which the codec threads are at work, with what new sessions will add."
+    );
+    describe_gauge!(
+        "reframe_relief_steps",
+        "Steps by which pictures are made fewer and smaller for want of time, on the thread that has most."
     );
     describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
     describe_counter!("reframe_sessions_total", "Sessions that started, by the codec of their video.");
@@ -178,6 +183,11 @@ pub(crate) fn sessions_active(change: f64) {
 
 pub(crate) fn load(ratio: f64) {
     gauge!("reframe_load_ratio").set(ratio);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a handful")]
+pub(crate) fn relief(steps: usize) {
+    gauge!("reframe_relief_steps").set(steps as f64);
 }
 
 pub(crate) fn session_ended(reason: &'static str) {

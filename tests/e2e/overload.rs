@@ -1,10 +1,15 @@
-//! A gateway that is busy takes no more sessions, and keeps those that it has.
+//! A gateway that is busy takes no more sessions, and keeps those that it has; with too many of them it does less for each.
+
+use std::sync::Arc;
 
 use reframe_tests::http::get;
-use reframe_tests::source::{Format, Video};
+use reframe_tests::source::{Clip, Format, Video};
 use serde_json::json;
 
 use super::*;
+
+/// Four steps of 4 s, one after the other, and some that are tried in vain on a machine that has other work.
+const RELIEVED: Duration = Duration::from_secs(90);
 
 #[test]
 fn a_busy_gateway_keeps_its_sessions_and_takes_no_more() {
@@ -33,5 +38,34 @@ fn a_busy_gateway_keeps_its_sessions_and_takes_no_more() {
     let mut second = eventually("it is taken", PATIENCE, || offer("second").ok());
     second.wait_received(5, PATIENCE);
     second.close();
+    assert_balanced(&cluster);
+}
+
+#[test]
+fn with_more_than_time_all_streams_get_smaller_and_whole_again() {
+    // Some three times what one thread can do: also on a faster machine more than it can.
+    let cluster = Cluster::launch_with("flip", &["--codec-threads", "1", "--max-load", "100"]);
+    let clip = Arc::new(Clip::encode(Format::HD, 90, 90).expect("the encoder works"));
+    let stream = |n: usize| {
+        let options = Options { decode: n == 0, ..Options::camera(n.to_string(), Video::Clip(Arc::clone(&clip))) };
+        Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
+    };
+    let mut peers: Vec<_> = (0..10).map(stream).collect();
+    let height = |stats: &Stats| stats.received.last().map(|frame| frame.height);
+    let smaller = |stats: &Stats| height(stats).filter(|height| (1..720).contains(height));
+    peers[0].wait_until("a smaller picture", PATIENCE, smaller);
+    let metrics = cluster.metrics();
+    assert!(metrics.sum("reframe_relief_steps", &[]) > 0.0);
+    assert!(metrics.sum("reframe_frames_dropped_total", &[("reason", "busy")]) > 0.0);
+    peers.iter().for_each(|peer| {
+        let seen = peer.stats().received.len();
+        peer.wait_received(seen + 5, PATIENCE);
+    });
+
+    peers.drain(1..).for_each(|mut peer| peer.close());
+    peers[0].wait_until("a whole picture", RELIEVED, |stats| height(stats).filter(|height| *height == 720));
+    eventually("all of them", RELIEVED, || (cluster.metrics().sum("reframe_relief_steps", &[]) == 0.0).then_some(()));
+    assert!(cluster.gateway.log().contains("more to code than time"), "{}", cluster.gateway.log());
+    peers[0].close();
     assert_balanced(&cluster);
 }

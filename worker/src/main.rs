@@ -46,5 +46,7 @@ impl Options {
 }
 
 fn main() -> ExitCode {
+    // As in the gateway's `main`: the allocator asks for 24 MB of huge pages, and hardly uses them.
+    rustix::thread::disable_transparent_huge_pages(true).ok();
     cli::run(Options::streams)
 }

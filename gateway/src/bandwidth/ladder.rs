@@ -47,6 +47,8 @@ pub(super) struct Ladder {
     low_since: Option<Instant>,
     /// Since when it has been enough for the next one up.
     high_since: Option<Instant>,
+    /// The last rung is lower than the path asks for.
+    relieved: bool,
 }
 
 impl Rung {
@@ -72,11 +74,12 @@ impl Ladder {
         let mut rungs: Vec<Rung> = kept.map(|keep| Rung { keep, ..Rung::TOP }).collect();
         let slowest = rungs.last().map_or((1, 1), |rung| rung.keep);
         rungs.extend(SIDES.map(|eighths| Rung { keep: slowest, eighths }));
-        Self { fps, max_kbps, rungs, at: 0, low_since: None, high_since: None }
+        Self { fps, max_kbps, rungs, at: 0, low_since: None, high_since: None, relieved: false }
     }
 
-    /// What to make of a picture of this size when the path carries `kbps`.
-    pub(super) fn step(&mut self, now: Instant, kbps: u32, (width, height): (u32, u32)) -> Rung {
+    /// What to make of a picture of this size when the path carries `kbps`, and our own machine wants `relief` by so many
+    /// rungs, of which it gets those down to half the sides.
+    pub(super) fn step(&mut self, now: Instant, kbps: u32, relief: usize, (width, height): (u32, u32)) -> Rung {
         let whole = (f64::from(width) * f64::from(height) * self.fps * BITS_PER_PIXEL / 1_000.0)
             .min(f64::from(self.max_kbps) * ENOUGH);
         let needed = |rung: Rung| whole * rung.share();
@@ -97,7 +100,15 @@ impl Ladder {
         } else if lasted(&mut self.high_since, high, now, UP_AFTER) {
             self.at -= 1;
         }
-        self.rungs[self.at]
+        let half = self.rungs.iter().rposition(|rung| rung.eighths >= 4).unwrap_or(0);
+        let at = self.at.max(relief.min(half).min(last));
+        self.relieved = at > self.at;
+        self.rungs[at]
+    }
+
+    /// Whether it is our own machine, not the path, that the last rung is for.
+    pub(super) fn relieved(&self) -> bool {
+        self.relieved
     }
 }
 

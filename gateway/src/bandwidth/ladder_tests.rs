@@ -15,11 +15,12 @@ const HD: (u32, u32) = (1280, 720);
 struct Run {
     ladder: Ladder,
     now: Instant,
+    relief: usize,
 }
 
 impl Run {
     fn new(fps: f64) -> Self {
-        Self { ladder: Ladder::new(fps, 2_000), now: Instant::now() }
+        Self { ladder: Ladder::new(fps, 2_000), now: Instant::now(), relief: 0 }
     }
 
     /// At what `kbps` says of each frame; every change with its frame, and first what it began with.
@@ -27,7 +28,7 @@ impl Run {
         let mut changes: Vec<(u64, Rung)> = Vec::new();
         for frame in 0..seconds * 30 {
             self.now += Duration::from_micros(33_333);
-            let rung = self.ladder.step(self.now, kbps(frame), HD);
+            let rung = self.ladder.step(self.now, kbps(frame), self.relief, HD);
             if changes.last().is_none_or(|(_, last)| *last != rung) {
                 changes.push((frame, rung));
             }
@@ -98,7 +99,7 @@ fn a_maximum_that_is_low_for_the_picture_is_no_congestion() {
     let mut ladder = Ladder::new(60.0, 2_000);
     let now = Instant::now();
     for frame in 0..600 {
-        let rung = ladder.step(now + Duration::from_millis(frame * 16), 2_000, (1920, 1080));
+        let rung = ladder.step(now + Duration::from_millis(frame * 16), 2_000, 0, (1920, 1080));
         assert_eq!(rung, Rung::TOP);
     }
 }
@@ -108,10 +109,23 @@ fn a_small_picture_is_not_made_tiny() {
     let mut ladder = Ladder::new(10.0, 2_000);
     let now = Instant::now();
     let size = |frame: u64, ladder: &mut Ladder| {
-        ladder.step(now + Duration::from_millis(frame * 100), 1, (320, 240)).size(320, 240)
+        ladder.step(now + Duration::from_millis(frame * 100), 1, 0, (320, 240)).size(320, 240)
     };
     let smallest = (0..100).map(|frame| size(frame, &mut ladder)).min().unwrap();
     assert_eq!(smallest, (120, 90));
-    let tiny = (100..200).map(|frame| ladder.step(now + Duration::from_millis(frame * 100), 1, (64, 48)));
+    let tiny = (100..200).map(|frame| ladder.step(now + Duration::from_millis(frame * 100), 1, 0, (64, 48)));
     assert!(tiny.skip(1).all(|rung| rung == Rung::TOP), "it came back to its own size");
+}
+
+#[test]
+fn a_busy_machine_takes_rungs_too_down_to_half_the_sides() {
+    let mut run = Run::new(30.0);
+    let mut at = |relief, kbps| {
+        run.relief = relief;
+        names(&run.climb(20, |_| kbps)).last().copied()
+    };
+    let steps = [(30.0, 720), (20.0, 720), (15.0, 720), (15.0, 540), (15.0, 360), (15.0, 360)];
+    assert!((0..6).all(|relief| at(relief, 2_000) == Some(steps[relief])));
+    // What gives less counts.
+    assert_eq!([at(4, 20), at(0, 20), at(1, 300)], [Some((15.0, 180)), Some((15.0, 180)), Some((15.0, 360))]);
 }

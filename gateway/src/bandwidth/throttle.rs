@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::Limits;
 use super::budget::Budget;
 use super::ladder::{Ladder, Rung};
+use crate::books::Reason;
 
 /// What to encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +34,20 @@ impl Throttle {
         Self { limits, ladder: Ladder::new(fps, limits.max), budget: Budget::default(), rung: Rung::TOP, phase: 0 }
     }
 
-    /// What to make of a picture of this size while the path carries `kbps`; `None` is to leave it out.
-    pub(crate) fn admit(&mut self, now: Instant, kbps: u32, (width, height): (u32, u32)) -> Option<Target> {
+    /// What to make of a picture of this size while the path carries `kbps`, and our machine wants `relief` by so many
+    /// rungs.
+    ///
+    /// # Errors
+    /// Why it is to be left out.
+    pub(crate) fn admit(
+        &mut self,
+        now: Instant,
+        kbps: u32,
+        relief: usize,
+        (width, height): (u32, u32),
+    ) -> Result<Target, Reason> {
         let kbps = kbps.clamp(self.limits.min, self.limits.max);
-        let rung = self.ladder.step(now, kbps, (width, height));
+        let rung = self.ladder.step(now, kbps, relief, (width, height));
         if rung.keep != self.rung.keep {
             self.phase = 0;
         }
@@ -45,12 +56,15 @@ impl Throttle {
         // The first of each, spread as evenly as whole pictures can be.
         let shown = (self.phase * keep) % of < keep;
         self.phase = (self.phase + 1) % of;
-        if !(self.budget.allows(now, kbps) && shown) {
-            return None;
+        if !self.budget.allows(now, kbps) {
+            return Err(Reason::Congested);
+        }
+        if !shown {
+            return Err(if self.ladder.relieved() { Reason::Busy } else { Reason::Congested });
         }
         let (width, height) = rung.size(width, height);
         // A picture less often is a larger one: encoders keep their bitrate by the pictures' timestamps.
-        Some(Target { kbps, width, height })
+        Ok(Target { kbps, width, height })
     }
 
     /// So many bytes of what was admitted go out.
@@ -74,7 +88,7 @@ mod tests {
         let (mut encoded, mut bytes) = (Vec::new(), 0);
         for frame in 0..300 {
             let now = start + Duration::from_micros(frame * 33_333);
-            let Some(target) = throttle.admit(now, path, (1280, 720)) else { continue };
+            let Ok(target) = throttle.admit(now, path, 0, (1280, 720)) else { continue };
             let fps =
                 if frame < 9 { 30.0 } else { 30.0 * f64::from(throttle.rung.keep.0) / f64::from(throttle.rung.keep.1) };
             let size = (f64::from(target.kbps) * 125.0 / fps * overshoot) as usize;
@@ -105,7 +119,7 @@ mod tests {
     fn two_of_three_are_spread_evenly() {
         let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
         let shown: Vec<bool> = (0..60)
-            .map(|frame| throttle.admit(start + Duration::from_micros(frame * 33_333), 800, (1280, 720)).is_some())
+            .map(|frame| throttle.admit(start + Duration::from_micros(frame * 33_333), 800, 0, (1280, 720)).is_ok())
             .collect();
         assert!(shown[..9].iter().all(|shown| *shown), "not before it is sure");
         assert_eq!(shown[30..].iter().filter(|shown| **shown).count(), 20);
@@ -113,8 +127,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_busy_machine_leaves_out_is_not_the_paths() {
+        let left_out = |path, relief| {
+            let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
+            let mut admit =
+                |frame| throttle.admit(start + Duration::from_micros(frame * 33_333), path, relief, (1280, 720));
+            let mut reasons: Vec<_> = (0..60_u64).filter_map(|frame| admit(frame).err()).collect();
+            reasons.dedup();
+            reasons
+        };
+        assert_eq!(left_out(2_000, 0), []);
+        assert_eq!(left_out(2_000, 2), [Reason::Busy]);
+        assert_eq!(left_out(500, 1), [Reason::Busy, Reason::Congested], "until the path asks for more");
+    }
+
+    #[test]
     fn the_minimum_is_sent_whatever_the_path_says() {
         let (mut throttle, now) = (Throttle::new(LIMITS, 30.0), Instant::now());
-        assert_eq!(throttle.admit(now, 1, (640, 480)).map(|target| target.kbps), Some(100));
+        assert_eq!(throttle.admit(now, 1, 0, (640, 480)).map(|target| target.kbps), Ok(100));
     }
 }

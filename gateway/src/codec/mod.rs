@@ -158,4 +158,8 @@ pub trait Encoder: Send {
 
     /// Aims at `kbps` (kbit/s) from the next picture on: no keyframe, nothing is rebuilt. Cheap enough for every frame.
     fn set_bitrate(&mut self, kbps: u32);
+
+    /// From the next picture on, as fast as it can be without looking bad; or as well as there is time. Cheap enough for
+    /// every frame.
+    fn hurry(&mut self, _: bool) {}
 }

@@ -1,4 +1,5 @@
-//! How fast a VP8 encoder works for how much quality: by the time that it takes of the time that there is. Pure.
+//! How fast a VP8 encoder works for how much quality: by the time that it takes of the time that there is, and its thread
+//! has. Pure.
 
 use std::time::Duration;
 
@@ -24,22 +25,34 @@ pub(super) struct Speed {
     load: f64,
     /// Frames since the last change.
     held: u32,
+    /// The thread has too much to do, whatever this encoder takes of it.
+    hurry: bool,
 }
 
 impl Default for Speed {
     fn default() -> Self {
-        Self { step: START, load: f64::midpoint(IDLE, BUSY), held: 0 }
+        Self { step: START, load: f64::midpoint(IDLE, BUSY), held: 0, hurry: false }
     }
 }
 
 impl Speed {
     /// The `cpu-used` to encode with.
     pub(super) fn cpu_used(&self) -> i32 {
-        SPEEDS[self.step]
+        if self.hurry { SPEEDS[SPEEDS.len() - 1] } else { SPEEDS[self.step] }
+    }
+
+    /// Until told otherwise, the fastest; true when the speed changed.
+    pub(super) fn hurry(&mut self, hurry: bool) -> bool {
+        let before = self.cpu_used();
+        self.hurry = hurry;
+        self.cpu_used() != before
     }
 
     /// Notes that a frame `took` so long where they come each `interval`; true when the speed changed.
     pub(super) fn observe(&mut self, took: Duration, interval: Duration) -> bool {
+        if self.hurry {
+            return false;
+        }
         self.load += WEIGHT * (took.as_secs_f64() / interval.as_secs_f64() - self.load);
         self.held += 1;
         if self.held < DWELL {
@@ -88,6 +101,15 @@ mod tests {
         let mut speed = Speed::default();
         assert_eq!(run(&mut speed, |cpu| if cpu == -8 { 14 } else { 11 }), [-8, -10]);
         assert_eq!(run(&mut speed, |cpu| if cpu == -8 { 14 } else { 11 }), [-10]);
+    }
+
+    #[test]
+    fn a_busy_thread_makes_it_fastest_at_once() {
+        let mut speed = Speed::default();
+        assert!(speed.hurry(true) && !speed.hurry(true));
+        assert_eq!(run(&mut speed, |_| 2), [-12]);
+        assert!(speed.hurry(false));
+        assert_eq!(speed.cpu_used(), -8);
     }
 
     #[test]

@@ -151,6 +151,7 @@ pub(crate) fn start(
         let egress = Egress {
             releases,
             encoder,
+            turns: codecs.turns(),
             packetiser: Packetiser::new(codec, negotiated.single_nal),
             throttle: Throttle::new(bitrates, spec.fps),
             carries: carries.subscribe(),
@@ -191,7 +192,8 @@ pub(crate) fn start(
     if let Some(decoder) = decoder {
         let nudge: Recipient<FrameWaiting> = session.clone().recipient();
         let intake = Intake::new(most, !spec.as_sent);
-        let ingress = Ingress { packets, codec, decoder, frames, nudge, events, keyframe_wanted, stop, intake };
+        let turns = codecs.turns();
+        let ingress = Ingress { packets, codec, decoder, turns, frames, nudge, events, keyframe_wanted, stop, intake };
         codecs.spawn(ingress.run().instrument(span));
     }
     telemetry::session_started(codec);

@@ -3,6 +3,8 @@
 
 mod context;
 mod header;
+#[cfg(libvpx_archive)]
+mod memory;
 mod repeat;
 
 use std::ffi::{c_int, c_long, c_uint, c_ulong};
@@ -202,6 +204,19 @@ impl Encoder for VpxEncoder {
         let due = pts.saturating_sub(*encoded) >= REFINE_TICKS;
         let refine = due && context.last_quantizer().is_some_and(|quantizer| quantizer > GOOD_QUANTIZER);
         repeat.clone().filter(|_| !refine).map(|data| Encoded { data, keyframe: false })
+    }
+
+    fn hurry(&mut self, hurry: bool) {
+        if self.codec != Codec::Vp8 || !self.speed.hurry(hurry) {
+            return;
+        }
+        // One that is built later asks for the speed itself.
+        let speed = self.speed.cpu_used();
+        if let Some(Err(error)) =
+            self.active.as_mut().map(|active| active.context.control(control::VP8E_SET_CPUUSED, speed))
+        {
+            debug!(%error, speed, "speed not changed");
+        }
     }
 
     fn set_bitrate(&mut self, kbps: u32) {
