@@ -62,17 +62,14 @@ impl Load {
         self.threads[thread].iter().all(|place| place.strong_count() == 0)
     }
 
-    /// A place on the thread with the least load of those that are not `shut`, always for whoever would be alone there.
+    /// A place on the thread with the least load of those that are not `shut`; always for whoever would be alone, and a thread that
+    /// nobody is on is never shut.
     ///
     /// # Errors
-    /// What the mean load would be with this session, where that is above the limit; 1 where all are shut.
+    /// What the load of that thread would be with this session, where that is above the limit; 1 where all are shut.
     pub(crate) fn take(&mut self, now: Instant, shut: impl Fn(usize) -> bool) -> Result<Arc<Place>, f64> {
         self.threads.iter_mut().for_each(|places| places.retain(|place| place.strong_count() > 0));
         let (loads, share) = self.reckon();
-        let with_it = mean(&loads) + share / loads.len() as f64;
-        if self.most < 1.0 && with_it > self.most && self.threads.iter().any(|places| !places.is_empty()) {
-            return Err(with_it);
-        }
         // Of sessions that do nothing yet: evenly.
         let least = |a: &usize, b: &usize| {
             loads[*a].total_cmp(&loads[*b]).then(self.threads[*a].len().cmp(&self.threads[*b].len()))
@@ -80,6 +77,11 @@ impl Load {
         let limited = self.most < 1.0;
         let open = |thread: &usize| !limited || self.threads[*thread].is_empty() || !shut(*thread);
         let thread = (0..loads.len()).filter(open).min_by(least).ok_or(1.0)?;
+        // Not the mean: it stays there, and the others' time is not its own.
+        let with_it = loads[thread] + share;
+        if limited && with_it > self.most && self.threads.iter().any(|places| !places.is_empty()) {
+            return Err(with_it);
+        }
         let place = Arc::new(Place { thread, since: now });
         self.threads[thread].push(Arc::downgrade(&place));
         Ok(place)
@@ -177,14 +179,14 @@ mod tests {
     #[test]
     fn a_burst_gets_what_fits_by_the_guess_and_later_what_fits_as_measured() {
         let mut machine = Machine::new(2, 0.25);
-        // Of two threads 0.2 each: the fifth would be 1.0.
+        // 0.4 of a thread each: the third of one would be 1.2.
         assert_eq!((0..100).filter(|_| machine.offer()).count(), 4);
         assert_eq!(machine.on_threads(), [2, 2]);
-        near(machine.load.take(machine.now, |_| false).unwrap_err(), 1.0);
-        // They take 0.125 each, and so will those that come: the eighth would be 1.0.
+        near(machine.load.take(machine.now, |_| false).unwrap_err(), 1.2);
+        // They take 0.25 each, and so will those that come: the fourth of one would be 1.0.
         near(machine.pass(8), 0.5);
-        assert_eq!((0..100).filter(|_| machine.offer()).count(), 3);
-        near(machine.pass(8), 0.875);
+        assert_eq!((0..100).filter(|_| machine.offer()).count(), 2);
+        near(machine.pass(8), 0.75);
         assert!(!machine.offer());
     }
 

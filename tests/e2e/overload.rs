@@ -27,7 +27,8 @@ fn a_busy_gateway_keeps_its_sessions_and_takes_no_more() {
     let metrics = cluster.metrics();
     let offers = |outcome: &str| metrics.sum("reframe_offers_total", &[("outcome", outcome)]);
     assert_eq!((offers("answered"), offers("overloaded")), (1.0, 2.0));
-    assert!(metrics.sum("reframe_load_ratio", &[]) > 0.01);
+    let load = metrics.sum("reframe_load_ratio", &[]);
+    assert!(load > 0.001, "{load}: a small stream is some hundredth of a thread");
     assert_eq!(cluster.gateway.log().matches("(--max-load)").count(), 1, "told once: {}", cluster.gateway.log());
     // It is for those that run.
     assert_eq!(get(&cluster.admin("/readyz")).expect("an answer").status, 200);
