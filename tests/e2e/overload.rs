@@ -16,7 +16,8 @@ fn a_busy_gateway_keeps_its_sessions_and_takes_no_more() {
     // One session alone is more than that.
     let cluster = Cluster::launch_with("flip", &["--max-load", "1"]);
     let offer = |id: &str| Peer::connect(&cluster.page(""), Options::camera(id, Video::Live(Format::SMALL)));
-    let mut first = connect(&cluster, "first", Video::Live(Format::SMALL));
+    // Not a small one, which takes about as much of two threads as is asked for below.
+    let mut first = connect(&cluster, "first", Video::Live(Format::VGA));
     // At once, when nothing was measured yet, and later.
     for _ in 0..2 {
         let reply = offer("second").expect_err("it is busy");
@@ -28,7 +29,7 @@ fn a_busy_gateway_keeps_its_sessions_and_takes_no_more() {
     let offers = |outcome: &str| metrics.sum("reframe_offers_total", &[("outcome", outcome)]);
     assert_eq!((offers("answered"), offers("overloaded")), (1.0, 2.0));
     let load = metrics.sum("reframe_load_ratio", &[]);
-    assert!(load > 0.001, "{load}: a small stream is some hundredth of a thread");
+    assert!(load > 0.01, "{load}");
     assert_eq!(cluster.gateway.log().matches("(--max-load)").count(), 1, "told once: {}", cluster.gateway.log());
     // It is for those that run.
     assert_eq!(get(&cluster.admin("/readyz")).expect("an answer").status, 200);
