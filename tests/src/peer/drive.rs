@@ -103,7 +103,7 @@ impl Driver {
         let now = Instant::now().into_std();
         self.notes.update(|stats| stats.answered = Some(now));
         let socket = self.socket.take().expect("taken once");
-        let mut wire = Wire::new(socket, self.network)?;
+        let mut wire = Wire::new(socket, self.network).await?;
         while !self.done {
             let mut deadline = self.settle(&mut wire)?;
             if !self.texts.is_empty() {

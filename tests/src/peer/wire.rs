@@ -32,10 +32,13 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(socket: std::net::UdpSocket, network: Network) -> io::Result<Self> {
+    pub(super) async fn new(socket: std::net::UdpSocket, network: Network) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket)?;
+        // Until tokio has looked at it, it takes nothing: the first checks would be lost, and ICE a quarter of a second.
+        socket.writable().await?;
         Ok(Self {
-            socket: UdpSocket::from_std(socket)?,
+            socket,
             buffer: [0; DATAGRAM],
             up: Link::new(network.up, network.seed),
             down: Link::new(network.down, network.seed.wrapping_add(1)),

@@ -44,16 +44,21 @@ pub(super) fn output_fps() -> StreamBuilder {
 fn counted(
     frames: impl Iterator<Item = Result<Frame, HandlerError>>,
 ) -> impl Iterator<Item = Result<Output, HandlerError>> {
-    let (mut count, mut start) = (0_u32, Instant::now());
+    // From the first frame on: before it is asked for, the browser has yet to connect.
+    let (mut count, mut start) = (0_u32, None);
     frames.map(move |frame| {
         let frame = frame?;
+        let Some(start) = &mut start else {
+            start = Some(Instant::now());
+            return Ok(frame.into());
+        };
         count += 1;
         let elapsed = start.elapsed();
         if elapsed < Duration::from_secs(1) {
             return Ok(frame.into());
         }
         let fps = f64::from(count) / elapsed.as_secs_f64();
-        (count, start) = (0, Instant::now());
+        (count, *start) = (0, Instant::now());
         Ok((frame, AdditionalOutputs::new([(fps * 10.0).round() / 10.0])).into())
     })
 }
