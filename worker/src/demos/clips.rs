@@ -105,7 +105,9 @@ mod tests {
         let frame = Frame::filled(2, 2, [0; 3]).unwrap();
         let mut outputs = counted(std::iter::repeat_with(|| Ok(frame.clone())));
         let mut told = Vec::new();
-        for n in 1..=120 {
+        // The browser connects.
+        tokio::time::advance(Duration::from_millis(900)).await;
+        for n in 0..120 {
             tokio::time::advance(Duration::from_millis(20)).await;
             if outputs.next().unwrap().unwrap() == (frame.clone(), AdditionalOutputs::new([50.0])).into() {
                 told.push(n);
