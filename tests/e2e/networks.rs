@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reframe_tests::http::{get, post};
 use reframe_tests::nat::{Nat, Outside};
-use reframe_tests::peer::{Media, Place, offer_sdp};
+use reframe_tests::peer::{Candidates, Media, Place, offer_sdp};
 use reframe_tests::source::{Clip, Format, Video};
 use reframe_tests::turn::TurnServer;
 
@@ -14,8 +14,10 @@ use super::*;
 /// One address, so that there is one way.
 const LOOPBACK: [&str; 2] = ["--media", "127.0.0.1"];
 
+/// No other way leads to the server: it does not know where the peer is.
 fn through(id: &str, video: Video, through: SocketAddr) -> Options {
-    Options { place: Place { through: Some(through), ..Place::default() }, ..Options::camera(id, video) }
+    let place = Place { through: Some(through), ..Place::default() };
+    Options { place, candidates: Candidates::Hidden, ..Options::camera(id, video) }
 }
 
 /// The addresses in an answer.

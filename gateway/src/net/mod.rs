@@ -14,6 +14,7 @@ mod options;
 mod packet;
 mod port;
 mod public;
+mod roaming;
 mod routes;
 mod runtime;
 mod session;

@@ -7,6 +7,7 @@ use sha1::Sha1;
 const HEADER: usize = 20;
 const BINDING_REQUEST: [u8; 2] = [0, 1];
 const USERNAME: u16 = 0x0006;
+const USE_CANDIDATE: u16 = 0x0025;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 /// HMAC-SHA1's.
 const MAC: usize = 20;
@@ -31,6 +32,45 @@ pub(crate) struct Check<'a> {
     signed: Option<(&'a [u8], &'a [u8])>,
 }
 
+/// What ICE's own messages tell whoever only passes them on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stun {
+    /// A binding request.
+    Request {
+        transaction: [u8; 12],
+        /// With USE-CANDIDATE (RFC 8445, section 7.1.2).
+        nominates: bool,
+    },
+    /// The answer to one.
+    Success { transaction: [u8; 12] },
+}
+
+impl Stun {
+    /// `None`: anything else.
+    pub(super) fn read(datagram: &[u8]) -> Option<Self> {
+        let [kind @ 0..=1, 1, _, _, 0x21, 0x12, 0xa4, 0x42, rest @ ..] = datagram else { return None };
+        let transaction = *rest.first_chunk()?;
+        Some(match kind {
+            0 => Self::Request { transaction, nominates: attributes(datagram).any(|(kind, ..)| kind == USE_CANDIDATE) },
+            _ => Self::Success { transaction },
+        })
+    }
+}
+
+/// Each attribute's kind, value, and where it begins; up to the first that is cut off.
+fn attributes(message: &[u8]) -> impl Iterator<Item = (u16, &[u8], usize)> {
+    let mut at = HEADER;
+    std::iter::from_fn(move || {
+        let begin = at;
+        let [kind_high, kind_low, length_high, length_low] = *message.get(at..)?.first_chunk()?;
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+        let value = message.get(at + 4..at + 4 + length)?;
+        // Attributes begin at multiples of four.
+        at += 4 + length.next_multiple_of(4);
+        Some((u16::from_be_bytes([kind_high, kind_low]), value, begin))
+    })
+}
+
 /// Told apart by the first byte (RFC 7983) and a look at the fixed fields: STUN's magic cookie, a DTLS version, and
 /// RTP's least length.
 pub(crate) fn classify(datagram: &[u8]) -> Kind<'_> {
@@ -47,18 +87,14 @@ impl<'a> Check<'a> {
         if !message.starts_with(&BINDING_REQUEST) {
             return None;
         }
-        let (mut ufrag, mut at) = (None, HEADER);
-        while let Some([kind_high, kind_low, length_high, length_low]) = message.get(at..at + 4) {
-            let length = usize::from(u16::from_be_bytes([*length_high, *length_low]));
-            let value = message.get(at + 4..at + 4 + length)?;
-            match u16::from_be_bytes([*kind_high, *kind_low]) {
+        let mut ufrag = None;
+        for (kind, value, at) in attributes(message) {
+            match kind {
                 USERNAME => ufrag = std::str::from_utf8(value).ok()?.split(':').next(),
                 // What comes behind the signature is not signed.
                 MESSAGE_INTEGRITY => return Some(Self { ufrag: ufrag?, signed: Some((&message[..at], value)) }),
                 _ => {}
             }
-            // Attributes begin at multiples of four.
-            at += 4 + length.next_multiple_of(4);
         }
         Some(Self { ufrag: ufrag?, signed: None })
     }

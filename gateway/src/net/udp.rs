@@ -11,10 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::Interest;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::error;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
+use super::roaming::Roaming;
 use super::routes::Path;
 use crate::telemetry;
 
@@ -136,6 +137,7 @@ pub(super) struct SessionSocket {
     local: SocketAddr,
     shared: Arc<SharedSocket>,
     inbox: Mutex<mpsc::Receiver<Datagram>>,
+    roaming: Mutex<Roaming>,
     /// While the real socket is full. Each session waits by itself: tokio's `poll_send_ready` would wake only one.
     writable: Mutex<Option<Writable>>,
 }
@@ -145,7 +147,8 @@ type Writable = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 impl SessionSocket {
     pub(super) fn new(local: SocketAddr, shared: Arc<SharedSocket>) -> (Self, mpsc::Sender<Datagram>) {
         let (sender, inbox) = mpsc::channel(DATAGRAMS);
-        (Self { local, shared, inbox: Mutex::new(inbox), writable: Mutex::default() }, sender)
+        let (roaming, writable) = (Mutex::default(), Mutex::default());
+        (Self { local, shared, inbox: Mutex::new(inbox), roaming, writable }, sender)
     }
 }
 
@@ -155,6 +158,8 @@ impl AsyncUdpSocket for SessionSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let destination = super::lock(&self.roaming).sends(transmit.destination, transmit.contents);
+        let transmit = &Transmit { destination, ..transmit.clone() };
         let mut writable = super::lock(&self.writable);
         loop {
             // The wait fails when the runtime is stopping, and would again.
@@ -199,7 +204,8 @@ impl AsyncUdpSocket for SessionSocket {
         let length = datagram.payload.len().min(buffer.len());
         buffer[..length].copy_from_slice(&datagram.payload[..length]);
         *meta = RecvMeta::default();
-        (meta.addr, meta.len, meta.stride) = (datagram.remote, length, length.max(1));
+        let remote = super::lock(&self.roaming).came(Instant::now(), datagram.remote, &datagram.payload);
+        (meta.addr, meta.len, meta.stride) = (remote, length, length.max(1));
         Poll::Ready(Ok(1))
     }
 }
@@ -212,8 +218,6 @@ impl fmt::Debug for SessionSocket {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -47,6 +47,8 @@ pub enum Candidates {
     TrickledBefore,
     /// Posted after the answer has come.
     TrickledAfter,
+    /// Not at all, as a browser's that hides it behind a name of its local network: its checks tell.
+    Hidden,
 }
 
 /// Where a peer is.
