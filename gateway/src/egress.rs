@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::bandwidth::{Target, Throttle};
+use crate::bandwidth::{Due, Target, Throttle};
 use crate::books::{Hop, Reason, Ticket};
 use crate::codec::{Encoder, Picture, scale};
 use crate::frame::CaptureStamp;
@@ -121,7 +121,8 @@ impl Egress {
             let carries = *self.carries.borrow();
             let relief = self.turns.relief();
             self.encoder.hurry(relief > 0);
-            let admitted = self.throttle.admit(started, carries, relief, (picture.width, picture.height));
+            let due = Due { pts, new: ticket.is_some(), size: (picture.width, picture.height) };
+            let admitted = self.throttle.admit(started, carries, relief, due);
             let Target { kbps, width, height } = match admitted {
                 Ok(target) => target,
                 Err(reason) => {

@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::yield_now;
 
 /// One for each codec thread. Only tasks of that thread use it, and whoever looks at its load.
@@ -29,7 +29,7 @@ pub(crate) struct Turns {
     /// Nanoseconds that all of them took.
     encoded_ever: AtomicU64,
     /// See `relief`.
-    relief: AtomicUsize,
+    relief: watch::Sender<usize>,
 }
 
 /// An encoder's turn, which ends with it.
@@ -70,7 +70,7 @@ impl Default for Turns {
             decoded: AtomicU64::new(0),
             encoded: AtomicU64::new(0),
             encoded_ever: AtomicU64::new(0),
-            relief: AtomicUsize::new(0),
+            relief: watch::Sender::new(0),
         }
     }
 }
@@ -117,12 +117,22 @@ impl Turns {
 
     /// Steps by which pictures are to be made cheaper.
     pub(crate) fn relief(&self) -> usize {
-        self.relief.load(Ordering::Relaxed)
+        *self.relief.borrow()
+    }
+
+    /// The steps, and whenever they change.
+    pub(crate) fn reliefs(&self) -> watch::Receiver<usize> {
+        self.relief.subscribe()
     }
 
     /// Gives the steps that were set before.
     pub(crate) fn relieve(&self, steps: usize) -> usize {
-        self.relief.swap(steps, Ordering::Relaxed)
+        let before = self.relief();
+        // Only a change wakes the sessions.
+        if steps != before {
+            self.relief.send_replace(steps);
+        }
+        before
     }
 }
 

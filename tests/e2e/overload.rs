@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use reframe_tests::browser::Camera;
 use reframe_tests::http::get;
 use reframe_tests::source::{Clip, Format, Video};
 use serde_json::json;
 
+use super::browser::start;
 use super::*;
 
 /// Four steps of 4 s, one after the other, and some that are tried in vain on a machine that has other work.
@@ -43,16 +45,19 @@ fn a_busy_gateway_keeps_its_sessions_and_takes_no_more() {
     assert_balanced(&cluster);
 }
 
+/// Some three times what one thread can do: also on a faster machine more than it can.
+const TOO_MANY: usize = 10;
+
+fn stream(cluster: &Cluster, n: usize, clip: &Arc<Clip>) -> Peer {
+    let options = Options { decode: n == 0, ..Options::camera(n.to_string(), Video::Clip(Arc::clone(clip))) };
+    Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
+}
+
 #[test]
 fn with_more_than_time_all_streams_get_smaller_and_whole_again() {
-    // Some three times what one thread can do: also on a faster machine more than it can.
     let cluster = Cluster::launch_with("flip", &["--codec-threads", "1", "--max-load", "100"]);
     let clip = Arc::new(Clip::encode(Format::HD, 90, 90).expect("the encoder works"));
-    let stream = |n: usize| {
-        let options = Options { decode: n == 0, ..Options::camera(n.to_string(), Video::Clip(Arc::clone(&clip))) };
-        Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
-    };
-    let mut peers: Vec<_> = (0..10).map(stream).collect();
+    let mut peers: Vec<_> = (0..TOO_MANY).map(|n| stream(&cluster, n, &clip)).collect();
     let height = |stats: &Stats| stats.received.last().map(|frame| frame.height);
     let smaller = |stats: &Stats| height(stats).filter(|height| (1..720).contains(height));
     peers[0].wait_until("a smaller picture", PATIENCE, smaller);
@@ -70,4 +75,38 @@ fn with_more_than_time_all_streams_get_smaller_and_whole_again() {
     assert!(cluster.gateway.log().contains("more to code than time"), "{}", cluster.gateway.log());
     peers[0].close();
     assert_balanced(&cluster);
+}
+
+#[test]
+fn a_browser_is_asked_for_less_and_sends_less_until_there_is_time_again() {
+    let cluster = Cluster::launch_with("flip", &["--codec-threads", "1", "--max-load", "100"]);
+    let browser = start("less", Camera::Allowed);
+    browser.open(&cluster.page("/"));
+    browser.run(
+        "window.limits = [];
+         const { setParameters } = RTCRtpSender.prototype;
+         RTCRtpSender.prototype.setParameters = async function (parameters) {
+           await setParameters.call(this, parameters);
+           // As the browser has them now.
+           window.limits.push(this.getParameters().encodings[0].maxFramerate ?? 'none');
+         };",
+    );
+    browser.click("start");
+    browser.wait_for_state("live");
+    assert_eq!(browser.run("return window.limits"), json!([]), "one is not too many");
+
+    let clip = Arc::new(Clip::obedient(Format::HD, 90, 90).expect("the encoder works"));
+    let mut peers: Vec<_> = (0..TOO_MANY).map(|n| stream(&cluster, n, &clip)).collect();
+    let limits = || browser.run("return window.limits").as_array().cloned().expect("a list");
+    let first = eventually("the page is asked", PATIENCE, || limits().first().cloned());
+    assert_eq!(first, json!(20));
+    for peer in &peers {
+        let left_out = |stats: &Stats| stats.sent.windows(2).any(|pair| pair[1].number == pair[0].number + 2);
+        peer.wait_until("pictures left out", PATIENCE, |stats| left_out(stats).then_some(()));
+    }
+
+    peers.iter_mut().for_each(Peer::close);
+    eventually("the page is let off", RELIEVED, || (limits().last() == Some(&json!("none"))).then_some(()));
+    browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+    assert_eq!(browser.console_errors(), Vec::<String>::new());
 }

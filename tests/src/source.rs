@@ -50,7 +50,12 @@ impl Format {
 pub struct Clip {
     format: Format,
     units: Vec<Unit>,
+    /// The same pictures, but fewer of them a second, the fastest first; for who sends less when asked.
+    slower: Vec<Clip>,
 }
+
+/// What an obedient clip keeps, of how many, when it is asked for less: what is asked of 30 fps are 20 and 15.
+const SLOWER: [(u32, u32); 2] = [(2, 3), (1, 2)];
 
 impl Clip {
     /// Encodes `frames` pictures, with a keyframe at least every `keyframe_every` of them.
@@ -58,12 +63,42 @@ impl Clip {
     /// # Errors
     /// The encoder failed.
     pub fn encode(format: Format, frames: u32, keyframe_every: u32) -> Result<Self, CodecError> {
+        Self::part(format, frames, keyframe_every, (1, 1))
+    }
+
+    /// The same, for a peer that sends fewer pictures a second when the server asks it to, as browsers with the page do.
+    ///
+    /// # Errors
+    /// The encoder failed.
+    pub fn obedient(format: Format, frames: u32, keyframe_every: u32) -> Result<Self, CodecError> {
+        let slower = SLOWER.map(|kept| Self::part(format, frames, keyframe_every, kept));
+        let slower = slower.into_iter().collect::<Result<_, _>>()?;
+        Ok(Self { slower, ..Self::encode(format, frames, keyframe_every)? })
+    }
+
+    /// Of `frames` pictures some of each so many, at the same bitrate.
+    fn part(format: Format, frames: u32, keyframe_every: u32, (some, of): (u32, u32)) -> Result<Self, CodecError> {
+        let kept = f64::from(some) / f64::from(of);
+        let format = Format { fps: format.fps * kept, ..format };
         let mut live = Live::new(format);
-        let mut units = Vec::new();
+        // By the numbers of all of them.
+        live.ticks *= kept;
+        let (mut units, mut keyframe) = (Vec::new(), false);
         for number in 0..frames {
-            units.extend(live.next(number.is_multiple_of(keyframe_every))?);
+            keyframe |= number.is_multiple_of(keyframe_every);
+            live.number = number;
+            if number * some % of < some {
+                units.extend(live.next(std::mem::take(&mut keyframe))?);
+            }
         }
-        Ok(Self { format, units })
+        Ok(Self { format, units, slower: Vec::new() })
+    }
+
+    /// The fastest of it that has no more than `fps`; where there is none, the slowest.
+    fn at_most(&self, fps: f64) -> &Self {
+        let all = || std::iter::once(self).chain(&self.slower);
+        // The limit may have been rounded on its way.
+        all().find(|clip| clip.format.fps <= fps + 0.1).or_else(|| all().last()).unwrap_or(self)
     }
 
     /// The units of one round, in order.
@@ -95,7 +130,7 @@ impl Video {
     pub(crate) fn start(self) -> Source {
         match self {
             Self::Live(format) => Source::Live(Box::new(Live::new(format))),
-            Self::Clip(clip) => Source::Clip { clip, next: 0 },
+            Self::Clip(clip) => Source::Clip { clip, most: f64::INFINITY, next: 0 },
         }
     }
 }
@@ -103,16 +138,36 @@ impl Video {
 /// A [`Video`] being sent.
 pub(crate) enum Source {
     Live(Box<Live>),
-    Clip { clip: Arc<Clip>, next: usize },
+    /// `next` is of the part that has at most `most` pictures a second.
+    Clip {
+        clip: Arc<Clip>,
+        most: f64,
+        next: usize,
+    },
 }
 
 impl Source {
+    /// Sends at most so many pictures a second from now on, if it can; gives how many these are.
+    pub(crate) fn limit(&mut self, fps: f64) -> f64 {
+        match self {
+            Self::Live(live) => live.fps,
+            Self::Clip { clip, most, next } => {
+                let number = clip.at_most(*most).units[*next].number;
+                let part = clip.at_most(fps);
+                // Another encoding, which begins with a keyframe: the first behind where we are.
+                let keyframe = part.units.iter().position(|unit| unit.keyframe && unit.number >= number);
+                (*most, *next) = (fps, keyframe.unwrap_or(0));
+                part.format.fps
+            }
+        }
+    }
+
     /// The next unit; `None` when rate control left this picture out.
     pub(crate) fn next(&mut self, keyframe: bool) -> Result<Option<Unit>, CodecError> {
         match self {
             Self::Live(live) => live.next(keyframe),
-            Self::Clip { clip, next } => {
-                let units = &clip.units;
+            Self::Clip { clip, most, next } => {
+                let units = &clip.at_most(*most).units;
                 let skipped = units[*next..].iter().take_while(|unit| keyframe && !unit.keyframe).count();
                 let unit = units.get(*next + skipped).unwrap_or(&units[0]).clone();
                 *next = (*next + skipped + 1) % units.len();
@@ -126,6 +181,7 @@ impl Source {
 pub(crate) struct Live {
     camera: Camera,
     encoder: Box<dyn Encoder>,
+    fps: f64,
     /// Of an encoder's 90 kHz clock per picture.
     ticks: f64,
     number: u32,
@@ -136,6 +192,7 @@ impl Live {
         Self {
             camera: Camera::new(format.width, format.height),
             encoder: format.codec.encoder(format.bitrate_kbps, format.fps),
+            fps: format.fps,
             ticks: 90_000.0 / format.fps,
             number: 0,
         }
@@ -175,6 +232,25 @@ mod tests {
                 assert!((24.0..50.0).contains(&psnr), "{format:?} frame {}: {psnr:.1} dB", unit.number);
             }
         }
+    }
+
+    #[test]
+    fn an_obedient_clip_has_fewer_pictures_a_second_when_asked() {
+        let mut source = Video::Clip(Arc::new(Clip::obedient(Format::SMALL, 24, 12).unwrap())).start();
+        let next = |source: &mut Source| source.next(false).unwrap().unwrap();
+        assert_eq!([next(&mut source).number, next(&mut source).number], [0, 1]);
+        assert_eq!(source.limit(20.0), 20.0);
+        let units = [(); 4].map(|()| next(&mut source));
+        assert_eq!(units.each_ref().map(|unit| unit.number), [12, 14, 15, 17]);
+        assert!(units[0].keyframe, "another encoding");
+        // Behind its last keyframe it begins anew.
+        assert_eq!(source.limit(15.1), 15.0);
+        assert_eq!([(); 3].map(|()| next(&mut source).number), [0, 2, 4]);
+        assert_eq!(source.limit(1.0), 15.0, "it can do no less");
+        assert_eq!(source.limit(f64::INFINITY), 30.0);
+        assert_eq!([next(&mut source).number, next(&mut source).number], [12, 13]);
+        let mut deaf = Video::Clip(Arc::new(Clip::encode(Format::SMALL, 4, 4).unwrap())).start();
+        assert_eq!(deaf.limit(15.0), 30.0);
     }
 
     #[test]

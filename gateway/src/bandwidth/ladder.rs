@@ -62,16 +62,35 @@ impl Rung {
 
     /// The part of the pixels per second that is left.
     fn share(self) -> f64 {
-        f64::from(self.keep.0) / f64::from(self.keep.1) * f64::from(self.eighths * self.eighths) / 64.0
+        rate(1.0, self.keep) * f64::from(self.eighths * self.eighths) / 64.0
     }
+
+    /// Between two pictures of a stream of `fps`, in ticks of 90 kHz.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a frame rate is at least 1 / 4")]
+    pub(super) fn interval(self, fps: f64) -> u64 {
+        (90_000.0 / rate(fps, self.keep)) as u64
+    }
+}
+
+/// The frames a second that are left of `fps` when our own machine wants `relief` by so many rungs.
+pub(crate) fn relieved_fps(fps: f64, relief: usize) -> f64 {
+    let keep = kept(fps).take(relief + 1).last().unwrap_or((1, 1));
+    rate(fps, keep)
+}
+
+/// Those of [`RATES`] that `fps` is enough for.
+fn kept(fps: f64) -> impl Iterator<Item = (u32, u32)> {
+    RATES.into_iter().filter(move |keep| *keep == (1, 1) || rate(fps, *keep) >= MIN_FPS)
+}
+
+fn rate(fps: f64, keep: (u32, u32)) -> f64 {
+    fps * f64::from(keep.0) / f64::from(keep.1)
 }
 
 impl Ladder {
     /// For pictures at `fps`, of which `max_kbps` is the most that they get.
     pub(super) fn new(fps: f64, max_kbps: u32) -> Self {
-        let rate = |keep: (u32, u32)| fps * f64::from(keep.0) / f64::from(keep.1);
-        let kept = RATES.into_iter().filter(|keep| *keep == (1, 1) || rate(*keep) >= MIN_FPS);
-        let mut rungs: Vec<Rung> = kept.map(|keep| Rung { keep, ..Rung::TOP }).collect();
+        let mut rungs: Vec<Rung> = kept(fps).map(|keep| Rung { keep, ..Rung::TOP }).collect();
         let slowest = rungs.last().map_or((1, 1), |rung| rung.keep);
         rungs.extend(SIDES.map(|eighths| Rung { keep: slowest, eighths }));
         Self { fps, max_kbps, rungs, at: 0, low_since: None, high_since: None, relieved: false }

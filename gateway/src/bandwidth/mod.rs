@@ -6,10 +6,12 @@
 mod budget;
 mod ladder;
 pub(crate) mod loss;
+mod pace;
 pub(crate) mod probe;
 mod throttle;
 
-pub(crate) use throttle::{Target, Throttle};
+pub(crate) use ladder::relieved_fps;
+pub(crate) use throttle::{Due, Target, Throttle};
 
 use std::ops::RangeInclusive;
 

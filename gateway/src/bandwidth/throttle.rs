@@ -5,7 +5,19 @@ use tokio::time::Instant;
 use super::Limits;
 use super::budget::Budget;
 use super::ladder::{Ladder, Rung};
+use super::pace::Pace;
 use crate::books::Reason;
+
+/// A picture whose moment has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    /// 90 kHz, grows.
+    pub(crate) pts: u64,
+    /// Not one that is shown already.
+    pub(crate) new: bool,
+    /// Pixels: width and height.
+    pub(crate) size: (u32, u32),
+}
 
 /// What to encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,19 +35,19 @@ pub(crate) struct Throttle {
     limits: Limits,
     ladder: Ladder,
     budget: Budget,
+    fps: f64,
     rung: Rung,
-    /// Of the present rung's `keep.1` pictures, those that have come.
-    phase: u32,
+    pace: Pace,
 }
 
 impl Throttle {
     /// For pictures at `fps`.
     pub(crate) fn new(limits: Limits, fps: f64) -> Self {
-        Self { limits, ladder: Ladder::new(fps, limits.max), budget: Budget::default(), rung: Rung::TOP, phase: 0 }
+        let ladder = Ladder::new(fps, limits.max);
+        Self { limits, ladder, budget: Budget::default(), fps, rung: Rung::TOP, pace: Pace::default() }
     }
 
-    /// What to make of a picture of this size while the path carries `kbps`, and our machine wants `relief` by so many
-    /// rungs.
+    /// What to make of a picture while the path carries `kbps`, and our machine wants `relief` by so many rungs.
     ///
     /// # Errors
     /// Why it is to be left out.
@@ -44,25 +56,21 @@ impl Throttle {
         now: Instant,
         kbps: u32,
         relief: usize,
-        (width, height): (u32, u32),
+        Due { pts, new, size }: Due,
     ) -> Result<Target, Reason> {
         let kbps = kbps.clamp(self.limits.min, self.limits.max);
-        let rung = self.ladder.step(now, kbps, relief, (width, height));
+        let rung = self.ladder.step(now, kbps, relief, size);
         if rung.keep != self.rung.keep {
-            self.phase = 0;
+            self.pace = Pace::default();
         }
         self.rung = rung;
-        let (keep, of) = rung.keep;
-        // The first of each, spread as evenly as whole pictures can be.
-        let shown = (self.phase * keep) % of < keep;
-        self.phase = (self.phase + 1) % of;
         if !self.budget.allows(now, kbps) {
             return Err(Reason::Congested);
         }
-        if !shown {
+        if rung.keep != Rung::TOP.keep && !self.pace.allows(pts, rung.interval(self.fps), new) {
             return Err(if self.ladder.relieved() { Reason::Busy } else { Reason::Congested });
         }
-        let (width, height) = rung.size(width, height);
+        let (width, height) = rung.size(size.0, size.1);
         // A picture less often is a larger one: encoders keep their bitrate by the pictures' timestamps.
         Ok(Target { kbps, width, height })
     }
@@ -81,6 +89,11 @@ mod tests {
 
     const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 2_000 };
 
+    /// Of 720p30.
+    fn due(frame: u64) -> Due {
+        Due { pts: frame * 3_000, new: true, size: (1280, 720) }
+    }
+
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
     /// Ten seconds of 720p30 while the path carries `path`; the encoder makes `overshoot` of what it is told.
     fn run(path: u32, overshoot: f64) -> (Vec<Target>, f64) {
@@ -88,7 +101,7 @@ mod tests {
         let (mut encoded, mut bytes) = (Vec::new(), 0);
         for frame in 0..300 {
             let now = start + Duration::from_micros(frame * 33_333);
-            let Ok(target) = throttle.admit(now, path, 0, (1280, 720)) else { continue };
+            let Ok(target) = throttle.admit(now, path, 0, due(frame)) else { continue };
             let fps =
                 if frame < 9 { 30.0 } else { 30.0 * f64::from(throttle.rung.keep.0) / f64::from(throttle.rung.keep.1) };
             let size = (f64::from(target.kbps) * 125.0 / fps * overshoot) as usize;
@@ -119,7 +132,7 @@ mod tests {
     fn two_of_three_are_spread_evenly() {
         let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
         let shown: Vec<bool> = (0..60)
-            .map(|frame| throttle.admit(start + Duration::from_micros(frame * 33_333), 800, 0, (1280, 720)).is_ok())
+            .map(|frame| throttle.admit(start + Duration::from_micros(frame * 33_333), 800, 0, due(frame)).is_ok())
             .collect();
         assert!(shown[..9].iter().all(|shown| *shown), "not before it is sure");
         assert_eq!(shown[30..].iter().filter(|shown| **shown).count(), 20);
@@ -131,7 +144,7 @@ mod tests {
         let left_out = |path, relief| {
             let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
             let mut admit =
-                |frame| throttle.admit(start + Duration::from_micros(frame * 33_333), path, relief, (1280, 720));
+                |frame| throttle.admit(start + Duration::from_micros(frame * 33_333), path, relief, due(frame));
             let mut reasons: Vec<_> = (0..60_u64).filter_map(|frame| admit(frame).err()).collect();
             reasons.dedup();
             reasons
@@ -144,6 +157,6 @@ mod tests {
     #[test]
     fn the_minimum_is_sent_whatever_the_path_says() {
         let (mut throttle, now) = (Throttle::new(LIMITS, 30.0), Instant::now());
-        assert_eq!(throttle.admit(now, 1, 0, (640, 480)).map(|target| target.kbps), Ok(100));
+        assert_eq!(throttle.admit(now, 1, 0, Due { size: (640, 480), ..due(0) }).map(|target| target.kbps), Ok(100));
     }
 }

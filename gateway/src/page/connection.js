@@ -105,6 +105,17 @@ export class Connection {
     await Promise.race([this.#sender.replaceTrack(track), this.closed]);
   }
 
+  /** What a busy server would leave out need not be sent; null: all of it again. A refusal costs it work, and us nothing. */
+  async #sendAtMost(fps) {
+    const parameters = this.#sender?.getParameters();
+    if (!parameters) return;
+    for (const encoding of parameters.encodings) {
+      if (fps === null) delete encoding.maxFramerate;
+      else encoding.maxFramerate = fps;
+    }
+    await this.#sender.setParameters(parameters).catch(() => {});
+  }
+
   report() {
     return this.#peer.getStats();
   }
@@ -247,6 +258,9 @@ export class Connection {
         if (data === "reconnecting") this.#on.phase("replacing");
         if (data === "connected") this.#on.phase("connected");
         if (data === "reconnect") this.#on.leave();
+        break;
+      case "max_fps":
+        this.#sendAtMost(data);
         break;
       case "end_stream":
         this.#on.ended(asText(data));

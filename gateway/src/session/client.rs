@@ -167,6 +167,11 @@ pub(super) fn stats(skipped: Option<u64>, server_ms: Option<f64>) -> String {
     json!({ "type": "stats", "data": { "skipped": skipped, "server_ms": server_ms } }).to_string()
 }
 
+/// Asks the client to send no more frames a second than these, as more would be left out; `None`: as many as it likes.
+pub(super) fn max_fps(fps: Option<f64>) -> String {
+    json!({ "type": "max_fps", "data": fps }).to_string()
+}
+
 pub(crate) fn refused(error: &InputError) -> String {
     notice(&Notice { level: Level::Error, message: error.to_string() })
 }

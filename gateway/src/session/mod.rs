@@ -17,9 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, StreamHandler};
+use futures_util::StreamExt;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info};
 
@@ -31,6 +32,7 @@ use self::seek::Last;
 pub(crate) use self::seek::Seek;
 use self::start::{Plan, Wiring, start};
 use crate::arbiters::CodecArbiter;
+use crate::bandwidth::relieved_fps;
 use crate::controls::Controls;
 use crate::link::Ends;
 use crate::peer::Peer;
@@ -70,6 +72,8 @@ pub(crate) enum SessionEvent {
     FallingBehind,
     /// From inside the handler, for the client.
     Notice(Notice),
+    /// Its codec thread has another number of steps of relief.
+    Relieved,
     /// Its worker wants to be rid of it.
     Draining,
     /// There is no link any more. It was the last that this one did.
@@ -104,6 +108,8 @@ pub(crate) struct Session {
     reconnect_limit: Duration,
     /// The client was asked to go to another gateway.
     leaving: bool,
+    /// The most frames a second that the client was asked to send, where it was.
+    max_fps: Option<f64>,
     media: tokio::runtime::Handle,
     arbiter: ArbiterHandle,
     /// The worker that it begins with.
@@ -113,7 +119,7 @@ pub(crate) struct Session {
     controls: Arc<Controls>,
     stop: CancellationToken,
     span: Span,
-    _codecs: CodecArbiter,
+    codecs: CodecArbiter,
 }
 
 impl Session {
@@ -147,6 +153,17 @@ impl Session {
         }
     }
 
+    /// Where there is more to code than time, as many frames as would be shown are enough: what is left out before it is
+    /// sent need not be decoded.
+    fn ask_for_less(&mut self) {
+        let spec = &self.controls.spec;
+        let steps = self.codecs.turns().relief();
+        let wanted = (steps > 0 && spec.mode != Mode::Receive).then(|| relieved_fps(spec.fps, steps));
+        if wanted != self.max_fps && self.peer.send_text(client::max_fps(wanted)) {
+            self.max_fps = wanted;
+        }
+    }
+
     fn tell(&self, text: String) {
         if !self.peer.send_text(text) {
             telemetry::message_dropped();
@@ -162,6 +179,7 @@ impl Actor for Session {
         if let Some(inbox) = self.inbox.take() {
             ctx.add_stream(ReceiverStream::new(inbox));
         }
+        ctx.add_stream(WatchStream::new(self.codecs.turns().reliefs()).map(|_| SessionEvent::Relieved));
         ctx.run_later(CONNECT_TIMEOUT, |session, ctx| {
             if !session.controls.is_connected() {
                 session.end(&EndReason::NeverConnected(session.peer.step()), ctx);
@@ -171,6 +189,8 @@ impl Actor for Session {
             if !session.controls.is_connected() {
                 return;
             }
+            // If there was no room for it before.
+            session.ask_for_less();
             // What a generator makes was never sent, and is not late; but the page takes these for our sign of life.
             let sends = session.controls.spec.mode != Mode::Receive;
             let skipped = sends.then(|| session.ends.waiting.skipped());
@@ -239,6 +259,7 @@ impl StreamHandler<SessionEvent> for Session {
             SessionEvent::FallingBehind if self.route.link.is_none() => {}
             SessionEvent::FallingBehind => self.tell(client::falling_behind()),
             SessionEvent::Notice(notice) => self.tell(client::notice(&notice)),
+            SessionEvent::Relieved => self.ask_for_less(),
             SessionEvent::Draining => self.leave_if_draining(ctx),
             SessionEvent::Detached(why) => self.detached(why, ctx),
             SessionEvent::Waiting => {

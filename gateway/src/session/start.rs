@@ -178,6 +178,7 @@ pub(crate) fn start(
         seek,
         reconnect_limit,
         leaving: false,
+        max_fps: None,
         media: media.clone(),
         arbiter: arbiters.session.clone(),
         first: Some(claimed),
@@ -186,7 +187,7 @@ pub(crate) fn start(
         controls,
         stop: stop.clone(),
         span: span.clone(),
-        _codecs: codecs.clone(),
+        codecs: codecs.clone(),
     };
     let session = Session::start_in_arbiter(&arbiters.session, |_| session);
     if let Some(decoder) = decoder {

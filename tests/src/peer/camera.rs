@@ -47,6 +47,11 @@ impl Camera {
         self.keyframe = true;
     }
 
+    /// Takes at most so many pictures a second from now on, if what it sends can be had so.
+    pub(super) fn limit(&mut self, fps: f64) {
+        self.interval = Duration::from_secs_f64(1.0 / self.source.limit(fps));
+    }
+
     /// When the next picture is to be taken.
     pub(super) fn due(&self) -> Option<Instant> {
         self.clock.filter(|_| !self.stopped).map(|(_, due)| due)

@@ -184,6 +184,8 @@ fn run(plan: &Plan, only: Option<Scenario>) -> (Report, Vec<Panel>) {
     let sizes: Vec<_> = sizes.map(|(name, format)| Size::new(name, format, SHORT_FRAMES, KEYFRAME_EVERY)).collect();
     // As long as the longest run, so that no number repeats in it: the age of a picture is then never ambiguous.
     let vga = clip(Format::VGA, plan.slow_secs * 30);
+    let obedient = || Clip::obedient(Format::HD, SHORT_FRAMES, KEYFRAME_EVERY).expect("the encoder works");
+    let obedient = wanted(Scenario::Overload).then(|| Arc::new(obedient()));
     for round in 1..=plan.rounds {
         progress(&format!("round {round} of {}", plan.rounds));
         if wanted(Scenario::Cost) {
@@ -192,12 +194,14 @@ fn run(plan: &Plan, only: Option<Scenario>) -> (Report, Vec<Panel>) {
         if wanted(Scenario::Latency) {
             cost::latency(&mut report, &sizes, plan);
         }
-        if wanted(Scenario::Overload) {
+        if let Some(obedient) = &obedient {
             let hd = sizes[0].vp8();
             step("overload");
-            overload::beyond(&mut report, "overload-2x", 2, hd, plan);
-            overload::beyond(&mut report, "overload-4x", 4, hd, plan);
-            overload::limited(&mut report, "overload-limit", hd, plan);
+            overload::beyond(&mut report, "overload-2x", 2, obedient, plan);
+            overload::beyond(&mut report, "overload-4x", 4, obedient, plan);
+            overload::beyond(&mut report, "overload-2x-deaf", 2, hd, plan);
+            overload::beyond(&mut report, "overload-4x-deaf", 4, hd, plan);
+            overload::limited(&mut report, "overload-limit", obedient, plan);
         }
         if wanted(Scenario::SlowHandler) && round <= plan.slow_rounds {
             step("slow-handler");

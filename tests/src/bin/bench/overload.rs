@@ -14,13 +14,15 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::report::{FASTEST, Report, SLOWEST};
-use super::streams::{PATIENCE, ages, connect, new_frames, percentile_ms, watch};
+use super::streams::{PATIENCE, ages, connect, new_frames, percentile_ms, watch_for};
 use super::{Plan, floor};
 
 /// What the whole costs, to the codecs alone, where the server has no more than its share of the machine.
 const OVERHEAD: f64 = 1.3;
 /// Between two looks at how fast the server answers.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
+/// Until the server has found what fits: some steps of its relief, and the way back from one too many.
+const SETTLED_SECS: u32 = 8;
 /// Longer than what the load is a mean of, so that who is refused then is refused for what was measured.
 const SECOND_TRY_SECS: u32 = 3;
 
@@ -31,7 +33,7 @@ fn capacity(clip: &Arc<Clip>, plan: &Plan) -> usize {
     (1..).take_while(|streams| f64::from(*streams) * 30.0 * floor_ms * OVERHEAD <= ms).count().max(1)
 }
 
-/// `factor` times what fits, all taken.
+/// `factor` times what fits, all taken. Browsers with the page send less when asked, as an obedient `clip` does.
 pub(crate) fn beyond(report: &mut Report, name: &'static str, factor: usize, clip: &Arc<Clip>, plan: &Plan) {
     let streams = factor * capacity(clip, plan);
     let cluster = Cluster::launch_with("flip", &["--capacity", "256", "--max-load", "100"]);
@@ -50,7 +52,7 @@ pub(crate) fn limited(report: &mut Report, name: &'static str, clip: &Arc<Clip>,
         Peer::connect(&cluster.page(""), Options { decode: n == 0, ..Options::camera(n.to_string(), video) }).ok()
     };
     let mut peers: Vec<_> = (0..streams).filter_map(offer).collect();
-    watch(&peers, SECOND_TRY_SECS);
+    watch_for(&peers, SECOND_TRY_SECS);
     peers.extend((peers.len()..streams).map(|n| n + streams).filter_map(offer));
     report.add(name, STREAMS, "", peers.len() as f64);
     measure(report, name, &cluster, &peers, plan);
@@ -62,12 +64,12 @@ const STREAMS: &str = "streams";
 /// The first of `peers` decodes.
 fn measure(report: &mut Report, name: &'static str, cluster: &Cluster, peers: &[Peer], plan: &Plan) {
     peers.iter().for_each(|peer| peer.wait_received(1, PATIENCE));
-    watch(peers, plan.warm_up_secs);
+    watch_for(peers, SETTLED_SECS);
     let (rss_before, new_before) = (cluster.gateway.rss_bytes(), new_frames(cluster));
     let (probes, received) = thread::scope(|scope| {
         let (stop, stopped) = channel();
         let probing = scope.spawn(move || probe(cluster, &stopped));
-        let received = watch(peers, plan.window_secs);
+        let received = watch_for(peers, plan.window_secs);
         drop(stop);
         (probing.join().expect("the server answers"), received)
     });

@@ -37,6 +37,14 @@ pub(crate) fn watch_at(fps: u32, peers: &[Peer], seconds: u32) -> Vec<Vec<Receiv
     peers.iter().zip(start).map(|(peer, start)| peer.stats().received.split_off(start)).collect()
 }
 
+/// What each of `peers` receives in `seconds`, however much the first sends.
+pub(crate) fn watch_for(peers: &[Peer], seconds: u32) -> Vec<Vec<Received>> {
+    let start: Vec<_> = peers.iter().map(|peer| peer.stats().received.len()).collect();
+    let (seconds, began) = (Duration::from_secs(seconds.into()), Instant::now());
+    peers[0].wait_until("a window of time", seconds + PATIENCE, |_| (began.elapsed() >= seconds).then_some(()));
+    peers.iter().zip(start).map(|(peer, start)| peer.stats().received.split_off(start)).collect()
+}
+
 /// What the server did in one window.
 pub(crate) struct Window {
     /// Results that were sent; what is sent again while nothing new is there costs little, and is none.

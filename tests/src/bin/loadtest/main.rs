@@ -82,7 +82,7 @@ fn load(options: &Options) -> Result<bool, Box<dyn Error>> {
     let seconds = plan.end().as_secs().min(CLIP_SECS);
     let Format { width, height, fps, bitrate_kbps, codec } = format;
     write(&format!("encoding {seconds} s of {width}x{height} at {fps} fps, {bitrate_kbps} kbit/s, {codec}\n"));
-    let clip = Arc::new(encode(format, seconds)?);
+    let clip = Arc::new(encode(format, seconds, options.deaf)?);
     let run = run::run(&plan, &options.url, &clip, &options.pid)?;
     let report = Report::of(&run, &plan, format, &options.pid);
     save(options.json.as_deref(), || Ok(serde_json::to_string(&report)?))?;
@@ -93,9 +93,10 @@ fn load(options: &Options) -> Result<bool, Box<dyn Error>> {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 10 s at 120 fps")]
-fn encode(format: Format, seconds: u64) -> Result<Clip, Box<dyn Error>> {
+fn encode(format: Format, seconds: u64, deaf: bool) -> Result<Clip, Box<dyn Error>> {
     let fps = format.fps as u32;
-    Ok(Clip::encode(format, seconds as u32 * fps, KEYFRAME_SECS * fps)?)
+    let encode = if deaf { Clip::encode } else { Clip::obedient };
+    Ok(encode(format, seconds as u32 * fps, KEYFRAME_SECS * fps)?)
 }
 
 fn save(file: Option<&Path>, text: impl FnOnce() -> Result<String, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {

@@ -59,6 +59,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "KBIT/S", value_parser = clap::value_parser!(u32).range(100..=50_000))]
     bitrate: Option<u32>,
 
+    /// Send on at this rate when the server asks for fewer pictures a second, as pages other than Reframe's do.
+    #[arg(long)]
+    pub(crate) deaf: bool,
+
     /// How many streams are decoded. Only these tell latency and new pictures, and each costs a decoder.
     #[arg(long, value_name = "K", default_value = "1")]
     sample: u32,
