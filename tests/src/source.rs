@@ -54,8 +54,8 @@ pub struct Clip {
     slower: Vec<Clip>,
 }
 
-/// What an obedient clip keeps, of how many, when it is asked for less: what is asked of 30 fps are 20 and 15.
-const SLOWER: [(u32, u32); 2] = [(2, 3), (1, 2)];
+/// What an obedient clip keeps, of how many, when it is asked for less: what is asked of 30 fps are 20, 15, 10 and 7.5.
+const SLOWER: [(u32, u32); 4] = [(2, 3), (1, 2), (1, 3), (1, 4)];
 
 impl Clip {
     /// Encodes `frames` pictures, with a keyframe at least every `keyframe_every` of them.
@@ -246,7 +246,7 @@ mod tests {
         // Behind its last keyframe it begins anew.
         assert_eq!(source.limit(15.1), 15.0);
         assert_eq!([(); 3].map(|()| next(&mut source).number), [0, 2, 4]);
-        assert_eq!(source.limit(1.0), 15.0, "it can do no less");
+        assert_eq!(source.limit(1.0), 7.5, "it can do no less");
         assert_eq!(source.limit(f64::INFINITY), 30.0);
         assert_eq!([next(&mut source).number, next(&mut source).number], [12, 13]);
         let mut deaf = Video::Clip(Arc::new(Clip::encode(Format::SMALL, 4, 4).unwrap())).start();

@@ -22,6 +22,10 @@ const UP_AFTER: Duration = Duration::from_secs(2);
 /// picture again.
 const UP_MARGIN: f64 = 1.25;
 
+/// Steps of relief that a ladder has rungs for. That of 30 fps has as many down to half the sides: 20 and 15 fps, three
+/// quarters and half. One of 60 fps is at 15 then; of shorter ones the last are empty.
+pub(crate) const RELIEF_RUNGS: usize = 4;
+
 /// What is left of a picture: of `of` pictures `keep` are shown, with sides `eighths` eighths long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rung {
@@ -72,10 +76,15 @@ impl Rung {
     }
 }
 
-/// The frames a second that are left of `fps` when our own machine wants `relief` by so many rungs.
+/// What browsers are to send of `fps` frames a second when our own machine wants `relief` by so many steps: as many as are
+/// shown, and beyond the ladder's rungs two thirds and half of that.
 pub(crate) fn relieved_fps(fps: f64, relief: usize) -> f64 {
-    let keep = kept(fps).take(relief + 1).last().unwrap_or((1, 1));
-    rate(fps, keep)
+    let shown = rate(fps, kept(fps).take(relief + 1).last().unwrap_or((1, 1)));
+    match relief.saturating_sub(RELIEF_RUNGS) {
+        0 => shown,
+        1 => shown * 2.0 / 3.0,
+        _ => shown / 2.0,
+    }
 }
 
 /// Those of [`RATES`] that `fps` is enough for.
@@ -120,7 +129,7 @@ impl Ladder {
             self.at -= 1;
         }
         let half = self.rungs.iter().rposition(|rung| rung.eighths >= 4).unwrap_or(0);
-        let at = self.at.max(relief.min(half).min(last));
+        let at = self.at.max(relief.min(RELIEF_RUNGS).min(half).min(last));
         self.relieved = at > self.at;
         self.rungs[at]
     }
