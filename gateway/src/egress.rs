@@ -30,6 +30,7 @@ pub(crate) struct Release {
     pub(crate) picture: Picture,
     /// 90 kHz, grows from release to release.
     pub(crate) pts: u64,
+    pub(crate) released: Instant,
     /// When its packets leave; `None` is at once.
     pub(crate) leave_at: Option<Instant>,
     /// When the browser captured it, if it said so and this is not a re-emission.
@@ -111,17 +112,19 @@ impl Egress {
         loop {
             tokio::select! {
                 () = self.releases.changed.notified() => {}
-                // Remembered until the next release, which is at most an interval away: re-emission sees to that.
+                // Remembered until the next picture that is shown: re-emission sees to one each few intervals.
                 () = self.keyframe_due.notified() => { force_keyframe = true; continue }
                 () = self.stop.cancelled() => return,
             }
             let turn = self.turns.encode().await;
-            let Some(Release { picture, pts, leave_at, stamp, ticket }) = self.releases.pop() else { continue };
+            let Some(release) = self.releases.pop() else { continue };
+            let Release { picture, pts, released, leave_at, stamp, ticket } = release;
             let started = Instant::now();
             let carries = *self.carries.borrow();
-            let relief = self.turns.relief();
+            let relief = self.turns.relief().rungs;
             self.encoder.hurry(relief > 0);
-            let due = Due { pts, new: ticket.is_some(), size: (picture.width, picture.height) };
+            let due =
+                Due { at: leave_at.unwrap_or(released), new: ticket.is_some(), size: (picture.width, picture.height) };
             let admitted = self.throttle.admit(started, carries, relief, due);
             let Target { kbps, width, height } = match admitted {
                 Ok(target) => target,
@@ -326,7 +329,15 @@ mod tests {
 
     fn release(pts: u64, repeat: bool) -> Release {
         let picture = Picture { width: 2, height: 2, data: Bytes::from_static(&[0; 6]) };
-        Release { picture, pts, leave_at: None, stamp: None, ticket: (!repeat).then(|| Ticket::open(Instant::now())) }
+        let released = Instant::now();
+        Release {
+            picture,
+            pts,
+            released,
+            leave_at: None,
+            stamp: None,
+            ticket: (!repeat).then(|| Ticket::open(released)),
+        }
     }
 
     #[test]

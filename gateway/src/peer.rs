@@ -137,6 +137,7 @@ impl Terms {
     async fn tell(self, connection: &dyn PeerConnection, port: &SessionPort) -> Result<String, Error> {
         let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
         port.learn(&local.sdp);
+        port.learn_theirs(&connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default());
         let placed = offer::place_candidates(&local.sdp, port.candidates());
         Ok(ask(&placed, self.bitrates, self.most))
     }

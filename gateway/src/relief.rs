@@ -1,39 +1,47 @@
 //! How far the pictures of a codec thread are made cheaper because it has more to do than time. Pure.
 //!
-//! A step is a rung of each stream's ladder (`bandwidth`): fewer pictures a second first, then smaller ones, down to half
-//! their sides. That makes encoding cheaper, which is most of the work; decoding is what browsers send, and they are asked
-//! to send no more than is shown; after the last rung still less. It is the same for all sessions of a thread, so they fall
-//! evenly.
+//! By steps, each of two things. Browsers are asked to send fewer frames a second: those who do save us all of a frame's work.
+//! And each stream goes a rung down its ladder (`bandwidth`): as many frames a second, whoever sends more, and then smaller
+//! pictures, down to half their sides. That makes encoding cheaper, which mostly is most of the work. Both are the same for
+//! all sessions of a thread, so they fall evenly.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::bandwidth::RELIEF_RUNGS;
-
 /// Looks that are compared, the first and the last three quarters of a second apart: several pictures of each session.
 const LOOKS: usize = 4;
 /// Share of the time at work from which on a thread has too much to do: the rest are pauses between two tasks.
 const FULL: f64 = 0.95;
-/// Share that it may have with a step less.
-const ROOM: f64 = 0.92;
 /// What a step less is taken to multiply encoding with: frames a second by 1.3 or 1.5, sides by 1.8 or 2.3. Where that was too
 /// hopeful, above all where browsers then send more, the step comes back, and the next try later.
 const STEP: f64 = 1.5;
-/// The rungs, and two by which browsers are only asked for less.
-const MOST_STEPS: usize = RELIEF_RUNGS + 2;
-/// From one step to the next: the looks are of the new step then.
-const DOWN_AFTER: Duration = Duration::from_millis(750);
+/// Encoding below this share of the time is not what there is too much of: no rung is given up for it.
+const WORTH_IT: f64 = 0.2;
+/// The ladder of 30 fps has as many down to half the sides: 20 and 15 fps, three quarters and half; asked for are 20, 15, 10
+/// and 7.5. A ladder of 60 fps is at 15 then; of shorter ones the last are empty.
+const MOST_STEPS: usize = 4;
+/// From one step to the next: the looks are of the new step then, a quarter of a second after it, when browsers have heard.
+const DOWN_AFTER: Duration = Duration::from_secs(1);
 /// To one step less; twice as long, up to the second, each time that one had to come back.
 const UP_AFTER: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(64)];
 /// So long must looks span: after a stall of their own they come at once, and say nothing.
 const SPAN: Duration = Duration::from_millis(500);
 
+/// What the streams of a thread do less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Steps {
+    /// By which browsers are asked for fewer frames.
+    pub(crate) asked: usize,
+    /// Of the ladders; at most as many.
+    pub(crate) rungs: usize,
+}
+
 /// Of one thread.
 #[derive(Debug)]
 pub(crate) struct Relief {
-    steps: usize,
+    steps: Steps,
     changed: Instant,
     /// The last change was to one step less.
     tried: bool,
@@ -45,12 +53,12 @@ pub(crate) struct Relief {
 
 impl Relief {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { steps: 0, changed: now, tried: false, patience: UP_AFTER[0], looks: VecDeque::new() }
+        Self { steps: Steps::default(), changed: now, tried: false, patience: UP_AFTER[0], looks: VecDeque::new() }
     }
 
     /// Notes how long the thread has worked up to `now`, and how much of that it encoded; gives the steps. To be called each
     /// [`crate::load::LOOK_INTERVAL`].
-    pub(crate) fn look(&mut self, now: Instant, worked: Duration, encoded: Duration) -> usize {
+    pub(crate) fn look(&mut self, now: Instant, worked: Duration, encoded: Duration) -> Steps {
         if self.looks.len() == LOOKS {
             self.looks.pop_front();
         }
@@ -66,15 +74,16 @@ impl Relief {
         if self.tried && held >= self.patience {
             (self.tried, self.patience) = (false, UP_AFTER[0]);
         }
-        // What browsers are asked for is decoding too.
-        let grows = if self.steps > RELIEF_RUNGS { load } else { encoding };
-        if load >= FULL && self.steps < MOST_STEPS {
+        let Steps { asked, rungs } = self.steps;
+        if load >= FULL && asked < MOST_STEPS {
             if std::mem::take(&mut self.tried) {
                 self.patience = (self.patience * 2).min(UP_AFTER[1]);
             }
-            (self.steps, self.changed) = (self.steps + 1, now);
-        } else if self.steps > 0 && held >= self.patience && load + grows * (STEP - 1.0) <= ROOM {
-            (self.steps, self.changed, self.tried) = (self.steps - 1, now, true);
+            self.steps = Steps { asked: asked + 1, rungs: rungs + usize::from(encoding >= WORTH_IT) };
+            self.changed = now;
+        } else if asked > 0 && held >= self.patience && load + encoding * (STEP - 1.0) < FULL {
+            self.steps = Steps { asked: asked - 1, rungs: rungs.min(asked - 1) };
+            (self.changed, self.tried) = (now, true);
         }
         self.steps
     }
@@ -85,55 +94,68 @@ mod tests {
     use super::*;
     use crate::load::LOOK_INTERVAL;
 
-    /// What each step leaves, of 30 fps, of decoding and of encoding: where browsers send what they like, and where they
-    /// send what they are asked for.
-    const DEAF: ([f64; 7], [f64; 7]) = ([1.0; 7], [1.0, 0.667, 0.5, 0.281, 0.125, 0.125, 0.125]);
-    const OBEDIENT: ([f64; 7], [f64; 7]) =
-        ([1.0, 0.667, 0.5, 0.5, 0.5, 0.333, 0.25], [1.0, 0.667, 0.5, 0.281, 0.125, 0.083, 0.063]);
+    /// What each step asked leaves of decoding and of encoding, and each rung of encoding, of 30 fps.
+    type Left = ([f64; 5], [f64; 5]);
+    /// Browsers that send what they like.
+    const DEAF: Left = ([1.0; 5], [1.0, 0.667, 0.5, 0.281, 0.125]);
+    /// And such as send what they are asked for: of the rungs only smaller sides make a difference.
+    const OBEDIENT: Left = ([1.0, 0.667, 0.5, 0.333, 0.25], [1.0, 1.0, 1.0, 0.562, 0.25]);
 
-    /// A thread that decodes for a share of its time, and encodes for another where nothing is left out.
+    /// A thread that decodes for a share of its time, and encodes for another where nothing is left out: steps asked, and rungs.
     fn run(
         relief: &mut Relief,
         now: &mut Instant,
         seconds: u32,
-        left: ([f64; 7], [f64; 7]),
-        decode: f64,
-        encode: f64,
-    ) -> Vec<usize> {
+        (asked, rungs): Left,
+        (decode, encode): (f64, f64),
+    ) -> Vec<(usize, usize)> {
         let (mut worked, mut encoded) = (Duration::ZERO, Duration::ZERO);
         relief.looks.clear();
-        let mut steps = vec![relief.steps];
+        let mut all = vec![relief.steps];
         for _ in 0..seconds * 4 {
             *now += LOOK_INTERVAL;
-            let step = steps[steps.len() - 1];
-            let decoding = decode * left.0[step];
-            let encoding = (encode * left.1[step]).min(1.0 - decoding);
-            worked += LOOK_INTERVAL.mul_f64((decoding + encoding).min(1.0));
+            let steps = all[all.len() - 1];
+            let decoding = (decode * asked[steps.asked]).min(1.0);
+            let encoding = (encode * asked[steps.asked] * rungs[steps.rungs]).min(1.0 - decoding);
+            worked += LOOK_INTERVAL.mul_f64(decoding + encoding);
             encoded += LOOK_INTERVAL.mul_f64(encoding);
-            let step = relief.look(*now, worked, encoded);
-            if step != steps[steps.len() - 1] {
-                steps.push(step);
+            let now_at = relief.look(*now, worked, encoded);
+            if now_at != steps {
+                all.push(now_at);
             }
         }
-        steps
+        all.into_iter().map(|Steps { asked, rungs }| (asked, rungs)).collect()
     }
 
     #[test]
     fn it_finds_what_fits_stays_there_and_comes_back() {
         let mut now = Instant::now();
         let mut relief = Relief::new(now);
-        assert_eq!(run(&mut relief, &mut now, 10, DEAF, 0.2, 0.7), [0]);
-        assert_eq!(run(&mut relief, &mut now, 60, DEAF, 0.4, 1.4), [0, 1, 2, 3]);
-        assert_eq!(run(&mut relief, &mut now, 60, DEAF, 0.2, 0.7), [3, 2, 1, 0]);
+        assert_eq!(run(&mut relief, &mut now, 10, DEAF, (0.2, 0.7)), [(0, 0)]);
+        assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.4, 1.4)), [(0, 0), (1, 1), (2, 2), (3, 3)]);
+        assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.2, 0.7)), [(3, 3), (2, 2), (1, 1), (0, 0)]);
     }
 
     #[test]
-    fn browsers_that_send_less_are_asked_for_as_little_as_fits() {
+    fn browsers_that_send_less_are_asked_for_as_much_as_fits() {
         let mut now = Instant::now();
         let mut relief = Relief::new(now);
-        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, 0.9, 4.0), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, 0.2, 0.7), [5, 4, 3, 2, 1, 0]);
-        assert_eq!(run(&mut relief, &mut now, 60, DEAF, 0.9, 4.0), [0, 1, 2, 3, 4, 5, 6], "and there it ends");
+        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.4, 1.4))[..3], [(0, 0), (1, 1), (2, 2)]);
+        let mut relief = Relief::new(now);
+        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.5, 3.0)), [(0, 0), (1, 1), (2, 2), (3, 3)]);
+        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.2, 0.7)), [(3, 3), (2, 2), (1, 1), (0, 0)]);
+    }
+
+    #[test]
+    fn what_does_not_help_is_not_done() {
+        let mut now = Instant::now();
+        let mut relief = Relief::new(now);
+        let asked = [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)];
+        assert_eq!(run(&mut relief, &mut now, 30, DEAF, (0.9, 0.15)), asked, "it decodes: pictures stay as they are");
+        // A neighbour has left.
+        let back = run(&mut relief, &mut now, 60, DEAF, (0.7, 0.1));
+        assert_eq!(back, [(4, 0), (3, 0), (2, 0), (1, 0), (0, 0)]);
+        assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.6, 4.0)).last(), Some(&(4, 4)), "and there it ends");
     }
 
     #[test]
@@ -141,7 +163,7 @@ mod tests {
         let mut now = Instant::now();
         let mut relief = Relief::new(now);
         // At the third step 0.69, which looks as if the second would do; there it is all.
-        let steps = run(&mut relief, &mut now, 400, DEAF, 0.3, 1.4);
+        let steps: Vec<_> = run(&mut relief, &mut now, 400, DEAF, (0.3, 1.4)).iter().map(|(asked, _)| *asked).collect();
         assert_eq!(steps[..4], [0, 1, 2, 3]);
         assert!(
             steps[4..].chunks(2).all(|pair| pair[0] == 2 && pair.get(1).is_none_or(|step| *step == 3)),
@@ -157,7 +179,7 @@ mod tests {
         now += UP_AFTER[0];
         for look in 1..10 {
             let worked = Duration::from_micros(look);
-            assert_eq!(relief.look(now + worked, worked, worked), 0);
+            assert_eq!(relief.look(now + worked, worked, worked), Steps::default());
         }
     }
 
@@ -170,7 +192,7 @@ mod tests {
             now += LOOK_INTERVAL;
             // Two of each three.
             worked += if look % 3 < 2 { LOOK_INTERVAL } else { LOOK_INTERVAL / 2 };
-            assert_eq!(relief.look(now, worked, worked), 0);
+            assert_eq!(relief.look(now, worked, worked), Steps::default());
         }
     }
 }

@@ -13,6 +13,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::yield_now;
 
+use crate::relief::Steps;
+
 /// One for each codec thread. Only tasks of that thread use it, and whoever looks at its load.
 #[derive(Debug)]
 pub(crate) struct Turns {
@@ -29,7 +31,7 @@ pub(crate) struct Turns {
     /// Nanoseconds that all of them took.
     encoded_ever: AtomicU64,
     /// See `relief`.
-    relief: watch::Sender<usize>,
+    relief: watch::Sender<Steps>,
 }
 
 /// An encoder's turn, which ends with it.
@@ -70,7 +72,7 @@ impl Default for Turns {
             decoded: AtomicU64::new(0),
             encoded: AtomicU64::new(0),
             encoded_ever: AtomicU64::new(0),
-            relief: watch::Sender::new(0),
+            relief: watch::Sender::default(),
         }
     }
 }
@@ -115,18 +117,18 @@ impl Turns {
         Duration::from_nanos(self.encoded_ever.load(Ordering::Relaxed))
     }
 
-    /// Steps by which pictures are to be made cheaper.
-    pub(crate) fn relief(&self) -> usize {
+    /// What is to be done less.
+    pub(crate) fn relief(&self) -> Steps {
         *self.relief.borrow()
     }
 
     /// The steps, and whenever they change.
-    pub(crate) fn reliefs(&self) -> watch::Receiver<usize> {
+    pub(crate) fn reliefs(&self) -> watch::Receiver<Steps> {
         self.relief.subscribe()
     }
 
     /// Gives the steps that were set before.
-    pub(crate) fn relieve(&self, steps: usize) -> usize {
+    pub(crate) fn relieve(&self, steps: Steps) -> Steps {
         let before = self.relief();
         // Only a change wakes the sessions.
         if steps != before {

@@ -63,7 +63,6 @@ fn with_more_than_time_all_streams_get_smaller_and_whole_again() {
     peers[0].wait_until("a smaller picture", PATIENCE, smaller);
     let metrics = cluster.metrics();
     assert!(metrics.sum("reframe_relief_steps", &[]) > 0.0);
-    assert!(metrics.sum("reframe_frames_dropped_total", &[("reason", "busy")]) > 0.0);
     peers.iter().for_each(|peer| {
         let seen = peer.stats().received.len();
         peer.wait_received(seen + 5, PATIENCE);
@@ -72,6 +71,8 @@ fn with_more_than_time_all_streams_get_smaller_and_whole_again() {
     peers.drain(1..).for_each(|mut peer| peer.close());
     peers[0].wait_until("a whole picture", RELIEVED, |stats| height(stats).filter(|height| *height == 720));
     eventually("all of them", RELIEVED, || (cluster.metrics().sum("reframe_relief_steps", &[]) == 0.0).then_some(()));
+    // While it still had fewer, and time for all.
+    assert!(cluster.metrics().sum("reframe_frames_dropped_total", &[("reason", "busy")]) > 0.0);
     assert!(cluster.gateway.log().contains("more to code than time"), "{}", cluster.gateway.log());
     peers[0].close();
     assert_balanced(&cluster);
@@ -86,27 +87,26 @@ fn a_browser_is_asked_for_less_and_sends_less_until_there_is_time_again() {
         "window.limits = [];
          const { setParameters } = RTCRtpSender.prototype;
          RTCRtpSender.prototype.setParameters = async function (parameters) {
+           window.limits.push(parameters.encodings[0].maxFramerate ?? 'none');
            await setParameters.call(this, parameters);
-           // As the browser has them now.
-           window.limits.push(this.getParameters().encodings[0].maxFramerate ?? 'none');
+           window.limit = this.getParameters().encodings[0].maxFramerate ?? 'none';
          };",
     );
     browser.click("start");
     browser.wait_for_state("live");
-    assert_eq!(browser.run("return window.limits"), json!([]), "one is not too many");
-
     let clip = Arc::new(Clip::obedient(Format::HD, 90, 90).expect("the encoder works"));
     let mut peers: Vec<_> = (0..TOO_MANY).map(|n| stream(&cluster, n, &clip)).collect();
     let limits = || browser.run("return window.limits").as_array().cloned().expect("a list");
     let first = eventually("the page is asked", PATIENCE, || limits().first().cloned());
     assert_eq!(first, json!(20));
     for peer in &peers {
-        let left_out = |stats: &Stats| stats.sent.windows(2).any(|pair| pair[1].number == pair[0].number + 2);
-        peer.wait_until("pictures left out", PATIENCE, |stats| left_out(stats).then_some(()));
+        // Of ten 14 at 20 fps; more than an encoder leaves out by itself.
+        let fewer = |stats: &Stats| stats.sent.windows(10).any(|of| of[9].number >= of[0].number + 13);
+        peer.wait_until("fewer pictures", PATIENCE, |stats| fewer(stats).then_some(()));
     }
 
     peers.iter_mut().for_each(Peer::close);
-    eventually("the page is let off", RELIEVED, || (limits().last() == Some(&json!("none"))).then_some(()));
+    eventually("the page is let off", RELIEVED, || (browser.run("return window.limit") == "none").then_some(()));
     browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
     assert_eq!(browser.console_errors(), Vec::<String>::new());
 }

@@ -12,6 +12,8 @@ const BITS_PER_PIXEL: f64 = 0.033;
 const ENOUGH: f64 = 0.9;
 /// Frames a second that the rate is not lowered below: there the resolution gives way.
 const MIN_FPS: f64 = 15.0;
+/// Frames a second that browsers are asked for at least.
+const MIN_ASKED_FPS: f64 = 5.0;
 /// Pixels that neither side is scaled below.
 const MIN_SIDE: u32 = 90;
 /// A dip as short as this changes nothing: `Budget` skips pictures meanwhile.
@@ -21,10 +23,6 @@ const UP_AFTER: Duration = Duration::from_secs(2);
 /// And so much more than enough: an estimator falls by 15 % when it has found the limit, and that must not change the
 /// picture again.
 const UP_MARGIN: f64 = 1.25;
-
-/// Steps of relief that a ladder has rungs for. That of 30 fps has as many down to half the sides: 20 and 15 fps, three
-/// quarters and half. One of 60 fps is at 15 then; of shorter ones the last are empty.
-pub(crate) const RELIEF_RUNGS: usize = 4;
 
 /// What is left of a picture: of `of` pictures `keep` are shown, with sides `eighths` eighths long.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,22 +67,17 @@ impl Rung {
         rate(1.0, self.keep) * f64::from(self.eighths * self.eighths) / 64.0
     }
 
-    /// Between two pictures of a stream of `fps`, in ticks of 90 kHz.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a frame rate is at least 1 / 4")]
-    pub(super) fn interval(self, fps: f64) -> u64 {
-        (90_000.0 / rate(fps, self.keep)) as u64
+    /// Between two pictures of a stream of `fps`.
+    pub(super) fn interval(self, fps: f64) -> Duration {
+        Duration::from_secs_f64(1.0 / rate(fps, self.keep))
     }
 }
 
-/// What browsers are to send of `fps` frames a second when our own machine wants `relief` by so many steps: as many as are
-/// shown, and beyond the ladder's rungs two thirds and half of that.
-pub(crate) fn relieved_fps(fps: f64, relief: usize) -> f64 {
-    let shown = rate(fps, kept(fps).take(relief + 1).last().unwrap_or((1, 1)));
-    match relief.saturating_sub(RELIEF_RUNGS) {
-        0 => shown,
-        1 => shown * 2.0 / 3.0,
-        _ => shown / 2.0,
-    }
+/// What browsers are to send of `fps` frames a second when our own machine wants so many steps less of them; with the first
+/// ones as many as ladders show.
+pub(crate) fn asked_fps(fps: f64, steps: usize) -> f64 {
+    let keep = RATES.into_iter().take(steps + 1).last().unwrap_or((1, 1));
+    rate(fps, keep).max(MIN_ASKED_FPS.min(fps))
 }
 
 /// Those of [`RATES`] that `fps` is enough for.
@@ -129,7 +122,7 @@ impl Ladder {
             self.at -= 1;
         }
         let half = self.rungs.iter().rposition(|rung| rung.eighths >= 4).unwrap_or(0);
-        let at = self.at.max(relief.min(RELIEF_RUNGS).min(half).min(last));
+        let at = self.at.max(relief.min(half).min(last));
         self.relieved = at > self.at;
         self.rungs[at]
     }

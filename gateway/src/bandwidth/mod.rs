@@ -10,7 +10,7 @@ mod pace;
 pub(crate) mod probe;
 mod throttle;
 
-pub(crate) use ladder::{RELIEF_RUNGS, relieved_fps};
+pub(crate) use ladder::asked_fps;
 pub(crate) use throttle::{Due, Target, Throttle};
 
 use std::ops::RangeInclusive;

@@ -1,33 +1,38 @@
-//! Fewer pictures a second, by their own time and not by how many there were: what comes seldom enough is all shown.
+//! Fewer pictures a second, by their time and not by how many there were: what comes seldom enough is all shown.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Lets new pictures through at most once in an interval, and a picture that is shown already only where none has come.
 ///
-/// Times are of one stream's 90 kHz clock, and grow. For another interval begin anew.
+/// Times are when pictures are released, or are to leave. For another interval begin anew.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// When the next new picture is due.
-    next: u64,
+    /// When the next new picture is due; `None` before the first.
+    next: Option<Instant>,
     /// The last that was let through.
-    last: Option<u64>,
+    last: Option<Instant>,
 }
 
 impl Pace {
-    /// Whether the picture of this time is to be shown, where two are `interval` ticks apart.
+    /// Whether the picture of this time is to be shown, where two are to be `interval` apart.
     ///
-    /// A new one may be early by two fifths of that, so that those of 30 fps come through as evenly as they can at 20 and
-    /// at 15, also where they are some milliseconds off their grid. What is early counts as on time for the next.
-    pub(super) fn allows(&mut self, pts: u64, interval: u64, new: bool) -> bool {
-        let Some(last) = self.last else {
-            (self.next, self.last) = (pts + interval, Some(pts));
-            return true;
+    /// A new one may be early by three sevenths of that: of 30 fps then every second one at 15, and two of three at 20, also where
+    /// they are 4.7 ms off their grid. And half an interval late, as what comes at 33 and 67 ms in turns is at 20 fps.
+    pub(super) fn allows(&mut self, at: Instant, interval: Duration, new: bool) -> bool {
+        let allowed = if new {
+            self.next.is_none_or(|next| at + interval * 3 / 7 >= next)
+        } else {
+            // For codecs without a cheap one it is a whole picture, and it must not take the turn of a new one.
+            self.last.is_none_or(|last| at >= last + interval * 5 / 2)
         };
-        // It costs next to nothing, but must not take the turn of a new one.
-        let allowed = if new { pts + interval * 2 / 5 >= self.next } else { pts >= last + interval * 3 / 2 };
         if allowed {
-            self.last = Some(pts);
+            self.last = Some(at);
         }
         if allowed && new {
-            self.next = self.next.max(pts) + interval;
+            // What is early is on time for the next, and so is what is late.
+            self.next = Some(self.next.map_or(at, |next| next.max(at - interval / 2)) + interval);
         }
         allowed
     }
@@ -37,46 +42,54 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// A grid of 30 fps; at which places something is shown.
-    fn shown(interval: u64, seconds: u64, come: impl Fn(u64) -> Option<bool>) -> Vec<(u64, bool)> {
-        let mut pace = Pace::default();
-        let come = (0..seconds * 30).filter_map(|place| come(place).map(|new| (place, new)));
-        come.filter(|(place, new)| pace.allows(place * 3_000, interval, *new)).collect()
+    const MS: Duration = Duration::from_millis(1);
+    const FIFTEEN: Duration = Duration::from_micros(66_667);
+    const TWENTY: Duration = Duration::from_millis(50);
+
+    /// Which of a grid of 30 fps are shown, each at a place and so many milliseconds off, and whether it is new.
+    fn shown(interval: Duration, come: impl IntoIterator<Item = (u32, i32, bool)>) -> Vec<(u32, bool)> {
+        let (mut pace, start) = (Pace::default(), Instant::now() + MS * 100);
+        let at = |place: u32, off: i32| {
+            let grid = start + Duration::from_micros(33_333) * place;
+            if off < 0 { grid - MS * off.unsigned_abs() } else { grid + MS * off.unsigned_abs() }
+        };
+        let shown = come.into_iter().filter(|(place, off, new)| pace.allows(at(*place, *off), interval, *new));
+        shown.map(|(place, _, new)| (place, new)).collect()
     }
 
-    fn places(shown: &[(u64, bool)]) -> Vec<u64> {
+    fn places(shown: &[(u32, bool)]) -> Vec<u32> {
         shown.iter().map(|(place, _)| *place).collect()
     }
 
     #[test]
-    fn more_than_wanted_is_thinned_evenly() {
-        let all = |_| Some(true);
-        assert_eq!(places(&shown(4_500, 1, all))[..7], [0, 1, 3, 4, 6, 7, 9], "20 fps");
-        assert_eq!(places(&shown(6_000, 1, all))[..5], [0, 2, 4, 6, 8], "15 fps");
-        assert_eq!(shown(3_000, 1, all).len(), 30);
-        // Each some milliseconds early or late.
-        let mut pace = Pace::default();
-        let uneven = |place: u64| 3_000 * place + 10_000 + [0, 300, 700, 150][(place % 4) as usize];
-        let shown = (0..300).filter(|place| pace.allows(uneven(*place), 6_000, true)).count();
-        assert_eq!(shown, 150);
+    fn more_than_wanted_is_thinned_evenly_also_off_the_grid() {
+        for jitter in [[0; 4], [2, -2, 2, -2], [-2, 2, 2, 0], [0, 1, -2, 2]] {
+            let all = || (0..300).map(|place| (place, jitter[(place % 4) as usize], true));
+            assert_eq!(places(&shown(TWENTY, all())), (0..300).filter(|n| n % 3 < 2).collect::<Vec<_>>(), "{jitter:?}");
+            assert_eq!(places(&shown(FIFTEEN, all())), (0..300).step_by(2).collect::<Vec<_>>(), "{jitter:?}");
+        }
     }
 
     #[test]
     fn who_sends_as_few_as_wanted_has_all_of_them_shown_also_between_repeats() {
         for phase in 0..2 {
-            let come = |place: u64| Some(place % 2 == phase);
-            let shown = shown(6_000, 10, come);
+            let come = |place: u32| (place, [3, -3, 0][(place % 3) as usize], place % 2 == phase);
+            let shown = shown(FIFTEEN, (0..300).map(come));
             let new = shown.iter().filter(|(_, new)| *new).count();
-            assert!(new >= 149, "{new} of 150");
+            assert_eq!(new, 150, "{shown:?}");
             assert!(shown.len() - new <= 1, "a repeat takes no turn: {shown:?}");
         }
+        // Two of three, as a camera of 30 fps is thinned to 20.
+        let two_of_three =
+            (0..300).filter(|place| place % 3 < 2).map(|place| (place, [2, -2][(place % 2) as usize], true));
+        assert_eq!(shown(TWENTY, two_of_three).len(), 200);
     }
 
     #[test]
     fn where_nothing_new_comes_the_last_is_shown_again_and_keeps_nobody_out() {
-        let shown = shown(6_000, 4, |place| Some(!(30..90).contains(&place)));
+        let shown = shown(FIFTEEN, (0..120).map(|place| (place, 0, !(30..90).contains(&place))));
         let repeats = shown.iter().filter(|(_, new)| !new).count();
-        assert_eq!(repeats, 20, "each 100 ms");
+        assert_eq!(repeats, 10, "each 200 ms");
         assert_eq!(shown.iter().find(|(place, new)| *place > 30 && *new).map(|(place, _)| *place), Some(90));
     }
 }

@@ -11,8 +11,8 @@ use crate::books::Reason;
 /// A picture whose moment has come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
-    /// 90 kHz, grows.
-    pub(crate) pts: u64,
+    /// When it was released, or is to leave.
+    pub(crate) at: Instant,
     /// Not one that is shown already.
     pub(crate) new: bool,
     /// Pixels: width and height.
@@ -56,7 +56,7 @@ impl Throttle {
         now: Instant,
         kbps: u32,
         relief: usize,
-        Due { pts, new, size }: Due,
+        Due { at, new, size }: Due,
     ) -> Result<Target, Reason> {
         let kbps = kbps.clamp(self.limits.min, self.limits.max);
         let rung = self.ladder.step(now, kbps, relief, size);
@@ -67,7 +67,7 @@ impl Throttle {
         if !self.budget.allows(now, kbps) {
             return Err(Reason::Congested);
         }
-        if rung.keep != Rung::TOP.keep && !self.pace.allows(pts, rung.interval(self.fps), new) {
+        if rung.keep != Rung::TOP.keep && !self.pace.allows(at, rung.interval(self.fps), new) {
             return Err(if self.ladder.relieved() { Reason::Busy } else { Reason::Congested });
         }
         let (width, height) = rung.size(size.0, size.1);
@@ -89,9 +89,9 @@ mod tests {
 
     const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 2_000 };
 
-    /// Of 720p30.
-    fn due(frame: u64) -> Due {
-        Due { pts: frame * 3_000, new: true, size: (1280, 720) }
+    /// A new one of 720p, released now.
+    fn due(at: Instant) -> Due {
+        Due { at, new: true, size: (1280, 720) }
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
@@ -101,7 +101,7 @@ mod tests {
         let (mut encoded, mut bytes) = (Vec::new(), 0);
         for frame in 0..300 {
             let now = start + Duration::from_micros(frame * 33_333);
-            let Ok(target) = throttle.admit(now, path, 0, due(frame)) else { continue };
+            let Ok(target) = throttle.admit(now, path, 0, due(now)) else { continue };
             let fps =
                 if frame < 9 { 30.0 } else { 30.0 * f64::from(throttle.rung.keep.0) / f64::from(throttle.rung.keep.1) };
             let size = (f64::from(target.kbps) * 125.0 / fps * overshoot) as usize;
@@ -131,9 +131,8 @@ mod tests {
     #[test]
     fn two_of_three_are_spread_evenly() {
         let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
-        let shown: Vec<bool> = (0..60)
-            .map(|frame| throttle.admit(start + Duration::from_micros(frame * 33_333), 800, 0, due(frame)).is_ok())
-            .collect();
+        let times = (0..60).map(|frame| start + Duration::from_micros(frame * 33_333));
+        let shown: Vec<bool> = times.map(|now| throttle.admit(now, 800, 0, due(now)).is_ok()).collect();
         assert!(shown[..9].iter().all(|shown| *shown), "not before it is sure");
         assert_eq!(shown[30..].iter().filter(|shown| **shown).count(), 20);
         assert!(shown[30..].windows(2).all(|pair| pair[0] || pair[1]));
@@ -143,9 +142,9 @@ mod tests {
     fn what_a_busy_machine_leaves_out_is_not_the_paths() {
         let left_out = |path, relief| {
             let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
-            let mut admit =
-                |frame| throttle.admit(start + Duration::from_micros(frame * 33_333), path, relief, due(frame));
-            let mut reasons: Vec<_> = (0..60_u64).filter_map(|frame| admit(frame).err()).collect();
+            let times = (0..60).map(|frame| start + Duration::from_micros(frame * 33_333));
+            let mut reasons: Vec<_> =
+                times.filter_map(|now| throttle.admit(now, path, relief, due(now)).err()).collect();
             reasons.dedup();
             reasons
         };
@@ -157,6 +156,6 @@ mod tests {
     #[test]
     fn the_minimum_is_sent_whatever_the_path_says() {
         let (mut throttle, now) = (Throttle::new(LIMITS, 30.0), Instant::now());
-        assert_eq!(throttle.admit(now, 1, 0, Due { size: (640, 480), ..due(0) }).map(|target| target.kbps), Ok(100));
+        assert_eq!(throttle.admit(now, 1, 0, Due { size: (640, 480), ..due(now) }).map(|target| target.kbps), Ok(100));
     }
 }

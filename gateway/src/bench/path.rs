@@ -134,7 +134,7 @@ impl Path {
         assert_eq!(self.pacer.poll(now, !self.results.is_empty()), Action::Release, "a picture that is due");
         let frame::Frame { captured, picture, stamp, ticket, .. } = self.results.pop().expect("it waits");
         let pts = self.pacer.released(now, captured);
-        Release(egress::Release { picture, pts, leave_at: None, stamp, ticket: Some(ticket) })
+        Release(egress::Release { picture, pts, released: now, leave_at: None, stamp, ticket: Some(ticket) })
     }
 
     /// Hop 9, first half; `None` when rate control left the picture out.

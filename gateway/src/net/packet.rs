@@ -6,8 +6,8 @@ use sha1::Sha1;
 /// STUN's header (RFC 8489, section 5); its bytes 2 and 3 are the length of what follows.
 const HEADER: usize = 20;
 const BINDING_REQUEST: [u8; 2] = [0, 1];
+const BINDING_SUCCESS: [u8; 2] = [1, 1];
 const USERNAME: u16 = 0x0006;
-const USE_CANDIDATE: u16 = 0x0025;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 /// HMAC-SHA1's.
 const MAC: usize = 20;
@@ -28,32 +28,60 @@ pub(crate) enum Kind<'a> {
 pub(crate) struct Check<'a> {
     /// Our side's part of the user name.
     pub(crate) ufrag: &'a str,
-    /// The message as far as it is signed, and the signature.
-    signed: Option<(&'a [u8], &'a [u8])>,
+    signed: Option<Signed<'a>>,
 }
 
-/// What ICE's own messages tell whoever only passes them on.
+/// What a STUN message tells whoever only passes it on.
+#[derive(Debug)]
+pub(super) struct Stun<'a> {
+    pub(super) class: Class,
+    pub(super) transaction: [u8; 12],
+    message: &'a [u8],
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stun {
-    /// A binding request.
-    Request {
-        transaction: [u8; 12],
-        /// With USE-CANDIDATE (RFC 8445, section 7.1.2).
-        nominates: bool,
-    },
-    /// The answer to one.
-    Success { transaction: [u8; 12] },
+pub(super) enum Class {
+    Request,
+    Success,
+    /// An error, or nothing that ICE asks.
+    Other,
 }
 
-impl Stun {
-    /// `None`: anything else.
-    pub(super) fn read(datagram: &[u8]) -> Option<Self> {
-        let [kind @ 0..=1, 1, _, _, 0x21, 0x12, 0xa4, 0x42, rest @ ..] = datagram else { return None };
-        let transaction = *rest.first_chunk()?;
-        Some(match kind {
-            0 => Self::Request { transaction, nominates: attributes(datagram).any(|(kind, ..)| kind == USE_CANDIDATE) },
-            _ => Self::Success { transaction },
-        })
+impl<'a> Stun<'a> {
+    /// `None`: another protocol's.
+    pub(super) fn read(datagram: &'a [u8]) -> Option<Self> {
+        let [high @ 0..=3, low, _, _, 0x21, 0x12, 0xa4, 0x42, rest @ ..] = datagram else { return None };
+        let class = match [*high, *low] {
+            BINDING_REQUEST => Class::Request,
+            BINDING_SUCCESS => Class::Success,
+            _ => Class::Other,
+        };
+        Some(Self { class, transaction: *rest.first_chunk()?, message: datagram })
+    }
+
+    /// Whether whoever sent this knows `password`: the receiver's in a request, in an answer the sender's own.
+    pub(super) fn is_signed_with(&self, password: &str) -> bool {
+        let signature = attributes(self.message).find(|(kind, ..)| *kind == MESSAGE_INTEGRITY);
+        signature.is_some_and(|(_, mac, at)| Signed { message: &self.message[..at], mac }.by(password))
+    }
+}
+
+/// A message as far as it is signed, and the signature.
+#[derive(Debug)]
+struct Signed<'a> {
+    message: &'a [u8],
+    mac: &'a [u8],
+}
+
+impl Signed<'_> {
+    fn by(&self, password: &str) -> bool {
+        let Ok(mut hmac) = Hmac::<Sha1>::new_from_slice(password.as_bytes()) else { return false };
+        // Signed is a header whose length ends with the signature (RFC 8489, section 14.5).
+        let length = u16::try_from(self.message.len() - HEADER + 4 + MAC).unwrap_or_default();
+        hmac.update(&self.message[..2]);
+        hmac.update(&length.to_be_bytes());
+        hmac.update(&self.message[4..]);
+        hmac.verify_slice(self.mac).is_ok()
     }
 }
 
@@ -92,7 +120,9 @@ impl<'a> Check<'a> {
             match kind {
                 USERNAME => ufrag = std::str::from_utf8(value).ok()?.split(':').next(),
                 // What comes behind the signature is not signed.
-                MESSAGE_INTEGRITY => return Some(Self { ufrag: ufrag?, signed: Some((&message[..at], value)) }),
+                MESSAGE_INTEGRITY => {
+                    return Some(Self { ufrag: ufrag?, signed: Some(Signed { message: &message[..at], mac: value }) });
+                }
                 _ => {}
             }
         }
@@ -101,14 +131,7 @@ impl<'a> Check<'a> {
 
     /// Whether whoever sent this knows `password`, our side's.
     pub(crate) fn is_signed_with(&self, password: &str) -> bool {
-        let Some((message, mac)) = self.signed else { return false };
-        let Ok(mut hmac) = Hmac::<Sha1>::new_from_slice(password.as_bytes()) else { return false };
-        // Signed is a header whose length ends with the signature (RFC 8489, section 14.5).
-        let length = u16::try_from(message.len() - HEADER + 4 + MAC).unwrap_or_default();
-        hmac.update(&message[..2]);
-        hmac.update(&length.to_be_bytes());
-        hmac.update(&message[4..]);
-        hmac.verify_slice(mac).is_ok()
+        self.signed.as_ref().is_some_and(|signed| signed.by(password))
     }
 }
 
@@ -119,23 +142,35 @@ pub(super) mod tests {
     /// A check as a browser sends it: some attribute, the user name, the signature, and a fingerprint behind it.
     pub(in crate::net) fn check(username: &str, password: &str) -> Vec<u8> {
         let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
-        let add = |message: &mut Vec<u8>, kind: u16, value: &[u8]| {
-            message.extend(kind.to_be_bytes());
-            message.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
-            message.extend(value);
-            message.resize(message.len().next_multiple_of(4), 0);
-        };
         add(&mut message, 0x0024, &[1, 2, 3, 4]);
         add(&mut message, USERNAME, username.as_bytes());
+        sign(&mut message, password);
+        message
+    }
+
+    fn add(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+        message.extend(kind.to_be_bytes());
+        message.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+        message.extend(value);
+        message.resize(message.len().next_multiple_of(4), 0);
+    }
+
+    fn sign(message: &mut Vec<u8>, password: &str) {
         let length = u16::try_from(message.len() - HEADER + 4 + MAC).unwrap();
         message[2..4].copy_from_slice(&length.to_be_bytes());
         let mut hmac = Hmac::<Sha1>::new_from_slice(password.as_bytes()).unwrap();
-        hmac.update(&message);
+        hmac.update(message);
         let mac = hmac.finalize().into_bytes();
-        add(&mut message, MESSAGE_INTEGRITY, &mac);
-        add(&mut message, 0x8028, &[0; 4]);
+        add(message, MESSAGE_INTEGRITY, &mac);
+        add(message, 0x8028, &[0; 4]);
         let length = u16::try_from(message.len() - HEADER).unwrap();
         message[2..4].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// A check, as the answer to it.
+    pub(in crate::net) fn answer(password: &str) -> Vec<u8> {
+        let mut message = vec![1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        sign(&mut message, password);
         message
     }
 
@@ -172,6 +207,16 @@ pub(super) mod tests {
         let Kind::Check(parsed) = classify(request) else { panic!("not seen as a check") };
         assert_eq!(parsed.ufrag, "evtj");
         assert!(parsed.is_signed_with("VOkJxbRl1RmTxUk/WvJxBt"));
+    }
+
+    #[test]
+    fn an_answer_is_signed_by_who_gives_it() {
+        let message = answer("theirs");
+        let read = Stun::read(&message).unwrap();
+        assert_eq!((read.class, read.transaction), (Class::Success, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]));
+        assert!(read.is_signed_with("theirs") && !read.is_signed_with("ours") && !read.is_signed_with(""));
+        assert!(!Stun::read(&message[..HEADER]).unwrap().is_signed_with("theirs"));
+        assert!(Stun::read(&message[..HEADER - 1]).is_none() && Stun::read(&[0x80; 40]).is_none());
     }
 
     #[test]

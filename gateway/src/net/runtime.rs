@@ -52,9 +52,7 @@ impl Runtime for SessionRuntime {
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let local = socket.local_addr()?;
         let index = self.index(local)?;
-        let (socket, queue) = SessionSocket::new(local, Arc::clone(&self.port.port.sockets[index]));
-        self.port.inbox.open(index, queue);
-        Ok(Arc::new(socket))
+        Ok(Arc::new(SessionSocket::new(local, &self.port, index)))
     }
 
     fn wrap_tcp_listener(&self, listener: TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {

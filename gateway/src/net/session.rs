@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::port::MediaPort;
+use super::roaming::Roaming;
 use super::routes::{Credentials, Id, Path};
 use super::tcp::Welcome;
 use super::udp::Datagram;
@@ -28,6 +29,8 @@ pub(super) struct Inbox {
     queues: Vec<Mutex<Option<mpsc::Sender<Datagram>>>>,
     /// As `queues`, for connections.
     welcomes: Vec<Mutex<Option<Welcome>>>,
+    /// As `queues`: where the browser is.
+    pub(super) roaming: Vec<Mutex<Roaming>>,
     checks: AtomicU64,
 }
 
@@ -35,7 +38,8 @@ impl Inbox {
     pub(super) fn new(sockets: usize) -> Self {
         let queues = std::iter::repeat_with(Mutex::default).take(sockets).collect();
         let welcomes = std::iter::repeat_with(Mutex::default).take(sockets).collect();
-        Self { queues, welcomes, checks: AtomicU64::new(0) }
+        let roaming = std::iter::repeat_with(Mutex::default).take(sockets).collect();
+        Self { queues, welcomes, roaming, checks: AtomicU64::new(0) }
     }
 
     /// The queue at one of our sockets, in place of what was there.
@@ -88,6 +92,12 @@ impl SessionPort {
             let credentials = Credentials { ufrag: ufrag.trim().to_owned(), password: password.trim().to_owned() };
             super::lock(&self.port.routes).learn(self.id, credentials);
         }
+    }
+
+    /// Takes the browser's password from its description, at the same times.
+    pub(crate) fn learn_theirs(&self, remote_description: &str) {
+        let password = remote_description.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).unwrap_or_default();
+        self.inbox.roaming.iter().for_each(|roaming| super::lock(roaming).learn(password.trim()));
     }
 
     /// What the stack shall believe to bind: our addresses, for it to draw a port at each. It opens them for a moment.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketS
 
 use super::roaming::Roaming;
 use super::routes::Path;
+use super::session::{Inbox, SessionPort};
 use crate::telemetry;
 
 /// Datagrams of one session that may wait for its stack, on each of our addresses: a second of 720p, or a keyframe's
@@ -137,7 +138,9 @@ pub(super) struct SessionSocket {
     local: SocketAddr,
     shared: Arc<SharedSocket>,
     inbox: Mutex<mpsc::Receiver<Datagram>>,
-    roaming: Mutex<Roaming>,
+    /// Which of our sockets it is.
+    index: usize,
+    session: Arc<Inbox>,
     /// While the real socket is full. Each session waits by itself: tokio's `poll_send_ready` would wake only one.
     writable: Mutex<Option<Writable>>,
 }
@@ -145,10 +148,16 @@ pub(super) struct SessionSocket {
 type Writable = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 impl SessionSocket {
-    pub(super) fn new(local: SocketAddr, shared: Arc<SharedSocket>) -> (Self, mpsc::Sender<Datagram>) {
+    /// One of `port`'s, in place of the one that the session had there.
+    pub(super) fn new(local: SocketAddr, port: &SessionPort, index: usize) -> Self {
         let (sender, inbox) = mpsc::channel(DATAGRAMS);
-        let (roaming, writable) = (Mutex::default(), Mutex::default());
-        (Self { local, shared, inbox: Mutex::new(inbox), roaming, writable }, sender)
+        port.inbox.open(index, sender);
+        let (shared, session) = (Arc::clone(&port.port.sockets[index]), Arc::clone(&port.inbox));
+        Self { local, index, session, shared, inbox: Mutex::new(inbox), writable: Mutex::default() }
+    }
+
+    fn roaming(&self) -> MutexGuard<'_, Roaming> {
+        super::lock(&self.session.roaming[self.index])
     }
 }
 
@@ -158,7 +167,7 @@ impl AsyncUdpSocket for SessionSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        let destination = super::lock(&self.roaming).sends(transmit.destination, transmit.contents);
+        let destination = self.roaming().sends(transmit.destination, transmit.contents);
         let transmit = &Transmit { destination, ..transmit.clone() };
         let mut writable = super::lock(&self.writable);
         loop {
@@ -204,7 +213,7 @@ impl AsyncUdpSocket for SessionSocket {
         let length = datagram.payload.len().min(buffer.len());
         buffer[..length].copy_from_slice(&datagram.payload[..length]);
         *meta = RecvMeta::default();
-        let remote = super::lock(&self.roaming).came(Instant::now(), datagram.remote, &datagram.payload);
+        let remote = self.roaming().came(Instant::now(), datagram.remote, &datagram.payload);
         (meta.addr, meta.len, meta.stride) = (remote, length, length.max(1));
         Poll::Ready(Ok(1))
     }

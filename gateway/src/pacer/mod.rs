@@ -96,14 +96,16 @@ impl PacerActor {
                     };
                     self.last = Some(frame.picture.clone());
                     let Frame { picture, stamp, ticket, .. } = frame;
-                    self.releases.push(Release { picture, pts, leave_at, stamp, ticket: Some(ticket) });
+                    let ticket = Some(ticket);
+                    self.releases.push(Release { picture, pts, released: now, leave_at, stamp, ticket });
                 }
                 Action::Repeat { pts, leave_at } => {
                     if let Core::Metronome(_, flight) = &self.core {
                         flight.shown(0);
                     }
                     if let Some(picture) = self.last.clone() {
-                        self.releases.push(Release { picture, pts, leave_at, stamp: None, ticket: None });
+                        let release = Release { picture, pts, released: now, leave_at, stamp: None, ticket: None };
+                        self.releases.push(release);
                     }
                 }
                 Action::Wait(until) => return self.arm(ctx, until),

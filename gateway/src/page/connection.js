@@ -41,6 +41,8 @@ export class Connection {
   #channel;
   #diagnosis;
   #sender = null;
+  /** As the server wants it. */
+  #maxFps = null;
   #wasConnected = false;
   #received = 0;
   #silentLooks = 0;
@@ -105,15 +107,20 @@ export class Connection {
     await Promise.race([this.#sender.replaceTrack(track), this.closed]);
   }
 
-  /** What a busy server would leave out need not be sent; null: all of it again. A refusal costs it work, and us nothing. */
+  /** What a busy server would leave out need not be sent; null: as much as we like. Told each second, so a refusal is retried. */
   async #sendAtMost(fps) {
-    const parameters = this.#sender?.getParameters();
-    if (!parameters) return;
-    for (const encoding of parameters.encodings) {
-      if (fps === null) delete encoding.maxFramerate;
-      else encoding.maxFramerate = fps;
+    if (!this.#sender || fps === this.#maxFps) return;
+    try {
+      const parameters = this.#sender.getParameters();
+      for (const encoding of parameters.encodings) {
+        if (fps === null) delete encoding.maxFramerate;
+        else encoding.maxFramerate = fps;
+      }
+      await this.#sender.setParameters(parameters);
+      this.#maxFps = fps;
+    } catch {
+      // It goes on as it is: more work for the server.
     }
-    await this.#sender.setParameters(parameters).catch(() => {});
   }
 
   report() {
@@ -244,6 +251,7 @@ export class Connection {
         break;
       case "stats":
         this.#on.stats(data);
+        this.#sendAtMost(data.max_fps);
         break;
       case "error":
       case "warning":
@@ -258,9 +266,6 @@ export class Connection {
         if (data === "reconnecting") this.#on.phase("replacing");
         if (data === "connected") this.#on.phase("connected");
         if (data === "reconnect") this.#on.leave();
-        break;
-      case "max_fps":
-        this.#sendAtMost(data);
         break;
       case "end_stream":
         this.#on.ended(asText(data));

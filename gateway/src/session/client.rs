@@ -162,14 +162,10 @@ pub(super) fn moved() -> String {
 }
 
 /// What a browser cannot know: frames that the handler was too busy for, and the mean time in milliseconds from a
-/// frame's last packet in to its picture's last packet out. Also the server's sign of life, once a second.
-pub(super) fn stats(skipped: Option<u64>, server_ms: Option<f64>) -> String {
-    json!({ "type": "stats", "data": { "skipped": skipped, "server_ms": server_ms } }).to_string()
-}
-
-/// Asks the client to send no more frames a second than these, as more would be left out; `None`: as many as it likes.
-pub(super) fn max_fps(fps: Option<f64>) -> String {
-    json!({ "type": "max_fps", "data": fps }).to_string()
+/// frame's last packet in to its picture's last packet out; and how many frames a second it is asked to send at most, while
+/// there is more to code than time. Also the server's sign of life, once a second.
+pub(super) fn stats(skipped: Option<u64>, server_ms: Option<f64>, max_fps: Option<f64>) -> String {
+    json!({ "type": "stats", "data": { "skipped": skipped, "server_ms": server_ms, "max_fps": max_fps } }).to_string()
 }
 
 pub(crate) fn refused(error: &InputError) -> String {

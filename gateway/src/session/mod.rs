@@ -32,7 +32,7 @@ use self::seek::Last;
 pub(crate) use self::seek::Seek;
 use self::start::{Plan, Wiring, start};
 use crate::arbiters::CodecArbiter;
-use crate::bandwidth::relieved_fps;
+use crate::bandwidth::asked_fps;
 use crate::controls::Controls;
 use crate::link::Ends;
 use crate::peer::Peer;
@@ -72,7 +72,7 @@ pub(crate) enum SessionEvent {
     FallingBehind,
     /// From inside the handler, for the client.
     Notice(Notice),
-    /// Its codec thread has another number of steps of relief.
+    /// Its codec thread does more or less for its streams: the client is told without delay.
     Relieved,
     /// Its worker wants to be rid of it.
     Draining,
@@ -108,8 +108,6 @@ pub(crate) struct Session {
     reconnect_limit: Duration,
     /// The client was asked to go to another gateway.
     leaving: bool,
-    /// The most frames a second that the client was asked to send, where it was.
-    max_fps: Option<f64>,
     media: tokio::runtime::Handle,
     arbiter: ArbiterHandle,
     /// The worker that it begins with.
@@ -153,15 +151,15 @@ impl Session {
         }
     }
 
-    /// Where there is more to code than time, as many frames as would be shown are enough: what is left out before it is
-    /// sent need not be decoded.
-    fn ask_for_less(&mut self) {
+    /// What the client cannot know; also our sign of life.
+    fn tell_stats(&self) {
         let spec = &self.controls.spec;
-        let steps = self.codecs.turns().relief();
-        let wanted = (steps > 0 && spec.mode != Mode::Receive).then(|| relieved_fps(spec.fps, steps));
-        if wanted != self.max_fps && self.peer.send_text(client::max_fps(wanted)) {
-            self.max_fps = wanted;
-        }
+        // What a generator makes was never sent, and is not late.
+        let sends = spec.mode != Mode::Receive;
+        let skipped = sends.then(|| self.ends.waiting.skipped());
+        let asked = self.codecs.turns().relief().asked;
+        let max_fps = (sends && asked > 0).then(|| asked_fps(spec.fps, asked));
+        self.tell(client::stats(skipped, self.controls.take_latency().filter(|_| sends), max_fps));
     }
 
     fn tell(&self, text: String) {
@@ -186,15 +184,9 @@ impl Actor for Session {
             }
         });
         ctx.run_interval(STATS_INTERVAL, |session, _| {
-            if !session.controls.is_connected() {
-                return;
+            if session.controls.is_connected() {
+                session.tell_stats();
             }
-            // If there was no room for it before.
-            session.ask_for_less();
-            // What a generator makes was never sent, and is not late; but the page takes these for our sign of life.
-            let sends = session.controls.spec.mode != Mode::Receive;
-            let skipped = sends.then(|| session.ends.waiting.skipped());
-            session.tell(client::stats(skipped, session.controls.take_latency().filter(|_| sends)));
         });
         if let Some(first) = self.first.take() {
             self.seek(Last::Claimed(Box::new(first)), ctx);
@@ -259,7 +251,8 @@ impl StreamHandler<SessionEvent> for Session {
             SessionEvent::FallingBehind if self.route.link.is_none() => {}
             SessionEvent::FallingBehind => self.tell(client::falling_behind()),
             SessionEvent::Notice(notice) => self.tell(client::notice(&notice)),
-            SessionEvent::Relieved => self.ask_for_less(),
+            SessionEvent::Relieved if self.controls.is_connected() => self.tell_stats(),
+            SessionEvent::Relieved => {}
             SessionEvent::Draining => self.leave_if_draining(ctx),
             SessionEvent::Detached(why) => self.detached(why, ctx),
             SessionEvent::Waiting => {

@@ -178,7 +178,6 @@ pub(crate) fn start(
         seek,
         reconnect_limit,
         leaving: false,
-        max_fps: None,
         media: media.clone(),
         arbiter: arbiters.session.clone(),
         first: Some(claimed),

@@ -283,10 +283,10 @@ impl Driver {
             Event::ChannelData(data) => {
                 let text = String::from_utf8_lossy(&data.data);
                 let message = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
-                if message["type"] == "max_fps"
+                if message["type"] == "stats"
                     && let Some(camera) = &mut self.camera
                 {
-                    camera.limit(message["data"].as_f64().unwrap_or(f64::INFINITY));
+                    camera.limit(message["data"]["max_fps"].as_f64().unwrap_or(f64::INFINITY));
                 }
                 self.notes.update(|stats| stats.record_message(message));
             }
