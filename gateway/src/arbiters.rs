@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::load::{Load, Place};
-use crate::relief::{Relief, Steps};
+use crate::relief::Relief;
 use crate::turns::Turns;
 use crate::{slices, telemetry};
 
@@ -64,7 +64,7 @@ impl Arbiters {
     /// What the load would be with it, where that is above the limit.
     pub(crate) fn codec(&self) -> Result<CodecArbiter, f64> {
         // What such a thread does is little because it was made little.
-        let relieved = |thread: usize| self.codecs[thread].turns.relief() != Steps::default();
+        let relieved = |thread: usize| !self.codecs[thread].turns.relief().is_none();
         let place = lock(&self.load).take(Instant::now(), relieved)?;
         Ok(CodecArbiter { thread: self.codecs[place.thread].clone(), _place: place })
     }
@@ -82,12 +82,12 @@ impl Arbiters {
             }
             let steps = relief.look(now, worked(thread), thread.turns.encoded_ever());
             let before = thread.turns.relieve(steps);
-            if before.asked == 0 && steps.asked > 0 {
+            if before.is_none() && !steps.is_none() {
                 warn!(thread = number, "more to code than time: its browsers are asked for less, and get less");
-            } else if before.asked > 0 && steps.asked == 0 {
+            } else if !before.is_none() && steps.is_none() {
                 info!(thread = number, "streams get whole pictures again");
             }
-            most = most.max(steps.asked);
+            most = most.max(steps.asked + steps.rungs);
         }
         telemetry::relief(most);
     }

@@ -1,9 +1,10 @@
 //! How far the pictures of a codec thread are made cheaper because it has more to do than time. Pure.
 //!
-//! By steps, each of two things. Browsers are asked to send fewer frames a second: those who do save us all of a frame's work.
-//! And each stream goes a rung down its ladder (`bandwidth`): as many frames a second, whoever sends more, and then smaller
-//! pictures, down to half their sides. That makes encoding cheaper, which mostly is most of the work. Both are the same for
-//! all sessions of a thread, so they fall evenly.
+//! By steps, of two kinds. Each stream goes a rung down its ladder (`bandwidth`): fewer frames a second, whoever sends more,
+//! and then smaller pictures, down to half their sides. That makes encoding cheaper, which mostly is most of the work. And
+//! browsers are asked to send fewer frames: those who do save us all of a frame's work. First both, as long as there is
+//! encoding to save; where that is not enough, or there is none, browsers are asked for still less. All is the same for all
+//! sessions of a thread, so they fall evenly.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,9 +20,13 @@ const FULL: f64 = 0.95;
 const STEP: f64 = 1.5;
 /// Encoding below this share of the time is not what there is too much of: no rung is given up for it.
 const WORTH_IT: f64 = 0.2;
-/// The ladder of 30 fps has as many down to half the sides: 20 and 15 fps, three quarters and half; asked for are 20, 15, 10
-/// and 7.5. A ladder of 60 fps is at 15 then; of shorter ones the last are empty.
-const MOST_STEPS: usize = 4;
+/// The ladder of 30 fps has as many down to half the sides: 20 and 15 fps, three quarters and half. One of 60 fps is at 15 then;
+/// of shorter ones the last are empty.
+const MOST_RUNGS: usize = 4;
+/// Frames that the first rungs leave out need not be sent: as many steps are asked for with them.
+const ASKED_WITH_RUNGS: usize = 2;
+/// 20, 15, 10 and 7.5 frames a second (`bandwidth::asked_fps`).
+const MOST_ASKED: usize = 4;
 /// From one step to the next: the looks are of the new step then, a quarter of a second after it, when browsers have heard.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
 /// To one step less; twice as long, up to the second, each time that one had to come back.
@@ -34,8 +39,34 @@ const SPAN: Duration = Duration::from_millis(500);
 pub(crate) struct Steps {
     /// By which browsers are asked for fewer frames.
     pub(crate) asked: usize,
-    /// Of the ladders; at most as many.
+    /// Of the ladders.
     pub(crate) rungs: usize,
+}
+
+impl Steps {
+    pub(crate) fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    /// One more; the same after the last. `encoding` is worth to be made cheaper.
+    fn more(self, encoding: bool) -> Self {
+        let Self { asked, rungs } = self;
+        if encoding && rungs < MOST_RUNGS {
+            Self { asked: asked.max((rungs + 1).min(ASKED_WITH_RUNGS)), rungs: rungs + 1 }
+        } else {
+            Self { asked: (asked + 1).min(MOST_ASKED), rungs }
+        }
+    }
+
+    /// One less, the last first.
+    fn less(self) -> Self {
+        let Self { asked, rungs } = self;
+        if asked > rungs.min(ASKED_WITH_RUNGS) {
+            return Self { asked: asked - 1, rungs };
+        }
+        let rungs = rungs.saturating_sub(1);
+        Self { asked: asked.min(rungs), rungs }
+    }
 }
 
 /// Of one thread.
@@ -74,16 +105,14 @@ impl Relief {
         if self.tried && held >= self.patience {
             (self.tried, self.patience) = (false, UP_AFTER[0]);
         }
-        let Steps { asked, rungs } = self.steps;
-        if load >= FULL && asked < MOST_STEPS {
+        let more = self.steps.more(encoding >= WORTH_IT);
+        if load >= FULL && more != self.steps {
             if std::mem::take(&mut self.tried) {
                 self.patience = (self.patience * 2).min(UP_AFTER[1]);
             }
-            self.steps = Steps { asked: asked + 1, rungs: rungs + usize::from(encoding >= WORTH_IT) };
-            self.changed = now;
-        } else if asked > 0 && held >= self.patience && load + encoding * (STEP - 1.0) < FULL {
-            self.steps = Steps { asked: asked - 1, rungs: rungs.min(asked - 1) };
-            (self.changed, self.tried) = (now, true);
+            (self.steps, self.changed) = (more, now);
+        } else if !self.steps.is_none() && held >= self.patience && load + encoding * (STEP - 1.0) < FULL {
+            (self.steps, self.changed, self.tried) = (self.steps.less(), now, true);
         }
         self.steps
     }
@@ -132,18 +161,18 @@ mod tests {
         let mut now = Instant::now();
         let mut relief = Relief::new(now);
         assert_eq!(run(&mut relief, &mut now, 10, DEAF, (0.2, 0.7)), [(0, 0)]);
-        assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.4, 1.4)), [(0, 0), (1, 1), (2, 2), (3, 3)]);
-        assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.2, 0.7)), [(3, 3), (2, 2), (1, 1), (0, 0)]);
+        assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.4, 1.4)), [(0, 0), (1, 1), (2, 2), (2, 3)]);
+        assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.2, 0.7)), [(2, 3), (2, 2), (1, 1), (0, 0)]);
     }
 
     #[test]
     fn browsers_that_send_less_are_asked_for_as_much_as_fits() {
         let mut now = Instant::now();
         let mut relief = Relief::new(now);
-        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.4, 1.4))[..3], [(0, 0), (1, 1), (2, 2)]);
-        let mut relief = Relief::new(now);
-        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.5, 3.0)), [(0, 0), (1, 1), (2, 2), (3, 3)]);
-        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.2, 0.7)), [(3, 3), (2, 2), (1, 1), (0, 0)]);
+        let down = [(0, 0), (1, 1), (2, 2), (2, 3), (2, 4), (3, 4)];
+        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (1.2, 4.0)), down);
+        let up: Vec<_> = down.into_iter().rev().collect();
+        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.2, 0.7)), up);
     }
 
     #[test]
@@ -156,6 +185,7 @@ mod tests {
         let back = run(&mut relief, &mut now, 60, DEAF, (0.7, 0.1));
         assert_eq!(back, [(4, 0), (3, 0), (2, 0), (1, 0), (0, 0)]);
         assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.6, 4.0)).last(), Some(&(4, 4)), "and there it ends");
+        assert_eq!(run(&mut relief, &mut now, 90, DEAF, (0.2, 0.5)).last(), Some(&(0, 0)));
     }
 
     #[test]
@@ -163,7 +193,7 @@ mod tests {
         let mut now = Instant::now();
         let mut relief = Relief::new(now);
         // At the third step 0.69, which looks as if the second would do; there it is all.
-        let steps: Vec<_> = run(&mut relief, &mut now, 400, DEAF, (0.3, 1.4)).iter().map(|(asked, _)| *asked).collect();
+        let steps: Vec<_> = run(&mut relief, &mut now, 400, DEAF, (0.3, 1.4)).iter().map(|(_, rungs)| *rungs).collect();
         assert_eq!(steps[..4], [0, 1, 2, 3]);
         assert!(
             steps[4..].chunks(2).all(|pair| pair[0] == 2 && pair.get(1).is_none_or(|step| *step == 3)),

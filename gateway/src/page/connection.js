@@ -251,7 +251,7 @@ export class Connection {
         break;
       case "stats":
         this.#on.stats(data);
-        this.#sendAtMost(data.max_fps);
+        this.#sendAtMost(data.max_fps ?? null);
         break;
       case "error":
       case "warning":
