@@ -24,6 +24,8 @@ pub(crate) struct Controls {
     connected: watch::Sender<bool>,
     /// The address of the worker that has it; none while it looks for one.
     worker: Mutex<Option<String>>,
+    /// It had one.
+    began: AtomicBool,
     /// Pictures emitted since [`Self::take_latency`], and the microseconds that they took.
     emitted: AtomicU64,
     emitted_us: AtomicU64,
@@ -43,6 +45,7 @@ impl Controls {
             since: Instant::now(),
             connected: watch::Sender::new(false),
             worker: Mutex::default(),
+            began: AtomicBool::new(false),
             emitted: AtomicU64::new(0),
             emitted_us: AtomicU64::new(0),
             shown: AtomicBool::new(false),
@@ -92,6 +95,7 @@ impl Controls {
 
     /// A worker has it now, or none.
     pub(crate) fn set_worker(&self, worker: Option<&str>) {
+        self.began.fetch_or(worker.is_some(), Ordering::Relaxed);
         *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = worker.map(str::to_owned);
     }
 
@@ -102,8 +106,9 @@ impl Controls {
     /// As `GET /api/sessions` writes it.
     pub(crate) fn state(&self) -> &'static str {
         match (self.is_connected(), self.worker()) {
-            (false, _) => "connecting",
-            (true, None) => "reconnecting",
+            (true, None) if self.began.load(Ordering::Relaxed) => "reconnecting",
+            // The browser may be sooner than its first worker.
+            (false, _) | (true, None) => "connecting",
             (true, Some(_)) => "live",
         }
     }

@@ -137,7 +137,6 @@ impl Terms {
     async fn tell(self, connection: &dyn PeerConnection, port: &SessionPort) -> Result<String, Error> {
         let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
         port.learn(&local.sdp);
-        port.learn_theirs(&connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default());
         let placed = offer::place_candidates(&local.sdp, port.candidates());
         Ok(ask(&placed, self.bitrates, self.most))
     }
@@ -173,6 +172,7 @@ pub(crate) async fn answer(
     taps: Taps,
     open: TaskTrackerToken,
 ) -> Result<(String, Peer), Error> {
+    port.learn_theirs(&offer.sdp);
     let codec = codecs::parameters(negotiated);
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;

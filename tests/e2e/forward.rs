@@ -114,7 +114,11 @@ fn each_gateway_answers_for_the_sessions_of_the_other() {
     let (_redis, _worker, a, b) = started();
     let mut peer = a.connect("here");
     assert_eq!(b.trickle("here"), (200, json!({ "status": "success" })));
-    let (status, session) = b.session("here");
+    // Before it has a worker it is only connecting.
+    let (status, session) = eventually("it is live", PATIENCE, || {
+        let (status, session) = b.session("here");
+        (session["state"] != "connecting").then_some((status, session))
+    });
     assert_eq!((status, &session["id"], &session["state"]), (200, &json!("here"), &json!("live")));
     assert_eq!(get(&b.admin("/api/sessions")).expect("an answer").json(), json!({ "sessions": [] }), "its own only");
 

@@ -61,6 +61,10 @@ impl<'a> Stun<'a> {
 
     /// Whether whoever sent this knows `password`: the receiver's in a request, in an answer the sender's own.
     pub(super) fn is_signed_with(&self, password: &str) -> bool {
+        // One that is not known yet is nobody's.
+        if password.is_empty() {
+            return false;
+        }
         let signature = attributes(self.message).find(|(kind, ..)| *kind == MESSAGE_INTEGRITY);
         signature.is_some_and(|(_, mac, at)| Signed { message: &self.message[..at], mac }.by(password))
     }

@@ -68,10 +68,12 @@ impl Roaming {
                 note(&mut self.ours, (transaction, now), QUESTIONS);
                 now
             }
-            // To whoever asked, also if the stack takes him for another.
-            Some(Stun { transaction, .. }) => {
-                self.theirs.iter().rev().find(|(asked, _)| *asked == transaction).map_or(now, |(_, by)| *by)
+            // Of the two that the stack takes for one, to the one that asked.
+            Some(Stun { transaction, .. }) if now != to => {
+                let asked = |by: SocketAddr| self.theirs.contains(&(transaction, by));
+                if asked(to) && !asked(now) { to } else { now }
             }
+            Some(_) => to,
             None => now,
         }
     }

@@ -94,7 +94,7 @@ impl SessionPort {
         }
     }
 
-    /// Takes the browser's password from its description, at the same times.
+    /// Takes the browser's password from its offer, as soon as that is taken.
     pub(crate) fn learn_theirs(&self, remote_description: &str) {
         let password = remote_description.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).unwrap_or_default();
         self.inbox.roaming.iter().for_each(|roaming| super::lock(roaming).learn(password.trim()));

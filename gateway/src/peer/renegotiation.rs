@@ -47,6 +47,7 @@ impl Peer {
                 return Err(error);
             }
             *lock(&candidates) = taken;
+            port.learn_theirs(&offer.sdp);
             if restarts {
                 let mut gathered = callbacks.gathered.subscribe();
                 // Elapsed: the answer carries what there is.
