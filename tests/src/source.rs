@@ -51,7 +51,7 @@ pub struct Clip {
     format: Format,
     units: Vec<Unit>,
     /// The same pictures, but fewer of them a second, the fastest first; for who sends less when asked.
-    slower: Vec<Clip>,
+    slower: Vec<Self>,
 }
 
 /// What an obedient clip keeps, of how many, when it is asked for less: what is asked of 30 fps are 20, 15, 10 and 7.5.

@@ -76,8 +76,7 @@ impl Rung {
 /// What browsers are to send of `fps` frames a second when our own machine wants so many steps less of them: of 30 as many as
 /// the ladder shows with the first two. Not of other rates, where the ladder has fewer or more rungs before sides give way.
 pub(crate) fn asked_fps(fps: f64, steps: usize) -> f64 {
-    let keep = RATES.into_iter().take(steps + 1).last().unwrap_or((1, 1));
-    rate(fps, keep).max(MIN_ASKED_FPS.min(fps))
+    rate(fps, RATES[steps.min(RATES.len() - 1)]).max(MIN_ASKED_FPS.min(fps))
 }
 
 /// Those of [`RATES`] that `fps` is enough for.

@@ -85,11 +85,13 @@ impl Roaming {
             Some(Stun { class: Class::Request, transaction, .. }) => {
                 note(&mut self.theirs, (*transaction, from), QUESTIONS);
             }
-            Some(answer) if answer.class == Class::Success => {
-                if self.ours.contains(&(answer.transaction, from)) && answer.is_signed_with(&self.password) {
-                    self.answered.retain(|known| *known != from);
-                    note(&mut self.answered, from, ANSWERED);
-                }
+            Some(answer)
+                if answer.class == Class::Success
+                    && self.ours.contains(&(answer.transaction, from))
+                    && answer.is_signed_with(&self.password) =>
+            {
+                self.answered.retain(|known| *known != from);
+                note(&mut self.answered, from, ANSWERED);
             }
             _ => {}
         }
