@@ -98,7 +98,8 @@ fn a_browser_is_asked_for_less_and_sends_less_until_there_is_time_again() {
     let mut peers: Vec<_> = (0..TOO_MANY).map(|n| stream(&cluster, n, &clip)).collect();
     let limits = || browser.run("return window.limits").as_array().cloned().expect("a list");
     let first = eventually("the page is asked", PATIENCE, || limits().first().cloned());
-    assert_eq!(first, json!(20));
+    // 20, or less where steps came faster than the session was told of them.
+    assert!(first.as_f64().is_some_and(|fps| (7.5..=20.0).contains(&fps)), "{first}");
     for peer in &peers {
         // Of ten 14 at 20 fps; more than an encoder leaves out by itself.
         let fewer = |stats: &Stats| stats.sent.windows(10).any(|of| of[9].number >= of[0].number + 13);
