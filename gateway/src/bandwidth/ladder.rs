@@ -79,11 +79,6 @@ pub(crate) fn asked_fps(fps: f64, steps: usize) -> f64 {
     rate(fps, RATES[steps.min(RATES.len() - 1)]).max(MIN_ASKED_FPS.min(fps))
 }
 
-/// Those of [`RATES`] that `fps` is enough for.
-fn kept(fps: f64) -> impl Iterator<Item = (u32, u32)> {
-    RATES.into_iter().filter(move |keep| *keep == (1, 1) || rate(fps, *keep) >= MIN_FPS)
-}
-
 fn rate(fps: f64, keep: (u32, u32)) -> f64 {
     fps * f64::from(keep.0) / f64::from(keep.1)
 }
@@ -91,7 +86,8 @@ fn rate(fps: f64, keep: (u32, u32)) -> f64 {
 impl Ladder {
     /// For pictures at `fps`, of which `max_kbps` is the most that they get.
     pub(super) fn new(fps: f64, max_kbps: u32) -> Self {
-        let mut rungs: Vec<Rung> = kept(fps).map(|keep| Rung { keep, ..Rung::TOP }).collect();
+        let kept = RATES.into_iter().filter(|keep| *keep == (1, 1) || rate(fps, *keep) >= MIN_FPS);
+        let mut rungs: Vec<Rung> = kept.map(|keep| Rung { keep, ..Rung::TOP }).collect();
         let slowest = rungs.last().map_or((1, 1), |rung| rung.keep);
         rungs.extend(SIDES.map(|eighths| Rung { keep: slowest, eighths }));
         Self { fps, max_kbps, rungs, at: 0, low_since: None, high_since: None, relieved: false }

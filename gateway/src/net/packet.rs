@@ -28,7 +28,7 @@ pub(crate) enum Kind<'a> {
 pub(crate) struct Check<'a> {
     /// Our side's part of the user name.
     pub(crate) ufrag: &'a str,
-    signed: Option<Signed<'a>>,
+    message: &'a [u8],
 }
 
 /// What a STUN message tells whoever only passes it on.
@@ -61,32 +61,20 @@ impl<'a> Stun<'a> {
 
     /// Whether whoever sent this knows `password`: the receiver's in a request, in an answer the sender's own.
     pub(super) fn is_signed_with(&self, password: &str) -> bool {
-        // One that is not known yet is nobody's.
-        if password.is_empty() {
-            return false;
-        }
-        let signature = attributes(self.message).find(|(kind, ..)| *kind == MESSAGE_INTEGRITY);
-        signature.is_some_and(|(_, mac, at)| Signed { message: &self.message[..at], mac }.by(password))
+        is_signed_with(self.message, password)
     }
 }
 
-/// A message as far as it is signed, and the signature.
-#[derive(Debug)]
-struct Signed<'a> {
-    message: &'a [u8],
-    mac: &'a [u8],
-}
-
-impl Signed<'_> {
-    fn by(&self, password: &str) -> bool {
-        let Ok(mut hmac) = Hmac::<Sha1>::new_from_slice(password.as_bytes()) else { return false };
-        // Signed is a header whose length ends with the signature (RFC 8489, section 14.5).
-        let length = u16::try_from(self.message.len() - HEADER + 4 + MAC).unwrap_or_default();
-        hmac.update(&self.message[..2]);
-        hmac.update(&length.to_be_bytes());
-        hmac.update(&self.message[4..]);
-        hmac.verify_slice(self.mac).is_ok()
-    }
+/// Whether a STUN message is signed with `password`. One that is not known yet, empty, is nobody's.
+fn is_signed_with(message: &[u8], password: &str) -> bool {
+    let Some((_, mac, at)) = attributes(message).find(|(kind, ..)| *kind == MESSAGE_INTEGRITY) else { return false };
+    let Ok(mut hmac) = Hmac::<Sha1>::new_from_slice(password.as_bytes()) else { return false };
+    // Signed is a header whose length ends with the signature (RFC 8489, section 14.5).
+    let length = u16::try_from(at - HEADER + 4 + MAC).unwrap_or_default();
+    hmac.update(&message[..2]);
+    hmac.update(&length.to_be_bytes());
+    hmac.update(&message[4..at]);
+    !password.is_empty() && hmac.verify_slice(mac).is_ok()
 }
 
 /// Each attribute's kind, value, and where it begins; up to the first that is cut off.
@@ -119,23 +107,15 @@ impl<'a> Check<'a> {
         if !message.starts_with(&BINDING_REQUEST) {
             return None;
         }
-        let mut ufrag = None;
-        for (kind, value, at) in attributes(message) {
-            match kind {
-                USERNAME => ufrag = std::str::from_utf8(value).ok()?.split(':').next(),
-                // What comes behind the signature is not signed.
-                MESSAGE_INTEGRITY => {
-                    return Some(Self { ufrag: ufrag?, signed: Some(Signed { message: &message[..at], mac: value }) });
-                }
-                _ => {}
-            }
-        }
-        Some(Self { ufrag: ufrag?, signed: None })
+        // What comes behind the signature is not signed.
+        let signed = attributes(message).take_while(|(kind, ..)| *kind != MESSAGE_INTEGRITY);
+        let (_, name, _) = signed.filter(|(kind, ..)| *kind == USERNAME).last()?;
+        Some(Self { ufrag: std::str::from_utf8(name).ok()?.split(':').next()?, message })
     }
 
     /// Whether whoever sent this knows `password`, our side's.
     pub(crate) fn is_signed_with(&self, password: &str) -> bool {
-        self.signed.as_ref().is_some_and(|signed| signed.by(password))
+        is_signed_with(self.message, password)
     }
 }
 

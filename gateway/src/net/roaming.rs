@@ -69,12 +69,12 @@ impl Roaming {
                 now
             }
             // Of the two that the stack takes for one, to the one that asked.
-            Some(Stun { transaction, .. }) if now != to => {
-                let asked = |by: SocketAddr| self.theirs.contains(&(transaction, by));
-                if asked(to) && !asked(now) { to } else { now }
+            Some(Stun { transaction, .. })
+                if self.theirs.contains(&(transaction, to)) && !self.theirs.contains(&(transaction, now)) =>
+            {
+                to
             }
-            Some(_) => to,
-            None => now,
+            _ => now,
         }
     }
 

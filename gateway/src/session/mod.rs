@@ -153,6 +153,9 @@ impl Session {
 
     /// What the client cannot know; also our sign of life.
     fn tell_stats(&self) {
+        if !self.controls.is_connected() {
+            return;
+        }
         let spec = &self.controls.spec;
         // What a generator makes was never sent, and is not late.
         let sends = spec.mode != Mode::Receive;
@@ -183,11 +186,7 @@ impl Actor for Session {
                 session.end(&EndReason::NeverConnected(session.peer.step()), ctx);
             }
         });
-        ctx.run_interval(STATS_INTERVAL, |session, _| {
-            if session.controls.is_connected() {
-                session.tell_stats();
-            }
-        });
+        ctx.run_interval(STATS_INTERVAL, |session, _| session.tell_stats());
         if let Some(first) = self.first.take() {
             self.seek(Last::Claimed(Box::new(first)), ctx);
         }
@@ -251,8 +250,7 @@ impl StreamHandler<SessionEvent> for Session {
             SessionEvent::FallingBehind if self.route.link.is_none() => {}
             SessionEvent::FallingBehind => self.tell(client::falling_behind()),
             SessionEvent::Notice(notice) => self.tell(client::notice(&notice)),
-            SessionEvent::Relieved if self.controls.is_connected() => self.tell_stats(),
-            SessionEvent::Relieved => {}
+            SessionEvent::Relieved => self.tell_stats(),
             SessionEvent::Draining => self.leave_if_draining(ctx),
             SessionEvent::Detached(why) => self.detached(why, ctx),
             SessionEvent::Waiting => {

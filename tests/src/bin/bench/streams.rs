@@ -30,18 +30,21 @@ pub(crate) fn watch(peers: &[Peer], seconds: u32) -> Vec<Vec<Received>> {
 
 /// The same of cameras at another rate.
 pub(crate) fn watch_at(fps: u32, peers: &[Peer], seconds: u32) -> Vec<Vec<Received>> {
-    let start: Vec<_> = peers.iter().map(|peer| peer.stats().received.len()).collect();
     let sent = peers[0].stats().sent.len() + (seconds * fps) as usize;
-    let patience = Duration::from_secs(u64::from(seconds)) + PATIENCE;
-    peers[0].wait_until("a window of video", patience, |stats| (stats.sent.len() >= sent).then_some(()));
-    peers.iter().zip(start).map(|(peer, start)| peer.stats().received.split_off(start)).collect()
+    watch_until(peers, seconds, |stats| stats.sent.len() >= sent)
 }
 
 /// What each of `peers` receives in `seconds`, however much the first sends.
 pub(crate) fn watch_for(peers: &[Peer], seconds: u32) -> Vec<Vec<Received>> {
+    let until = Instant::now() + Duration::from_secs(seconds.into());
+    watch_until(peers, seconds, |_| Instant::now() >= until)
+}
+
+/// What each of `peers` receives until the first is `done`, which takes some `seconds`.
+fn watch_until(peers: &[Peer], seconds: u32, done: impl Fn(&Stats) -> bool) -> Vec<Vec<Received>> {
     let start: Vec<_> = peers.iter().map(|peer| peer.stats().received.len()).collect();
-    let (seconds, began) = (Duration::from_secs(seconds.into()), Instant::now());
-    peers[0].wait_until("a window of time", seconds + PATIENCE, |_| (began.elapsed() >= seconds).then_some(()));
+    let patience = Duration::from_secs(seconds.into()) + PATIENCE;
+    peers[0].wait_until("a window", patience, |stats| done(stats).then_some(()));
     peers.iter().zip(start).map(|(peer, start)| peer.stats().received.split_off(start)).collect()
 }
 
