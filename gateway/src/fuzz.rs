@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use rtc::interceptor::{AttributedPacket, Packet as Taken, TaggedPacket};
 use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
+use rtc::stun::attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_USE_CANDIDATE};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::assembler::{Assembler, Packet};
 use crate::bandwidth::Limits;
 use crate::codec::Codec;
 use crate::intake::Most;
-use crate::net::{Kind, classify};
+use crate::net::{Check, Kind, classify};
 use crate::offer::{self, Codecs};
 use crate::payload;
 use crate::peer::{self, Feedback, Ids, Marks, Missing, Remb};
@@ -47,11 +48,21 @@ pub fn datagram(data: &[u8]) {
         assert!(!check.ufrag.contains(':'), "ours is what comes first");
         assert!(!check.is_signed_with("nobody was told this one"));
     }
-    if let Kind::Check(_) | Kind::Other = classify(data)
-        && data[0] <= 3
-    {
+    let read = |message: &[u8]| {
         // The stack reads it next. Refusing is its right.
-        drop(rtc::stun::message::Message::new().unmarshal_binary(data));
+        let mut read = rtc::stun::message::Message::new();
+        read.unmarshal_binary(message).ok().map(|()| read)
+    };
+    if let Kind::Check(Check { stun, .. }) | Kind::Stun(stun) = classify(data) {
+        let signed = stun.signed_part();
+        assert!(signed.len() <= data.len() + 3, "padding apart, no more than what came");
+        if let Some(read) = read(&signed) {
+            let last = read.attributes.0.last().map(|attribute| attribute.typ);
+            assert_eq!(last, Some(ATTR_MESSAGE_INTEGRITY), "nothing behind the signature");
+        }
+        if let Some(read) = read(&stun.without_nomination("a password")) {
+            assert!(!read.contains(ATTR_USE_CANDIDATE), "it nominates nothing");
+        }
     }
 }
 

@@ -8,6 +8,12 @@ use rtc::sdp::SessionDescription;
 pub(crate) use self::codecs::{Codecs, Negotiated, reduce};
 use crate::spec::Mode;
 
+/// The most that a browser's ICE credentials may have: RFC 8839, section 5.4, allows 256 each,
+/// which every check of ours would carry. Browsers have 4 to 16 and 22 to 32. A shorter password
+/// than that section wants harms nobody but its owner.
+const MAX_UFRAG_BYTES: usize = 32;
+const MAX_PASSWORD_BYTES: usize = 64;
+
 /// Why an offer cannot be answered. The text is for whoever wrote the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OfferError {
@@ -23,6 +29,9 @@ pub(crate) enum OfferError {
     /// Nothing both sides can code; what we can.
     #[error("`sdp` has no codec in common with this server, which speaks {0}")]
     NoCodec(String),
+    /// An ICE credential: an attribute, and its bound.
+    #[error("`a={0}` in `sdp` is longer than {1} bytes")]
+    Credential(&'static str, usize),
 }
 
 /// Checks that the offer's first video section can be answered; returns it with the one codec that is.
@@ -60,6 +69,12 @@ pub(crate) fn parse(sdp: &str) -> Result<RTCSessionDescription, OfferError> {
 }
 
 fn read(sdp: &str) -> Result<(RTCSessionDescription, SessionDescription), OfferError> {
+    for (attribute, longest) in [("ice-ufrag", MAX_UFRAG_BYTES), ("ice-pwd", MAX_PASSWORD_BYTES)] {
+        let values = sdp.lines().filter_map(|line| line.strip_prefix("a=")?.strip_prefix(attribute)?.strip_prefix(':'));
+        if values.map(str::len).any(|length| length > longest) {
+            return Err(OfferError::Credential(attribute, longest));
+        }
+    }
     let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(|_| OfferError::NotSdp)?;
     let parsed = offer.unmarshal().map_err(|_| OfferError::NotSdp)?;
     Ok((offer, parsed))
@@ -107,6 +122,19 @@ pub(crate) fn first_video(sdp: &str) -> Option<FirstVideo<'_>> {
 /// The first user name fragment in a description: one bundle has one (RFC 8843, section 10.1).
 pub(crate) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"))
+}
+
+/// The browser's ICE password in a description of its: the session's or, as the stack reads it,
+/// that of the first section which is in use. Empty where there is none.
+pub(crate) fn ice_password(sdp: &str) -> &str {
+    fn of(part: &str) -> Option<&str> {
+        part.lines().find_map(|line| line.strip_prefix("a=ice-pwd:"))
+    }
+    let in_use = |part: &&str| part.lines().all(|line| line != "a=inactive");
+    let mut sections = sdp.split("\nm=");
+    let session = sections.next().and_then(of);
+    let password = session.or_else(|| sections.clone().filter(in_use).find_map(of)).or_else(|| sections.find_map(of));
+    password.unwrap_or_default().trim()
 }
 
 /// Puts `candidates`, lines, in place of the answer's own, which are of addresses that nobody can reach, and into the
@@ -181,6 +209,35 @@ mod tests {
         assert_eq!(verdict(&format!("{video}a=recvonly\r\n")), Err(OfferError::Direction("recvonly", "sendrecv")));
         assert_eq!(check("hello", Mode::Send, &Codecs::Browsers).map(drop), Err(OfferError::NotSdp));
         assert_eq!(check("", Mode::Receive, &Codecs::Browsers).map(drop), Err(OfferError::NotSdp));
+    }
+
+    #[test]
+    fn ice_credentials_have_a_length() {
+        let offer = |ufrag: usize, password: usize| {
+            let credentials = format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", "u".repeat(ufrag), "p".repeat(password));
+            let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na=ice-ufrag:abcd\r\n";
+            // Wherever they stand.
+            [format!("{credentials}{video}"), format!("{video}{credentials}")].map(|media| verdict(&media))
+        };
+        assert_eq!(offer(MAX_UFRAG_BYTES, MAX_PASSWORD_BYTES), [Ok(()), Ok(())]);
+        for (ufrag, password, attribute) in [(33, 64, "ice-ufrag"), (256, 256, "ice-ufrag"), (32, 65, "ice-pwd")] {
+            for verdict in offer(ufrag, password) {
+                let text = verdict.unwrap_err().to_string();
+                assert!(text.starts_with(&format!("`a={attribute}` in `sdp` is longer than ")), "{text}");
+            }
+        }
+        assert!(parse(&sdp(&format!("a=ice-pwd:{}\r\n", "p".repeat(65)))).is_err(), "of further offers too");
+    }
+
+    #[test]
+    fn the_password_is_that_of_the_session_or_of_a_section_in_use() {
+        let section = |password: &str, more: &str| format!("m=video 9 X 96\r\na=ice-pwd:{password}\r\n{more}");
+        let (off, on) = (section("off", "a=inactive\r\n"), section("on", "a=sendrecv\r\n"));
+        assert_eq!(ice_password(&sdp(&format!("a=ice-pwd:session\r\n{off}{on}"))), "session");
+        assert_eq!(ice_password(&sdp(&format!("{off}{on}"))), "on");
+        assert_eq!(ice_password(&sdp(&format!("{on}{off}"))), "on");
+        assert_eq!(ice_password(&sdp(&off)), "off");
+        assert_eq!(ice_password(&sdp("")), "");
     }
 
     #[test]

@@ -240,7 +240,7 @@ pub(crate) async fn answer(
         flushed,
         callbacks,
         turn: Arc::default(),
-        candidates: Arc::default(),
+        candidates: Arc::new(Mutex::new(RemoteCandidates::new(port.policy()))),
         port: Arc::clone(&port),
         terms: Terms { payload_type: negotiated.payload_type, mode, bitrates, most },
         open,

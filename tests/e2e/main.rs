@@ -32,6 +32,7 @@ mod outputs;
 mod overload;
 mod pages;
 mod pool;
+mod probes;
 mod processes;
 mod receive;
 mod reconnect;

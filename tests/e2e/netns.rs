@@ -12,15 +12,32 @@ use crate::browser::{SOON, start};
 
 /// Set for the process within the namespace.
 const INSIDE: &str = "REFRAME_TESTS_IN_NAMESPACE";
-const NAME: &str = "netns::the_picture_comes_back_through_a_lossy_loopback";
 /// Each way, as loopback's packets go out by it and never in. The other interface leads nowhere: a Chromium that has none
 /// but loopback gathers no candidates.
 const NETWORK: &str = "ip link set lo up && ip link add outer type veth peer name inner \
                        && ip address add 10.77.0.1/24 dev outer && ip link set outer up && ip link set inner up \
                        && ip route add default via 10.77.0.2 && tc qdisc add dev lo root netem delay 25ms loss 5%";
 
+/// Runs `test`, whose name is `name`, in a network namespace of its own that `network` has set up.
+#[expect(clippy::print_stderr, reason = "a test that did not run must not look like one that did")]
+pub(super) fn in_namespace(name: &str, network: &str, test: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return test();
+    }
+    match run(network) {
+        Ok(output) if output.status.success() => {}
+        refused => {
+            eprintln!("SKIPPED: no such network namespace here: {refused:?}");
+            return;
+        }
+    }
+    let output = run(&format!("{network} && exec \"$1\" --exact {name} --nocapture")).expect("as before");
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
 /// Runs `script` in a network namespace of its own.
-fn in_namespace(script: &str) -> std::io::Result<Output> {
+fn run(script: &str) -> std::io::Result<Output> {
     Command::new("unshare")
         .args(["--net", "sh", "-c", script, "sh"])
         .arg(std::env::current_exe()?)
@@ -29,21 +46,8 @@ fn in_namespace(script: &str) -> std::io::Result<Output> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that did not run must not look like one that did")]
 fn the_picture_comes_back_through_a_lossy_loopback() {
-    if std::env::var_os(INSIDE).is_some() {
-        return inside();
-    }
-    match in_namespace(NETWORK) {
-        Ok(output) if output.status.success() => {}
-        refused => {
-            eprintln!("SKIPPED: no network namespace with netem here: {refused:?}");
-            return;
-        }
-    }
-    let output = in_namespace(&format!("{NETWORK} && exec \"$1\" --exact {NAME} --nocapture")).expect("as before");
-    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    in_namespace("netns::the_picture_comes_back_through_a_lossy_loopback", NETWORK, inside);
 }
 
 fn inside() {

@@ -20,13 +20,12 @@ fn failed(error: &str) -> Value {
     json!({ "status": "failed", "meta": { "error": error } })
 }
 
-/// The server can only make the first step with the candidate that was trickled to it.
 #[test]
 fn candidates_may_come_before_or_after_the_offer() {
     let cluster = Cluster::launch("flip");
     for candidates in [Candidates::TrickledBefore, Candidates::TrickledAfter, Candidates::InOffer] {
         let options = Options::camera(format!("{candidates:?}"), Video::Live(Format::SMALL));
-        let mut peer = connect_with(&cluster, Options { candidates, wait_for_server: true, ..options });
+        let mut peer = connect_with(&cluster, Options { candidates, ..options });
         peer.wait_received(5, PATIENCE);
         peer.close();
     }

@@ -1,18 +1,24 @@
-//! The media port: one UDP port, and the same one for TCP, that carries every session of this gateway.
+//! The media port: one UDP port, and the same one for TCP, that carries every session of this
+//! gateway.
 //!
-//! In:    datagrams and connections from anywhere.   Out: each session's own, and nothing else, to its WebRTC stack.
-//! Runs:  a task for each socket, on the media runtime; it copies and never waits for a session.
-//! Full:  `udp::DATAGRAMS`, `tcp::FRAMES` and their like; what finds no room is lost and counted, as on any network.
+//! In:    datagrams and connections from anywhere.   Out: each session's own, and nothing else, to
+//! its WebRTC stack. Runs:  a task for each socket, on the media runtime; it copies and never waits
+//! for a session. Full:  `udp::DATAGRAMS`, `tcp::FRAMES` and their like; what finds no room is lost
+//! and counted, as on any network.
 //!
-//! The stack believes that it has sockets of its own: `runtime` gives it such as only exist in memory, and `candidates`
-//! tells the browser where the real ones are. Which datagram is whose says `routes`.
+//! The stack believes that it has sockets of its own: `runtime` gives it such as only exist in
+//! memory, and `candidates` tells the browser where the real ones are. Which datagram is whose says
+//! `routes`; which of them the stack gets, and whom it may ask, says `filter`.
 
 mod addresses;
 mod candidates;
+mod filter;
 mod ice_servers;
 mod options;
 mod packet;
+mod policy;
 mod port;
+mod probes;
 mod public;
 mod roaming;
 mod routes;
@@ -27,7 +33,8 @@ pub use self::ice_servers::IceServerOptions;
 pub(crate) use self::ice_servers::IceServers;
 pub(crate) use self::options::Media;
 pub use self::options::MediaOptions;
-pub(crate) use self::packet::{Kind, classify};
+pub(crate) use self::packet::{Check, Kind, classify};
+pub(crate) use self::policy::CandidatePolicy;
 pub use self::port::MediaError;
 pub(crate) use self::port::MediaPort;
 pub(crate) use self::runtime::{Nudge, SessionRuntime};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use clap::Args;
 
 use super::addresses;
+use super::policy::Candidates;
 use super::public::Public;
 use crate::config::within;
 
@@ -35,6 +36,11 @@ pub struct MediaOptions {
     /// Whether browsers that UDP does not get through to may use TCP, at the same port [on or off].
     #[arg(long, env = "REFRAME_ICE_TCP", value_name = "on|off", default_value = "on")]
     pub ice_tcp: String,
+
+    /// Whom we send checks to: addresses that a browser's signed checks came from, or any that it
+    /// names, for a gateway that must speak first, behind a firewall [checked or any].
+    #[arg(long, env = "REFRAME_CANDIDATES", value_name = "checked|any", default_value = "checked")]
+    pub candidates: String,
 }
 
 /// Checked options.
@@ -47,6 +53,7 @@ pub(crate) struct Media {
     /// 0: the same.
     pub(crate) public_port: u16,
     pub(crate) tcp: bool,
+    pub(crate) candidates: Candidates,
 }
 
 impl MediaOptions {
@@ -61,7 +68,15 @@ impl MediaOptions {
         let public = Public::parse(problems, &self.public_ip, addresses.as_deref().unwrap_or(&any));
         let public_port = port_of(problems, "--public-port", &self.public_port);
         let tcp = on_or_off(problems, "--ice-tcp", &self.ice_tcp);
-        Some(Media { addresses: addresses?, port: port?, public: public?, public_port: public_port?, tcp: tcp? })
+        let candidates = candidates_of(problems, &self.candidates);
+        Some(Media {
+            addresses: addresses?,
+            port: port?,
+            public: public?,
+            public_port: public_port?,
+            tcp: tcp?,
+            candidates: candidates?,
+        })
     }
 }
 
@@ -74,6 +89,7 @@ impl Default for MediaOptions {
             public_ip: String::new(),
             public_port: "0".to_owned(),
             ice_tcp: "on".to_owned(),
+            candidates: "checked".to_owned(),
         }
     }
 }
@@ -84,6 +100,17 @@ fn on_or_off(problems: &mut Vec<String>, flag: &str, value: &str) -> Option<bool
         "off" => Some(false),
         _ => {
             problems.push(format!("{flag}: `{value}` is neither `on` nor `off`"));
+            None
+        }
+    }
+}
+
+fn candidates_of(problems: &mut Vec<String>, value: &str) -> Option<Candidates> {
+    match value.trim() {
+        "checked" => Some(Candidates::Checked),
+        "any" => Some(Candidates::Any),
+        _ => {
+            problems.push(format!("--candidates: `{value}` is neither `checked` nor `any`"));
             None
         }
     }

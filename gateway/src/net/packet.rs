@@ -1,5 +1,6 @@
 //! What a datagram tells without a session: its protocol, and for a check of ICE's whose it is and who signed it.
 
+use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
@@ -9,6 +10,8 @@ const BINDING_REQUEST: [u8; 2] = [0, 1];
 const BINDING_SUCCESS: [u8; 2] = [1, 1];
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
+/// RFC 8445, section 7.1.2.
+const USE_CANDIDATE: u16 = 0x0025;
 /// HMAC-SHA1's.
 const MAC: usize = 20;
 
@@ -19,7 +22,9 @@ pub(crate) enum Kind<'a> {
     Junk,
     /// A binding request that names a session.
     Check(Check<'a>),
-    /// DTLS, (S)RTP, or STUN that names nobody.
+    /// STUN that names nobody: an answer to a check of ours, or nothing that we need.
+    Stun(Stun<'a>),
+    /// DTLS or (S)RTP.
     Other,
 }
 
@@ -28,12 +33,12 @@ pub(crate) enum Kind<'a> {
 pub(crate) struct Check<'a> {
     /// Our side's part of the user name.
     pub(crate) ufrag: &'a str,
-    message: &'a [u8],
+    pub(crate) stun: Stun<'a>,
 }
 
 /// What a STUN message tells whoever only passes it on.
 #[derive(Debug)]
-pub(super) struct Stun<'a> {
+pub(crate) struct Stun<'a> {
     pub(super) class: Class,
     pub(super) transaction: [u8; 12],
     message: &'a [u8],
@@ -43,7 +48,7 @@ pub(super) struct Stun<'a> {
 pub(super) enum Class {
     Request,
     Success,
-    /// An error, or nothing that ICE asks.
+    /// An error, an indication, or another method's: nothing that ICE asks.
     Other,
 }
 
@@ -59,22 +64,50 @@ impl<'a> Stun<'a> {
         Some(Self { class, transaction: *rest.first_chunk()?, message: datagram })
     }
 
-    /// Whether whoever sent this knows `password`: the receiver's in a request, in an answer the sender's own.
+    /// Whether whoever sent this knows `password`: the receiver's in a request, in an answer the
+    /// sender's own. A password that is not known yet, empty, is nobody's.
     pub(super) fn is_signed_with(&self, password: &str) -> bool {
-        is_signed_with(self.message, password)
+        let Some((mac, at)) = self.signature() else { return false };
+        let Some(hmac) = keyed(&self.message[..at], password) else { return false };
+        !password.is_empty() && hmac.verify_slice(mac).is_ok()
     }
-}
 
-/// Whether a STUN message is signed with `password`. One that is not known yet, empty, is nobody's.
-fn is_signed_with(message: &[u8], password: &str) -> bool {
-    let Some((_, mac, at)) = attributes(message).find(|(kind, ..)| *kind == MESSAGE_INTEGRITY) else { return false };
-    let Ok(mut hmac) = Hmac::<Sha1>::new_from_slice(password.as_bytes()) else { return false };
-    // Signed is a header whose length ends with the signature (RFC 8489, section 14.5).
-    let length = u16::try_from(at - HEADER + 4 + MAC).unwrap_or_default();
-    hmac.update(&message[..2]);
-    hmac.update(&length.to_be_bytes());
-    hmac.update(&message[4..at]);
-    !password.is_empty() && hmac.verify_slice(mac).is_ok()
+    /// The message up to its signature and no further: all else is to be ignored (RFC 8489, section
+    /// 14.5), which the stack does not do. Empty where there is no signature.
+    pub(crate) fn signed_part(&self) -> Bytes {
+        let mut message = Vec::new();
+        if let Some((mac, at)) = self.signature() {
+            message.extend_from_slice(&self.message[..at]);
+            add(&mut message, MESSAGE_INTEGRITY, mac);
+        }
+        message.into()
+    }
+
+    /// Whether this selects the pair of addresses that it goes by.
+    pub(super) fn nominates(&self) -> bool {
+        self.signed().any(|(kind, ..)| kind == USE_CANDIDATE)
+    }
+
+    /// The same check, but that it nominates nothing; signed with `password`.
+    pub(crate) fn without_nomination(&self, password: &str) -> Bytes {
+        let mut message = self.message[..HEADER].to_vec();
+        for (kind, value, _) in self.signed().filter(|(kind, ..)| *kind != USE_CANDIDATE) {
+            add(&mut message, kind, value);
+        }
+        sign(&mut message, password);
+        message.into()
+    }
+
+    /// The signature, and where it begins.
+    fn signature(&self) -> Option<(&'a [u8], usize)> {
+        let (_, mac, at) = attributes(self.message).find(|(kind, ..)| *kind == MESSAGE_INTEGRITY)?;
+        Some((mac, at))
+    }
+
+    /// The attributes before the signature.
+    fn signed(&self) -> impl Iterator<Item = (u16, &'a [u8], usize)> + use<'a> {
+        attributes(self.message).take_while(|(kind, ..)| *kind != MESSAGE_INTEGRITY)
+    }
 }
 
 /// Each attribute's kind, value, and where it begins; up to the first that is cut off.
@@ -91,11 +124,46 @@ fn attributes(message: &[u8]) -> impl Iterator<Item = (u16, &[u8], usize)> {
     })
 }
 
+/// What the signature behind `message`, a header and attributes, is made of: with a length in the
+/// header that ends with the signature (RFC 8489, section 14.5).
+fn keyed(message: &[u8], password: &str) -> Option<Hmac<Sha1>> {
+    let mut hmac = Hmac::<Sha1>::new_from_slice(password.as_bytes()).ok()?;
+    hmac.update(&message[..2]);
+    hmac.update(&length(message.len() + 4 + MAC));
+    hmac.update(&message[4..]);
+    Some(hmac)
+}
+
+fn sign(message: &mut Vec<u8>, password: &str) {
+    if let Some(hmac) = keyed(message, password) {
+        add(message, MESSAGE_INTEGRITY, &hmac.finalize().into_bytes());
+    }
+}
+
+/// Adds an attribute; the header's length becomes that of the whole.
+fn add(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    message.extend(kind.to_be_bytes());
+    message.extend(u16::try_from(value.len()).unwrap_or_default().to_be_bytes());
+    message.extend(value);
+    message.resize(message.len().next_multiple_of(4), 0);
+    let length = length(message.len());
+    message[2..4].copy_from_slice(&length);
+}
+
+/// The length in the header of a message of so many bytes. What is longer than a datagram can be is
+/// nobody's.
+fn length(bytes: usize) -> [u8; 2] {
+    u16::try_from(bytes - HEADER).unwrap_or_default().to_be_bytes()
+}
+
 /// Told apart by the first byte (RFC 7983) and a look at the fixed fields: STUN's magic cookie, a DTLS version, and
 /// RTP's least length.
 pub(crate) fn classify(datagram: &[u8]) -> Kind<'_> {
     match datagram {
-        [0..=3, _, _, _, 0x21, 0x12, 0xa4, 0x42, ..] => Check::parse(datagram).map_or(Kind::Other, Kind::Check),
+        [0..=3, ..] => match Stun::read(datagram) {
+            Some(stun) => Check::of(stun).unwrap_or_else(Kind::Stun),
+            None => Kind::Junk,
+        },
         [20..=63, 0xfe, 0xff | 0xfd | 0xfc, ..] => Kind::Other,
         [128..=191, ..] if datagram.len() >= 12 => Kind::Other,
         _ => Kind::Junk,
@@ -103,19 +171,24 @@ pub(crate) fn classify(datagram: &[u8]) -> Kind<'_> {
 }
 
 impl<'a> Check<'a> {
-    fn parse(message: &'a [u8]) -> Option<Self> {
-        if !message.starts_with(&BINDING_REQUEST) {
-            return None;
+    /// An error: it is none.
+    fn of(stun: Stun<'a>) -> Result<Kind<'a>, Stun<'a>> {
+        if stun.class != Class::Request {
+            return Err(stun);
         }
-        // What comes behind the signature is not signed.
-        let signed = attributes(message).take_while(|(kind, ..)| *kind != MESSAGE_INTEGRITY);
-        let (_, name, _) = signed.filter(|(kind, ..)| *kind == USERNAME).last()?;
-        Some(Self { ufrag: std::str::from_utf8(name).ok()?.split(':').next()?, message })
+        // Of several the first counts (RFC 8489, section 14), as for the stack. What is behind the
+        // signature is not signed.
+        let name = stun.signed().find(|(kind, ..)| *kind == USERNAME);
+        let ufrag = name.and_then(|(_, name, _)| std::str::from_utf8(name).ok()?.split(':').next());
+        match ufrag {
+            Some(ufrag) => Ok(Kind::Check(Self { ufrag, stun })),
+            None => Err(stun),
+        }
     }
 
     /// Whether whoever sent this knows `password`, our side's.
     pub(crate) fn is_signed_with(&self, password: &str) -> bool {
-        is_signed_with(self.message, password)
+        self.stun.is_signed_with(password)
     }
 }
 
@@ -125,45 +198,56 @@ pub(super) mod tests {
 
     /// A check as a browser sends it: some attribute, the user name, the signature, and a fingerprint behind it.
     pub(in crate::net) fn check(username: &str, password: &str) -> Vec<u8> {
-        let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        fingerprinted(request(username), password)
+    }
+
+    /// The same, which nominates.
+    pub(in crate::net) fn nomination(username: &str, password: &str) -> Vec<u8> {
+        let mut message = request(username);
+        add(&mut message, USE_CANDIDATE, &[]);
+        fingerprinted(message, password)
+    }
+
+    fn request(username: &str) -> Vec<u8> {
+        let mut message = header(BINDING_REQUEST);
         add(&mut message, 0x0024, &[1, 2, 3, 4]);
         add(&mut message, USERNAME, username.as_bytes());
-        sign(&mut message, password);
         message
     }
 
-    fn add(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
-        message.extend(kind.to_be_bytes());
-        message.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
-        message.extend(value);
-        message.resize(message.len().next_multiple_of(4), 0);
+    /// With the one transaction that all messages here have.
+    pub(in crate::net) fn header(kind: [u8; 2]) -> Vec<u8> {
+        let mut message = kind.to_vec();
+        message.extend([0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        message
     }
 
-    fn sign(message: &mut Vec<u8>, password: &str) {
-        let length = u16::try_from(message.len() - HEADER + 4 + MAC).unwrap();
-        message[2..4].copy_from_slice(&length.to_be_bytes());
-        let mut hmac = Hmac::<Sha1>::new_from_slice(password.as_bytes()).unwrap();
-        hmac.update(message);
-        let mac = hmac.finalize().into_bytes();
-        add(message, MESSAGE_INTEGRITY, &mac);
-        add(message, 0x8028, &[0; 4]);
-        let length = u16::try_from(message.len() - HEADER).unwrap();
-        message[2..4].copy_from_slice(&length.to_be_bytes());
+    fn fingerprinted(mut message: Vec<u8>, password: &str) -> Vec<u8> {
+        sign(&mut message, password);
+        add(&mut message, 0x8028, &[0; 4]);
+        message
     }
 
     /// A check, as the answer to it.
     pub(in crate::net) fn answer(password: &str) -> Vec<u8> {
-        let mut message = vec![1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
-        sign(&mut message, password);
-        message
+        fingerprinted(header(BINDING_SUCCESS), password)
+    }
+
+    /// What the stack is given of it.
+    pub(in crate::net) fn signed(message: &[u8]) -> Bytes {
+        Stun::read(message).unwrap().signed_part()
     }
 
     #[test]
     fn protocols_are_known_and_junk_is_not() {
-        for known in [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 9, 9][..], &[22, 0xfe, 0xfd, 0], &[0x80; 12]] {
+        for known in [&[22, 0xfe, 0xfd, 0][..], &[0x80; 12]] {
             assert!(matches!(classify(known), Kind::Other), "{known:?}");
         }
-        for junk in [&[][..], &[0x80; 11], &[0, 1, 0, 0, 1, 2, 3, 4], &[22, 3, 3], &[64; 40], b"hello"] {
+        for kind in [BINDING_REQUEST, BINDING_SUCCESS, [1, 0x11], [0, 0x11], [0, 3], [3, 0xff]] {
+            assert!(matches!(classify(&header(kind)), Kind::Stun(_)), "{kind:?} names nobody");
+        }
+        let cut = &header(BINDING_REQUEST)[..HEADER - 1];
+        for junk in [&[][..], &[0x80; 11], &[0, 1, 0, 0, 1, 2, 3, 4], cut, &[22, 3, 3], &[64; 40], b"hello"] {
             assert!(matches!(classify(junk), Kind::Junk), "{junk:?}");
         }
     }
@@ -203,6 +287,36 @@ pub(super) mod tests {
         assert!(Stun::read(&message[..HEADER - 1]).is_none() && Stun::read(&[0x80; 40]).is_none());
     }
 
+    /// The stack looks at all attributes, wherever they stand.
+    #[test]
+    fn what_is_behind_the_signature_is_cut_off() {
+        for (message, password) in [(check("ours:theirs", "secret"), "secret"), (answer("theirs"), "theirs")] {
+            let signed = signed(&message);
+            let mut longer = message.clone();
+            add(&mut longer, USE_CANDIDATE, &[]);
+            add(&mut longer, USERNAME, b"other:theirs");
+            for message in [message, longer] {
+                let read = Stun::read(&message).unwrap();
+                assert!(read.is_signed_with(password) && !read.nominates());
+                assert_eq!(read.signed_part(), signed);
+            }
+            assert!(Stun::read(&signed).unwrap().is_signed_with(password), "what is left is whole");
+            let mut stack = rtc::stun::message::Message::new();
+            stack.unmarshal_binary(&signed).unwrap();
+            assert!(!stack.contains(rtc::stun::attributes::ATTR_USE_CANDIDATE));
+            assert!(!stack.contains(rtc::stun::attributes::ATTR_FINGERPRINT));
+        }
+        assert!(signed(&header(BINDING_REQUEST)).is_empty());
+    }
+
+    #[test]
+    fn a_check_may_be_read_without_its_nomination() {
+        let message = nomination("ours:theirs", "secret");
+        let read = Stun::read(&message).unwrap();
+        assert!(read.nominates() && read.is_signed_with("secret"));
+        assert_eq!(read.without_nomination("secret"), signed(&check("ours:theirs", "secret")));
+    }
+
     #[test]
     fn a_cut_or_lying_message_costs_nothing() {
         let message = check("ours:theirs", "secret");
@@ -217,6 +331,8 @@ pub(super) mod tests {
                 changed[at] = value;
                 if let Kind::Check(check) = classify(&changed) {
                     check.is_signed_with("secret");
+                    check.stun.signed_part();
+                    check.stun.without_nomination("secret");
                 }
             }
         }

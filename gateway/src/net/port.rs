@@ -11,6 +11,7 @@ use tracing::info;
 use super::candidates;
 use super::options::Media;
 use super::packet::{Kind, classify};
+use super::policy::CandidatePolicy;
 use super::public::{self, Public};
 use super::routes::{Path, Routes, Stray};
 use super::session::{Inbox, SessionPort};
@@ -47,6 +48,7 @@ pub(crate) struct MediaPort {
     pub(super) sockets: Vec<Arc<SharedSocket>>,
     pub(super) routes: Mutex<Routes<Arc<Inbox>>>,
     pub(super) tcp: bool,
+    pub(super) policy: CandidatePolicy,
     /// Lines of SDP.
     pub(super) candidates: String,
     /// The port is closed with it.
@@ -73,6 +75,7 @@ impl MediaPort {
             candidates: candidates::lines(&told, if media.tcp { &told } else { &[] }),
             sockets,
             tcp: media.tcp,
+            policy: CandidatePolicy::new(media.candidates, &told),
             routes: Mutex::default(),
             _receiving: stop.clone().drop_guard(),
         });
@@ -109,18 +112,14 @@ impl MediaPort {
     }
 
     fn deliver(&self, path: Path, datagram: &[u8]) {
-        let mut routes = super::lock(&self.routes);
-        let found = match classify(datagram) {
-            Kind::Junk => {
-                telemetry::packets_dropped("junk", 1);
-                return;
-            }
-            Kind::Check(check) => routes.check(path, &check).inspect(|inbox| inbox.checked()),
-            Kind::Other => routes.at(path),
+        let kind = classify(datagram);
+        let whose = match &kind {
+            Kind::Junk => Err("junk"),
+            Kind::Check(check) => super::lock(&self.routes).check(path, check).cloned().map_err(Stray::label),
+            Kind::Stun(_) | Kind::Other => super::lock(&self.routes).at(path).cloned().map_err(Stray::label),
         };
-        match found {
-            Ok(inbox) => inbox.push(path, datagram),
-            Err(stray) => telemetry::packets_dropped(Stray::label(stray), 1),
+        if let Err(reason) = whose.and_then(|inbox| inbox.take(path, &kind, datagram)) {
+            telemetry::packets_dropped(reason, 1);
         }
     }
 }

@@ -9,15 +9,22 @@ use webrtc::runtime::{AsyncTcpStream, AsyncUdpSocket, RecvMeta, Runtime, Transmi
 
 use super::*;
 use crate::net::SessionRuntime;
-use crate::net::packet::tests::check;
+use crate::net::packet::tests::{answer, check, header, signed};
+use crate::net::policy::Candidates;
 use crate::net::strangers::STRANGERS;
+use crate::net::udp::Datagram;
 
 /// For the loopback interface, on a machine that does something else.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn open() -> Arc<MediaPort> {
     let addresses = vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()];
-    MediaPort::open(Media { addresses, port: 0, public: Public::Local, public_port: 0, tcp: true }).await.unwrap()
+    MediaPort::open(media(addresses)).await.unwrap()
+}
+
+fn media(addresses: Vec<std::net::IpAddr>) -> Media {
+    let candidates = Candidates::Checked;
+    Media { addresses, port: 0, public: Public::Local, public_port: 0, tcp: true, candidates }
 }
 
 /// What the stack does: binds, and has its sockets wrapped.
@@ -32,6 +39,7 @@ impl Stack {
         let (port, tokio) = (port.join(), webrtc::runtime::default_runtime().unwrap());
         let runtime = SessionRuntime { tokio, port: Arc::clone(&port), nudge: Arc::default() };
         port.learn(&Self::description(&port));
+        port.learn_theirs("a=ice-pwd:theirs\r\n");
         let udp = runtime.wrap_udp_socket(UdpSocket::bind(&port.addresses()[0]).unwrap()).unwrap();
         Self { port, runtime, udp }
     }
@@ -77,7 +85,7 @@ async fn each_session_gets_its_own_and_is_forgotten_with_it() {
     }
     for (client, stack) in [(&client_a, &a), (&client_b, &b)] {
         let from = client.local_addr().unwrap();
-        assert_eq!(stack.receive().await, (from, stack.check()));
+        assert_eq!(stack.receive().await, (from, signed(&stack.check()).to_vec()));
         assert_eq!(stack.receive().await, (from, RTP.to_vec()));
     }
     // From the one port, back to the browser.
@@ -99,6 +107,40 @@ async fn each_session_gets_its_own_and_is_forgotten_with_it() {
     }
 }
 
+#[tokio::test]
+async fn unsigned_stun_never_reaches_the_stack() {
+    let port = open().await;
+    let (stack, other) = (Stack::new(&port), Stack::new(&port));
+    let server = port.sockets[0].local;
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let from = client.local_addr().unwrap();
+    let ask = check("theirs:ours", "theirs");
+    let transmit = Transmit { destination: from, ecn: None, contents: &ask, segment_size: None, src_ip: None };
+    let send = || poll_fn(|cx| stack.udp.poll_send(cx, &transmit));
+    // To nobody before it is heard.
+    assert_eq!(send().await.unwrap(), ask.len());
+    client.send_to(&stack.check(), server).unwrap();
+    assert_eq!(stack.receive().await, (from, signed(&stack.check()).to_vec()));
+    // On a path that is known by now: a request, an answer, an error and an indication that nobody signed, an answer to
+    // nothing that was asked, and a check that another session's browser might send.
+    for unsigned in [header([0, 1]), header([1, 1]), header([1, 0x11]), header([0, 0x11]), answer("theirs")] {
+        client.send_to(&unsigned, server).unwrap();
+    }
+    let name = Stack::name(&stack.port);
+    client.send_to(&check(&format!("{name}:theirs"), "guessed"), server).unwrap();
+    client.send_to(&RTP, server).unwrap();
+    assert_eq!(stack.receive().await, (from, RTP.to_vec()));
+    send().await.unwrap();
+    let mut room = [0; 200];
+    let (length, _) = client.recv_from(&mut room).unwrap();
+    assert_eq!(&room[..length], &ask[..], "the first that comes is what was sent last");
+    client.send_to(&answer("guessed"), server).unwrap();
+    client.send_to(&answer("theirs"), server).unwrap();
+    assert_eq!(stack.receive().await, (from, signed(&answer("theirs")).to_vec()));
+    assert!(timeout(Duration::from_millis(10), other.receive()).await.is_err());
+}
+
 /// The stack looks whether there is more with a waker that wakes nobody.
 #[tokio::test]
 async fn looking_for_more_does_not_take_the_wakers_place() {
@@ -115,16 +157,17 @@ async fn looking_for_more_does_not_take_the_wakers_place() {
     .await;
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.send_to(&stack.check(), port.sockets[0].local).unwrap();
-    assert_eq!(waits.await.1, stack.check());
+    assert_eq!(waits.await.1, signed(&stack.check()).to_vec());
 }
 
 #[tokio::test]
 async fn a_queue_that_is_full_loses_the_newest() {
     let port = open().await;
     let stack = Stack::new(&port);
-    let path = Path { socket: 0, remote: "127.0.0.1:9".parse().unwrap() };
     for n in 0..crate::net::udp::DATAGRAMS + 10 {
-        stack.port.inbox.push(path, &n.to_be_bytes());
+        let payload = n.to_be_bytes().to_vec().into();
+        let pushed = stack.port.inbox.push(0, Datagram { remote: "127.0.0.1:9".parse().unwrap(), payload });
+        assert_eq!(pushed, if n < crate::net::udp::DATAGRAMS { Ok(()) } else { Err("mux_full") });
     }
     for n in 0..crate::net::udp::DATAGRAMS {
         assert_eq!(stack.receive().await.1, n.to_be_bytes());
@@ -147,17 +190,22 @@ async fn a_connection_goes_to_the_session_that_its_first_frame_names() {
     // In two pieces, and more behind it.
     client.write_all(&frame[..30]).await.unwrap();
     client.write_all(&frame[30..]).await.unwrap();
-    client.write_all(b"more").await.unwrap();
+    // Unsigned, and junk; then what is for the stack again.
+    for datagram in [&header([0, 1])[..], &answer("theirs"), &a.check(), &[], &RTP] {
+        client.write_u16(u16::try_from(datagram.len()).unwrap()).await.unwrap();
+        client.write_all(datagram).await.unwrap();
+    }
     let (stream, remote) = timeout(PATIENCE, listener_b.accept()).await.unwrap().unwrap();
     assert_eq!(remote, client.local_addr().unwrap());
     assert_eq!(stream.local_addr().unwrap(), listener_b.local_addr().unwrap(), "what the stack takes it for");
-    let mut read = Vec::new();
-    while read.len() < frame.len() + 4 {
+    let (mut read, given) = (Vec::new(), signed(&message));
+    let expected = [&u16::try_from(given.len()).unwrap().to_be_bytes()[..], &given, &[0, 20], &RTP].concat();
+    while read.len() < expected.len() {
         let mut room = [0; 50];
         let length = timeout(PATIENCE, AsyncTcpStream::read(&*stream, &mut room)).await.unwrap().unwrap();
         read.extend_from_slice(&room[..length]);
     }
-    assert_eq!(read, [&frame[..], b"more"].concat());
+    assert_eq!(read, expected);
     stream.write_all(b"\0\x02ok").await.unwrap();
     let mut room = [0; 4];
     client.read_exact(&mut room).await.unwrap();
@@ -206,7 +254,7 @@ async fn a_port_that_is_taken_is_named() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let addresses = vec![address.ip()];
-    let media = Media { addresses, port: address.port(), public: Public::Local, public_port: 0, tcp: false };
+    let media = Media { port: address.port(), tcp: false, ..media(addresses) };
     let error = MediaPort::open(media).await.unwrap_err().to_string();
     assert!(error.contains(&address.to_string()) && error.contains("--media-port"), "{error}");
 }

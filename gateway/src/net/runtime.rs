@@ -57,8 +57,9 @@ impl Runtime for SessionRuntime {
 
     fn wrap_tcp_listener(&self, listener: TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
         let local = listener.local_addr()?;
-        let (listener, welcome) = SessionListener::new(local);
-        self.port.inbox.welcome(self.index(local)?, welcome);
+        let index = self.index(local)?;
+        let (listener, welcome) = SessionListener::new(local, index, Arc::clone(&self.port.inbox));
+        self.port.inbox.welcome(index, welcome);
         Ok(Arc::new(listener))
     }
 

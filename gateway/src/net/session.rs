@@ -4,15 +4,17 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::filter::Filter;
+use super::packet::Kind;
+use super::policy::{CandidatePolicy, Candidates};
 use super::port::MediaPort;
-use super::roaming::Roaming;
 use super::routes::{Credentials, Id, Path};
 use super::tcp::Welcome;
 use super::udp::Datagram;
-use crate::telemetry;
+use crate::offer;
 
 /// Dropping the last clone of its `Arc` ends all that the port knows of the session; the stack's runtime has one.
 #[derive(Debug)]
@@ -29,17 +31,20 @@ pub(super) struct Inbox {
     queues: Vec<Mutex<Option<mpsc::Sender<Datagram>>>>,
     /// As `queues`, for connections.
     welcomes: Vec<Mutex<Option<Welcome>>>,
-    /// As `queues`: where the browser is.
-    pub(super) roaming: Vec<Mutex<Roaming>>,
+    /// What passes, by UDP and by TCP.
+    pub(super) udp: Mutex<Filter>,
+    pub(super) tcp: Mutex<Filter>,
     checks: AtomicU64,
 }
 
 impl Inbox {
-    pub(super) fn new(sockets: usize) -> Self {
+    pub(super) fn new(sockets: usize, policy: CandidatePolicy) -> Self {
         let queues = std::iter::repeat_with(Mutex::default).take(sockets).collect();
         let welcomes = std::iter::repeat_with(Mutex::default).take(sockets).collect();
-        let roaming = std::iter::repeat_with(Mutex::default).take(sockets).collect();
-        Self { queues, welcomes, roaming, checks: AtomicU64::new(0) }
+        let udp = Filter::new(sockets, policy.candidates == Candidates::Any);
+        // Connections are the browser's: by them it has spoken first.
+        let tcp = Filter::new(0, false);
+        Self { queues, welcomes, udp: Mutex::new(udp), tcp: Mutex::new(tcp), checks: AtomicU64::new(0) }
     }
 
     /// The queue at one of our sockets, in place of what was there.
@@ -61,14 +66,24 @@ impl Inbox {
         super::lock(self.welcomes.get(socket)?).clone()
     }
 
-    pub(super) fn push(&self, path: Path, datagram: &[u8]) {
-        let Some(slot) = self.queues.get(path.socket) else { return };
-        let datagram = Datagram { remote: path.remote, payload: Bytes::copy_from_slice(datagram) };
-        // Closed: the session is over, and its entry gone in a moment.
-        if let Some(Err(mpsc::error::TrySendError::Full(_))) =
-            super::lock(slot).as_ref().map(|queue| queue.try_send(datagram))
-        {
-            telemetry::packets_dropped("mux_full", 1);
+    /// A datagram of this session's for its stack; an error is the value of the label `reason`.
+    pub(super) fn take(&self, path: Path, kind: &Kind<'_>, datagram: &[u8]) -> Result<(), &'static str> {
+        if matches!(kind, Kind::Check(_)) {
+            self.checked();
+        }
+        let taken = super::lock(&self.udp).takes(Instant::now(), path, kind, datagram)?;
+        for payload in std::iter::once(taken.payload).chain(taken.nomination) {
+            self.push(path.socket, Datagram { remote: taken.from, payload })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn push(&self, socket: usize, datagram: Datagram) -> Result<(), &'static str> {
+        let Some(slot) = self.queues.get(socket) else { return Ok(()) };
+        match super::lock(slot).as_ref().map(|queue| queue.try_send(datagram)) {
+            Some(Err(mpsc::error::TrySendError::Full(_))) => Err("mux_full"),
+            // Closed: the session is over, and its entry gone in a moment.
+            _ => Ok(()),
         }
     }
 
@@ -79,7 +94,7 @@ impl Inbox {
 
 impl SessionPort {
     pub(super) fn open(port: &Arc<MediaPort>) -> Self {
-        let inbox = Arc::new(Inbox::new(port.sockets.len()));
+        let inbox = Arc::new(Inbox::new(port.sockets.len(), port.policy));
         let id = super::lock(&port.routes).add(Arc::clone(&inbox));
         Self { port: Arc::clone(port), inbox, id }
     }
@@ -90,14 +105,18 @@ impl SessionPort {
         let value = |name: &str| local_description.lines().find_map(|line| line.strip_prefix(name));
         if let (Some(ufrag), Some(password)) = (value("a=ice-ufrag:"), value("a=ice-pwd:")) {
             let credentials = Credentials { ufrag: ufrag.trim().to_owned(), password: password.trim().to_owned() };
+            for filter in [&self.inbox.udp, &self.inbox.tcp] {
+                super::lock(filter).learn_ours(&credentials);
+            }
             super::lock(&self.port.routes).learn(self.id, credentials);
         }
     }
 
     /// Takes the browser's password from its offer, as soon as that is taken.
     pub(crate) fn learn_theirs(&self, remote_description: &str) {
-        let password = remote_description.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).unwrap_or_default();
-        self.inbox.roaming.iter().for_each(|roaming| super::lock(roaming).learn(password.trim()));
+        for filter in [&self.inbox.udp, &self.inbox.tcp] {
+            super::lock(filter).learn_theirs(offer::ice_password(remote_description));
+        }
     }
 
     /// What the stack shall believe to bind: our addresses, for it to draw a port at each. It opens them for a moment.
@@ -114,6 +133,11 @@ impl SessionPort {
     /// Where the browser finds us: lines of SDP.
     pub(crate) fn candidates(&self) -> &str {
         &self.port.candidates
+    }
+
+    /// Which of the browser's candidates the stack may be given.
+    pub(crate) fn policy(&self) -> CandidatePolicy {
+        self.port.policy
     }
 
     /// Checks by this session's browser that reached us, on any path.

@@ -1,8 +1,9 @@
-//! ICE over TCP (RFC 6544, passive), for browsers that UDP does not get through to: connections to the media port, and
-//! the listeners in memory by which the sessions' stacks accept them.
+//! ICE over TCP (RFC 6544, passive), for browsers that UDP does not get through to: connections to
+//! the media port, and the listeners in memory by which the sessions' stacks accept them.
 //!
-//! Frames are those of RFC 4571: two bytes of length, then what would be a datagram. The first must be a signed check;
-//! it says whose the connection is.
+//! Frames are those of RFC 4571: two bytes of length, then what would be a datagram. The first must
+//! be a signed check; it says whose the connection is. What the stack reads of it and all others
+//! says `filter`, as for datagrams.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,15 +11,19 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use webrtc::runtime::{AsyncTcpListener, AsyncTcpStream};
 
+use super::filter::Taken;
+use super::packet::{Kind, classify};
+use super::routes::Path;
+use super::session::Inbox;
 use super::strangers::Strangers;
 use crate::telemetry;
 
@@ -26,6 +31,8 @@ use crate::telemetry;
 const INTRODUCTION: Duration = Duration::from_secs(5);
 /// A check has some 100 bytes.
 const LONGEST_CHECK: usize = 1_500;
+/// Browsers' frames are no longer than a datagram. A longer one ends its connection.
+const LONGEST_FRAME: usize = 4_096;
 /// Connections of one session at a time; a browser opens one to each of our addresses. Full: a further one is closed.
 pub(super) const CONNECTIONS: usize = 8;
 /// Frames for one connection that its reader has not taken: half a second of 720p. Full: the new one is lost, as a
@@ -128,14 +135,17 @@ async fn introduce(
 #[derive(Debug)]
 pub(super) struct SessionListener {
     local: SocketAddr,
+    /// Which of the port's listeners it is.
+    index: usize,
+    session: Arc<Inbox>,
     inbox: tokio::sync::Mutex<mpsc::Receiver<Introduced>>,
 }
 
 impl SessionListener {
-    pub(super) fn new(local: SocketAddr) -> (Self, Welcome) {
+    pub(super) fn new(local: SocketAddr, index: usize, session: Arc<Inbox>) -> (Self, Welcome) {
         let (queue, inbox) = mpsc::channel(CONNECTIONS);
         let places = Arc::new(Semaphore::new(CONNECTIONS));
-        (Self { local, inbox: tokio::sync::Mutex::new(inbox) }, Welcome { queue, places })
+        (Self { local, index, session, inbox: tokio::sync::Mutex::new(inbox) }, Welcome { queue, places })
     }
 }
 
@@ -147,7 +157,7 @@ impl AsyncTcpListener for SessionListener {
             match self.inbox.lock().await.recv().await {
                 Some(introduced) => {
                     let remote = introduced.remote;
-                    Ok((Arc::new(SessionStream::new(self.local, introduced)) as Arc<dyn AsyncTcpStream>, remote))
+                    Ok((Arc::new(SessionStream::new(self, introduced)) as Arc<dyn AsyncTcpStream>, remote))
                 }
                 // The session is over; the stack would ask again at once.
                 None => std::future::pending().await,
@@ -164,20 +174,79 @@ impl AsyncTcpListener for SessionListener {
 #[derive(Debug)]
 struct SessionStream {
     local: SocketAddr,
-    remote: SocketAddr,
-    first: Mutex<Bytes>,
+    path: Path,
+    session: Arc<Inbox>,
+    received: Mutex<Received>,
     read: OwnedReadHalf,
     frames: mpsc::Sender<Bytes>,
     _permit: OwnedSemaphorePermit,
 }
 
+/// What came and the stack has not read yet.
+#[derive(Debug)]
+struct Received {
+    /// As it came; no whole frame is left in it.
+    rest: BytesMut,
+    /// Frames for the stack.
+    taken: BytesMut,
+}
+
 impl SessionStream {
-    fn new(local: SocketAddr, introduced: Introduced) -> Self {
+    fn new(listener: &SessionListener, introduced: Introduced) -> Self {
         let Introduced { stream, remote, first, _permit } = introduced;
         let (read, write) = stream.into_split();
         let (frames, queue) = mpsc::channel(FRAMES);
         tokio::spawn(send(write, queue));
-        Self { local, remote, first: Mutex::new(first), read, frames, _permit }
+        Self {
+            local: listener.local,
+            path: Path { socket: listener.index, remote },
+            session: Arc::clone(&listener.session),
+            received: Mutex::new(Received { rest: first.into(), taken: BytesMut::new() }),
+            read,
+            frames,
+            _permit,
+        }
+    }
+
+    /// What the stack may read, if there is any; nothing, as at a connection's end, behind a frame
+    /// that is none.
+    fn take(&self, buf: &mut [u8]) -> Option<usize> {
+        let Received { rest, taken } = &mut *super::lock(&self.received);
+        while let Some(length) = rest.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length))) {
+            if length > LONGEST_FRAME {
+                telemetry::packets_dropped("junk", 1);
+                return Some(0);
+            }
+            if rest.len() < 2 + length {
+                break;
+            }
+            let frame = rest.split_to(2 + length);
+            match self.filter(&frame[2..]) {
+                Ok(found) => {
+                    for payload in std::iter::once(found.payload).chain(found.nomination) {
+                        // No longer than what came, but for a nomination that came before.
+                        taken.put_u16(u16::try_from(payload.len()).unwrap_or_default());
+                        taken.put(payload);
+                    }
+                }
+                Err(reason) => telemetry::packets_dropped(reason, 1),
+            }
+        }
+        let length = taken.len().min(buf.len());
+        buf[..length].copy_from_slice(&taken.split_to(length));
+        (length > 0).then_some(length)
+    }
+
+    fn filter(&self, frame: &[u8]) -> Result<Taken, &'static str> {
+        let kind = classify(frame);
+        let mut filter = super::lock(&self.session.tcp);
+        if let Kind::Check(check) = &kind {
+            if !filter.is_ours(check) {
+                return Err("forged");
+            }
+            self.session.checked();
+        }
+        filter.takes(Instant::now(), self.path, &kind, frame)
     }
 }
 
@@ -196,21 +265,24 @@ impl AsyncTcpStream for SessionStream {
         'a: 'b,
     {
         Box::pin(async move {
-            let first = {
-                let mut first = super::lock(&self.first);
-                let length = first.len().min(buf.len());
-                first.split_to(length)
-            };
-            if !first.is_empty() {
-                buf[..first.len()].copy_from_slice(&first);
-                return Ok(first.len());
-            }
             loop {
-                self.read.readable().await?;
-                match self.read.try_read(buf) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    read => return read,
+                if let Some(length) = self.take(buf) {
+                    return Ok(length);
                 }
+                match self.read.try_read(buf) {
+                    Ok(0) => return Ok(0),
+                    Ok(length) => super::lock(&self.received).rest.extend_from_slice(&buf[..length]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.read.readable().await?;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+                if let Some(length) = self.take(buf) {
+                    return Ok(length);
+                }
+                // Others' turn: whoever sends junk sends it as fast as it is read.
+                tokio::task::yield_now().await;
             }
         })
     }
@@ -220,9 +292,17 @@ impl AsyncTcpStream for SessionStream {
     where
         'a: 'b,
     {
-        if self.frames.try_send(Bytes::copy_from_slice(buf)).is_err() {
-            telemetry::packets_dropped("tcp_full", 1);
+        let (now, Path { socket, remote }) = (Instant::now(), self.path);
+        let datagram = buf.get(2..).unwrap_or_default();
+        let mut filter = super::lock(&self.session.tcp);
+        match filter.sends(now, socket, remote, datagram) {
+            Ok(_) if self.frames.try_send(Bytes::copy_from_slice(buf)).is_ok() => {
+                filter.sent(now, socket, remote, datagram);
+            }
+            Ok(_) => telemetry::packets_dropped("tcp_full", 1),
+            Err(reason) => telemetry::packets_dropped(reason, 1),
         }
+        drop(filter);
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -231,6 +311,6 @@ impl AsyncTcpStream for SessionStream {
     }
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.remote)
+        Ok(self.path.remote)
     }
 }

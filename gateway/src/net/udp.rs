@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use tracing::error;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
-use super::roaming::Roaming;
+use super::filter::Filter;
 use super::routes::Path;
 use super::session::{Inbox, SessionPort};
 use crate::telemetry;
@@ -35,7 +35,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_se
 /// So many failures in a row are told: the last pause was the longest, and all of them were two seconds.
 const LASTING: u32 = 12;
 
-/// One datagram and where it came from.
+/// One datagram and whom the stack takes for its sender.
 #[derive(Debug)]
 pub(super) struct Datagram {
     pub(super) remote: SocketAddr,
@@ -156,8 +156,8 @@ impl SessionSocket {
         Self { local, index, session, shared, inbox: Mutex::new(inbox), writable: Mutex::default() }
     }
 
-    fn roaming(&self) -> MutexGuard<'_, Roaming> {
-        super::lock(&self.session.roaming[self.index])
+    fn filter(&self) -> MutexGuard<'_, Filter> {
+        super::lock(&self.session.udp)
     }
 }
 
@@ -167,7 +167,14 @@ impl AsyncUdpSocket for SessionSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        let destination = self.roaming().sends(transmit.destination, transmit.contents);
+        let decided = self.filter().sends(Instant::now(), self.index, transmit.destination, transmit.contents);
+        let destination = match decided {
+            Ok(destination) => destination,
+            Err(reason) => {
+                telemetry::packets_dropped(reason, 1);
+                return Poll::Ready(Ok(transmit.contents.len()));
+            }
+        };
         let transmit = &Transmit { destination, ..transmit.clone() };
         let mut writable = super::lock(&self.writable);
         loop {
@@ -188,7 +195,10 @@ impl AsyncUdpSocket for SessionSocket {
                     telemetry::packets_dropped("unsendable", 1);
                     return Poll::Ready(Ok(transmit.contents.len()));
                 }
-                Ok(()) => return Poll::Ready(Ok(transmit.contents.len())),
+                Ok(()) => {
+                    self.filter().sent(Instant::now(), self.index, destination, transmit.contents);
+                    return Poll::Ready(Ok(transmit.contents.len()));
+                }
             }
         }
     }
@@ -213,8 +223,7 @@ impl AsyncUdpSocket for SessionSocket {
         let length = datagram.payload.len().min(buffer.len());
         buffer[..length].copy_from_slice(&datagram.payload[..length]);
         *meta = RecvMeta::default();
-        let remote = self.roaming().came(Instant::now(), datagram.remote, &datagram.payload);
-        (meta.addr, meta.len, meta.stride) = (remote, length, length.max(1));
+        (meta.addr, meta.len, meta.stride) = (datagram.remote, length, length.max(1));
         Poll::Ready(Ok(1))
     }
 }
