@@ -30,7 +30,7 @@ pub use self::options::MediaOptions;
 pub(crate) use self::packet::{Kind, classify};
 pub use self::port::MediaError;
 pub(crate) use self::port::MediaPort;
-pub(crate) use self::runtime::{Nudge, SessionRuntime};
+pub(crate) use self::runtime::{DriverEnd, Nudge, SessionRuntime};
 pub(crate) use self::session::SessionPort;
 
 /// Nothing that is done under these locks panics half-way.

@@ -105,21 +105,28 @@ impl MediaPort {
     /// Who takes a connection that begins with `frame`.
     fn whose(&self, socket: usize, frame: &[u8]) -> Option<Welcome> {
         let Kind::Check(check) = classify(frame) else { return None };
-        super::lock(&self.routes).signed(&check).ok()?.welcomed(socket)
+        let routes = super::lock(&self.routes);
+        let inbox = routes.signed(&check).ok()?;
+        inbox.checked();
+        inbox.welcomed(socket)
     }
 
     fn deliver(&self, path: Path, datagram: &[u8]) {
         let mut routes = super::lock(&self.routes);
+        let mut signed = false;
         let found = match classify(datagram) {
             Kind::Junk => {
                 telemetry::packets_dropped("junk", 1);
                 return;
             }
-            Kind::Check(check) => routes.check(path, &check).inspect(|inbox| inbox.checked()),
+            Kind::Check(check) => routes.check(path, &check).inspect(|inbox| {
+                signed = true;
+                inbox.checked();
+            }),
             Kind::Other => routes.at(path),
         };
         match found {
-            Ok(inbox) => inbox.push(path, datagram),
+            Ok(inbox) => inbox.push(path, datagram, signed),
             Err(stray) => telemetry::packets_dropped(Stray::label(stray), 1),
         }
     }
@@ -173,4 +180,4 @@ fn bind_at(address: SocketAddr, tcp: bool) -> io::Result<(SocketAddr, UdpSocket,
 
 #[cfg(test)]
 #[path = "port_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -15,7 +15,7 @@ use crate::net::strangers::STRANGERS;
 /// For the loopback interface, on a machine that does something else.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-async fn open() -> Arc<MediaPort> {
+pub(in crate::net) async fn open() -> Arc<MediaPort> {
     let addresses = vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()];
     MediaPort::open(Media { addresses, port: 0, public: Public::Local, public_port: 0, tcp: true }).await.unwrap()
 }
@@ -30,7 +30,8 @@ struct Stack {
 impl Stack {
     fn new(port: &Arc<MediaPort>) -> Self {
         let (port, tokio) = (port.join(), webrtc::runtime::default_runtime().unwrap());
-        let runtime = SessionRuntime { tokio, port: Arc::clone(&port), nudge: Arc::default() };
+        let ended = tokio::sync::oneshot::channel().0;
+        let runtime = SessionRuntime::new(tokio, Arc::clone(&port), Arc::default(), ended);
         port.learn(&Self::description(&port));
         let udp = runtime.wrap_udp_socket(UdpSocket::bind(&port.addresses()[0]).unwrap()).unwrap();
         Self { port, runtime, udp }
@@ -124,7 +125,7 @@ async fn a_queue_that_is_full_loses_the_newest() {
     let stack = Stack::new(&port);
     let path = Path { socket: 0, remote: "127.0.0.1:9".parse().unwrap() };
     for n in 0..crate::net::udp::DATAGRAMS + 10 {
-        stack.port.inbox.push(path, &n.to_be_bytes());
+        stack.port.inbox.push(path, &n.to_be_bytes(), false);
     }
     for n in 0..crate::net::udp::DATAGRAMS {
         assert_eq!(stack.receive().await.1, n.to_be_bytes());

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::port::MediaPort;
 use super::roaming::Roaming;
@@ -32,6 +32,10 @@ pub(super) struct Inbox {
     /// As `queues`: where the browser is.
     pub(super) roaming: Vec<Mutex<Roaming>>,
     checks: AtomicU64,
+    /// The first of them has come.
+    first: Notify,
+    /// Those that the stack has taken.
+    taken: AtomicU64,
 }
 
 impl Inbox {
@@ -39,7 +43,8 @@ impl Inbox {
         let queues = std::iter::repeat_with(Mutex::default).take(sockets).collect();
         let welcomes = std::iter::repeat_with(Mutex::default).take(sockets).collect();
         let roaming = std::iter::repeat_with(Mutex::default).take(sockets).collect();
-        Self { queues, welcomes, roaming, checks: AtomicU64::new(0) }
+        let (checks, taken) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { queues, welcomes, roaming, checks, first: Notify::new(), taken }
     }
 
     /// The queue at one of our sockets, in place of what was there.
@@ -61,9 +66,10 @@ impl Inbox {
         super::lock(self.welcomes.get(socket)?).clone()
     }
 
-    pub(super) fn push(&self, path: Path, datagram: &[u8]) {
+    /// `signed`: it is a check with this session's signature.
+    pub(super) fn push(&self, path: Path, datagram: &[u8], signed: bool) {
         let Some(slot) = self.queues.get(path.socket) else { return };
-        let datagram = Datagram { remote: path.remote, payload: Bytes::copy_from_slice(datagram) };
+        let datagram = Datagram { remote: path.remote, payload: Bytes::copy_from_slice(datagram), signed };
         // Closed: the session is over, and its entry gone in a moment.
         if let Some(Err(mpsc::error::TrySendError::Full(_))) =
             super::lock(slot).as_ref().map(|queue| queue.try_send(datagram))
@@ -73,7 +79,14 @@ impl Inbox {
     }
 
     pub(super) fn checked(&self) {
-        self.checks.fetch_add(1, Ordering::Relaxed);
+        if self.checks.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.first.notify_one();
+        }
+    }
+
+    /// The stack has taken a signed check.
+    pub(super) fn took_check(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -119,6 +132,16 @@ impl SessionPort {
     /// Checks by this session's browser that reached us, on any path.
     pub(crate) fn checks(&self) -> u64 {
         self.inbox.checks.load(Ordering::Relaxed)
+    }
+
+    /// Resolves, once, when the first of them has come.
+    pub(crate) async fn first_check(&self) {
+        self.inbox.first.notified().await;
+    }
+
+    /// Those that the stack has taken.
+    pub(crate) fn heard(&self) -> u64 {
+        self.inbox.taken.load(Ordering::Relaxed)
     }
 }
 
