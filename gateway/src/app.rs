@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::http::Forward;
 use crate::net::{MediaError, MediaPort};
 use crate::pool::Pool;
-use crate::session::{Drain, Gateway, Shutdown};
+use crate::session::{Drain, Gateway, Shutdown, Timeouts};
 use crate::{admin, codec, http, placement, slices, telemetry, trace};
 
 /// Threads that answer signalling: each request only waits for an actor.
@@ -94,8 +94,8 @@ async fn serve(
     };
     let arbiters = Arc::new(Arbiters::start(config.codec_threads, config.max_load));
     let forward = Forward::new(Arc::clone(&placement), pool.clone());
-    let (video, limit) = (config.video, cluster.reconnect_limit);
-    let gateway = Gateway::new(pool.clone(), placement, arbiters, media, port, video, limit);
+    let timeouts = Timeouts { reconnect: cluster.reconnect_limit, idle: config.idle_limit };
+    let gateway = Gateway::new(pool.clone(), placement, arbiters, media, port, config.video, timeouts);
     let peers = gateway.peers.clone();
     let draining = gateway.draining();
     let gateway = gateway.start();

@@ -4,6 +4,7 @@
 //! Unknown `REFRAME_` variables are not errors: Kubernetes injects such for every service it knows.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -86,6 +87,11 @@ pub struct Options {
     #[arg(long, env = "REFRAME_MAX_LOAD", value_name = "PERCENT", default_value = "90")]
     pub max_load: String,
 
+    /// How long a session may be without video from its browser, once it had some; less where its slot is wanted [seconds,
+    /// 1 to 86400].
+    #[arg(long, env = "REFRAME_IDLE_LIMIT", value_name = "SECONDS", default_value = "300")]
+    pub idle_limit: String,
+
     /// Where traces are exported, how rarely a frame is traced: one in this many of a session [0 to 1000000; 0 is none].
     #[arg(long, env = "REFRAME_TRACE_FRAMES", value_name = "N", default_value = "300")]
     pub trace_frames: String,
@@ -111,6 +117,7 @@ pub struct Config {
     pub(crate) codec_threads: usize,
     /// Of each thread's time, a share.
     pub(crate) max_load: f64,
+    pub(crate) idle_limit: Duration,
     pub(crate) trace_frames: u32,
 }
 
@@ -133,8 +140,9 @@ impl Options {
         });
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let max_load = within(&mut problems, "--max-load", &self.max_load, 1, 100);
+        let idle_limit = within(&mut problems, "--idle-limit", &self.idle_limit, 1, 86_400);
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
-        match (http, admin, media, ice_servers, video, threads, max_load, trace_frames) {
+        match (http, admin, media, ice_servers, video, threads, max_load, idle_limit, trace_frames) {
             (
                 Some(http),
                 Some(admin),
@@ -143,6 +151,7 @@ impl Options {
                 Some(video),
                 Some(threads),
                 Some(max_load),
+                Some(idle_limit),
                 Some(trace_frames),
             ) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
@@ -158,6 +167,7 @@ impl Options {
                     codecs,
                     codec_threads,
                     max_load,
+                    idle_limit: Duration::from_secs(idle_limit.into()),
                     trace_frames,
                 })
             }
@@ -253,6 +263,7 @@ mod tests {
             codecs: Some("h264, vp8".into()),
             codec_threads: "3".into(),
             max_load: "75".into(),
+            idle_limit: "300".into(),
             trace_frames: "300".into(),
         }
     }
@@ -297,6 +308,7 @@ mod tests {
             codecs: Some("vp8,av1".into()),
             codec_threads: "many".into(),
             max_load: "0".into(),
+            idle_limit: "0".into(),
             trace_frames: "-1".into(),
         };
         let problems = bad.validate().unwrap_err();
@@ -322,6 +334,7 @@ mod tests {
                 "--codecs",
                 "--codec-threads",
                 "--max-load",
+                "--idle-limit",
                 "--trace-frames"
             ]
         );

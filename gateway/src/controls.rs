@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::inputs::{self, InputError, Values};
 use crate::outputs::Outputs;
+use crate::session::Signs;
 use crate::spec::Spec;
 use crate::telemetry;
 
@@ -20,6 +21,8 @@ pub(crate) struct Controls {
     /// All that the client has set so far. A watch: whoever is late sees the last value, which is the one that counts.
     values: watch::Sender<Values>,
     pub(crate) outputs: Arc<Outputs>,
+    /// What was taken of the browser.
+    pub(crate) signs: Arc<Signs>,
     pub(crate) since: Instant,
     connected: watch::Sender<bool>,
     /// The address of the worker that has it; none while it looks for one.
@@ -42,6 +45,7 @@ impl Controls {
             spec,
             values,
             outputs,
+            signs: Arc::default(),
             since: Instant::now(),
             connected: watch::Sender::new(false),
             worker: Mutex::default(),

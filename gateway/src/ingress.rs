@@ -21,7 +21,7 @@ use crate::books::Reason;
 use crate::codec::{Codec, Decoder};
 use crate::frame::{Frame, FrameQueue, ticks};
 use crate::intake::Intake;
-use crate::session::{FrameWaiting, SessionEvent};
+use crate::session::{FrameWaiting, SessionEvent, Signs};
 use crate::telemetry::{self, Stage};
 use crate::turns::Turns;
 
@@ -96,6 +96,8 @@ pub(crate) struct Ingress {
     pub(crate) keyframe_wanted: Arc<Notify>,
     pub(crate) stop: CancellationToken,
     pub(crate) intake: Intake,
+    /// Where decoded frames are counted.
+    pub(crate) signs: Arc<Signs>,
 }
 
 impl Ingress {
@@ -176,6 +178,7 @@ impl Ingress {
         let started = Instant::now();
         match self.decoder.decode(&unit.data) {
             Ok(Some(picture)) => {
+                self.signs.frame();
                 let (seq, captured) = clock.next(started, unit.timestamp);
                 let stamp = unit.marks.captured;
                 if !self.intake.admits(captured, unit.marks) {
@@ -355,6 +358,7 @@ mod tests {
             keyframe_wanted: Arc::clone(&keyframe_wanted),
             stop: stop.clone(),
             intake: Intake::new(Most { long: 1_920, short: 1_080, fps: 60.0 }, true),
+            signs: Arc::default(),
         };
         (1..=5).for_each(|number| packets.push(packet(number, number == 1)));
         let running = actix::spawn(ingress.run());

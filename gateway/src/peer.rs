@@ -35,7 +35,7 @@ use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use rtc::rtp;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -65,10 +65,10 @@ use crate::controls::Controls;
 use crate::frame::CaptureStamp;
 use crate::ingress::PacketQueue;
 use crate::intake::Most;
-use crate::net::{Nudge, SessionPort, SessionRuntime};
+use crate::net::{DriverEnd, Nudge, SessionPort, SessionRuntime};
 use crate::offer::{self, Negotiated};
 use crate::outputs::Reader;
-use crate::session::{EndReason, SessionEvent};
+use crate::session::{EndReason, SessionEvent, Signs};
 use crate::spec::Mode;
 use crate::telemetry;
 
@@ -85,7 +85,7 @@ const OUT_TEXT_BYTES: usize = 256 * 1024;
 const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
 const ICE_FAILED: Duration = Duration::from_secs(5);
 const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
-/// How long the last words of a session that ended before its browser was connected wait for the data channel.
+/// How long the last words of a session that ended before there was a data channel wait for it.
 const CHANNEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tokio's timers are never early and, by their resolution, up to a millisecond late: aiming this much early puts the
 /// packets on both sides of their instant, half a millisecond off at most, and a wake-up.
@@ -143,7 +143,7 @@ impl Terms {
 }
 
 /// The connection with one browser. Dropping it closes the connection in the background, after the texts that wait
-/// were delivered, or a second passed (before the browser is connected: [`CHANNEL_TIMEOUT`]).
+/// were delivered, or a second passed (before there is a data channel: [`CHANNEL_TIMEOUT`]).
 pub(crate) struct Peer {
     connection: Arc<dyn PeerConnection>,
     texts: mpsc::Sender<String>,
@@ -190,6 +190,7 @@ pub(crate) async fn answer(
     let (state_tx, state) = watch::channel(RTCPeerConnectionState::New);
     let (gathered_tx, mut gathered) = watch::channel(false);
     let (flushed_tx, flushed) = watch::channel(false);
+    let (driver_ended, driver) = oneshot::channel();
     let stop = CancellationToken::new();
     let runtime = tokio::runtime::Handle::current();
     let tokio = webrtc::runtime::default_runtime().ok_or(Error::ErrUnknownType)?;
@@ -206,6 +207,7 @@ pub(crate) async fn answer(
         gathered: gathered_tx,
         // Nobody looks at what a browser sends to a generator's stream, should it send.
         video: (mode != Mode::Receive).then_some((packets, Arc::clone(&tracks))),
+        signs: Arc::clone(&controls.signs),
         messaging: Mutex::new(Some(Messaging {
             texts: texts_rx,
             flushed: flushed_tx,
@@ -225,7 +227,7 @@ pub(crate) async fn answer(
             .with_handler(Arc::clone(&callbacks) as Arc<dyn PeerConnectionEventHandler>)
             .with_udp_addrs(port.addresses())
             .with_tcp_addrs(port.tcp_addresses())
-            .with_runtime(Arc::new(SessionRuntime { tokio, port: Arc::clone(&port), nudge }))
+            .with_runtime(Arc::new(SessionRuntime::new(tokio, Arc::clone(&port), nudge, driver_ended)))
             .with_data_channel_send_buffer_limit(OUT_TEXT_BYTES)
             .build()
             .await?,
@@ -272,6 +274,8 @@ pub(crate) async fn answer(
         let (callbacks, port) = (Arc::clone(&peer.callbacks), Arc::clone(&port));
         move || callbacks.progress.next(port.checks())
     };
+    tokio::spawn(stop.clone().run_until_cancelled_owned(report_check(Arc::clone(&port), events.clone())));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(report_driver(driver, events.clone())));
     tokio::spawn(report_state(state, events, keyframe_due, stop, step).in_current_span());
     Ok((told, peer))
 }
@@ -290,6 +294,11 @@ impl Peer {
     /// The step at which the connection fails, if it goes no further.
     pub(crate) fn step(&self) -> Step {
         self.callbacks.progress.next(self.port.checks())
+    }
+
+    /// Signed checks of the browser that the connection's driver has taken. A driver that is dead or stuck takes none.
+    pub(crate) fn heard(&self) -> u64 {
+        self.port.heard()
     }
 
     /// Adds a trickled candidate in the background: the driver may be busy, the caller is an actor. A candidate that
@@ -312,8 +321,8 @@ impl Drop for Peer {
         // A session may end before its browser is connected, when a handler does not start for example: the channel is
         // still to come, and the reason for it.
         let unread = self.texts.capacity() < OUT_TEXTS;
-        let connected = *self.callbacks.state.borrow() == RTCPeerConnectionState::Connected;
-        let patience = if unread && !connected { CHANNEL_TIMEOUT } else { data_channel::FLUSH_TIMEOUT };
+        let channel = lock(&self.callbacks.messaging).is_none();
+        let patience = if unread && !channel { CHANNEL_TIMEOUT } else { data_channel::FLUSH_TIMEOUT };
         // Closing the text queue tells the data channel's task to deliver what waits and then to set `flushed`.
         let (texts, _) = mpsc::channel(1);
         self.texts = texts;
@@ -355,6 +364,7 @@ struct Callbacks {
     gathered: watch::Sender<bool>,
     /// Where the browser's video goes.
     video: Option<(Arc<PacketQueue>, Arc<Tracks>)>,
+    signs: Arc<Signs>,
     /// Taken by the first data channel named `text`; the client needs no other.
     messaging: Mutex<Option<Messaging>>,
     progress: Progress,
@@ -384,7 +394,10 @@ impl PeerConnectionEventHandler for Callbacks {
         }
         if let Some((packets, tracks)) = &self.video {
             let extensions = self.extensions.get().copied().unwrap_or_default();
-            let receiving = tracks::receive_packets(track, Arc::clone(tracks), Arc::clone(packets), extensions);
+            let receiving = {
+                let (tracks, packets, signs) = (Arc::clone(tracks), Arc::clone(packets), Arc::clone(&self.signs));
+                tracks::receive_packets(track, tracks, packets, extensions, signs)
+            };
             tokio::spawn(self.stop.clone().run_until_cancelled_owned(receiving));
         }
     }
@@ -452,6 +465,21 @@ async fn send_frames(
             (None, _) => {}
         }
     }
+}
+
+/// Tells the session once that its browser has sent a signed check.
+async fn report_check(port: Arc<SessionPort>, events: mpsc::Sender<SessionEvent>) {
+    port.first_check().await;
+    // A session that has ended needs no telling.
+    drop(events.send(SessionEvent::Checked).await);
+}
+
+/// Tells the session that its connection's driver is gone, and with it all that would ever tell of the connection. Not
+/// when the session itself has closed the connection.
+async fn report_driver(driver: oneshot::Receiver<DriverEnd>, events: mpsc::Sender<SessionEvent>) {
+    // An error is a driver that was dropped.
+    let end = driver.await.unwrap_or(DriverEnd::Returned);
+    drop(events.send(SessionEvent::Ended(EndReason::Driver(end))).await);
 }
 
 /// Passes the connection's states on, level-triggered: an intermediate state may be missed, the last never is.

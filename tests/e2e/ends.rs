@@ -42,13 +42,18 @@ fn a_vanished_client_is_noticed() {
 }
 
 #[test]
-fn an_offer_that_never_connects_gives_its_slot_back() {
+fn an_offer_that_never_connects_ends_and_never_had_a_slot() {
     let cluster = Cluster::launch("flip");
     let body = json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": "never" });
     let reply = post(&cluster.page("/webrtc/offer"), body.to_string()).expect("the gateway answers");
     assert_eq!((reply.status, &reply.json()["type"]), (200, &json!("answer")));
-    cluster.wait_for_sessions(1, PATIENCE);
-    cluster.wait_for_sessions(0, NEVER_CONNECTED);
+    let ended = || cluster.metrics().by("reframe_sessions_ended_total", "reason");
+    let never = [("never_connected", 1.0), ("connection_failed", 1.0)];
+    eventually("it ends", NEVER_CONNECTED, || {
+        assert_eq!(cluster.sessions(), 0.0);
+        let ended = ended();
+        never.iter().any(|(reason, count)| ended.get(*reason) == Some(count)).then_some(())
+    });
 }
 
 /// `faulty` fails on every tenth frame and panics on the hundredth.

@@ -68,9 +68,13 @@ fn each_stream_has_a_limit_of_its_own() {
         let options = Options::camera(format!("{stream}-{n}"), Video::Live(Format::SMALL));
         Peer::connect(&cluster.page(&format!("/{stream}")), options)
     };
+    let taken = |stream: &str, n: u32| {
+        let options = Options::camera(format!("{stream}-{n}"), Video::Live(Format::SMALL));
+        connect_at(&cluster, &format!("/{stream}"), options)
+    };
     let mut peers = Vec::new();
     for (stream, limit) in [("one", 1), ("two", 2)] {
-        peers.extend((0..limit).map(|n| offer(stream, n).expect("a place is free")));
+        peers.extend((0..limit).map(|n| taken(stream, n)));
         let reply = offer(stream, limit).expect_err("every place is taken");
         let body = json!({ "status": "failed", "meta": { "error": "concurrency_limit_reached", "limit": limit } });
         assert_eq!((reply.status, reply.json()), (200, body));

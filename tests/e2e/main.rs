@@ -40,6 +40,7 @@ mod replicas;
 mod same_host;
 mod signalling;
 mod skip_frames;
+mod slots;
 mod streams;
 mod stuck;
 mod tls;
@@ -62,7 +63,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// An orderly close must free everything within a second; the rest is for the machine.
 const CLOSED: Duration = Duration::from_secs(3);
 
-/// A camera with its picture coming back, connected.
+/// A camera with its picture coming back, connected and admitted.
 #[track_caller]
 fn connect(cluster: &Cluster, id: &str, video: Video) -> Peer {
     connect_with(cluster, Options::camera(id, video))
@@ -78,6 +79,10 @@ fn connect_with(cluster: &Cluster, options: Options) -> Peer {
 fn connect_at(cluster: &Cluster, path: &str, options: Options) -> Peer {
     let peer = Peer::connect(&cluster.page(path), options).unwrap_or_else(|reply| panic!("no answer: {reply:?}"));
     peer.wait_connected(PATIENCE);
+    // It has its slot: only then does the server begin to tell figures. Or it had it.
+    peer.wait_until("admitted", PATIENCE, |stats| {
+        (stats.server_stats.is_some() || stats.message("end_stream").is_some()).then_some(())
+    });
     peer
 }
 

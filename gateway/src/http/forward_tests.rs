@@ -20,8 +20,14 @@ struct Owned {
 
 #[async_trait]
 impl Placement for Owned {
-    async fn claim(&self, _: &str, _: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
+    async fn look(&self, _: &str, _: &[Serving], _: bool) -> Result<(), ClaimError> {
         Err(ClaimError::Exists)
+    }
+
+    async fn disown(&self, _: &str, _: &str) {}
+
+    async fn claim(&self, _: &str, _: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
+        unreachable!("no session begins here")
     }
 
     async fn locate(&self, _: &str, _: &[String]) -> Option<String> {

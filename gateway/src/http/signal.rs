@@ -126,7 +126,9 @@ fn conclude(answered: Result<(String, &'static str), OfferRefused>) -> HttpRespo
         }
         Err(OfferRefused::Overloaded) => ("overloaded", unavailable("overloaded", "this server is busy right now")),
         Err(OfferRefused::Draining) => ("draining", unavailable("draining", "this server is stopping")),
-        Err(OfferRefused::Busy) => ("busy", unavailable("busy", "an earlier offer of this session is being answered")),
+        Err(OfferRefused::Busy) => {
+            ("busy", unavailable("busy", "this session has offered too often, or too many offers are being answered"))
+        }
         Err(OfferRefused::Unanswerable) => {
             let problem = "`sdp` could not be answered".to_owned();
             ("invalid", failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem)))

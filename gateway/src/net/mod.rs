@@ -37,7 +37,7 @@ pub(crate) use self::packet::{Check, Kind, classify};
 pub(crate) use self::policy::CandidatePolicy;
 pub use self::port::MediaError;
 pub(crate) use self::port::MediaPort;
-pub(crate) use self::runtime::{Nudge, SessionRuntime};
+pub(crate) use self::runtime::{DriverEnd, Nudge, SessionRuntime};
 pub(crate) use self::session::SessionPort;
 
 /// Nothing that is done under these locks panics half-way.

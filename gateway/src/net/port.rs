@@ -172,4 +172,4 @@ fn bind_at(address: SocketAddr, tcp: bool) -> io::Result<(SocketAddr, UdpSocket,
 
 #[cfg(test)]
 #[path = "port_tests.rs"]
-mod tests;
+pub(super) mod tests;

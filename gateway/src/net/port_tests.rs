@@ -17,7 +17,7 @@ use crate::net::udp::Datagram;
 /// For the loopback interface, on a machine that does something else.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-async fn open() -> Arc<MediaPort> {
+pub(in crate::net) async fn open() -> Arc<MediaPort> {
     let addresses = vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()];
     MediaPort::open(media(addresses)).await.unwrap()
 }
@@ -37,7 +37,8 @@ struct Stack {
 impl Stack {
     fn new(port: &Arc<MediaPort>) -> Self {
         let (port, tokio) = (port.join(), webrtc::runtime::default_runtime().unwrap());
-        let runtime = SessionRuntime { tokio, port: Arc::clone(&port), nudge: Arc::default() };
+        let ended = tokio::sync::oneshot::channel().0;
+        let runtime = SessionRuntime::new(tokio, Arc::clone(&port), Arc::default(), ended);
         port.learn(&Self::description(&port));
         port.learn_theirs("a=ice-pwd:theirs\r\n");
         let udp = runtime.wrap_udp_socket(UdpSocket::bind(&port.addresses()[0]).unwrap()).unwrap();
@@ -166,7 +167,8 @@ async fn a_queue_that_is_full_loses_the_newest() {
     let stack = Stack::new(&port);
     for n in 0..crate::net::udp::DATAGRAMS + 10 {
         let payload = n.to_be_bytes().to_vec().into();
-        let pushed = stack.port.inbox.push(0, Datagram { remote: "127.0.0.1:9".parse().unwrap(), payload });
+        let pushed =
+            stack.port.inbox.push(0, Datagram { remote: "127.0.0.1:9".parse().unwrap(), payload, signed: false });
         assert_eq!(pushed, if n < crate::net::udp::DATAGRAMS { Ok(()) } else { Err("mux_full") });
     }
     for n in 0..crate::net::udp::DATAGRAMS {

@@ -3,11 +3,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use futures_util::FutureExt;
+use tokio::sync::{Notify, oneshot};
 use webrtc::runtime::{AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime};
 
 use super::session::SessionPort;
@@ -17,9 +19,34 @@ use super::udp::SessionSocket;
 /// One for each session.
 #[derive(Debug)]
 pub(crate) struct SessionRuntime {
-    pub(crate) tokio: Arc<dyn Runtime>,
-    pub(crate) port: Arc<SessionPort>,
-    pub(crate) nudge: Arc<Nudge>,
+    tokio: Arc<dyn Runtime>,
+    port: Arc<SessionPort>,
+    nudge: Arc<Nudge>,
+    /// For the connection's driver, which is the first that the stack spawns.
+    driver: Mutex<Option<oneshot::Sender<DriverEnd>>>,
+}
+
+/// How a connection's driver ended; it should not, before the connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DriverEnd {
+    /// With an error, which the stack has only logged.
+    Returned,
+    /// By a panic.
+    Panicked,
+}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs a driver, and tells when it is over. The stack itself tells nobody: to its callbacks a connection whose driver is
+/// gone looks as it did last.
+async fn watched(driver: Task, ended: oneshot::Sender<DriverEnd>) {
+    // Nothing of it is looked at after a panic.
+    let end = match AssertUnwindSafe(driver).catch_unwind().await {
+        Ok(()) => DriverEnd::Returned,
+        Err(_) => DriverEnd::Panicked,
+    };
+    // An error is a session that is gone already.
+    ended.send(end).ok();
 }
 
 /// Makes a connection's driver look at its protocols at once instead of at its next timer.
@@ -37,6 +64,16 @@ impl Nudge {
 }
 
 impl SessionRuntime {
+    /// `ended` is told of the driver's end.
+    pub(crate) fn new(
+        tokio: Arc<dyn Runtime>,
+        port: Arc<SessionPort>,
+        nudge: Arc<Nudge>,
+        ended: oneshot::Sender<DriverEnd>,
+    ) -> Self {
+        Self { tokio, port, nudge, driver: Mutex::new(Some(ended)) }
+    }
+
     /// Which of the port's sockets is at the address that the stack has bound.
     fn index(&self, local: SocketAddr) -> io::Result<usize> {
         let index = self.port.port.sockets.iter().position(|socket| socket.local.ip() == local.ip());
@@ -45,8 +82,11 @@ impl SessionRuntime {
 }
 
 impl Runtime for SessionRuntime {
-    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
-        self.tokio.spawn(future)
+    fn spawn(&self, future: Task) -> Box<dyn JoinHandle> {
+        match super::lock(&self.driver).take() {
+            Some(ended) => self.tokio.spawn(Box::pin(watched(future, ended))),
+            None => self.tokio.spawn(future),
+        }
     }
 
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -94,5 +134,36 @@ impl Runtime for SessionRuntime {
 
     fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
         self.tokio.block_on(future);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::port::tests::open;
+
+    async fn runtime() -> (SessionRuntime, oneshot::Receiver<DriverEnd>) {
+        let tokio = webrtc::runtime::default_runtime().unwrap();
+        let (ended, driver) = oneshot::channel();
+        (SessionRuntime::new(tokio, open().await.join(), Arc::default(), ended), driver)
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_panics_or_returns_is_told_and_other_tasks_are_not() {
+        let panics: fn() -> Task = || Box::pin(async { panic!("an injected panic") });
+        let returns: fn() -> Task = || Box::pin(async {});
+        for (task, end) in [(panics, DriverEnd::Panicked), (returns, DriverEnd::Returned)] {
+            let (runtime, driver) = runtime().await;
+            runtime.spawn(task()).detach();
+            runtime.spawn(panics()).detach();
+            assert_eq!(driver.await, Ok(end));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_is_aborted_is_noticed() {
+        let (runtime, driver) = runtime().await;
+        runtime.spawn(Box::pin(std::future::pending())).abort();
+        assert!(driver.await.is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::filter::Filter;
@@ -35,6 +35,10 @@ pub(super) struct Inbox {
     pub(super) udp: Mutex<Filter>,
     pub(super) tcp: Mutex<Filter>,
     checks: AtomicU64,
+    /// The first of them has come.
+    first: Notify,
+    /// Those that the stack has taken.
+    taken: AtomicU64,
 }
 
 impl Inbox {
@@ -44,7 +48,8 @@ impl Inbox {
         let udp = Filter::new(sockets, policy.candidates == Candidates::Any);
         // Connections are the browser's: by them it has spoken first.
         let tcp = Filter::new(0, false);
-        Self { queues, welcomes, udp: Mutex::new(udp), tcp: Mutex::new(tcp), checks: AtomicU64::new(0) }
+        let (checks, taken) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { queues, welcomes, udp: Mutex::new(udp), tcp: Mutex::new(tcp), checks, first: Notify::new(), taken }
     }
 
     /// The queue at one of our sockets, in place of what was there.
@@ -68,12 +73,13 @@ impl Inbox {
 
     /// A datagram of this session's for its stack; an error is the value of the label `reason`.
     pub(super) fn take(&self, path: Path, kind: &Kind<'_>, datagram: &[u8]) -> Result<(), &'static str> {
-        if matches!(kind, Kind::Check(_)) {
+        let signed = matches!(kind, Kind::Check(_));
+        if signed {
             self.checked();
         }
         let taken = super::lock(&self.udp).takes(Instant::now(), path, kind, datagram)?;
         for payload in std::iter::once(taken.payload).chain(taken.nomination) {
-            self.push(path.socket, Datagram { remote: taken.from, payload })?;
+            self.push(path.socket, Datagram { remote: taken.from, payload, signed })?;
         }
         Ok(())
     }
@@ -88,7 +94,14 @@ impl Inbox {
     }
 
     pub(super) fn checked(&self) {
-        self.checks.fetch_add(1, Ordering::Relaxed);
+        if self.checks.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.first.notify_one();
+        }
+    }
+
+    /// The stack has taken a signed check.
+    pub(super) fn took_check(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -143,6 +156,16 @@ impl SessionPort {
     /// Checks by this session's browser that reached us, on any path.
     pub(crate) fn checks(&self) -> u64 {
         self.inbox.checks.load(Ordering::Relaxed)
+    }
+
+    /// Resolves, once, when the first of them has come.
+    pub(crate) async fn first_check(&self) {
+        self.inbox.first.notified().await;
+    }
+
+    /// Those that the stack has taken.
+    pub(crate) fn heard(&self) -> u64 {
+        self.inbox.taken.load(Ordering::Relaxed)
     }
 }
 

@@ -245,6 +245,8 @@ impl SessionStream {
                 return Err("forged");
             }
             self.session.checked();
+            // The stack is what reads here.
+            self.session.took_check();
         }
         filter.takes(Instant::now(), self.path, &kind, frame)
     }

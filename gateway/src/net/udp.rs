@@ -40,6 +40,8 @@ const LASTING: u32 = 12;
 pub(super) struct Datagram {
     pub(super) remote: SocketAddr,
     pub(super) payload: Bytes,
+    /// It is a check with its session's signature.
+    pub(super) signed: bool,
 }
 
 /// One of this gateway's addresses.
@@ -219,6 +221,9 @@ impl AsyncUdpSocket for SessionSocket {
         // The senders are gone: another socket has taken this one's place, or the session is over.
         let Some(datagram) = ready!(received) else { return Poll::Pending };
         let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
+        if datagram.signed {
+            self.session.took_check();
+        }
         // Its buffers are larger than any path's MTU; of more there is nothing to read.
         let length = datagram.payload.len().min(buffer.len());
         buffer[..length].copy_from_slice(&datagram.payload[..length]);

@@ -2,7 +2,7 @@
 
 import { Diagnosis } from "./diagnosis.js";
 import { restricted, usable } from "./network.js";
-import { LOST } from "./outcome.js";
+import { LOST, Refusal } from "./outcome.js";
 import { Signalling } from "./signalling.js";
 import { returnsVideo, sendsCamera } from "./spec.js";
 
@@ -36,6 +36,8 @@ export class Connection {
   #over = new AbortController();
   #closed = Promise.withResolvers();
   #connected = Promise.withResolvers();
+  /** The server has a place for us, or has not: only on the connection does it say for certain. */
+  #admitted = Promise.withResolvers();
   #signalling = new Signalling(this.#over.signal);
   #peer;
   #channel;
@@ -89,7 +91,7 @@ export class Connection {
   }
 
   /**
-   * Resolves when it stands; throws why it does not, and is closed then. The answer may take `answerMs`, the way to the
+   * Resolves when it stands and the server has a place for it; throws why not, and is closed then. The answer may take `answerMs`, the way to the
    * server `connectMs` after that; with `queue` a stream that has no worker is waited for.
    */
   async open(patience) {
@@ -148,6 +150,7 @@ export class Connection {
       this.closed.then(() => clearTimeout(deadline));
       await this.#peer.setRemoteDescription({ ...answer, sdp: restricted(answer.sdp) });
       await this.#connected.promise;
+      await this.#admitted.promise;
       clearTimeout(deadline);
     } catch (error) {
       this.close(error);
@@ -250,10 +253,17 @@ export class Connection {
         this.#on.outputs(data);
         break;
       case "stats":
+        this.#admitted.resolve();
         this.#on.stats(data);
         this.#sendAtMost(data.max_fps ?? null);
         break;
       case "error":
+        // Somebody else was sooner: as if the offer had been refused.
+        if (message.meta) {
+          this.close(new Refusal(message.meta));
+          break;
+        }
+      // falls through
       case "warning":
       case "log": {
         const text = asText(message.message ?? data);

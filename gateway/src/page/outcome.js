@@ -11,6 +11,23 @@ export class Outcome extends Error {
   }
 }
 
+/** What a server may say that is over soon. */
+const PASSING = ["no_worker", "draining", "overloaded"];
+
+/** The server has no place for a connection that stands already. */
+export class Refusal extends Outcome {
+  /** `meta` is as in the answer to an offer. */
+  constructor(meta) {
+    const passing = PASSING.includes(meta.error);
+    const { message, advice } = passing ? refused(503, meta.message ?? meta.error) : failed(meta);
+    super(message, advice);
+    this.error = meta.error;
+    this.passing = passing;
+  }
+}
+
+export const isPassing = (error) => PASSING.includes(error);
+
 export const INSECURE = new Outcome(
   "This page may not use the camera",
   "Browsers give the camera only to pages opened over https or from this same computer. On the computer that runs the " +

@@ -4,7 +4,7 @@
 import { openCamera } from "./camera.js";
 import { Connection } from "./connection.js";
 import { configuration } from "./network.js";
-import { CAMERA_LOST, Outcome, REPLACED, notRegained } from "./outcome.js";
+import { CAMERA_LOST, Outcome, REPLACED, Refusal, notRegained } from "./outcome.js";
 import { sendsCamera } from "./spec.js";
 
 /** A person has just pressed Start. Chromium by itself gives up on ICE only after 15-30 s, or never. */
@@ -17,6 +17,8 @@ const PAUSES_MS = [0, 500, 1_000, 2_000];
 const GOOD_AFTER_MS = 10_000;
 /** A server that is leaving tells all its pages at once; they spread over this. It serves them meanwhile. */
 const SPREAD_MS = 1_000;
+/** Before another try where the server had no place after all. */
+const PLACE_MS = 2_000;
 /** Without a connection for so long, a session has failed. */
 const REGAIN_MS = 60_000;
 
@@ -59,10 +61,23 @@ export class Session {
         this.#on.phase("asking");
         await this.#open(this.#on.choice());
       }
-      this.#on.phase("connecting");
-      await this.#connect(FIRST);
+      await this.#begin();
     } catch (error) {
       this.#fail(error);
+    }
+  }
+
+  /** Waits for a place also where the server finds only after its answer that it has none. */
+  async #begin() {
+    for (;;) {
+      try {
+        this.#on.phase("connecting");
+        return await this.#connect(FIRST);
+      } catch (error) {
+        if (!(error instanceof Refusal && error.passing)) throw error;
+        this.#on.phase(error.error === "overloaded" ? "busy" : "waiting");
+        await this.#pause(PLACE_MS);
+      }
     }
   }
 

@@ -1,9 +1,7 @@
 // How an offer gets its answer over HTTP.
 
-import { UNREACHABLE, failed, refused } from "./outcome.js";
+import { UNREACHABLE, failed, isPassing, refused } from "./outcome.js";
 
-/** What a server may say that is over soon. */
-const PASSING = ["no_worker", "draining", "overloaded"];
 /** Between two offers meanwhile, when the server does not say how long. */
 const RETRY_MS = 2_000;
 /** Whatever the server says: a person is waiting. */
@@ -44,7 +42,7 @@ export class Signalling {
       if (response.ok && answer.status !== "failed") return answer;
       if (response.ok) throw failed(answer.meta ?? {});
       const error = answer.meta?.error;
-      if (!waiting || !PASSING.includes(error)) throw refused(response.status, answer.meta?.message ?? text);
+      if (!waiting || !isPassing(error)) throw refused(response.status, answer.meta?.message ?? text);
       waiting(error);
       await this.#pause(retryAfter(response));
     }

@@ -46,6 +46,7 @@ pub(super) async fn serve(channel: Arc<dyn DataChannel>, messaging: Messaging, e
             event = channel.poll() => match event {
                 Some(DataChannelEvent::OnOpen) => open = true,
                 Some(DataChannelEvent::OnMessage(message)) => {
+                    controls.signs.message();
                     if let Some(answer) = receive(&message.data, &controls) {
                         send(&*channel, &answer).await;
                     }

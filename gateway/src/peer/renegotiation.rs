@@ -1,5 +1,6 @@
 //! A browser's further offers on its connection: other directions or tracks, or a new path after its network changed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rtc::peer_connection::sdp::RTCSessionDescription;
@@ -13,9 +14,13 @@ use super::{GATHER_TIMEOUT, Peer, lock};
 use crate::offer;
 use crate::spec::Mode;
 
+/// Transceivers of a connection. The stack keeps those whose section has been stopped, and makes one for each section with
+/// a name that it has not seen; twice the sections that an offer may have. Full: an offer with a further one is refused.
+const MAX_TRANSCEIVERS: usize = 16;
+
 impl Peer {
-    /// Answers a further offer; the session goes on meanwhile. `None` while another is being answered: a browser waits for
-    /// the answer before it offers again.
+    /// Answers a further offer, once the future is polled; the session goes on meanwhile. `None` while another is being
+    /// answered: a browser waits for the answer before it offers again.
     ///
     /// # Errors
     /// The stack refused the offer: what was agreed on before still holds, unless it broke off in the middle of an ICE
@@ -55,9 +60,9 @@ impl Peer {
             }
             terms.tell(&*connection, &port).await
         };
+        let (runtime, answering) = (self.runtime.clone(), answering.in_current_span());
         // On the media runtime, and to its end even if nobody waits for it: half a description is none.
-        let answering = self.runtime.spawn(answering.in_current_span());
-        Some(async move { answering.await.unwrap_or(Err(Error::ErrConnectionClosed)) })
+        Some(async move { runtime.spawn(answering).await.unwrap_or(Err(Error::ErrConnectionClosed)) })
     }
 }
 
@@ -73,6 +78,9 @@ async fn answer(connection: &dyn PeerConnection, offer: RTCSessionDescription, m
         };
         (video.mid.to_owned(), direction)
     });
+    if !has_room(connection, &offer.sdp).await? {
+        return Err(Error::Other(format!("more than {MAX_TRANSCEIVERS} transceivers")));
+    }
     connection.set_remote_description(offer).await?;
     // The stack remembers the least that was ever offered: what was off would stay off.
     if let Some((mid, direction)) = ours {
@@ -84,4 +92,16 @@ async fn answer(connection: &dyn PeerConnection, offer: RTCSessionDescription, m
     }
     let answer = connection.create_answer(None).await?;
     connection.set_local_description(answer).await
+}
+
+/// Whether the transceivers that this offer would add are not too many. A data channel's section counts as one.
+async fn has_room(connection: &dyn PeerConnection, offer: &str) -> Result<bool, Error> {
+    let transceivers = connection.get_transceivers().await;
+    let mut known = BTreeSet::new();
+    for transceiver in &transceivers {
+        known.extend(transceiver.mid().await?);
+    }
+    let offered = offer.lines().filter_map(|line| line.strip_prefix("a=mid:"));
+    let added = offered.filter(|mid| !known.contains(mid.trim())).count();
+    Ok(transceivers.len() + added <= MAX_TRANSCEIVERS)
 }

@@ -14,6 +14,7 @@ use super::extensions::Ids;
 use super::lock;
 use crate::assembler::Packet;
 use crate::ingress::PacketQueue;
+use crate::session::Signs;
 
 /// Without a packet for so long, a track gives way to another that sends: at the lowest frame rate (1 fps) there is one.
 const SILENCE: Duration = Duration::from_millis(1_500);
@@ -59,8 +60,12 @@ pub(super) async fn receive_packets(
     tracks: Arc<Tracks>,
     packets: Arc<PacketQueue>,
     extensions: Ids,
+    signs: Arc<Signs>,
 ) {
     while let Some(event) = track.poll().await {
+        if let TrackRemoteEvent::OnRtpPacket(_) = event {
+            signs.packet();
+        }
         match event {
             TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload })
                 if tracks.follow(Instant::now(), &track, header.ssrc, Arc::ptr_eq) =>

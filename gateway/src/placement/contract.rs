@@ -39,7 +39,8 @@ contract![
     what_is_on_other_workers_takes_no_slot_of_these,
     no_worker_is_no_slot,
     of_many_workers_every_slot_is_found,
-    a_session_of_its_own_is_nobody_elses
+    a_session_of_its_own_is_nobody_elses,
+    looking_takes_nothing
 ];
 
 async fn claim(placement: &impl Placement, session: &str, workers: &[Serving]) -> Result<(String, Slot), ClaimError> {
@@ -138,4 +139,26 @@ async fn a_session_of_its_own_is_nobody_elses(placement: &impl Placement) {
         assert_eq!(placement.locate(id, &streams).await, None, "{id:?}");
     }
     assert_eq!(placement.locate("1", &[]).await, None);
+}
+
+/// However often: it says what a claim would.
+async fn looking_takes_nothing(placement: &impl Placement) {
+    let workers = [limited(serving("a", "s", 2), 1)];
+    for n in 0..10 {
+        assert_eq!(placement.look(&n.to_string(), &workers, false).await, Ok(()));
+    }
+    let held = claim(placement, "1", &workers).await.unwrap();
+    let full = Err(ClaimError::Full { slots: 1 });
+    for n in [0, 2, 3] {
+        assert_eq!(placement.look(&n.to_string(), &workers, false).await, full);
+        assert_eq!(placement.look(&n.to_string(), &workers, true).await, Ok(()), "another one yields");
+    }
+    assert_eq!(claim(placement, "2", &workers).await.map(drop), full, "that gives no slot by itself");
+    assert_eq!(placement.look("1", &workers, false).await, Ok(()), "it counts already, and may move");
+    assert_eq!(placement.look("1", &[], false).await, Err(ClaimError::Full { slots: 0 }));
+    for id in ["0", "2", "never seen"] {
+        placement.disown(id, "s").await;
+    }
+    drop(held);
+    claimed(placement, "2", &workers).await;
 }

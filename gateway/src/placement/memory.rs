@@ -71,6 +71,22 @@ impl Inner {
     }
 }
 
+impl Held {
+    /// The worker that takes a session.
+    fn least<'a>(&self, session: &str, workers: &'a [Serving]) -> Result<&'a Serving, ClaimError> {
+        let slots = limit(workers);
+        let load = |worker: &Serving| self.by_worker.get(&worker.spec.instance).copied().unwrap_or(0);
+        let least =
+            workers.iter().filter(|worker| load(worker) < worker.spec.capacity).min_by_key(|worker| load(worker));
+        let least = least.ok_or(ClaimError::Full { slots })?;
+        let (sessions, at_most) = (self.sessions.get(&least.spec.name), concurrency_limit(workers) as usize);
+        if sessions.is_some_and(|of| !of.contains_key(session) && of.len() >= at_most) {
+            return Err(ClaimError::Full { slots });
+        }
+        Ok(least)
+    }
+}
+
 impl Memory {
     /// One that remembers what was given back, for a store that several gateways share.
     pub(super) fn of_shared() -> Self {
@@ -87,16 +103,16 @@ impl Memory {
     /// Takes a slot on the least loaded of `workers`, as far as this gateway knows.
     pub(super) fn take(&self, number: u64, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
         let mut held = self.inner.lock();
-        let slots = limit(workers);
-        let load = |worker: &Serving| held.by_worker.get(&worker.spec.instance).copied().unwrap_or(0);
-        let least =
-            workers.iter().filter(|worker| load(worker) < worker.spec.capacity).min_by_key(|worker| load(worker));
-        let least = least.ok_or(ClaimError::Full { slots })?;
-        let (sessions, at_most) = (held.sessions.get(&least.spec.name), concurrency_limit(workers) as usize);
-        if sessions.is_some_and(|of| !of.contains_key(session) && of.len() >= at_most) {
-            return Err(ClaimError::Full { slots });
-        }
+        let least = held.least(session, workers)?;
         Ok((least.clone(), self.hold(&mut held, number, session, least)))
+    }
+
+    /// Whether [`Memory::take`] would give one.
+    pub(super) fn would_take(&self, session: &str, workers: &[Serving], yields: bool) -> Result<(), ClaimError> {
+        if yields {
+            return Ok(());
+        }
+        self.inner.lock().least(session, workers).map(drop)
     }
 
     /// Notes a slot that the shared store has given.
@@ -153,6 +169,12 @@ impl Memory {
 
 #[async_trait]
 impl Placement for Memory {
+    async fn look(&self, session: &str, workers: &[Serving], yields: bool) -> Result<(), ClaimError> {
+        self.would_take(session, workers, yields)
+    }
+
+    async fn disown(&self, _: &str, _: &str) {}
+
     async fn claim(&self, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
         self.take(self.number(), session, workers)
     }

@@ -11,6 +11,7 @@ mod redis;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::{info, warn};
@@ -20,6 +21,9 @@ pub(crate) use self::memory::{Memory, Slot};
 use self::redis::Redis;
 use crate::cluster::SharedPlacement;
 use crate::pool::Serving;
+
+/// How long others know whose a session without a slot is: longer than one may wait for its browser.
+const OWNED: Duration = Duration::from_secs(45);
 
 /// The workers that serve now.
 pub(crate) type ServingNow = Box<dyn Fn() -> Vec<Serving> + Send + Sync>;
@@ -45,6 +49,17 @@ pub(crate) fn start(shared: Option<SharedPlacement>, admin: SocketAddr, serving:
 /// Who has how many sessions, and where each of them is. Workers are known by their instance, not by their address.
 #[async_trait]
 pub(crate) trait Placement: Send + Sync {
+    /// Whether [`Self::claim`] would find a slot for `session`; takes none. With `yields` it would anyhow, as a session of
+    /// ours would give up its own. If so, the other gateways are told that the session is ours, until it has a slot,
+    /// [`Self::disown`] or [`OWNED`].
+    ///
+    /// # Errors
+    /// As [`Self::claim`]'s.
+    async fn look(&self, session: &str, workers: &[Serving], yields: bool) -> Result<(), ClaimError>;
+
+    /// The session ended without a slot.
+    async fn disown(&self, session: &str, stream: &str);
+
     /// Takes a slot for `session` on the least loaded of `workers`, all of one stream; the first of equals. A session may
     /// hold two, when it moves from one worker to another; it counts once for its stream's limit.
     ///

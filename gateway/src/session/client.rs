@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::registry::OfferRefused;
 use crate::inputs::InputError;
+use crate::net::DriverEnd;
 use crate::peer::Step;
 
 /// How loud a notice is.
@@ -38,6 +40,25 @@ pub(crate) enum EndReason {
     ConnectionFailed(Step),
     /// The browser took the answer and never connected.
     NeverConnected(Step),
+    /// A check of the browser's came, and DTLS was not up in time.
+    NoDtls(Step),
+    /// It was one of too many that had not come so far yet.
+    CrowdedOut,
+    /// There was room when it offered, and none any more when its browser was there.
+    Refused(OfferRefused),
+    /// The browser is to send video, and no frame ever came; whether packets did.
+    NoVideo {
+        /// RTP packets came.
+        packets: bool,
+    },
+    /// Frames came, and then none for so long.
+    Idle(Duration),
+    /// Frames came, and then none; and somebody else wanted its slot.
+    Displaced,
+    /// Nothing authenticated came for 15 s, whatever the stack believes.
+    Silent,
+    /// The connection's driver is gone.
+    Driver(DriverEnd),
     /// The worker went away, and no other had room for as long as may be waited.
     WorkerLost,
     /// The handler panicked or could not start.
@@ -60,6 +81,15 @@ impl EndReason {
             Self::ClientClosed => "client_closed",
             Self::ConnectionFailed(_) => "connection_failed",
             Self::NeverConnected(_) => "never_connected",
+            Self::NoDtls(_) => "no_dtls",
+            Self::CrowdedOut => "crowded_out",
+            Self::Refused(_) => "refused",
+            Self::NoVideo { .. } => "no_video",
+            Self::Idle(_) => "idle",
+            Self::Displaced => "displaced",
+            Self::Silent => "silent",
+            Self::Driver(DriverEnd::Panicked) => "driver_panicked",
+            Self::Driver(DriverEnd::Returned) => "driver_ended",
             Self::WorkerLost => "worker_lost",
             Self::HandlerFailed(_) => "handler_failed",
             Self::HandlerEnded(_) => "handler_ended",
@@ -73,7 +103,7 @@ impl EndReason {
     #[must_use]
     pub(crate) fn step(&self) -> Option<Step> {
         match self {
-            Self::ConnectionFailed(step) | Self::NeverConnected(step) => Some(*step),
+            Self::ConnectionFailed(step) | Self::NeverConnected(step) | Self::NoDtls(step) => Some(*step),
             _ => None,
         }
     }
@@ -82,7 +112,29 @@ impl EndReason {
 /// The last words of a session; `None` to a client that is gone.
 pub(super) fn last_words(reason: &EndReason) -> Option<String> {
     Some(match reason {
-        EndReason::ClientClosed | EndReason::ConnectionFailed(_) | EndReason::NeverConnected(_) => return None,
+        EndReason::ClientClosed
+        | EndReason::ConnectionFailed(_)
+        | EndReason::NeverConnected(_)
+        | EndReason::NoDtls(_)
+        | EndReason::CrowdedOut
+        | EndReason::Silent
+        | EndReason::Driver(_) => return None,
+        EndReason::Refused(refused) => refused.in_words(),
+        EndReason::NoVideo { packets: false } => {
+            "No video came from this browser. Check that the camera is on and that nothing blocks it, then start again."
+                .to_owned()
+        }
+        EndReason::NoVideo { packets: true } => {
+            "Video came from this browser, but nothing in it could be decoded. Try another browser, or another codec."
+                .to_owned()
+        }
+        EndReason::Idle(limit) => {
+            format!("No video came from this browser for {limit:?}, so the stream was ended. Start again to go on.")
+        }
+        EndReason::Displaced => {
+            "No video came from this browser any more, and somebody else needed the place. Start again to go on."
+                .to_owned()
+        }
         EndReason::WorkerLost => {
             "The worker that processed this stream went away, and no other has room. Try again in a moment.".to_owned()
         }
@@ -93,8 +145,8 @@ pub(super) fn last_words(reason: &EndReason) -> Option<String> {
     })
 }
 
-/// The last messages of a session: `error` where something failed that the worker has not told itself,
-/// `update_connection` where the server wants the client gone, then `end_stream`: but not to one that was asked to go
+/// The last messages of a session: `error` where something failed that the worker has not told itself, with what the
+/// HTTP answer would have said where that was too early to know it; `update_connection` where the server wants the client gone, then `end_stream`: but not to one that was asked to go
 /// to another gateway and has not found it yet, for which this is not the end.
 pub(super) fn farewell(reason: &EndReason, leaving: bool) -> Vec<String> {
     if leaving && *reason == EndReason::Shutdown {
@@ -103,7 +155,16 @@ pub(super) fn farewell(reason: &EndReason, leaving: bool) -> Vec<String> {
     let Some(message) = last_words(reason) else { return Vec::new() };
     let first = match reason {
         EndReason::WorkerLost => Some(notice(&Notice { level: Level::Error, message: message.clone() })),
-        EndReason::TimeLimit(_) | EndReason::Operator | EndReason::Shutdown => Some(connection("closed")),
+        EndReason::Refused(refused) => {
+            let meta = refused.meta();
+            Some(json!({ "type": "error", "data": message, "message": message, "meta": meta }).to_string())
+        }
+        EndReason::TimeLimit(_)
+        | EndReason::Operator
+        | EndReason::Shutdown
+        | EndReason::NoVideo { .. }
+        | EndReason::Idle(_)
+        | EndReason::Displaced => Some(connection("closed")),
         _ => None,
     };
     let end = json!({ "type": "end_stream", "data": message }).to_string();
@@ -198,6 +259,22 @@ pub(super) fn falling_behind() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_loses_the_race_for_a_slot_is_told_what_http_would_have_said() {
+        let told = farewell(&EndReason::Refused(OfferRefused::Full(2)), false);
+        let told: Vec<Value> = told.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+        let [error, end] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(error["meta"], json!({ "error": "concurrency_limit_reached", "limit": 2 }));
+        assert_eq!((&error["type"], &error["data"]), (&json!("error"), &error["message"]));
+        assert_eq!((&end["type"], &end["data"]), (&json!("end_stream"), &error["message"]));
+    }
+
+    #[test]
+    fn who_sends_nothing_is_told_what_came_and_what_to_do() {
+        let words = |packets| last_words(&EndReason::NoVideo { packets }).unwrap();
+        assert!(words(false).contains("camera") && words(true).contains("decoded"));
+    }
 
     #[test]
     fn what_means_nothing_is_told_from_what_does() {

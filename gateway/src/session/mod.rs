@@ -3,41 +3,49 @@
 //! Runs:  the session arbiter.   Full: skipping frames, the newest takes the waiting one's place
 //!        (`reason="skipped"`); else `FIFO_FRAMES` wait and a further one is refused (`reason="overflow"`), which the
 //!        client is told once.
-//! Clock: monotonic, for the deadline to connect only.
+//! Clock: monotonic, for deadlines and for how long nothing has come.
 
+mod admission;
+mod admit;
+mod answers;
 pub(crate) mod client;
 mod early;
+mod opening;
+mod rate;
 mod registry;
 mod renegotiation;
 mod route;
 mod seek;
 mod start;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, StreamHandler};
-use futures_util::StreamExt;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, WatchStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info};
 
+use self::answers::Answers;
 pub(crate) use self::client::{EndReason, Level, Notice};
+use self::rate::Offers;
 pub(crate) use self::registry::{Candidate, Close, Drain, Gateway, List, Offer, OfferRefused, Running, Shutdown};
 pub(crate) use self::renegotiation::Renegotiate;
 use self::route::Route;
-use self::seek::Last;
 pub(crate) use self::seek::Seek;
-use self::start::{Plan, Wiring, start};
+pub(crate) use self::start::Timeouts;
+use self::start::{Parts, Plan, Wiring, open};
+pub(crate) use self::watch::Signs;
+use self::watch::Watch;
 use crate::arbiters::CodecArbiter;
 use crate::bandwidth::asked_fps;
 use crate::controls::Controls;
 use crate::link::Ends;
+use crate::net::DriverEnd;
 use crate::peer::Peer;
-use crate::placement::Slot;
-use crate::pool::Serving;
 use crate::spec::Mode;
 use crate::telemetry;
 
@@ -45,7 +53,7 @@ use crate::telemetry;
 const MAILBOX: usize = 16;
 /// How often the client is told what it cannot count itself.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
-/// An offer whose browser never connects gives its slot back after this.
+/// A session whose browser never connects ends after this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A frame was put into the queue that the receiver empties. Losing one is harmless when another waits.
@@ -66,6 +74,8 @@ pub(crate) struct End(pub(crate) EndReason);
 /// What a session's connection, decoder and worker tell it.
 #[derive(Debug)]
 pub(crate) enum SessionEvent {
+    /// The first signed check of the browser has come.
+    Checked,
     /// The browser is connected.
     Connected,
     /// Frames find no room, for the first time.
@@ -103,20 +113,34 @@ pub(crate) struct Session {
     id: String,
     peer: Peer,
     route: Route,
-    ends: Ends,
+    /// What it begins with; none once it has begun.
+    parts: Option<Box<Parts>>,
+    /// Once it is admitted.
+    held: Option<Held>,
+    /// A signed check has come.
+    checked: bool,
+    offers: Offers,
+    answers: Arc<Answers>,
+    /// Once it is connected.
+    watch: Option<Watch>,
     seek: Seek,
-    reconnect_limit: Duration,
+    timeouts: Timeouts,
     /// The client was asked to go to another gateway.
     leaving: bool,
+    /// How its connection's driver ended, if that ended it.
+    driver: Option<DriverEnd>,
     media: tokio::runtime::Handle,
     arbiter: ArbiterHandle,
-    /// The worker that it begins with.
-    first: Option<(Serving, Slot)>,
     inbox: Option<mpsc::Receiver<SessionEvent>>,
     registry: Addr<Gateway>,
     controls: Arc<Controls>,
     stop: CancellationToken,
     span: Span,
+}
+
+/// What a session has while it holds a slot.
+struct Held {
+    ends: Ends,
     codecs: CodecArbiter,
 }
 
@@ -124,7 +148,12 @@ impl Session {
     /// Tells the client, if it is its business, and stops.
     fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
         let _in_span = self.span.enter();
+        if let EndReason::Driver(end) = reason {
+            // The gateway tells it, at a bounded rate: a client may have made it so, and may again.
+            self.driver = Some(*end);
+        }
         match reason.step() {
+            _ if self.driver.is_some() => {}
             Some(step) => {
                 info!(reason = reason.label(), step = step.label(), "session ended: {}", step.in_words());
                 telemetry::connection_failed(step.label());
@@ -139,28 +168,16 @@ impl Session {
         ctx.stop();
     }
 
-    fn connected(&self, ctx: &mut Context<Self>) {
-        if self.controls.is_connected() {
-            // Back after an interruption.
-            return;
-        }
-        self.controls.set_connected();
-        self.span.in_scope(|| info!("connected"));
-        if let Some(limit) = self.controls.spec.time_limit {
-            ctx.run_later(limit, move |session, ctx| session.end(&EndReason::TimeLimit(limit), ctx));
-        }
-    }
-
-    /// What the client cannot know; also our sign of life.
+    /// What the client cannot know; also our sign of life, and that it was admitted.
     fn tell_stats(&self) {
-        if !self.controls.is_connected() {
+        let Some(Held { ends, codecs }) = self.held.as_ref().filter(|_| self.controls.is_connected()) else {
             return;
-        }
+        };
         let spec = &self.controls.spec;
         // What a generator makes was never sent, and is not late.
         let sends = spec.mode != Mode::Receive;
-        let skipped = sends.then(|| self.ends.waiting.skipped());
-        let asked = self.codecs.turns().relief().asked;
+        let skipped = sends.then(|| ends.waiting.skipped());
+        let asked = codecs.turns().relief().asked;
         let max_fps = (sends && asked > 0).then(|| asked_fps(spec.fps, asked));
         self.tell(client::stats(skipped, self.controls.take_latency().filter(|_| sends), max_fps));
     }
@@ -180,24 +197,28 @@ impl Actor for Session {
         if let Some(inbox) = self.inbox.take() {
             ctx.add_stream(ReceiverStream::new(inbox));
         }
-        ctx.add_stream(WatchStream::new(self.codecs.turns().reliefs()).map(|_| SessionEvent::Relieved));
         ctx.run_later(CONNECT_TIMEOUT, |session, ctx| {
             if !session.controls.is_connected() {
                 session.end(&EndReason::NeverConnected(session.peer.step()), ctx);
             }
         });
-        ctx.run_interval(STATS_INTERVAL, |session, _| session.tell_stats());
-        if let Some(first) = self.first.take() {
-            self.seek(Last::Claimed(Box::new(first)), ctx);
-        }
-        self.span.in_scope(|| info!("session started"));
+        ctx.run_interval(STATS_INTERVAL, |session, ctx| {
+            session.tell_stats();
+            session.look(ctx);
+        });
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.stop.cancel();
         // However it stopped, nobody shall wait for more.
         self.controls.outputs.end("");
-        let ended = registry::Ended(self.id.clone());
+        if self.parts.is_some() {
+            // No slot was taken, whose end would tell the other gateways.
+            let (placement, id) = (Arc::clone(&self.seek.placement), self.id.clone());
+            let stream = self.controls.spec.name.clone();
+            self.media.spawn(async move { placement.disown(&id, &stream).await });
+        }
+        let ended = registry::Ended { id: self.id.clone(), driver: self.driver };
         let registry = self.registry.clone();
         actix::spawn(async move {
             // Closed: the whole gateway is going down.
@@ -245,6 +266,7 @@ impl Handler<End> for Session {
 impl StreamHandler<SessionEvent> for Session {
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         match event {
+            SessionEvent::Checked => self.first_check(ctx),
             SessionEvent::Connected => self.connected(ctx),
             // Without a worker it is not the handler that is slow.
             SessionEvent::FallingBehind if self.route.link.is_none() => {}

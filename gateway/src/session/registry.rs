@@ -11,23 +11,27 @@ use actix::{
 };
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+use super::admission::Admission;
+use super::answers::Answers;
 use super::early::{ANSWER_WITHIN, EarlyCandidates};
-use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Wiring};
+use super::rate::Bucket;
+use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Timeouts, Wiring};
 use crate::arbiters::{Arbiters, CodecArbiter};
 use crate::config::Video;
 use crate::controls::Controls;
 use crate::inputs::Values;
 use crate::load::LOOK_INTERVAL;
-use crate::net::MediaPort;
+use crate::net::{DriverEnd, MediaPort};
 use crate::offer::{self, Negotiated};
 use crate::peer::{self, Peer};
-use crate::placement::{ClaimError, Placement, Slot};
-use crate::pool::{Pool, Serving};
+use crate::placement::{ClaimError, Placement};
+use crate::pool::Pool;
 
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
 const MAILBOX: usize = 64;
@@ -35,7 +39,13 @@ const MAILBOX: usize = 64;
 /// Candidates that may wait for their session's answer; browsers have about ten. Full: further ones are ignored.
 const MAX_WAITING: usize = 32;
 
-/// Start a session of `stream`; the answer is SDP.
+/// Of drivers that ended by themselves so many are told in a row, and then one each [`DRIVER_LINE_EVERY`]: a client may
+/// be able to make it so. The counter has them all.
+const DRIVER_LINES: u32 = 5;
+/// See [`DRIVER_LINES`].
+const DRIVER_LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// Start a session of `stream`; the answer is SDP. It takes its slot when the browser has shown that it is there.
 #[derive(Message)]
 #[rtype(result = "Result<String, OfferRefused>")]
 pub(crate) struct Offer {
@@ -48,7 +58,7 @@ pub(crate) struct Offer {
 }
 
 /// Why no session started. Nothing was taken.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OfferRefused {
     AlreadyExists,
     /// Every slot is taken; how many there are.
@@ -59,7 +69,7 @@ pub(crate) enum OfferRefused {
     Overloaded,
     /// This gateway is stopping.
     Draining,
-    /// An earlier offer of the session is being answered.
+    /// An earlier offer of the session is being answered, or it has offered too often, or too many others are answered.
     Busy,
     /// The WebRTC stack refused the offer; the log says why.
     Unanswerable,
@@ -97,7 +107,11 @@ pub(crate) struct Close(pub(crate) String);
 /// A session's actor has stopped.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Ended(pub(super) String);
+pub(super) struct Ended {
+    pub(super) id: String,
+    /// How its connection's driver ended, if that ended it.
+    pub(super) driver: Option<DriverEnd>,
+}
 
 /// Take no more sessions, and tell those that run to go to another gateway. The answer counts those that are left.
 #[derive(Message)]
@@ -119,18 +133,22 @@ pub(crate) struct Gateway {
     pub(crate) video: Video,
     /// Connections that are not closed yet, so that a stopping gateway can wait for them.
     pub(crate) peers: TaskTracker,
-    /// How long a session may be without a worker.
-    pub(crate) reconnect_limit: Duration,
-    sessions: HashMap<String, Entry>,
+    pub(crate) timeouts: Timeouts,
+    pub(super) answers: Arc<Answers>,
+    pub(super) sessions: HashMap<String, Entry>,
+    pub(super) admission: Admission,
     /// How many there are, for a gateway that drains.
     count: watch::Sender<usize>,
     early: EarlyCandidates,
     /// The last new offer was refused because of the load.
     overloaded: bool,
+    driver_lines: Bucket,
+    /// Those that were not told since the last that was.
+    drivers_untold: u64,
     draining: Arc<AtomicBool>,
 }
 
-enum Entry {
+pub(super) enum Entry {
     /// The answer is being made; candidates wait for it.
     Opening(Vec<RTCIceCandidateInit>),
     Running {
@@ -141,16 +159,44 @@ enum Entry {
     },
 }
 
-/// An offer's answer, and all that was taken for it.
+/// An offer's answer, and all that was made for it.
 struct Answered {
     sdp: String,
     origin: Option<String>,
+    ufrag: Option<String>,
     peer: Peer,
     codec: Negotiated,
     wiring: Wiring,
     controls: Arc<Controls>,
-    worker: Serving,
-    slot: Slot,
+}
+
+impl OfferRefused {
+    /// `meta` of the HTTP answer that says so (`http::signal`), for whoever learns it only on its connection.
+    pub(super) fn meta(self) -> Value {
+        let error = match self {
+            Self::AlreadyExists => "connection_already_exists",
+            Self::Full(limit) => return json!({ "error": "concurrency_limit_reached", "limit": limit }),
+            Self::NoWorker => "no_worker",
+            Self::Overloaded => "overloaded",
+            Self::Draining => "draining",
+            Self::Busy => "busy",
+            Self::Unanswerable => "invalid_offer",
+        };
+        json!({ "error": error, "message": self.in_words() })
+    }
+
+    /// For the person in front of the page.
+    pub(super) fn in_words(self) -> String {
+        match self {
+            Self::Full(limit) => {
+                format!("Somebody else was sooner: this server runs {limit} of these streams at once. Try again later.")
+            }
+            Self::NoWorker => "No worker serves this stream right now. Try again in a moment.".to_owned(),
+            Self::Overloaded | Self::Busy => "This server is busy right now. Try again in a moment.".to_owned(),
+            Self::Draining => "This server is stopping. Try again in a moment.".to_owned(),
+            Self::AlreadyExists | Self::Unanswerable => "The server refused the stream. Start again.".to_owned(),
+        }
+    }
 }
 
 impl From<ClaimError> for OfferRefused {
@@ -171,8 +217,9 @@ impl Gateway {
         media: tokio::runtime::Handle,
         port: Arc<MediaPort>,
         video: Video,
-        reconnect_limit: Duration,
+        timeouts: Timeouts,
     ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             pool,
             placement,
@@ -181,11 +228,15 @@ impl Gateway {
             port,
             video,
             peers: TaskTracker::new(),
-            reconnect_limit,
+            timeouts,
+            answers: Arc::new(Answers::new(cores)),
             sessions: HashMap::new(),
+            admission: Admission::default(),
             count: watch::Sender::new(0),
             early: EarlyCandidates::default(),
             overloaded: false,
+            driver_lines: Bucket::new(Instant::now(), DRIVER_LINES, DRIVER_LINE_EVERY),
+            drivers_untold: 0,
             draining: Arc::default(),
         }
     }
@@ -195,14 +246,20 @@ impl Gateway {
         Arc::clone(&self.draining)
     }
 
-    /// What is asked before anything is taken. Here and now: other gateways and workers are not asked yet.
-    fn admit(&mut self, id: &str) -> Result<CodecArbiter, OfferRefused> {
+    /// Whether there is room for a session that now offers. Here and now: other gateways and workers are not asked yet.
+    fn admit(&mut self, id: &str) -> Result<(), OfferRefused> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(OfferRefused::Draining);
         }
         if self.sessions.contains_key(id) {
             return Err(OfferRefused::AlreadyExists);
         }
+        // Free again at once: it is taken when the browser has shown that it is there.
+        self.codec_place().map(drop)
+    }
+
+    /// Takes a place on a codec thread.
+    pub(super) fn codec_place(&mut self) -> Result<CodecArbiter, OfferRefused> {
         let place = self.arbiters.codec();
         // Told when it changes, not for each offer: the counter has them all.
         match (&place, std::mem::replace(&mut self.overloaded, place.is_err())) {
@@ -214,13 +271,11 @@ impl Gateway {
     }
 
     /// The connection is there: make the session around it.
-    fn start(&mut self, plan: Plan, origin: Option<String>, ctx: &mut Context<Self>) -> Result<(), OfferRefused> {
+    fn open(&mut self, plan: Plan, origin: Option<String>, ctx: &mut Context<Self>) {
         let (id, controls) = (plan.id.clone(), Arc::clone(&plan.controls));
-        let session = super::start(plan, &self.arbiters, &self.media, ctx.address()).map_err(|error| {
-            error!(%error, "no codec");
-            self.forget(&id);
-            OfferRefused::NoWorker
-        })?;
+        let crowded_out = self.admission.answered(&id);
+        self.crowd_out(crowded_out);
+        let session = super::open(plan, &self.arbiters, &self.media, ctx.address());
         let running = Entry::Running { session: session.clone(), controls, origin };
         if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, running) {
             for candidate in candidates {
@@ -228,7 +283,6 @@ impl Gateway {
                 drop(session.try_send(AddCandidate(candidate)));
             }
         }
-        Ok(())
     }
 
     /// The session of this id, if it began with an offer of the same origin.
@@ -242,6 +296,7 @@ impl Gateway {
     }
 
     fn forget(&mut self, id: &str) {
+        self.admission.ended(id);
         self.sessions.remove(id);
         self.count.send_replace(self.sessions.len());
     }
@@ -269,28 +324,40 @@ impl Handler<Offer> for Gateway {
 
     fn handle(&mut self, offer: Offer, _: &mut Self::Context) -> Self::Result {
         let Offer { stream, id, description, codec, inputs } = offer;
-        let codecs = match self.admit(&id) {
-            Ok(codecs) => codecs,
-            Err(refused) => return Box::pin(async move { Err(refused) }.into_actor(self)),
-        };
+        if let Err(refused) = self.admit(&id) {
+            return Box::pin(async move { Err(refused) }.into_actor(self));
+        }
         self.sessions.insert(id.clone(), Entry::Opening(self.early.take(&id)));
         self.count.send_replace(self.sessions.len());
         let mut workers = self.pool.serving();
         workers.retain(|worker| worker.spec.name == stream);
+        // One that would make room does so when this browser has shown that it is there.
+        let yields = self.most_idle(&stream).is_some();
         let (placement, port, open) = (Arc::clone(&self.placement), Arc::clone(&self.port), self.peers.token());
+        let answers = Arc::clone(&self.answers);
         let Video { bitrates, most } = self.video.clone();
         let (session, span) = (id.clone(), info_span!("session", session = id, codec = codec.codec.name()));
         let answering = async move {
-            let (worker, slot) = placement.claim(&session, &workers).await?;
-            let controls = Controls::new(Arc::clone(&worker.spec), inputs);
-            let wiring = Wiring::new(bitrates.with(worker.spec.bitrates), most);
+            placement.look(&session, &workers, yields).await?;
+            // All workers of a stream declare the same.
+            let spec = Arc::clone(&workers.first().ok_or(OfferRefused::NoWorker)?.spec);
+            let controls = Controls::new(Arc::clone(&spec), inputs);
+            let wiring = Wiring::new(bitrates.with(spec.bitrates), most);
             let origin = offer::origin(&description.sdp);
+            let ufrag = offer::ice_ufrag(&description.sdp).map(str::to_owned);
             let taps = wiring.taps(Arc::clone(&controls));
-            match peer::answer(description, &codec, port.join(), taps, open).await {
-                Ok((sdp, peer)) => Ok(Answered { sdp, origin, peer, codec, wiring, controls, worker, slot }),
-                Err(error) => {
+            let answered = match answers.turn().await {
+                Some(_turn) => peer::answer(description, &codec, port.join(), taps, open).await.map_err(|error| {
                     debug!(%error, "offer not answerable");
-                    Err(OfferRefused::Unanswerable)
+                    OfferRefused::Unanswerable
+                }),
+                None => Err(OfferRefused::Busy),
+            };
+            match answered {
+                Ok((sdp, peer)) => Ok(Answered { sdp, origin, ufrag, peer, codec, wiring, controls }),
+                Err(refused) => {
+                    placement.disown(&session, &spec.name).await;
+                    Err(refused)
                 }
             }
         };
@@ -306,7 +373,7 @@ impl Handler<Offer> for Gateway {
             let answered =
                 answered.and_then(|answered| if draining { Err(OfferRefused::Draining) } else { Ok(answered) });
             match answered {
-                Ok(Answered { sdp, origin, peer, codec, wiring, controls, worker, slot }) => {
+                Ok(Answered { sdp, origin, ufrag, peer, codec, wiring, controls }) => {
                     let seek = Seek {
                         id: id.clone(),
                         pool: gateway.pool.clone(),
@@ -314,9 +381,10 @@ impl Handler<Offer> for Gateway {
                         controls: Arc::clone(&controls),
                         events: wiring.events.clone(),
                     };
-                    let (claimed, reconnect_limit) = ((worker, slot), gateway.reconnect_limit);
-                    let plan = Plan { id, span, wiring, peer, codec, codecs, claimed, seek, reconnect_limit, controls };
-                    gateway.start(plan, origin, ctx).map(|()| sdp)
+                    let (timeouts, answers) = (gateway.timeouts, Arc::clone(&gateway.answers));
+                    let plan = Plan { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers };
+                    gateway.open(plan, origin, ctx);
+                    Ok(sdp)
                 }
                 Err(refused) => {
                     gateway.forget(&id);
@@ -394,8 +462,15 @@ impl Handler<Close> for Gateway {
 impl Handler<Ended> for Gateway {
     type Result = ();
 
-    fn handle(&mut self, Ended(id): Ended, _: &mut Self::Context) {
+    fn handle(&mut self, Ended { id, driver }: Ended, _: &mut Self::Context) {
         self.forget(&id);
+        let Some(how) = driver else { return };
+        if self.driver_lines.take(Instant::now()) {
+            let untold = std::mem::take(&mut self.drivers_untold);
+            error!(session = id, ?how, untold, "a connection's driver ended by itself, and its session with it");
+        } else {
+            self.drivers_untold += 1;
+        }
     }
 }
 

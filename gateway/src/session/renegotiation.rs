@@ -1,7 +1,10 @@
 //! A further offer of a browser whose session runs.
 
+use std::sync::Arc;
+
 use actix::{Context, Handler, Message, ResponseFuture};
 use rtc::peer_connection::sdp::RTCSessionDescription;
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::Session;
@@ -36,11 +39,16 @@ impl Handler<Answer> for Session {
     type Result = ResponseFuture<Result<String, OfferRefused>>;
 
     fn handle(&mut self, Answer(offer): Answer, _: &mut Context<Self>) -> Self::Result {
+        if !self.offers.take(Instant::now(), offer::ice_ufrag(&offer.sdp), self.checked) {
+            return Box::pin(async { Err(OfferRefused::Busy) });
+        }
+        let answers = Arc::clone(&self.answers);
         let Some(answered) = self.span.in_scope(|| self.peer.renegotiate(offer)) else {
             return Box::pin(async { Err(OfferRefused::Busy) });
         };
         let span = self.span.clone();
         Box::pin(async move {
+            let Some(_turn) = answers.turn().await else { return Err(OfferRefused::Busy) };
             let answered = answered.await;
             let _in_span = span.enter();
             match &answered {

@@ -86,7 +86,9 @@ impl Session {
     }
 
     fn attach(&mut self, dialed: Dialed, moved: bool, ctx: &mut Context<Self>) {
-        let link = self.span.in_scope(|| link::open(dialed, &self.ends, &self.stop, &self.arbiter, &self.media));
+        // There is: nobody dials for a session that has not begun.
+        let Some(held) = &self.held else { return };
+        let link = self.span.in_scope(|| link::open(dialed, &held.ends, &self.stop, &self.arbiter, &self.media));
         self.span.in_scope(|| info!(worker = link.worker.name, "worker attached"));
         self.controls.set_worker(Some(&link.worker.name));
         self.route.link = Some(link);
@@ -137,9 +139,9 @@ impl Session {
     pub(super) fn lost(&mut self, ctx: &mut Context<Self>) {
         self.route.lost.get_or_insert_with(Instant::now);
         if self.route.limit.is_none() {
-            self.route.limit = Some(ctx.run_later(self.reconnect_limit, |session, ctx| {
+            self.route.limit = Some(ctx.run_later(self.timeouts.reconnect, |session, ctx| {
                 if session.route.attached.is_some() {
-                    telemetry::failover(Failover::Lost, session.reconnect_limit);
+                    telemetry::failover(Failover::Lost, session.timeouts.reconnect);
                 }
                 session.end(&EndReason::WorkerLost, ctx);
             }));

@@ -13,6 +13,7 @@ use crate::controls::Controls;
 use crate::link::{DialError, Dialed, dial};
 use crate::placement::{Placement, Slot};
 use crate::pool::{Health, Pool, Serving};
+use crate::spec::Spec;
 
 /// Between two tries, unless a worker comes or changes meanwhile: a slot that becomes free is told nobody. Doubled each
 /// time up to the second, and spread, or many that wait would be a load that keeps Redis from those that could be placed.
@@ -49,6 +50,13 @@ pub(super) enum Found {
     Worker(Box<Dialed>),
     /// The worker that was to be left serves again.
     Stay,
+}
+
+/// The workers that a session which was built for `spec` may be on.
+pub(super) fn workers_for(pool: &Pool, spec: &Spec) -> Vec<Serving> {
+    let mut workers = pool.serving();
+    workers.retain(|worker| worker.spec.takes_over(spec));
+    workers
 }
 
 impl Seek {
@@ -109,9 +117,8 @@ impl Seek {
     }
 
     async fn claim(&self, without: &BTreeSet<String>) -> Option<(Serving, Slot)> {
-        let mut workers = self.pool.serving();
-        workers
-            .retain(|Serving { spec, .. }| spec.takes_over(&self.controls.spec) && !without.contains(&spec.instance));
+        let mut workers = workers_for(&self.pool, &self.controls.spec);
+        workers.retain(|worker| !without.contains(&worker.spec.instance));
         let claimed = self.placement.claim(&self.id, &workers).await;
         claimed.map_err(|error| debug!(?error, "no other worker now")).ok()
     }

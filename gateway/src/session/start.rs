@@ -1,16 +1,24 @@
-//! A session's beginning: its queues, actors and tasks, each on its own kind of thread.
+//! A session's beginning, in two steps: what it needs to wait for its browser, and, once it is admitted, its codecs, queues,
+//! actors and tasks, each on its own kind of thread.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Recipient};
+use actix::{Actor, Addr, AsyncContext, Context, Recipient};
+use futures_util::StreamExt;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
+use super::admit::Admitted;
+use super::answers::Answers;
+use super::rate::Offers;
 use super::route::Route;
-use super::{FrameWaiting, Gateway, Seek, Session, SessionEvent};
-use crate::arbiters::{Arbiters, CodecArbiter};
+use super::seek::Last;
+use super::{FrameWaiting, Gateway, Held, Seek, Session, SessionEvent};
+use crate::arbiters::Arbiters;
 use crate::bandwidth::{Limits, Throttle};
 use crate::books::Hop;
 use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
@@ -24,8 +32,6 @@ use crate::offer::Negotiated;
 use crate::pacer::PacerActor;
 use crate::payload::{MTU_PAYLOAD_BYTES, Packetiser};
 use crate::peer::{Peer, Taps};
-use crate::placement::Slot;
-use crate::pool::Serving;
 use crate::spec::Mode;
 use crate::telemetry;
 
@@ -52,7 +58,16 @@ pub(crate) struct Wiring {
     carries: watch::Sender<u32>,
 }
 
-/// Everything that a session needs to start.
+/// How long things may last, by the options.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// A session without a worker.
+    pub(crate) reconnect: Duration,
+    /// A session whose browser has stopped sending video.
+    pub(crate) idle: Duration,
+}
+
+/// What a session needs to wait for its browser. It holds no slot, and no place on a codec thread.
 pub(crate) struct Plan {
     pub(crate) id: String,
     /// All that is done for it is done within.
@@ -60,15 +75,26 @@ pub(crate) struct Plan {
     pub(crate) wiring: Wiring,
     pub(crate) peer: Peer,
     pub(crate) codec: Negotiated,
-    /// Where it is coded.
-    pub(crate) codecs: CodecArbiter,
-    /// Where it begins.
-    pub(crate) claimed: (Serving, Slot),
-    /// How it finds others.
+    /// How it finds workers.
     pub(crate) seek: Seek,
-    /// How long it may be without one.
-    pub(crate) reconnect_limit: Duration,
+    pub(crate) timeouts: Timeouts,
     pub(crate) controls: Arc<Controls>,
+    /// Of its first offer.
+    pub(crate) ufrag: Option<String>,
+    pub(crate) answers: Arc<Answers>,
+}
+
+/// What waits for [`Session::begin`].
+pub(super) struct Parts {
+    packets: Arc<PacketQueue>,
+    keyframe_wanted: Arc<Notify>,
+    keyframe_due: Arc<Notify>,
+    events: mpsc::Sender<SessionEvent>,
+    bitrates: Limits,
+    most: Most,
+    carries: watch::Sender<u32>,
+    codec: Negotiated,
+    arbiters: Arc<Arbiters>,
 }
 
 impl Wiring {
@@ -111,91 +137,123 @@ fn encoder(negotiated: &Negotiated, kbps: u32, fps: f64) -> Box<dyn Encoder> {
     }
 }
 
-/// Starts all of a session's actors and tasks, each on its own kind of thread.
-///
-/// # Errors
-/// A codec could not be made; the plan is dropped, which closes the connection and frees the slot.
-pub(crate) fn start(
+/// Starts the session's actor, which waits for the browser.
+pub(crate) fn open(
     plan: Plan,
-    arbiters: &Arbiters,
+    arbiters: &Arc<Arbiters>,
     media: &tokio::runtime::Handle,
     registry: Addr<Gateway>,
-) -> Result<Addr<Session>, CodecError> {
-    let Plan { id, span, wiring, peer, codec: negotiated, codecs, claimed, seek, reconnect_limit, controls } = plan;
-    let spec = Arc::clone(&controls.spec);
-    let codec = negotiated.codec;
-    let decoder = if spec.mode == Mode::Receive { None } else { Some(codec.decoder()?) };
-    let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
-    let frames = FrameQueue::new(Hop::Session, policy);
-    let stop = CancellationToken::new();
+) -> Addr<Session> {
+    let Plan { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers } = plan;
     let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox, bitrates, most, carries } = wiring;
-    let flight = Arc::new(Flight::new());
-
-    let (results, releases, pacer) = if spec.mode == Mode::Receive {
-        let results = FrameQueue::new(Hop::Pacer, Policy::Fifo(FIFO_FRAMES));
-        let releases = Arc::new(Releases::new(EARLY_RELEASES));
-        let (queue, out) = (Arc::clone(&results), Arc::clone(&releases));
-        let pacer = PacerActor::metronome(spec.fps, Arc::clone(&flight), queue, out, stop.clone());
-        (results, releases, pacer)
-    } else {
-        // Also when nothing is skipped: the handler has seen every frame, and a queue of results in front of a meter
-        // that runs at the camera's own rate would never drain again.
-        let results = FrameQueue::new(Hop::Pacer, Policy::NewestWins);
-        let releases = Arc::new(Releases::new(RELEASES));
-        let pacer = PacerActor::new(spec.fps, Arc::clone(&results), Arc::clone(&releases), stop.clone());
-        (results, releases, pacer)
-    };
-    let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
-    if spec.mode != Mode::Send {
-        let encoder = encoder(&negotiated, bitrates.start, spec.fps);
-        let egress = Egress {
-            releases,
-            encoder,
-            turns: codecs.turns(),
-            packetiser: Packetiser::new(codec, negotiated.single_nal),
-            throttle: Throttle::new(bitrates, spec.fps),
-            carries: carries.subscribe(),
-            out: peer.frames(),
-            keyframe_due,
-            stop: stop.clone(),
-        };
-        codecs.spawn(egress.run().instrument(span.clone()));
-    }
-
-    let ends = Ends {
-        waiting: Arc::clone(&frames),
-        controls: Arc::clone(&controls),
-        flight,
-        results,
-        nudge: pacer.recipient(),
-        events: events.clone(),
-    };
+    let arbiters = Arc::clone(arbiters);
+    let arbiter = arbiters.session.clone();
+    let parts = Parts { packets, keyframe_wanted, keyframe_due, events, bitrates, most, carries, codec, arbiters };
     let session = Session {
         id,
         peer,
         route: Route::default(),
-        ends,
+        parts: Some(Box::new(parts)),
+        held: None,
+        checked: false,
+        offers: Offers::new(Instant::now(), ufrag.as_deref()),
+        answers,
+        watch: None,
         seek,
-        reconnect_limit,
+        timeouts,
         leaving: false,
+        driver: None,
         media: media.clone(),
-        arbiter: arbiters.session.clone(),
-        first: Some(claimed),
+        arbiter: arbiter.clone(),
         inbox: Some(inbox),
         registry,
         controls,
-        stop: stop.clone(),
-        span: span.clone(),
-        codecs: codecs.clone(),
+        stop: CancellationToken::new(),
+        span,
     };
-    let session = Session::start_in_arbiter(&arbiters.session, |_| session);
-    if let Some(decoder) = decoder {
-        let nudge: Recipient<FrameWaiting> = session.clone().recipient();
-        let intake = Intake::new(most, !spec.as_sent);
-        let turns = codecs.turns();
-        let ingress = Ingress { packets, codec, decoder, turns, frames, nudge, events, keyframe_wanted, stop, intake };
-        codecs.spawn(ingress.run().instrument(span));
+    Session::start_in_arbiter(&arbiter, |_| session)
+}
+
+impl Session {
+    /// Makes all of an admitted session's actors and tasks, and begins with the worker that was claimed.
+    ///
+    /// # Errors
+    /// A codec could not be made; the slot is free again.
+    pub(super) fn begin(
+        &mut self,
+        parts: Parts,
+        admitted: Admitted,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), CodecError> {
+        let Admitted { codecs, worker, slot } = admitted;
+        let Parts {
+            packets,
+            keyframe_wanted,
+            keyframe_due,
+            events,
+            bitrates,
+            most,
+            carries,
+            codec: negotiated,
+            arbiters,
+        } = parts;
+        let (controls, stop) = (Arc::clone(&self.controls), self.stop.clone());
+        let (spec, codec) = (Arc::clone(&controls.spec), negotiated.codec);
+        let decoder = if spec.mode == Mode::Receive { None } else { Some(codec.decoder()?) };
+        let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
+        let frames = FrameQueue::new(Hop::Session, policy);
+        let flight = Arc::new(Flight::new());
+
+        let (results, releases, pacer) = if spec.mode == Mode::Receive {
+            let results = FrameQueue::new(Hop::Pacer, Policy::Fifo(FIFO_FRAMES));
+            let releases = Arc::new(Releases::new(EARLY_RELEASES));
+            let (queue, out) = (Arc::clone(&results), Arc::clone(&releases));
+            let pacer = PacerActor::metronome(spec.fps, Arc::clone(&flight), queue, out, stop.clone());
+            (results, releases, pacer)
+        } else {
+            // Also when nothing is skipped: the handler has seen every frame, and a queue of results in front of a meter
+            // that runs at the camera's own rate would never drain again.
+            let results = FrameQueue::new(Hop::Pacer, Policy::NewestWins);
+            let releases = Arc::new(Releases::new(RELEASES));
+            let pacer = PacerActor::new(spec.fps, Arc::clone(&results), Arc::clone(&releases), stop.clone());
+            (results, releases, pacer)
+        };
+        let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
+        if spec.mode != Mode::Send {
+            let encoder = encoder(&negotiated, bitrates.start, spec.fps);
+            let egress = Egress {
+                releases,
+                encoder,
+                turns: codecs.turns(),
+                packetiser: Packetiser::new(codec, negotiated.single_nal),
+                throttle: Throttle::new(bitrates, spec.fps),
+                carries: carries.subscribe(),
+                out: self.peer.frames(),
+                keyframe_due,
+                stop: stop.clone(),
+            };
+            codecs.spawn(egress.run().instrument(self.span.clone()));
+        }
+        let ends = Ends {
+            waiting: Arc::clone(&frames),
+            controls: Arc::clone(&controls),
+            flight,
+            results,
+            nudge: pacer.recipient(),
+            events: events.clone(),
+        };
+        if let Some(decoder) = decoder {
+            let nudge: Recipient<FrameWaiting> = ctx.address().recipient();
+            let (intake, turns) = (Intake::new(most, !spec.as_sent), codecs.turns());
+            let signs = Arc::clone(&controls.signs);
+            let ingress =
+                Ingress { packets, codec, decoder, turns, frames, nudge, events, keyframe_wanted, stop, intake, signs };
+            codecs.spawn(ingress.run().instrument(self.span.clone()));
+        }
+        ctx.add_stream(WatchStream::new(codecs.turns().reliefs()).map(|_| SessionEvent::Relieved));
+        self.held = Some(Held { ends, codecs });
+        telemetry::session_started(codec);
+        self.seek(Last::Claimed(Box::new((worker, slot))), ctx);
+        Ok(())
     }
-    telemetry::session_started(codec);
-    Ok(session)
 }

@@ -2,7 +2,8 @@
 --
 -- KEYS: the stream's sessions, the session, then the candidates' slots.
 -- ARGV: session, lease, its length in ms, gateway, the stream's limit, how long a set is kept in ms; then for each
--- candidate its instance and capacity.
+-- candidate its instance and capacity. In place of the lease, which has a `-` in its name: `look` takes no slot, and notes
+-- for the length whose the session is; `yields` does so even if there is no slot.
 -- Returns the candidate's number from 1; 0: none has a free slot; -1: the stream is full; -2: another gateway has this
 -- session.
 local session, lease, length, gateway, limit, kept = unpack(ARGV, 1, 6)
@@ -13,6 +14,14 @@ local alive = '(' .. now
 local owner = redis.call('HGET', KEYS[2], 'gateway')
 if owner and owner ~= gateway then
     return -2
+end
+local function own()
+    redis.call('HSET', KEYS[2], 'gateway', gateway)
+    redis.call('PEXPIRE', KEYS[2], length)
+end
+if lease == 'yields' then
+    own()
+    return 1
 end
 local until_ = redis.call('ZSCORE', KEYS[1], session)
 if not (until_ and tonumber(until_) > now) and redis.call('ZCOUNT', KEYS[1], alive, '+inf') >= tonumber(limit) then
@@ -31,6 +40,10 @@ for i = 3, #KEYS do
 end
 if not best then
     return 0
+end
+if lease == 'look' then
+    own()
+    return best - 2
 end
 
 for _, member in ipairs({ { KEYS[best], lease }, { KEYS[1], session } }) do

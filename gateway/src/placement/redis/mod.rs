@@ -27,10 +27,10 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::health::Operation;
-use self::store::{Claimed, Link, Store};
+use self::store::{Claimed, Link, Purpose, Store};
 use super::gauges::Gauges;
 use super::memory::{Memory, Slot};
-use super::{ClaimError, Placement, concurrency_limit, limit};
+use super::{ClaimError, OWNED, Placement, concurrency_limit, limit};
 use crate::http::MAX_ID_BYTES;
 use crate::pool::Serving;
 use crate::telemetry;
@@ -55,21 +55,21 @@ impl Redis {
         Self { memory, store, _keeper: AbortOnDropHandle::new(keeper) }
     }
 
-    /// `None`: Redis did not answer, or not well.
+    /// The worker that takes the session. `None`: Redis did not answer, or not well.
     async fn ask(
         &self,
         link: &Link,
-        number: u64,
+        purpose: Purpose,
         session: &str,
         workers: &[Serving],
-    ) -> Option<Result<(Serving, Slot), ClaimError>> {
+    ) -> Option<Result<Serving, ClaimError>> {
         let stream = &workers.first()?.spec.name;
         let all = || workers.iter().collect::<Vec<_>>();
         let drawn = || workers.sample(&mut rand::rng(), COMPARED).collect();
         let mut candidates: Vec<&Serving> = if workers.len() <= COMPARED { all() } else { drawn() };
         let at_most = concurrency_limit(workers);
         loop {
-            let claimed = self.store.claim(link, session, number, &candidates, at_most).await;
+            let claimed = self.store.claim(link, purpose, session, &candidates, at_most).await;
             match claimed {
                 Ok(Claimed::None) if candidates.len() < workers.len() => {
                     candidates = all();
@@ -82,10 +82,7 @@ impl Redis {
                 Ok(claimed) => {
                     self.store.health.did(Operation::Claim, stream);
                     return Some(match claimed {
-                        Claimed::On(candidate) => {
-                            let worker = candidates.get(candidate)?;
-                            Ok(((*worker).clone(), self.memory.taken(number, session, worker)))
-                        }
+                        Claimed::On(candidate) => Ok(Serving::clone(candidates.get(candidate)?)),
                         Claimed::None | Claimed::Limit => Err(ClaimError::Full { slots: limit(workers) }),
                         Claimed::Exists => Err(ClaimError::Exists),
                     });
@@ -97,15 +94,38 @@ impl Redis {
 
 #[async_trait]
 impl Placement for Redis {
+    async fn look(&self, session: &str, workers: &[Serving], yields: bool) -> Result<(), ClaimError> {
+        let shared = match self.store.ready() {
+            Some(link) => self.ask(&link, Purpose::Look { yields, owned: OWNED }, session, workers).await,
+            None => None,
+        };
+        shared.map_or_else(|| self.memory.would_take(session, workers, yields), |found| found.map(drop))
+    }
+
+    async fn disown(&self, session: &str, stream: &str) {
+        let Some(link) = self.store.ready() else { return };
+        // What is not told ends by itself.
+        match self.store.disown(&link, session, stream).await {
+            Ok(()) => self.store.health.did(Operation::Release, stream),
+            Err(error) => self.store.health.failed(Operation::Release, stream, &error),
+        }
+    }
+
     async fn claim(&self, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
         let began = Instant::now();
         // The same if Redis does not answer: should it have heard us all the same, this slot's renewal covers that one.
         let number = self.memory.number();
         let shared = match self.store.ready() {
-            Some(link) => self.ask(&link, number, session, workers).await,
+            Some(link) => self.ask(&link, Purpose::Claim { number }, session, workers).await,
             None => None,
         };
-        let claimed = shared.unwrap_or_else(|| self.memory.take(number, session, workers));
+        let claimed = match shared {
+            Some(claimed) => claimed.map(|worker| {
+                let slot = self.memory.taken(number, session, &worker);
+                (worker, slot)
+            }),
+            None => self.memory.take(number, session, workers),
+        };
         telemetry::claim(began.elapsed());
         claimed
     }

@@ -26,6 +26,7 @@ pub(super) const BATCH: usize = 256;
 const KEPT: Duration = Duration::from_secs(600);
 
 const CLAIM: &str = include_str!("claim.lua");
+const DISOWN: &str = include_str!("disown.lua");
 const RENEW: &str = include_str!("renew.lua");
 const RELEASE: &str = include_str!("release.lua");
 const USED: &str = include_str!("used.lua");
@@ -56,6 +57,15 @@ struct Call {
     script: &'static str,
     keys: Vec<String>,
     args: Vec<String>,
+}
+
+/// What a claim is for.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    /// A slot is taken; the lease's number.
+    Claim { number: u64 },
+    /// None is taken. The session is known as ours for so long; with `yields` even if there is none to take.
+    Look { yields: bool, owned: Duration },
 }
 
 /// What came of a claim.
@@ -105,14 +115,19 @@ impl Store {
     pub(super) async fn claim(
         &self,
         link: &Link,
+        purpose: Purpose,
         session: &str,
-        number: u64,
         candidates: &[&Serving],
         limit: u32,
     ) -> Result<Claimed, StoreError> {
         let stream = &candidates[0].spec.name;
         let mut call = Call::of(CLAIM).key(keys::sessions(stream)).key(keys::session(stream, session));
-        call = call.arg(session).arg(self.name(number)).arg(self.lease.as_millis()).arg(&self.gateway);
+        let (lease, length) = match purpose {
+            Purpose::Claim { number } => (self.name(number), self.lease),
+            Purpose::Look { yields: false, owned } => ("look".to_owned(), owned),
+            Purpose::Look { yields: true, owned } => ("yields".to_owned(), owned),
+        };
+        call = call.arg(session).arg(lease).arg(length.as_millis()).arg(&self.gateway);
         call = call.arg(limit).arg(KEPT.as_millis());
         for worker in candidates {
             let Spec { instance, capacity, .. } = &*worker.spec;
@@ -124,6 +139,11 @@ impl Store {
             0 => Ok(Claimed::None),
             number => Ok(Claimed::On(usize::try_from(number - 1).unwrap_or_default())),
         }
+    }
+
+    /// The session is not ours any more, and never had a lease.
+    pub(super) async fn disown(&self, link: &Link, session: &str, stream: &str) -> Result<(), StoreError> {
+        link.run(Call::of(DISOWN).key(keys::session(stream, session)).arg(&self.gateway)).await
     }
 
     /// Writes leases, all of one stream.

@@ -38,6 +38,30 @@ async fn gateways_see_each_others_slots_and_sessions() {
 }
 
 #[tokio::test]
+async fn a_session_without_a_slot_is_known_until_it_ends() {
+    let server = RedisServer::start();
+    let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
+    let workers = workers(1, 1);
+    for (id, yields) in [("1", false), ("2", true)] {
+        assert_eq!(a.look(id, &workers, yields).await, Ok(()));
+        assert_eq!(b.locate(id, &streams()).await.as_deref(), Some("http://10.0.0.1:9090"));
+        assert_eq!(b.look(id, &workers, yields).await, Err(ClaimError::Exists));
+        b.disown(id, "s").await;
+        assert_eq!(b.locate(id, &streams()).await.as_deref(), Some("http://10.0.0.1:9090"), "it is not theirs");
+    }
+    assert!(members(&server, "worker:0").is_empty() && members(&server, "sessions").is_empty());
+    let (_, slot) = a.claim("1", &workers).await.unwrap();
+    for id in ["1", "2"] {
+        a.disown(id, "s").await;
+    }
+    assert_eq!(b.locate("2", &streams()).await, None);
+    assert!(b.locate("1", &streams()).await.is_some(), "it has a slot by now");
+    drop(slot);
+    until("the slot is free", || members(&server, "worker:0").is_empty()).await;
+    assert_eq!(b.locate("1", &streams()).await, None);
+}
+
+#[tokio::test]
 async fn two_gateways_race_for_the_last_slot_and_one_wins() {
     const ROUNDS: usize = 10_000;
     /// Rounds in which a busy machine's Redis may answer too late for one of them, which then places by itself.

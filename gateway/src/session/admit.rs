@@ -1,0 +1,153 @@
+//! What a session takes when its browser has shown that it is there: a place on a codec thread and a slot on a worker.
+//!
+//! [`super::admission`] says when; here it is done, by the gateway actor, which knows all sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::admission::Checked;
+use super::registry::{Entry, Gateway, OfferRefused};
+use super::seek::workers_for;
+use super::{End, EndReason, Session};
+use crate::arbiters::CodecArbiter;
+use crate::controls::Controls;
+use crate::placement::{ClaimError, Placement, Slot, limit};
+use crate::pool::{Pool, Serving};
+
+/// How long a slot that an idle session gives up may take to be free: its worker closes the stream first. Longer, and
+/// whoever wanted it is told that there is none.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(2);
+/// Between two looks for it: no store tells of a free slot.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// A session's browser has sent its first signed check, or completed DTLS. `None`: nothing is to be done now.
+#[derive(Message)]
+#[rtype(result = "Option<Result<Admitted, OfferRefused>>")]
+pub(super) struct Admit {
+    pub(super) id: String,
+    /// DTLS is up.
+    pub(super) encrypted: bool,
+}
+
+/// All that a session takes. Dropping it gives it back.
+pub(super) struct Admitted {
+    pub(super) codecs: CodecArbiter,
+    pub(super) worker: Serving,
+    pub(super) slot: Slot,
+}
+
+/// A session that gives way to another.
+type Idle = (Addr<Session>, Arc<Controls>);
+
+impl Handler<Admit> for Gateway {
+    type Result = ResponseActFuture<Self, Option<Result<Admitted, OfferRefused>>>;
+
+    fn handle(&mut self, Admit { id, encrypted }: Admit, _: &mut Context<Self>) -> Self::Result {
+        match self.may_take(&id, encrypted) {
+            None => Box::pin(std::future::ready(None).into_actor(self)),
+            Some(Err(refused)) => {
+                let told = self.refuse(&id, refused);
+                Box::pin(std::future::ready(told.map(Err)).into_actor(self))
+            }
+            Some(Ok((codecs, controls))) => {
+                let idle = self.most_idle(&controls.spec.name);
+                let (pool, placement, session) = (self.pool.clone(), Arc::clone(&self.placement), id.clone());
+                let claiming = async move { claim(&pool, &*placement, &controls, &session, idle).await };
+                let claiming = self.media.spawn(claiming).into_actor(self);
+                Box::pin(claiming.map(move |claimed, gateway, _| match claimed {
+                    Ok(Ok((worker, slot))) => Some(Ok(Admitted { codecs, worker, slot })),
+                    Ok(Err(error)) => gateway.refuse(&id, error.into()).map(Err),
+                    // The media runtime is going down.
+                    Err(_) => gateway.refuse(&id, OfferRefused::NoWorker).map(Err),
+                }))
+            }
+        }
+    }
+}
+
+impl Gateway {
+    /// Whether the session takes its slot now, and on which codec thread it is then.
+    fn may_take(&mut self, id: &str, encrypted: bool) -> Option<Result<(CodecArbiter, Arc<Controls>), OfferRefused>> {
+        let Some(Entry::Running { controls, .. }) = self.sessions.get(id) else { return None };
+        let controls = Arc::clone(controls);
+        let now = if encrypted {
+            self.admission.encrypted(id)
+        } else {
+            let slots = limit(&workers_for(&self.pool, &controls.spec));
+            match self.admission.checked(id, &controls.spec.name, slots) {
+                Checked::Now => true,
+                Checked::Gone => false,
+                Checked::Later(crowded_out) => {
+                    self.crowd_out(crowded_out);
+                    false
+                }
+            }
+        };
+        now.then(|| self.codec_place().map(|codecs| (codecs, controls)))
+    }
+
+    /// One whose browser may still fail to complete DTLS is not told, and tries again when it has: only then is there a
+    /// data channel to tell it on.
+    fn refuse(&mut self, id: &str, refused: OfferRefused) -> Option<OfferRefused> {
+        if self.admission.is_without_dtls(id) {
+            let crowded_out = self.admission.put_off(id);
+            self.crowd_out(crowded_out);
+            return None;
+        }
+        Some(refused)
+    }
+
+    /// Ends the session that has to go because there are too many without a slot.
+    pub(super) fn crowd_out(&self, id: Option<String>) {
+        if let Some(Entry::Running { session, .. }) = id.and_then(|id| self.sessions.get(&id)) {
+            let session = session.clone();
+            actix::spawn(async move {
+                // Closed: it ended by itself.
+                session.send(End(EndReason::CrowdedOut)).await.ok();
+            });
+        }
+    }
+
+    /// The session of this stream that has been without a frame for longest, if that is long enough.
+    pub(super) fn most_idle(&self, stream: &str) -> Option<Idle> {
+        let idle = self.sessions.values().filter_map(|entry| match entry {
+            Entry::Running { session, controls, .. } if controls.spec.name == stream => {
+                Some((controls.signs.gives_way()?, session, controls))
+            }
+            Entry::Running { .. } | Entry::Opening(_) => None,
+        });
+        let (_, session, controls) = idle.max_by_key(|(idle, ..)| *idle)?;
+        Some((session.clone(), Arc::clone(controls)))
+    }
+}
+
+/// Claims a slot; where all are taken, that of the idle session.
+async fn claim(
+    pool: &Pool,
+    placement: &dyn Placement,
+    controls: &Controls,
+    id: &str,
+    idle: Option<Idle>,
+) -> Result<(Serving, Slot), ClaimError> {
+    let claim = || async { placement.claim(id, &workers_for(pool, &controls.spec)).await };
+    let mut claimed = claim().await;
+    let idle = idle.filter(|_| matches!(claimed, Err(ClaimError::Full { slots: 1.. })));
+    let Some((session, gives_way)) = idle else { return claimed };
+    // Nobody counts on it any more.
+    gives_way.signs.set_idle(Duration::ZERO);
+    debug!("an idle session makes room");
+    // Closed: it ended by itself, or made room for another.
+    session.send(End(EndReason::Displaced)).await.ok();
+    let deadline = Instant::now() + GIVEN_UP_WITHIN;
+    loop {
+        claimed = claim().await;
+        if !matches!(claimed, Err(ClaimError::Full { .. })) || Instant::now() >= deadline {
+            return claimed;
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}

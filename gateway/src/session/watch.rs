@@ -1,0 +1,243 @@
+//! Whether a session's browser is still there, and still sends what the session is for. The core is pure.
+//!
+//! The stack has timers of its own, but they run in the stack: when its driver is dead or stuck they say nothing. So what
+//! is counted here is what was *taken* from the network ([`Signs`]), by whoever takes it, and a session looks at the
+//! counts once a second ([`Watch::look`]).
+//!
+//! Time is counted by looks, each of which counts for [`MAX_STEP`] at most: while this whole process was stopped nobody
+//! could be heard, and that is no client's fault.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Nothing authenticated was taken for so long: whatever the stack believes, the session is dead. A browser checks its
+/// path every 5 s at the least (RFC 7675, section 5.1).
+const SILENCE: Duration = Duration::from_secs(15);
+/// A session that is to send video has so long for its first frame.
+const FIRST_FRAME: Duration = Duration::from_secs(20);
+/// A session without a frame for so long gives way when its slot is wanted.
+const GIVES_WAY: Duration = Duration::from_secs(20);
+/// What one look may count for: two intervals.
+const MAX_STEP: Duration = Duration::from_secs(2);
+
+/// What was taken of a session's browser so far. Each count is written where that is taken, and read by its session.
+#[derive(Debug, Default)]
+pub(crate) struct Signs {
+    /// RTP packets, decrypted.
+    packets: AtomicU64,
+    /// Messages on the data channel.
+    messages: AtomicU64,
+    /// Frames that were decoded.
+    frames: AtomicU64,
+    /// Milliseconds without a frame, for whoever needs a slot; written by the session each second.
+    idle_ms: AtomicU64,
+}
+
+impl Signs {
+    pub(crate) fn packet(&self) {
+        self.packets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn message(&self) {
+        self.messages.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn frame(&self) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// For how long no frame has come, where that is long enough to give way to somebody else.
+    pub(super) fn gives_way(&self) -> Option<Duration> {
+        let idle = Duration::from_millis(self.idle_ms.load(Ordering::Relaxed));
+        (idle > GIVES_WAY).then_some(idle)
+    }
+
+    pub(super) fn set_idle(&self, idle: Duration) {
+        self.idle_ms.store(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The counts now; `checks` are those that the stack has taken.
+    pub(super) fn counts(&self, checks: u64) -> Counts {
+        let packets = self.packets.load(Ordering::Relaxed);
+        let heard = checks.wrapping_add(packets).wrapping_add(self.messages.load(Ordering::Relaxed));
+        Counts { heard, packets, frames: self.frames.load(Ordering::Relaxed) }
+    }
+}
+
+/// What a look sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Authenticated packets of any kind.
+    pub(super) heard: u64,
+    /// Of them, video.
+    pub(super) packets: u64,
+    /// Frames that were decoded.
+    pub(super) frames: u64,
+}
+
+/// Why a session is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing is heard any more.
+    Silent,
+    /// No frame ever came; whether packets did.
+    NoVideo { packets: bool },
+    /// Frames came, and then none for as long as may be.
+    Idle,
+}
+
+/// Watches one session from when it is connected.
+#[derive(Debug)]
+pub(super) struct Watch {
+    last: (Instant, Counts),
+    /// For how long nothing was heard.
+    silence: Duration,
+    /// For how long no frame was decoded; `None` in a mode without any.
+    idle: Option<Duration>,
+    idle_limit: Duration,
+}
+
+impl Watch {
+    /// `sends`: the browser is to send video.
+    pub(super) fn new(now: Instant, counts: Counts, sends: bool, idle_limit: Duration) -> Self {
+        Self { last: (now, counts), silence: Duration::ZERO, idle: sends.then_some(Duration::ZERO), idle_limit }
+    }
+
+    /// Compares the counts with those of the last look.
+    pub(super) fn look(&mut self, now: Instant, counts: Counts) -> Option<Verdict> {
+        let (then, before) = std::mem::replace(&mut self.last, (now, counts));
+        let step = now.saturating_duration_since(then).min(MAX_STEP);
+        self.silence = if counts.heard == before.heard { self.silence + step } else { Duration::ZERO };
+        if let Some(idle) = &mut self.idle {
+            *idle = if counts.frames == before.frames { *idle + step } else { Duration::ZERO };
+        }
+        let idle = self.idle();
+        if self.silence >= SILENCE {
+            Some(Verdict::Silent)
+        } else if self.idle.is_some() && counts.frames == 0 && idle >= FIRST_FRAME {
+            Some(Verdict::NoVideo { packets: counts.packets > 0 })
+        } else if counts.frames > 0 && idle >= self.idle_limit {
+            Some(Verdict::Idle)
+        } else {
+            None
+        }
+    }
+
+    /// For how long no frame was decoded.
+    pub(super) fn idle(&self) -> Duration {
+        self.idle.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOK: Duration = Duration::from_secs(1);
+    const LIMIT: Duration = Duration::from_secs(300);
+
+    /// A session that is looked at each second.
+    struct Watched {
+        watch: Watch,
+        counts: Counts,
+        now: Instant,
+    }
+
+    impl Watched {
+        fn new(sends: bool) -> Self {
+            let now = Instant::now();
+            Self { watch: Watch::new(now, Counts::default(), sends, LIMIT), counts: Counts::default(), now }
+        }
+
+        fn after(&mut self, passed: Duration) -> Option<Verdict> {
+            self.now += passed;
+            self.watch.look(self.now, self.counts)
+        }
+
+        /// Looks until there is a verdict, `each` second doing this before; says after how many seconds it came.
+        fn verdict(&mut self, seconds: u32, mut each: impl FnMut(&mut Counts)) -> Option<(u32, Verdict)> {
+            (1..=seconds).find_map(|second| {
+                each(&mut self.counts);
+                self.after(LOOK).map(|verdict| (second, verdict))
+            })
+        }
+    }
+
+    #[test]
+    fn who_is_not_heard_for_fifteen_seconds_is_gone() {
+        for sends in [true, false] {
+            let mut watched = Watched::new(sends);
+            watched.counts.frames = u64::from(sends);
+            let mut seconds = 0;
+            // A check every 14 s is enough.
+            assert_eq!(
+                watched.verdict(19, |counts| {
+                    seconds += 1;
+                    counts.heard += u64::from(seconds % 14 == 0);
+                }),
+                None
+            );
+            assert_eq!(watched.verdict(60, |_| {}), Some((10, Verdict::Silent)), "5 s have passed already");
+        }
+    }
+
+    #[test]
+    fn a_client_that_never_sends_a_frame_is_told_what_came() {
+        let heard = |counts: &mut Counts| counts.heard += 1;
+        assert_eq!(Watched::new(true).verdict(60, heard), Some((20, Verdict::NoVideo { packets: false })));
+        let rubbish = |counts: &mut Counts| {
+            counts.heard += 1;
+            counts.packets += 1;
+        };
+        assert_eq!(Watched::new(true).verdict(60, rubbish), Some((20, Verdict::NoVideo { packets: true })));
+        assert_eq!(Watched::new(false).verdict(1_000, heard), None, "it is to send none");
+    }
+
+    #[test]
+    fn a_client_that_stopped_has_until_the_limit_and_gives_way_before() {
+        let mut watched = Watched::new(true);
+        let signs = Signs::default();
+        assert_eq!(
+            watched.verdict(60, |counts| {
+                counts.heard += 1;
+                counts.frames += 1;
+            }),
+            None
+        );
+        for (seconds, gives_way) in [(20, None), (1, Some(Duration::from_secs(21)))] {
+            assert_eq!(watched.verdict(seconds, |counts| counts.heard += 1), None);
+            signs.set_idle(watched.watch.idle());
+            assert_eq!(signs.gives_way(), gives_way);
+        }
+        assert_eq!(watched.verdict(1_000, |counts| counts.heard += 1), Some((300 - 21, Verdict::Idle)));
+    }
+
+    #[test]
+    fn a_frame_in_time_begins_the_limit_anew() {
+        let mut watched = Watched::new(true);
+        for _ in 0..10 {
+            watched.counts.frames += 1;
+            assert_eq!(watched.verdict(299, |counts| counts.heard += 1), None);
+        }
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_blames_nobody() {
+        let mut watched = Watched::new(true);
+        assert_eq!(watched.after(Duration::from_secs(3_600)), None);
+        assert_eq!(watched.verdict(12, |_| {}), None);
+        assert_eq!(watched.after(LOOK), Some(Verdict::Silent));
+    }
+
+    #[test]
+    fn counts_add_up() {
+        let signs = Signs::default();
+        signs.packet();
+        signs.packet();
+        signs.message();
+        signs.frame();
+        assert_eq!(signs.counts(7), Counts { heard: 10, packets: 2, frames: 1 });
+    }
+}
