@@ -7,9 +7,10 @@ ADMIN ?= 127.0.0.1:9090
 BENCH ?=
 PIECES ?=
 LOAD ?=
+HOSTILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-firefox test-deploy bench bench-pieces instructions loadtest fmt
+.PHONY: help demo test test-firefox test-deploy test-hostile bench bench-pieces instructions loadtest fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,14 @@ test-firefox: ## The page in Firefox; builds geckodriver the first time
 test-deploy: ## What is below deploy/: checks, then images built and the compose stack run
 	deploy/check.sh
 	deploy/test-compose.sh
+
+# Not a part of `test`, which makes each attack once: this makes them at random, in release.
+test-hostile: ## Every attack at random for ten minutes beside honest streams; make test-hostile HOSTILE=--help
+	@scripts/packages.sh test-hostile
+	@echo '==> building in release; the first time takes some minutes'
+	cargo build --release --workspace --bins
+	@echo '==> attacking'
+	target/release/reframe-hostile $(HOSTILE)
 
 bench: ## Measure it on this machine, five minutes; make bench BENCH=--help
 	@scripts/packages.sh bench

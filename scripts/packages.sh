@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the system packages that building (`build`), showing (`demo`), measuring (`bench`, `instructions`) or testing (`test`, `test-firefox`) Reframe needs beyond
+# Installs the system packages that building (`build`), showing (`demo`), measuring (`bench`, `instructions`) or testing (`test`, `test-firefox`, `test-hostile`) Reframe needs beyond
 # Rust and that this machine lacks. Debian and Ubuntu: with apt-get, through sudo when not root. Elsewhere it says what to install and stops.
 #
 # It looks for what a package is for (a command, a library), not for the package: what came another way will do.
@@ -52,7 +52,7 @@ look() {
     [ "$1" = build ] || need_for_demo
     case $1 in bench | instructions | test*) need_for_bench ;; esac
     [ "$1" != instructions ] || need_for_instructions
-    case $1 in test*) need_for_test ;; esac
+    case $1 in test | test-firefox) need_for_test ;; esac
     [ "$1" != test-firefox ] || need_for_firefox
 }
 
@@ -63,8 +63,8 @@ stop() {
 }
 
 case ${1:-} in
-build | demo | bench | instructions | test | test-firefox) ;;
-*) stop "usage: $0 build|demo|bench|instructions|test|test-firefox" ;;
+build | demo | bench | instructions | test | test-firefox | test-hostile) ;;
+*) stop "usage: $0 build|demo|bench|instructions|test|test-firefox|test-hostile" ;;
 esac
 
 look "$1"

@@ -3,6 +3,7 @@
 //! Needs the binaries: `cargo build --bins` first. Bounds in time are for hangs, not for speed: they are several times
 //! what a busy two-core machine takes; counts and orders are exact.
 
+mod attacks;
 mod bandwidth;
 mod beginnings;
 mod browser;

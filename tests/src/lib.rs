@@ -8,6 +8,7 @@
 //! | [`pattern`] | a synthetic camera whose pictures carry their number |
 //! | [`source`] | its pictures encoded: live, or a clip shared by many streams |
 //! | [`peer`] | the WebRTC client |
+//! | [`attacker`] | a client that keeps to no rule, and the judge beside it |
 //! | [`netem`] | the bad network that it may be behind |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
 //! | [`grpc`] | a message as tonic sends it, without a network |
@@ -21,6 +22,7 @@
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
 //! | [`wait`] | bounded, level-triggered waits |
 
+pub mod attacker;
 pub mod balancer;
 pub mod browser;
 pub mod cluster;

@@ -39,6 +39,11 @@ pub fn try_eventually<T>(timeout: Duration, mut condition: impl FnMut() -> Optio
     }
 }
 
+/// Lets time pass, for what is measured over time or sent at a rate: where nothing is waited for.
+pub fn for_time(time: Duration) {
+    try_eventually(time, || None::<()>);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

