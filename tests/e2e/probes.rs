@@ -11,7 +11,6 @@ use reframe_tests::http::post;
 use reframe_tests::peer::{Candidates, Media, Place, offer_sdp};
 use reframe_tests::source::{Format, Video};
 use serde_json::json;
-
 use tokio::time::Instant;
 
 use super::netns::in_namespace;

@@ -99,20 +99,31 @@ impl Filter {
         }
     }
 
-    /// The browser's password. Another one is an ICE restart: the stack forgets all paths, but an
-    /// address that did not answer has not answered.
+    /// The browser's password.
     pub(super) fn learn_theirs(&mut self, password: &str) {
         if self.password != password {
-            let (ours, probes) = (self.ours.clone(), std::mem::take(&mut self.probes));
-            let (window, checks) = (self.window, self.checks);
-            let new = Self::new(self.roaming.len(), self.speaks_first);
-            *self = Self { password: password.to_owned(), ours, probes, window, checks, ..new };
+            password.clone_into(&mut self.password);
+            self.restart();
         }
     }
 
     /// The credentials that the stack goes by from now on.
     pub(super) fn learn_ours(&mut self, credentials: &Credentials) {
-        self.ours.clone_from(credentials);
+        if self.ours != *credentials {
+            self.ours.clone_from(credentials);
+            self.restart();
+        }
+    }
+
+    /// An ICE restart: the stack forgets all paths. But an address that did not answer has not
+    /// answered.
+    fn restart(&mut self) {
+        self.paths.clear();
+        self.asked.clear();
+        self.unanswered.clear();
+        self.answered.clear();
+        self.nomination = None;
+        self.roaming.fill(Roaming::default());
     }
 
     /// Whether `check` is signed with the password that the stack goes by.

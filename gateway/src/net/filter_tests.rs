@@ -70,6 +70,10 @@ fn the_stack_speaks_to_nobody_first() {
     assert_eq!(sends(&mut filter, now, at(1), &question()), Ok(at(1)));
     filter.learn_theirs("another");
     assert_eq!(sends(&mut filter, now + LATE, at(1), &question()), Err("not_heard"), "the stack has forgotten it");
+    // A browser may restart with the password of before; the stack draws another name and password of ours all the same.
+    takes(&mut filter, now, path(1), &asks()).unwrap();
+    filter.learn_ours(&Credentials { ufrag: "new".into(), password: "new password".into() });
+    assert_eq!(sends(&mut filter, now + LATE, at(1), &question()), Err("not_heard"));
 }
 
 #[test]
