@@ -97,7 +97,7 @@ impl Runtime for SessionRuntime {
 
     fn wrap_tcp_listener(&self, listener: TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
         let local = listener.local_addr()?;
-        let (listener, welcome) = SessionListener::new(local);
+        let (listener, welcome) = SessionListener::new(local, Arc::clone(&self.port.inbox));
         self.port.inbox.welcome(self.index(local)?, welcome);
         Ok(Arc::new(listener))
     }

@@ -34,7 +34,7 @@ pub(super) struct Inbox {
     checks: AtomicU64,
     /// The first of them has come.
     first: Notify,
-    /// Those that the stack has taken.
+    /// Of these, and of what came over TCP, what the stack has taken.
     taken: AtomicU64,
 }
 
@@ -84,8 +84,8 @@ impl Inbox {
         }
     }
 
-    /// The stack has taken a signed check.
-    pub(super) fn took_check(&self) {
+    /// The stack has taken a signed check, or something from a connection that began with one.
+    pub(super) fn took(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -139,7 +139,8 @@ impl SessionPort {
         self.inbox.first.notified().await;
     }
 
-    /// Those that the stack has taken.
+    /// Signed checks that the stack has taken, and whatever it has read over TCP. A stack that is dead or stuck takes
+    /// nothing.
     pub(crate) fn heard(&self) -> u64 {
         self.inbox.taken.load(Ordering::Relaxed)
     }

@@ -19,6 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use webrtc::runtime::{AsyncTcpListener, AsyncTcpStream};
 
+use super::session::Inbox;
 use super::strangers::Strangers;
 use crate::telemetry;
 
@@ -129,13 +130,14 @@ async fn introduce(
 pub(super) struct SessionListener {
     local: SocketAddr,
     inbox: tokio::sync::Mutex<mpsc::Receiver<Introduced>>,
+    session: Arc<Inbox>,
 }
 
 impl SessionListener {
-    pub(super) fn new(local: SocketAddr) -> (Self, Welcome) {
+    pub(super) fn new(local: SocketAddr, session: Arc<Inbox>) -> (Self, Welcome) {
         let (queue, inbox) = mpsc::channel(CONNECTIONS);
         let places = Arc::new(Semaphore::new(CONNECTIONS));
-        (Self { local, inbox: tokio::sync::Mutex::new(inbox) }, Welcome { queue, places })
+        (Self { local, inbox: tokio::sync::Mutex::new(inbox), session }, Welcome { queue, places })
     }
 }
 
@@ -147,7 +149,8 @@ impl AsyncTcpListener for SessionListener {
             match self.inbox.lock().await.recv().await {
                 Some(introduced) => {
                     let remote = introduced.remote;
-                    Ok((Arc::new(SessionStream::new(self.local, introduced)) as Arc<dyn AsyncTcpStream>, remote))
+                    let stream = SessionStream::new(self.local, introduced, Arc::clone(&self.session));
+                    Ok((Arc::new(stream) as Arc<dyn AsyncTcpStream>, remote))
                 }
                 // The session is over; the stack would ask again at once.
                 None => std::future::pending().await,
@@ -168,16 +171,17 @@ struct SessionStream {
     first: Mutex<Bytes>,
     read: OwnedReadHalf,
     frames: mpsc::Sender<Bytes>,
+    session: Arc<Inbox>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl SessionStream {
-    fn new(local: SocketAddr, introduced: Introduced) -> Self {
+    fn new(local: SocketAddr, introduced: Introduced, session: Arc<Inbox>) -> Self {
         let Introduced { stream, remote, first, _permit } = introduced;
         let (read, write) = stream.into_split();
         let (frames, queue) = mpsc::channel(FRAMES);
         tokio::spawn(send(write, queue));
-        Self { local, remote, first: Mutex::new(first), read, frames, _permit }
+        Self { local, remote, first: Mutex::new(first), read, frames, session, _permit }
     }
 }
 
@@ -209,7 +213,14 @@ impl AsyncTcpStream for SessionStream {
                 self.read.readable().await?;
                 match self.read.try_read(buf) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    read => return read,
+                    Ok(read) => {
+                        // Whoever has this connection has signed its first frame; the others are not looked at here.
+                        if read > 0 {
+                            self.session.took();
+                        }
+                        return Ok(read);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         })

@@ -212,7 +212,7 @@ impl AsyncUdpSocket for SessionSocket {
         let Some(datagram) = ready!(received) else { return Poll::Pending };
         let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
         if datagram.signed {
-            self.session.took_check();
+            self.session.took();
         }
         // Its buffers are larger than any path's MTU; of more there is nothing to read.
         let length = datagram.payload.len().min(buffer.len());
