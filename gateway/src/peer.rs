@@ -296,7 +296,7 @@ impl Peer {
         self.callbacks.progress.next(self.port.checks())
     }
 
-    /// Signed checks of the browser that the connection's driver has taken. A driver that is dead or stuck takes none.
+    /// What is the browser's for certain and the connection's driver has taken, beside media and messages.
     pub(crate) fn heard(&self) -> u64 {
         self.port.heard()
     }
