@@ -12,6 +12,7 @@ use super::roaming::Roaming;
 use super::routes::{Credentials, Id, Path};
 use super::tcp::Welcome;
 use super::udp::Datagram;
+use crate::peer::Guard;
 use crate::telemetry;
 
 /// Dropping the last clone of its `Arc` ends all that the port knows of the session; the stack's runtime has one.
@@ -32,6 +33,8 @@ pub(super) struct Inbox {
     /// As `queues`: where the browser is.
     pub(super) roaming: Vec<Mutex<Roaming>>,
     checks: AtomicU64,
+    /// Looks at what the stack is about to read.
+    guard: Arc<Guard>,
 }
 
 impl Inbox {
@@ -39,7 +42,7 @@ impl Inbox {
         let queues = std::iter::repeat_with(Mutex::default).take(sockets).collect();
         let welcomes = std::iter::repeat_with(Mutex::default).take(sockets).collect();
         let roaming = std::iter::repeat_with(Mutex::default).take(sockets).collect();
-        Self { queues, welcomes, roaming, checks: AtomicU64::new(0) }
+        Self { queues, welcomes, roaming, checks: AtomicU64::new(0), guard: Arc::default() }
     }
 
     /// The queue at one of our sockets, in place of what was there.
@@ -62,6 +65,10 @@ impl Inbox {
     }
 
     pub(super) fn push(&self, path: Path, datagram: &[u8]) {
+        if let Err(reason) = self.guard.admit(datagram) {
+            telemetry::packets_dropped(reason, 1);
+            return;
+        }
         let Some(slot) = self.queues.get(path.socket) else { return };
         let datagram = Datagram { remote: path.remote, payload: Bytes::copy_from_slice(datagram) };
         // Closed: the session is over, and its entry gone in a moment.
@@ -114,6 +121,11 @@ impl SessionPort {
     /// Where the browser finds us: lines of SDP.
     pub(crate) fn candidates(&self) -> &str {
         &self.port.candidates
+    }
+
+    /// What looks at this session's packets.
+    pub(crate) fn guard(&self) -> &Arc<Guard> {
+        &self.inbox.guard
     }
 
     /// Checks by this session's browser that reached us, on any path.
