@@ -8,9 +8,10 @@ BENCH ?=
 PIECES ?=
 LOAD ?=
 HOSTILE ?=
+FUZZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-firefox test-deploy test-hostile bench bench-pieces instructions loadtest fmt
+.PHONY: help demo test test-firefox test-deploy test-hostile bench bench-pieces instructions fuzz loadtest fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +86,10 @@ instructions: ## Count what one 720p frame takes, hop by hop: the same on a busy
 	cargo build --release --workspace --bins
 	@echo '==> counting, a minute'
 	@scripts/instructions.sh
+
+fuzz: ## What strangers' bytes reach first, on mutations of tests/fuzz; make fuzz FUZZ='--count 10000000 association'
+	cargo build --release --workspace --bins
+	target/release/reframe-fuzz $(FUZZ)
 
 loadtest: ## Four 720p streams through flip, half a minute; make loadtest LOAD=--help
 	@scripts/packages.sh bench

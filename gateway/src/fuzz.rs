@@ -2,12 +2,19 @@
 //!
 //! Each panics when an invariant breaks. What is found goes into the corpus, which the test below runs everywhere.
 
+pub(crate) mod stack;
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use rtc::datachannel::data_channel::{DataChannel, DataChannelConfig};
 use rtc::interceptor::{AttributedPacket, Packet as Taken, TaggedPacket};
 use rtc::sansio::Protocol;
+use rtc::sctp::PayloadProtocolIdentifier;
 use rtc::shared::TransportContext;
+use rtc::shared::marshal::Unmarshal;
 use rtc::stun::attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_USE_CANDIDATE};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -15,6 +22,7 @@ use tokio::time::Instant;
 use crate::assembler::{Assembler, Packet};
 use crate::bandwidth::Limits;
 use crate::codec::Codec;
+use crate::fuzz::stack::Stack;
 use crate::intake::Most;
 use crate::net::{Check, Kind, classify};
 use crate::offer::{self, Codecs};
@@ -27,7 +35,7 @@ use crate::spec::Mode;
 pub type Target = fn(&[u8]);
 
 /// By the names of their corpora.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("datagram", datagram),
     ("payload", payload),
     ("assembler", assembler),
@@ -38,6 +46,12 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("answer", answer),
     ("candidate", candidate),
     ("message", message),
+    ("association", association),
+    ("sctp", sctp),
+    ("dcep", dcep),
+    ("dtls", dtls),
+    ("srtp", srtp),
+    ("rtp", rtp),
 ];
 
 const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 3_000 };
@@ -141,6 +155,8 @@ pub fn feedback(mut data: &[u8]) {
     let mut remb = Remb::new(LIMITS, watch::Sender::new(0));
     let (now, transport) = (Instant::now().into_std(), TransportContext::default());
     let message = AttributedPacket::new(Taken::Rtcp(packets));
+    let mut bounded = TaggedPacket { now, transport, message: message.clone() };
+    peer::bound_feedback(&mut bounded);
     assert!(remb.handle_read(TaggedPacket { now, transport, message }).is_ok());
     assert!(remb.poll_read().is_some(), "others read it too");
 }
@@ -185,34 +201,145 @@ pub fn message(data: &[u8]) {
     drop(ClientMessage::read(&String::from_utf8_lossy(data)));
 }
 
+/// Parts, each behind its length in two bytes.
+fn parts(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = data.split_first_chunk()?;
+        let (part, behind) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
+        data = behind;
+        Some(part)
+    })
+}
+
+/// A packet with these chunks. The checksum is right: nothing behind it would be reached otherwise.
+pub(crate) fn packet(tag: u32, chunks: &[u8]) -> Vec<u8> {
+    let mut packet = [&[0x13, 0x88, 0x13, 0x88][..], &tag.to_be_bytes(), &[0; 4], chunks].concat();
+    peer::seal(&mut packet);
+    packet
+}
+
+/// The guard by itself: packets of SCTP as [`parts`], of which the first byte is our tag.
+pub fn association(data: &[u8]) {
+    let (mut association, now) = (peer::Association::default(), Instant::now());
+    for part in parts(data) {
+        let Some((tag, chunks)) = part.split_first() else { continue };
+        let mut packet = packet((*tag).into(), chunks);
+        if association.incoming(now, &mut packet).is_err() {
+            association.outgoing(&mut packet);
+        }
+    }
+}
+
+/// Our tag, which the stack drew: from its INIT-ACK.
+fn tag(answer: &[u8]) -> u32 {
+    answer.get(16..).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u32::from_be_bytes)
+}
+
+/// The state cookie of an INIT-ACK, its first parameter.
+fn cookie(answer: &[u8]) -> &[u8] {
+    let Some(&length) = answer.get(34..).and_then(|bytes| bytes.first_chunk()) else { return &[] };
+    answer.get(36..32 + usize::from(u16::from_be_bytes(length))).unwrap_or_default()
+}
+
+/// An association that is up: the stack's SCTP, the guard before it, and our tag. The peer's first TSN is 1.
+pub(crate) fn connected() -> (Stack, u32) {
+    let mut stack = Stack::server();
+    let init = [1, 0, 0, 20, 0, 0, 0, 9, 0, 2, 0, 0, 4, 0, 8, 0, 0, 0, 0, 1];
+    let taken = stack.deliver(&packet(0, &init));
+    let answers = stack.answers();
+    let answer = answers.first().map_or(&[][..], Vec::as_slice);
+    let (tag, cookie) = (tag(answer), cookie(answer));
+    let length = u16::try_from(cookie.len() + 4).unwrap_or_default().to_be_bytes();
+    let mut echo = [&[10, 0][..], &length, cookie].concat();
+    echo.resize(echo.len().next_multiple_of(4), 0);
+    assert!(taken.is_ok() && stack.deliver(&packet(tag, &echo)).is_ok(), "a handshake");
+    assert_eq!(stack.answers().len(), 1, "is acknowledged");
+    (stack, tag)
+}
+
+/// Chunks of SCTP as [`parts`], a packet each, from a peer that is connected: through the guard, into the stack.
+pub fn sctp(data: &[u8]) {
+    let (mut stack, tag) = connected();
+    for part in parts(data) {
+        let refused = stack.deliver(&packet(tag, part)).is_err();
+        let answers = stack.answers();
+        // Each chunk has one at most, but a reset all those that wait, of which the guard lets none wait.
+        assert!(answers.len() <= part.len() / 4 + 2, "more than what came: {}", answers.len());
+        assert!(answers.iter().all(|answer| answer.len() <= 4 * 1_024), "a SACK of all that is missing");
+        assert!(!refused || answers.is_empty(), "what is refused is not answered");
+        assert!(stack.associations() <= 1);
+        if refused {
+            // Timers, as of a peer that does not answer.
+            stack.wait(Duration::from_millis(100));
+        }
+    }
+}
+
+/// A data channel's first message, as the stack takes it.
+fn open(message: &[u8]) {
+    drop(DataChannel::accept(DataChannelConfig::default(), 0, 1, PayloadProtocolIdentifier::Dcep, message));
+}
+
+/// A message of the data channels' own protocol that the guard lets through.
+pub fn dcep(data: &[u8]) {
+    if peer::is_dcep(data) {
+        open(data);
+        let mut message = data;
+        assert!(rtc::datachannel::message::Message::unmarshal(&mut message).is_ok(), "what passes is whole");
+    }
+}
+
+/// Datagrams of DTLS as [`parts`]: through the guard, to a server that waits for a client.
+pub fn dtls(data: &[u8]) {
+    stack::handshake(&mut parts(data));
+}
+
+/// A datagram of SRTP or SRTCP, before anybody knows whose it is.
+pub fn srtp(data: &[u8]) {
+    use rtc::srtp::protection_profile::ProtectionProfile;
+    let Ok(provider) = rtc::crypto::default_provider() else { return };
+    for profile in [ProtectionProfile::AeadAes128Gcm, ProtectionProfile::Aes128CmHmacSha1_80] {
+        let (key, salt) = (vec![1; profile.key_len()], vec![2; profile.salt_len()]);
+        let context = rtc::srtp::context::Context::new(&key, &salt, profile, None, None, provider.crypto());
+        let Ok(mut context) = context else { return };
+        assert!(context.decrypt_rtp(data).is_err() && context.decrypt_rtcp(data).is_err(), "nobody has the key");
+    }
+}
+
+/// A packet of RTP, decrypted.
+pub fn rtp(mut data: &[u8]) {
+    // Refusing is the stack's right.
+    drop(rtc::rtp::Packet::unmarshal(&mut data));
+}
+
+/// Changes some bytes, in one to seven places.
+pub fn mutate(random: &mut SmallRng, data: &mut Vec<u8>) {
+    for _ in 0..random.random_range(1..8) {
+        let at = random.random_range(0..=data.len());
+        match random.random_range(0..4) {
+            0 => data.insert(at, random.random()),
+            1 if at < data.len() => drop(data.remove(at)),
+            2 if at < data.len() => data[at] ^= 1 << random.random_range(0..8),
+            // A part comes twice: lines, packets.
+            _ => {
+                let end = random.random_range(at..=data.len().min(at + 64));
+                let part = data[at..end].to_vec();
+                data.splice(at..at, part);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use rand::rngs::SmallRng;
-    use rand::{RngExt, SeedableRng};
+    use rand::SeedableRng;
 
     use super::*;
 
     /// Of each entry of each corpus.
     const MUTATIONS: u32 = 400;
-
-    fn mutate(random: &mut SmallRng, data: &mut Vec<u8>) {
-        for _ in 0..random.random_range(1..8) {
-            let at = random.random_range(0..=data.len());
-            match random.random_range(0..4) {
-                0 => data.insert(at, random.random()),
-                1 if at < data.len() => drop(data.remove(at)),
-                2 if at < data.len() => data[at] ^= 1 << random.random_range(0..8),
-                // A part comes twice: lines, packets.
-                _ => {
-                    let end = random.random_range(at..=data.len().min(at + 64));
-                    let part = data[at..end].to_vec();
-                    data.splice(at..at, part);
-                }
-            }
-        }
-    }
 
     #[test]
     fn corpora_and_what_is_near_them_break_nothing() {

@@ -14,6 +14,7 @@ mod data_channel;
 mod extensions;
 mod failure;
 mod feedback;
+mod guard;
 mod interceptors;
 mod keyframes;
 mod level;
@@ -55,6 +56,7 @@ pub(crate) use self::bitrates::{Feedback, ask};
 pub(crate) use self::extensions::{Ids, Marks};
 use self::failure::Progress;
 pub(crate) use self::failure::Step;
+pub(crate) use self::guard::{Association, Guard, Refusal, SUITES, bound_feedback, is_dcep, provider, seal};
 pub(crate) use self::nack::Missing;
 pub(crate) use self::remb::Remb;
 use self::remote_candidates::RemoteCandidates;
@@ -183,6 +185,8 @@ pub(crate) async fn answer(
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        .with_crypto_provider(provider(port.guard()).map_err(|error| Error::Crypto(error.to_string()))?)
+        .with_dtls_cipher_suites(SUITES.to_vec())
         .build();
 
     let (texts, texts_rx) = mpsc::channel(OUT_TEXTS);

@@ -246,8 +246,8 @@ pub(crate) fn packets_requested(count: u64) {
     counter!("reframe_packets_requested_total").increment(count);
 }
 
-pub(crate) fn retransmission_refused(reason: &'static str) {
-    counter!("reframe_retransmissions_refused_total", "reason" => reason).increment(1);
+pub(crate) fn retransmissions_refused(reason: &'static str, count: u64) {
+    counter!("reframe_retransmissions_refused_total", "reason" => reason).increment(count);
 }
 
 pub(crate) fn keyframe_request(direction: &'static str) {

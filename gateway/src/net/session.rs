@@ -15,6 +15,7 @@ use super::routes::{Credentials, Id, Path};
 use super::tcp::Welcome;
 use super::udp::Datagram;
 use crate::offer;
+use crate::peer::Guard;
 
 /// Dropping the last clone of its `Arc` ends all that the port knows of the session; the stack's runtime has one.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(super) struct Inbox {
     first: Notify,
     /// Those that the stack has taken.
     taken: AtomicU64,
+    /// Looks at what the stack is about to read.
+    pub(super) guard: Arc<Guard>,
 }
 
 impl Inbox {
@@ -49,7 +52,16 @@ impl Inbox {
         // Connections are the browser's: by them it has spoken first.
         let tcp = Filter::new(0, false);
         let (checks, taken) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { queues, welcomes, udp: Mutex::new(udp), tcp: Mutex::new(tcp), checks, first: Notify::new(), taken }
+        Self {
+            queues,
+            welcomes,
+            guard: Arc::default(),
+            udp: Mutex::new(udp),
+            tcp: Mutex::new(tcp),
+            checks,
+            first: Notify::new(),
+            taken,
+        }
     }
 
     /// The queue at one of our sockets, in place of what was there.
@@ -77,6 +89,7 @@ impl Inbox {
         if signed {
             self.checked();
         }
+        self.guard.admit(datagram)?;
         let taken = super::lock(&self.udp).takes(Instant::now(), path, kind, datagram)?;
         for payload in std::iter::once(taken.payload).chain(taken.nomination) {
             self.push(path.socket, Datagram { remote: taken.from, payload, signed })?;
@@ -151,6 +164,11 @@ impl SessionPort {
     /// Which of the browser's candidates the stack may be given.
     pub(crate) fn policy(&self) -> CandidatePolicy {
         self.port.policy
+    }
+
+    /// What looks at this session's packets.
+    pub(crate) fn guard(&self) -> &Arc<Guard> {
+        &self.inbox.guard
     }
 
     /// Checks by this session's browser that reached us, on any path.

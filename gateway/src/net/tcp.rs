@@ -238,6 +238,7 @@ impl SessionStream {
     }
 
     fn filter(&self, frame: &[u8]) -> Result<Taken, &'static str> {
+        self.session.guard.admit(frame)?;
         let kind = classify(frame);
         let mut filter = super::lock(&self.session.tcp);
         if let Kind::Check(check) = &kind {

@@ -10,6 +10,7 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::sansio::Protocol;
 use webrtc::error::Error;
 
+use super::guard::bound_feedback;
 use super::keyframes::deliver_requests;
 use super::nack::RequestLost;
 use super::retransmissions::BoundRetransmissions;
@@ -20,11 +21,15 @@ pub(super) const SENT_PACKETS: u16 = 512;
 /// Next to the responder, on the side of the wire: what comes in passes here first.
 const BOUND_RETRANSMISSIONS: Slot = Slot::Custom(3_500);
 
+/// On the side of the wire of all that reads feedback.
+const BOUND_FEEDBACK: Slot = Slot::Custom(400);
+
 /// The slots decide the order, not the calls.
 pub(super) fn registry(engine: &mut MediaEngine) -> Result<Registry, Error> {
     configure_simulcast_extension_headers(engine)?;
     let registry = configure_twcc_receiver_only(configure_rtcp_reports(Registry::new()), engine)?;
     Ok(registry
+        .with(BOUND_FEEDBACK, OnRead::new(bound_feedback))
         .with(BOUND_RETRANSMISSIONS, BoundRetransmissions::default())
         .with(Slot::NackResponder, NackResponderBuilder::new().with_size(SENT_PACKETS).build())
         .with(Slot::NackGenerator, RequestLost::default())

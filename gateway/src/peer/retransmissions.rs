@@ -5,7 +5,7 @@
 //!
 //! > Sent again is never more than [`SHARE`] of what was sent, and [`BURST_BYTES`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
@@ -88,13 +88,15 @@ impl BoundRetransmissions {
     fn reduce(&mut self, now: Instant, nack: &TransportLayerNack) -> Option<TransportLayerNack> {
         // The responder does not know it either.
         let budget = self.streams.get_mut(&nack.media_ssrc)?;
-        let mut granted = Vec::new();
+        let (mut granted, mut refused) = (Vec::new(), BTreeMap::<_, u64>::new());
         for sequence in nack.nacks.iter().copied().flatten() {
             match budget.take(now, sequence) {
                 Ok(()) => granted.push(sequence),
-                Err(reason) => telemetry::retransmission_refused(reason),
+                Err(reason) => *refused.entry(reason).or_default() += 1,
             }
         }
+        // One packet may ask for thousands.
+        refused.into_iter().for_each(|(reason, count)| telemetry::retransmissions_refused(reason, count));
         let nacks = nack_pairs_from_sequence_numbers(&granted);
         (!nacks.is_empty()).then_some(TransportLayerNack { nacks, ..*nack })
     }
