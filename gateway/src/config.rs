@@ -4,12 +4,15 @@
 //! Unknown `REFRAME_` variables are not errors: Kubernetes injects such for every service it knows.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::bandwidth::{BITRATES, Limits};
 use reframe_proto::{FRAME_RATES, picture_fits};
+use reframe_trace::watchdog;
 
+use crate::http::TrustedProxies;
 use crate::intake::Most;
 use crate::net::{IceServerOptions, IceServers, Media, MediaOptions};
 use crate::offer::Codecs;
@@ -86,6 +89,16 @@ pub struct Options {
     #[arg(long, env = "REFRAME_MAX_LOAD", value_name = "PERCENT", default_value = "90")]
     pub max_load: String,
 
+    /// Proxies in front of --http whose `X-Forwarded-For` or `Forwarded` is believed, comma-separated [addresses and
+    /// networks, as 10.0.0.0/8; default: none, a client is whoever connects].
+    #[arg(long, env = "REFRAME_TRUSTED_PROXIES", value_name = "LIST")]
+    pub trusted_proxies: Option<String>,
+
+    /// For how long one of its threads may give no sign of life before this process ends itself, to be started again
+    /// [seconds, 10 to 3600; 0 is for ever].
+    #[arg(long, env = "REFRAME_EXIT_WHEN_STUCK", value_name = "SECONDS", default_value = "30")]
+    pub exit_when_stuck: String,
+
     /// Where traces are exported, how rarely a frame is traced: one in this many of a session [0 to 1000000; 0 is none].
     #[arg(long, env = "REFRAME_TRACE_FRAMES", value_name = "N", default_value = "300")]
     pub trace_frames: String,
@@ -111,6 +124,8 @@ pub struct Config {
     pub(crate) codec_threads: usize,
     /// Of each thread's time, a share.
     pub(crate) max_load: f64,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) exit_when_stuck: Option<Duration>,
     pub(crate) trace_frames: u32,
 }
 
@@ -133,8 +148,12 @@ impl Options {
         });
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let max_load = within(&mut problems, "--max-load", &self.max_load, 1, 100);
+        let trusted_proxies = TrustedProxies::from_option(&mut problems, self.trusted_proxies.as_deref());
+        let exit_when_stuck = watchdog::give_up(&self.exit_when_stuck);
+        let exit_when_stuck =
+            exit_when_stuck.map_err(|problem| problems.push(format!("--exit-when-stuck: {problem}"))).ok();
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
-        match (http, admin, media, ice_servers, video, threads, max_load, trace_frames) {
+        match (http, admin, media, ice_servers, video, threads, max_load, exit_when_stuck, trace_frames) {
             (
                 Some(http),
                 Some(admin),
@@ -143,6 +162,7 @@ impl Options {
                 Some(video),
                 Some(threads),
                 Some(max_load),
+                Some(exit_when_stuck),
                 Some(trace_frames),
             ) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
@@ -158,6 +178,8 @@ impl Options {
                     codecs,
                     codec_threads,
                     max_load,
+                    trusted_proxies,
+                    exit_when_stuck,
                     trace_frames,
                 })
             }
@@ -253,6 +275,8 @@ mod tests {
             codecs: Some("h264, vp8".into()),
             codec_threads: "3".into(),
             max_load: "75".into(),
+            trusted_proxies: Some("10.0.0.0/8, ::1".into()),
+            exit_when_stuck: "0".into(),
             trace_frames: "300".into(),
         }
     }
@@ -263,7 +287,7 @@ mod tests {
         assert_eq!(config.codecs, Codecs::Ours(vec![Codec::H264, Codec::Vp8]));
         assert_eq!(Options { codecs: None, ..options() }.validate().unwrap().codecs, Codecs::Browsers);
         assert_eq!((config.video.bitrates.max, config.codec_threads, config.media.addresses.len()), (2_000, 3, 2));
-        assert_eq!(config.max_load, 0.75);
+        assert_eq!((config.max_load, config.exit_when_stuck), (0.75, None));
     }
 
     #[test]
@@ -296,6 +320,8 @@ mod tests {
             codecs: Some("vp8,av1".into()),
             codec_threads: "many".into(),
             max_load: "0".into(),
+            trusted_proxies: Some("the-proxy".into()),
+            exit_when_stuck: "9".into(),
             trace_frames: "-1".into(),
         };
         let problems = bad.validate().unwrap_err();
@@ -320,6 +346,8 @@ mod tests {
                 "--codecs",
                 "--codec-threads",
                 "--max-load",
+                "--trusted-proxies",
+                "--exit-when-stuck",
                 "--trace-frames"
             ]
         );

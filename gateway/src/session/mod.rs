@@ -18,11 +18,12 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, StreamHandler};
 use futures_util::StreamExt;
+use reframe_trace::STRANGER;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, info};
+use tracing::{Span, debug, info};
 
 pub(crate) use self::client::{EndReason, Level, Notice};
 pub(crate) use self::registry::{Candidate, Close, Drain, Gateway, List, Offer, OfferRefused, Running, Shutdown};
@@ -124,12 +125,20 @@ impl Session {
     /// Tells the client, if it is its business, and stops.
     fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
         let _in_span = self.span.enter();
+        // Until its browser is connected anybody can have a session begin and end.
+        let (connected, label) = (self.controls.is_connected(), reason.label());
         match reason.step() {
             Some(step) => {
-                info!(reason = reason.label(), step = step.label(), "session ended: {}", step.in_words());
-                telemetry::connection_failed(step.label());
+                let (words, step) = (step.in_words(), step.label());
+                if connected {
+                    info!(reason = label, step, "session ended: {words}");
+                } else {
+                    info!(target: STRANGER, reason = label, step, "session ended: {words}");
+                }
+                telemetry::connection_failed(step);
             }
-            None => info!(reason = reason.label(), "session ended"),
+            None if connected => info!(reason = label, "session ended"),
+            None => info!(target: STRANGER, reason = label, "session ended, never connected"),
         }
         telemetry::session_ended(reason.label());
         self.controls.outputs.end(&client::last_words(reason).unwrap_or_default());
@@ -145,7 +154,7 @@ impl Session {
             return;
         }
         self.controls.set_connected();
-        self.span.in_scope(|| info!("connected"));
+        self.span.in_scope(|| info!(worker = self.controls.worker(), "connected"));
         if let Some(limit) = self.controls.spec.time_limit {
             ctx.run_later(limit, move |session, ctx| session.end(&EndReason::TimeLimit(limit), ctx));
         }
@@ -190,7 +199,7 @@ impl Actor for Session {
         if let Some(first) = self.first.take() {
             self.seek(Last::Claimed(Box::new(first)), ctx);
         }
-        self.span.in_scope(|| info!("session started"));
+        self.span.in_scope(|| debug!("session started"));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {

@@ -1,6 +1,7 @@
 //! The gateway actor: which sessions there are, and which may start.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
+use tracing::field::display;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::early::{ANSWER_WITHIN, EarlyCandidates};
@@ -41,6 +43,8 @@ const MAX_WAITING: usize = 32;
 pub(crate) struct Offer {
     pub(crate) stream: String,
     pub(crate) id: String,
+    /// Whose it is, for the log.
+    pub(crate) client: Option<IpAddr>,
     pub(crate) description: RTCSessionDescription,
     pub(crate) codec: Negotiated,
     /// What the client has set already.
@@ -268,7 +272,7 @@ impl Handler<Offer> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
 
     fn handle(&mut self, offer: Offer, _: &mut Self::Context) -> Self::Result {
-        let Offer { stream, id, description, codec, inputs } = offer;
+        let Offer { stream, id, client, description, codec, inputs } = offer;
         let codecs = match self.admit(&id) {
             Ok(codecs) => codecs,
             Err(refused) => return Box::pin(async move { Err(refused) }.into_actor(self)),
@@ -279,7 +283,8 @@ impl Handler<Offer> for Gateway {
         workers.retain(|worker| worker.spec.name == stream);
         let (placement, port, open) = (Arc::clone(&self.placement), Arc::clone(&self.port), self.peers.token());
         let Video { bitrates, most } = self.video.clone();
-        let (session, span) = (id.clone(), info_span!("session", session = id, codec = codec.codec.name()));
+        let (session, client) = (id.clone(), client.map(display));
+        let span = info_span!("session", session = id, client, codec = codec.codec.name());
         let answering = async move {
             let (worker, slot) = placement.claim(&session, &workers).await?;
             let controls = Controls::new(Arc::clone(&worker.spec), inputs);
@@ -298,7 +303,7 @@ impl Handler<Offer> for Gateway {
         let answering = self.media.spawn(answering.instrument(span.clone()));
         let answered = answering.into_actor(self).map(move |answered, gateway, ctx| {
             let answered = answered.unwrap_or_else(|panic| {
-                error!(session = id, %panic, "an offer was not answered");
+                error!(target: reframe_trace::STRANGER, session = id, %panic, "an offer was not answered");
                 Err(OfferRefused::Unanswerable)
             });
             // Began before `Shutdown` and would miss it.

@@ -87,7 +87,10 @@ impl Session {
 
     fn attach(&mut self, dialed: Dialed, moved: bool, ctx: &mut Context<Self>) {
         let link = self.span.in_scope(|| link::open(dialed, &self.ends, &self.stop, &self.arbiter, &self.media));
-        self.span.in_scope(|| info!(worker = link.worker.name, "worker attached"));
+        // Before, anybody can cause it; the line of the connection names the worker too.
+        if self.controls.is_connected() {
+            self.span.in_scope(|| info!(worker = link.worker.name, "worker attached"));
+        }
         self.controls.set_worker(Some(&link.worker.name));
         self.route.link = Some(link);
         if let Some(limit) = self.route.limit.take() {
