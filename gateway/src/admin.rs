@@ -6,23 +6,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix::Addr;
 use actix_web::{HttpRequest, HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
+use reframe_trace::watchdog::{Stuck, Watchdog};
 use serde_json::{Value, json};
 
 use crate::controls::Controls;
 use crate::http::{self, Forward};
-use crate::pool::Pool;
 use crate::session::{Close, Gateway, List};
+use crate::telemetry;
 
 /// What the handlers share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) gateway: Addr<Gateway>,
-    pub(crate) pool: Pool,
     pub(crate) forward: Forward,
-    /// Set when the gateway begins to stop.
-    pub(crate) draining: Arc<AtomicBool>,
+    pub(crate) probed: Probed,
     /// None when the embedding program records metrics itself.
     pub(crate) metrics: Option<PrometheusHandle>,
+}
+
+/// What orchestrators are told by.
+#[derive(Clone)]
+pub(crate) struct Probed {
+    /// Set when the gateway begins to stop.
+    pub(crate) draining: Arc<AtomicBool>,
+    pub(crate) watchdog: Watchdog,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -84,27 +91,57 @@ fn describe(id: &str, controls: &Controls) -> Value {
 
 async fn metrics(shared: web::Data<Shared>) -> HttpResponse {
     match &shared.metrics {
-        Some(handle) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(handle.render()),
+        Some(handle) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(telemetry::render(handle)),
         None => HttpResponse::NotFound().content_type(TEXT).body("this process records its metrics elsewhere\n"),
     }
 }
 
-/// The process is alive.
-async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().content_type(TEXT).body("ok\n")
+/// Asks nobody, and is answered while all other threads are stuck.
+async fn healthz(shared: web::Data<Shared>) -> HttpResponse {
+    shared.probed.healthz()
 }
 
-/// A session could start now.
 async fn readyz(shared: web::Data<Shared>) -> HttpResponse {
-    if shared.draining.load(Ordering::Relaxed) {
-        HttpResponse::ServiceUnavailable().content_type(TEXT).body("stopping\n")
-    } else if shared.pool.serving().is_empty() {
-        HttpResponse::ServiceUnavailable().content_type(TEXT).body("no worker serves\n")
-    } else {
-        HttpResponse::Ok().content_type(TEXT).body("ready\n")
+    shared.probed.readyz()
+}
+
+impl Probed {
+    /// No thread has been without a sign of life for so long that only a new start helps.
+    fn healthz(&self) -> HttpResponse {
+        let unhealthy: Vec<_> = self.watchdog.stuck().into_iter().filter(Stuck::is_unhealthy).collect();
+        if unhealthy.is_empty() { well("ok\n") } else { unavailable(named(&unhealthy)) }
     }
+
+    /// New sessions should come here: it is not stopping and no thread is stuck. Without a worker too, since the page is
+    /// served, says so, and waits; were all gateways not ready for want of a worker, nobody would get even that.
+    fn readyz(&self) -> HttpResponse {
+        let stuck = self.watchdog.stuck();
+        if self.draining.load(Ordering::Relaxed) {
+            unavailable("stopping\n".to_owned())
+        } else if stuck.is_empty() {
+            well("ready\n")
+        } else {
+            unavailable(named(&stuck))
+        }
+    }
+}
+
+fn named(stuck: &[Stuck]) -> String {
+    stuck.iter().map(|Stuck { thread, silent }| format!("stuck for {} s: {thread}\n", silent.as_secs())).collect()
+}
+
+fn well(text: &'static str) -> HttpResponse {
+    HttpResponse::Ok().content_type(TEXT).body(text)
+}
+
+fn unavailable(text: String) -> HttpResponse {
+    HttpResponse::ServiceUnavailable().content_type(TEXT).body(text)
 }
 
 async fn version() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "name": "reframe-gateway", "version": env!("CARGO_PKG_VERSION") }))
 }
+
+#[cfg(test)]
+#[path = "admin_tests.rs"]
+mod tests;

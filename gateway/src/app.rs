@@ -2,17 +2,21 @@
 //!
 //! Threads: the main one runs the actix system (gateway actor, signals), two serve HTTP, one the admin port, one all
 //! sessions and links, one all pacers, `--codec-threads` the codecs; beside them the media runtime, a tokio
-//! multi-thread runtime, serves WebRTC and gRPC. No frame is coded where a socket or a timer is served.
+//! multi-thread runtime, serves WebRTC and gRPC. No frame is coded where a socket or a timer is served. A watchdog asks
+//! every one of them whether it still runs (`reframe_trace::watchdog`).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Actor;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
+use reframe_trace::watchdog::{Report, Watchdog};
 use rustls::ServerConfig;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -63,6 +67,7 @@ pub enum RunError {
 /// # Errors
 /// It could not start. Once it serves, it ends well.
 pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
+    reframe_trace::bound_panics();
     let metrics = telemetry::install();
     trace::install(config.trace_frames);
     let mut media = tokio::runtime::Builder::new_multi_thread();
@@ -77,10 +82,18 @@ async fn serve(
     config: Config,
     cluster: Cluster,
     metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
-    media: tokio::runtime::Handle,
+    media: Handle,
 ) -> Result<(), RunError> {
     // Before all else: its port may be any free one, and the other gateways are told which.
     let bind_admin = |source| RunError::Bind { flag: "--admin", address: config.admin, source };
+    let report = Report { delay: telemetry::thread_delay, stuck: telemetry::thread_stuck };
+    let watchdog = Watchdog::start(report, config.exit_when_stuck)?;
+    watchdog.watch_runtime("main", "main", Handle::current());
+    watchdog.watch_runtime("media", "media", media.clone());
+    watchdog.watch_workers("media", &media);
+    for (thread, runtime) in cluster.watched {
+        watchdog.watch_runtime(thread, thread, runtime);
+    }
     let admin_port = TcpListener::bind(config.admin).map_err(bind_admin)?;
     let admin_address = admin_port.local_addr().map_err(bind_admin)?;
     let opening = media.spawn(MediaPort::open(config.media)).await;
@@ -93,6 +106,7 @@ async fn serve(
         (pool, placement)
     };
     let arbiters = Arc::new(Arbiters::start(config.codec_threads, config.max_load));
+    arbiters.watch(&watchdog);
     let forward = Forward::new(Arc::clone(&placement), pool.clone());
     let timeouts = Timeouts { reconnect: cluster.reconnect_limit, idle: config.idle_limit };
     let gateway = Gateway::new(pool.clone(), placement, arbiters, media, port, config.video, timeouts);
@@ -101,11 +115,15 @@ async fn serve(
     let gateway = gateway.start();
 
     let (ice_servers, codecs) = (Arc::new(config.ice_servers), config.codecs);
+    let proxies = Arc::new(config.trusted_proxies);
     let public =
-        http::Shared { gateway: gateway.clone(), pool: pool.clone(), forward: forward.clone(), ice_servers, codecs };
-    let shared = public.clone();
-    let page =
-        move || App::new().app_data(web::Data::new(shared.clone())).wrap(http::headers()).configure(http::routes);
+        http::Shared { gateway: gateway.clone(), pool, forward: forward.clone(), ice_servers, codecs, proxies };
+    let (shared, watch) = (public.clone(), watch_each("http", &watchdog));
+    // Called on each of its threads.
+    let page = move || {
+        watch();
+        App::new().app_data(web::Data::new(shared.clone())).wrap(http::headers()).configure(http::routes)
+    };
     // A reader that closes its connection has left: its event stream ends at once, here and where it was forwarded to.
     let page = HttpServer::new(page).workers(HTTP_THREADS).h1_allow_half_closed(false).disable_signals();
     let page = match &config.tls {
@@ -113,8 +131,15 @@ async fn serve(
         None => page.bind(config.http),
     };
     let page = page.map_err(|source| RunError::Bind { flag: "--http", address: config.http, source })?;
-    let shared = admin::Shared { gateway: gateway.clone(), pool, forward, draining, metrics: metrics.clone() };
+    let shared = admin::Shared {
+        gateway: gateway.clone(),
+        forward,
+        probed: admin::Probed { draining, watchdog: watchdog.clone() },
+        metrics: metrics.clone(),
+    };
+    let watch = watch_each("admin", &watchdog);
     let admin = move || {
+        watch();
         App::new()
             .app_data(web::Data::new(shared.clone()))
             .app_data(web::Data::new(public.clone()))
@@ -146,6 +171,7 @@ async fn serve(
         while let Some(metrics) = &upkeep {
             tick.tick().await;
             metrics.run_upkeep();
+            telemetry::log_lines_left_out(reframe_trace::lines_left_out());
         }
     });
 
@@ -154,7 +180,7 @@ async fn serve(
     let grace = tokio::select! { _ = terminate.recv() => cluster.grace, _ = interrupt.recv() => Duration::ZERO };
     info!(?grace, "stopping; a second signal ends at once");
     tokio::select! {
-        () = stop(gateway, grace, peers, stop_page, stop_admin) => {}
+        () = stop(gateway, grace, peers, &watchdog, stop_page, stop_admin) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -167,6 +193,7 @@ async fn stop(
     gateway: actix::Addr<Gateway>,
     grace: Duration,
     peers: TaskTracker,
+    watchdog: &Watchdog,
     page: ServerHandle,
     admin: ServerHandle,
 ) {
@@ -178,9 +205,20 @@ async fn stop(
     }
     // An error is an actor that has stopped already.
     gateway.send(Shutdown).await.ok();
+    // From here on threads end.
+    watchdog.rest();
     page.stop(false).await;
     peers.close();
     // Elapsed: a browser that does not take its last message misses it.
     drop(tokio::time::timeout(GOODBYE, peers.wait()).await);
     admin.stop(false).await;
+}
+
+/// Has the thread that calls it watched, as `name-0`, `name-1` and so on.
+fn watch_each(name: &'static str, watchdog: &Watchdog) -> impl Fn() + Clone + Send + 'static {
+    let (next, watchdog) = (Arc::new(AtomicUsize::new(0)), watchdog.clone());
+    move || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        watchdog.watch_runtime(format!("{name}-{number}"), name, Handle::current());
+    }
 }

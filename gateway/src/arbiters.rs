@@ -1,11 +1,13 @@
 //! The threads that actors and codecs run on, and how busy the latter are.
 
+use std::ffi::CString;
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
+use reframe_trace::watchdog::Watchdog;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -46,16 +48,34 @@ impl Arbiters {
     /// Starts `codecs` codec threads, at least one, and one each of the others. Call inside the actix system.
     /// Above `max_load`, a share, [`Arbiters::codec`] refuses.
     pub(crate) fn start(codecs: usize, max_load: f64) -> Self {
-        let codec = |_| CodecThread { arbiter: Arbiter::new().handle(), worked: Arc::default(), turns: Arc::default() };
+        let codec = |number| {
+            let arbiter = named(&codec_name(number));
+            CodecThread { arbiter, worked: Arc::default(), turns: Arc::default() }
+        };
         let codecs: Vec<_> = (0..codecs).map(codec).collect();
         let now = Instant::now();
         let load = Mutex::new(Load::new(now, codecs.len(), max_load));
         let reliefs = Mutex::new(codecs.iter().map(|_| Relief::new(now)).collect());
-        let pacer = Arbiter::new().handle();
+        let pacer = named("pacer");
         if !pacer.spawn_fn(slices::short) {
             error!("the pacers' thread is gone");
         }
-        Self { session: Arbiter::new().handle(), pacer, codecs, load, reliefs }
+        Self { session: named("session"), pacer, codecs, load, reliefs }
+    }
+
+    /// Has all of them watched.
+    pub(crate) fn watch(&self, watchdog: &Watchdog) {
+        let watch = |name: String, kind, arbiter: ArbiterHandle| {
+            // False: the thread is gone, and its silence tells.
+            watchdog.watch(name, kind, move |probe| {
+                arbiter.spawn_fn(|| probe.answer());
+            });
+        };
+        watch("session".to_owned(), "session", self.session.clone());
+        watch("pacer".to_owned(), "pacer", self.pacer.clone());
+        for (number, codec) in self.codecs.iter().enumerate() {
+            watch(codec_name(number), "codec", codec.arbiter.clone());
+        }
     }
 
     /// A place on the codec arbiter that is least busy.
@@ -91,6 +111,20 @@ impl Arbiters {
         }
         telemetry::relief(most);
     }
+}
+
+fn codec_name(number: usize) -> String {
+    format!("codec-{number}")
+}
+
+/// An arbiter whose thread has this name for the system too (`top -H`), where actix calls all of its own the same.
+fn named(name: &str) -> ArbiterHandle {
+    let (arbiter, name) = (Arbiter::new().handle(), CString::new(name).expect("there is no 0 in it"));
+    // Refused, or false: it keeps the name that it has.
+    arbiter.spawn_fn(move || {
+        rustix::thread::set_name(&name).ok();
+    });
+    arbiter
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

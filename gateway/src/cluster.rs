@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use reframe_proto::exchange::pass;
+use tokio::runtime::Handle;
 use tonic::transport::Uri;
 
 use crate::config::{Options, list, parse, within};
@@ -54,6 +55,8 @@ pub struct Cluster {
     pub(crate) shared: Option<SharedPlacement>,
     pub(crate) reconnect_limit: Duration,
     pub(crate) grace: Duration,
+    /// Runtimes of this process that are not the gateway's, by their threads' names.
+    pub(crate) watched: Vec<(&'static str, Handle)>,
 }
 
 /// Where several gateways meet.
@@ -70,7 +73,15 @@ impl Cluster {
     /// A gateway that shares its process with its workers: there is no other, and nowhere to go to.
     #[must_use]
     pub fn alone(workers: Vec<WorkerAddress>) -> Self {
-        Self { workers, shared: None, reconnect_limit: RECONNECT_LIMIT, grace: Duration::ZERO }
+        let watched = Vec::new();
+        Self { workers, shared: None, reconnect_limit: RECONNECT_LIMIT, grace: Duration::ZERO, watched }
+    }
+
+    /// Has the gateway watch one more runtime of its process, a worker's: where that is stuck, the process is not healthy.
+    #[must_use]
+    pub fn watching(mut self, thread: &'static str, runtime: Handle) -> Self {
+        self.watched.push((thread, runtime));
+        self
     }
 }
 
@@ -97,7 +108,8 @@ impl ClusterOptions {
             (Some(lease), Some(limit), Some(grace)) if problems.is_empty() => {
                 let seconds = |seconds: u32| Duration::from_secs(seconds.into());
                 let shared = redis.map(|redis| SharedPlacement { redis, lease: seconds(lease), advertise });
-                Ok(Cluster { workers, shared, reconnect_limit: seconds(limit), grace: seconds(grace) })
+                let (reconnect_limit, grace) = (seconds(limit), seconds(grace));
+                Ok(Cluster { workers, shared, reconnect_limit, grace, watched: Vec::new() })
             }
             _ => Err(problems),
         }

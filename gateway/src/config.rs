@@ -10,7 +10,9 @@ use clap::Args;
 
 use crate::bandwidth::{BITRATES, Limits};
 use reframe_proto::{FRAME_RATES, picture_fits};
+use reframe_trace::watchdog;
 
+use crate::http::TrustedProxies;
 use crate::intake::Most;
 use crate::net::{IceServerOptions, IceServers, Media, MediaOptions};
 use crate::offer::Codecs;
@@ -92,6 +94,16 @@ pub struct Options {
     #[arg(long, env = "REFRAME_IDLE_LIMIT", value_name = "SECONDS", default_value = "300")]
     pub idle_limit: String,
 
+    /// Proxies in front of --http whose `X-Forwarded-For` or `Forwarded` is believed, comma-separated [addresses and
+    /// networks, as 10.0.0.0/8; default: none, a client is whoever connects].
+    #[arg(long, env = "REFRAME_TRUSTED_PROXIES", value_name = "LIST")]
+    pub trusted_proxies: Option<String>,
+
+    /// For how long one of its threads may give no sign of life before this process ends itself, to be started again
+    /// [seconds, 10 to 3600; 0 is for ever].
+    #[arg(long, env = "REFRAME_EXIT_WHEN_STUCK", value_name = "SECONDS", default_value = "30")]
+    pub exit_when_stuck: String,
+
     /// Where traces are exported, how rarely a frame is traced: one in this many of a session [0 to 1000000; 0 is none].
     #[arg(long, env = "REFRAME_TRACE_FRAMES", value_name = "N", default_value = "300")]
     pub trace_frames: String,
@@ -118,6 +130,8 @@ pub struct Config {
     /// Of each thread's time, a share.
     pub(crate) max_load: f64,
     pub(crate) idle_limit: Duration,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) exit_when_stuck: Option<Duration>,
     pub(crate) trace_frames: u32,
 }
 
@@ -141,8 +155,12 @@ impl Options {
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let max_load = within(&mut problems, "--max-load", &self.max_load, 1, 100);
         let idle_limit = within(&mut problems, "--idle-limit", &self.idle_limit, 1, 86_400);
+        let trusted_proxies = TrustedProxies::from_option(&mut problems, self.trusted_proxies.as_deref());
+        let exit_when_stuck = watchdog::give_up(&self.exit_when_stuck);
+        let exit_when_stuck =
+            exit_when_stuck.map_err(|problem| problems.push(format!("--exit-when-stuck: {problem}"))).ok();
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
-        match (http, admin, media, ice_servers, video, threads, max_load, idle_limit, trace_frames) {
+        match (http, admin, media, ice_servers, video, threads, max_load, idle_limit, exit_when_stuck, trace_frames) {
             (
                 Some(http),
                 Some(admin),
@@ -152,6 +170,7 @@ impl Options {
                 Some(threads),
                 Some(max_load),
                 Some(idle_limit),
+                Some(exit_when_stuck),
                 Some(trace_frames),
             ) if problems.is_empty() => {
                 let cores = || std::thread::available_parallelism().map_or(2, usize::from);
@@ -168,6 +187,8 @@ impl Options {
                     codec_threads,
                     max_load,
                     idle_limit: Duration::from_secs(idle_limit.into()),
+                    trusted_proxies,
+                    exit_when_stuck,
                     trace_frames,
                 })
             }
@@ -264,6 +285,8 @@ mod tests {
             codec_threads: "3".into(),
             max_load: "75".into(),
             idle_limit: "300".into(),
+            trusted_proxies: Some("10.0.0.0/8, ::1".into()),
+            exit_when_stuck: "0".into(),
             trace_frames: "300".into(),
         }
     }
@@ -274,7 +297,7 @@ mod tests {
         assert_eq!(config.codecs, Codecs::Ours(vec![Codec::H264, Codec::Vp8]));
         assert_eq!(Options { codecs: None, ..options() }.validate().unwrap().codecs, Codecs::Browsers);
         assert_eq!((config.video.bitrates.max, config.codec_threads, config.media.addresses.len()), (2_000, 3, 2));
-        assert_eq!(config.max_load, 0.75);
+        assert_eq!((config.max_load, config.exit_when_stuck), (0.75, None));
     }
 
     #[test]
@@ -309,6 +332,8 @@ mod tests {
             codec_threads: "many".into(),
             max_load: "0".into(),
             idle_limit: "0".into(),
+            trusted_proxies: Some("the-proxy".into()),
+            exit_when_stuck: "9".into(),
             trace_frames: "-1".into(),
         };
         let problems = bad.validate().unwrap_err();
@@ -335,6 +360,8 @@ mod tests {
                 "--codec-threads",
                 "--max-load",
                 "--idle-limit",
+                "--trusted-proxies",
+                "--exit-when-stuck",
                 "--trace-frames"
             ]
         );

@@ -55,6 +55,7 @@ mod telemetry;
 mod tls;
 mod trace;
 mod turns;
+mod worker_series;
 
 pub use app::{RunError, run};
 pub use cluster::{Cluster, ClusterOptions};

@@ -3,6 +3,7 @@
 //! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this file can produce.
 //! `docs/metrics.md` lists them and a test compares the two.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -10,6 +11,13 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::books::{Hop, Reason};
 use crate::codec::Codec;
+use crate::worker_series::{Gauge, WorkerSeries};
+
+/// Those of each worker, which come and go with it.
+static WORKERS: Mutex<WorkerSeries> = Mutex::new(WorkerSeries::new());
+const WORKER_UP: Gauge = ("reframe_worker_up", "1 when the worker serves, else 0.");
+const WORKER_SESSIONS: Gauge = ("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
+const WORKER_STUCK: Gauge = ("reframe_worker_stuck", "Sessions that ended and whose handler has not returned.");
 
 /// Histogram bounds in seconds: fine around a frame interval, up to a stalled second.
 const SECONDS: &[f64] =
@@ -76,7 +84,7 @@ impl Failover {
 /// Installs the process-wide recorder. `None` when one is installed already: `launch` in a process that has its own.
 pub(crate) fn install() -> Option<PrometheusHandle> {
     let mut builder = PrometheusBuilder::new().set_buckets(SECONDS).ok()?;
-    for name in ["reframe_setup_seconds", "reframe_failover_seconds"] {
+    for name in ["reframe_setup_seconds", "reframe_failover_seconds", "reframe_thread_delay_seconds"] {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), LONG_SECONDS).ok()?;
     }
     let bandwidth = Matcher::Full("reframe_bandwidth_bytes_per_second".to_owned());
@@ -87,12 +95,14 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     gauge!("reframe_sessions_active").set(0);
     gauge!("reframe_load_ratio").set(0);
     gauge!("reframe_relief_steps").set(0);
+    gauge!("reframe_workers_serving").set(0);
     for zero in [
         "reframe_frames_received_total",
         "reframe_frames_emitted_total",
         "reframe_frames_consumed_total",
         "reframe_frames_repeated_total",
         "reframe_discovery_errors_total",
+        "reframe_log_lines_left_out_total",
     ] {
         counter!(zero).absolute(0);
     }
@@ -109,7 +119,27 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     Some(handle)
 }
 
+/// All of them, as text.
+pub(crate) fn render(recorded: &PrometheusHandle) -> String {
+    recorded.render() + &worker_series()
+}
+
+/// Those that come and go with the workers.
+pub(crate) fn worker_series() -> String {
+    let mut text = String::new();
+    workers().render(&mut text, [WORKER_UP, WORKER_SESSIONS, WORKER_STUCK]);
+    text
+}
+
+fn workers() -> MutexGuard<'static, WorkerSeries> {
+    WORKERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn describe() {
+    describe_gauge!("reframe_thread_stuck", "1 while a thread has given no sign of life for a second or more, else 0.");
+    describe_histogram!("reframe_thread_delay_seconds", "How long a thread took to run a task that it was given.");
+    describe_counter!("reframe_log_lines_left_out_total", "Lines of the log that were too many of their kind.");
+    describe_gauge!("reframe_workers_serving", "Workers that take sessions of this gateway.");
     describe_gauge!("reframe_build_info", "Always 1; the version is in the label.");
     describe_gauge!("reframe_sessions_active", "Sessions that hold a slot.");
     describe_gauge!(
@@ -157,7 +187,6 @@ fn describe() {
         "reframe_release_error_seconds",
         "Mode receive: how far off its instant on the grid a picture left."
     );
-    describe_gauge!("reframe_worker_stuck", "Sessions that ended and whose handler has not returned.");
     describe_counter!("reframe_failovers_total", "Sessions that changed workers, or lost theirs for good, by outcome.");
     describe_histogram!("reframe_failover_seconds", "For how long a session had no worker after it lost one.");
     describe_histogram!(
@@ -165,11 +194,9 @@ fn describe() {
         "Video that the path to a browser is thought to carry, once a second of each session with feedback."
     );
     describe_histogram!("reframe_setup_seconds", "From an offer to the first picture sent.");
-    describe_gauge!("reframe_worker_up", "1 when the worker serves, else 0.");
     describe_counter!("reframe_workers_refused_total", "Workers that answered and are not used, by reason.");
     describe_counter!("reframe_links_total", "Sessions that found a worker, by the way of their pictures to it.");
     describe_counter!("reframe_discovery_errors_total", "Lookups of the name of workers that failed.");
-    describe_gauge!("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
     describe_gauge!("reframe_slots", "Slots that the serving workers of a stream declare.");
     describe_gauge!("reframe_slots_used", "Those of them that are taken, by whichever gateway.");
     describe_gauge!("reframe_placement_up", "With Redis: 1 when it shares sessions and slots, else 0.");
@@ -278,8 +305,8 @@ pub(crate) fn release_error(late: Duration) {
     histogram!("reframe_release_error_seconds").record(late.as_secs_f64());
 }
 
-pub(crate) fn worker_stuck(worker: &str, change: f64) {
-    gauge!("reframe_worker_stuck", "worker" => worker.to_owned()).increment(change);
+pub(crate) fn worker_stuck(worker: &str, more: bool) {
+    workers().stuck(worker, more);
 }
 
 /// A session's worker changed, or should have; `gap` is for how long it had none.
@@ -299,7 +326,17 @@ pub(crate) fn setup(took: Duration) {
 }
 
 pub(crate) fn worker_up(worker: &str, up: bool) {
-    gauge!("reframe_worker_up", "worker" => worker.to_owned()).set(f64::from(u8::from(up)));
+    workers().up(worker, up);
+}
+
+/// The pool has forgotten it.
+pub(crate) fn worker_gone(worker: &str) {
+    workers().gone(worker);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some thousands")]
+pub(crate) fn workers_serving(count: usize) {
+    gauge!("reframe_workers_serving").set(count as f64);
 }
 
 /// The label is one of `version`, `declaration` and `contradiction`.
@@ -317,7 +354,7 @@ pub(crate) fn discovery_error() {
 }
 
 pub(crate) fn worker_sessions(worker: &str, sessions: u32) {
-    gauge!("reframe_worker_sessions", "worker" => worker.to_owned()).set(f64::from(sessions));
+    workers().sessions(worker, sessions);
 }
 
 pub(crate) fn slots(stream: &str, slots: u32, used: u32) {
@@ -335,4 +372,18 @@ pub(crate) fn placement_error(operation: &'static str) {
 
 pub(crate) fn claim(took: Duration) {
     histogram!("reframe_claim_seconds").record(took.as_secs_f64());
+}
+
+/// The label is one of the few kinds of threads, see `app`.
+pub(crate) fn thread_delay(kind: &'static str, took: Duration) {
+    histogram!("reframe_thread_delay_seconds", "kind" => kind).record(took.as_secs_f64());
+}
+
+/// The label is a thread's name, of which there are as many as this process has threads that do work.
+pub(crate) fn thread_stuck(thread: &str, stuck: bool) {
+    gauge!("reframe_thread_stuck", "thread" => thread.to_owned()).set(f64::from(u8::from(stuck)));
+}
+
+pub(crate) fn log_lines_left_out(count: u64) {
+    counter!("reframe_log_lines_left_out_total").absolute(count);
 }

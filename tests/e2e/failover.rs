@@ -64,9 +64,9 @@ fn sessions_of_a_killed_worker_go_on_at_another() {
     // New sessions go to the worker that is left, and without any there are none.
     connect(&cluster, "new", Video::Live(Format::SMALL)).close();
     cluster.workers[1].process.kill9();
-    eventually("not ready without a worker", PATIENCE, || {
-        (get(&cluster.admin("/readyz")).expect("the admin port answers").status == 503).then_some(())
-    });
+    eventually("no worker is left", PATIENCE, || (cluster.serving() == 0.0).then_some(()));
+    // The page is served, says so and waits.
+    assert_eq!(get(&cluster.admin("/readyz")).expect("the admin port answers").status, 200);
     let refused = Peer::connect(&cluster.page(""), Options::camera("late", Video::Live(Format::SMALL)));
     let reply = refused.expect_err("there is no worker");
     assert_eq!((reply.status, &reply.json()["meta"]["error"]), (503, &json!("no_worker")));
@@ -199,7 +199,7 @@ fn a_session_whose_workers_die_one_after_the_other_does_not_take_all_of_them() {
     }
     peer.wait_message("end_stream", PATIENCE);
     assert_eq!(failovers(&cluster), [0.0, 3.0, 1.0]);
-    assert_eq!(get(&cluster.admin("/readyz")).expect("the admin port answers").status, 200, "one worker is left");
+    eventually("one worker is left", PATIENCE, || (cluster.serving() == 1.0).then_some(()));
     peer.close();
     assert_balanced(&cluster);
 }

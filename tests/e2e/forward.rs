@@ -44,9 +44,10 @@ impl Gateway {
         let page = process.announced("page ").trim_end_matches('/').to_owned();
         let admin = process.announced("admin ").trim_end_matches('/').to_owned();
         let gateway = Self { process, page, admin };
-        eventually("a gateway that is ready and has its Redis", PATIENCE, || {
-            let ready = get(&gateway.admin("/readyz")).is_ok_and(|reply| reply.status == 200);
-            (ready && gateway.metrics().sum("reframe_placement_up", &[]) == 1.0).then_some(())
+        eventually("a gateway that has its worker and its Redis", PATIENCE, || {
+            let metrics = gateway.metrics();
+            let is_one = |gauge| metrics.sum(gauge, &[]) == 1.0;
+            (is_one("reframe_workers_serving") && is_one("reframe_placement_up")).then_some(())
         });
         gateway
     }

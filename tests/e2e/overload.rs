@@ -48,6 +48,13 @@ fn a_busy_gateway_keeps_its_sessions_and_takes_no_more() {
 /// Some three times what one thread can do: also on a faster machine more than it can.
 const TOO_MANY: usize = 10;
 
+/// Nobody is to start anew what is only busy.
+#[track_caller]
+fn assert_healthy(cluster: &Cluster) {
+    let reply = get(&cluster.admin("/healthz")).expect("the admin port answers");
+    assert_eq!(reply.status, 200, "{}", reply.body);
+}
+
 fn stream(cluster: &Cluster, n: usize, clip: &Arc<Clip>) -> Peer {
     let options = Options { decode: n == 0, ..Options::camera(n.to_string(), Video::Clip(Arc::clone(clip))) };
     Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
@@ -63,9 +70,11 @@ fn with_more_than_time_all_streams_get_smaller_and_whole_again() {
     peers[0].wait_until("a smaller picture", PATIENCE, smaller);
     let metrics = cluster.metrics();
     assert!(metrics.sum("reframe_relief_steps", &[]) > 0.0);
+    assert_healthy(&cluster);
     peers.iter().for_each(|peer| {
         let seen = peer.stats().received.len();
         peer.wait_received(seen + 5, PATIENCE);
+        assert_healthy(&cluster);
     });
 
     peers.drain(1..).for_each(|mut peer| peer.close());
@@ -104,6 +113,7 @@ fn a_browser_is_asked_for_less_and_sends_less_until_there_is_time_again() {
         // Of ten 14 at 20 fps; more than an encoder leaves out by itself.
         let fewer = |stats: &Stats| stats.sent.windows(10).any(|of| of[9].number >= of[0].number + 13);
         peer.wait_until("fewer pictures", PATIENCE, |stats| fewer(stats).then_some(()));
+        assert_healthy(&cluster);
     }
 
     peers.iter_mut().for_each(Peer::close);

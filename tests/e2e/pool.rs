@@ -8,15 +8,15 @@ use reframe_worker::{Frame, Stream, VideoStreamHandler};
 use super::*;
 
 /// A gateway that need not find a worker.
-struct Gateway {
+pub(super) struct Gateway {
     process: Process,
     page: String,
-    admin: String,
+    pub(super) admin: String,
 }
 
 impl Gateway {
     #[track_caller]
-    fn start(options: &[&str]) -> Self {
+    pub(super) fn start(options: &[&str]) -> Self {
         let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         let mut process = Process::start("reframe-gateway", &[&ports, options].concat());
         let page = process.announced("page ").trim_end_matches('/').to_owned();
@@ -29,7 +29,7 @@ impl Gateway {
         Self::start(&["--workers", &workers.join(",")])
     }
 
-    fn metrics(&self) -> Metrics {
+    pub(super) fn metrics(&self) -> Metrics {
         Metrics::parse(&get(&format!("{}/metrics", self.admin)).expect("the admin port answers").body)
     }
 

@@ -25,9 +25,10 @@ impl Pair {
         let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", &url];
         let mut gateway = Process::start_in(environment, "reframe-gateway", &[&ports, options].concat());
         let page = gateway.announced("page ").trim_end_matches('/').to_owned();
-        let ready = format!("{}/readyz", gateway.announced("admin ").trim_end_matches('/'));
-        eventually("the gateway is ready", PATIENCE, || {
-            http::get(&ready).is_ok_and(|reply| reply.status == 200).then_some(())
+        let metrics = format!("{}/metrics", gateway.announced("admin ").trim_end_matches('/'));
+        eventually("the gateway has its worker", PATIENCE, || {
+            let metrics = Metrics::parse(&http::get(&metrics).ok()?.body);
+            (metrics.sum("reframe_workers_serving", &[]) == 1.0).then_some(())
         });
         Self { gateway, worker, page }
     }
@@ -183,7 +184,7 @@ fn each_line_of_a_json_log_is_an_object_that_says_whose_session_it_is() {
     for line in &lines {
         assert!(["timestamp", "level", "target", "message"].iter().all(|key| line[key].is_string()), "{line}");
     }
-    for told in ["session started", "session opened"] {
+    for told in ["connected", "session ended"] {
         let line = lines.iter().find(|line| line["message"] == told).unwrap_or_else(|| panic!("no {told}: {lines:#?}"));
         assert_eq!((&line["spans"][0]["name"], &line["spans"][0]["session"]), (&"session".into(), &"logged".into()));
     }

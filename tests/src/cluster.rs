@@ -194,10 +194,9 @@ impl Cluster {
         eventually("the gateway is ready", READY, || {
             http::get(&cluster.admin("/readyz")).is_ok_and(|reply| reply.status == 200).then_some(())
         });
-        let serving = cluster.urls.len() as f64;
-        eventually("the gateway knows every worker", READY, || {
-            (cluster.metrics().sum("reframe_worker_up", &[]) >= serving).then_some(())
-        });
+        // One at least: in `launch` it has none that is listed here.
+        let serving = cluster.urls.len().max(1) as f64;
+        eventually("the gateway knows every worker", READY, || (cluster.serving() >= serving).then_some(()));
         cluster
     }
 
@@ -234,6 +233,12 @@ impl Cluster {
     pub fn busy_worker(&self) -> Option<usize> {
         let sessions = self.metrics().by("reframe_worker_sessions", "worker");
         self.workers.iter().position(|worker| sessions.get(&worker.url).is_some_and(|count| *count > 0.0))
+    }
+
+    /// The workers that take sessions now, `reframe_workers_serving`.
+    #[must_use]
+    pub fn serving(&self) -> f64 {
+        self.metrics().sum("reframe_workers_serving", &[])
     }
 
     /// The sessions that hold a slot now, `reframe_sessions_active`.

@@ -11,6 +11,7 @@
 //! | [`attacker`] | a client that keeps to no rule, and the judge beside it |
 //! | [`netem`] | the bad network that it may be behind |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
+//! | [`held`] | one thread of such a process, held still |
 //! | [`grpc`] | a message as tonic sends it, without a network |
 //! | [`redis`] | a real `redis-server` |
 //! | [`nat`] | what may stand between a peer and a gateway |
@@ -29,6 +30,7 @@ pub mod cluster;
 pub mod collector;
 pub mod figures;
 pub mod grpc;
+pub mod held;
 pub mod http;
 pub mod local;
 pub mod metrics;

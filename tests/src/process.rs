@@ -117,12 +117,20 @@ impl Process {
         self.signal(Signal::INT);
     }
 
-    /// Sends SIGSTOP: a process that hangs. Only [`Process::kill9`] ends it.
+    /// Sends SIGSTOP: a process that hangs, until [`Process::thaw`]. Only [`Process::kill9`] ends it.
     ///
     /// # Panics
     /// When the process is already gone.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+    }
+
+    /// Sends SIGCONT, after [`Process::freeze`].
+    ///
+    /// # Panics
+    /// When the process is already gone.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     fn signal(&self, signal: Signal) {

@@ -5,6 +5,7 @@
 //!
 //! Every stream has all of it below `/NAME/`; the one named `default`, or the only one, also at the root.
 
+mod client_address;
 mod control;
 mod forward;
 mod ice;
@@ -21,6 +22,7 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::client_address::TrustedProxies;
 pub(crate) use self::forward::Forward;
 use crate::inputs::InputError;
 use crate::net::IceServers;
@@ -43,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) forward: Forward,
     pub(crate) ice_servers: Arc<IceServers>,
     pub(crate) codecs: Codecs,
+    pub(crate) proxies: Arc<TrustedProxies>,
 }
 
 /// What every answer carries: browsers take no file for another kind than it says, and tell no other site of us.

@@ -101,7 +101,8 @@ async fn answer(shared: &Shared, request: &HttpRequest, body: web::Bytes, offere
     };
     let gateway = &shared.gateway;
     let stream = spec.name.clone();
-    let offer = Offer { stream, id: id.clone(), description, codec, inputs };
+    let client = shared.proxies.client(request);
+    let offer = Offer { stream, id: id.clone(), client, description, codec, inputs };
     // An error is a gateway that has stopped.
     let answered = gateway.send(offer).await.unwrap_or(Err(OfferRefused::Draining));
     if matches!(answered, Err(OfferRefused::AlreadyExists))

@@ -217,10 +217,10 @@ pub(super) async fn close(closed: impl Future<Output = ()>, slot: impl Borrow<Sl
         return;
     }
     warn!(worker, "the handler has not returned after its session ended; its slot stays taken");
-    telemetry::worker_stuck(&worker, 1.0);
+    telemetry::worker_stuck(&worker, true);
     closed.await;
     info!(worker, "the stuck handler has returned");
-    telemetry::worker_stuck(&worker, -1.0);
+    telemetry::worker_stuck(&worker, false);
 }
 
 fn lost(status: &Status) -> Ended {

@@ -18,6 +18,10 @@ const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
 /// A lookup that takes longer has failed. The system's resolver goes on in a thread of its own, which ends by itself.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Addresses of one name that are used. Each is a task and a connection, with a ping a second: of more, only the first in
+/// order are taken.
+const MAX_ADDRESSES: usize = 2_048;
+
 /// Keeps the workers of part `source` of the configuration to what `name` stands for. A lookup that fails changes
 /// nothing: the last addresses stay.
 pub(super) async fn keep_found(shared: Shared, source: usize, name: String, port: u16) {
@@ -49,11 +53,19 @@ async fn look_up(name: &str, port: u16) -> io::Result<BTreeSet<String>> {
     let addresses = timeout(LOOKUP_TIMEOUT, lookup_host((name, port))).await.map_err(timed_out)??;
     // A link-local address with its interface is none that a URL could carry.
     let urls = addresses.map(|address| format!("http://{address}")).filter(|url| url.parse::<Uri>().is_ok());
-    Ok(urls.collect())
+    Ok(at_most(urls.collect()))
+}
+
+fn at_most(mut urls: BTreeSet<String>) -> BTreeSet<String> {
+    if let Some(first_out) = urls.iter().nth(MAX_ADDRESSES).cloned() {
+        warn!(found = urls.len(), used = MAX_ADDRESSES, "a name has more addresses than there may be workers");
+        urls.split_off(&first_out);
+    }
+    urls
 }
 
 impl Shared {
-    fn list(&self, source: usize, name: &str, addresses: &BTreeSet<String>) {
+    pub(super) fn list(&self, source: usize, name: &str, addresses: &BTreeSet<String>) {
         let listed = self.update(|roster| roster.list(source, addresses));
         if !listed.added.is_empty() || !listed.vanished.is_empty() {
             info!(%name, added = ?listed.added, vanished = ?listed.vanished, "workers found");
@@ -62,5 +74,18 @@ impl Shared {
             let connection = channel::at(&worker);
             self.watch(worker, Reach::Network, connection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_server_does_not_say_how_many_connections_there_are() {
+        let urls = |count: usize| -> BTreeSet<String> { (0..count).map(|n| format!("http://{n:09}:1")).collect() };
+        assert_eq!(at_most(urls(MAX_ADDRESSES)).len(), MAX_ADDRESSES);
+        let kept = at_most(urls(10 * MAX_ADDRESSES));
+        assert_eq!(kept, urls(MAX_ADDRESSES), "the same ones at every lookup");
     }
 }

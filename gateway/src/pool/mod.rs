@@ -211,6 +211,7 @@ impl Shared {
         let forgotten = state.roster.forget(name);
         if forgotten {
             state.lines.remove(name);
+            telemetry::worker_gone(name);
         }
         forgotten
     }
@@ -234,6 +235,7 @@ impl Shared {
                 }
             }
         }
+        telemetry::workers_serving(state.roster.used().len());
         drop(state);
         self.changes.send_replace(());
         result

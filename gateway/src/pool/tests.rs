@@ -118,3 +118,20 @@ async fn another_protocol_or_a_bad_declaration_is_refused_and_asked_again() {
     change(|spec| spec.fps = 30.0);
     serve(&pool, &["worker"]).await;
 }
+
+/// Of each worker that ever was: as many as an autoscaler likes.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_vanished_is_forgotten_and_so_are_its_series() {
+    let pool = Pool::start(Vec::new());
+    let name = |n: u32| format!("http://127.0.0.1:{n}");
+    for n in 1..=20 {
+        pool.shared.list(0, "vanishing", &BTreeSet::from([name(n)]));
+        assert!(telemetry::worker_series().contains(&format!("reframe_worker_up{{worker=\"{}\"}} 0", name(n))));
+        sleep(PATIENCE).await;
+    }
+    let text = telemetry::worker_series();
+    let of_ours: Vec<_> =
+        text.lines().filter(|line| (1..=20).any(|n| line.contains(&format!("{}\"", name(n))))).collect();
+    assert_eq!(of_ours, [format!("reframe_worker_up{{worker=\"{}\"}} 0", name(20))]);
+    assert_eq!(pool.shared.state().lines.len(), 1);
+}

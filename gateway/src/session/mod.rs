@@ -23,11 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, StreamHandler};
+use reframe_trace::STRANGER;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, info};
+use tracing::{Span, error, info};
 
 use self::answers::Answers;
 pub(crate) use self::client::{EndReason, Level, Notice};
@@ -44,7 +45,6 @@ use crate::arbiters::CodecArbiter;
 use crate::bandwidth::asked_fps;
 use crate::controls::Controls;
 use crate::link::Ends;
-use crate::net::DriverEnd;
 use crate::peer::Peer;
 use crate::spec::Mode;
 use crate::telemetry;
@@ -127,8 +127,6 @@ pub(crate) struct Session {
     timeouts: Timeouts,
     /// The client was asked to go to another gateway.
     leaving: bool,
-    /// How its connection's driver ended, if that ended it.
-    driver: Option<DriverEnd>,
     media: tokio::runtime::Handle,
     arbiter: ArbiterHandle,
     inbox: Option<mpsc::Receiver<SessionEvent>>,
@@ -148,17 +146,24 @@ impl Session {
     /// Tells the client, if it is its business, and stops.
     fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
         let _in_span = self.span.enter();
-        if let EndReason::Driver(end) = reason {
-            // The gateway tells it, at a bounded rate: a client may have made it so, and may again.
-            self.driver = Some(*end);
-        }
+        // Until its browser is connected anybody can have a session begin and end.
+        let (connected, label) = (self.controls.is_connected(), reason.label());
         match reason.step() {
-            _ if self.driver.is_some() => {}
             Some(step) => {
-                info!(reason = reason.label(), step = step.label(), "session ended: {}", step.in_words());
-                telemetry::connection_failed(step.label());
+                let (words, step) = (step.in_words(), step.label());
+                if connected {
+                    info!(reason = label, step, "session ended: {words}");
+                } else {
+                    info!(target: STRANGER, reason = label, step, "session ended: {words}");
+                }
+                telemetry::connection_failed(step);
             }
-            None => info!(reason = reason.label(), "session ended"),
+            // A client may have made it so, and may again.
+            None if matches!(reason, EndReason::Driver(_)) => {
+                error!(target: STRANGER, reason = label, "session ended: its connection's driver is gone");
+            }
+            None if connected => info!(reason = label, "session ended"),
+            None => info!(target: STRANGER, reason = label, "session ended, never connected"),
         }
         telemetry::session_ended(reason.label());
         self.controls.outputs.end(&client::last_words(reason).unwrap_or_default());
@@ -218,7 +223,7 @@ impl Actor for Session {
             let stream = self.controls.spec.name.clone();
             self.media.spawn(async move { placement.disown(&id, &stream).await });
         }
-        let ended = registry::Ended { id: self.id.clone(), driver: self.driver };
+        let ended = registry::Ended(self.id.clone());
         let registry = self.registry.clone();
         actix::spawn(async move {
             // Closed: the whole gateway is going down.

@@ -35,7 +35,7 @@ impl Session {
             return;
         }
         self.controls.set_connected();
-        self.span.in_scope(|| info!("session started"));
+        self.span.in_scope(|| info!(worker = self.controls.worker(), "connected"));
         let counts = self.controls.signs.counts(self.peer.heard());
         let sends = self.controls.spec.mode != Mode::Receive;
         self.watch = Some(Watch::new(Instant::now(), counts, sends, self.timeouts.idle));

@@ -1,6 +1,7 @@
 //! The gateway actor: which sessions there are, and which may start.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,19 +16,19 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
+use tracing::field::display;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::admission::Admission;
 use super::answers::Answers;
 use super::early::{ANSWER_WITHIN, EarlyCandidates};
-use super::rate::Bucket;
 use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Timeouts, Wiring};
 use crate::arbiters::{Arbiters, CodecArbiter};
 use crate::config::Video;
 use crate::controls::Controls;
 use crate::inputs::Values;
 use crate::load::LOOK_INTERVAL;
-use crate::net::{DriverEnd, MediaPort};
+use crate::net::MediaPort;
 use crate::offer::{self, Negotiated};
 use crate::peer::{self, Peer};
 use crate::placement::{ClaimError, Placement};
@@ -39,18 +40,14 @@ const MAILBOX: usize = 64;
 /// Candidates that may wait for their session's answer; browsers have about ten. Full: further ones are ignored.
 const MAX_WAITING: usize = 32;
 
-/// Of drivers that ended by themselves so many are told in a row, and then one each [`DRIVER_LINE_EVERY`]: a client may
-/// be able to make it so. The counter has them all.
-const DRIVER_LINES: u32 = 5;
-/// See [`DRIVER_LINES`].
-const DRIVER_LINE_EVERY: Duration = Duration::from_secs(60);
-
 /// Start a session of `stream`; the answer is SDP. It takes its slot when the browser has shown that it is there.
 #[derive(Message)]
 #[rtype(result = "Result<String, OfferRefused>")]
 pub(crate) struct Offer {
     pub(crate) stream: String,
     pub(crate) id: String,
+    /// Whose it is, for the log.
+    pub(crate) client: Option<IpAddr>,
     pub(crate) description: RTCSessionDescription,
     pub(crate) codec: Negotiated,
     /// What the client has set already.
@@ -107,11 +104,7 @@ pub(crate) struct Close(pub(crate) String);
 /// A session's actor has stopped.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Ended {
-    pub(super) id: String,
-    /// How its connection's driver ended, if that ended it.
-    pub(super) driver: Option<DriverEnd>,
-}
+pub(super) struct Ended(pub(super) String);
 
 /// Take no more sessions, and tell those that run to go to another gateway. The answer counts those that are left.
 #[derive(Message)]
@@ -142,9 +135,6 @@ pub(crate) struct Gateway {
     early: EarlyCandidates,
     /// The last new offer was refused because of the load.
     overloaded: bool,
-    driver_lines: Bucket,
-    /// Those that were not told since the last that was.
-    drivers_untold: u64,
     draining: Arc<AtomicBool>,
 }
 
@@ -235,8 +225,6 @@ impl Gateway {
             count: watch::Sender::new(0),
             early: EarlyCandidates::default(),
             overloaded: false,
-            driver_lines: Bucket::new(Instant::now(), DRIVER_LINES, DRIVER_LINE_EVERY),
-            drivers_untold: 0,
             draining: Arc::default(),
         }
     }
@@ -323,7 +311,7 @@ impl Handler<Offer> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
 
     fn handle(&mut self, offer: Offer, _: &mut Self::Context) -> Self::Result {
-        let Offer { stream, id, description, codec, inputs } = offer;
+        let Offer { stream, id, client, description, codec, inputs } = offer;
         if let Err(refused) = self.admit(&id) {
             return Box::pin(async move { Err(refused) }.into_actor(self));
         }
@@ -336,7 +324,8 @@ impl Handler<Offer> for Gateway {
         let (placement, port, open) = (Arc::clone(&self.placement), Arc::clone(&self.port), self.peers.token());
         let answers = Arc::clone(&self.answers);
         let Video { bitrates, most } = self.video.clone();
-        let (session, span) = (id.clone(), info_span!("session", session = id, codec = codec.codec.name()));
+        let (session, client) = (id.clone(), client.map(display));
+        let span = info_span!("session", session = id, client, codec = codec.codec.name());
         let answering = async move {
             placement.look(&session, &workers, yields).await?;
             // All workers of a stream declare the same.
@@ -365,7 +354,7 @@ impl Handler<Offer> for Gateway {
         let answering = self.media.spawn(answering.instrument(span.clone()));
         let answered = answering.into_actor(self).map(move |answered, gateway, ctx| {
             let answered = answered.unwrap_or_else(|panic| {
-                error!(session = id, %panic, "an offer was not answered");
+                error!(target: reframe_trace::STRANGER, session = id, %panic, "an offer was not answered");
                 Err(OfferRefused::Unanswerable)
             });
             // Began before `Shutdown` and would miss it.
@@ -462,15 +451,8 @@ impl Handler<Close> for Gateway {
 impl Handler<Ended> for Gateway {
     type Result = ();
 
-    fn handle(&mut self, Ended { id, driver }: Ended, _: &mut Self::Context) {
+    fn handle(&mut self, Ended(id): Ended, _: &mut Self::Context) {
         self.forget(&id);
-        let Some(how) = driver else { return };
-        if self.driver_lines.take(Instant::now()) {
-            let untold = std::mem::take(&mut self.drivers_untold);
-            error!(session = id, ?how, untold, "a connection's driver ended by itself, and its session with it");
-        } else {
-            self.drivers_untold += 1;
-        }
     }
 }
 

@@ -46,13 +46,14 @@ impl Handler<Answer> for Session {
         let Some(answered) = self.span.in_scope(|| self.peer.renegotiate(offer)) else {
             return Box::pin(async { Err(OfferRefused::Busy) });
         };
-        let span = self.span.clone();
+        let (span, connected) = (self.span.clone(), self.controls.is_connected());
         Box::pin(async move {
             let Some(_turn) = answers.turn().await else { return Err(OfferRefused::Busy) };
             let answered = answered.await;
             let _in_span = span.enter();
             match &answered {
-                Ok(_) => info!("renegotiated"),
+                Ok(_) if connected => info!("renegotiated"),
+                Ok(_) => debug!("renegotiated before it was connected"),
                 Err(error) => debug!(%error, "further offer not answerable"),
             }
             answered.map_err(|_| OfferRefused::Unanswerable)

@@ -89,7 +89,10 @@ impl Session {
         // There is: nobody dials for a session that has not begun.
         let Some(held) = &self.held else { return };
         let link = self.span.in_scope(|| link::open(dialed, &held.ends, &self.stop, &self.arbiter, &self.media));
-        self.span.in_scope(|| info!(worker = link.worker.name, "worker attached"));
+        // Before, anybody can cause it; the line of the connection names the worker too.
+        if self.controls.is_connected() {
+            self.span.in_scope(|| info!(worker = link.worker.name, "worker attached"));
+        }
         self.controls.set_worker(Some(&link.worker.name));
         self.route.link = Some(link);
         if let Some(limit) = self.route.limit.take() {

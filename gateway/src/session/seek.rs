@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reframe_trace::STRANGER;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, info};
@@ -100,7 +101,11 @@ impl Seek {
                     // Not while the old worker serves it well.
                     Ok(Err(DialError::Ended(reason))) if leave.is_none() => return Err(reason),
                     Ok(Err(_)) | Err(_) => {
-                        info!(worker = name, "the worker did not take the session, looking for another");
+                        if self.controls.is_connected() {
+                            info!(worker = name, "the worker did not take the session, looking for another");
+                        } else {
+                            info!(target: STRANGER, worker = name, "the worker did not take the session");
+                        }
                         refused.insert(instance);
                         // There may be another with room.
                         continue;

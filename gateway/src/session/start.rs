@@ -162,7 +162,6 @@ pub(crate) fn open(
         seek,
         timeouts,
         leaving: false,
-        driver: None,
         media: media.clone(),
         arbiter: arbiter.clone(),
         inbox: Some(inbox),

@@ -1,14 +1,17 @@
-//! How Reframe's programs log, and the traces that they export: the same options, the same lines and the same spans from
-//! a gateway, a worker, and both in one process.
+//! What Reframe's programs tell of themselves: how they log, the traces that they export, and whether their threads still run
+//! (`watchdog`). The same options, the same lines and the same spans from a gateway, a worker, and both in one process.
 //!
-//! Logs go to stderr, as text or JSON. Traces go to an OpenTelemetry collector when the standard variables name one
+//! Logs go to stderr, as text or JSON, and no more of one kind than somebody could read (`lines`, `panics`). Traces go to an OpenTelemetry collector when the standard variables name one
 //! (`export`), else nowhere, and then no span of theirs is ever made. A trace crosses from one process to another as
 //! the text of a `traceparent` (`context`).
 
 mod context;
 mod export;
+mod lines;
+mod panics;
+pub mod watchdog;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
 use tracing::{Subscriber, dispatcher};
@@ -19,6 +22,9 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 pub use crate::context::{follow, header, traceparent};
 pub use crate::export::{Export, ExportError};
+use crate::lines::BoundedLines;
+pub use crate::lines::{STRANGER, lines_left_out};
+pub use crate::panics::bound_panics;
 
 /// What a program's log options are. Flatten them into a command line.
 #[derive(Args, Clone, Debug)]
@@ -78,14 +84,17 @@ impl Log {
         let export = Export::from_env(service)?;
         // Not by the log's own filter: a quiet log is no reason for holes in a trace.
         let spans = export.as_ref().map(|export| export.layer().with_filter(hush(EnvFilter::new("info"))));
-        let lines = lines(self.format).with_filter(hush(self.filter));
+        let lines = lines(self.format, io::stderr).with_filter(hush(self.filter));
         tracing_subscriber::registry().with(lines).with(spans).init();
         Ok(export)
     }
 }
 
-fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: Format) -> Box<dyn Layer<S> + Send + Sync> {
-    let lines = fmt::layer().with_writer(io::stderr);
+fn lines<S: Subscriber + for<'a> LookupSpan<'a>, W: Write + 'static>(
+    format: Format,
+    out: impl Fn() -> W + Send + Sync + 'static,
+) -> Box<dyn Layer<S> + Send + Sync> {
+    let lines = fmt::layer().with_writer(BoundedLines::new(out, format));
     match format {
         Format::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         // The event's own fields beside `level` and `target`, where collectors look for `message`. Of the spans the list

@@ -53,11 +53,11 @@ pub(super) fn run<O: Args>(
     // A thread of its own, as in `serve`: the gateway keeps the main one, and its runtimes are its own affair.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Run("the worker's runtime did not start", error.into()))?;
-    let serving = try_join_all(servers);
+    let (serving, handle) = (try_join_all(servers), runtime.handle().clone());
     let worker = thread::Builder::new().name("worker".into()).spawn(move || runtime.block_on(serving));
     let worker = worker.map_err(|error| Failure::Run("the worker's thread did not start", error.into()))?;
 
-    let ended = reframe_gateway::run(config, Cluster::alone(addresses));
+    let ended = reframe_gateway::run(config, Cluster::alone(addresses).watching("worker", handle));
     // The gateway has handled the signals and closed its sessions; what is left are handlers on their way out.
     shutdown.cancel();
     let served = worker.join().expect("the author's code runs on other threads, and ours does not panic");

@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use clap::Args;
+use reframe_trace::watchdog::{self, Report, Watchdog};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -40,6 +41,11 @@ pub(super) struct Options<O: Args> {
     #[arg(long, env = "REFRAME_GRACE", value_name = "SECONDS", default_value = "30")]
     grace: String,
 
+    /// For how long the thread that moves frames may give no sign of life before this process ends itself, to be started
+    /// again [seconds, 10 to 3600; 0 is for ever].
+    #[arg(long, env = "REFRAME_EXIT_WHEN_STUCK", value_name = "SECONDS", default_value = "30")]
+    exit_when_stuck: String,
+
     /// The stream to serve, of a program with several [default: the only one].
     #[arg(long, env = "REFRAME_STREAM", value_name = "NAME")]
     stream: Option<String>,
@@ -49,7 +55,7 @@ pub(super) fn run<O: Args>(
     options: Options<O>,
     streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>,
 ) -> Result<(), Failure> {
-    let Options { common, listen, grace, stream } = options;
+    let Options { common, listen, grace, exit_when_stuck, stream } = options;
     let mut problems = Vec::new();
     let settings = common.validate(streams).and_then(|Settings { streams, capacity, log }| {
         let stream = choose(streams, stream.as_deref()).map_err(|problem| vec![problem])?;
@@ -62,7 +68,11 @@ pub(super) fn run<O: Args>(
     let seconds = grace.trim().parse().ok().filter(|seconds| (0..=MAX_GRACE).contains(seconds));
     let seconds = seconds.ok_or_else(|| [format!("--grace: `{grace}` is not a number from 0 to {MAX_GRACE}")]);
     let grace = keep(&mut problems, seconds).map(Duration::from_secs);
-    let (Some((stream, capacity, log)), Some(address), Some(grace)) = (settings, address, grace) else {
+    let give_up = watchdog::give_up(&exit_when_stuck).map_err(|problem| [format!("--exit-when-stuck: {problem}")]);
+    let give_up = keep(&mut problems, give_up);
+    let (Some((stream, capacity, log)), Some(address), Some(grace), Some(give_up)) =
+        (settings, address, grace, give_up)
+    else {
         return Err(Failure::Configuration(problems));
     };
     let _export = start_log(log, "reframe-worker")?;
@@ -70,6 +80,11 @@ pub(super) fn run<O: Args>(
     // measured to cost more than it gave. The handlers have theirs.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Run("the runtime did not start", error.into()))?;
+    // A stuck runtime answers no probe and no ping: gateways leave it. Who only looks whether the process is there learns of
+    // it by its end.
+    let watchdog = Watchdog::start(Report { delay: |_, _| {}, stuck: |_, _| {} }, give_up);
+    let watchdog = watchdog.map_err(|error| Failure::Run("the watchdog did not start", error.into()))?;
+    watchdog.watch_runtime("worker", "worker", runtime.handle().clone());
     runtime.block_on(serve(Server::new(stream, capacity).grace(grace), address))
 }
 

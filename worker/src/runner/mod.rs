@@ -121,7 +121,12 @@ fn run(stream: &Stream, session: &Session, call: Call, span: tracing::Span) {
         tracing::error!(%fault);
     }
     let dropped_notices = session.dropped_notices();
-    tracing::info!(frames = summary.frames, errors = summary.errors, dropped_notices, "session ended");
+    if summary.frames > 0 {
+        tracing::info!(frames = summary.frames, errors = summary.errors, dropped_notices, "session ended");
+    } else {
+        // Such are had for the asking.
+        tracing::info!(target: reframe_trace::STRANGER, dropped_notices, "session ended without a frame");
+    }
     drop(span);
     // In this order: whoever sees the call end finds the slot free.
     drop((slot, returned));

@@ -96,7 +96,7 @@ fn probe(cluster: &Cluster, stopped: &Receiver<()>) -> [Vec<Duration>; 2] {
     let (mut health, mut offers) = (Vec::new(), Vec::new());
     while stopped.recv_timeout(PROBE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         let started = Instant::now();
-        http::get(&cluster.admin("/healthz")).expect("it lives");
+        assert_eq!(http::get(&cluster.admin("/healthz")).expect("it lives").status, 200);
         health.push(started.elapsed());
         let id = format!("probe-{}", offers.len());
         let body = json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": id });

@@ -1,0 +1,202 @@
+//! Whose request it is: the address that connects, or the one that a proxy in front of us says it passes on for.
+//!
+//! > An address that a client can make up decides nothing.
+//!
+//! Proxies append to `X-Forwarded-For` (or to RFC 7239's `Forwarded`) the address that they were connected from; what stands
+//! to the left of that, their own client wrote. So the list is read from its right end, and the first address that is no
+//! trusted proxy's is the client's. A proxy knows one of the two headers and passes the other on as it came: where both are
+//! there and differ, neither is believed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR};
+
+use crate::config::list;
+
+/// Proxies that one request may have come through. Of more, the ones further away are nobody's business.
+const MAX_HOPS: usize = 16;
+
+/// Whom we believe what they say of their clients' addresses; nobody unless told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TrustedProxies(Vec<Network>);
+
+/// An address, or all that begin alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Network {
+    address: IpAddr,
+    /// Bits that count.
+    prefix: u32,
+}
+
+impl FromStr for Network {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let address: IpAddr = address.parse().map_err(drop)?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(most), |prefix| prefix.parse().map_err(drop))?;
+        if prefix > most { Err(()) } else { Ok(Self { address, prefix }) }
+    }
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                (ours.to_bits() ^ theirs.to_bits()).checked_shr(32 - self.prefix).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
+                (ours.to_bits() ^ theirs.to_bits()).checked_shr(128 - self.prefix).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl TrustedProxies {
+    pub(crate) fn from_option(problems: &mut Vec<String>, given: Option<&str>) -> Self {
+        // An empty variable in a deployment's environment is one that was not set.
+        let given = given.filter(|given| !given.trim().is_empty());
+        let wanted = "an address or a network like 10.0.0.7 or 10.0.0.0/8";
+        Self(given.map(|given| list(problems, "--trusted-proxies", given, wanted)).unwrap_or_default())
+    }
+
+    /// Whose request it is; `None` for one that came by no connection, as in tests.
+    pub(crate) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
+        Some(self.behind(request.peer_addr()?.ip().to_canonical(), request.headers()))
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+
+    fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if !self.trusts(peer) {
+            return peer;
+        }
+        let listed = |name: &HeaderName, read: fn(&str) -> Option<IpAddr>| {
+            let lines: Vec<&str> = headers.get_all(name).map(|line| line.to_str().unwrap_or_default()).collect();
+            (!lines.is_empty()).then(|| self.furthest(peer, lines.iter().rev().flat_map(|line| line.rsplit(',')), read))
+        };
+        match (listed(&X_FORWARDED_FOR, plain), listed(&FORWARDED, tagged)) {
+            (Some(one), Some(other)) if one != other => peer,
+            (one, other) => one.or(other).unwrap_or(peer),
+        }
+    }
+
+    /// Goes from `peer` from hop to hop for as long as we trust the one that names the next.
+    fn furthest<'a>(
+        &self,
+        peer: IpAddr,
+        hops: impl Iterator<Item = &'a str>,
+        read: fn(&str) -> Option<IpAddr>,
+    ) -> IpAddr {
+        let mut client = peer;
+        for hop in hops.take(MAX_HOPS) {
+            // Hidden, or nonsense: its proxy is all that is known.
+            let Some(next) = read(hop.trim()) else { break };
+            client = next;
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// `192.0.2.1`, `2001:db8::1`; some write a port too, and brackets.
+fn plain(text: &str) -> Option<IpAddr> {
+    let address = text.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    address.or_else(bracketed).map(|address: IpAddr| address.to_canonical())
+}
+
+/// `for=192.0.2.1;proto=https`, `For="[2001:db8::1]:4711"`.
+fn tagged(text: &str) -> Option<IpAddr> {
+    let pairs = text.split(';').filter_map(|pair| pair.split_once('='));
+    let mut of = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for")).map(|(_, value)| value.trim());
+    plain(of.next_back()?.trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    const PROXIES: &str = "127.0.0.1, 10.0.0.0/8, 2001:db8::/32";
+
+    fn client(trusted: &str, peer: &str, headers: &[(&str, &str)]) -> String {
+        let (mut problems, peer) = (Vec::new(), SocketAddr::new(peer.parse().unwrap(), 4711));
+        let proxies = TrustedProxies::from_option(&mut problems, Some(trusted));
+        assert_eq!(problems, Vec::<String>::new());
+        let mut request = TestRequest::default().peer_addr(peer);
+        for header in headers {
+            request = request.append_header(*header);
+        }
+        proxies.client(&request.to_http_request()).unwrap().to_string()
+    }
+
+    #[test]
+    fn without_proxies_a_client_is_who_connects() {
+        let forged = [("x-forwarded-for", "192.0.2.66"), ("forwarded", "for=192.0.2.66")];
+        assert_eq!(client("", "127.0.0.1", &forged), "127.0.0.1");
+        assert_eq!(client(PROXIES, "192.0.2.1", &forged), "192.0.2.1");
+        assert_eq!(client("", "::ffff:192.0.2.1", &[]), "192.0.2.1");
+    }
+
+    #[test]
+    fn the_first_from_the_right_that_is_no_proxy_is_the_client() {
+        let through = |list| client(PROXIES, "10.0.0.1", &[("x-forwarded-for", list)]);
+        assert_eq!(through("192.0.2.1"), "192.0.2.1");
+        assert_eq!(through("192.0.2.66, 192.0.2.1"), "192.0.2.1", "the left one is the client's own");
+        assert_eq!(through("192.0.2.66,192.0.2.1 , 10.9.9.9, 127.0.0.1"), "192.0.2.1");
+        assert_eq!(through("10.0.0.2, 10.0.0.3"), "10.0.0.2", "a client that is within");
+        assert_eq!(through("[2001:db9::1]:443"), "2001:db9::1");
+        assert_eq!(through("192.0.2.1:65000, 2001:db8::7"), "192.0.2.1");
+        // Each proxy may add a line of its own.
+        let lines = [("x-forwarded-for", "192.0.2.66"), ("x-forwarded-for", "192.0.2.1, 10.0.0.3")];
+        assert_eq!(client(PROXIES, "10.0.0.1", &lines), "192.0.2.1");
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_way() {
+        let through = |list| client(PROXIES, "10.0.0.1", &[("x-forwarded-for", list)]);
+        for nonsense in ["", "unknown", "192.0.2.1.5", "a\tb", ",,,", "192.0.2.66, _hidden"] {
+            assert_eq!(through(nonsense), "10.0.0.1", "{nonsense:?}");
+        }
+        let endless = "10.0.0.9,".repeat(500) + "10.0.0.9";
+        assert_eq!(through(&endless), "10.0.0.9");
+        assert_eq!(through(&format!("192.0.2.1,{}10.0.0.9", "10.0.0.9,".repeat(MAX_HOPS))), "10.0.0.9");
+    }
+
+    #[test]
+    fn forwarded_is_read_as_rfc_7239_has_it() {
+        let through = |list| client(PROXIES, "10.0.0.1", &[("forwarded", list)]);
+        assert_eq!(through("for=192.0.2.1"), "192.0.2.1");
+        assert_eq!(through("for=192.0.2.66, For=\"[2001:db9::1]:4711\";proto=https"), "2001:db9::1");
+        assert_eq!(through("proto=https;for=192.0.2.1;by=10.0.0.7, for=10.0.0.2"), "192.0.2.1");
+        assert_eq!(through("for=_secret"), "10.0.0.1");
+        assert_eq!(through("proto=https"), "10.0.0.1");
+    }
+
+    #[test]
+    fn of_two_headers_that_differ_one_is_forged() {
+        let both = |one, other| client(PROXIES, "10.0.0.1", &[("x-forwarded-for", one), ("forwarded", other)]);
+        assert_eq!(both("192.0.2.1", "for=192.0.2.1"), "192.0.2.1");
+        assert_eq!(both("192.0.2.1", "for=192.0.2.66"), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_is_no_network_is_named() {
+        for wrong in ["proxy", "10.0.0.0/33", "::1/129", "10.0.0/8", "10.0.0.1/", "10.0.0.1/-1", ","] {
+            let mut problems = Vec::new();
+            TrustedProxies::from_option(&mut problems, Some(wrong));
+            assert!(matches!(&problems[..], [one] if one.starts_with("--trusted-proxies: ")), "{wrong}: {problems:?}");
+        }
+        assert_eq!(client("0.0.0.0/0, ::/0", "192.0.2.1", &[("x-forwarded-for", "192.0.2.2")]), "192.0.2.2");
+    }
+}
