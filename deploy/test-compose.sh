@@ -96,7 +96,7 @@ clean_up() {
 }
 
 step "images"
-if ! timeout 60 docker pull --quiet debian:bookworm-slim >/dev/null 2>&1; then
+if ! timeout 60 docker pull --quiet "$(deploy/images.py name debian)" >/dev/null 2>&1; then
     echo "    no registry is reachable"
     variables=$(deploy/base-images.sh)
     eval "$variables"
