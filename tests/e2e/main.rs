@@ -43,6 +43,7 @@ mod streams;
 mod stuck;
 mod tls;
 mod trace;
+mod worker_port;
 
 use std::collections::HashSet;
 use std::fmt;
