@@ -28,6 +28,7 @@ mod modes;
 mod monitoring;
 mod netns;
 mod networks;
+mod offers;
 mod outputs;
 mod overload;
 mod pages;
