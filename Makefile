@@ -11,7 +11,7 @@ HOSTILE ?=
 FUZZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-firefox test-deploy test-hostile bench bench-pieces instructions fuzz loadtest fmt
+.PHONY: help demo test deny audit test-firefox test-deploy test-hostile bench bench-pieces instructions fuzz loadtest fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,8 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	@scripts/packages.sh test
 	@echo '==> formatting'
 	cargo fmt --all --check
+	@echo '==> dependencies: licences, sources, bans'
+	@scripts/deny.sh check
 	@echo '==> lints; the first time builds every dependency'
 	cargo clippy --workspace --all-targets -- -D warnings
 	@echo '==> documentation'
@@ -48,6 +50,13 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	else \
 		set -x; cargo test --workspace --lib --bins --tests --examples -- --test-threads 2; \
 	fi
+
+deny: ## Licences and sources of all dependencies, and what may not be among them
+	@scripts/deny.sh check
+
+# Not a part of `test`: it asks a database that is not this tree's, and changes by itself.
+audit: ## Known vulnerabilities in the dependencies; ends with 2 where the database cannot be fetched
+	@scripts/deny.sh audit
 
 # Not a part of `test`: Debian has no package of geckodriver, and building it takes longer than all tests.
 test-firefox: ## The page in Firefox; builds geckodriver the first time

@@ -19,6 +19,9 @@ else
     compose=(docker-compose)
 fi
 
+step "images: all of them from one list"
+./images.py check
+
 step "Prometheus: configuration, rules and their tests"
 # With the rules: the configuration names them.
 promtool check config prometheus/prometheus.yml

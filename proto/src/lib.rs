@@ -23,6 +23,10 @@ pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// The largest picture, in bytes of I420: a message less room for its other fields.
 pub const MAX_PICTURE_BYTES: usize = MAX_MESSAGE_BYTES - 1024;
 
+/// The largest message that may be the first of a call, `Open` among them, in bytes: until a worker has answered, it does
+/// not know for whom it would keep more. Inputs that make an `Open` longer follow it.
+pub const MAX_OPEN_BYTES: usize = 64 * 1024;
+
 /// The longest JSON text of one result's outputs, in bytes: the least that a WebRTC data channel must carry in one
 /// message is 64 KiB (RFC 8841, section 6.1), and they go out with their names.
 pub const MAX_OUTPUTS_BYTES: usize = 32 * 1024;

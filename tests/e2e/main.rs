@@ -31,6 +31,7 @@ mod modes;
 mod monitoring;
 mod netns;
 mod networks;
+mod offers;
 mod outputs;
 mod overload;
 mod pages;
@@ -48,6 +49,7 @@ mod streams;
 mod stuck;
 mod tls;
 mod trace;
+mod worker_port;
 
 use std::collections::HashSet;
 use std::fmt;

@@ -72,7 +72,7 @@
 //!
 //! # Layout
 //!
-//! As a frame meets them: `server` (connections), `service` (hop 5: one call per session), `convert` (the wire ends
+//! As a frame meets them: `server` (connections), `guard` (what whoever connects may take), `service` (hop 5: one call per session), `convert` (the wire ends
 //! here), `runner` (hop 6: the handler's thread), `frame` (pixels), `handler`. [`cli`] runs it all.
 
 #[doc(hidden)]
@@ -81,6 +81,7 @@ pub mod cli;
 mod components;
 mod convert;
 mod frame;
+mod guard;
 mod handler;
 mod inputs;
 mod memory;

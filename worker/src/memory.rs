@@ -1,17 +1,18 @@
 //! Memory for pictures, taken from gateways of this host before their sessions open (`reframe_proto::exchange::pass`).
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use reframe_proto::exchange::{Exchange, pass};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 
-/// Connections at once. A gateway has one for each session that it is dialling; the next ones wait to be accepted, and
-/// give up by themselves.
+use crate::guard::Places;
+
+/// Connections at once. A gateway has one for each session that it is dialling. Beyond that the oldest is closed: one
+/// that says nothing, or a session's that has found its memory long ago; any other's pictures go in messages.
 const CONNECTIONS: usize = 256;
 
 /// How long whoever connects may take to pass memory, which a gateway does with connecting.
@@ -26,17 +27,20 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// Serves for ever; within the worker's runtime.
 pub(crate) async fn serve(listener: UnixListener) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::new(CONNECTIONS);
     loop {
-        // Closed: never.
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, _)) => {
+                let mut place = places.take();
                 tokio::spawn(async move {
-                    if let Err(error) = take(socket).await {
-                        tracing::debug!(%error, "memory not taken");
+                    tokio::select! {
+                        taken = take(socket) => {
+                            if let Err(error) = taken {
+                                tracing::debug!(%error, "memory not taken");
+                            }
+                        }
+                        () = place.lost() => tracing::debug!("memory not kept: there are too many"),
                     }
-                    drop(place);
                 });
             }
             Err(error) => {

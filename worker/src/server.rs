@@ -17,6 +17,7 @@ use tonic::{server::NamedService, transport::server::Connected};
 use tonic_health::ServingStatus;
 
 use crate::{
+    guard::Guard,
     service::{Ends, Service},
     stream::Stream,
 };
@@ -26,6 +27,10 @@ use crate::{
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// See [`KEEPALIVE_INTERVAL`].
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// HTTP/2 streams of one connection beside as many sessions as there are slots: a gateway's watch over the worker's
+/// health, its question what the worker serves, and sessions that find no slot any more. Beyond that a gateway waits.
+const SPARE_STREAMS: u32 = 32;
 
 /// How long handlers and connections may take to end after their sessions were ended.
 const RETURN_WAIT: Duration = Duration::from_secs(5);
@@ -61,6 +66,9 @@ impl Server {
 
     /// Serves the connections that `incoming` yields until `shutdown` is ready. The end of `incoming` is not an end: it
     /// means only that no more connections come.
+    ///
+    /// Whoever reaches the port may be anybody: connections and calls are bounded in number, and each in size and time
+    /// until it is answered. What was turned away is told in the log, in sums.
     ///
     /// When `shutdown` is ready, the worker drains: health turns to `NOT_SERVING`, which gateways that watch it take as
     /// the sign to move their sessions away, and new sessions are refused with `UNAVAILABLE`. Those that run go on until
@@ -108,21 +116,30 @@ impl Server {
             }
             closing.cancel();
         };
+        let guard = Guard::new();
+        let admitting = guard.clone();
+        let admitted = incoming.filter_map(move |connection| match connection {
+            Ok(connection) => admitting.admit(connection).map(Ok),
+            Err(error) => Some(Err(error)),
+        });
         // tonic takes the end of the stream for a shutdown.
-        let incoming = incoming.chain(tokio_stream::pending());
+        let admitted = admitted.chain(tokio_stream::pending());
         let serving = tonic::transport::Server::builder()
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_frame_size(HTTP2_FRAME_BYTES)
+            .max_concurrent_streams(self.capacity.saturating_add(SPARE_STREAMS))
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .add_service(health_service)
+            .add_service(guard.over(health_service))
             .add_service(
-                FrameWorkerServer::new(service)
-                    .max_decoding_message_size(MAX_MESSAGE_BYTES)
-                    .max_encoding_message_size(MAX_MESSAGE_BYTES),
+                guard.over(
+                    FrameWorkerServer::new(service)
+                        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                        .max_encoding_message_size(MAX_MESSAGE_BYTES),
+                ),
             )
-            .serve_with_incoming_shutdown(incoming, drained);
+            .serve_with_incoming_shutdown(admitted, drained);
         let ended = async {
             serving.await?;
             every_slot(&slots, self.capacity).await;
@@ -131,6 +148,7 @@ impl Server {
         tokio::pin!(ended);
         tokio::select! {
             ended = &mut ended => return ended,
+            () = guard.report() => {}
             () = closing.cancelled() => {}
         }
         timeout(RETURN_WAIT, ended).await.unwrap_or_else(|_| {

@@ -2,7 +2,7 @@
 //! In:    the gateway's `link`, <= `credits` frames or pulls a session.   Out: `runner`, <= `credits` of them.
 //! Runs:  tokio, one task per session.   Full: cannot be: a frame without a credit ends its session. Inputs do not
 //!        queue: the newest replace the last.
-//! Clock: the runtime's, for the wait for `Open` and for handlers that do not return.
+//! Clock: the runtime's, for handlers that do not return.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -47,10 +47,6 @@ const PULLS: u32 = 3;
 /// it returns.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 
-/// How long a call may be silent before its `Open`, which a gateway sends with the call. Such a call has no slot yet,
-/// so without a bound there could be any number.
-const OPEN_WAIT: Duration = Duration::from_secs(10);
-
 /// Why a call is refused or ended.
 const SHUTTING_DOWN: &str = "this worker is shutting down";
 
@@ -93,8 +89,8 @@ impl FrameWorker for Service {
 
     async fn session(&self, request: Request<Streaming<ToWorker>>) -> Result<Response<Self::SessionStream>, Status> {
         let mut inbound = request.into_inner();
-        let first = timeout(OPEN_WAIT, inbound.message());
-        let first = first.await.map_err(|_| Status::deadline_exceeded("message: no open came"))??;
+        // How long it may take and how large it may be: `guard`.
+        let first = inbound.message().await?;
         let Open { session_id: id, inputs, traceparent, exchange } = convert::open(first)?;
         let inputs = convert::inputs(&self.stream, inputs)?;
         let exchange = Exchange::join(exchange);

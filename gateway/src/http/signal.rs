@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Shared, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text, unavailable, unless_json,
 };
+use crate::offer::OfferError;
 use crate::session::{Candidate, Offer, OfferRefused, Renegotiate};
 use crate::{inputs, offer, telemetry};
 
@@ -70,10 +71,13 @@ fn parse(body: &[u8]) -> Result<Request, String> {
 /// Nothing is taken before all checks have passed.
 async fn answer(shared: &Shared, request: &HttpRequest, body: web::Bytes, offered: Offered) -> HttpResponse {
     let Offered { id, sdp, inputs, renegotiate } = offered;
-    if let Ok(offer) = offer::parse(&sdp)
-        // An error is a gateway that has stopped.
-        && let Ok(Some(answered)) = shared.gateway.send(Renegotiate { id: id.clone(), offer }).await
-    {
+    let parsed = match offer::parse(sdp) {
+        Ok(parsed) => parsed,
+        Err(problem) => return invalid_offer(&problem),
+    };
+    let further = Renegotiate { id: id.clone(), offer: parsed.description.clone() };
+    // An error is a gateway that has stopped.
+    if let Ok(Some(answered)) = shared.gateway.send(further).await {
         return conclude(answered.map(|sdp| (sdp, "renegotiated")));
     }
     if renegotiate {
@@ -85,12 +89,9 @@ async fn answer(shared: &Shared, request: &HttpRequest, body: web::Bytes, offere
     let Some(spec) = shared.pool.stream(stream.as_deref()) else {
         return no_stream(shared, stream);
     };
-    let (description, codec) = match offer::check(&sdp, spec.mode, &shared.codecs) {
-        Ok(checked) => checked,
-        Err(problem) => {
-            telemetry::offer("invalid");
-            return failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem.to_string()));
-        }
+    let (description, codec) = match parsed.negotiate(spec.mode, &shared.codecs) {
+        Ok(negotiated) => negotiated,
+        Err(problem) => return invalid_offer(&problem),
     };
     let inputs = match inputs::check(&spec.inputs, &inputs) {
         Ok(inputs) => inputs,
@@ -112,6 +113,11 @@ async fn answer(shared: &Shared, request: &HttpRequest, body: web::Bytes, offere
         return answer;
     }
     conclude(answered.map(|sdp| (sdp, "answered")))
+}
+
+fn invalid_offer(problem: &OfferError) -> HttpResponse {
+    telemetry::offer("invalid");
+    failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem.to_string()))
 }
 
 fn conclude(answered: Result<(String, &'static str), OfferRefused>) -> HttpResponse {

@@ -7,6 +7,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 use tracing::{Span, debug};
 
+use prost::Message;
+use reframe_proto::MAX_OPEN_BYTES;
 use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::{FromWorker, ToWorker};
 
@@ -60,9 +62,15 @@ pub(crate) async fn dial(
     let mut values = controls.values();
     let offered = exchange::offer(&worker.reach).await;
     let traceparent = reframe_trace::traceparent(&Span::current());
-    let open = convert::open(session, &values.borrow_and_update(), traceparent, offered.exchange.as_deref());
+    let open = |inputs: &Values| convert::open(session, inputs, traceparent.clone(), offered.exchange.as_deref());
+    let mut first = open(&values.borrow_and_update());
+    if first.encoded_len() > MAX_OPEN_BYTES {
+        // Too much for an `Open`: they follow it.
+        first = open(&Values::default());
+        values.mark_changed();
+    }
     // Cannot be full: it is the first.
-    drop(outbound.try_send(open));
+    drop(outbound.try_send(first));
     let opened = worker.client.clone().session(ReceiverStream::new(messages)).await;
     let mut stream = opened.map_err(|status| unavailable(&status))?.into_inner();
     loop {
