@@ -5,14 +5,14 @@
 //! multi-thread runtime, serves WebRTC and gRPC. No frame is coded where a socket or a timer is served.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Actor;
 use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer, web};
-use rustls::ServerConfig;
+use actix_web::middleware::from_fn;
+use actix_web::{App, web};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -21,11 +21,12 @@ use crate::announce::announce;
 use crate::arbiters::Arbiters;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::edge::{Caps, Exempt, Guard, Memory, Port};
 use crate::http::Forward;
 use crate::net::{MediaError, MediaPort};
 use crate::pool::Pool;
 use crate::session::{Drain, Gateway, Shutdown};
-use crate::{admin, codec, http, placement, slices, telemetry, trace};
+use crate::{admin, codec, edge, http, placement, slices, telemetry, tls, trace};
 
 /// Threads that answer signalling: each request only waits for an actor.
 const HTTP_THREADS: usize = 2;
@@ -63,12 +64,13 @@ pub enum RunError {
 /// # Errors
 /// It could not start. Once it serves, it ends well.
 pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
+    let descriptors = edge::raise();
     let metrics = telemetry::install();
     trace::install(config.trace_frames);
     let mut media = tokio::runtime::Builder::new_multi_thread();
     let media = media.thread_name("media").on_thread_start(slices::short).enable_all().build()?;
     let handle = media.handle().clone();
-    let served = actix_web::rt::System::new().block_on(serve(config, cluster, metrics, handle));
+    let served = actix_web::rt::System::new().block_on(serve(config, cluster, descriptors, metrics, handle));
     media.shutdown_timeout(Duration::from_millis(200));
     served
 }
@@ -76,12 +78,13 @@ pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
 async fn serve(
     config: Config,
     cluster: Cluster,
+    descriptors: usize,
     metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     media: tokio::runtime::Handle,
 ) -> Result<(), RunError> {
     // Before all else: its port may be any free one, and the other gateways are told which.
     let bind_admin = |source| RunError::Bind { flag: "--admin", address: config.admin, source };
-    let admin_port = TcpListener::bind(config.admin).map_err(bind_admin)?;
+    let admin_port = edge::listen(config.admin).map_err(bind_admin)?;
     let admin_address = admin_port.local_addr().map_err(bind_admin)?;
     let opening = media.spawn(MediaPort::open(config.media)).await;
     let port = opening.map_err(io::Error::other)??;
@@ -103,38 +106,55 @@ async fn serve(
     let (ice_servers, codecs) = (Arc::new(config.ice_servers), config.codecs);
     let public =
         http::Shared { gateway: gateway.clone(), pool: pool.clone(), forward: forward.clone(), ice_servers, codecs };
+    let shares = edge::shares(descriptors, config.edge.connections);
+    if shares.public < config.edge.connections {
+        warn!(descriptors, connections = shares.public, "fewer than --max-connections: raise the limit (ulimit -Hn)");
+    }
+    // Nobody yet: the place for the addresses of trusted proxies.
+    let exempt: Exempt = Arc::new(|_| false);
+    let caps = Caps::new(Port::Public, shares.public, config.edge.connections_each, exempt);
+    let (names, memory) = (Arc::new(config.edge.names), Memory::default());
+    let guard = Guard { port: Port::Public, names: Arc::clone(&names), memory: memory.clone() };
     let shared = public.clone();
-    let page =
-        move || App::new().app_data(web::Data::new(shared.clone())).wrap(http::headers()).configure(http::routes);
-    // A reader that closes its connection has left: its event stream ends at once, here and where it was forwarded to.
-    let page = HttpServer::new(page).workers(HTTP_THREADS).h1_allow_half_closed(false).disable_signals();
-    let page = match &config.tls {
-        Some(tls) => page.bind_rustls_0_23(config.http, ServerConfig::clone(&tls.server)),
-        None => page.bind(config.http),
+    let page = move || {
+        App::new()
+            .app_data(web::Data::new(shared.clone()))
+            .app_data(web::Data::new(guard.clone()))
+            .wrap(from_fn(edge::guard))
+            .wrap(http::headers())
+            .configure(http::routes)
     };
-    let page = page.map_err(|source| RunError::Bind { flag: "--http", address: config.http, source })?;
+    let bind_page = |source| RunError::Bind { flag: "--http", address: config.http, source };
+    let page_port = edge::listen(config.http).map_err(bind_page)?;
+    let page_address = page_port.local_addr().map_err(bind_page)?;
+    let server = config.tls.as_ref().map(|tls| Arc::clone(&tls.server));
+    let page = edge::serve(page_port, server, caps, HTTP_THREADS, page).map_err(bind_page)?;
+
+    // Its clients are few and known; half of it is left whoever of them goes wrong.
+    let caps = Caps::new(Port::Admin, shares.admin, shares.admin / 2, Arc::new(|_| false));
+    let guard = Guard { port: Port::Admin, names, memory };
     let shared = admin::Shared { gateway: gateway.clone(), pool, forward, draining, metrics: metrics.clone() };
     let admin = move || {
         App::new()
             .app_data(web::Data::new(shared.clone()))
             .app_data(web::Data::new(public.clone()))
+            .app_data(web::Data::new(guard.clone()))
+            .wrap(from_fn(edge::guard))
+            .wrap(http::headers())
             .configure(admin::routes)
             .configure(http::forwarded_routes)
     };
-    let admin = HttpServer::new(admin)
-        .workers(1)
-        .h1_allow_half_closed(false)
-        .disable_signals()
-        .listen(admin_port)
-        .map_err(bind_admin)?;
+    let admin = edge::serve(admin_port, None, caps, 1, admin).map_err(bind_admin)?;
 
     if !codec::h264_has_assembler() {
         warn!("built without nasm: H.264 takes 2.6 times the CPU that it should");
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    announce(&page.addrs(), &admin.addrs(), config.tls.as_ref());
-    let (page, admin) = (page.run(), admin.run());
+    announce(&[page_address], &[admin_address], config.tls.as_ref());
+    if let Some(tls) = config.tls {
+        actix::spawn(tls::watch(tls.certificates));
+    }
     let (stop_page, stop_admin) = (page.handle(), admin.handle());
     actix::spawn(page);
     actix::spawn(admin);

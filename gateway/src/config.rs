@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use crate::bandwidth::{BITRATES, Limits};
+use crate::edge::{Edge, EdgeOptions};
 use reframe_proto::{FRAME_RATES, picture_fits};
 
 use crate::intake::Most;
@@ -43,6 +44,10 @@ pub struct Options {
     /// [ip:port; port 0 picks a free one].
     #[arg(long, env = "REFRAME_ADMIN", default_value = "127.0.0.1:9090")]
     pub admin: String,
+
+    /// What both ports take of strangers.
+    #[command(flatten)]
+    pub edge: EdgeOptions,
 
     /// The media port.
     #[command(flatten)]
@@ -104,6 +109,7 @@ pub struct Config {
     pub(crate) http: SocketAddr,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin: SocketAddr,
+    pub(crate) edge: Edge,
     pub(crate) media: Media,
     pub(crate) ice_servers: IceServers,
     pub(crate) video: Video,
@@ -125,6 +131,7 @@ impl Options {
         let (mode, cert, key) = (self.tls.as_deref(), self.tls_cert.as_deref(), self.tls_key.as_deref());
         let tls = Tls::from_options(&mut problems, mode, cert, key);
         let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
+        let edge = self.edge.validate(&mut problems);
         let media = self.media.validate(&mut problems);
         let ice_servers = self.ice.validate(&mut problems);
         let video = self.video(&mut problems);
@@ -134,10 +141,11 @@ impl Options {
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let max_load = within(&mut problems, "--max-load", &self.max_load, 1, 100);
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
-        match (http, admin, media, ice_servers, video, threads, max_load, trace_frames) {
+        match (http, admin, edge, media, ice_servers, video, threads, max_load, trace_frames) {
             (
                 Some(http),
                 Some(admin),
+                Some(edge),
                 Some(media),
                 Some(ice_servers),
                 Some(video),
@@ -152,6 +160,7 @@ impl Options {
                     http,
                     tls,
                     admin,
+                    edge,
                     media,
                     ice_servers,
                     video,
@@ -243,6 +252,7 @@ mod tests {
             tls_key: None,
             tls: None,
             admin: "127.0.0.1:9090".into(),
+            edge: EdgeOptions::default(),
             media: MediaOptions { media: "127.0.0.1, ::1".into(), ..MediaOptions::default() },
             ice: IceServerOptions::default(),
             bitrate: "2000".into(),
@@ -280,6 +290,12 @@ mod tests {
             tls_key: Some("/absent/key.pem".into()),
             tls: None,
             admin: "127.0.0.1".into(),
+            edge: EdgeOptions {
+                allowed_hosts: "*".into(),
+                allowed_origins: "here".into(),
+                max_connections: "0".into(),
+                max_connections_per_address: "1".into(),
+            },
             media: MediaOptions {
                 media: String::new(),
                 media_port: "x".into(),
@@ -307,6 +323,10 @@ mod tests {
                 "--tls-cert",
                 "--tls-key",
                 "--admin",
+                "--allowed-hosts",
+                "--allowed-origins",
+                "--max-connections",
+                "--max-connections-per-address",
                 "--media",
                 "--media-port",
                 "--public-ip",
