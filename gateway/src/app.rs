@@ -6,16 +6,16 @@
 //! every one of them whether it still runs (`reframe_trace::watchdog`).
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Actor;
 use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer, web};
+use actix_web::middleware::from_fn;
+use actix_web::{App, web};
 use reframe_trace::watchdog::{Report, Watchdog};
-use rustls::ServerConfig;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
@@ -25,11 +25,12 @@ use crate::announce::announce;
 use crate::arbiters::Arbiters;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::edge::{Caps, Exempt, Guard, Memory, Port};
 use crate::http::Forward;
 use crate::net::{MediaError, MediaPort};
 use crate::pool::Pool;
 use crate::session::{Drain, Gateway, Shutdown, Timeouts};
-use crate::{admin, codec, http, placement, slices, telemetry, trace};
+use crate::{admin, codec, edge, http, placement, slices, telemetry, tls, trace};
 
 /// Threads that answer signalling: each request only waits for an actor.
 const HTTP_THREADS: usize = 2;
@@ -68,12 +69,13 @@ pub enum RunError {
 /// It could not start. Once it serves, it ends well.
 pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
     reframe_trace::bound_panics();
+    let descriptors = edge::raise();
     let metrics = telemetry::install();
     trace::install(config.trace_frames);
     let mut media = tokio::runtime::Builder::new_multi_thread();
     let media = media.thread_name("media").on_thread_start(slices::short).enable_all().build()?;
     let handle = media.handle().clone();
-    let served = actix_web::rt::System::new().block_on(serve(config, cluster, metrics, handle));
+    let served = actix_web::rt::System::new().block_on(serve(config, cluster, descriptors, metrics, handle));
     media.shutdown_timeout(Duration::from_millis(200));
     served
 }
@@ -81,6 +83,7 @@ pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
 async fn serve(
     config: Config,
     cluster: Cluster,
+    descriptors: usize,
     metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     media: Handle,
 ) -> Result<(), RunError> {
@@ -94,7 +97,7 @@ async fn serve(
     for (thread, runtime) in cluster.watched {
         watchdog.watch_runtime(thread, thread, runtime);
     }
-    let admin_port = TcpListener::bind(config.admin).map_err(bind_admin)?;
+    let admin_port = edge::listen(config.admin).map_err(bind_admin)?;
     let admin_address = admin_port.local_addr().map_err(bind_admin)?;
     let opening = media.spawn(MediaPort::open(config.media)).await;
     let port = opening.map_err(io::Error::other)??;
@@ -116,21 +119,38 @@ async fn serve(
 
     let (ice_servers, codecs) = (Arc::new(config.ice_servers), config.codecs);
     let proxies = Arc::new(config.trusted_proxies);
+    let trusted = Arc::clone(&proxies);
     let public =
         http::Shared { gateway: gateway.clone(), pool, forward: forward.clone(), ice_servers, codecs, proxies };
+    let shares = edge::shares(descriptors, config.edge.connections);
+    if shares.public < config.edge.connections {
+        warn!(descriptors, connections = shares.public, "fewer than --max-connections: raise the limit (ulimit -Hn)");
+    }
+    // Many clients share a proxy's address.
+    let exempt: Exempt = Arc::new(move |address| trusted.trusts(address.to_canonical()));
+    let caps = Caps::new(Port::Public, shares.public, config.edge.connections_each, exempt);
+    let (names, memory) = (Arc::new(config.edge.names), Memory::default());
+    let guard = Guard { port: Port::Public, names: Arc::clone(&names), memory: memory.clone() };
     let (shared, watch) = (public.clone(), watch_each("http", &watchdog));
     // Called on each of its threads.
     let page = move || {
         watch();
-        App::new().app_data(web::Data::new(shared.clone())).wrap(http::headers()).configure(http::routes)
+        App::new()
+            .app_data(web::Data::new(shared.clone()))
+            .app_data(web::Data::new(guard.clone()))
+            .wrap(from_fn(edge::guard))
+            .wrap(http::headers())
+            .configure(http::routes)
     };
-    // A reader that closes its connection has left: its event stream ends at once, here and where it was forwarded to.
-    let page = HttpServer::new(page).workers(HTTP_THREADS).h1_allow_half_closed(false).disable_signals();
-    let page = match &config.tls {
-        Some(tls) => page.bind_rustls_0_23(config.http, ServerConfig::clone(&tls.server)),
-        None => page.bind(config.http),
-    };
-    let page = page.map_err(|source| RunError::Bind { flag: "--http", address: config.http, source })?;
+    let bind_page = |source| RunError::Bind { flag: "--http", address: config.http, source };
+    let page_port = edge::listen(config.http).map_err(bind_page)?;
+    let page_address = page_port.local_addr().map_err(bind_page)?;
+    let server = config.tls.as_ref().map(|tls| Arc::clone(&tls.server));
+    let page = edge::serve(page_port, server, caps, HTTP_THREADS, page).map_err(bind_page)?;
+
+    // Its clients are few and known; half of it is left whoever of them goes wrong.
+    let caps = Caps::new(Port::Admin, shares.admin, shares.admin / 2, Arc::new(|_| false));
+    let guard = Guard { port: Port::Admin, names, memory };
     let shared = admin::Shared {
         gateway: gateway.clone(),
         forward,
@@ -143,23 +163,23 @@ async fn serve(
         App::new()
             .app_data(web::Data::new(shared.clone()))
             .app_data(web::Data::new(public.clone()))
+            .app_data(web::Data::new(guard.clone()))
+            .wrap(from_fn(edge::guard))
+            .wrap(http::headers())
             .configure(admin::routes)
             .configure(http::forwarded_routes)
     };
-    let admin = HttpServer::new(admin)
-        .workers(1)
-        .h1_allow_half_closed(false)
-        .disable_signals()
-        .listen(admin_port)
-        .map_err(bind_admin)?;
+    let admin = edge::serve(admin_port, None, caps, 1, admin).map_err(bind_admin)?;
 
     if !codec::h264_has_assembler() {
         warn!("built without nasm: H.264 takes 2.6 times the CPU that it should");
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    announce(&page.addrs(), &admin.addrs(), config.tls.as_ref());
-    let (page, admin) = (page.run(), admin.run());
+    announce(&[page_address], &[admin_address], config.tls.as_ref());
+    if let Some(tls) = config.tls {
+        actix::spawn(tls::watch(tls.certificates));
+    }
     let (stop_page, stop_admin) = (page.handle(), admin.handle());
     actix::spawn(page);
     actix::spawn(admin);

@@ -1,7 +1,8 @@
 //! What a gateway has around it: its workers, and other gateways. Options beside those of [`crate::config`], which a
 //! program that has everything in one process does not need.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use tonic::transport::Uri;
 
 use crate::config::{Options, list, parse, within};
 use crate::pool::WorkerAddress;
+use crate::{net, placement};
 
 /// How long a session may be without a worker before it ends, where nothing says otherwise.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
@@ -27,15 +29,19 @@ pub struct ClusterOptions {
 
     /// Where the gateways of this deployment share what they know of sessions and slots [redis://host:port; without it
     /// this gateway is the only one].
-    #[arg(long, env = "REFRAME_REDIS", value_name = "URL")]
+    #[arg(long, env = "REFRAME_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
+
+    /// With --redis: its password [path of a file; its first line, read again for each connection].
+    #[arg(long, env = "REFRAME_REDIS_PASSWORD_FILE", value_name = "FILE")]
+    pub redis_password_file: Option<String>,
 
     /// With --redis: how long the sessions of a gateway that died keep their slots [seconds, 2 to 300].
     #[arg(long, env = "REFRAME_LEASE", value_name = "SECONDS", default_value = "10")]
     pub lease: String,
 
-    /// With --redis: this gateway's admin port, as the other gateways reach it [http://ip:port; default: --admin, if
-    /// that names an address].
+    /// With --redis: this gateway's admin port, as the other gateways reach it [http://ip:port; of a name, the address
+    /// that this machine has of it at the start; default: --admin, if that names an address].
     #[arg(long, env = "REFRAME_ADVERTISE", value_name = "URL")]
     pub advertise: Option<String>,
 
@@ -65,8 +71,10 @@ pub(crate) struct SharedPlacement {
     /// Not connected.
     pub(crate) redis: redis::Client,
     pub(crate) lease: Duration,
+    /// Holds its password; was readable at the start.
+    pub(crate) password_file: Option<PathBuf>,
     /// Our admin port; `None`: as it is bound.
-    pub(crate) advertise: Option<Uri>,
+    pub(crate) advertise: Option<SocketAddr>,
 }
 
 impl Cluster {
@@ -95,11 +103,13 @@ impl ClusterOptions {
         let workers = workers(&mut problems, &self.workers);
         let lease = within(&mut problems, "--lease", &self.lease, 2, 300);
         let advertise = self.advertise.as_deref().filter(|url| !url.is_empty());
-        let advertise = advertise.and_then(|url| address(&mut problems, "--advertise", url, ADVERTISED));
+        let advertise = advertise.and_then(|url| advertised(&mut problems, url));
         let limit = within(&mut problems, "--reconnect-limit", &self.reconnect_limit, 1, 600);
         let grace = within(&mut problems, "--grace", &self.grace, 0, 3600);
         // An empty variable in a deployment's environment is one that was not set.
         let redis = self.redis.as_deref().filter(|url| !url.is_empty()).and_then(|url| store(&mut problems, url));
+        let password_file = self.redis_password_file.as_deref().filter(|file| !file.is_empty());
+        let password_file = password_file.and_then(|file| password(&mut problems, file, redis.as_ref()));
         let admin = gateway.admin.trim().parse().ok().filter(|admin: &SocketAddr| admin.ip().is_unspecified());
         if let (Some(_), None, Some(admin)) = (&redis, &advertise, admin) {
             problems.push(format!("--advertise: needed with --redis, as --admin {admin} names no address of ours"));
@@ -107,7 +117,8 @@ impl ClusterOptions {
         match (lease, limit, grace) {
             (Some(lease), Some(limit), Some(grace)) if problems.is_empty() => {
                 let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-                let shared = redis.map(|redis| SharedPlacement { redis, lease: seconds(lease), advertise });
+                let shared =
+                    redis.map(|redis| SharedPlacement { redis, password_file, lease: seconds(lease), advertise });
                 let (reconnect_limit, grace) = (seconds(limit), seconds(grace));
                 Ok(Cluster { workers, shared, reconnect_limit, grace, watched: Vec::new() })
             }
@@ -121,6 +132,43 @@ fn store(problems: &mut Vec<String>, url: &str) -> Option<redis::Client> {
     let client = redis::Client::open(url);
     let wanted = "it must be a URL like redis://127.0.0.1:6379 or redis://:password@redis:6379/0";
     client.map_err(|error| problems.push(format!("--redis: {error}; {wanted}"))).ok()
+}
+
+/// The file of the password of `redis`.
+fn password(problems: &mut Vec<String>, file: &str, redis: Option<&redis::Client>) -> Option<PathBuf> {
+    let given = redis.and_then(|redis| redis.get_connection_info().redis_settings().password());
+    if given.is_some() {
+        problems.push("--redis-password-file: not together with a password in --redis".to_owned());
+        return None;
+    }
+    match placement::redis_password(Path::new(file)) {
+        Ok(_) => Some(file.into()),
+        Err(error) => {
+            problems.push(format!("--redis-password-file: `{file}`: {error}"));
+            None
+        }
+    }
+}
+
+/// An address, whatever was given: a name that another gateway looked up again could be somebody else's by then. A name
+/// that several gateways share means the one that is this machine's.
+fn advertised(problems: &mut Vec<String>, given: &str) -> Option<SocketAddr> {
+    let uri = address(problems, "--advertise", given, ADVERTISED)?;
+    let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
+    let addresses: Vec<SocketAddr> = match authority.to_socket_addrs() {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            problems.push(format!("--advertise: `{given}`: {error}"));
+            return None;
+        }
+    };
+    let ours = net::addresses();
+    let address = addresses.iter().find(|address| ours.contains(&address.ip())).or_else(|| addresses.first()).copied();
+    let address = address.filter(|address| !address.ip().is_unspecified() && address.port() != 0);
+    if address.is_none() {
+        problems.push(format!("--advertise: `{given}` names no address that others reach; it must be {ADVERTISED}"));
+    }
+    address
 }
 
 const WORKER: &str = "a URL like http://127.0.0.1:50051, unix:/run/worker.sock or dns://workers:50051";
@@ -165,6 +213,7 @@ mod tests {
         ClusterOptions {
             workers: "http://a:1, dns://b:2, unix:/c/d, unix:///e".into(),
             redis: None,
+            redis_password_file: None,
             lease: "10".into(),
             advertise: None,
             reconnect_limit: "30".into(),
@@ -204,6 +253,7 @@ mod tests {
         let bad = ClusterOptions {
             workers: "a:1,https://b:2,http://c,dns://d,dns://:1,dns://e:many,http://f:1/path,unix:g,unix:/h/".into(),
             redis: Some("http://redis:6379".into()),
+            redis_password_file: Some("/absent/password".into()),
             lease: "1".into(),
             advertise: Some("10.0.0.7".into()),
             reconnect_limit: "0".into(),
@@ -211,8 +261,9 @@ mod tests {
         };
         let problems = bad.validate(&gateway("127.0.0.1:0")).unwrap_err();
         let count = |flag: &str| problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: "))).count();
-        let flags = ["--workers", "--redis", "--lease", "--advertise", "--reconnect-limit", "--grace"];
-        assert_eq!(flags.map(count), [9, 1, 1, 1, 1, 1], "{problems:?}");
+        let flags =
+            ["--workers", "--redis", "--redis-password-file", "--lease", "--advertise", "--reconnect-limit", "--grace"];
+        assert_eq!(flags.map(count), [9, 1, 1, 1, 1, 1, 1], "{problems:?}");
         let none = ClusterOptions { workers: " ,".into(), ..options() };
         assert_eq!(none.validate(&gateway("127.0.0.1:0")).unwrap_err().len(), 1);
     }
@@ -227,6 +278,47 @@ mod tests {
         let placement = told.validate(&gateway("[::]:9090")).unwrap().shared.unwrap();
         assert_eq!(placement.redis.get_connection_info().addr().to_string(), "redis:6379");
         assert!(shared.validate(&gateway("10.0.0.7:9090")).is_ok());
+    }
+
+    #[test]
+    fn what_others_are_told_is_an_address() {
+        for (given, told) in [
+            ("http://10.0.0.7:9090", Some("10.0.0.7:9090")),
+            ("http://[2001:db8::7]:9090/", Some("[2001:db8::7]:9090")),
+            ("http://localhost:9090", Some("127.0.0.1:9090")),
+            ("http://0.0.0.0:9090", None),
+            ("http://10.0.0.7:0", None),
+            ("http://10.0.0.7:9090/path", None),
+        ] {
+            let mut problems = Vec::new();
+            let address = advertised(&mut problems, given).map(|mut address| {
+                // `localhost` may be either.
+                if address.ip().is_loopback() {
+                    address.set_ip([127, 0, 0, 1].into());
+                }
+                address.to_string()
+            });
+            assert_eq!((address.as_deref(), problems.len()), (told, usize::from(told.is_none())), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_password_stands_in_one_place() {
+        let file = std::env::temp_dir().join(format!("reframe-cluster-password-{}", std::process::id()));
+        std::fs::write(&file, "secret\n").unwrap();
+        let with = |redis: &str| ClusterOptions {
+            redis: Some(redis.into()),
+            redis_password_file: file.to_str().map(str::to_owned),
+            ..options()
+        };
+        let placement = with("redis://redis:6379").validate(&gateway("10.0.0.7:9090")).unwrap().shared.unwrap();
+        assert_eq!(placement.password_file.as_ref(), Some(&file));
+        let problems = with("redis://:other@redis:6379").validate(&gateway("10.0.0.7:9090")).unwrap_err();
+        assert!(
+            matches!(&problems[..], [one] if one.starts_with("--redis-password-file: not together")),
+            "{problems:?}"
+        );
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]

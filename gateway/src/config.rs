@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::bandwidth::{BITRATES, Limits};
+use crate::edge::{Edge, EdgeOptions};
 use reframe_proto::{FRAME_RATES, picture_fits};
 use reframe_trace::watchdog;
 
@@ -46,6 +47,10 @@ pub struct Options {
     /// [ip:port; port 0 picks a free one].
     #[arg(long, env = "REFRAME_ADMIN", default_value = "127.0.0.1:9090")]
     pub admin: String,
+
+    /// What both ports take of strangers.
+    #[command(flatten)]
+    pub edge: EdgeOptions,
 
     /// The media port.
     #[command(flatten)]
@@ -122,6 +127,7 @@ pub struct Config {
     pub(crate) http: SocketAddr,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin: SocketAddr,
+    pub(crate) edge: Edge,
     pub(crate) media: Media,
     pub(crate) ice_servers: IceServers,
     pub(crate) video: Video,
@@ -146,6 +152,7 @@ impl Options {
         let (mode, cert, key) = (self.tls.as_deref(), self.tls_cert.as_deref(), self.tls_key.as_deref());
         let tls = Tls::from_options(&mut problems, mode, cert, key);
         let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
+        let edge = self.edge.validate(&mut problems);
         let media = self.media.validate(&mut problems);
         let ice_servers = self.ice.validate(&mut problems);
         let video = self.video(&mut problems);
@@ -160,10 +167,23 @@ impl Options {
         let exit_when_stuck =
             exit_when_stuck.map_err(|problem| problems.push(format!("--exit-when-stuck: {problem}"))).ok();
         let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
-        match (http, admin, media, ice_servers, video, threads, max_load, idle_limit, exit_when_stuck, trace_frames) {
+        match (
+            http,
+            admin,
+            edge,
+            media,
+            ice_servers,
+            video,
+            threads,
+            max_load,
+            idle_limit,
+            exit_when_stuck,
+            trace_frames,
+        ) {
             (
                 Some(http),
                 Some(admin),
+                Some(edge),
                 Some(media),
                 Some(ice_servers),
                 Some(video),
@@ -180,6 +200,7 @@ impl Options {
                     http,
                     tls,
                     admin,
+                    edge,
                     media,
                     ice_servers,
                     video,
@@ -274,6 +295,7 @@ mod tests {
             tls_key: None,
             tls: None,
             admin: "127.0.0.1:9090".into(),
+            edge: EdgeOptions::default(),
             media: MediaOptions { media: "127.0.0.1, ::1".into(), ..MediaOptions::default() },
             ice: IceServerOptions::default(),
             bitrate: "2000".into(),
@@ -314,6 +336,12 @@ mod tests {
             tls_key: Some("/absent/key.pem".into()),
             tls: None,
             admin: "127.0.0.1".into(),
+            edge: EdgeOptions {
+                allowed_hosts: "*".into(),
+                allowed_origins: "here".into(),
+                max_connections: "0".into(),
+                max_connections_per_address: "1".into(),
+            },
             media: MediaOptions {
                 media: String::new(),
                 media_port: "x".into(),
@@ -345,6 +373,10 @@ mod tests {
                 "--tls-cert",
                 "--tls-key",
                 "--admin",
+                "--allowed-hosts",
+                "--allowed-origins",
+                "--max-connections",
+                "--max-connections-per-address",
                 "--media",
                 "--media-port",
                 "--public-ip",

@@ -38,6 +38,7 @@ mod books;
 mod cluster;
 mod config;
 mod controls;
+mod edge;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
@@ -60,5 +61,6 @@ mod worker_series;
 pub use app::{RunError, run};
 pub use cluster::{Cluster, ClusterOptions};
 pub use config::{Config, EXIT_USAGE, Options};
+pub use edge::EdgeOptions;
 pub use net::{IceServerOptions, MediaError, MediaOptions};
 pub use pool::WorkerAddress;

@@ -153,6 +153,13 @@ fn describe() {
     describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
     describe_counter!("reframe_sessions_total", "Sessions that started, by the codec of their video.");
     describe_counter!("reframe_offers_total", "Offers by outcome.");
+    describe_gauge!("reframe_http_connections", "Connections that an HTTP port holds.");
+    describe_counter!("reframe_http_refused_total", "Connections and requests that an HTTP port refused, by reason.");
+    describe_gauge!(
+        "reframe_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate of the public port expires, in seconds since 1970."
+    );
+    describe_counter!("reframe_tls_reload_errors_total", "Changed certificate files that could not be used.");
     describe_counter!("reframe_forwarded_total", "Requests for a session of another gateway, by outcome.");
     describe_counter!(
         "reframe_frames_received_total",
@@ -231,6 +238,24 @@ pub(crate) fn session_started(codec: Codec) {
 
 pub(crate) fn offer(outcome: &'static str) {
     counter!("reframe_offers_total", "outcome" => outcome).increment(1);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a million at most")]
+pub(crate) fn http_connections(port: &'static str, held: usize) {
+    gauge!("reframe_http_connections", "port" => port).set(held as f64);
+}
+
+pub(crate) fn http_refused(port: &'static str, reason: &'static str) {
+    counter!("reframe_http_refused_total", "port" => port, "reason" => reason).increment(1);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact for millions of years")]
+pub(crate) fn tls_expiry(timestamp_seconds: i64) {
+    gauge!("reframe_tls_certificate_expiry_timestamp_seconds").set(timestamp_seconds as f64);
+}
+
+pub(crate) fn tls_reload_error() {
+    counter!("reframe_tls_reload_errors_total").increment(1);
 }
 
 pub(crate) fn forwarded(outcome: &'static str) {

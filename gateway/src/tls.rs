@@ -1,6 +1,9 @@
 //! TLS for the page: browsers give a camera to https and to localhost only.
 //!
-//! Certificates are read, or made, once at the start: a renewed file wants a restart. The admin port stays plain http.
+//! A self-signed certificate is made once, at the start. Files are read again while the gateway runs, and a renewed
+//! certificate holds from the next connection on. The admin port stays plain http.
+
+mod certificates;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -11,8 +14,10 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+
+use self::certificates::Certificates;
+pub(crate) use self::certificates::watch;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a self-signed certificate holds. Apple's browsers refuse, with no way around, what holds over 825 days.
@@ -24,6 +29,7 @@ const CLOCK_SKEW: Duration = DAY;
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     pub(crate) server: Arc<ServerConfig>,
+    pub(crate) certificates: Arc<Certificates>,
     /// No browser knows the certificate; people have to be told.
     pub(crate) self_signed: bool,
 }
@@ -38,7 +44,10 @@ impl Tls {
     ) -> Option<Self> {
         let problem = match (mode, cert, key) {
             (None, None, None) => return None,
-            (None, Some(cert), Some(key)) => return Self::from_files(problems, cert, key),
+            (None, Some(cert), Some(key)) => {
+                let certificates = Certificates::from_files(problems, cert, key)?;
+                return Some(Self::new(certificates, false));
+            }
             (Some("self-signed"), None, None) => match Self::self_signed(crate::net::addresses()) {
                 Ok(tls) => return Some(tls),
                 Err(error) => format!("--tls: cannot make a certificate: {error}"),
@@ -52,29 +61,23 @@ impl Tls {
         None
     }
 
-    fn from_files(problems: &mut Vec<String>, cert: &str, key: &str) -> Option<Self> {
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
-        let chain = chain.and_then(|chain| if chain.is_empty() { Err(PemError::NoItemsFound) } else { Ok(chain) });
-        let chain = read(problems, "--tls-cert", cert, "certificate", chain);
-        let pair = read(problems, "--tls-key", key, "unencrypted private key", PrivateKeyDer::from_pem_file(key));
-        match server(chain?, pair?) {
-            Ok(server) => Some(Self { server, self_signed: false }),
-            Err(rustls::Error::InconsistentKeys(_)) => {
-                problems.push(format!("--tls-key: `{key}` is not the key of the certificate in --tls-cert `{cert}`"));
-                None
-            }
-            Err(error) => {
-                problems.push(format!("--tls-cert: `{cert}` with --tls-key `{key}`: {error}"));
-                None
-            }
-        }
-    }
-
     /// A new certificate for `localhost` and every address of this machine.
     fn self_signed(addresses: Vec<IpAddr>) -> Result<Self, SelfSignedError> {
         let (certificate, key) = make(addresses)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-        Ok(Self { server: server(vec![certificate], key)?, self_signed: true })
+        Ok(Self::new(Certificates::fixed(vec![certificate], key)?, true))
+    }
+
+    fn new(certificates: Certificates, self_signed: bool) -> Self {
+        let certificates = Arc::new(certificates);
+        // Named, not taken from the process: an embedding program may have installed another provider, or two.
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().expect("ring has the suites of every version");
+        let resolver: Arc<Certificates> = Arc::clone(&certificates);
+        let mut server = builder.with_no_client_auth().with_cert_resolver(resolver);
+        // What the port speaks; a client that insists on another is refused in the handshake.
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { server: Arc::new(server), certificates, self_signed }
     }
 }
 
@@ -103,27 +106,6 @@ fn make(addresses: Vec<IpAddr>) -> Result<(CertificateDer<'static>, KeyPair), rc
     params.not_after = now + SELF_SIGNED_FOR;
     let key = KeyPair::generate()?;
     Ok((params.self_signed(&key)?.into(), key))
-}
-
-fn server(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    // Named, not taken from the process: an embedding program may have installed another provider, or two.
-    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let server = builder.with_safe_default_protocol_versions()?.with_no_client_auth().with_single_cert(chain, key)?;
-    Ok(Arc::new(server))
-}
-
-fn read<T>(problems: &mut Vec<String>, flag: &str, path: &str, what: &str, found: Result<T, PemError>) -> Option<T> {
-    let problem = match found {
-        Ok(found) => return Some(found),
-        Err(PemError::NoItemsFound) => format!("{flag}: no PEM {what} in `{path}`"),
-        Err(PemError::Io(error)) => format!("{flag}: cannot read `{path}`: {error}"),
-        Err(error) => format!("{flag}: `{path}` is not PEM: {error}"),
-    };
-    problems.push(problem);
-    None
 }
 
 #[cfg(test)]

@@ -110,6 +110,7 @@ fn a_camera_that_cannot_be_had_is_told() {
         assert_eq!(browser.console_errors(), Vec::<String>::new());
     }
 
+    let cluster = Cluster::launch_with("flip", &["--allowed-hosts", UNTRUSTED_HOST]);
     let browser = start("untrusted", Camera::Allowed);
     browser.open(&cluster.page("/").replace("127.0.0.1", UNTRUSTED_HOST));
     browser.click("start");

@@ -1,6 +1,6 @@
 //! The command lines: what they explain, and what they refuse.
 
-use reframe_tests::process::run;
+use reframe_tests::process::{run, run_in};
 
 const USAGE: Option<i32> = Some(64);
 
@@ -57,4 +57,28 @@ fn help_says_defaults_units_and_environment() {
             assert!(text.contains(name), "{binary} {args:?} does not say {name:?}:\n{text}");
         }
     }
+}
+
+#[test]
+fn help_shows_no_secret_of_the_environment() {
+    let secrets = [
+        ("REFRAME_REDIS", "redis://user:hunter2@redis:6379"),
+        ("REFRAME_TURN_SECRET", "hunter2"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hunter2"),
+    ];
+    for (binary, args) in [
+        ("reframe-gateway", &["--help"][..]),
+        ("reframe-worker", &["launch", "--help"]),
+        ("reframe-worker", &["serve", "--help"]),
+    ] {
+        let output = run_in(&secrets, binary, args);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains("--log"), "{binary} {args:?}: {text}");
+        assert!(!text.contains("hunter2"), "{binary} {args:?} shows a secret:\n{text}");
+    }
+    // Nor what is refused.
+    let output = run_in(&[("REFRAME_REDIS", "redis://user:hunter2@redis:port")], "reframe-gateway", &[]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), USAGE, "{text}");
+    assert!(text.contains("--redis: ") && !text.contains("hunter2"), "{text}");
 }

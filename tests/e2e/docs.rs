@@ -123,8 +123,9 @@ fn the_options_page_lists_what_help_says() {
 
 /// The gateway's sources that answer HTTP.
 fn http_sources() -> Vec<PathBuf> {
-    let folder = fs::read_dir(root().join("gateway/src/http")).expect("the folder");
-    folder.map(|entry| entry.expect("an entry").path()).chain([root().join("gateway/src/admin.rs")]).collect()
+    let folder = |path: &str| fs::read_dir(root().join(path)).expect("the folder");
+    let files = ["gateway/src/http", "gateway/src/edge"].into_iter().flat_map(folder);
+    files.map(|entry| entry.expect("an entry").path()).chain([root().join("gateway/src/admin.rs")]).collect()
 }
 
 /// Method and path of every route in them.

@@ -14,6 +14,7 @@ mod codecs;
 mod config;
 mod docs;
 mod drain;
+mod edge;
 mod ends;
 mod failover;
 mod firefox;

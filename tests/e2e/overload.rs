@@ -23,7 +23,8 @@ fn a_busy_gateway_keeps_its_sessions_and_takes_no_more() {
     // At once, when nothing was measured yet, and later.
     for _ in 0..2 {
         let reply = offer("second").expect_err("it is busy");
-        assert_eq!((reply.status, reply.retry_after), (503, Some(2)));
+        assert_eq!(reply.status, 503);
+        assert!(reply.retry_after.is_some_and(|wait| (1..=3).contains(&wait)), "{reply:?}");
         assert_eq!(reply.json()["meta"]["error"], json!("overloaded"), "{reply:?}");
         wait_for_more(&first);
     }

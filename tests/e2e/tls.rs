@@ -11,6 +11,8 @@ use openssl::x509::store::X509StoreBuilder;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use reframe_tests::process::{Process, run};
 
+use reframe_tests::wait::eventually;
+
 use super::PATIENCE;
 
 /// A gateway without workers on a free port; gives what follows `page ` in its first announcement.
@@ -37,7 +39,7 @@ fn get(page: &str, name: &str, root: Option<&X509>) -> Result<(X509, String), St
     let socket = TcpStream::connect(address).expect("the gateway listens");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let mut connection = connector.build().connect(name, socket).map_err(|error| error.to_string())?;
-    let request = format!("GET /api/streams HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n");
+    let request = "GET /api/streams HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     connection.write_all(request.as_bytes()).expect("a request is taken");
     let mut answer = String::new();
     connection.read_to_string(&mut answer).expect("an answer of text");
@@ -123,6 +125,40 @@ fn certificates_from_files_are_shown_with_their_chain() {
     let (_, answer) = get(&page, "reframe.example", Some(&root)).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     get(&page, "localhost", Some(&root)).unwrap_err();
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_and_a_broken_one_is_not() {
+    let folder = Folder::new("renewed");
+    let pair = |year| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let ((first, first_key), (second, second_key)) = (pair(2049), pair(2051));
+    let (cert, key) = (folder.file("cert.pem", &first), folder.file("key.pem", &first_key));
+    let (mut gateway, page) = gateway(&["--tls-cert", &cert, "--tls-key", &key]);
+    let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
+    let metric = |name: &str| {
+        let reply = reframe_tests::http::get(&format!("{admin}/metrics")).expect("the admin port answers");
+        reframe_tests::metrics::Metrics::parse(&reply.body).sum(name, &[])
+    };
+    let shown = || get(&page, "localhost", None).unwrap().0.to_pem().unwrap();
+    let is = |pem: &str| X509::from_pem(pem.as_bytes()).unwrap().to_pem().unwrap();
+    let expiry = "reframe_tls_certificate_expiry_timestamp_seconds";
+    assert_eq!(shown(), is(&first));
+    eventually("its expiry is told", PATIENCE, || (metric(expiry) == 2_493_072_000.0).then_some(()));
+
+    // Its key is missing still.
+    folder.file("cert.pem", &second);
+    let errors = || metric("reframe_tls_reload_errors_total");
+    eventually("it is told", PATIENCE, || (errors() >= 1.0).then_some(()));
+    assert_eq!(shown(), is(&first));
+    assert!(gateway.log().contains("is not the key of the certificate"), "{}", gateway.log());
+    folder.file("key.pem", &second_key);
+    eventually("the new one is shown", PATIENCE, || (shown() == is(&second)).then_some(()));
+    eventually("its expiry is told", PATIENCE, || (metric(expiry) == 2_556_144_000.0).then_some(()));
 }
 
 #[test]

@@ -42,11 +42,34 @@ impl Process {
     /// When the binary was not built or cannot be started.
     #[must_use]
     pub fn start_in(environment: &[(&str, &str)], name: &str, args: &[&str]) -> Self {
+        let mut command = command(name);
+        command.args(args).envs(environment.iter().copied());
+        Self::spawn(name, command)
+    }
+
+    /// [`Process::start`] with so many file descriptors and no more (`prlimit` of util-linux).
+    ///
+    /// # Panics
+    /// When the binary was not built or cannot be started.
+    #[must_use]
+    pub fn start_limited(descriptors: usize, name: &str, args: &[&str]) -> Self {
+        let program = command(name);
+        let mut command = Command::new("prlimit");
+        for (key, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        // It becomes the program: the process id is the program's.
+        command.arg(format!("--nofile={descriptors}:{descriptors}")).arg(program.get_program()).args(args);
+        Self::spawn(name, command)
+    }
+
+    fn spawn(name: &str, mut command: Command) -> Self {
         let log = log_path(name);
         let stderr = File::create(&log).unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
-        let mut child = command(name)
-            .args(args)
-            .envs(environment.iter().copied())
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -250,7 +273,18 @@ fn find(lines: &Mutex<Vec<String>>, prefix: &str) -> Option<String> {
 /// When the binary was not built or cannot be started.
 #[must_use]
 pub fn run(name: &str, args: &[&str]) -> Output {
-    command(name).args(args).stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("cannot run {name}: {error}"))
+    run_in(&[], name, args)
+}
+
+/// [`run`] with further environment variables.
+///
+/// # Panics
+/// When the binary was not built or cannot be started.
+#[must_use]
+pub fn run_in(environment: &[(&str, &str)], name: &str, args: &[&str]) -> Output {
+    let mut command = command(name);
+    command.args(args).envs(environment.iter().copied()).stdin(Stdio::null());
+    command.output().unwrap_or_else(|error| panic!("cannot run {name}: {error}"))
 }
 
 /// The binary of the same build as this test, without whatever of ours the developer's shell exports.

@@ -67,7 +67,7 @@ impl SharedSlots {
         let redis = redis::Client::open(url).expect("a Redis URL");
         let known = Arc::clone(&workers.0);
         let serving = Box::new(move || known.to_vec());
-        let shared = SharedPlacement { redis, lease, advertise: None };
+        let shared = SharedPlacement { redis, password_file: None, lease, advertise: None };
         let [high, low] = number.to_be_bytes();
         let us = ([10, 0, high, low], 9090).into();
         Self { placement: placement::start(Some(shared), us, serving), workers: Arc::clone(&workers.0) }

@@ -69,7 +69,7 @@ impl TrustedProxies {
         Some(self.behind(request.peer_addr()?.ip().to_canonical(), request.headers()))
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 

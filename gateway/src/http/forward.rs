@@ -1,12 +1,16 @@
-//! Requests for a session that another gateway has: sent on to that one, and its answer back.
+//! Requests for a session that another gateway has: asked of that one, and its answer back.
 //!
 //! > What was forwarded once is not forwarded again: no request goes in circles, whatever the placement store says.
+//! > Whoever writes to that store chooses an address, and nothing else: method, path and headers are made here of parts
+//! > that were checked, and what comes back is JSON or an event stream, or nothing.
 //!
 //! First offers are not forwarded: whichever gateway gets one takes the session. Runs on the HTTP threads, never in the gateway
 //! actor. There is no queue: a request waits for its own answer, each step of that has a bound, and an event stream is
 //! read from its owner as fast as its reader takes it.
 
+use std::fmt::Write;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,25 +18,25 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::Request;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use hyper::{Method, Request};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
+use serde::de::IgnoredAny;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::control::KEEPALIVE;
-use super::{MAX_BODY_BYTES, failed, unavailable};
+use super::{MAX_BODY_BYTES, failed, stream_of, unavailable};
 use crate::placement::Placement;
 use crate::pool::Pool;
 use crate::telemetry;
 
 /// On every forwarded request. One that a client sets costs that client the forwarding, and nobody anything else.
 const MARK: &str = "x-reframe-forwarded";
-/// What of an answer's head comes back.
-const KEPT: [HeaderName; 3] = [CONTENT_TYPE, CACHE_CONTROL, RETRY_AFTER];
 
 /// For the placement store to say who has a session. Over: nobody, as far as we know.
 const LOCATE_WITHIN: Duration = Duration::from_secs(1);
@@ -44,12 +48,31 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// For the next bytes of an event stream, whose owner gives a sign of life every [`KEEPALIVE`].
 const SILENT: Duration = KEEPALIVE.saturating_mul(3);
 
+/// Requests that wait for other gateways, and event streams that come from them, each with a connection. Full: 503, as
+/// if the owner did not answer (`outcome="full"`).
+const AT_ONCE: usize = 256;
+/// Of an answer's head; what is longer is no gateway's.
+const HEAD_BYTES: usize = 16 * 1024;
+/// The longest wait, in seconds, that an owner may ask of a client.
+const MAX_RETRY_AFTER: u32 = 30;
+
 /// Knows the owners of sessions and asks them.
 #[derive(Clone)]
 pub(crate) struct Forward {
     placement: Arc<dyn Placement>,
     pool: Pool,
     client: Client<HttpConnector, Full<web::Bytes>>,
+    places: Arc<Semaphore>,
+}
+
+/// What can be asked of another gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Signal,
+    SetInputs,
+    Updates,
+    Session,
+    Close,
 }
 
 /// No answer of the owner.
@@ -63,6 +86,56 @@ enum ForwardError {
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("it did not answer in time")]
     Timeout(#[from] Elapsed),
+    #[error("its answer is none that a gateway gives")]
+    Foreign,
+    #[error("too many others are asked already")]
+    Full,
+}
+
+impl Ask {
+    fn of(request: &HttpRequest) -> Option<Self> {
+        let path = request.path();
+        match request.method().as_str() {
+            "POST" if path.ends_with("/webrtc/offer") => Some(Self::Signal),
+            "POST" if path.ends_with("/input_hook") => Some(Self::SetInputs),
+            "GET" if path.ends_with("/updates") => Some(Self::Updates),
+            "GET" if path.starts_with("/api/sessions/") => Some(Self::Session),
+            "DELETE" if path.starts_with("/api/sessions/") => Some(Self::Close),
+            _ => None,
+        }
+    }
+
+    fn method(self) -> Method {
+        match self {
+            Self::Signal | Self::SetInputs => Method::POST,
+            Self::Updates | Self::Session => Method::GET,
+            Self::Close => Method::DELETE,
+        }
+    }
+
+    /// Where, of the session `id`; `stream` is the one that the client's path named.
+    fn path(self, stream: Option<&str>, id: &str) -> String {
+        match (self, stream) {
+            (Self::Signal, None) => "/webrtc/offer".to_owned(),
+            (Self::Signal, Some(stream)) => format!("/{}/webrtc/offer", encoded(stream)),
+            (Self::SetInputs, _) => "/input_hook".to_owned(),
+            (Self::Updates, _) => format!("/updates?webrtc_id={}", encoded(id)),
+            (Self::Session | Self::Close, _) => format!("/api/sessions/{}", encoded(id)),
+        }
+    }
+}
+
+/// As one part of a path or a query (RFC 3986, 2.1 and 2.3).
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a String takes any text");
+        }
+    }
+    encoded
 }
 
 impl Forward {
@@ -72,12 +145,15 @@ impl Forward {
         connector.set_nodelay(true);
         // A connection for each request: an idle one is closed by the owner when it likes, and a request that was on its
         // way then is lost.
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { placement, pool, client }
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .http1_max_buf_size(HEAD_BYTES)
+            .build(connector);
+        Self { placement, pool, client, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// The answer of the other gateway that has session `id`. `None`: there is none, as far as is known, or this request
-    /// has come from one.
+    /// The answer of the other gateway that has session `id`, which was checked. `None`: there is none, as far as is
+    /// known, or this request has come from one.
     ///
     /// # Cancel safety
     /// Dropped, it closes its connection; the owner may have done what was asked.
@@ -85,15 +161,22 @@ impl Forward {
         if request.headers().contains_key(MARK) {
             return None;
         }
+        let ask = Ask::of(request)?;
         let streams: Vec<_> = self.pool.streams().into_keys().collect();
         let owner = timeout(LOCATE_WITHIN, self.placement.locate(id, &streams)).await.ok().flatten()?;
-        let answered = timeout(ANSWER_WITHIN, self.send(&owner, request, body)).await;
+        let path = ask.path(stream_of(request).as_deref(), id);
+        let answered = timeout(ANSWER_WITHIN, self.send(owner, ask, &path, body)).await;
         let (outcome, response) = match answered.map_err(ForwardError::from).flatten() {
             Ok(response) => ("ok", response),
             Err(error) => {
                 // Clients can cause as many as they like: the counter tells operators, not a line each.
-                debug!(session = id, owner, error = &error as &dyn std::error::Error, "not forwarded");
-                let outcome = if matches!(error, ForwardError::Timeout(_)) { "timeout" } else { "unreachable" };
+                debug!(session = id, %owner, error = &error as &dyn std::error::Error, "not forwarded");
+                let outcome = match error {
+                    ForwardError::Timeout(_) => "timeout",
+                    ForwardError::Foreign => "foreign",
+                    ForwardError::Full => "full",
+                    _ => "unreachable",
+                };
                 let problem = "the server that has this session does not answer; try again, or start a new session";
                 (outcome, unavailable("owner_unavailable", problem))
             }
@@ -108,33 +191,64 @@ impl Forward {
         answer.unwrap_or_else(|| failed(StatusCode::NOT_FOUND, "unknown_connection", None))
     }
 
-    async fn send(&self, owner: &str, request: &HttpRequest, body: web::Bytes) -> Result<HttpResponse, ForwardError> {
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let url = format!("{}{path}", owner.trim_end_matches('/'));
-        let mut forwarded = Request::builder().method(request.method().as_str()).uri(url).header(MARK, "1");
-        if let Some(kind) = request.headers().get(CONTENT_TYPE.as_str()) {
-            forwarded = forwarded.header(CONTENT_TYPE, kind.as_bytes());
+    async fn send(
+        &self,
+        owner: SocketAddr,
+        ask: Ask,
+        path: &str,
+        body: web::Bytes,
+    ) -> Result<HttpResponse, ForwardError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ForwardError::Full)?;
+        let request = Request::builder().method(ask.method()).uri(format!("http://{owner}{path}")).header(MARK, "1");
+        let request = if ask.method() == Method::POST {
+            request.header(CONTENT_TYPE, "application/json").body(Full::new(body))?
+        } else {
+            request.body(Full::default())?
+        };
+        // Redirects are not followed: this client knows none.
+        let (head, body) = self.client.request(request).await?.into_parts();
+        let status = head.status.as_u16();
+        if !(status == 200 || (400..500).contains(&status) || status == 503) {
+            return Err(ForwardError::Foreign);
         }
-        let (head, body) = self.client.request(forwarded.body(Full::new(body))?).await?.into_parts();
-
         // Two versions of the crate `http` meet here: one has what hyper says, the other what actix understands.
-        let status = StatusCode::from_u16(head.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-        let mut response = HttpResponse::build(status);
-        for name in &KEPT {
-            if let Some(value) = head.headers.get(name) {
-                response.insert_header((name.as_str(), value.as_bytes()));
+        let mut response = HttpResponse::build(StatusCode::from_u16(status).map_err(|_| ForwardError::Foreign)?);
+        let wait = head.headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse::<u32>().ok());
+        if let Some(wait) = wait {
+            response.insert_header((RETRY_AFTER.as_str(), wait.min(MAX_RETRY_AFTER)));
+        }
+        let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        match kind.split(';').next().map(str::trim) {
+            Some("text/event-stream") if ask == Ask::Updates && status == 200 => {
+                Ok(events(response, body.into_data_stream(), place))
             }
+            Some("application/json") => {
+                let whole = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(ForwardError::Broken)?;
+                let whole = whole.to_bytes();
+                serde_json::from_slice::<IgnoredAny>(&whole).map_err(|_| ForwardError::Foreign)?;
+                Ok(response.content_type("application/json").body(whole))
+            }
+            _ => Err(ForwardError::Foreign),
         }
-        let kind = head.headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
-        if kind.starts_with(b"text/event-stream") {
-            // An owner that vanished without a word would leave the reader with silence for ever.
-            let events = tokio_stream::StreamExt::timeout(body.into_data_stream(), SILENT);
-            let events = events.map(|event| event.map_err(io::Error::other)?.map_err(io::Error::other));
-            return Ok(response.streaming(events));
-        }
-        let whole = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(ForwardError::Broken)?;
-        Ok(response.body(whole.to_bytes()))
     }
+}
+
+/// The owner's events as they come; `place` is free when they end.
+fn events<E>(
+    mut response: actix_web::HttpResponseBuilder,
+    events: impl futures_util::Stream<Item = Result<web::Bytes, E>> + 'static,
+    place: OwnedSemaphorePermit,
+) -> HttpResponse
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+{
+    // An owner that vanished without a word would leave the reader with silence for ever.
+    let events = tokio_stream::StreamExt::timeout(events, SILENT);
+    let events = events.map(move |event| {
+        let _place = &place;
+        event.map_err(io::Error::other)?.map_err(io::Error::other)
+    });
+    response.content_type("text/event-stream").insert_header((CACHE_CONTROL.as_str(), "no-store")).streaming(events)
 }
 
 #[cfg(test)]

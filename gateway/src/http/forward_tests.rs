@@ -14,7 +14,7 @@ use crate::pool::Serving;
 
 /// Says of every session that `owner` has it.
 struct Owned {
-    owner: Option<String>,
+    owner: Option<SocketAddr>,
     asked: AtomicUsize,
 }
 
@@ -30,13 +30,13 @@ impl Placement for Owned {
         unreachable!("no session begins here")
     }
 
-    async fn locate(&self, _: &str, _: &[String]) -> Option<String> {
+    async fn locate(&self, _: &str, _: &[String]) -> Option<SocketAddr> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        self.owner.clone()
+        self.owner
     }
 }
 
-fn to(owner: Option<String>) -> (Forward, Arc<Owned>) {
+fn to(owner: Option<SocketAddr>) -> (Forward, Arc<Owned>) {
     let placement = Arc::new(Owned { owner, asked: AtomicUsize::new(0) });
     (Forward::new(placement.clone(), Pool::start(Vec::new())), placement)
 }
@@ -45,10 +45,10 @@ fn to(owner: Option<String>) -> (Forward, Arc<Owned>) {
 struct Owner(TcpListener);
 
 impl Owner {
-    async fn listen() -> (Self, String) {
+    async fn listen() -> (Self, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        (Self(listener), url)
+        let address = listener.local_addr().unwrap();
+        (Self(listener), address)
     }
 
     /// Takes a connection and reads a request whose body ends with `end`.
@@ -84,26 +84,27 @@ const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncach
                       transfer-encoding: chunked\r\n\r\n";
 
 #[tokio::test]
-async fn a_request_goes_as_it_is_and_so_does_its_answer() {
-    let (owner, url) = Owner::listen().await;
-    let (forward, _) = to(Some(url));
+async fn a_request_and_its_answer_are_made_anew_of_what_was_checked() {
+    let (owner, address) = Owner::listen().await;
+    let (forward, _) = to(Some(address));
     let request = TestRequest::post()
-        .uri("/flip%20b/input_hook?a=%2F&b")
+        .uri("/flip%20b/webrtc/offer?a=%2F&b")
+        .param("stream", "flip b/..")
         .insert_header((header::CONTENT_TYPE, "application/json; charset=utf-8"))
         .insert_header((header::COOKIE, "secret=1"))
         .to_http_request();
-    let answer = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nRetry-After: 7\r\n\
-                  Set-Cookie: a=b\r\nContent-Length: 8\r\n\r\n{\"a\": 1}";
+    let answer = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json; charset=x\r\nRetry-After: 700\r\n\
+                  Set-Cookie: a=b\r\nCache-Control: public\r\nContent-Length: 8\r\n\r\n{\"a\": 1}";
     let body = web::Bytes::from_static(b"{\"webrtc_id\":\"x\"}");
     let (response, (_stream, text)) =
         tokio::join!(forward.answer(&request, "x", body), owner.answer("{\"webrtc_id\":\"x\"}", answer));
 
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let mut lines: Vec<_> = head.lines().collect();
-    assert_eq!(lines.remove(0), "POST /flip%20b/input_hook?a=%2F&b HTTP/1.1");
-    let host = format!("host: {}", owner.0.local_addr().unwrap());
+    assert_eq!(lines.remove(0), "POST /flip%20b%2F../webrtc/offer HTTP/1.1");
+    let host = format!("host: {address}");
     lines.sort_unstable();
-    let expected = ["content-length: 17", "content-type: application/json; charset=utf-8", &host];
+    let expected = ["content-length: 17", "content-type: application/json", &host];
     assert_eq!(lines, [&expected[..], &["x-reframe-forwarded: 1"]].concat());
     assert_eq!(body, "{\"webrtc_id\":\"x\"}");
 
@@ -112,13 +113,64 @@ async fn a_request_goes_as_it_is_and_so_does_its_answer() {
     let mut headers: Vec<_> =
         response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     headers.sort_unstable();
-    assert_eq!(headers, [("content-type", &b"application/json"[..]), ("retry-after", b"7")]);
+    assert_eq!(headers, [("content-type", &b"application/json"[..]), ("retry-after", b"30")]);
     assert_eq!(json_of(response).await, json!({ "a": 1 }));
+}
+
+#[test]
+fn each_request_has_one_path() {
+    let path = |request: TestRequest| {
+        let request = request.to_http_request();
+        Ask::of(&request).map(|ask| format!("{} {}", ask.method(), ask.path(None, "a b/../c?d")))
+    };
+    for (request, expected) in [
+        (TestRequest::post().uri("/webrtc/offer"), Some("POST /webrtc/offer")),
+        (TestRequest::post().uri("/any/input_hook"), Some("POST /input_hook")),
+        (TestRequest::get().uri("/updates?webrtc_id=z"), Some("GET /updates?webrtc_id=a%20b%2F..%2Fc%3Fd")),
+        (TestRequest::get().uri("/api/sessions/z"), Some("GET /api/sessions/a%20b%2F..%2Fc%3Fd")),
+        (TestRequest::delete().uri("/api/sessions/z"), Some("DELETE /api/sessions/a%20b%2F..%2Fc%3Fd")),
+        (TestRequest::get().uri("/metrics"), None),
+        (TestRequest::put().uri("/input_hook"), None),
+    ] {
+        assert_eq!(path(request).as_deref(), expected);
+    }
+}
+
+/// Somebody wrote the address of another server into the store: what that says goes nowhere.
+#[tokio::test]
+async fn what_is_neither_json_nor_events_does_not_come_back() {
+    for answer in [
+        "200 OK\r\nContent-Type: text/html\r\nContent-Length: 17\r\n\r\n<script></script>",
+        "200 OK\r\nContent-Length: 8\r\n\r\n{\"a\": 1}",
+        "200 OK\r\nContent-Type: application/json\r\nContent-Length: 6\r\n\r\n<html>",
+        "302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+        "500 No\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+        "404 No\r\nContent-Type: text/event-stream\r\nContent-Length: 2\r\n\r\n{}",
+    ] {
+        let (owner, address) = Owner::listen().await;
+        let (forward, _) = to(Some(address));
+        let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
+        let whole = format!("HTTP/1.1 {answer}");
+        let (response, _stream) =
+            tokio::join!(forward.answer(&request, "x", web::Bytes::new()), owner.answer("", &whole));
+        let response = response.unwrap();
+        assert_unavailable(&response);
+        assert_eq!(json_of(response).await["meta"]["error"], "owner_unavailable", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn so_many_are_asked_at_once_and_no_more() {
+    let (_owner, address) = Owner::listen().await;
+    let (forward, _) = to(Some(address));
+    let _all = Arc::clone(&forward.places).try_acquire_many_owned(AT_ONCE.try_into().unwrap()).unwrap();
+    let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
+    assert_unavailable(&forward.answer(&request, "x", web::Bytes::new()).await.unwrap());
 }
 
 #[tokio::test]
 async fn what_was_forwarded_is_not_forwarded_again() {
-    let (forward, placement) = to(Some("http://127.0.0.1:1".into()));
+    let (forward, placement) = to(Some("127.0.0.1:1".parse().unwrap()));
     let request = TestRequest::get().insert_header((MARK, "1")).to_http_request();
     assert!(forward.answer(&request, "x", web::Bytes::new()).await.is_none());
     assert_eq!(placement.asked.load(Ordering::Relaxed), 0);
@@ -127,7 +179,7 @@ async fn what_was_forwarded_is_not_forwarded_again() {
 #[tokio::test]
 async fn a_session_that_nobody_has_is_unknown() {
     let (forward, placement) = to(None);
-    let request = TestRequest::get().to_http_request();
+    let request = TestRequest::get().uri("/updates").to_http_request();
     let response = forward.or_unknown(&request, "x", web::Bytes::new()).await;
     assert_eq!((response.status(), placement.asked.load(Ordering::Relaxed)), (StatusCode::NOT_FOUND, 1));
     assert_eq!(json_of(response).await, json!({ "status": "failed", "meta": { "error": "unknown_connection" } }));
@@ -141,25 +193,22 @@ fn assert_unavailable(response: &HttpResponse) {
 
 #[tokio::test]
 async fn an_owner_that_is_gone_is_told() {
-    let (gone, url) = Owner::listen().await;
+    let (gone, address) = Owner::listen().await;
     drop(gone);
-    // What somebody else may have written into the store.
-    for url in [url.as_str(), "", "10.0.0.1", "https://10.0.0.1:1", "http://", "file:///etc/passwd"] {
-        let (forward, _) = to(Some(url.into()));
-        let request = TestRequest::get().uri("/updates").to_http_request();
-        let response = forward.answer(&request, "x", web::Bytes::new()).await.unwrap();
-        assert_unavailable(&response);
-        let body = json_of(response).await;
-        assert_eq!(body["meta"]["error"], "owner_unavailable", "{url}");
-        assert!(body["meta"]["message"].as_str().is_some_and(|text| text.len() > 10), "{url}");
-    }
+    let (forward, _) = to(Some(address));
+    let request = TestRequest::get().uri("/updates").to_http_request();
+    let response = forward.answer(&request, "x", web::Bytes::new()).await.unwrap();
+    assert_unavailable(&response);
+    let body = json_of(response).await;
+    assert_eq!(body["meta"]["error"], "owner_unavailable");
+    assert!(body["meta"]["message"].as_str().is_some_and(|text| text.len() > 10));
 }
 
 /// Its process is stopped: the system takes the connection, and nobody answers.
 #[tokio::test]
 async fn an_owner_that_hangs_is_given_up() {
-    let (owner, url) = Owner::listen().await;
-    let (forward, _) = to(Some(url));
+    let (owner, address) = Owner::listen().await;
+    let (forward, _) = to(Some(address));
     let request = TestRequest::get().uri("/updates").to_http_request();
     let (response, _stream) = tokio::join!(forward.answer(&request, "x", web::Bytes::new()), async {
         let (stream, _) = owner.request("").await;
@@ -172,9 +221,9 @@ async fn an_owner_that_hangs_is_given_up() {
 
 #[tokio::test]
 async fn an_answer_without_an_end_is_none() {
-    let (owner, url) = Owner::listen().await;
-    let (forward, _) = to(Some(url));
-    let request = TestRequest::get().to_http_request();
+    let (owner, address) = Owner::listen().await;
+    let (forward, _) = to(Some(address));
+    let request = TestRequest::get().uri("/updates").to_http_request();
     let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
     let response = tokio::join!(forward.answer(&request, "x", web::Bytes::new()), async {
         drop(owner.answer("", half).await);
@@ -184,8 +233,8 @@ async fn an_answer_without_an_end_is_none() {
 
 #[tokio::test]
 async fn events_come_one_by_one_until_the_owner_ends_them() {
-    let (owner, url) = Owner::listen().await;
-    let (forward, _) = to(Some(url));
+    let (owner, address) = Owner::listen().await;
+    let (forward, _) = to(Some(address));
     let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
     let open = || async { tokio::join!(forward.answer(&request, "x", web::Bytes::new()), owner.answer("", EVENTS)) };
 
@@ -210,8 +259,8 @@ async fn events_come_one_by_one_until_the_owner_ends_them() {
 
 #[tokio::test]
 async fn a_reader_that_leaves_closes_the_owners_connection() {
-    let (owner, url) = Owner::listen().await;
-    let (forward, _) = to(Some(url));
+    let (owner, address) = Owner::listen().await;
+    let (forward, _) = to(Some(address));
     let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
     let (response, (mut stream, _)) =
         tokio::join!(forward.answer(&request, "x", web::Bytes::new()), owner.answer("", EVENTS));

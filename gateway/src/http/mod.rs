@@ -12,6 +12,7 @@ mod ice;
 mod page;
 mod signal;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use actix::Addr;
@@ -31,11 +32,12 @@ use crate::pool::Pool;
 use crate::session::Gateway;
 
 /// Bytes of a request body. An offer is about 6 kB; more than this is no offer.
-const MAX_BODY_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
 /// Bytes of a client-chosen id.
 pub(crate) const MAX_ID_BYTES: usize = 128;
-/// Seconds after which a client may find a worker.
-const RETRY_AFTER_SECONDS: u32 = 2;
+/// Seconds after which a client may find a worker. Drawn anew for each: those that were refused together do not come
+/// again together.
+const RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=3;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -139,7 +141,7 @@ fn stream_of(request: &HttpRequest) -> Option<String> {
     request.match_info().get("stream").map(str::to_owned)
 }
 
-fn failed(status: StatusCode, error: &str, message: Option<String>) -> HttpResponse {
+pub(crate) fn failed(status: StatusCode, error: &str, message: Option<String>) -> HttpResponse {
     let mut meta = json!({ "error": error });
     if let Some(message) = message {
         meta["message"] = message.into();
@@ -157,9 +159,10 @@ fn invalid_input(error: &InputError) -> HttpResponse {
     HttpResponse::UnprocessableEntity().json(json!({ "status": "failed", "meta": meta }))
 }
 
-fn unavailable(error: &str, message: &str) -> HttpResponse {
+pub(crate) fn unavailable(error: &str, message: &str) -> HttpResponse {
     let mut response = failed(StatusCode::SERVICE_UNAVAILABLE, error, Some(message.to_owned()));
-    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+    let wait = rand::random_range(RETRY_AFTER_SECONDS);
+    response.headers_mut().insert(RETRY_AFTER, wait.into());
     // Behind a load balancer the next request on this connection would come here again.
     response.head_mut().set_connection_type(ConnectionType::Close);
     response

@@ -11,11 +11,14 @@ import { sendsCamera } from "./spec.js";
 const FIRST = { answerMs: 20_000, connectMs: 20_000, queue: true };
 /** A server that is stuck must not hold up the way to another one. */
 const AGAIN = { answerMs: 3_000, connectMs: 5_000, queue: false };
-/** Before each try to connect again; the last one holds from then on. */
-const PAUSES_MS = [0, 500, 1_000, 2_000];
+/**
+ * Before each try to connect again, at most; the last one holds from then on. Each is drawn between nothing and that: a
+ * server that dies leaves all its pages at once, and they shall not come to the next one together.
+ */
+const PAUSES_MS = [500, 1_000, 2_000, 4_000];
 /** One that held for so long was good: what comes after it begins with the first pause again. */
 const GOOD_AFTER_MS = 10_000;
-/** A server that is leaving tells all its pages at once; they spread over this. It serves them meanwhile. */
+/** A server that is leaving tells all its pages at once; they spread over this too. It serves them meanwhile. */
 const SPREAD_MS = 1_000;
 /** Before another try where the server had no place after all. */
 const PLACE_MS = 2_000;
@@ -196,7 +199,7 @@ export class Session {
       while (!replaced || !this.#current) {
         const pause = PAUSES_MS[Math.min(this.#tries, PAUSES_MS.length - 1)];
         this.#tries += 1;
-        await this.#pause(this.#current ? pause + Math.random() * SPREAD_MS : pause);
+        await this.#pause(Math.random() * (this.#current ? pause + SPREAD_MS : pause));
         replaced = await this.#try();
       }
     } catch (error) {

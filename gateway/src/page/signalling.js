@@ -74,8 +74,12 @@ export class Signalling {
   }
 }
 
-/** The header's seconds; its other form, a date, is as good as none. */
+/**
+ * Not before the header's seconds are over, and spread over as long again: those that were refused together shall not
+ * come again together. The header's other form, a date, is as good as none.
+ */
 function retryAfter(response) {
   const seconds = Number.parseFloat(response.headers.get("retry-after"));
-  return seconds >= 0 ? Math.min(seconds * 1_000, MAX_RETRY_MS) : RETRY_MS;
+  const told = seconds >= 0 ? Math.min(seconds * 1_000, MAX_RETRY_MS) : RETRY_MS;
+  return told * (1 + Math.random());
 }

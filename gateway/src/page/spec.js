@@ -1,7 +1,7 @@
 // What the server says of its streams, and that in words.
 
-/** A worker that starts is seen this soon; it costs the server next to nothing. */
-const ASK_AGAIN_MS = 2_000;
+/** A worker that starts is seen this soon, at the latest; it costs the server next to nothing. */
+const ASK_AGAIN_MS = 3_000;
 
 /** The streams that have a worker now; throws when the server does not answer. */
 export async function streams(url) {
@@ -19,7 +19,7 @@ export async function servedStreams(url, waiting) {
     const found = await streams(url).catch(() => null);
     if (found?.length) return found;
     waiting(found ? "waiting" : "unreachable");
-    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS * (0.3 + 0.7 * Math.random())));
   }
 }
 

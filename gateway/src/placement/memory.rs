@@ -2,6 +2,7 @@
 //! shared store is away.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -179,7 +180,7 @@ impl Placement for Memory {
         self.take(self.number(), session, workers)
     }
 
-    async fn locate(&self, _: &str, _: &[String]) -> Option<String> {
+    async fn locate(&self, _: &str, _: &[String]) -> Option<SocketAddr> {
         None
     }
 }

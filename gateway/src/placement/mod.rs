@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use self::gauges::Gauges;
 pub(crate) use self::memory::{Memory, Slot};
 use self::redis::Redis;
+pub(crate) use self::redis::password as redis_password;
 use crate::cluster::SharedPlacement;
 use crate::pool::Serving;
 
@@ -32,7 +33,7 @@ pub(crate) type ServingNow = Box<dyn Fn() -> Vec<Serving> + Send + Sync>;
 /// within the media runtime.
 pub(crate) fn start(shared: Option<SharedPlacement>, admin: SocketAddr, serving: ServingNow) -> Arc<dyn Placement> {
     let gauges = Gauges::new(serving);
-    let Some(SharedPlacement { redis, lease, advertise }) = shared else {
+    let Some(SharedPlacement { redis, password_file, lease, advertise }) = shared else {
         let memory = Memory::default();
         tokio::spawn(gauges::report(gauges, memory.clone()));
         return Arc::new(memory);
@@ -40,10 +41,9 @@ pub(crate) fn start(shared: Option<SharedPlacement>, admin: SocketAddr, serving:
     if advertise.is_none() && admin.ip().is_loopback() {
         warn!(%admin, "gateways on other machines cannot reach this one: set --advertise");
     }
-    let gateway = advertise.map_or_else(|| format!("http://{admin}"), |url| url.to_string());
-    let gateway = gateway.trim_end_matches('/').to_owned();
-    info!(redis = %redis.get_connection_info().addr(), us = %gateway, ?lease, "sessions and slots are shared");
-    Arc::new(Redis::start(redis, gateway, lease, gauges))
+    let us = advertise.unwrap_or(admin);
+    info!(redis = %redis.get_connection_info().addr(), %us, ?lease, "sessions and slots are shared");
+    Arc::new(Redis::start(redis, password_file, us, lease, gauges))
 }
 
 /// Who has how many sessions, and where each of them is. Workers are known by their instance, not by their address.
@@ -72,7 +72,7 @@ pub(crate) trait Placement: Send + Sync {
 
     /// The gateway that has `session`, if it is another than this one: the address of its admin port. `streams` are those
     /// whose session it could be.
-    async fn locate(&self, session: &str, streams: &[String]) -> Option<String>;
+    async fn locate(&self, session: &str, streams: &[String]) -> Option<SocketAddr>;
 }
 
 /// No slot was taken.

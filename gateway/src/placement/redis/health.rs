@@ -1,6 +1,7 @@
 //! What is wrong with the shared store now: a log line for each change, a gauge, a counter of errors.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::redis::{ErrorKind, RedisError};
@@ -25,10 +26,14 @@ pub(super) enum Operation {
 pub(super) enum StoreError {
     #[error("no answer within {ANSWER_WITHIN:?}")]
     Timeout,
-    #[error("it refuses the name or the password in --redis ({0})")]
+    #[error("it refuses the name or the password in --redis or --redis-password-file ({0})")]
     Login(RedisError),
     #[error("there is data of another program under its keys: remove that, or name a database of our own in --redis")]
     ForeignData(#[source] RedisError),
+    #[error("the password in --redis-password-file cannot be read ({0})")]
+    Password(io::Error),
+    #[error("a session's gateway has an address that no gateway has: somebody else writes under our keys")]
+    ForeignOwner,
     #[error("{0}")]
     Other(RedisError),
 }
@@ -67,8 +72,8 @@ impl StoreError {
     /// True when another connection may do better.
     pub(super) fn ends_connection(&self) -> bool {
         match self {
-            Self::Timeout | Self::Login(_) => true,
-            Self::ForeignData(_) => false,
+            Self::Timeout | Self::Login(_) | Self::Password(_) => true,
+            Self::ForeignData(_) | Self::ForeignOwner => false,
             // The latter: it has become a replica, or is just starting.
             Self::Other(error) => {
                 matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)

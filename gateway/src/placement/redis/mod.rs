@@ -6,6 +6,7 @@
 mod health;
 mod keeper;
 mod keys;
+mod owner;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
@@ -18,6 +19,8 @@ pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +30,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::health::Operation;
+pub(crate) use self::store::password;
 use self::store::{Claimed, Link, Purpose, Store};
 use super::gauges::Gauges;
 use super::memory::{Memory, Slot};
@@ -48,9 +52,15 @@ pub(super) struct Redis {
 impl Redis {
     /// Starts reaching for Redis. `gateway` is our admin port's address as the others reach it. Call within the media
     /// runtime.
-    pub(super) fn start(client: ::redis::Client, gateway: String, lease: Duration, gauges: Gauges) -> Self {
+    pub(super) fn start(
+        client: ::redis::Client,
+        password_file: Option<PathBuf>,
+        gateway: SocketAddr,
+        lease: Duration,
+        gauges: Gauges,
+    ) -> Self {
         let memory = Memory::of_shared();
-        let store = Arc::new(Store::new(client, gateway, lease));
+        let store = Arc::new(Store::new(client, password_file, gateway, lease));
         let keeper = tokio::spawn(keeper::keep(Arc::clone(&store), memory.clone(), gauges));
         Self { memory, store, _keeper: AbortOnDropHandle::new(keeper) }
     }
@@ -130,7 +140,7 @@ impl Placement for Redis {
         claimed
     }
 
-    async fn locate(&self, session: &str, streams: &[String]) -> Option<String> {
+    async fn locate(&self, session: &str, streams: &[String]) -> Option<SocketAddr> {
         if session.len() > MAX_ID_BYTES || streams.is_empty() {
             return None;
         }
@@ -138,7 +148,7 @@ impl Placement for Redis {
         match self.store.owner(&link, session, streams).await {
             Ok(owner) => {
                 self.store.health.did(Operation::Locate, "");
-                owner.filter(|owner| *owner != self.store.gateway)
+                owner.filter(|owner| *owner != self.store.us)
             }
             Err(error) => {
                 self.store.health.failed(Operation::Locate, "", &error);

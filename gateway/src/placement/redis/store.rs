@@ -3,6 +3,9 @@
 //! One connection carries everything, in order. Whoever sees it fail ends it for all; until the keeper has another, whose
 //! leases are written, nobody waits for Redis.
 
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, StoreError};
-use super::keys;
+use super::{keys, owner};
 use crate::placement::memory::{Lease, Released};
 use crate::pool::Serving;
 use crate::spec::Spec;
@@ -34,8 +37,12 @@ const USED: &str = include_str!("used.lua");
 /// Redis as this gateway uses it.
 pub(super) struct Store {
     client: Client,
+    /// Its first line is the password, read for each connection.
+    password_file: Option<PathBuf>,
     /// The address of our admin port: who we are.
-    pub(super) gateway: String,
+    pub(super) us: SocketAddr,
+    /// The same as it is written.
+    gateway: String,
     /// Distinguishes our leases from those of all other processes, also of one that had our address.
     process: String,
     pub(super) lease: Duration,
@@ -81,10 +88,10 @@ pub(super) enum Claimed {
 }
 
 impl Store {
-    pub(super) fn new(client: Client, gateway: String, lease: Duration) -> Self {
+    pub(super) fn new(client: Client, password_file: Option<PathBuf>, us: SocketAddr, lease: Duration) -> Self {
         let process = format!("{:016x}", rand::random::<u64>());
-        let (health, ready) = (Health::default(), Mutex::default());
-        Self { client, gateway, process, lease, health, ready }
+        let (gateway, health, ready) = (owner::text(us), Health::default(), Mutex::default());
+        Self { client, password_file, us, gateway, process, lease, health, ready }
     }
 
     /// The connection, if Redis is there and knows our leases.
@@ -101,7 +108,11 @@ impl Store {
     pub(super) async fn connect(&self) -> Result<Link, StoreError> {
         // Our own bound is around everything.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        let client = match self.password_file.clone() {
+            Some(file) => with_password(&self.client, file).await?,
+            None => self.client.clone(),
+        };
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
         let connection = timeout(ANSWER_WITHIN, connecting).await.map_err(|_| StoreError::Timeout)??;
         Ok(Link { connection, lost: CancellationToken::new() })
     }
@@ -183,20 +194,41 @@ impl Store {
         link: &Link,
         session: &str,
         streams: &[String],
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Option<SocketAddr>, StoreError> {
         let mut asked = Pipeline::new();
         for stream in streams {
             asked.cmd("HGET").arg(keys::session(stream, session)).arg("gateway");
         }
         let mut connection = link.connection.clone();
         let owners: Vec<Option<String>> = link.within(asked.query_async(&mut connection)).await?;
-        Ok(owners.into_iter().flatten().next())
+        let Some(owner) = owners.into_iter().flatten().next() else { return Ok(None) };
+        owner::parse(&owner, self.us).map(Some).ok_or(StoreError::ForeignOwner)
     }
 
     /// A lease's name among those of all gateways.
     fn name(&self, number: u64) -> String {
         format!("{}-{number}", self.process)
     }
+}
+
+/// The first line of a file that holds a password.
+///
+/// # Errors
+/// It cannot be read, or has none.
+pub(crate) fn password(file: &Path) -> io::Result<String> {
+    let text = std::fs::read_to_string(file)?;
+    let line = text.lines().next().map(str::trim).filter(|line| !line.is_empty());
+    line.map(str::to_owned).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its first line is empty"))
+}
+
+/// The same Redis, with the password that is in `file` now.
+async fn with_password(client: &Client, file: PathBuf) -> Result<Client, StoreError> {
+    let reading = tokio::task::spawn_blocking(move || password(&file));
+    let password = timeout(ANSWER_WITHIN, reading).await.map_err(|_| StoreError::Timeout)?;
+    let password = password.map_err(io::Error::other).flatten().map_err(StoreError::Password)?;
+    let info = client.get_connection_info().clone();
+    let login = info.redis_settings().clone().set_password(password);
+    Ok(Client::open(info.set_redis_settings(login))?)
 }
 
 impl Call {

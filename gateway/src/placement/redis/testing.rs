@@ -39,7 +39,8 @@ pub(super) async fn gateway(server: &RedisServer, number: u32, lease: Duration, 
 pub(super) fn unconnected(url: &str, number: u32, lease: Duration, workers: &[Serving]) -> Redis {
     let client = ::redis::Client::open(url).unwrap();
     let workers = workers.to_vec();
-    Redis::start(client, format!("http://10.0.0.{number}:9090"), lease, Gauges::new(Box::new(move || workers.clone())))
+    let us = ([10, 0, 0, u8::try_from(number).unwrap()], 9090).into();
+    Redis::start(client, None, us, lease, Gauges::new(Box::new(move || workers.clone())))
 }
 
 /// Waits for a condition that cannot wake us.

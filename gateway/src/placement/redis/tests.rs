@@ -1,12 +1,15 @@
 //! Several gateways around one Redis, and what happens to it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::Redis;
 use super::health::Operation;
 use super::server::RedisServer;
 use super::testing::{LONG, gateway, members, unconnected, until, workers};
+use crate::placement::gauges::Gauges;
 use crate::placement::{ClaimError, Placement};
 
 const SHORT: Duration = Duration::from_secs(1);
@@ -15,6 +18,11 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 
 fn streams() -> Vec<String> {
     vec!["s".to_owned()]
+}
+
+/// Where the gateway of this number is.
+fn address(number: u8) -> Option<SocketAddr> {
+    Some(([10, 0, 0, number], 9090).into())
 }
 
 #[tokio::test]
@@ -28,8 +36,8 @@ async fn gateways_see_each_others_slots_and_sessions() {
     assert_eq!([on_a.name, on_b.name], ["0", "1"]);
     assert_eq!(a.claim("3", &workers).await.err(), Some(ClaimError::Full { slots: 2 }));
     let many = vec!["other".to_owned(), "s".to_owned()];
-    assert_eq!(b.locate("1", &many).await.as_deref(), Some("http://10.0.0.1:9090"));
-    assert_eq!(a.locate("2", &many).await.as_deref(), Some("http://10.0.0.2:9090"));
+    assert_eq!(b.locate("1", &many).await, address(1));
+    assert_eq!(a.locate("2", &many).await, address(2));
     assert_eq!(a.locate("1", &many).await, None, "it is us");
     drop(slot);
     until("the slot is free", || members(&server, "worker:0").is_empty()).await;
@@ -118,13 +126,13 @@ async fn a_session_that_moved_or_came_again_outlives_its_old_slot() {
     let (_, new) = a.claim("1", &workers).await.unwrap();
     drop(old);
     until("the old slot is told", || members(&server, "worker:0").is_empty()).await;
-    let us = Some("http://10.0.0.1:9090");
-    assert_eq!(b.locate("1", &streams()).await.as_deref(), us);
+    let us = address(1);
+    assert_eq!(b.locate("1", &streams()).await, us);
     // The newer of two goes: the worker that it was to move to did not take it.
     let (_, newest) = a.claim("1", &workers).await.unwrap();
     drop(newest);
     until("the newest slot is told", || members(&server, "worker:0").is_empty()).await;
-    assert_eq!(b.locate("1", &streams()).await.as_deref(), us);
+    assert_eq!(b.locate("1", &streams()).await, us);
     assert_eq!(server.cli(&["HGET", "reframe:{s}:session:1", "worker"]), "1");
     drop(new);
     until("all is told", || members(&server, "sessions").is_empty()).await;
@@ -154,7 +162,7 @@ async fn a_redis_that_lost_everything_is_told_again() {
     until("what was held is there", || members(&server, "sessions").len() == 300).await;
     let sum: usize = (0..3).map(|n| members(&server, &format!("worker:{n}")).len()).sum();
     assert_eq!(sum, 300);
-    assert_eq!(b.locate("300", &streams()).await.as_deref(), Some("http://10.0.0.1:9090"));
+    assert_eq!(b.locate("300", &streams()).await, address(1));
     assert_eq!(a.store.health.problems(), []);
     // Emptied under a connection that lives on: the next renewal sees to it.
     assert_eq!(server.cli(&["FLUSHALL"]), "OK");
@@ -194,6 +202,52 @@ async fn foreign_data_in_a_sessions_place_harms_that_session_only() {
     let _first = a.claim("1", &workers).await.unwrap();
     let _second = a.claim("2", &workers).await.unwrap();
     assert_eq!(members(&server, "worker:0").len(), 1);
+}
+
+#[tokio::test]
+async fn an_owner_that_no_gateway_is_is_nobody() {
+    let server = RedisServer::start();
+    let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
+    let _slot = a.claim("1", &workers(1, 2)).await.unwrap();
+    for forged in ["http://127.0.0.1:6379", "http://10.0.0.1:9090/secret?", "http://169.254.169.254:80", "x"] {
+        assert_eq!(server.cli(&["HSET", "reframe:{s}:session:1", "gateway", forged]), "0");
+        assert_eq!(b.locate("1", &streams()).await, None, "{forged}");
+        let problems = b.store.health.problems();
+        let [(Operation::Locate, _, text)] = &problems[..] else { panic!("{problems:?}") };
+        assert!(text.contains("somebody else"), "{text}");
+    }
+    assert_eq!(server.cli(&["HSET", "reframe:{s}:session:1", "gateway", "http://10.0.0.1:9090"]), "0");
+    assert_eq!(b.locate("1", &streams()).await, address(1));
+    assert_eq!(b.store.health.problems(), []);
+}
+
+#[tokio::test]
+async fn a_password_from_a_file_is_read_for_each_connection() {
+    let mut server = RedisServer::with_password("first");
+    let port = server.url().rsplit_once(':').unwrap().1.to_owned();
+    let file = std::env::temp_dir().join(format!("reframe-redis-password-{}", std::process::id()));
+    std::fs::write(&file, "wrong\n").unwrap();
+    let client = ::redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+    let us = address(1).unwrap();
+    let a = Redis::start(client, Some(file.clone()), us, SHORT, Gauges::new(Box::new(Vec::new)));
+    until("it is told", || !a.store.health.problems().is_empty()).await;
+    std::fs::write(&file, "first\nanother line").unwrap();
+    until("it is connected", || a.store.ready().is_some()).await;
+    std::fs::write(&file, "second").unwrap();
+    assert_eq!(server.cli(&["CONFIG", "SET", "requirepass", "second"]), "OK");
+    // The connection that there is stays good; the next one needs the new password.
+    let mut other =
+        ::redis::Client::open(format!("redis://:second@127.0.0.1:{port}")).unwrap().get_connection().unwrap();
+    let killed: u32 = ::redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).query(&mut other).unwrap();
+    assert_eq!(killed, 1);
+    until("it notices", || a.store.ready().is_none()).await;
+    until("it is connected again", || a.store.ready().is_some()).await;
+    std::fs::remove_file(&file).unwrap();
+    server.kill9();
+    until("the file is missed", || {
+        a.store.health.problems().iter().any(|(_, _, text)| text.contains("--redis-password-file"))
+    })
+    .await;
 }
 
 #[tokio::test]

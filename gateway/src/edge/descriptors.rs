@@ -1,0 +1,50 @@
+//! File descriptors: the limit, and who may have how many of them.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Connections to the admin port: some probes, Prometheus, and what other gateways forward, which is at most one event
+/// stream for each reader of a session here.
+const ADMIN: usize = 512;
+
+/// Connections that each HTTP port may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shares {
+    pub(crate) public: usize,
+    pub(crate) admin: usize,
+}
+
+/// Raises the limit of this process to what it may have, and gives it.
+pub(crate) fn raise() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // An error leaves the limit as it was.
+    let raised = current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let limit = if raised { maximum } else { current };
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+/// What each port gets of `limit` descriptors, if the public one is to have `wanted`: at most half. A quarter of that is
+/// the admin port's, so that probes are answered whatever comes to the other. The rest, three eighths, is for workers,
+/// Redis, forwarded requests, media over TCP and files.
+pub(crate) fn shares(limit: usize, wanted: usize) -> Shares {
+    Shares { public: wanted.min(limit / 2), admin: ADMIN.min(limit / 8) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_admin_port_always_has_some() {
+        assert_eq!(shares(1_024, 4_096), Shares { public: 512, admin: 128 });
+        assert_eq!(shares(1_048_576, 4_096), Shares { public: 4_096, admin: 512 });
+        assert_eq!(shares(usize::MAX, 16), Shares { public: 16, admin: 512 });
+    }
+
+    #[test]
+    fn the_limit_is_as_high_as_it_may_be() {
+        let limit = raise();
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        assert_eq!(current, maximum);
+        assert_eq!(limit, maximum.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
+    }
+}

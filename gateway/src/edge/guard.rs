@@ -1,0 +1,213 @@
+//! What each request passes before anything else of us looks at it: its host, its origin, and its body.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, HOST,
+    HeaderValue, ORIGIN, TRANSFER_ENCODING, VARY,
+};
+use actix_web::http::{ConnectionType, Method, StatusCode, Version};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpResponse, web};
+
+use super::Port;
+use super::body::{self, BODY_WITHIN, BodyError, Memory};
+use super::names::{Asker, Names};
+use super::progress::{Progress, Turn};
+use crate::http::{MAX_BODY_BYTES, failed, unavailable};
+use crate::telemetry;
+
+/// Of a name that a client chose, as much as is told back.
+const TOLD_CHARACTERS: usize = 100;
+/// Seconds for which a browser need not ask again whether it may.
+const PREFLIGHT_SECONDS: &str = "600";
+
+/// What the guard of one port knows.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    pub(crate) port: Port,
+    pub(crate) names: Arc<Names>,
+    pub(crate) memory: Memory,
+}
+
+/// An answer's body, and the end of its request with it.
+struct Answer {
+    body: BoxBody,
+    _turn: Option<Turn>,
+}
+
+/// A request that is answered here, and nowhere else: the label `reason`, and the answer.
+type Refused = Box<(&'static str, HttpResponse)>;
+
+/// The middleware of both ports.
+pub(crate) async fn guard<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let turn = request.conn_data::<Rc<Progress>>().cloned();
+    let secure = turn.as_ref().is_some_and(|progress| progress.secure);
+    let turn = turn.map(Turn::begin);
+    let guard = request.app_data::<web::Data<Guard>>().expect("each port's app has one").clone();
+
+    let origin = match guard.asker(&request, secure) {
+        Ok(origin) => origin,
+        Err(refused) => return Ok(guard.refuse(request, turn, *refused)),
+    };
+    if let (Some(origin), &Method::OPTIONS) = (&origin, request.method())
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    {
+        let mut answer = HttpResponse::NoContent();
+        answer.insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"));
+        answer.insert_header((ACCESS_CONTROL_ALLOW_HEADERS, "content-type"));
+        answer.insert_header((ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS));
+        let mut answer = answer.finish();
+        allow(&mut answer, origin.clone());
+        return Ok(concluded(request.into_response(answer), turn));
+    }
+    let body = match guard.body(&mut request).await {
+        Ok(body) => body,
+        Err(refused) => return Ok(guard.refuse(request, turn, *refused)),
+    };
+    if let Some(turn) = &turn {
+        turn.has_body();
+    }
+    // Its memory is held for as long as somebody works on it.
+    let _held = body.inspect(|body| request.set_payload(Payload::from(body.bytes.clone())));
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    if let Some(origin) = origin {
+        allow(response.response_mut(), origin);
+    }
+    Ok(concluded(response, turn))
+}
+
+impl Guard {
+    /// Whether the request is for us and from somebody who may ask; the origin that its browser wants to see allowed.
+    fn asker(&self, request: &ServiceRequest, secure: bool) -> Result<Option<HeaderValue>, Refused> {
+        let mut hosts = request.headers().get_all(HOST);
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.to_str().ok(),
+            // Every browser says it. Some health checks of balancers, in HTTP/1.0, do not.
+            (None, _) if request.version() < Version::HTTP_11 => Some("localhost"),
+            _ => None,
+        };
+        let Some(host) = host else {
+            let problem = "a request must have one `Host`".to_owned();
+            return Err(Box::new(("host", failed(StatusCode::BAD_REQUEST, "invalid_request", Some(problem)))));
+        };
+        // What a request line names stands above `Host` (RFC 9112, 3.2.2).
+        let named = request.uri().authority().map(|authority| authority.as_str());
+        for host in named.into_iter().chain([host]) {
+            if !self.names.is_ours(host) {
+                return Err(Box::new(("host", unknown_host(host))));
+            }
+        }
+        let mut origins = request.headers().get_all(ORIGIN);
+        let Some(origin) = origins.next() else { return Ok(None) };
+        let from = match origin.to_str() {
+            Ok(text) if origins.next().is_none() => self.names.asker(text, named.unwrap_or(host), secure),
+            _ => Asker::Elsewhere,
+        };
+        match (self.port, from) {
+            (Port::Admin, _) => {
+                let problem = "the admin port is not for web pages".to_owned();
+                Err(Box::new(("origin", failed(StatusCode::FORBIDDEN, "forbidden_origin", Some(problem)))))
+            }
+            (Port::Public, Asker::Here) => Ok(None),
+            (Port::Public, Asker::Allowed) => Ok(Some(origin.clone())),
+            (Port::Public, Asker::Elsewhere) => Err(Box::new(("origin", forbidden_origin(origin)))),
+        }
+    }
+
+    /// The request's body, where it has one.
+    async fn body(&self, request: &mut ServiceRequest) -> Result<Option<body::Body>, Refused> {
+        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if length == Some(0) || length.is_none() && !request.headers().contains_key(TRANSFER_ENCODING) {
+            return Ok(None);
+        }
+        let mut payload = request.take_payload();
+        let read = match length {
+            Some(length) if length > MAX_BODY_BYTES => Err(BodyError::Large),
+            _ => body::read(&mut payload, &self.memory).await,
+        };
+        read.map(Some).map_err(|error| {
+            Box::new(match error {
+                BodyError::Late => {
+                    let problem = format!("the body was not there within {} s", BODY_WITHIN.as_secs());
+                    ("body_timeout", failed(StatusCode::REQUEST_TIMEOUT, "request_timeout", Some(problem)))
+                }
+                BodyError::Large => {
+                    let problem = format!("the body has more than {MAX_BODY_BYTES} bytes");
+                    ("body_size", failed(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", Some(problem)))
+                }
+                BodyError::NoMemory => ("body_memory", unavailable("overloaded", "this server is busy right now")),
+                BodyError::Broken => {
+                    let problem = "the body broke off".to_owned();
+                    ("body_broken", failed(StatusCode::BAD_REQUEST, "invalid_request", Some(problem)))
+                }
+            })
+        })
+    }
+
+    fn refuse(
+        &self,
+        request: ServiceRequest,
+        turn: Option<Turn>,
+        (reason, mut response): (&'static str, HttpResponse),
+    ) -> ServiceResponse<BoxBody> {
+        telemetry::http_refused(self.port.label(), reason);
+        // Its body may be unread.
+        response.head_mut().set_connection_type(ConnectionType::Close);
+        concluded(request.into_response(response), turn)
+    }
+}
+
+fn unknown_host(host: &str) -> HttpResponse {
+    let host = told(host);
+    let problem = format!(
+        "this server is not known as `{host}`: ask for its address, or start it with --allowed-hosts and that name"
+    );
+    failed(StatusCode::MISDIRECTED_REQUEST, "unknown_host", Some(problem))
+}
+
+fn forbidden_origin(origin: &HeaderValue) -> HttpResponse {
+    let origin = told(&String::from_utf8_lossy(origin.as_bytes()));
+    let problem = format!("pages of `{origin}` may not ask this server, unless it is started with --allowed-origins");
+    failed(StatusCode::FORBIDDEN, "forbidden_origin", Some(problem))
+}
+
+/// A client's text for a person to read.
+fn told(text: &str) -> String {
+    text.escape_default().take(TOLD_CHARACTERS).collect()
+}
+
+/// Lets a page of `origin` read the answer.
+fn allow<B>(response: &mut HttpResponse<B>, origin: HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+    headers.append(VARY, HeaderValue::from_static("origin"));
+}
+
+fn concluded(response: ServiceResponse<BoxBody>, turn: Option<Turn>) -> ServiceResponse<BoxBody> {
+    response.map_body(|_, body| BoxBody::new(Answer { body, _turn: turn }))
+}
+
+impl MessageBody for Answer {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
+        std::pin::Pin::new(&mut self.get_mut().body).poll_next(cx)
+    }
+}

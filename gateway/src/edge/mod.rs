@@ -1,0 +1,148 @@
+//! The edge of both HTTP ports, where strangers are held to their bounds before a route is looked for: how many
+//! connections (`caps`), how long each may take for what (`stream`, `progress`, `body`), under which name it may ask
+//! and for whose page (`names`, `guard`). Why it is so: `docs/decisions/0021-http-edge.md`.
+//!
+//! A connection is refused by closing it. A request is refused with an answer that names the option. Both are counted,
+//! and neither is logged: `reframe_http_refused_total`.
+
+mod body;
+mod caps;
+mod descriptors;
+mod guard;
+mod names;
+mod options;
+mod progress;
+mod stream;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol, Request, Response};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Extensions};
+use rustls::ServerConfig;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+pub(crate) use self::body::Memory;
+pub(crate) use self::caps::{Caps, Exempt};
+pub(crate) use self::descriptors::{raise, shares};
+pub(crate) use self::guard::{Guard, guard};
+pub(crate) use self::options::Edge;
+pub use self::options::EdgeOptions;
+use self::progress::Progress;
+use self::stream::{Io, Watched};
+use crate::telemetry;
+
+/// Connections that the system accepts for us in advance.
+const BACKLOG: u32 = 1024;
+/// How long a connection on which nothing comes is kept for another request.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// From a connection's start until the head of its first request is there.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// For TLS to be up before that.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// For a client to close its side.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Which port: the label `port`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    Public,
+    Admin,
+}
+
+impl Port {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Listens. Call within a runtime.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As every server: connections of the one before may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+/// A server of `app` on `threads` threads; it runs when it is awaited.
+pub(crate) fn serve<F, I, S, B>(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    caps: Arc<Caps>,
+    threads: usize,
+    app: F,
+) -> io::Result<Server>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<actix_web::Error> + 'static,
+    S::InitError: fmt::Debug,
+    S::Response: Into<Response<B>> + 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    S::Service: 'static,
+    B: MessageBody + 'static,
+{
+    let name = caps.port().label();
+    let connections = move || {
+        let app = app().into_factory().map_err(|error| error.into().error_response());
+        let http = HttpService::build()
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEAD_WITHIN)
+            .client_disconnect_timeout(CLOSE_WITHIN)
+            // A reader that closes its connection has left: its event stream ends at once, here and where it was
+            // forwarded to.
+            .h1_allow_half_closed(false)
+            .on_connect_ext(|connection: &Watched, data: &mut Extensions| {
+                data.insert(connection.progress());
+            })
+            // Nothing of ours asks for the names and addresses in it.
+            .finish(map_config(app, |()| AppConfig::default()));
+        let (caps, tls) = (Arc::clone(&caps), tls.clone().map(TlsAcceptor::from));
+        fn_service(move |connection| accept(connection, Arc::clone(&caps), tls.clone())).and_then(http)
+    };
+    Ok(Server::build().workers(threads).disable_signals().listen(name, listener, connections)?.run())
+}
+
+/// Takes a connection, or closes it: an error does that, and is told nobody.
+async fn accept(
+    connection: TcpStream,
+    caps: Arc<Caps>,
+    tls: Option<TlsAcceptor>,
+) -> Result<(Watched, Protocol, Option<SocketAddr>), DispatchError> {
+    let peer = connection.peer_addr()?;
+    let port = caps.port();
+    let permit = caps.admit(peer.ip()).map_err(|refusal| {
+        telemetry::http_refused(port.label(), refusal.label());
+        io::Error::from(io::ErrorKind::ConnectionRefused)
+    })?;
+    // Events and answers are whole already.
+    connection.set_nodelay(true)?;
+    let secure = tls.is_some();
+    let io = match tls {
+        None => Io::Plain(connection),
+        Some(tls) => match timeout(HANDSHAKE_WITHIN, tls.accept(connection)).await {
+            Ok(connection) => Io::Tls(Box::new(connection?)),
+            Err(_) => {
+                telemetry::http_refused(port.label(), "handshake_timeout");
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            }
+        },
+    };
+    let progress: Rc<Progress> = Progress::new(port, secure);
+    Ok((Watched::new(io, progress, permit), Protocol::Http1, Some(peer)))
+}

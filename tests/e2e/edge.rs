@@ -1,0 +1,269 @@
+//! The edge of both HTTP ports: connections that stall, names and sites that are not ours, and what stands in Redis.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use reframe_tests::browser::{Camera, UNTRUSTED_HOST};
+use reframe_tests::http::{self, Reply, get};
+use reframe_tests::process::Process;
+use reframe_tests::redis::RedisServer;
+use reframe_tests::source::Format;
+use reframe_worker::{Frame, Stream, VideoStreamHandler};
+use serde_json::json;
+
+use super::*;
+
+/// Of a body of which half comes.
+const HALF_BYTES: usize = 60_000;
+
+/// Where a URL of ours leads.
+fn address(url: &str) -> SocketAddr {
+    let rest = url.strip_prefix("http://").expect("plain http");
+    rest.split('/').next().expect("a host").parse().expect("an address")
+}
+
+/// Connections from `source`, one of this machine's loopback addresses.
+fn connections(to: SocketAddr, source: [u8; 4], count: usize) -> Vec<TcpStream> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let connect = || async {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a descriptor");
+        socket.bind((source, 0).into()).expect("an address of the loopback interface");
+        let stream = socket.connect(to).await.expect("the kernel takes it").into_std().expect("a socket");
+        stream.set_nonblocking(false).expect("a socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+    };
+    (0..count).map(|_| runtime.block_on(connect())).collect()
+}
+
+/// Half a body on each; an error is a connection that was closed.
+fn send_halves(connections: &mut [TcpStream]) {
+    let head = "POST /webrtc/offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let begun = format!("{head}Content-Length: {}\r\n\r\n{}", 2 * HALF_BYTES, " ".repeat(HALF_BYTES));
+    for connection in connections {
+        connection.write_all(begun.as_bytes()).ok();
+    }
+}
+
+/// What comes until the server closes it.
+#[track_caller]
+fn until_closed(mut connection: TcpStream) -> String {
+    let mut text = Vec::new();
+    if let Err(error) = connection.read_to_end(&mut text) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "it is not closed");
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The status of the answer to `GET path` with these headers.
+fn ask(url: &str, headers: &str) -> Reply {
+    let mut connection = TcpStream::connect(address(url)).expect("the port is open");
+    connection.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+    write!(connection, "GET /{path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").expect("it is read");
+    let text = until_closed(connection);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer but {text:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an HTTP status");
+    Reply { status, body: body.to_owned(), retry_after: None }
+}
+
+fn refused(cluster: &Cluster, port: &str, reason: &str) -> f64 {
+    cluster.metrics().sum("reframe_http_refused_total", &[("port", port), ("reason", reason)])
+}
+
+fn held(cluster: &Cluster) -> f64 {
+    cluster.metrics().sum("reframe_http_connections", &[("port", "public")])
+}
+
+#[test]
+fn stalled_bodies_cost_little_and_end() {
+    const CAP: usize = 512;
+    const TRIED: usize = 600;
+    let cluster = Cluster::launch("flip");
+    let mut honest = connect(&cluster, "honest", Video::Live(Format::SMALL));
+    honest.wait_received(10, PATIENCE);
+    let before = cluster.gateway.rss_bytes();
+    let mut stalled = connections(address(&cluster.page("/")), [127, 0, 0, 2], TRIED);
+    send_halves(&mut stalled);
+    eventually("those above the cap are closed", PATIENCE, || {
+        (refused(&cluster, "public", "connections_of_address") == (TRIED - CAP) as f64).then_some(())
+    });
+    // What was sent, once more for its buffers, and a few megabytes of the stream beside it.
+    let grown = cluster.gateway.rss_bytes().saturating_sub(before);
+    assert!(grown < 2 * (CAP * HALF_BYTES) as u64 + (20 << 20), "{} MB", grown >> 20);
+    assert_eq!(get(&cluster.page("/api/streams")).expect("others are served").status, 200);
+    assert_eq!(get(&cluster.admin("/healthz")).expect("an answer").status, 200);
+
+    let told = stalled.into_iter().map(until_closed).filter(|text| text.starts_with("HTTP/1.1 408")).count();
+    assert_eq!(told, CAP);
+    assert_eq!(refused(&cluster, "public", "body_timeout"), CAP as f64);
+    eventually("all places are free", PATIENCE, || (held(&cluster) <= 1.0).then_some(()));
+    wait_for_more(&honest);
+    honest.close();
+    assert_balanced(&cluster);
+}
+
+#[test]
+fn the_admin_port_answers_with_few_descriptors() {
+    const DESCRIPTORS: usize = 1_024;
+    let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let mut gateway = Process::start_limited(DESCRIPTORS, "reframe-gateway", &ports);
+    let page = gateway.announced("page ");
+    let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
+    let mut stalled = Vec::new();
+    for source in 2..5 {
+        let mut some = connections(address(&page), [127, 0, 0, source], 400);
+        send_halves(&mut some);
+        stalled.extend(some);
+        assert_eq!(get(&format!("{admin}/healthz")).expect("an answer").status, 200);
+    }
+    assert!(gateway.descriptors() < DESCRIPTORS * 3 / 4, "{}", gateway.descriptors());
+    let metrics = Metrics::parse(&get(&format!("{admin}/metrics")).expect("an answer").body);
+    assert!(metrics.sum("reframe_http_refused_total", &[("reason", "connections")]) > 0.0);
+    stalled.into_iter().for_each(|connection| drop(until_closed(connection)));
+    assert_eq!(get(&page).expect("strangers have left").status, 200);
+}
+
+#[test]
+fn a_later_head_has_its_time_too() {
+    let cluster = Cluster::launch("flip");
+    let [mut stalls, mut floods] =
+        <[TcpStream; 2]>::try_from(connections(address(&cluster.page("/")), [127, 0, 0, 1], 2)).expect("two");
+    // The beginning of a second request comes with the first one, and nothing more.
+    let first = "GET /api/streams HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    write!(stalls, "{first}GET /api/streams HT").expect("it is read");
+    let text = until_closed(stalls);
+    assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+
+    let mut peer = connect(&cluster, "flooded", Video::Live(Format::SMALL));
+    write!(floods, "GET /updates?webrtc_id=flooded HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it is read");
+    // Requests in advance, of which none is ever answered: the stream before them does not end.
+    floods.write_all(first.repeat(4_000).as_bytes()).ok();
+    until_closed(floods);
+    assert!(refused(&cluster, "public", "head_size") >= 1.0);
+    peer.close();
+}
+
+#[test]
+fn only_known_names_are_answered_on_both_ports() {
+    let cluster = Cluster::launch_with("flip", &["--allowed-hosts", "Video.Test"]);
+    let port = address(&cluster.page("/")).port();
+    for url in [cluster.page("/api/streams"), cluster.admin("/api/sessions")] {
+        for host in ["127.0.0.1", "192.168.1.7", "[::1]", "localhost", "app.localhost", "video.test", "VIDEO.test."] {
+            for host in [host.to_owned(), format!("{host}:{port}")] {
+                let reply = ask(&url, &format!("Host: {host}\r\n"));
+                assert_eq!(reply.status, 200, "{host}: {reply:?}");
+            }
+        }
+        for host in ["evil.test", "127.0.0.1.evil.test", "video.test.evil.test", "localhost.evil.test:80"] {
+            let reply = ask(&url, &format!("Host: {host}\r\n"));
+            let meta = &reply.json()["meta"];
+            assert_eq!((reply.status, &meta["error"]), (421, &json!("unknown_host")), "{host}: {reply:?}");
+            let message = meta["message"].as_str().expect("a message");
+            assert!(message.contains(host) && message.contains("--allowed-hosts"), "{message}");
+        }
+        let long = "x".repeat(20_000);
+        let reply = ask(&url, &format!("Host: {long}\r\n"));
+        assert!(reply.status == 421 && reply.body.len() < 500, "{reply:?}");
+        assert_eq!(ask(&url, "").status, 400);
+        assert_eq!(ask(&url, "Host: localhost\r\nHost: localhost\r\n").status, 400);
+    }
+    // What a request line names counts, whatever `Host` says.
+    let mut connection = TcpStream::connect(address(&cluster.page("/"))).expect("the port is open");
+    write!(connection, "GET http://evil.test/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    assert!(until_closed(connection).starts_with("HTTP/1.1 421"));
+    for port in ["public", "admin"] {
+        assert!(refused(&cluster, port, "host") >= 7.0, "{port}");
+    }
+}
+
+#[test]
+fn pages_of_other_sites_are_refused_or_allowed_by_name() {
+    let cluster = Cluster::launch_with("flip", &["--allowed-origins", "https://friend.test"]);
+    let (streams, sessions) = (cluster.page("/api/streams"), cluster.admin("/api/sessions"));
+    let own = format!("http://{}", address(&streams));
+    let from = |url: &str, origin: &str| {
+        let host = address(url);
+        ask(url, &format!("Host: {host}\r\nOrigin: {origin}\r\n"))
+    };
+    for origin in [own.as_str(), "https://friend.test"] {
+        assert_eq!(from(&streams, origin).status, 200, "{origin}");
+    }
+    for origin in ["null", "https://evil.test", "http://friend.test", "http://localhost", "file://"] {
+        let reply = from(&streams, origin);
+        let meta = &reply.json()["meta"];
+        assert_eq!((reply.status, &meta["error"]), (403, &json!("forbidden_origin")), "{origin}: {reply:?}");
+        assert!(meta["message"].as_str().expect("a message").contains("--allowed-origins"), "{reply:?}");
+    }
+    // No page has any business there, not even one of its own address.
+    for origin in [format!("http://{}", address(&sessions)), own, "https://friend.test".to_owned()] {
+        assert_eq!(from(&sessions, &origin).status, 403, "{origin}");
+    }
+
+    let preflight = |origin: &str| {
+        let mut connection = TcpStream::connect(address(&streams)).expect("the port is open");
+        let head = "OPTIONS /webrtc/offer HTTP/1.1\r\nHost: localhost\r\nAccess-Control-Request-Method: POST\r\n";
+        write!(connection, "{head}Origin: {origin}\r\nConnection: close\r\n\r\n").expect("it is read");
+        until_closed(connection).to_ascii_lowercase()
+    };
+    let allowed = preflight("https://friend.test");
+    assert!(allowed.starts_with("http/1.1 204"), "{allowed}");
+    assert!(allowed.contains("\r\naccess-control-allow-origin: https://friend.test\r\n"), "{allowed}");
+    let denied = preflight("https://evil.test");
+    assert!(denied.starts_with("http/1.1 403") && !denied.contains("access-control"), "{denied}");
+    assert!(refused(&cluster, "public", "origin") >= 6.0 && refused(&cluster, "admin", "origin") == 3.0);
+}
+
+/// A real browser, in which a site's name leads to this machine.
+#[test]
+fn a_site_that_rebinds_its_name_reads_nothing() {
+    let cluster = Cluster::launch("flip");
+    let browser = browser::start("rebound", Camera::Allowed);
+    for url in [cluster.page("/api/streams"), cluster.admin("/api/sessions")] {
+        browser.open(&url.replace("127.0.0.1", UNTRUSTED_HOST));
+        let shown = browser.run("return document.body.innerText");
+        let shown = shown.as_str().expect("a text");
+        assert!(
+            shown.contains("unknown_host") && !shown.contains("\"streams\"") && !shown.contains("\"sessions\""),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn a_forged_owner_is_not_asked() {
+    let (redis, listener) = (RedisServer::start(), TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listener.set_nonblocking(true).expect("a socket");
+    let victim = listener.local_addr().expect("an address");
+    // Other gateways would reach it elsewhere, so this machine's loopback is no gateway's.
+    let options = ["--redis", &redis.url(), "--advertise", "http://192.0.2.1:9090"];
+    let echo = Stream::builder(VideoStreamHandler::new(|frame: Frame| Ok(frame))).build();
+    let cluster = Cluster::local_with([echo], &options);
+    eventually("it has its Redis", PATIENCE, || {
+        (cluster.metrics().sum("reframe_placement_up", &[]) == 1.0).then_some(())
+    });
+    for forged in [
+        format!("http://{victim}"),
+        format!("http://{victim}/secret?"),
+        format!("http://localhost:{}", victim.port()),
+        format!("http://[::ffff:127.0.0.1]:{}", victim.port()),
+        "http://169.254.169.254:80".to_owned(),
+    ] {
+        let _count = redis.cli(&["HSET", "reframe:{default}:session:x", "gateway", &forged]);
+        let asked = [
+            get(&cluster.page("/updates?webrtc_id=x")),
+            get(&cluster.admin("/api/sessions/x")),
+            http::delete(&cluster.admin("/api/sessions/x")),
+            http::post(&cluster.page("/input_hook"), json!({ "webrtc_id": "x" }).to_string()),
+        ];
+        for reply in asked {
+            let reply = reply.expect("an answer");
+            assert_eq!(reply.status, 404, "{forged}: {reply:?}");
+        }
+    }
+    let error = listener.accept().expect_err("nobody comes");
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    let errors = cluster.metrics().sum("reframe_placement_errors_total", &[("operation", "locate")]);
+    assert_eq!(errors, 20.0);
+}
