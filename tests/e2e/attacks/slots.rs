@@ -72,7 +72,7 @@ fn sessions_without_dtls_have_a_quarter_of_the_slots_and_lose_it() {
         most = most.max(cluster.sessions());
     }
     assert!(most <= 5.0, "{most} of 16 slots, one of them honest");
-    for attacker in &mut attackers[..4] {
+    for attacker in attackers.iter_mut().take(4) {
         let answered = attacker.reach(Duration::from_millis(500));
         assert!(answered.is_err(), "it has its slot still: {:?}", attacker.seen);
     }

@@ -180,7 +180,8 @@ impl Attacker {
                 asked = Instant::now();
                 self.send(&self.check());
             }
-            if self.take(AGAIN).is_err() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.take(left.min(AGAIN)).is_err() {
                 self.dtls = None;
             }
             while self.dtls.as_mut().is_some_and(|dtls| matches!(dtls.read(), Ok(Some(_)))) {}
@@ -191,7 +192,8 @@ impl Attacker {
     pub fn listen(&mut self, time: Duration) {
         let deadline = Instant::now() + time;
         while Instant::now() < deadline {
-            drop(self.take(AGAIN));
+            let left = deadline.saturating_duration_since(Instant::now());
+            drop(self.take(left.min(AGAIN)));
         }
     }
 

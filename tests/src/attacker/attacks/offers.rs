@@ -16,7 +16,7 @@ pub type Counts = BTreeMap<u16, usize>;
 /// The key of those that were answered.
 pub const ANSWERED: u16 = 0;
 
-/// An offer with so many video sections beyond the first; 2 400 have half a megabyte.
+/// An offer with so many video sections beyond the first; 2 400 have 200 kB.
 #[must_use]
 pub fn huge(sections: usize) -> Offer {
     Offer { more_sections: sections, ..Offer::new(super::unique("huge")) }

@@ -74,7 +74,8 @@ impl Arena {
             Ok(seen) => seen.clone(),
             Err(broken) => format!("BROKEN: {broken}"),
         };
-        if !verdict.unnoticed() {
+        let unnoticed = !promise.judged || verdict.unnoticed();
+        if !unnoticed {
             seen += &format!("; honest: {verdict}");
         }
         if let Err(left) = &settled {
@@ -86,9 +87,10 @@ impl Arena {
         if !alive {
             seen += "; a process ended";
         }
-        let held = done.is_ok() && verdict.unnoticed() && settled.is_ok() && quiet && alive;
+        let held = done.is_ok() && unnoticed && settled.is_ok() && quiet && alive;
         seen += &format!(" ({:.1} s, {:.1} fps)", time.as_secs_f64(), verdict.shown * 30.0);
-        Outcome { held, seen, fps: Some(verdict.shown * 30.0), settled: settled.ok() }
+        let fps = promise.judged.then_some(verdict.shown * 30.0);
+        Outcome { held, seen, fps, settled: settled.ok() }
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn huge_offers(arena: &mut Arena, random: &mut SmallRng) -> Result<St
 }
 
 pub(crate) fn renegotiation(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
-    let sections = if random.random() { 2 } else { 500 };
+    let sections = if random.random() { 2 } else { 2_400 };
     let (clients, requests) = (4, 15);
     let counts = renegotiate(&arena.page, clients, requests, sections)?;
     let answered = counts.get(&ANSWERED).copied().unwrap_or_default();

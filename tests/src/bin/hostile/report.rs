@@ -34,7 +34,7 @@ impl Report {
             row.seen = outcome.seen;
         }
         row.broken += usize::from(!outcome.held);
-        row.fps = row.fps.min(outcome.fps.unwrap_or_default());
+        row.fps = row.fps.min(outcome.fps.unwrap_or(f64::INFINITY));
         row.settled = row.settled.max(outcome.settled.unwrap_or_default());
     }
 
@@ -50,7 +50,8 @@ impl fmt::Display for Report {
         for Row { promise: Promise { name, promise, bound, .. }, runs, broken, fps, settled, seen } in &self.0 {
             let held = if *broken == 0 { "yes".to_owned() } else { format!("NO, {broken} of {runs}") };
             let settled = settled.as_secs_f64();
-            writeln!(f, "| {promise} | {bound} | {name} | {runs} | {fps:.1} | {settled:.1} s | {held} | {seen} |")?;
+            let fps = if fps.is_finite() { format!("{fps:.1}") } else { "-".to_owned() };
+            writeln!(f, "| {promise} | {bound} | {name} | {runs} | {fps} | {settled:.1} s | {held} | {seen} |")?;
         }
         Ok(())
     }
