@@ -7,9 +7,10 @@ ADMIN ?= 127.0.0.1:9090
 BENCH ?=
 PIECES ?=
 LOAD ?=
+FUZZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-firefox test-deploy bench bench-pieces instructions loadtest fmt
+.PHONY: help demo test test-firefox test-deploy bench bench-pieces instructions loadtest fuzz-asan fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +84,10 @@ loadtest: ## Four 720p streams through flip, half a minute; make loadtest LOAD=-
 	cargo build --release --workspace --bins
 	@echo '==> loading'
 	@scripts/loadtest.sh $(LOAD)
+
+# Not a part of `test`: it builds everything once more, with clang. What it once found is tried by a unit test there.
+fuzz-asan: ## Strangers' bytes under libFuzzer and AddressSanitizer; make fuzz-asan FUZZ=--help
+	@scripts/fuzz.sh $(FUZZ)
 
 fmt: ## Format the code
 	cargo fmt --all
