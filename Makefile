@@ -11,7 +11,7 @@ HOSTILE ?=
 FUZZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test deny audit test-firefox test-deploy test-hostile bench bench-pieces instructions fuzz loadtest fmt
+.PHONY: help demo test deny audit test-firefox test-deploy test-hostile bench bench-pieces instructions fuzz loadtest fuzz-asan fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,10 @@ loadtest: ## Four 720p streams through flip, half a minute; make loadtest LOAD=-
 	cargo build --release --workspace --bins
 	@echo '==> loading'
 	@scripts/loadtest.sh $(LOAD)
+
+# Not a part of `test`: it builds everything once more, with clang. What it once found is tried by a unit test there.
+fuzz-asan: ## Strangers' bytes under libFuzzer and AddressSanitizer; make fuzz-asan FUZZ=--help
+	@scripts/fuzz.sh $(FUZZ)
 
 fmt: ## Format the code
 	cargo fmt --all

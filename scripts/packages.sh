@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the system packages that building (`build`), showing (`demo`), measuring (`bench`, `instructions`) or testing (`test`, `test-firefox`, `test-hostile`) Reframe needs beyond
+# Installs the system packages that building (`build`), showing (`demo`), measuring (`bench`, `instructions`), testing
+# (`test`, `test-firefox`, `test-hostile`) or fuzzing (`fuzz`) Reframe needs beyond
 # Rust and that this machine lacks. Debian and Ubuntu: with apt-get, through sudo when not root. Elsewhere it says what to install and stops.
 #
 # It looks for what a package is for (a command, a library), not for the package: what came another way will do.
@@ -48,14 +49,21 @@ need_for_firefox() {
     need firefox-esr command -v firefox-esr
 }
 
+need_for_fuzz() {
+    need clang command -v clang
+    need libclang-rt-dev sh -c 'test -e "$(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a")"'
+    need dpkg-dev command -v dpkg-source
+}
+
 look() {
     missing=
     need_for_build
-    [ "$1" = build ] || need_for_demo
+    case $1 in build | fuzz) ;; *) need_for_demo ;; esac
     case $1 in bench | instructions | test*) need_for_bench ;; esac
     [ "$1" != instructions ] || need_for_instructions
     case $1 in test | test-firefox) need_for_test ;; esac
     [ "$1" != test-firefox ] || need_for_firefox
+    [ "$1" != fuzz ] || need_for_fuzz
 }
 
 # stop MESSAGE...: one line each.
@@ -65,8 +73,8 @@ stop() {
 }
 
 case ${1:-} in
-build | demo | bench | instructions | test | test-firefox | test-hostile) ;;
-*) stop "usage: $0 build|demo|bench|instructions|test|test-firefox|test-hostile" ;;
+build | demo | bench | instructions | test | test-firefox | test-hostile | fuzz) ;;
+*) stop "usage: $0 build|demo|bench|instructions|test|test-firefox|test-hostile|fuzz" ;;
 esac
 
 look "$1"

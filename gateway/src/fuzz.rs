@@ -35,11 +35,13 @@ use crate::spec::Mode;
 pub type Target = fn(&[u8]);
 
 /// By the names of their corpora.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("datagram", datagram),
     ("payload", payload),
     ("assembler", assembler),
-    ("decoder", decoder),
+    ("vp8", vp8),
+    ("vp9", vp9),
+    ("h264", h264),
     ("missing", missing),
     ("feedback", feedback),
     ("offer", offer),
@@ -90,12 +92,29 @@ pub fn payload(data: &[u8]) {
     assert!(unit.len() <= 2 * payload.len() + 4, "more than what came");
 }
 
-/// The codec in one byte, then an access unit. Its size is looked at here, the rest by the codec's library.
-pub fn decoder(data: &[u8]) {
-    let Some((codec, unit)) = split_codec(data) else { return };
+/// Access units of VP8 as [`parts`].
+pub fn vp8(data: &[u8]) {
+    decode(Codec::Vp8, data);
+}
+
+/// The same of VP9.
+pub fn vp9(data: &[u8]) {
+    decode(Codec::Vp9, data);
+}
+
+/// The same of H.264.
+pub fn h264(data: &[u8]) {
+    decode(Codec::H264, data);
+}
+
+/// Units of one input: a large picture takes long, and the fuzzer takes an input that runs for 10 s for a fault.
+const MAX_UNITS: usize = 16;
+
+/// All units by one decoder, also what follows a failure: more than a session does, which waits for a keyframe then. Their
+/// sizes are looked at here, the rest by the codec's library.
+fn decode(codec: Codec, data: &[u8]) {
     let Ok(mut decoder) = codec.decoder() else { return };
-    // Once more: after a failure, or as the next frame.
-    for _ in 0..2 {
+    for unit in parts(data).take(MAX_UNITS) {
         if let Ok(Some(picture)) = decoder.decode(unit) {
             assert!(reframe_proto::picture_fits(picture.width, picture.height));
             assert_eq!(picture.data.len(), reframe_proto::i420_len(picture.width, picture.height));

@@ -1,4 +1,0 @@
-//! See `reframe_gateway::fuzz::association`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| reframe_gateway::fuzz::association(data));
