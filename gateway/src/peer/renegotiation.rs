@@ -94,14 +94,32 @@ async fn answer(connection: &dyn PeerConnection, offer: RTCSessionDescription, m
     connection.set_local_description(answer).await
 }
 
-/// Whether the transceivers that this offer would add are not too many. A data channel's section counts as one.
 async fn has_room(connection: &dyn PeerConnection, offer: &str) -> Result<bool, Error> {
     let transceivers = connection.get_transceivers().await;
     let mut known = BTreeSet::new();
     for transceiver in &transceivers {
         known.extend(transceiver.mid().await?);
     }
-    let offered = offer.lines().filter_map(|line| line.strip_prefix("a=mid:"));
-    let added = offered.filter(|mid| !known.contains(mid.trim())).count();
-    Ok(transceivers.len() + added <= MAX_TRANSCEIVERS)
+    Ok(transceivers.len() + added(&known, offer) <= MAX_TRANSCEIVERS)
+}
+
+/// Transceivers that an offer adds to those of `known` sections. A data channel's section counts as one.
+fn added(known: &BTreeSet<String>, offer: &str) -> usize {
+    let offered: BTreeSet<&str> = offer.lines().filter_map(|line| line.strip_prefix("a=mid:")).map(str::trim).collect();
+    offered.iter().filter(|mid| !known.contains(**mid)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_that_are_known_add_nothing() {
+        let known = ["0", "1"].map(str::to_owned).into();
+        let offer =
+            |mids: &[&str]| mids.iter().map(|mid| format!("m=video 9 X 96\r\na=mid:{mid}\r\n")).collect::<String>();
+        assert_eq!(added(&known, &offer(&["0", "1"])), 0);
+        assert_eq!(added(&known, &offer(&["0", "2", "text"])), 2);
+        assert_eq!(added(&BTreeSet::new(), &offer(&["0", "2", "text"])), 3);
+    }
 }

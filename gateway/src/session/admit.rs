@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::admission::Checked;
-use super::registry::{Entry, Gateway, OfferRefused};
+use super::refused::OfferRefused;
+use super::registry::{Entry, Gateway};
 use super::seek::workers_for;
 use super::{End, EndReason, Session};
 use crate::arbiters::CodecArbiter;

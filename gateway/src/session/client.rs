@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::registry::OfferRefused;
+use super::refused::OfferRefused;
 use crate::inputs::InputError;
 use crate::net::DriverEnd;
 use crate::peer::Step;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::admit::{Admit, Admitted};
-use super::registry::OfferRefused;
+use super::refused::OfferRefused;
 use super::watch::{Verdict, Watch};
 use super::{EndReason, Session};
 use crate::spec::Mode;

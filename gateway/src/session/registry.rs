@@ -11,7 +11,6 @@ use actix::{
 };
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
@@ -21,6 +20,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use super::admission::Admission;
 use super::answers::Answers;
 use super::early::{ANSWER_WITHIN, EarlyCandidates};
+use super::refused::OfferRefused;
 use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Timeouts, Wiring};
 use crate::arbiters::{Arbiters, CodecArbiter};
 use crate::config::Video;
@@ -30,7 +30,7 @@ use crate::load::LOOK_INTERVAL;
 use crate::net::MediaPort;
 use crate::offer::{self, Negotiated};
 use crate::peer::{self, Peer};
-use crate::placement::{ClaimError, Placement};
+use crate::placement::Placement;
 use crate::pool::Pool;
 
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
@@ -51,24 +51,6 @@ pub(crate) struct Offer {
     pub(crate) codec: Negotiated,
     /// What the client has set already.
     pub(crate) inputs: Values,
-}
-
-/// Why no session started. Nothing was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OfferRefused {
-    AlreadyExists,
-    /// Every slot is taken; how many there are.
-    Full(u32),
-    /// No worker serves.
-    NoWorker,
-    /// With it the codec threads would be busier than they may be.
-    Overloaded,
-    /// This gateway is stopping.
-    Draining,
-    /// An earlier offer of the session is being answered, or it has offered too often, or too many others are answered.
-    Busy,
-    /// The WebRTC stack refused the offer; the log says why.
-    Unanswerable,
 }
 
 /// A trickled candidate; `None` is the end of candidates.
@@ -157,45 +139,6 @@ struct Answered {
     codec: Negotiated,
     wiring: Wiring,
     controls: Arc<Controls>,
-}
-
-impl OfferRefused {
-    /// `meta` of the HTTP answer that says so (`http::signal`), for whoever learns it only on its connection.
-    pub(super) fn meta(self) -> Value {
-        let error = match self {
-            Self::AlreadyExists => "connection_already_exists",
-            Self::Full(limit) => return json!({ "error": "concurrency_limit_reached", "limit": limit }),
-            Self::NoWorker => "no_worker",
-            Self::Overloaded => "overloaded",
-            Self::Draining => "draining",
-            Self::Busy => "busy",
-            Self::Unanswerable => "invalid_offer",
-        };
-        json!({ "error": error, "message": self.in_words() })
-    }
-
-    /// For the person in front of the page.
-    pub(super) fn in_words(self) -> String {
-        match self {
-            Self::Full(limit) => {
-                format!("Somebody else was sooner: this server runs {limit} of these streams at once. Try again later.")
-            }
-            Self::NoWorker => "No worker serves this stream right now. Try again in a moment.".to_owned(),
-            Self::Overloaded | Self::Busy => "This server is busy right now. Try again in a moment.".to_owned(),
-            Self::Draining => "This server is stopping. Try again in a moment.".to_owned(),
-            Self::AlreadyExists | Self::Unanswerable => "The server refused the stream. Start again.".to_owned(),
-        }
-    }
-}
-
-impl From<ClaimError> for OfferRefused {
-    fn from(error: ClaimError) -> Self {
-        match error {
-            ClaimError::Exists => Self::AlreadyExists,
-            ClaimError::Full { slots: 0 } => Self::NoWorker,
-            ClaimError::Full { slots } => Self::Full(slots),
-        }
-    }
 }
 
 impl Gateway {

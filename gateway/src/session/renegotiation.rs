@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::Session;
-use super::registry::{Gateway, OfferRefused};
+use super::refused::OfferRefused;
+use super::registry::Gateway;
 use crate::offer;
 
 /// Answer a further offer of the browser whose session this is; `None` when it is not: no such session, or an offer of

@@ -1,0 +1,62 @@
+//! Why a session does not start, as its client is told.
+
+use serde_json::{Value, json};
+
+use crate::placement::ClaimError;
+
+/// Why no session started. Nothing was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfferRefused {
+    AlreadyExists,
+    /// Every slot is taken; how many there are.
+    Full(u32),
+    /// No worker serves.
+    NoWorker,
+    /// With it the codec threads would be busier than they may be.
+    Overloaded,
+    /// This gateway is stopping.
+    Draining,
+    /// An earlier offer of the session is being answered, or it has offered too often, or too many others are answered.
+    Busy,
+    /// The WebRTC stack refused the offer; the log says why.
+    Unanswerable,
+}
+
+impl OfferRefused {
+    /// `meta` of the HTTP answer that says so (`http::signal`), for whoever learns it only on its connection.
+    pub(super) fn meta(self) -> Value {
+        let error = match self {
+            Self::AlreadyExists => "connection_already_exists",
+            Self::Full(limit) => return json!({ "error": "concurrency_limit_reached", "limit": limit }),
+            Self::NoWorker => "no_worker",
+            Self::Overloaded => "overloaded",
+            Self::Draining => "draining",
+            Self::Busy => "busy",
+            Self::Unanswerable => "invalid_offer",
+        };
+        json!({ "error": error, "message": self.in_words() })
+    }
+
+    /// For the person in front of the page.
+    pub(super) fn in_words(self) -> String {
+        match self {
+            Self::Full(limit) => {
+                format!("Somebody else was sooner: this server runs {limit} of these streams at once. Try again later.")
+            }
+            Self::NoWorker => "No worker serves this stream right now. Try again in a moment.".to_owned(),
+            Self::Overloaded | Self::Busy => "This server is busy right now. Try again in a moment.".to_owned(),
+            Self::Draining => "This server is stopping. Try again in a moment.".to_owned(),
+            Self::AlreadyExists | Self::Unanswerable => "The server refused the stream. Start again.".to_owned(),
+        }
+    }
+}
+
+impl From<ClaimError> for OfferRefused {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Exists => Self::AlreadyExists,
+            ClaimError::Full { slots: 0 } => Self::NoWorker,
+            ClaimError::Full { slots } => Self::Full(slots),
+        }
+    }
+}
