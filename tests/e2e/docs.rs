@@ -73,6 +73,24 @@ fn every_path_that_a_document_names_exists() {
     assert!(checked > 30, "only {checked} paths found: the test has gone blind");
 }
 
+/// Each row's last cell names files, and behind a file the tests in it.
+#[test]
+fn every_test_that_the_security_page_names_exists() {
+    let (mut checked, mut source) = (0, String::new());
+    for row in read("docs/security.md").lines().filter(|line| line.starts_with("| ") && line.ends_with(" |")) {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        for mention in mentions(cell) {
+            if mention.ends_with(".rs") {
+                source = read(mention);
+            } else if mention.contains('_') {
+                checked += 1;
+                assert!(source.contains(&format!("fn {mention}()")), "docs/security.md names {mention}");
+            }
+        }
+    }
+    assert!(checked > 15, "only {checked} tests found: the test has gone blind");
+}
+
 #[test]
 fn the_metrics_page_lists_what_the_gateway_describes() {
     let source = read("gateway/src/telemetry.rs");
