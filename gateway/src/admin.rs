@@ -109,7 +109,7 @@ impl Probed {
     /// No thread has been without a sign of life for so long that only a new start helps.
     fn healthz(&self) -> HttpResponse {
         let unhealthy: Vec<_> = self.watchdog.stuck().into_iter().filter(Stuck::is_unhealthy).collect();
-        if unhealthy.is_empty() { well("ok\n") } else { unavailable(named(&unhealthy)) }
+        if unhealthy.is_empty() { well("ok\n") } else { unwell(named(&unhealthy)) }
     }
 
     /// New sessions should come here: it is not stopping and no thread is stuck. Without a worker too, since the page is
@@ -117,11 +117,11 @@ impl Probed {
     fn readyz(&self) -> HttpResponse {
         let stuck = self.watchdog.stuck();
         if self.draining.load(Ordering::Relaxed) {
-            unavailable("stopping\n".to_owned())
+            unwell("stopping\n".to_owned())
         } else if stuck.is_empty() {
             well("ready\n")
         } else {
-            unavailable(named(&stuck))
+            unwell(named(&stuck))
         }
     }
 }
@@ -134,7 +134,7 @@ fn well(text: &'static str) -> HttpResponse {
     HttpResponse::Ok().content_type(TEXT).body(text)
 }
 
-fn unavailable(text: String) -> HttpResponse {
+fn unwell(text: String) -> HttpResponse {
     HttpResponse::ServiceUnavailable().content_type(TEXT).body(text)
 }
 
