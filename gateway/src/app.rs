@@ -99,7 +99,15 @@ async fn serve(
     }
     let admin_port = edge::listen(config.admin).map_err(bind_admin)?;
     let admin_address = admin_port.local_addr().map_err(bind_admin)?;
-    let opening = media.spawn(MediaPort::open(config.media)).await;
+    let shares = edge::shares(descriptors, config.edge.connections);
+    if shares.public < config.edge.connections {
+        let connections = shares.public;
+        warn!(
+            descriptors,
+            connections, "too few file descriptors for --max-connections: raise their limit (ulimit -Hn)"
+        );
+    }
+    let opening = media.spawn(MediaPort::open(config.media, shares.media)).await;
     let port = opening.map_err(io::Error::other)??;
     let (pool, placement) = {
         let _on_media = media.enter();
@@ -122,12 +130,8 @@ async fn serve(
     let trusted = Arc::clone(&proxies);
     let public =
         http::Shared { gateway: gateway.clone(), pool, forward: forward.clone(), ice_servers, codecs, proxies };
-    let shares = edge::shares(descriptors, config.edge.connections);
-    if shares.public < config.edge.connections {
-        warn!(descriptors, connections = shares.public, "fewer than --max-connections: raise the limit (ulimit -Hn)");
-    }
     // Many clients share a proxy's address.
-    let exempt: Exempt = Arc::new(move |address| trusted.trusts(address.to_canonical()));
+    let exempt: Exempt = Arc::new(move |address| trusted.trusts(address));
     let caps = Caps::new(Port::Public, shares.public, config.edge.connections_each, exempt);
     let (names, memory) = (Arc::new(config.edge.names), Memory::default());
     let guard = Guard { port: Port::Public, names: Arc::clone(&names), memory: memory.clone() };

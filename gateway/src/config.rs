@@ -94,8 +94,8 @@ pub struct Options {
     #[arg(long, env = "REFRAME_MAX_LOAD", value_name = "PERCENT", default_value = "90")]
     pub max_load: String,
 
-    /// How long a session may be without video from its browser, once it had some; less where its slot is wanted [seconds,
-    /// 1 to 86400].
+    /// How long to keep a session after its browser stopped sending video; 20 s where another client needs the slot
+    /// [seconds, 1 to 86400].
     #[arg(long, env = "REFRAME_IDLE_LIMIT", value_name = "SECONDS", default_value = "300")]
     pub idle_limit: String,
 
@@ -104,8 +104,8 @@ pub struct Options {
     #[arg(long, env = "REFRAME_TRUSTED_PROXIES", value_name = "LIST")]
     pub trusted_proxies: Option<String>,
 
-    /// For how long one of its threads may give no sign of life before this process ends itself, to be started again
-    /// [seconds, 10 to 3600; 0 is for ever].
+    /// Exit with code 70 when a thread has not responded for this long, so that a supervisor restarts the process
+    /// [seconds, 10 to 3600; 0 is never].
     #[arg(long, env = "REFRAME_EXIT_WHEN_STUCK", value_name = "SECONDS", default_value = "30")]
     pub exit_when_stuck: String,
 

@@ -159,11 +159,17 @@ pub(crate) fn ice_password(sdp: &str) -> &str {
     fn of(part: &str) -> Option<&str> {
         part.lines().find_map(|line| line.strip_prefix("a=ice-pwd:"))
     }
-    let in_use = |part: &&str| part.lines().all(|line| line != "a=inactive");
+    let in_use = |part: &&str| part.lines().all(|line| line.trim_end() != "a=inactive");
     let mut sections = sdp.split("\nm=");
     let session = sections.next().and_then(of);
     let password = session.or_else(|| sections.clone().filter(in_use).find_map(of)).or_else(|| sections.find_map(of));
     password.unwrap_or_default().trim()
+}
+
+/// Whether the browser insists on being the client of DTLS. The answer must then be passive (RFC 8842,
+/// section 5.3), and the stack says active to any offer.
+pub(crate) fn is_dtls_client(sdp: &str) -> bool {
+    sdp.lines().any(|line| line.trim_end() == "a=setup:active")
 }
 
 /// Puts `candidates`, lines, in place of the answer's own, which are of addresses that nobody can reach, and into the

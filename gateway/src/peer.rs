@@ -33,7 +33,7 @@ use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
-use rtc::peer_connection::transport::RTCIceCandidateInit;
+use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceCandidateInit};
 use rtc::rtp;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -187,6 +187,11 @@ pub(crate) async fn answer(
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
         .with_crypto_provider(provider(port.guard()).map_err(|error| Error::Crypto(error.to_string()))?)
         .with_dtls_cipher_suites(SUITES.to_vec())
+        .with_answering_dtls_role(if offer::is_dtls_client(&offer.sdp) {
+            RTCDtlsRole::Server
+        } else {
+            RTCDtlsRole::Client
+        })
         .build();
 
     let (texts, texts_rx) = mpsc::channel(OUT_TEXTS);

@@ -21,6 +21,7 @@ mod firefox;
 mod flip;
 mod forward;
 mod health;
+mod herd;
 mod hostile;
 mod inputs;
 mod junk;

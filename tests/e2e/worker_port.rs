@@ -286,10 +286,10 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 #[test]
 fn inputs_that_are_too_long_for_an_open_follow_it() {
     const TEXTS: usize = 6;
-    let names: Vec<_> = (0..TEXTS).map(|n| format!("text-{n}")).collect();
+    let names: Vec<_> = (0..TEXTS).map(|n| format!("text_{n}")).collect();
     let handler = VideoStreamHandler::new(|frame: Frame, session: &Session| {
         let inputs = session.inputs();
-        let lengths = (0..TEXTS).map(|n| inputs.get::<String>(&format!("text-{n}")).map_or(0, |text| text.len()));
+        let lengths = (0..TEXTS).map(|n| inputs.get::<String>(&format!("text_{n}")).map_or(0, |text| text.len()));
         (frame, AdditionalOutputs::new([json!(lengths.collect::<Vec<_>>())]))
     });
     let mut stream = Stream::builder(handler).additional_outputs([Json::new("lengths")]);

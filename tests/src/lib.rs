@@ -12,6 +12,7 @@
 //! | [`netem`] | the bad network that it may be behind |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
 //! | [`held`] | one thread of such a process, held still |
+//! | [`herd`] | what many pages do that lose their gateway at once |
 //! | [`grpc`] | a message as tonic sends it, without a network |
 //! | [`redis`] | a real `redis-server` |
 //! | [`nat`] | what may stand between a peer and a gateway |
@@ -31,6 +32,7 @@ pub mod collector;
 pub mod figures;
 pub mod grpc;
 pub mod held;
+pub mod herd;
 pub mod http;
 pub mod local;
 pub mod metrics;

@@ -6,11 +6,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// stream for each reader of a session here.
 const ADMIN: usize = 512;
 
-/// Connections that each HTTP port may hold.
+/// Connections to the media port, of browsers that UDP does not get through to.
+const MEDIA: usize = 4_096;
+
+/// Connections that each port may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shares {
     pub(crate) public: usize,
     pub(crate) admin: usize,
+    pub(crate) media: usize,
 }
 
 /// Raises the limit of this process to what it may have, and gives it.
@@ -22,11 +26,11 @@ pub(crate) fn raise() -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
-/// What each port gets of `limit` descriptors, if the public one is to have `wanted`: at most half. A quarter of that is
-/// the admin port's, so that probes are answered whatever comes to the other. The rest, three eighths, is for workers,
-/// Redis, forwarded requests, media over TCP and files.
+/// What each port gets of `limit` descriptors, if the public one is to have `wanted`: at most half. The media port's
+/// are half of that, and the admin port's a quarter, so that probes are answered whatever comes to the others. The rest,
+/// an eighth, is for workers, Redis, forwarded requests and files.
 pub(crate) fn shares(limit: usize, wanted: usize) -> Shares {
-    Shares { public: wanted.min(limit / 2), admin: ADMIN.min(limit / 8) }
+    Shares { public: wanted.min(limit / 2), admin: ADMIN.min(limit / 8), media: MEDIA.min(limit / 4) }
 }
 
 #[cfg(test)]
@@ -35,9 +39,9 @@ mod tests {
 
     #[test]
     fn the_admin_port_always_has_some() {
-        assert_eq!(shares(1_024, 4_096), Shares { public: 512, admin: 128 });
-        assert_eq!(shares(1_048_576, 4_096), Shares { public: 4_096, admin: 512 });
-        assert_eq!(shares(usize::MAX, 16), Shares { public: 16, admin: 512 });
+        assert_eq!(shares(1_024, 4_096), Shares { public: 512, admin: 128, media: 256 });
+        assert_eq!(shares(1_048_576, 4_096), Shares { public: 4_096, admin: 512, media: 4_096 });
+        assert_eq!(shares(usize::MAX, 16), Shares { public: 16, admin: 512, media: 4_096 });
     }
 
     #[test]

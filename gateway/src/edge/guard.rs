@@ -137,7 +137,7 @@ impl Guard {
         read.map(Some).map_err(|error| {
             Box::new(match error {
                 BodyError::Late => {
-                    let problem = format!("the body was not there within {} s", BODY_WITHIN.as_secs());
+                    let problem = format!("the request body did not arrive within {} s", BODY_WITHIN.as_secs());
                     ("body_timeout", failed(StatusCode::REQUEST_TIMEOUT, "request_timeout", Some(problem)))
                 }
                 BodyError::Large => {
@@ -146,7 +146,7 @@ impl Guard {
                 }
                 BodyError::NoMemory => ("body_memory", unavailable("overloaded", "this server is busy right now")),
                 BodyError::Broken => {
-                    let problem = "the body broke off".to_owned();
+                    let problem = "the request body ended early".to_owned();
                     ("body_broken", failed(StatusCode::BAD_REQUEST, "invalid_request", Some(problem)))
                 }
             })
@@ -168,15 +168,13 @@ impl Guard {
 
 fn unknown_host(host: &str) -> HttpResponse {
     let host = told(host);
-    let problem = format!(
-        "this server is not known as `{host}`: ask for its address, or start it with --allowed-hosts and that name"
-    );
+    let problem = format!("unknown host `{host}`: use the server's IP address, or add the name to --allowed-hosts");
     failed(StatusCode::MISDIRECTED_REQUEST, "unknown_host", Some(problem))
 }
 
 fn forbidden_origin(origin: &HeaderValue) -> HttpResponse {
     let origin = told(&String::from_utf8_lossy(origin.as_bytes()));
-    let problem = format!("pages of `{origin}` may not ask this server, unless it is started with --allowed-origins");
+    let problem = format!("origin `{origin}` is not allowed: add it to --allowed-origins");
     failed(StatusCode::FORBIDDEN, "forbidden_origin", Some(problem))
 }
 

@@ -24,7 +24,8 @@ pub struct EdgeOptions {
     #[arg(long, env = "REFRAME_MAX_CONNECTIONS", value_name = "N", default_value = "4096")]
     pub max_connections: String,
 
-    /// The same from one address, or one /64 of IPv6 addresses [4 to 1000000].
+    /// Connections to the public port from one IPv4 address or one IPv6 /64, trusted proxies excepted; more are closed
+    /// at once [4 to 1000000].
     #[arg(long, env = "REFRAME_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value = "512")]
     pub max_connections_per_address: String,
 }

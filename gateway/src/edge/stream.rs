@@ -229,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_no_request_accounts_for_are_bounded() {
         let (mut ours, mut client) = pair().await;
-        let flood = tokio::spawn(async move { client.write_all(&vec![b'x'; 1 << 20]).await });
+        let flood = tokio::spawn(async move { client.write_all(&vec![b'x'; 64 << 20]).await });
         let mut read = 0;
         let error = loop {
             match look(&mut ours).await {

@@ -37,8 +37,9 @@ pub struct MediaOptions {
     #[arg(long, env = "REFRAME_ICE_TCP", value_name = "on|off", default_value = "on")]
     pub ice_tcp: String,
 
-    /// Whom we send checks to: addresses that a browser's signed checks came from, or any that it
-    /// names, for a gateway that must speak first, behind a firewall [checked or any].
+    /// Which addresses the gateway sends ICE checks to: only those that a valid check came from, or also
+    /// the candidates that a browser lists, where a firewall blocks inbound packets until the gateway
+    /// has sent one [checked or any].
     #[arg(long, env = "REFRAME_CANDIDATES", value_name = "checked|any", default_value = "checked")]
     pub candidates: String,
 }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
@@ -60,7 +61,7 @@ impl MediaPort {
     ///
     /// # Errors
     /// The system has not got such an address, or the port is taken.
-    pub(crate) async fn open(media: Media) -> Result<Arc<Self>, MediaError> {
+    pub(crate) async fn open(media: Media, tcp_connections: usize) -> Result<Arc<Self>, MediaError> {
         let (mut sockets, mut listeners) = (Vec::new(), Vec::new());
         for (address, socket, listener) in bind(&media)? {
             let socket = SharedSocket::new(socket).map_err(|error| MediaError::Bind(address, error))?;
@@ -79,10 +80,11 @@ impl MediaPort {
             routes: Mutex::default(),
             _receiving: stop.clone().drop_guard(),
         });
+        let places = Arc::new(Semaphore::new(tcp_connections));
         for (index, listener) in listeners.into_iter().enumerate() {
-            let port = Arc::downgrade(&port);
+            let (port, places) = (Arc::downgrade(&port), Arc::clone(&places));
             let whose = move |frame: &[u8]| port.upgrade()?.whose(index, frame);
-            tokio::spawn(stop.clone().run_until_cancelled_owned(tcp::accept(listener, whose)));
+            tokio::spawn(stop.clone().run_until_cancelled_owned(tcp::accept(listener, places, whose)));
         }
         for (index, socket) in port.sockets.iter().enumerate() {
             let (socket, port) = (Arc::clone(socket), Arc::downgrade(&port));

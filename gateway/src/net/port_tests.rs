@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(in crate::net) async fn open() -> Arc<MediaPort> {
     let addresses = vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()];
-    MediaPort::open(media(addresses)).await.unwrap()
+    MediaPort::open(media(addresses), 64).await.unwrap()
 }
 
 fn media(addresses: Vec<std::net::IpAddr>) -> Media {
@@ -257,6 +257,6 @@ async fn a_port_that_is_taken_is_named() {
     let address = taken.local_addr().unwrap();
     let addresses = vec![address.ip()];
     let media = Media { port: address.port(), tcp: false, ..media(addresses) };
-    let error = MediaPort::open(media).await.unwrap_err().to_string();
+    let error = MediaPort::open(media, 64).await.unwrap_err().to_string();
     assert!(error.contains(&address.to_string()) && error.contains("--media-port"), "{error}");
 }

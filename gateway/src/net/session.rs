@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::filter::Filter;
@@ -12,7 +12,7 @@ use super::packet::Kind;
 use super::policy::{CandidatePolicy, Candidates};
 use super::port::MediaPort;
 use super::routes::{Credentials, Id, Path};
-use super::tcp::Welcome;
+use super::tcp::{self, Welcome};
 use super::udp::Datagram;
 use crate::offer;
 use crate::peer::Guard;
@@ -35,6 +35,8 @@ pub(super) struct Inbox {
     /// What passes, by UDP and by TCP.
     pub(super) udp: Mutex<Filter>,
     pub(super) tcp: Mutex<Filter>,
+    /// For its connections, at whichever of our sockets.
+    pub(super) tcp_places: Arc<Semaphore>,
     checks: AtomicU64,
     /// The first of them has come.
     first: Notify,
@@ -50,14 +52,15 @@ impl Inbox {
         let welcomes = std::iter::repeat_with(Mutex::default).take(sockets).collect();
         let udp = Filter::new(sockets, policy.candidates == Candidates::Any);
         // Connections are the browser's: by them it has spoken first.
-        let tcp = Filter::new(0, false);
+        let over_tcp = Filter::new(0, false);
         let (checks, taken) = (AtomicU64::new(0), AtomicU64::new(0));
         Self {
             queues,
             welcomes,
             guard: Arc::default(),
             udp: Mutex::new(udp),
-            tcp: Mutex::new(tcp),
+            tcp: Mutex::new(over_tcp),
+            tcp_places: Arc::new(Semaphore::new(tcp::CONNECTIONS)),
             checks,
             first: Notify::new(),
             taken,

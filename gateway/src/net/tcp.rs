@@ -54,13 +54,17 @@ pub(super) struct Introduced {
     remote: SocketAddr,
     /// The first frame, as it came; for the stack.
     first: Bytes,
-    _permit: OwnedSemaphorePermit,
+    _places: Places,
 }
+
+/// One of the session's places, and one of the port's.
+type Places = [OwnedSemaphorePermit; 2];
 
 /// Where the connections of a session go.
 #[derive(Clone, Debug)]
 pub(super) struct Welcome {
     pub(super) queue: mpsc::Sender<Introduced>,
+    /// The session's, for [`CONNECTIONS`].
     pub(super) places: Arc<Semaphore>,
 }
 
@@ -75,8 +79,9 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts for ever. `whose` looks at a first frame.
-pub(super) async fn accept<W>(listener: TcpListener, whose: W)
+/// Accepts for ever. `whose` looks at a first frame. All sessions together hold as many connections as `places` has; a
+/// further one is closed.
+pub(super) async fn accept<W>(listener: TcpListener, places: Arc<Semaphore>, whose: W)
 where
     W: Fn(&[u8]) -> Option<Welcome> + Clone + Send + 'static,
 {
@@ -95,9 +100,9 @@ where
                     sleep(EXHAUSTED).await;
                     continue;
                 };
-                let whose = whose.clone();
+                let (whose, places) = (whose.clone(), Arc::clone(&places));
                 let introduction = introductions.spawn(async move {
-                    timeout(INTRODUCTION, introduce(stream, remote, whose)).await.unwrap_or("silent")
+                    timeout(INTRODUCTION, introduce(stream, remote, places, whose)).await.unwrap_or("silent")
                 });
                 if let Some(displaced) = strangers.add(remote.ip(), introduction) {
                     displaced.abort();
@@ -111,6 +116,7 @@ where
 async fn introduce(
     mut stream: TcpStream,
     remote: SocketAddr,
+    all: Arc<Semaphore>,
     whose: impl Fn(&[u8]) -> Option<Welcome>,
 ) -> &'static str {
     let Ok(length) = stream.read_u16().await else { return "silent" };
@@ -123,10 +129,10 @@ async fn introduce(
         return "silent";
     }
     let Some(Welcome { queue, places }) = whose(&first[2..]) else { return "unknown" };
-    let Ok(permit) = places.try_acquire_owned() else { return "refused" };
+    let (Ok(of_session), Ok(of_port)) = (places.try_acquire_owned(), all.try_acquire_owned()) else { return "refused" };
     // Frames are whole already; waiting to fill a segment would only delay them.
     stream.set_nodelay(true).ok();
-    let introduced = Introduced { stream, remote, first: first.freeze(), _permit: permit };
+    let introduced = Introduced { stream, remote, first: first.freeze(), _places: [of_session, of_port] };
     // Full or closed: as many wait already, or the session is over.
     if queue.try_send(introduced).is_ok() { "accepted" } else { "refused" }
 }
@@ -144,7 +150,7 @@ pub(super) struct SessionListener {
 impl SessionListener {
     pub(super) fn new(local: SocketAddr, index: usize, session: Arc<Inbox>) -> (Self, Welcome) {
         let (queue, inbox) = mpsc::channel(CONNECTIONS);
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let places = Arc::clone(&session.tcp_places);
         (Self { local, index, session, inbox: tokio::sync::Mutex::new(inbox) }, Welcome { queue, places })
     }
 }
@@ -179,7 +185,7 @@ struct SessionStream {
     received: Mutex<Received>,
     read: OwnedReadHalf,
     frames: mpsc::Sender<Bytes>,
-    _permit: OwnedSemaphorePermit,
+    _places: Places,
 }
 
 /// What came and the stack has not read yet.
@@ -193,7 +199,7 @@ struct Received {
 
 impl SessionStream {
     fn new(listener: &SessionListener, introduced: Introduced) -> Self {
-        let Introduced { stream, remote, first, _permit } = introduced;
+        let Introduced { stream, remote, first, _places } = introduced;
         let (read, write) = stream.into_split();
         let (frames, queue) = mpsc::channel(FRAMES);
         tokio::spawn(send(write, queue));
@@ -204,7 +210,7 @@ impl SessionStream {
             received: Mutex::new(Received { rest: first.into(), taken: BytesMut::new() }),
             read,
             frames,
-            _permit,
+            _places,
         }
     }
 
@@ -246,10 +252,13 @@ impl SessionStream {
                 return Err("forged");
             }
             self.session.checked();
+        }
+        let taken = filter.takes(Instant::now(), self.path, &kind, frame)?;
+        if matches!(kind, Kind::Check(_)) {
             // The stack is what reads here.
             self.session.took_check();
         }
-        filter.takes(Instant::now(), self.path, &kind, frame)
+        Ok(taken)
     }
 }
 

@@ -2,7 +2,7 @@
 
 import { Diagnosis } from "./diagnosis.js";
 import { restricted, usable } from "./network.js";
-import { LOST, Refusal } from "./outcome.js";
+import { LOST, Refusal, phaseOf } from "./outcome.js";
 import { Signalling } from "./signalling.js";
 import { returnsVideo, sendsCamera } from "./spec.js";
 
@@ -143,7 +143,7 @@ export class Connection {
   async #establish({ answerMs, connectMs, queue }) {
     try {
       await this.#peer.setLocalDescription();
-      const waiting = queue && ((error) => this.#on.phase(error === "overloaded" ? "busy" : "waiting"));
+      const waiting = queue && ((error) => this.#on.phase(phaseOf(error)));
       const answer = await this.#signalling.answer(() => this.#offer(), answerMs, waiting);
       if (queue) this.#on.phase("connecting");
       const deadline = setTimeout(() => this.#lose(this.#diagnosis.outcome()), connectMs);

@@ -12,7 +12,7 @@ export class Outcome extends Error {
 }
 
 /** What a server may say that is over soon. */
-const PASSING = ["no_worker", "draining", "overloaded"];
+const PASSING = ["no_worker", "draining", "overloaded", "busy"];
 
 /** The server has no place for a connection that stands already. */
 export class Refusal extends Outcome {
@@ -25,6 +25,9 @@ export class Refusal extends Outcome {
     this.passing = passing;
   }
 }
+
+/** What the page shows meanwhile. */
+export const phaseOf = (error) => (error === "overloaded" || error === "busy" ? "busy" : "waiting");
 
 export const isPassing = (error) => PASSING.includes(error);
 

@@ -4,7 +4,7 @@
 import { openCamera } from "./camera.js";
 import { Connection } from "./connection.js";
 import { configuration } from "./network.js";
-import { CAMERA_LOST, Outcome, REPLACED, Refusal, notRegained } from "./outcome.js";
+import { CAMERA_LOST, Outcome, REPLACED, Refusal, notRegained, phaseOf } from "./outcome.js";
 import { sendsCamera } from "./spec.js";
 
 /** A person has just pressed Start. Chromium by itself gives up on ICE only after 15-30 s, or never. */
@@ -78,7 +78,7 @@ export class Session {
         return await this.#connect(FIRST);
       } catch (error) {
         if (!(error instanceof Refusal && error.passing)) throw error;
-        this.#on.phase(error.error === "overloaded" ? "busy" : "waiting");
+        this.#on.phase(phaseOf(error.error));
         await this.#pause(PLACE_MS);
       }
     }

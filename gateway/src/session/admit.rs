@@ -55,7 +55,8 @@ impl Handler<Admit> for Gateway {
                 Box::pin(std::future::ready(told.map(Err)).into_actor(self))
             }
             Some(Ok((codecs, controls))) => {
-                let idle = self.most_idle(&controls.spec.name);
+                // Only for a browser that DTLS has shown to be there: a check alone costs its sender a datagram.
+                let idle = if encrypted { self.most_idle(&controls.spec.name) } else { None };
                 let (pool, placement, session) = (self.pool.clone(), Arc::clone(&self.placement), id.clone());
                 let claiming = async move { claim(&pool, &*placement, &controls, &session, idle).await };
                 let claiming = self.media.spawn(claiming).into_actor(self);

@@ -129,11 +129,10 @@ pub(super) fn last_words(reason: &EndReason) -> Option<String> {
                 .to_owned()
         }
         EndReason::Idle(limit) => {
-            format!("No video came from this browser for {limit:?}, so the stream was ended. Start again to go on.")
+            format!("This browser sent no video for {limit:?}, so the stream was ended. Start again to go on.")
         }
         EndReason::Displaced => {
-            "No video came from this browser any more, and somebody else needed the place. Start again to go on."
-                .to_owned()
+            "This browser sent no video any more, and somebody else needed the place. Start again to go on.".to_owned()
         }
         EndReason::WorkerLost => {
             "The worker that processed this stream went away, and no other has room. Try again in a moment.".to_owned()

@@ -41,7 +41,7 @@ impl OfferRefused {
     pub(super) fn in_words(self) -> String {
         match self {
             Self::Full(limit) => {
-                format!("Somebody else was sooner: this server runs {limit} of these streams at once. Try again later.")
+                format!("All {limit} places are taken: somebody else got the last one. Try again later.")
             }
             Self::NoWorker => "No worker serves this stream right now. Try again in a moment.".to_owned(),
             Self::Overloaded | Self::Busy => "This server is busy right now. Try again in a moment.".to_owned(),

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Refusal;
+use super::chunk::{Chunk, Init};
 use super::received::Received;
-use super::sctp::{Chunk, Init, Packet, renounce_forward_tsn};
+use super::sctp::Packet;
+use super::{Refusal, rewrite};
 
 /// An INIT or INIT-ACK is sent nine times at most (RFC 9260, section 16, Max.Init.Retransmits).
 const MAX_INITS: u8 = 9;
@@ -17,6 +18,8 @@ const MAX_INITS: u8 = 9;
 /// client that sends more is slowed down by its own congestion control.
 const CHUNKS_PER_SECOND: u32 = 4_000;
 const BURST: u32 = 8_192;
+/// The first TSN of the peer's, to the stack and to [`Received`].
+const FIRST_TSN: u32 = 1;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Association {
@@ -36,26 +39,33 @@ struct Up {
 }
 
 impl Association {
-    /// A packet of the peer's, as a whole: an error leaves no trace of it. May change what it says of its abilities.
+    /// A packet of the peer's, as a whole: an error leaves no trace of it. Changes what it says of its abilities and its
+    /// TSNs, which begin anywhere and wrap: the stack cannot count beyond that.
     pub(crate) fn incoming(&mut self, now: Instant, packet: &mut [u8]) -> Result<(), Refusal> {
         let mut next = self.clone();
         next.apply(now, &Packet::read(packet)?)?;
         *self = next;
-        renounce_forward_tsn(packet);
+        rewrite::incoming(packet, self.shift());
         Ok(())
     }
 
-    /// A packet of ours. May change what it says of our abilities.
+    /// A packet of ours. Changes the same.
     pub(crate) fn outgoing(&mut self, packet: &mut [u8]) {
-        renounce_forward_tsn(packet);
         if let Some(up) = &mut self.up
             && let Some(tsn) = Packet::ours(packet).acknowledges()
         {
             up.received.acknowledge(tsn);
         }
+        rewrite::outgoing(packet, self.shift());
+    }
+
+    /// By how much the peer's TSNs are more than what the stack gets.
+    fn shift(&self) -> u32 {
+        self.peer.map_or(0, |peer| peer.tsn.wrapping_sub(FIRST_TSN))
     }
 
     fn apply(&mut self, now: Instant, packet: &Packet<'_>) -> Result<(), Refusal> {
+        let shift = self.shift();
         for chunk in packet.chunks() {
             match chunk? {
                 Chunk::Init(init) if packet.tag == 0 => self.named(init)?,
@@ -67,9 +77,12 @@ impl Association {
                 Chunk::CookieEcho => self.come_up(packet.tag)?,
                 Chunk::Data { tsn, content } => {
                     self.spend(now)?;
-                    self.up(packet.tag)?.received.data(tsn, content)?;
+                    self.up(packet.tag)?.received.data(tsn.wrapping_sub(shift), content)?;
                 }
-                Chunk::Reset(reset) => self.up(packet.tag)?.received.reset(&reset)?,
+                Chunk::Reset(mut reset) => {
+                    reset.last_tsn = reset.last_tsn.wrapping_sub(shift);
+                    self.up(packet.tag)?.received.reset(&reset)?;
+                }
                 Chunk::Other => {
                     self.up(packet.tag)?;
                 }
@@ -86,8 +99,10 @@ impl Association {
 
     /// With what follows our answer to its INIT, or with its answer to ours.
     fn come_up(&mut self, tag: u32) -> Result<(), Refusal> {
-        let peer = self.peer.ok_or(Refusal::Association)?;
-        let up = self.up.get_or_insert_with(|| Up { tag, received: Received::new(peer.tsn) });
+        if self.peer.is_none() {
+            return Err(Refusal::Association);
+        }
+        let up = self.up.get_or_insert_with(|| Up { tag, received: Received::new(FIRST_TSN) });
         if up.tag == tag { Ok(()) } else { Err(Refusal::Association) }
     }
 

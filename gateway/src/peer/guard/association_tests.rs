@@ -4,18 +4,42 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use rtc::sctp::PayloadProtocolIdentifier;
 
 use super::super::sctp::tests::data;
 use super::*;
 use crate::fuzz::stack::Stack;
-use crate::fuzz::{connected, packet};
+use crate::fuzz::{connected, connected_from, packet};
 
 const OPEN: &[u8] = b"\x03\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00text";
 
-/// Hands packets to and fro until nobody has any, and loses each `lose`th. What is refused is a fault.
-fn talk(mut sides: [&mut Stack; 2], lose: usize) {
+/// Loses one in so many packets, and hands the others over in any order. 0: an ideal one.
+struct Network {
+    lose: u32,
+    random: SmallRng,
+}
+
+impl Network {
+    fn new(lose: u32) -> Self {
+        Self { lose, random: SmallRng::seed_from_u64(lose.into()) }
+    }
+
+    fn next(&mut self, on_the_way: &mut VecDeque<(usize, Vec<u8>)>) -> Option<(usize, Vec<u8>)> {
+        let at = if self.lose == 0 { 0 } else { self.random.random_range(0..on_the_way.len().clamp(1, 4)) };
+        on_the_way.remove(at)
+    }
+
+    fn loses(&mut self) -> bool {
+        self.lose > 0 && self.random.random_ratio(1, self.lose)
+    }
+}
+
+/// Hands packets to and fro until nobody has any. What is refused is a fault.
+fn talk(mut sides: [&mut Stack; 2], network: &mut Network) {
     let (mut sent, mut quiet) = (0, 0);
+    // Longer than the stack waits before it sends something again.
     while quiet < 150 {
         let mut on_the_way = VecDeque::new();
         for (from, side) in sides.iter_mut().enumerate() {
@@ -23,9 +47,9 @@ fn talk(mut sides: [&mut Stack; 2], lose: usize) {
             on_the_way.extend(side.answers().into_iter().map(|packet| (1 - from, packet)));
         }
         quiet = if on_the_way.is_empty() { quiet + 1 } else { 0 };
-        while let Some((to, packet)) = on_the_way.pop_front() {
+        while let Some((to, packet)) = network.next(&mut on_the_way) {
             sent += 1;
-            if lose == 0 || sent % lose != 0 {
+            if !network.loses() {
                 assert_eq!(sides[to].deliver(&packet), Ok(()), "{packet:02x?}");
                 on_the_way.extend(sides[to].answers().into_iter().map(|packet| (1 - to, packet)));
             }
@@ -35,9 +59,9 @@ fn talk(mut sides: [&mut Stack; 2], lose: usize) {
 }
 
 /// A data channel is opened, used, and closed.
-fn use_a_channel(lose: usize) {
-    let (mut client, mut server) = (Stack::client(), Stack::server());
-    talk([&mut client, &mut server], lose);
+fn use_a_channel(lose: u32) {
+    let (mut client, mut server, mut network) = (Stack::client(), Stack::server(), Network::new(lose));
+    talk([&mut client, &mut server], &mut network);
     let now = Instant::now().into_std();
     let mut messages = vec![Bytes::from_static(OPEN)];
     let association = client.association().unwrap();
@@ -47,13 +71,13 @@ fn use_a_channel(lose: usize) {
         messages.push(Bytes::from(vec![b'x'; size]));
         stream.write_chunk(now, messages.last().unwrap()).unwrap();
     }
-    talk([&mut client, &mut server], lose);
+    talk([&mut client, &mut server], &mut network);
     assert_eq!(server.messages, messages, "all came, in order, once");
     client.association().unwrap().stream(1).unwrap().close(now).unwrap();
-    talk([&mut client, &mut server], lose);
+    talk([&mut client, &mut server], &mut network);
     let mut stream = client.association().unwrap().open_stream(1, PayloadProtocolIdentifier::Binary).unwrap();
     stream.write_chunk_with_ppi(now, &messages[0], PayloadProtocolIdentifier::Dcep).unwrap();
-    talk([&mut client, &mut server], lose);
+    talk([&mut client, &mut server], &mut network);
     assert_eq!(server.messages.len(), messages.len() + 1, "the stream is used again");
 }
 
@@ -64,7 +88,30 @@ fn two_stacks_talk_as_if_nobody_listened() {
 
 #[test]
 fn two_stacks_talk_on_a_bad_network() {
-    (3..8).for_each(use_a_channel);
+    // The stack itself sends nothing again after five timeouts in a row, so that one in three is too many.
+    for lose in [5, 8, 10, 20, 50] {
+        use_a_channel(lose);
+    }
+}
+
+#[test]
+fn tsns_begin_anywhere_and_wrap() {
+    for first in [0, 1, 5, u32::MAX - 1, u32::MAX] {
+        let (mut stack, tag) = connected_from(first);
+        for n in 0..5_u8 {
+            let text = data(3, first.wrapping_add(n.into()), 1, n.into(), 51, &[n]);
+            assert_eq!(stack.deliver(&packet(tag, &text)), Ok(()), "{first} {n}");
+        }
+        assert_eq!(stack.messages.concat(), [0, 1, 2, 3, 4]);
+        stack.wait(Duration::from_secs(1));
+        let answers = stack.answers();
+        let last = first.wrapping_add(4).to_be_bytes();
+        assert_eq!((answers.len(), answers[0][12], &answers[0][16..20]), (1, 3, &last[..]), "{first}");
+        // One that is missing.
+        let text = data(3, first.wrapping_add(6), 1, 6, 51, b"late");
+        assert_eq!(stack.deliver(&packet(tag, &text)), Ok(()));
+        assert_eq!((&stack.answers()[0][16..20], stack.messages.len()), (&last[..], 5));
+    }
 }
 
 #[test]
@@ -160,6 +207,9 @@ fn without_a_guard_the_stack_panics() {
     assert!(unguarded(&[6, 0, 0, 8, 0, 12, 0x40, 0]), "the cause of an ABORT");
     assert!(unguarded(&[9, 0, 0, 8, 0, 12, 0x40, 0]), "the cause of an ERROR");
     assert!(unguarded(&data(3, 1, 0, 0, 50, b"\x00")), "a message of data channels");
+    // The last part comes first, and says what the whole is.
+    let parts = [data(3, 4, 0, 1, 50, b"\x02"), data(2, 3, 0, 1, 53, b"\x00"), data(3, 2, 0, 0, 51, b"hello")];
+    assert!(unguarded(&parts.concat()), "the same, put together");
 }
 
 #[test]

@@ -10,10 +10,12 @@
 //! its association fails.
 
 mod association;
+mod chunk;
 mod feedback;
 mod provider;
 mod received;
 mod records;
+mod rewrite;
 mod sctp;
 mod sources;
 
@@ -23,10 +25,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
 pub(crate) use self::association::Association;
+pub(crate) use self::chunk::is_dcep;
 pub(crate) use self::feedback::bound_feedback;
 pub(crate) use self::provider::{SUITES, provider};
 use self::records::Records;
-pub(crate) use self::sctp::{is_dcep, seal};
+pub(crate) use self::sctp::seal;
 use self::sources::Sources;
 use super::lock;
 use crate::telemetry;
@@ -44,6 +47,8 @@ pub(crate) enum Refusal {
     Dtls,
     /// (S)RTP of more senders than one client has.
     Sources,
+    /// SRTCP that says that it is not encrypted.
+    Plain,
     /// SCTP that lies about its lengths or counts.
     Malformed,
     /// SCTP that belongs to no association, or to a second one.
@@ -67,6 +72,7 @@ impl Refusal {
             Self::Oversize => "oversize",
             Self::Dtls => "dtls",
             Self::Sources => "sources",
+            Self::Plain => "srtcp_plain",
             Self::Malformed => "sctp_malformed",
             Self::Association => "sctp_association",
             Self::ForwardTsn => "sctp_forward_tsn",
@@ -86,6 +92,8 @@ pub(crate) struct Guard {
     association: Mutex<Association>,
     /// Whether a record was opened with the session's keys.
     opened: AtomicBool,
+    /// Whether SRTP's keys are for AES in counter mode.
+    counter_mode: AtomicBool,
 }
 
 impl Guard {
@@ -98,7 +106,7 @@ impl Guard {
         let admitted = match datagram {
             _ if datagram.len() > MAX_DATAGRAM => Err(Refusal::Oversize),
             [20..=63, ..] => lock(&self.records).datagram(datagram, self.opened.load(Ordering::Relaxed)),
-            [128..=191, ..] => self.sources.admit(datagram),
+            [128..=191, ..] => self.sources.admit(datagram, self.counter_mode.load(Ordering::Relaxed)),
             _ => Ok(()),
         };
         admitted.map_err(Refusal::label)

@@ -5,6 +5,7 @@
 //! so there is none here.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rtc::crypto::{
     ActiveKeyExchange, AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, CryptoAlgorithm, CryptoError, HashAlgorithm,
@@ -84,6 +85,8 @@ impl RTCCrypto for Guarded {
         algorithm: StreamCipherAlgorithm,
         key: &[u8],
     ) -> Result<Box<dyn StreamCipher>, CryptoError> {
+        // Nothing but SRTP has such a cipher.
+        self.guard.counter_mode.store(true, Ordering::Relaxed);
         self.stack.crypto().new_stream_cipher(algorithm, key)
     }
 

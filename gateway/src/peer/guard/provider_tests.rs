@@ -121,7 +121,9 @@ fn a_packet_of_sctp_passes_or_was_never_there() {
 #[test]
 fn an_unprotected_record_ends_nothing() {
     // A ChangeCipherSpec of the protected epoch, which whoever knows the address may send.
-    let change = record(super::super::records::CHANGE_CIPHER_SPEC, 1, &[1]);
+    let mut change = record(super::super::records::CHANGE_CIPHER_SPEC, 1, &[1]);
+    // Of a sequence number that is not used yet.
+    change[10] = 40;
     let (mut ours, mut theirs) = connected(false);
     assert_eq!(ours.read(&change), Err("dtls".to_owned()));
     theirs.send(&init()).iter().for_each(|datagram| ours.read(datagram).unwrap());

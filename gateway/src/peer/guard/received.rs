@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::Refusal;
-use super::sctp::{Content, Reset};
+use super::chunk::{Content, DCEP, Reset};
 
 /// TSNs beyond what the stack has acknowledged. It does so with every other packet; forty of the smallest pieces fit into
 /// one.
@@ -56,7 +56,8 @@ struct Open {
 }
 
 impl Received {
-    /// Before anything came; `tsn` is the first one's, not 0.
+    /// Before anything came; `tsn` is the first one's, which is small: the stack's arithmetic is wrong where TSNs wrap, so
+    /// that they may not.
     pub(super) fn new(tsn: u32) -> Self {
         let before = tsn.saturating_sub(1);
         Self {
@@ -75,17 +76,19 @@ impl Received {
         if self.acknowledged.wrapping_sub(tsn) < MAX_AGE {
             return Ok(());
         }
-        // The stack's arithmetic is wrong where TSNs wrap, so that they may not.
         let in_window = tsn > self.acknowledged && tsn - self.acknowledged <= WINDOW && tsn < u32::MAX;
         if !in_window {
             return Err(Refusal::Data);
         }
-        self.add_stream(content.stream)?;
         match self.seen.binary_search_by_key(&tsn, |(tsn, _)| *tsn) {
             Ok(at) if self.seen[at].1 == content => return Ok(()),
             Ok(_) => return Err(Refusal::Data),
+            // The stack takes a message for a channel's own by the piece that came first, which need not be its beginning. In
+            // its turn there is none before it. It comes again then.
+            Err(_) if content.protocol == DCEP && tsn != self.complete + 1 => return Err(Refusal::Data),
             Err(at) => self.seen.insert(at, (tsn, content)),
         }
+        self.add_stream(content.stream)?;
         while let Some((tsn, content)) = self.seen.get(self.in_order()).copied()
             && tsn == self.complete + 1
         {
@@ -141,16 +144,20 @@ impl Received {
     /// The stack keeps a request whose time has not come, each that it gets, and answers all of them with each piece of
     /// data: so there is none but such as it acts upon at once, and few of these.
     pub(super) fn reset(&mut self, reset: &Reset<'_>) -> Result<(), Refusal> {
+        let names = |stream: &Stream| reset.streams().any(|id| id == stream.id);
         if self.complete.wrapping_sub(reset.last_tsn) >= MAX_AGE {
             return Err(Refusal::Reset);
         }
         if self.last_reset.replace(reset.number) != Some(reset.number) {
             self.resets += 1;
+        } else if self.streams.iter().any(names) {
+            // Sent again, and late: its sender has our answer, and uses the stream anew. The stack would reset it once more.
+            return Err(Refusal::Reset);
         }
         if self.resets > MAX_RESETS {
             return Err(Refusal::Reset);
         }
-        self.streams.retain(|stream| !reset.streams().any(|id| id == stream.id));
+        self.streams.retain(|stream| !names(stream));
         Ok(())
     }
 

@@ -33,8 +33,10 @@ fn messages_come_in_any_order_and_twice() {
 #[test]
 fn a_window_is_kept_from_the_first_on() {
     for tsn in [10 + WINDOW, u32::MAX, 10_u32.wrapping_add(1 << 31), 9_u32.wrapping_sub(1 << 30), 0] {
-        let expected = if tsn == 0 { Ok(()) } else { Err(Refusal::Data) };
-        assert_eq!(received().data(tsn, message(1, 0)), expected, "{tsn}");
+        // Before the first one: to the stack it came long ago.
+        let expected = if matches!(tsn, 0 | u32::MAX) { Ok(()) } else { Err(Refusal::Data) };
+        let mut all = received();
+        assert_eq!((all.data(tsn, message(1, 0)), all.seen.len(), all.streams.len()), (expected, 0, 0), "{tsn}");
     }
     assert_eq!(received().data(9 + WINDOW, message(1, 0)), Ok(()));
     let mut near = Received::new(u32::MAX - 1);
@@ -97,6 +99,18 @@ fn a_message_is_of_one_piece_in_the_end() {
 }
 
 #[test]
+fn a_channels_own_message_waits_for_its_turn() {
+    let own = |sequence| Content { protocol: DCEP, ..message(1, sequence) };
+    let mut all = received();
+    assert_eq!(all.clone().data(12, own(1)), Err(Refusal::Data), "what is before it might be of the same message");
+    assert_eq!(all.data(10, Content { ends: false, ..own(0) }), Ok(()));
+    assert_eq!(all.clone().data(11, Content { protocol: 53, begins: false, ..own(0) }), Err(Refusal::Data));
+    assert_eq!(all.data(11, Content { begins: false, ..own(0) }), Ok(()), "in parts");
+    assert_eq!(all.data(11, Content { begins: false, ..own(0) }), Ok(()), "and twice");
+    assert_eq!(all.data(12, own(1)), Ok(()));
+}
+
+#[test]
 fn a_reset_is_acted_upon_at_once_and_few_are() {
     let bytes = [0, 1];
     let reset = |number, last_tsn| Reset::new(number, last_tsn, &bytes);
@@ -105,7 +119,10 @@ fn a_reset_is_acted_upon_at_once_and_few_are() {
     assert_eq!(all.clone().reset(&reset(1, 11)), Err(Refusal::Reset), "the stack would keep it");
     assert_eq!(all.reset(&reset(1, 10)), Ok(()));
     assert_eq!(all.reset(&reset(1, 10)), Ok(()), "sent again");
+    assert_eq!(all.data(10, message(1, 0)), Ok(()), "what is sent again does not bring the stream back");
+    assert_eq!(all.reset(&reset(1, 10)), Ok(()), "nor is its answer lost");
     assert_eq!(all.data(11, message(1, 0)), Ok(()), "the stream begins anew");
+    assert_eq!(all.clone().reset(&reset(1, 10)), Err(Refusal::Reset), "sent again, and late");
     let passed = (2..1_000).take_while(|number| all.reset(&reset(*number, 11)).is_ok()).count();
     assert_eq!(passed, usize::from(MAX_RESETS) - 1);
 }

@@ -1,3 +1,4 @@
+use super::super::chunk::Init;
 use super::*;
 use crate::fuzz::packet;
 
@@ -77,7 +78,10 @@ fn data_has_bytes_and_a_channel_message_sense() {
     {
         assert_eq!(parse(&data(3, 1, 0, 0, 50, message)), Err(Refusal::Malformed), "{message:?}");
     }
-    assert_eq!(parse(&data(2, 1, 0, 0, 50, open)), Err(Refusal::Malformed), "in parts");
+    assert_eq!((parse(&data(2, 1, 0, 0, 50, &open[..12])), parse(&data(1, 2, 0, 0, 50, b"text"))), (Ok(1), Ok(1)));
+    for part in [open, &open[..11], b"\x00\x01\x00\x00", b"\x02"] {
+        assert_eq!(parse(&data(2, 1, 0, 0, 50, part)), Err(Refusal::Malformed), "a part of what? {part:?}");
+    }
     let long = [&open[..8], &[2, 1, 0, 0], &[b'x'; 513]].concat();
     assert_eq!(parse(&data(3, 1, 0, 0, 50, &long)), Err(Refusal::Malformed), "a label of half a kilobyte");
 }
@@ -122,7 +126,7 @@ fn a_reset_is_one_request_or_its_answer() {
 }
 
 #[test]
-fn an_init_names_its_sender_and_what_it_cannot_do() {
+fn an_init_names_its_sender() {
     // Chromium's, as far as it matters: it can skip messages.
     let init = |extensions: &[u8]| {
         let mut chunk = [&[1, 0, 0, 32, 0, 0, 0, 9, 0, 2, 0, 0, 4, 0, 8, 0, 0, 0, 0, 5, 0xc0, 0, 0, 4][..]].concat();
@@ -132,12 +136,10 @@ fn an_init_names_its_sender_and_what_it_cannot_do() {
         chunk.resize(chunk.len().next_multiple_of(4), 0);
         chunk
     };
-    let mut packet = packet(0, &init(&[130, 192, 194]));
+    let packet = packet(0, &init(&[130, 192, 194]));
     let named = Chunk::Init(Init { tag: 9, tsn: 5 });
     assert_eq!(Packet::read(&packet).unwrap().chunks().next(), Some(Ok(named)));
-    renounce_forward_tsn(&mut packet);
-    assert_eq!(packet, crate::fuzz::packet(0, &init(&[130, 130, 130])), "and the checksum is right");
-    for (at, value) in [(7, 0), (19, 0), (13, 0), (3, 19), (27, 200), (23, 3)] {
+    for (at, value) in [(7, 0), (13, 0), (3, 19), (27, 200), (23, 3)] {
         let mut lying = init(&[130]);
         lying[at] = value;
         // Both of these numbers are two bytes, or four.

@@ -112,7 +112,7 @@ pub(crate) const PROMISES: [Promise; 19] = [
     Promise {
         name: "ice-restarts",
         promise: "ICE restarts of a session are bounded",
-        bound: "burst of 4, then one a second",
+        bound: "8, then one a minute",
         judged: true,
         attack: outside::restarts,
     },
