@@ -110,12 +110,14 @@ fn check_credentials(sdp: &str) -> Result<(), OfferError> {
 }
 
 /// Which connection of which browser an offer is of: user name, session id and address of its origin (RFC 8829, section
-/// 5.2.1: random, and the same in every offer of one connection; only the version counts up).
+/// 5.2.1: the same in every offer of one connection; only the version counts up), and the certificate's fingerprint, which a
+/// connection keeps too. Some clients' origins can be guessed; a fingerprint is only known to who has seen an offer.
 pub(crate) fn origin(sdp: &str) -> Option<String> {
+    let fingerprint = sdp.lines().find_map(|line| line.strip_prefix("a=fingerprint:"))?.trim();
     let origin = sdp.lines().find_map(|line| line.strip_prefix("o="))?;
     let fields: Vec<&str> = origin.split_whitespace().collect();
     let [user, session, _version, net, family, address] = fields[..] else { return None };
-    Some([user, session, net, family, address].join(" "))
+    Some([user, session, net, family, address, fingerprint].join(" "))
 }
 
 /// Whether a section's first line, without `m=`, is of video that is not refused (port 0). The first such section is the
@@ -248,6 +250,17 @@ mod tests {
         assert_eq!(verdict(&format!("{video}a=recvonly\r\n")), Err(OfferError::Direction("recvonly", "sendrecv")));
         assert_eq!(checked("hello", Mode::Send), Err(OfferError::NotSdp));
         assert_eq!(checked("", Mode::Receive), Err(OfferError::NotSdp));
+    }
+
+    #[test]
+    fn an_offer_of_another_certificate_is_another_connections() {
+        let offer = |version: u32, fingerprint: &str| {
+            format!("v=0\r\no=- 7 {version} IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=fingerprint:sha-256 {fingerprint}\r\n")
+        };
+        let first = origin(&offer(1, "AB:CD"));
+        assert!(first.is_some() && first == origin(&offer(2, "AB:CD")));
+        assert_ne!(first, origin(&offer(2, "AB:CE")));
+        assert_eq!(origin(&sdp("")), None, "it has no fingerprint");
     }
 
     #[test]

@@ -215,11 +215,15 @@ impl Filter {
         };
         let Some(message) = message else { return Ok(current) };
         if message.class == Class::Request {
-            if !self.speaks_first && !self.paths.contains(&Path { socket, remote: current }) {
+            let path = Path { socket, remote: current };
+            let heard = self.paths.contains(&path);
+            if !self.speaks_first && !heard {
                 return Err("not_heard");
             }
             let answered = self.answered.iter().any(|path| path.remote == current);
-            return if answered || self.probes.may_ask(now, current) { Ok(current) } else { Err("not_answered") };
+            let others = self.paths.iter().any(|path| path.remote == current && path.socket != socket);
+            let may = answered || self.probes.may_ask(now, path, heard, others);
+            return if may { Ok(current) } else { Err("not_answered") };
         }
         // Of the two that the stack takes for one, to the one that asked.
         let asked = |remote| self.unanswered.contains(&(message.transaction, Path { socket, remote }));
@@ -233,7 +237,7 @@ impl Filter {
         if message.class == Class::Request {
             note(&mut self.asked, transaction, TRANSACTIONS);
             if !self.answered.iter().any(|path| path.remote == to) {
-                self.probes.asked(now, to);
+                self.probes.asked(now, transaction.1);
             }
         } else if let Some(at) = self.unanswered.iter().position(|unanswered| *unanswered == transaction) {
             self.unanswered.remove(at);

@@ -35,7 +35,6 @@ const OF_STRANGERS: &[&str] = &[
     "rtc_srtp",
     "rtc_mdns",
     "webrtc",
-    "log",
     "actix_http",
     "actix_server",
     "actix_web",
@@ -78,7 +77,8 @@ impl Rate {
         } else if OF_STRANGERS.iter().any(within) {
             Some(&RARE)
         } else {
-            target.starts_with("reframe_").then_some(&OURS)
+            // All of the crate `log` has one target here: a handler's own lines, and those of the libraries above.
+            (target == "log" || target.starts_with("reframe_")).then_some(&OURS)
         }
     }
 }
