@@ -93,7 +93,7 @@ pub fn payload(data: &[u8]) {
     assert!(unit.len() <= 2 * payload.len() + 4, "more than what came");
 }
 
-/// Access units of VP8 as [`parts`].
+/// Access units of VP8 as `parts`.
 pub fn vp8(data: &[u8]) {
     decode(Codec::Vp8, data);
 }
@@ -239,7 +239,7 @@ pub(crate) fn packet(tag: u32, chunks: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// The guard by itself: packets of SCTP as [`parts`], of which the first byte is our tag.
+/// The guard by itself: packets of SCTP as `parts`, of which the first byte is our tag.
 pub fn association(data: &[u8]) {
     let (mut association, now) = (peer::Association::default(), Instant::now());
     for part in parts(data) {
@@ -283,7 +283,7 @@ pub(crate) fn connected_from(tsn: u32) -> (Stack, u32) {
     (stack, tag)
 }
 
-/// Chunks of SCTP as [`parts`], a packet each, from a peer that is connected: through the guard, into the stack.
+/// Chunks of SCTP as `parts`, a packet each, from a peer that is connected: through the guard, into the stack.
 pub fn sctp(data: &[u8]) {
     let (mut stack, tag) = connected();
     for part in parts(data) {
@@ -316,7 +316,7 @@ pub fn dcep(data: &[u8]) {
     }
 }
 
-/// Datagrams of DTLS as [`parts`]: through the guard, to a server that waits for a client.
+/// Datagrams of DTLS as `parts`: through the guard, to a server that waits for a client.
 pub fn dtls(data: &[u8]) {
     stack::handshake(&mut parts(data));
 }

@@ -14,7 +14,7 @@ pub struct EdgeOptions {
     #[arg(long, env = "REFRAME_ALLOWED_HOSTS", value_name = "NAMES", default_value = "")]
     pub allowed_hosts: String,
 
-    /// Sites whose pages may use the public port, comma-separated; its own page always may [https://example.com; `*` is
+    /// Sites whose pages may use the public port, comma-separated; its own page always may [`https://example.com`; `*` is
     /// every site].
     #[arg(long, env = "REFRAME_ALLOWED_ORIGINS", value_name = "ORIGINS", default_value = "")]
     pub allowed_origins: String,

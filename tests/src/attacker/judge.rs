@@ -143,7 +143,7 @@ impl Judge {
     /// Waits until nobody has a slot but the honest, and memory is what it was; says how long that took.
     ///
     /// # Errors
-    /// It takes longer than [`SETTLED`]: how far it came.
+    /// It takes longer than `SETTLED`: how far it came.
     pub fn settle(&self, cluster: &Cluster) -> Result<Duration, String> {
         let (began, honest) = (Instant::now(), self.peers.len() as f64);
         let look = || (cluster.sessions(), cluster.gateway.rss_bytes().saturating_sub(self.rss_before));

@@ -2,7 +2,7 @@
 //!
 //! Those panic, loop and allocate by numbers that the peer chose: `docs/decisions/0017-guard.md` lists where. This looks at
 //! each datagram before the stack gets it ([`Guard::admit`]), and at each DTLS record between its decryption and SCTP
-//! ([`provider`]). What it refuses goes no further and is counted in `reframe_packets_dropped_total`.
+//! ([`provider()`]). What it refuses goes no further and is counted in `reframe_packets_dropped_total`.
 //!
 //! > Of what passes, nothing loops, allocates or slices by a number that was not checked here.
 //!
@@ -59,7 +59,7 @@ pub(crate) enum Refusal {
     Data,
     /// A stream reset that is early, or one too many.
     Reset,
-    /// More DATA than [`association::CHUNKS_PER_SECOND`].
+    /// More DATA than 4 000 pieces a second.
     Rate,
     /// Feedback on more packets than we sent in a while.
     Feedback,

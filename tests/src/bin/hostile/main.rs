@@ -36,7 +36,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Attack a gateway of this build beside honest streams, and say which promises held.
 #[derive(Parser, Clone, Debug)]
 struct Options {
-    /// How long: each attack is made once, then any until this is over [seconds].
+    /// How long: each attack is made once, then any until this is over [in seconds].
     #[arg(long, default_value_t = 600)]
     duration: u64,
 
