@@ -145,8 +145,9 @@ pub(super) fn last_words(reason: &EndReason) -> Option<String> {
 }
 
 /// The last messages of a session: `error` where something failed that the worker has not told itself, with what the
-/// HTTP answer would have said where that was too early to know it; `update_connection` where the server wants the client gone, then `end_stream`: but not to one that was asked to go
-/// to another gateway and has not found it yet, for which this is not the end.
+/// HTTP answer would have said where that was too early to know it; `update_connection` where the server wants the client
+/// gone; then `end_stream`, but not to one that was asked to go to another gateway and has not found it yet, for which
+/// this is not the end.
 pub(super) fn farewell(reason: &EndReason, leaving: bool) -> Vec<String> {
     if leaving && *reason == EndReason::Shutdown {
         return vec![connection("closed")];

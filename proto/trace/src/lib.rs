@@ -1,9 +1,10 @@
-//! What Reframe's programs tell of themselves: how they log, the traces that they export, and whether their threads still run
-//! (`watchdog`). The same options, the same lines and the same spans from a gateway, a worker, and both in one process.
+//! What Reframe's programs tell of themselves: how they log, the traces that they export, and whether their threads
+//! still run (`watchdog`). The same options, the same lines and the same spans from a gateway, a worker, and both in one
+//! process.
 //!
-//! Logs go to stderr, as text or JSON, and no more of one kind than somebody could read (`lines`, `panics`). Traces go to an OpenTelemetry collector when the standard variables name one
-//! (`export`), else nowhere, and then no span of theirs is ever made. A trace crosses from one process to another as
-//! the text of a `traceparent` (`context`).
+//! Logs go to stderr, as text or JSON, and no more of one kind than somebody could read (`lines`, `panics`). Traces go to
+//! an OpenTelemetry collector when the standard variables name one (`export`), else nowhere, and then no span of theirs is
+//! ever made. A trace crosses from one process to another as the text of a `traceparent` (`context`).
 
 mod context;
 mod export;

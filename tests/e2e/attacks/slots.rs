@@ -3,12 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use reframe_tests::attacker::Attacker;
 use reframe_tests::attacker::attacks::offers::{ANSWERED, half_open};
 use reframe_tests::attacker::attacks::paths::checks_alone;
-use reframe_tests::attacker::attacks::unique;
-use reframe_tests::attacker::dtls::AEAD;
-use reframe_tests::attacker::offer::Offer;
 use reframe_tests::source::{Format, Video};
 use reframe_worker::{Frame, Stream, VideoStreamHandler};
 use tokio::time::Instant;
@@ -75,25 +71,5 @@ fn sessions_without_dtls_have_a_quarter_of_the_slots_and_lose_it() {
         let answered = attacker.reach(Duration::from_millis(500));
         assert!(answered.is_err(), "it has its slot still: {:?}", attacker.seen);
     }
-    conclude(&mut cluster, &judge);
-}
-
-/// Twenty seconds are given to a camera that has yet to be allowed.
-#[test]
-fn a_session_that_never_sends_a_frame_ends() {
-    let mut cluster = Cluster::launch("flip");
-    let judge = Judge::sit(&cluster);
-    let connect = |n: usize| {
-        let offer = Offer { setup: SETUPS[n % 2], ..Offer::new(unique("silent")) };
-        Attacker::connect(&cluster.page(""), offer, AEAD, PATIENCE).expect("a session")
-    };
-    let attackers: Vec<_> = (0..3).map(connect).collect();
-    cluster.wait_for_sessions(4, PATIENCE);
-    std::thread::scope(|scope| {
-        for mut attacker in attackers {
-            scope.spawn(move || attacker.stay(Duration::from_secs(30)));
-        }
-        cluster.wait_for_sessions(1, Duration::from_secs(30));
-    });
     conclude(&mut cluster, &judge);
 }
