@@ -21,6 +21,8 @@ use crate::arena::Arena;
 
 /// Memory that an attack may take while it runs.
 const MORE_BYTES: u64 = 64 << 20;
+/// The same of half-sent bodies: all that the gateway keeps of them, and its buffers.
+const BODIES_BYTES: u64 = (96 + 32) << 20;
 /// For a person who waits for the first picture.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
@@ -108,7 +110,7 @@ pub(crate) fn stalled_bodies(arena: &mut Arena, random: &mut SmallRng) -> Result
     if ended.is_none() {
         return Err(format!("{} of {taken} bodies are still waited for, {} MB", taken - closed, more >> 20));
     }
-    if more > MORE_BYTES {
+    if more > BODIES_BYTES {
         return Err(format!("{} MB for {taken} bodies", more >> 20));
     }
     Ok(format!("{taken} taken, {} refused, {} MB, all closed", stalled.refused, more >> 20))

@@ -119,7 +119,7 @@ pub(crate) const PROMISES: [Promise; 19] = [
     Promise {
         name: "stalled-bodies",
         promise: "bodies that never end cost no memory, and not the admin port",
-        bound: "5 s, 64 MB",
+        bound: "5 s, 96 MiB",
         judged: true,
         attack: outside::stalled_bodies,
     },
