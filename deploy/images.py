@@ -43,7 +43,7 @@ OURS = re.compile(r"reframe-(gateway|worker)(:\w+)?$|reframe-local/\w+$|source$|
 
 
 def read():
-    """Image to digest, `-` where there is none."""
+    """Maps each image to its digest; `-` means that none is known."""
     lines = [line.split() for line in LIST.read_text().splitlines()]
     return {image: digest for image, digest in (line for line in lines if line and not line[0].startswith("#"))}
 
