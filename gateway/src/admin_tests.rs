@@ -54,7 +54,7 @@ async fn stuck_threads_are_not_ready_then_not_healthy_and_well_again() {
 
     let ((open, codec), (open_too, session)) = (gate(), gate());
     // Not the watchdog's own way in.
-    let place = arbiters.codec().unwrap();
+    let place = arbiters.codec(true).unwrap();
     place.spawn(async move { codec.recv().map_or((), drop) });
     arbiters.session.spawn(async move { session.recv().map_or((), drop) });
     let body = wait("/readyz", StatusCode::SERVICE_UNAVAILABLE).await;

@@ -78,14 +78,14 @@ impl Arbiters {
         }
     }
 
-    /// A place on the codec arbiter that is least busy.
+    /// A place on the codec arbiter that is least busy. `encrypted`: DTLS has shown that the browser is there.
     ///
     /// # Errors
     /// What the load would be with it, where that is above the limit.
-    pub(crate) fn codec(&self) -> Result<CodecArbiter, f64> {
+    pub(crate) fn codec(&self, encrypted: bool) -> Result<CodecArbiter, f64> {
         // What such a thread does is little because it was made little.
         let relieved = |thread: usize| !self.codecs[thread].turns.relief().is_none();
-        let place = lock(&self.load).take(Instant::now(), relieved)?;
+        let place = lock(&self.load).take(Instant::now(), encrypted, relieved)?;
         Ok(CodecArbiter { thread: self.codecs[place.thread].clone(), _place: place })
     }
 

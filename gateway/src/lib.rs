@@ -50,6 +50,7 @@ mod outputs;
 mod placement;
 mod pool;
 mod relief;
+mod shares;
 mod slices;
 mod spec;
 mod telemetry;

@@ -20,6 +20,10 @@ const LOOKS: usize = 9;
 /// 12 ms a frame (docs/limits.md).
 const FIRST_GUESS: f64 = 0.4;
 
+/// Of the limit, what a session may fill whose browser DTLS has not shown to be there: as much again is left to the
+/// others, whatever strangers do.
+const WITHOUT_DTLS: f64 = 0.5;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -62,12 +66,17 @@ impl Load {
         self.threads[thread].iter().all(|place| place.strong_count() == 0)
     }
 
-    /// A place on the thread with the least load of those that are not `shut`; always for whoever would be alone, and a thread that
-    /// nobody is on is never shut.
+    /// A place on the thread with the least load of those that are not `shut`; always for whoever would be alone, and a
+    /// thread that nobody is on is never shut. `encrypted`: DTLS has shown that the browser is there.
     ///
     /// # Errors
     /// What the load of that thread would be with this session, where that is above the limit; 1 where all are shut.
-    pub(crate) fn take(&mut self, now: Instant, shut: impl Fn(usize) -> bool) -> Result<Arc<Place>, f64> {
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        encrypted: bool,
+        shut: impl Fn(usize) -> bool,
+    ) -> Result<Arc<Place>, f64> {
         self.threads.iter_mut().for_each(|places| places.retain(|place| place.strong_count() > 0));
         let (loads, share) = self.reckon();
         // Of sessions that do nothing yet: evenly.
@@ -79,7 +88,8 @@ impl Load {
         let thread = (0..loads.len()).filter(open).min_by(least).ok_or(1.0)?;
         // Not the mean: it stays there, and the others' time is not its own.
         let with_it = loads[thread] + share;
-        if limited && with_it > self.most && self.threads.iter().any(|places| !places.is_empty()) {
+        let most = if encrypted { self.most } else { self.most * WITHOUT_DTLS };
+        if limited && with_it > most && self.threads.iter().any(|places| !places.is_empty()) {
             return Err(with_it);
         }
         let place = Arc::new(Place { thread, since: now });
@@ -148,7 +158,7 @@ mod tests {
         }
 
         fn offer(&mut self) -> bool {
-            let place = self.load.take(self.now, |_| false);
+            let place = self.load.take(self.now, true, |_| false);
             self.places.extend(place.as_ref().ok().cloned());
             place.is_ok()
         }
@@ -182,7 +192,7 @@ mod tests {
         // 0.4 of a thread each: the third of one would be 1.2.
         assert_eq!((0..100).filter(|_| machine.offer()).count(), 4);
         assert_eq!(machine.on_threads(), [2, 2]);
-        near(machine.load.take(machine.now, |_| false).unwrap_err(), 1.2);
+        near(machine.load.take(machine.now, true, |_| false).unwrap_err(), 1.2);
         // They take 0.25 each, and so will those that come: the fourth of one would be 1.0.
         near(machine.pass(8), 0.5);
         assert_eq!((0..100).filter(|_| machine.offer()).count(), 2);
@@ -226,9 +236,19 @@ mod tests {
     }
 
     #[test]
+    fn those_without_dtls_leave_room_for_the_others() {
+        let mut machine = Machine::new(2, 0.0);
+        let strangers: Vec<_> =
+            (0..100).filter_map(|_| machine.load.take(machine.now, false, |_| false).ok()).collect();
+        assert_eq!(strangers.len(), 2, "0.4 of each thread, of 0.45");
+        assert_eq!((0..100).filter(|_| machine.offer()).count(), 2, "0.8 of each thread, of 0.9");
+        assert!(machine.load.take(machine.now, false, |_| false).is_err());
+    }
+
+    #[test]
     fn a_thread_that_is_shut_takes_nobody_but_the_first() {
         let mut machine = Machine::new(2, 0.1);
-        let mut take = |shut: &[usize]| machine.load.take(machine.now, |thread| shut.contains(&thread));
+        let mut take = |shut: &[usize]| machine.load.take(machine.now, true, |thread| shut.contains(&thread));
         let first = take(&[0, 1]).unwrap();
         assert_eq!(first.thread, 0);
         let second = take(&[0]).unwrap();
@@ -261,7 +281,7 @@ mod tests {
     #[test]
     fn without_a_limit_everybody_is_taken() {
         let mut load = Load::new(Instant::now(), 1, 1.0);
-        let places: Vec<_> = (0..100).filter_map(|_| load.take(Instant::now(), |_| true).ok()).collect();
+        let places: Vec<_> = (0..100).filter_map(|_| load.take(Instant::now(), true, |_| true).ok()).collect();
         assert_eq!(places.len(), 100);
     }
 }

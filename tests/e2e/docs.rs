@@ -226,8 +226,15 @@ fn the_http_page_and_the_openapi_file_have_every_error() {
     let failed =
         sources.split("failed(StatusCode::").skip(1).filter_map(|rest| rest.split_once(", ")?.1.strip_prefix('"'));
     let others = ["unavailable(\"", "\"error\": \""].into_iter().flat_map(|before| sources.split(before).skip(1));
-    let errors: BTreeSet<String> =
-        failed.chain(others).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect();
+    // Those of offers have names that the data channel shares.
+    let refusals = read("gateway/src/session/refused.rs");
+    let table = refusals.split("fn error(").nth(1).and_then(|rest| rest.split("\n    }").next()).expect("the table");
+    let errors: BTreeSet<String> = failed
+        .chain(others)
+        .chain(table.split("=> \"").skip(1))
+        .filter_map(|rest| rest.split('"').next())
+        .map(str::to_owned)
+        .collect();
     let api: Value = serde_json::from_str(&read("docs/openapi.json")).expect("JSON");
     let described = &api["components"]["schemas"]["Failure"]["properties"]["meta"]["properties"]["error"]["enum"];
     let described: BTreeSet<String> = serde_json::from_value(described.clone()).expect("texts");

@@ -13,9 +13,6 @@ use serde_json::json;
 
 use super::*;
 
-/// Of a body of which half comes.
-const HALF_BYTES: usize = 60_000;
-
 /// Where a URL of ours leads.
 fn address(url: &str) -> SocketAddr {
     let rest = url.strip_prefix("http://").expect("plain http");
@@ -37,10 +34,10 @@ fn connections(to: SocketAddr, source: [u8; 4], count: usize) -> Vec<TcpStream> 
     (0..count).map(|_| runtime.block_on(connect())).collect()
 }
 
-/// Half a body on each; an error is a connection that was closed.
-fn send_halves(connections: &mut [TcpStream]) {
+/// Half a body, of so many bytes, on each; an error is a connection that was closed.
+fn send_halves(connections: &mut [TcpStream], half: usize) {
     let head = "POST /webrtc/offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-    let begun = format!("{head}Content-Length: {}\r\n\r\n{}", 2 * HALF_BYTES, " ".repeat(HALF_BYTES));
+    let begun = format!("{head}Content-Length: {}\r\n\r\n{}", 2 * half, " ".repeat(half));
     for connection in connections {
         connection.write_all(begun.as_bytes()).ok();
     }
@@ -80,24 +77,35 @@ fn held(cluster: &Cluster) -> f64 {
 fn stalled_bodies_cost_little_and_end() {
     const CAP: usize = 512;
     const TRIED: usize = 600;
+    // All that one address may hold is a little more than those of the cap have.
+    const HALF: usize = (8 << 20) / CAP - 100;
     let cluster = Cluster::launch("flip");
     let mut honest = connect(&cluster, "honest", Video::Live(Format::SMALL));
     honest.wait_received(10, PATIENCE);
     let before = cluster.gateway.rss_bytes();
     let mut stalled = connections(address(&cluster.page("/")), [127, 0, 0, 2], TRIED);
-    send_halves(&mut stalled);
+    send_halves(&mut stalled, HALF);
     eventually("those above the cap are closed", PATIENCE, || {
         (refused(&cluster, "public", "connections_of_address") == (TRIED - CAP) as f64).then_some(())
     });
     // What was sent, once more for its buffers, and a few megabytes of the stream beside it.
     let grown = cluster.gateway.rss_bytes().saturating_sub(before);
-    assert!(grown < 2 * (CAP * HALF_BYTES) as u64 + (20 << 20), "{} MB", grown >> 20);
+    assert!(grown < 2 * (CAP * HALF) as u64 + (20 << 20), "{} MB", grown >> 20);
     assert_eq!(get(&cluster.page("/api/streams")).expect("others are served").status, 200);
     assert_eq!(get(&cluster.admin("/healthz")).expect("an answer").status, 200);
 
     let told = stalled.into_iter().map(until_closed).filter(|text| text.starts_with("HTTP/1.1 408")).count();
     assert_eq!(told, CAP);
     assert_eq!(refused(&cluster, "public", "body_timeout"), CAP as f64);
+    // With longer ones it has enough before: the rest are refused at once. Others are not.
+    let mut longer = connections(address(&cluster.page("/")), [127, 0, 0, 2], CAP);
+    send_halves(&mut longer, 4 * HALF);
+    eventually("those above its bytes are refused", PATIENCE, || {
+        (refused(&cluster, "public", "body_memory") == (CAP - CAP / 4) as f64).then_some(())
+    });
+    let reply = http::post(&cluster.page("/input_hook"), " ".repeat(4 * HALF)).expect("others are served");
+    assert_eq!(reply.status, 422, "{reply:?}");
+    longer.into_iter().for_each(|connection| drop(until_closed(connection)));
     eventually("all places are free", PATIENCE, || (held(&cluster) <= 1.0).then_some(()));
     wait_for_more(&honest);
     honest.close();
@@ -114,7 +122,7 @@ fn the_admin_port_answers_with_few_descriptors() {
     let mut stalled = Vec::new();
     for source in 2..5 {
         let mut some = connections(address(&page), [127, 0, 0, source], 400);
-        send_halves(&mut some);
+        send_halves(&mut some, 10_000);
         stalled.extend(some);
         assert_eq!(get(&format!("{admin}/healthz")).expect("an answer").status, 200);
     }

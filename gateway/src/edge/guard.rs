@@ -1,5 +1,6 @@
 //! What each request passes before anything else of us looks at it: its host, its origin, and its body.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -50,7 +51,7 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let turn = request.conn_data::<Rc<Progress>>().cloned();
-    let secure = turn.as_ref().is_some_and(|progress| progress.secure);
+    let (secure, network) = turn.as_ref().map_or((false, None), |progress| (progress.secure, progress.network));
     let turn = turn.map(Turn::begin);
     let guard = request.app_data::<web::Data<Guard>>().expect("each port's app has one").clone();
 
@@ -69,7 +70,7 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
         allow(&mut answer, origin.clone());
         return Ok(concluded(request.into_response(answer), turn));
     }
-    let body = match guard.body(&mut request).await {
+    let body = match guard.body(&mut request, network).await {
         Ok(body) => body,
         Err(refused) => return Ok(guard.refuse(request, turn, *refused)),
     };
@@ -124,7 +125,7 @@ impl Guard {
     }
 
     /// The request's body, where it has one.
-    async fn body(&self, request: &mut ServiceRequest) -> Result<Option<body::Body>, Refused> {
+    async fn body(&self, request: &mut ServiceRequest, network: Option<IpAddr>) -> Result<Option<body::Body>, Refused> {
         let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if length == Some(0) || length.is_none() && !request.headers().contains_key(TRANSFER_ENCODING) {
             return Ok(None);
@@ -132,7 +133,7 @@ impl Guard {
         let mut payload = request.take_payload();
         let read = match length {
             Some(length) if length > MAX_BODY_BYTES => Err(BodyError::Large),
-            _ => body::read(&mut payload, &self.memory).await,
+            _ => body::read(&mut payload, &self.memory, network).await,
         };
         read.map(Some).map_err(|error| {
             Box::new(match error {

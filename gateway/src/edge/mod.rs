@@ -126,8 +126,9 @@ async fn accept(
 ) -> Result<(Watched, Protocol, Option<SocketAddr>), DispatchError> {
     let peer = connection.peer_addr()?;
     let port = caps.port();
-    let permit = caps.admit(peer.ip()).map_err(|refusal| {
-        telemetry::http_refused(port.label(), refusal.label());
+    let network = caps.network(peer.ip());
+    let permit = caps.admit(network).map_err(|reason| {
+        telemetry::http_refused(port.label(), reason);
         io::Error::from(io::ErrorKind::ConnectionRefused)
     })?;
     // Events and answers are whole already.
@@ -143,6 +144,6 @@ async fn accept(
             }
         },
     };
-    let progress: Rc<Progress> = Progress::new(port, secure);
+    let progress: Rc<Progress> = Progress::new(port, secure, network);
     Ok((Watched::new(io, progress, permit), Protocol::Http1, Some(peer)))
 }

@@ -123,26 +123,31 @@ fn invalid_offer(problem: &OfferError) -> HttpResponse {
 fn conclude(answered: Result<(String, &'static str), OfferRefused>) -> HttpResponse {
     let (outcome, response) = match answered {
         Ok((sdp, outcome)) => (outcome, HttpResponse::Ok().json(json!({ "type": "answer", "sdp": sdp }))),
-        Err(OfferRefused::AlreadyExists) => ("exists", failed(StatusCode::OK, "connection_already_exists", None)),
-        Err(OfferRefused::Full(limit)) => {
-            let meta = json!({ "error": "concurrency_limit_reached", "limit": limit });
-            ("full", HttpResponse::Ok().json(json!({ "status": "failed", "meta": meta })))
-        }
-        Err(OfferRefused::NoWorker) => {
-            ("no_worker", unavailable("no_worker", "no worker serves this stream right now"))
-        }
-        Err(OfferRefused::Overloaded) => ("overloaded", unavailable("overloaded", "this server is busy right now")),
-        Err(OfferRefused::Draining) => ("draining", unavailable("draining", "this server is stopping")),
-        Err(OfferRefused::Busy) => {
-            ("busy", unavailable("busy", "this session has offered too often, or too many offers are being answered"))
-        }
-        Err(OfferRefused::Unanswerable) => {
-            let problem = "`sdp` could not be answered".to_owned();
-            ("invalid", failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem)))
-        }
+        Err(refused) => refusal(refused),
     };
     telemetry::offer(outcome);
     response
+}
+
+/// The label `outcome`, and the answer.
+fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
+    let error = refused.error();
+    let busy = |problem| (error, unavailable(error, problem));
+    match refused {
+        OfferRefused::AlreadyExists => ("exists", failed(StatusCode::OK, error, None)),
+        OfferRefused::Full(limit) => {
+            let meta = json!({ "error": error, "limit": limit });
+            ("full", HttpResponse::Ok().json(json!({ "status": "failed", "meta": meta })))
+        }
+        OfferRefused::NoWorker => busy("no worker serves this stream right now"),
+        OfferRefused::Overloaded => busy("this server is busy right now"),
+        OfferRefused::Draining => busy("this server is stopping"),
+        OfferRefused::Busy => busy("this session has offered too often, or too many offers are being answered"),
+        OfferRefused::Unanswerable => {
+            let problem = "`sdp` could not be answered".to_owned();
+            ("invalid", failed(StatusCode::BAD_REQUEST, error, Some(problem)))
+        }
+    }
 }
 
 /// Its session may be here, or at another gateway. Or nowhere yet: a candidate may overtake its offer, which may go to

@@ -24,7 +24,6 @@ mod roaming;
 mod routes;
 mod runtime;
 mod session;
-mod strangers;
 mod tcp;
 mod udp;
 

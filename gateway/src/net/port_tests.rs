@@ -11,7 +11,7 @@ use super::*;
 use crate::net::SessionRuntime;
 use crate::net::packet::tests::{answer, check, header, signed};
 use crate::net::policy::Candidates;
-use crate::net::strangers::STRANGERS;
+use crate::net::tcp::STRANGERS;
 use crate::net::udp::Datagram;
 
 /// For the loopback interface, on a machine that does something else.

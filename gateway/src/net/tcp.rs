@@ -24,9 +24,11 @@ use super::filter::Taken;
 use super::packet::{Kind, classify};
 use super::routes::Path;
 use super::session::Inbox;
-use super::strangers::Strangers;
+use crate::shares::Crowd;
 use crate::telemetry;
 
+/// Connections, at each address, that have not said whose they are. Full: one is closed (`displaced`).
+pub(super) const STRANGERS: usize = 64;
 /// How long a connection has to say whose it is: a handshake and a check are two round trips.
 const INTRODUCTION: Duration = Duration::from_secs(5);
 /// A check has some 100 bytes.
@@ -85,7 +87,7 @@ pub(super) async fn accept<W>(listener: TcpListener, places: Arc<Semaphore>, who
 where
     W: Fn(&[u8]) -> Option<Welcome> + Clone + Send + 'static,
 {
-    let (mut strangers, mut introductions) = (Strangers::default(), JoinSet::new());
+    let (mut strangers, mut introductions) = (Crowd::new(STRANGERS), JoinSet::new());
     loop {
         tokio::select! {
             // Those that are done leave their places before another one takes one.

@@ -8,64 +8,70 @@
 //! > A session is in one of these at most: without a check, put off, or holding a slot without DTLS.
 //!
 //! Sessions without a slot cost memory only, and are bounded too: beyond [`MAX_UNCHECKED`] and [`MAX_PUT_OFF`] the oldest
-//! ends. A browser sends its first check within a round trip of its answer, so it is never the oldest.
+//! one ends of the client network that has most of them. So a client that floods ends its own.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::shares::Crowd;
 
 /// Sessions without DTLS hold at most one in so many of a stream's slots. Of fewer than four slots that is none.
 const SHARE: u32 = 4;
-/// Sessions that no signed check has come for; each costs some 400 kB. Full: the oldest ends (`crowded_out`).
+/// Sessions that no signed check has come for; each costs some 400 kB. Full: one ends (`crowded_out`).
 const MAX_UNCHECKED: usize = 256;
 /// Sessions that wait for DTLS before they may take a slot. Full: as above.
 const MAX_PUT_OFF: usize = 256;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Admission {
-    /// The oldest first.
-    unchecked: VecDeque<String>,
-    /// The oldest first.
-    put_off: VecDeque<String>,
-    /// Those that have or are getting a slot, and their stream.
-    without_dtls: HashMap<String, String>,
+    unchecked: Crowd<String>,
+    put_off: Crowd<String>,
+    /// Those that have or are getting a slot.
+    without_dtls: HashMap<String, Early>,
+}
+
+/// A session that takes its slot before DTLS is up.
+#[derive(Debug)]
+struct Early {
+    stream: String,
+    network: IpAddr,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        let (unchecked, put_off) = (Crowd::new(MAX_UNCHECKED), Crowd::new(MAX_PUT_OFF));
+        Self { unchecked, put_off, without_dtls: HashMap::new() }
+    }
 }
 
 impl Admission {
-    /// An offer was answered. Gives the session that has to end for it.
-    pub(super) fn answered(&mut self, id: &str) -> Option<String> {
-        self.unchecked.push_back(id.to_owned());
-        if self.unchecked.len() > MAX_UNCHECKED { self.unchecked.pop_front() } else { None }
+    /// An offer of this client was answered. Gives the session that has to end for it.
+    pub(super) fn answered(&mut self, id: &str, client: IpAddr) -> Option<String> {
+        self.unchecked.add(client, id.to_owned())
     }
 
     /// The first signed check of a session came; its stream has `slots`.
     pub(super) fn checked(&mut self, id: &str, stream: &str, slots: u32) -> Checked {
-        let Some(at) = self.unchecked.iter().position(|waiting| waiting == id) else { return Checked::Gone };
-        self.unchecked.remove(at);
-        let held = self.without_dtls.values().filter(|of| *of == stream).count();
+        let Some(network) = self.unchecked.remove(|waiting| waiting == id) else { return Checked::Gone };
+        let held = self.without_dtls.values().filter(|early| early.stream == stream).count();
         if held < (slots / SHARE) as usize {
-            self.without_dtls.insert(id.to_owned(), stream.to_owned());
+            self.without_dtls.insert(id.to_owned(), Early { stream: stream.to_owned(), network });
             return Checked::Now;
         }
-        Checked::Later(self.put_off(id))
+        Checked::Later(self.put_off.add(network, id.to_owned()))
     }
 
     /// There was no slot for a session without DTLS. Gives the session that has to end for it.
     pub(super) fn put_off(&mut self, id: &str) -> Option<String> {
-        self.without_dtls.remove(id);
-        self.put_off.push_back(id.to_owned());
-        if self.put_off.len() > MAX_PUT_OFF { self.put_off.pop_front() } else { None }
+        let Early { network, .. } = self.without_dtls.remove(id)?;
+        self.put_off.add(network, id.to_owned())
     }
 
     /// DTLS is up. True when the session has no slot, and is to take one now.
     pub(super) fn encrypted(&mut self, id: &str) -> bool {
         self.without_dtls.remove(id);
-        for waiting in [&mut self.unchecked, &mut self.put_off] {
-            if let Some(at) = waiting.iter().position(|waiting| waiting == id) {
-                waiting.remove(at);
-                return true;
-            }
-        }
-        false
+        [&mut self.unchecked, &mut self.put_off].into_iter().any(|crowd| crowd.remove(|one| one == id).is_some())
     }
 
     /// The session has ended.
@@ -94,9 +100,12 @@ pub(super) enum Checked {
 mod tests {
     use super::*;
 
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
     /// A session whose first check has come.
     fn check(admission: &mut Admission, id: &str, slots: u32) -> Checked {
-        assert_eq!(admission.answered(id), None);
+        assert_eq!(admission.answered(id, CLIENT), None);
         admission.checked(id, "s", slots)
     }
 
@@ -132,7 +141,7 @@ mod tests {
     fn each_stream_has_its_own_quarter() {
         let mut admission = Admission::default();
         for (id, stream) in [("a", "one"), ("b", "two")] {
-            assert_eq!(admission.answered(id), None);
+            assert_eq!(admission.answered(id, CLIENT), None);
             assert_eq!(admission.checked(id, stream, 4), Checked::Now);
         }
     }
@@ -148,16 +157,21 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_without_a_check_the_oldest_ends() {
+    fn of_too_many_without_a_check_one_of_the_greediest_client_ends() {
         let mut admission = Admission::default();
         for n in 0..10_000_usize {
-            let gone = admission.answered(&n.to_string());
+            let gone = admission.answered(&n.to_string(), CLIENT);
             assert_eq!(gone, n.checked_sub(MAX_UNCHECKED).map(|n| n.to_string()));
         }
+        assert_eq!(admission.answered("honest", OTHER).as_deref(), Some("9744"), "for another client too");
+        for n in 10_000..20_000_usize {
+            let gone = admission.answered(&n.to_string(), CLIENT);
+            assert_eq!(gone, Some((n - MAX_UNCHECKED + 1).to_string()), "the honest one is not touched");
+        }
+        assert_eq!(admission.checked("honest", "s", 100), Checked::Now);
         assert_eq!(admission.checked("0", "s", 100), Checked::Gone);
-        assert_eq!(admission.checked("9999", "s", 100), Checked::Now);
-        assert_eq!(admission.checked("9999", "s", 100), Checked::Gone, "once");
-        assert_eq!(admission.unchecked.len(), MAX_UNCHECKED - 1);
+        assert_eq!(admission.checked("19999", "s", 100), Checked::Now);
+        assert_eq!(admission.checked("19999", "s", 100), Checked::Gone, "once");
     }
 
     #[test]
@@ -167,6 +181,5 @@ mod tests {
             let gone = n.checked_sub(MAX_PUT_OFF).map(|n| n.to_string());
             assert_eq!(check(&mut admission, &n.to_string(), 0), Checked::Later(gone));
         }
-        assert_eq!((admission.put_off.len(), admission.unchecked.len()), (MAX_PUT_OFF, 0));
     }
 }

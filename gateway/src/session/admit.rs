@@ -89,7 +89,7 @@ impl Gateway {
                 }
             }
         };
-        now.then(|| self.codec_place().map(|codecs| (codecs, controls)))
+        now.then(|| self.codec_place(encrypted).map(|codecs| (codecs, controls)))
     }
 
     /// One whose browser may still fail to complete DTLS is not told, and tries again when it has: only then is there a

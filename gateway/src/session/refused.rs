@@ -23,18 +23,25 @@ pub(crate) enum OfferRefused {
 }
 
 impl OfferRefused {
-    /// `meta` of the HTTP answer that says so (`http::signal`), for whoever learns it only on its connection.
-    pub(super) fn meta(self) -> Value {
-        let error = match self {
+    /// What a program knows it by: `meta.error` of the HTTP answer and of the message on the connection.
+    pub(crate) fn error(self) -> &'static str {
+        match self {
             Self::AlreadyExists => "connection_already_exists",
-            Self::Full(limit) => return json!({ "error": "concurrency_limit_reached", "limit": limit }),
+            Self::Full(_) => "concurrency_limit_reached",
             Self::NoWorker => "no_worker",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
             Self::Busy => "busy",
             Self::Unanswerable => "invalid_offer",
-        };
-        json!({ "error": error, "message": self.in_words() })
+        }
+    }
+
+    /// `meta` for whoever learns it only on its connection.
+    pub(super) fn meta(self) -> Value {
+        match self {
+            Self::Full(limit) => json!({ "error": self.error(), "limit": limit }),
+            _ => json!({ "error": self.error(), "message": self.in_words() }),
+        }
     }
 
     /// For the person in front of the page.

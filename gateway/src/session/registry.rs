@@ -1,7 +1,7 @@
 //! The gateway actor: which sessions there are, and which may start.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +14,6 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::field::display;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::admission::Admission;
@@ -185,25 +184,29 @@ impl Gateway {
             return Err(OfferRefused::AlreadyExists);
         }
         // Free again at once: it is taken when the browser has shown that it is there.
-        self.codec_place().map(drop)
+        self.codec_place(true).map(drop)
     }
 
-    /// Takes a place on a codec thread.
-    pub(super) fn codec_place(&mut self) -> Result<CodecArbiter, OfferRefused> {
-        let place = self.arbiters.codec();
-        // Told when it changes, not for each offer: the counter has them all.
-        match (&place, std::mem::replace(&mut self.overloaded, place.is_err())) {
-            (Err(load), false) => warn!(load, "too busy for one session more (--max-load): offers are refused"),
-            (Ok(_), true) => info!("sessions are taken again"),
-            _ => {}
+    /// Takes a place on a codec thread; there are fewer for sessions without DTLS.
+    pub(super) fn codec_place(&mut self, encrypted: bool) -> Result<CodecArbiter, OfferRefused> {
+        let place = self.arbiters.codec(encrypted);
+        if encrypted {
+            // Told when it changes, not for each offer: the counter has them all.
+            match (&place, std::mem::replace(&mut self.overloaded, place.is_err())) {
+                (Err(load), false) => warn!(load, "too busy for one session more (--max-load): offers are refused"),
+                (Ok(_), true) => info!("sessions are taken again"),
+                _ => {}
+            }
         }
         place.map_err(|_| OfferRefused::Overloaded)
     }
 
     /// The connection is there: make the session around it.
-    fn open(&mut self, plan: Plan, origin: Option<String>, ctx: &mut Context<Self>) {
+    fn open(&mut self, plan: Plan, origin: Option<String>, client: Option<IpAddr>, ctx: &mut Context<Self>) {
         let (id, controls) = (plan.id.clone(), Arc::clone(&plan.controls));
-        let crowded_out = self.admission.answered(&id);
+        // Of whom nothing is known: of one client.
+        let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let crowded_out = self.admission.answered(&id, client);
         self.crowd_out(crowded_out);
         let session = super::open(plan, &self.arbiters, &self.media, ctx.address());
         let running = Entry::Running { session: session.clone(), controls, origin };
@@ -266,8 +269,13 @@ impl Handler<Offer> for Gateway {
         let (placement, port, open) = (Arc::clone(&self.placement), Arc::clone(&self.port), self.peers.token());
         let answers = Arc::clone(&self.answers);
         let Video { bitrates, most } = self.video.clone();
-        let (session, client) = (id.clone(), client.map(display));
-        let span = info_span!("session", session = id, client, codec = codec.codec.name());
+        let session = id.clone();
+        let span = info_span!(
+            "session",
+            session = id,
+            client = client.map(tracing::field::display),
+            codec = codec.codec.name()
+        );
         let answering = async move {
             placement.look(&session, &workers, yields).await?;
             // All workers of a stream declare the same.
@@ -314,7 +322,7 @@ impl Handler<Offer> for Gateway {
                     };
                     let (timeouts, answers) = (gateway.timeouts, Arc::clone(&gateway.answers));
                     let plan = Plan { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers };
-                    gateway.open(plan, origin, ctx);
+                    gateway.open(plan, origin, client, ctx);
                     Ok(sdp)
                 }
                 Err(refused) => {
