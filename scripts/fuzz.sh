@@ -78,7 +78,7 @@ if [ ! -e "$libvpx/built" ]; then
             --enable-temporal-denoising --enable-vp9-temporal-denoising --enable-vp9-postproc \
             --enable-vp9-highbitdepth --disable-examples --disable-tools --disable-docs --disable-unit-tests \
             --disable-webm-io --disable-libyuv
-        make libvpx.a
+        make -j"$(nproc)" libvpx.a
     )
     # Its crate does not look whether there is another libvpx.
     rm -rf target/*/release/.fingerprint/libvpx-native-sys-*

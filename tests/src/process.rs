@@ -16,11 +16,15 @@ use crate::wait::{eventually, try_eventually};
 /// Until a process has said where it listens; a debug build on a busy machine needs a second or two.
 const STARTUP: Duration = Duration::from_secs(30);
 
+/// Of its log, what a failing test shows.
+const LAST_LINES: usize = 40;
+
 /// A running binary. Killed (SIGKILL, by its own process id) when dropped.
 ///
-/// Its standard error goes to a file under `target/tmp`, which is kept when the test fails.
+/// Its standard error goes to a file under `target/tmp`, which is kept, and its end shown, when the test fails.
 #[derive(Debug)]
 pub struct Process {
+    name: String,
     child: Child,
     stdout: Arc<Mutex<Vec<String>>>,
     log: PathBuf,
@@ -84,7 +88,7 @@ impl Process {
                 sink.lock().expect("nothing panics while it holds the lines").push(line);
             }
         });
-        Self { child, stdout: lines, log }
+        Self { name: name.to_owned(), child, stdout: lines, log }
     }
 
     /// What follows `prefix` on the first line of standard output that starts so; waits for it.
@@ -253,9 +257,15 @@ fn proc(id: u32, file: &str) -> String {
 }
 
 impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "a test that fails shows what its processes said")]
     fn drop(&mut self) {
         self.kill9();
-        if !thread::panicking() {
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+            eprintln!("--- {}, the last lines of {}:\n{last}", self.name, self.log.display());
+        } else {
             // Not there: somebody cleaned up before us.
             drop(fs::remove_file(&self.log));
         }
