@@ -121,7 +121,7 @@ fn huge_offers(arena: &mut Arena, random: &mut SmallRng) -> Result<String, Strin
     let some = random.random_range(9..=200);
     for (what, bound, offer) in [
         ("sections", "8", Offer { more_sections: 8, ..offer() }),
-        ("some sections", "8", Offer { more_sections: some, ..offer() }),
+        ("some sections", "at most", Offer { more_sections: some, ..offer() }),
         ("payload types", "128", Offer { more_payload_types: 128, ..offer() }),
         ("lines", "lines", Offer { more_lines: 4_000, ..offer() }),
         ("200 kB", "", Offer { more_sections: 2_400, ..offer() }),

@@ -17,7 +17,7 @@ pub(super) fn redis_owner(arena: &mut Arena, _: &mut SmallRng) -> Result<String,
     let victim = listener.local_addr().map_err(told)?;
     let errors = || arena.cluster.metrics().sum("reframe_placement_errors_total", &[("operation", "locate")]);
     let (before, id, mut asked) = (errors(), unique("forged"), 0.0);
-    let key = format!("reframe:{{default}}:session:{id}");
+    let key = format!("reframe:{{flip}}:session:{id}");
     for forged in [
         format!("http://{victim}"),
         format!("http://{victim}/secret?"),
@@ -28,12 +28,12 @@ pub(super) fn redis_owner(arena: &mut Arena, _: &mut SmallRng) -> Result<String,
         "http://169.254.169.254:80/latest/meta-data/".to_owned(),
     ] {
         let _count = arena.redis.cli(&["HSET", &key, "gateway", &forged]);
-        let (page, admin) = (&arena.cluster, &arena.cluster);
+        let cluster = &arena.cluster;
         for reply in [
-            http::get(&page.page(&format!("/updates?webrtc_id={id}"))),
-            http::get(&admin.admin(&format!("/api/sessions/{id}"))),
-            http::delete(&admin.admin(&format!("/api/sessions/{id}"))),
-            http::post(&page.page("/input_hook"), json!({ "webrtc_id": id }).to_string()),
+            http::get(&cluster.page(&format!("/updates?webrtc_id={id}"))),
+            http::get(&cluster.admin(&format!("/api/sessions/{id}"))),
+            http::delete(&cluster.admin(&format!("/api/sessions/{id}"))),
+            http::post(&cluster.page("/input_hook"), json!({ "webrtc_id": id }).to_string()),
         ] {
             let reply = reply.map_err(|error| format!("{forged}: {error}"))?;
             if reply.status != 404 {
