@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use reframe_tests::attacker::attacks;
+use reframe_tests::attacker::promises::{Row, rows};
 use reframe_tests::{http, process};
 use serde_json::Value;
 
@@ -73,7 +75,7 @@ fn every_path_that_a_document_names_exists() {
     assert!(checked > 30, "only {checked} paths found: the test has gone blind");
 }
 
-/// Each row's last cell names files, and behind a file the tests in it.
+/// Each row's last cell names files, behind a file the tests in it, and attacks: each is named in one row.
 #[test]
 fn every_test_that_the_security_page_names_exists() {
     let (mut checked, mut source) = (0, String::new());
@@ -89,6 +91,16 @@ fn every_test_that_the_security_page_names_exists() {
         }
     }
     assert!(checked > 15, "only {checked} tests found: the test has gone blind");
+    let sorted = |mut names: Vec<&'static str>| {
+        names.sort_unstable();
+        names
+    };
+    let named = sorted(rows().iter().flat_map(Row::attacks).collect());
+    assert_eq!(
+        named,
+        sorted(attacks::all().map(|attack| attack.name).collect()),
+        "docs/security.md names other attacks"
+    );
 }
 
 #[test]

@@ -1,38 +1,16 @@
-//! The edge of both HTTP ports: connections that stall, names and sites that are not ours, and what stands in Redis.
+//! The edge of both HTTP ports: connections that stall, and names and sites that are not ours.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 
+use reframe_tests::attacker::tcp::{self, address, connections};
 use reframe_tests::browser::{Camera, UNTRUSTED_HOST};
 use reframe_tests::http::{self, Reply, get};
 use reframe_tests::process::Process;
-use reframe_tests::redis::RedisServer;
 use reframe_tests::source::Format;
-use reframe_worker::{Frame, Stream, VideoStreamHandler};
 use serde_json::json;
 
 use super::*;
-
-/// Where a URL of ours leads.
-fn address(url: &str) -> SocketAddr {
-    let rest = url.strip_prefix("http://").expect("plain http");
-    rest.split('/').next().expect("a host").parse().expect("an address")
-}
-
-/// Connections from `source`, one of this machine's loopback addresses.
-fn connections(to: SocketAddr, source: [u8; 4], count: usize) -> Vec<TcpStream> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let connect = || async {
-        let socket = tokio::net::TcpSocket::new_v4().expect("a descriptor");
-        socket.bind((source, 0).into()).expect("an address of the loopback interface");
-        let stream = socket.connect(to).await.expect("the kernel takes it").into_std().expect("a socket");
-        stream.set_nonblocking(false).expect("a socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-        stream
-    };
-    (0..count).map(|_| runtime.block_on(connect())).collect()
-}
 
 /// Half a body, of so many bytes, on each; an error is a connection that was closed.
 fn send_halves(connections: &mut [TcpStream], half: usize) {
@@ -45,12 +23,8 @@ fn send_halves(connections: &mut [TcpStream], half: usize) {
 
 /// What comes until the server closes it.
 #[track_caller]
-fn until_closed(mut connection: TcpStream) -> String {
-    let mut text = Vec::new();
-    if let Err(error) = connection.read_to_end(&mut text) {
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "it is not closed");
-    }
-    String::from_utf8_lossy(&text).into_owned()
+fn until_closed(connection: TcpStream) -> String {
+    tcp::until_closed(connection).unwrap_or_else(|open| panic!("{open}"))
 }
 
 /// The status of the answer to `GET path` with these headers.
@@ -101,7 +75,7 @@ fn stalled_bodies_cost_little_and_end() {
     let mut longer = connections(address(&cluster.page("/")), [127, 0, 0, 2], CAP);
     send_halves(&mut longer, 4 * HALF);
     eventually("those above its bytes are refused", PATIENCE, || {
-        (refused(&cluster, "public", "body_memory") == (CAP - CAP / 4) as f64).then_some(())
+        (refused(&cluster, "public", "body_memory") >= (CAP - CAP / 4) as f64).then_some(())
     });
     let reply = http::post(&cluster.page("/input_hook"), " ".repeat(4 * HALF)).expect("others are served");
     assert_eq!(reply.status, 422, "{reply:?}");
@@ -240,41 +214,4 @@ fn a_site_that_rebinds_its_name_reads_nothing() {
             "{shown}"
         );
     }
-}
-
-#[test]
-fn a_forged_owner_is_not_asked() {
-    let (redis, listener) = (RedisServer::start(), TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listener.set_nonblocking(true).expect("a socket");
-    let victim = listener.local_addr().expect("an address");
-    // Other gateways would reach it elsewhere, so this machine's loopback is no gateway's.
-    let options = ["--redis", &redis.url(), "--advertise", "http://192.0.2.1:9090"];
-    let echo = Stream::builder(VideoStreamHandler::new(|frame: Frame| Ok(frame))).build();
-    let cluster = Cluster::local_with([echo], &options);
-    eventually("it has its Redis", PATIENCE, || {
-        (cluster.metrics().sum("reframe_placement_up", &[]) == 1.0).then_some(())
-    });
-    for forged in [
-        format!("http://{victim}"),
-        format!("http://{victim}/secret?"),
-        format!("http://localhost:{}", victim.port()),
-        format!("http://[::ffff:127.0.0.1]:{}", victim.port()),
-        "http://169.254.169.254:80".to_owned(),
-    ] {
-        let _count = redis.cli(&["HSET", "reframe:{default}:session:x", "gateway", &forged]);
-        let asked = [
-            get(&cluster.page("/updates?webrtc_id=x")),
-            get(&cluster.admin("/api/sessions/x")),
-            http::delete(&cluster.admin("/api/sessions/x")),
-            http::post(&cluster.page("/input_hook"), json!({ "webrtc_id": "x" }).to_string()),
-        ];
-        for reply in asked {
-            let reply = reply.expect("an answer");
-            assert_eq!(reply.status, 404, "{forged}: {reply:?}");
-        }
-    }
-    let error = listener.accept().expect_err("nobody comes");
-    assert_eq!(error.kind(), ErrorKind::WouldBlock);
-    let errors = cluster.metrics().sum("reframe_placement_errors_total", &[("operation", "locate")]);
-    assert_eq!(errors, 20.0);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::future::poll_fn;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::iter::repeat_n;
 use std::net::TcpStream;
 
@@ -12,6 +12,7 @@ use http_body_util::StreamBody;
 use reframe_proto::MAX_OPEN_BYTES;
 use reframe_proto::v1::DescribeRequest;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
+use reframe_tests::attacker::tcp::is_closed;
 use reframe_tests::cluster::Worker;
 use reframe_tests::process::Process;
 use reframe_tests::source::{Format, Video};
@@ -71,9 +72,7 @@ impl Scene {
     }
 
     fn raw(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.url().trim_start_matches("http://")).expect("the port is open");
-        stream.set_nonblocking(true).expect("sockets can");
-        stream
+        TcpStream::connect(self.url().trim_start_matches("http://")).expect("the port is open")
     }
 
     /// All that the log says of what was turned away, by reason.
@@ -229,15 +228,15 @@ fn connections_are_bounded_and_the_gateways_stays() {
     }
     const BEYOND: usize = 30;
     for _ in 0..BEYOND {
-        let mut refused = scene.raw();
-        eventually("it is closed", PATIENCE, || is_closed(&mut refused).then_some(()));
+        let refused = scene.raw();
+        eventually("it is closed", PATIENCE, || is_closed(&refused).then_some(()));
     }
     scene.wait_turned_away("no_room", BEYOND);
     channels.truncate(10);
     // Those that were dropped are gone in a moment.
     eventually("there is room again", PATIENCE, || {
-        let mut late = scene.raw();
-        let closed = try_eventually(Duration::from_millis(200), || is_closed(&mut late).then_some(()));
+        let late = scene.raw();
+        let closed = try_eventually(Duration::from_millis(200), || is_closed(&late).then_some(()));
         closed.is_none().then_some(())
     });
     describe(&channels[0]).expect("it was never closed");
@@ -254,7 +253,7 @@ fn connections_on_which_nothing_is_asked_are_closed() {
     let mut slow: Vec<_> = (0..ALL).map(|_| scene.raw()).collect();
     let (mut rounds, mut last) = (0, Instant::now());
     eventually("all are closed", PATIENCE, || {
-        slow.retain_mut(|stream| !is_closed(stream));
+        slow.retain(|stream| !is_closed(stream));
         if last.elapsed() > Duration::from_millis(500) {
             for stream in &mut slow {
                 // Closed a moment ago.
@@ -268,18 +267,6 @@ fn connections_on_which_nothing_is_asked_are_closed() {
     scene.wait_turned_away("displaced", ALL - UNASKED);
     scene.wait_turned_away("silent", UNASKED);
     scene.assert_undisturbed(seen);
-}
-
-fn is_closed(stream: &mut TcpStream) -> bool {
-    let mut buffer = [0; 1024];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return true,
-            // A server says its settings.
-            Ok(_) => {}
-            Err(error) => return error.kind() != ErrorKind::WouldBlock,
-        }
-    }
 }
 
 /// An honest open is bounded too: what does not fit comes behind it.

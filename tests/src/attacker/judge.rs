@@ -82,17 +82,7 @@ fn clip() -> Arc<Clip> {
 }
 
 impl Judge {
-    /// One honest stream at `cluster`, steady.
-    ///
-    /// # Panics
-    /// When it does not get so far.
-    #[track_caller]
-    #[must_use]
-    pub fn sit(cluster: &Cluster) -> Self {
-        Self::sit_with(cluster, 1)
-    }
-
-    /// So many of them.
+    /// So many honest streams at `cluster`, steady.
     ///
     /// # Panics
     /// When one does not get so far.

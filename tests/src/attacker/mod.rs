@@ -8,17 +8,23 @@
 //! | [`offer`] | SDP of its own making |
 //! | [`stun`], [`dtls`], [`sctp`] | what goes over the wire |
 //! | [`association`] | an SCTP association, and what may be sent within it |
-//! | [`attacks`] | what is done with all that |
-//! | [`judge`] | an honest stream that must not notice |
+//! | [`tcp`] | connections that are many, slow or silent |
+//! | [`attacks`] | what is done with all that: the list of all attacks |
+//! | [`arena`] | a gateway to attack, and what became of it |
+//! | [`judge`] | honest streams that must not notice |
+//! | [`promises`] | what is promised to them |
 
+pub mod arena;
 pub mod association;
 pub mod attacks;
 pub mod crc;
 pub mod dtls;
 pub mod judge;
 pub mod offer;
+pub mod promises;
 pub mod sctp;
 pub mod stun;
+pub mod tcp;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -151,6 +157,16 @@ impl Attacker {
         dtls.write(record)?;
         self.flush();
         Ok(())
+    }
+
+    /// The datagrams that [`Self::say`] would send, unsent.
+    ///
+    /// # Errors
+    /// There is no connection, or no more.
+    pub fn sealed(&mut self, record: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+        let dtls = self.dtls.as_mut().ok_or("no DTLS")?;
+        dtls.write(record)?;
+        Ok(dtls.outgoing())
     }
 
     /// What the gateway says in its next record, if it says something within `patience`.

@@ -41,6 +41,8 @@ pub struct Answer {
     pub password: String,
     /// Where they are: the first of IPv4.
     pub media: SocketAddr,
+    /// The same of TCP, where they listen.
+    pub media_tcp: Option<SocketAddr>,
     /// Who we are then.
     pub role: Role,
 }
@@ -139,16 +141,17 @@ impl Offer {
 impl Answer {
     fn read(sdp: &str) -> Option<Self> {
         let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let address = |line: &str| {
+        let address = |line: &str, protocol: &str| {
             let fields: Vec<_> = line.strip_prefix("a=candidate:")?.split_whitespace().collect();
             let address =
                 SocketAddr::new(fields.get(4)?.parse::<Ipv4Addr>().ok()?.into(), fields.get(5)?.parse().ok()?);
-            fields.get(2)?.eq_ignore_ascii_case("udp").then_some(address)
+            fields.get(2)?.eq_ignore_ascii_case(protocol).then_some(address)
         };
         Some(Self {
             ufrag: value("a=ice-ufrag:")?.to_owned(),
             password: value("a=ice-pwd:")?.to_owned(),
-            media: sdp.lines().find_map(address)?,
+            media: sdp.lines().find_map(|line| address(line, "udp"))?,
+            media_tcp: sdp.lines().find_map(|line| address(line, "tcp")),
             role: if value("a=setup:")? == "active" { Role::Server } else { Role::Client },
         })
     }

@@ -32,6 +32,8 @@ pub const FORWARD_TSN: u8 = 192;
 
 /// Begin and end of a message in one chunk, unordered not.
 pub const WHOLE: u8 = 0b011;
+/// The same, in no order.
+pub const UNORDERED: u8 = 0b111;
 /// DCEP's payload protocol identifier (RFC 8832, section 8.1).
 pub const DCEP: u32 = 50;
 

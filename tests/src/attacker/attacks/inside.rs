@@ -1,161 +1,145 @@
-//! Inside DTLS: packets of SCTP that no sound peer sends.
+//! Inside DTLS, in both of its roles: packets of SCTP that no sound peer sends.
 
 use std::time::Duration;
 
+use rand::RngExt;
+use rand::rngs::SmallRng;
+
+use super::zoo::{jumps, long_cause as cause, zoo as packets};
+use super::{Attack, PATIENCE, SETUPS, associated, still_there, unique};
 use crate::attacker::Attacker;
-use crate::attacker::association::{Association, sack};
-use crate::attacker::sctp::{
-    self, ABORT, COOKIE_ECHO, DATA, DCEP, ERROR, FORWARD_TSN, HEARTBEAT, INIT, RECONFIG, SHUTDOWN, chunk, data,
-    lying_chunk, open_channel, packet, parameter,
-};
+use crate::attacker::arena::Arena;
+use crate::attacker::association::Association;
+use crate::attacker::dtls::{AEAD, CBC};
+use crate::attacker::offer::Offer;
+use crate::attacker::sctp::{self, ABORT, ERROR, INIT, chunk, data, packet};
 
-/// The furthest that a TSN may be ahead of another (RFC 1982).
-const HALF: u32 = i32::MAX as u32;
+/// What an attack has to take effect.
+const EFFECT: Duration = Duration::from_secs(2);
+/// Packets in a row: the gateway's queue, and the socket's, are not to be what bounds an attack.
+const IN_A_ROW: u32 = 64;
+/// Between two such rows.
+const PAUSE: Duration = Duration::from_millis(5);
 
-/// FORWARD-TSN as far ahead as there is, so many times in one packet: with one it has 20 bytes, with 100 it has 812.
-#[must_use]
-pub fn jumps(association: Association, count: u32) -> Vec<Vec<u8>> {
-    let jump = |n: u32| association.tsn.wrapping_sub(1).wrapping_add(HALF.wrapping_mul(n));
-    (1..=count).map(|n| chunk(FORWARD_TSN, 0, &jump(n).to_be_bytes())).collect()
+/// In the order in which the tests make them.
+pub const ATTACKS: &[Attack] = &[
+    Attack::judged("forward-tsn", forward_tsn),
+    Attack::judged("long-cause", long_cause),
+    Attack::judged("sctp-zoo", zoo),
+    Attack::judged("sctp-inits", inits),
+    Attack::judged("sctp-gaps", gaps),
+    Attack::judged("dtls-cbc", cbc),
+];
+
+/// Each is up to 2^31 turns of a loop on a thread that moves everybody's packets.
+fn forward_tsn(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
+    let mut sessions = Vec::new();
+    for setup in SETUPS {
+        for chunks in [1, 100] {
+            let (attacker, association) = associated(&arena.page, "forward", setup)?;
+            sessions.push((attacker, association, chunks));
+        }
+    }
+    for (attacker, association, chunks) in &mut sessions {
+        attacker.chunks(*association, &jumps(*association, *chunks))?;
+    }
+    sessions.iter_mut().for_each(|(attacker, ..)| attacker.stay(EFFECT / 2));
+    Ok(format!("{} sessions, one packet of 1 or 100 chunks each", sessions.len()))
 }
 
-/// A cause that says to be longer than the chunk that it is in; with the header of the packet 20 bytes.
-#[must_use]
-pub fn long_cause(kind: u8) -> Vec<u8> {
-    // 6: unrecognized chunk type.
-    chunk(kind, 0, &[0, 6, 0xff, 0xff])
+/// Each ends, or would, what runs its connection; then nobody but the gateway itself can end its session.
+fn long_cause(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
+    const SESSIONS: usize = 8;
+    for n in 0..SESSIONS {
+        let (mut attacker, association) = associated(&arena.page, "cause", SETUPS[n % 2])?;
+        let kind = if n < SESSIONS / 2 { ERROR } else { ABORT };
+        attacker.chunks(association, &[cause(kind)])?;
+    }
+    Ok(format!("{SESSIONS} sessions, one packet of 20 bytes each"))
 }
 
-/// Packets of one association, each of a kind that something in a stack may loop over, allocate by or slice by. Those
-/// that end a sound association are the last.
-#[must_use]
-pub fn zoo(association: Association) -> Vec<(&'static str, Vec<u8>)> {
-    let Association { tag, tsn, their_tsn } = association;
-    let one = |chunk: Vec<u8>| packet(tag, &[chunk]);
-    let gaps: Vec<[u16; 2]> = vec![[1, u16::MAX]; 280];
-    let steps: Vec<[u16; 2]> = (0..280).map(|n| [n * 2 + 2, n * 2 + 2]).collect();
-    let wild = their_tsn.wrapping_sub(1);
-    let reset = |streams: &[u8]| {
-        let numbers = [1_u32, 0, tsn.wrapping_add(HALF)].map(u32::to_be_bytes).concat();
-        parameter(13, &[&numbers, streams].concat())
-    };
-    let shifted: Vec<_> = (0..148).map(|n| chunk(HEARTBEAT, 0, &[n; 1])).collect();
-    vec![
-        ("nothing", Vec::new()),
-        ("a header's half", packet(tag, &[])[..6].to_vec()),
-        ("no chunk", packet(tag, &[])),
-        ("half a chunk", packet(tag, &[vec![DATA, 3]])),
-        ("a chunk of length 0", one(lying_chunk(DATA, 3, 0, &[0; 16]))),
-        ("a chunk of length 3", one(lying_chunk(HEARTBEAT, 0, 3, &[0; 16]))),
-        ("a chunk longer than the packet", one(lying_chunk(DATA, 3, 0xffff, &[0; 16]))),
-        ("chunks of unknown kinds", packet(tag, &[chunk(0x3f, 0, &[1; 8]), chunk(0xff, 0xff, &[1; 8])])),
-        ("a cookie longer than the packet", one(lying_chunk(COOKIE_ECHO, 0, 0xffff, &[1; 8]))),
-        ("another cookie", one(chunk(COOKIE_ECHO, 0, &[1; 1_000]))),
-        ("an INIT cut off", packet(0, &[lying_chunk(INIT, 0, 20, &[1; 2])])),
-        ("an INIT within", one(chunk(INIT, 0, &sctp::beginning(tag, tsn, None)))),
-        ("an INIT with a parameter too long", {
-            let fixed = &sctp::beginning(9, tsn, None)[..16];
-            packet(0, &[chunk(INIT, 0, &[fixed, &[0x80, 8, 0xff, 0xff]].concat())])
-        }),
-        ("an INIT without streams", {
-            let mut init = sctp::beginning(11, tsn, None);
-            init[8..12].fill(0);
-            packet(0, &[chunk(INIT, 0, &init)])
-        }),
-        ("an INIT-ACK", one(chunk(sctp::INIT_ACK, 0, &sctp::beginning(tag, tsn, Some(&[7; 400]))))),
-        ("a heartbeat whose text is cut off", one(chunk(HEARTBEAT, 0, &[0, 1, 0xff, 0xff]))),
-        ("a heartbeat of nothing", one(chunk(HEARTBEAT, 0, &[]))),
-        ("many heartbeats", packet(tag, &shifted)),
-        ("SACK with fewer gaps than it says", one(sack(wild, u16::MAX, &[]))),
-        ("SACK with gaps as long as there are", one(sack(wild, 280, &gaps))),
-        ("SACK with many gaps", one(sack(wild, 280, &steps))),
-        ("SACK with gaps from end to begin", one(sack(wild, 2, &[[9, 3], [0xffff, 0]]))),
-        ("SACK of what was never sent", one(sack(their_tsn.wrapping_add(HALF), 0, &[]))),
-        ("RECONFIG cut off", one(chunk(RECONFIG, 0, &[0, 13, 0xff, 0xff]))),
-        ("RECONFIG of no parameter", one(chunk(RECONFIG, 0, &[]))),
-        ("RECONFIG of an odd stream", one(chunk(RECONFIG, 0, &reset(&[1])))),
-        ("RECONFIG of many streams", one(chunk(RECONFIG, 0, &reset(&[0x55; 1_000])))),
-        ("FORWARD-TSN cut off", one(lying_chunk(FORWARD_TSN, 0, 6, &[0, 0]))),
-        ("FORWARD-TSN of many streams", one(chunk(FORWARD_TSN, 0, &[&tsn.to_be_bytes()[..], &[0x11; 1_000]].concat()))),
-        ("DATA without a head", one(chunk(DATA, 3, &[0; 6]))),
-        ("DATA of nothing", one(data(tsn, 0, 0, 51, &[]))),
-        ("DATA far ahead", one(data(tsn.wrapping_add(HALF), 1, 0, 51, b"x"))),
-        ("a channel whose label is cut off", one(data(tsn, 1, 0, DCEP, &open_channel(b"text", 0xffff, 0xffff)))),
-        ("a channel of half a message", one(data(tsn.wrapping_add(1), 3, 0, DCEP, &[3, 0, 0]))),
-        ("DCEP of no kind", one(data(tsn.wrapping_add(2), 5, 0, DCEP, &[0xff]))),
-        ("an acknowledgement of no channel", one(data(tsn.wrapping_add(3), 7, 0, DCEP, &[2]))),
-        ("a label that is no text", one(data(tsn.wrapping_add(4), 9, 0, DCEP, &open_channel(&[0xff; 40], 40, 0)))),
-        ("FORWARD-TSN as far as there is", one(chunk(FORWARD_TSN, 0, &tsn.wrapping_add(HALF - 9).to_be_bytes()))),
-        ("ERROR with a cause too long", one(long_cause(ERROR))),
-        ("ERROR with causes of length 0", one(chunk(ERROR, 0, &[0; 400]))),
-        ("SHUTDOWN of what was never sent", one(chunk(SHUTDOWN, 0, &their_tsn.wrapping_add(HALF).to_be_bytes()))),
-        ("ABORT with a cause too long", one(long_cause(ABORT))),
-    ]
-}
-
-/// All of [`zoo`], one after the other; gives those after which DTLS was over.
-///
-/// # Errors
-/// There was no session.
-pub fn walk_through_the_zoo(page: &str, id: &str, setup: &'static str) -> Result<usize, String> {
-    let (mut attacker, association) = super::associated(page, id, setup)?;
+fn zoo(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     let mut said = 0;
-    for (_, packet) in zoo(association) {
+    for setup in SETUPS {
+        let (mut attacker, association) = associated(&arena.page, "zoo", setup)?;
         // An empty record is none in OpenSSL.
-        if packet.is_empty() {
-            continue;
-        }
-        if attacker.say(&packet).is_err() {
-            break;
-        }
-        said += 1;
-        attacker.stay(Duration::from_millis(20));
-    }
-    Ok(said)
-}
-
-/// INITs of ever new associations, `count` of them.
-///
-/// # Errors
-/// There was no session, or DTLS ended within.
-pub fn many_inits(attacker: &mut Attacker, count: u32) -> Result<(), String> {
-    for n in 0..count {
-        let tag = 0x1000_0000 + n;
-        attacker.say(&packet(0, &[chunk(INIT, 0, &sctp::beginning(tag, 1, None))]))?;
-        // So that the gateway's queue, and the socket's, are not what bounds it.
-        if n % 64 == 0 {
-            attacker.stay(Duration::from_millis(5));
+        for (what, packet) in packets(association).into_iter().filter(|(_, packet)| !packet.is_empty()) {
+            // The gateway may end it.
+            if let Err(error) = attacker.say(&packet) {
+                if said == 0 {
+                    return Err(format!("{what}: {error}"));
+                }
+                break;
+            }
+            said += 1;
+            attacker.stay(Duration::from_millis(20));
         }
     }
-    Ok(())
+    Ok(format!("{said} packets"))
 }
 
-/// DATA that leaves out every second one, `count` of them, on ever new streams: what must be kept and told of.
-///
-/// # Errors
-/// DTLS ended within.
-pub fn many_gaps(attacker: &mut Attacker, association: Association, count: u16) -> Result<(), String> {
-    for n in 0..count {
-        let tsn = association.tsn.wrapping_add(1 + 2 * u32::from(n));
-        attacker.chunks(association, &[data(tsn, n, 0, 51, b"x")])?;
-        if n % 64 == 0 {
-            attacker.stay(Duration::from_millis(5));
+/// A session has one association; the stack would make another of each INIT, and look at all of them for each packet.
+fn inits(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
+    let count = random.random_range(2_000..=4_000);
+    for setup in SETUPS {
+        let (mut attacker, association) = associated(&arena.page, "inits", setup)?;
+        for n in 0..count {
+            let begin = sctp::beginning(0x1000_0000 + n, 1, None);
+            attacker.say(&packet(0, &[chunk(INIT, 0, &begin)]))?;
+            pause(&mut attacker, n);
+        }
+        let (there, busy) = arena.busy(|| {
+            let there = still_there(&mut attacker, association);
+            attacker.stay(EFFECT);
+            there
+        });
+        there?;
+        if busy > EFFECT {
+            return Err(format!("{busy:?} of CPU within {EFFECT:?} after {count} INITs"));
         }
     }
-    Ok(())
+    Ok(format!("twice {count} INITs"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// DATA that leaves out every second one, on ever new streams: what must be kept and told of.
+fn gaps(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
+    let count = random.random_range(4_000..=8_000);
+    let mut sent = 0;
+    for setup in SETUPS {
+        let (mut attacker, association) = associated(&arena.page, "gaps", setup)?;
+        for n in 0..count {
+            // An end of it is as good.
+            if attacker.chunks(association, &[every_second(association, n)]).is_err() {
+                break;
+            }
+            pause(&mut attacker, n.into());
+            sent += 1;
+        }
+        attacker.stay(EFFECT);
+    }
+    Ok(format!("{sent} messages, every second one missing"))
+}
 
-    #[test]
-    fn packets_are_as_small_as_they_are_said_to_be() {
-        let association = Association { tag: 1, tsn: 2, their_tsn: 3 };
-        let length = |chunks: &[Vec<u8>]| packet(1, chunks).len();
-        assert_eq!(length(&jumps(association, 1)), 20);
-        assert_eq!(length(&jumps(association, 100)), 812);
-        assert_eq!(length(&[long_cause(ERROR)]), 20);
-        assert!(zoo(association).iter().all(|(what, packet)| packet.len() <= 1_200 || panic!("{what}")));
+fn every_second(association: Association, n: u16) -> Vec<u8> {
+    data(association.tsn.wrapping_add(1 + 2 * u32::from(n)), n, 0, 51, b"x")
+}
+
+/// CBC's records are not seen by what looks into those of AEAD.
+fn cbc(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
+    for setup in SETUPS {
+        let offer = || Offer { setup, ..Offer::new(unique("cbc")) };
+        Attacker::connect(&arena.page, offer(), AEAD, PATIENCE)?;
+        match Attacker::connect(&arena.page, offer(), CBC, EFFECT) {
+            Err(refusal) if !refusal.starts_with("offer") => {}
+            Err(other) => return Err(other),
+            Ok(_) => return Err(format!("CBC is spoken, as `{setup}`")),
+        }
+    }
+    Ok("refused in both roles".to_owned())
+}
+
+fn pause(attacker: &mut Attacker, sent: u32) {
+    if sent.is_multiple_of(IN_A_ROW) {
+        attacker.stay(PAUSE);
     }
 }

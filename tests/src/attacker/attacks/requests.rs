@@ -1,192 +1,142 @@
-//! Over TCP: requests that never end, requests that a rebound name makes, and what no gateway says to a worker.
+//! Over TCP: requests that never end, connections that say nothing, names that were rebound, records that are forged.
 
-use std::convert::Infallible;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::StreamBody;
-use hyper::body::Frame;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
+use rand::RngExt;
+use rand::rngs::SmallRng;
 
-/// For one write or read of a peer that is in no hurry.
-const MOMENT: Duration = Duration::from_millis(100);
-/// Of a body of a megabyte, what is sent: all that a gateway might keep of it.
-const HALF_A_BODY: usize = 500_000;
-/// What is sent at once, lest one peer's share waits for all of another's.
-const PIECE: usize = 64 << 10;
+use super::{Attack, PATIENCE, owner, unfinished};
+use crate::attacker::arena::Arena;
+use crate::attacker::tcp::{connections, is_closed, until_closed};
+use crate::wait::try_eventually;
 
-/// Raises this process's limit of descriptors to what is allowed, and gives it: an attacker has as many as its victim.
-#[must_use]
-pub fn raise_descriptors() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    // Refused: the limit stays what it was.
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
-}
+/// In the order in which the tests make them.
+pub const ATTACKS: &[Attack] = &[
+    Attack::judged("stalled-bodies", stalled_bodies),
+    Attack::judged("connections", many_connections),
+    Attack::judged("rebinding", rebinding),
+    Attack::judged("redis-owner", owner::redis_owner),
+    Attack::judged("worker-port", unfinished::worker_port),
+];
 
-/// The address in `http://ADDRESS`.
-///
-/// # Panics
-/// When there is none.
-#[must_use]
-pub fn address(url: &str) -> SocketAddr {
-    url.trim_start_matches("http://").trim_end_matches('/').parse().expect("http://IP:PORT")
-}
+/// Of a body of 128 KiB, what is sent.
+const ALMOST_ALL: usize = 125_000;
+/// All that the gateway keeps of half-sent bodies, and its buffers.
+const BODIES_BYTES: u64 = (32 + 16) << 20;
+/// They have five seconds; the rest is for the machine.
+const CLOSED: Duration = Duration::from_secs(15);
+/// Connections of one address.
+const OF_AN_ADDRESS: usize = 512;
 
-/// Connections that each send half of a body and then nothing.
-#[derive(Debug, Default)]
-pub struct Stalled {
-    connections: Vec<TcpStream>,
-    /// Bytes that were taken.
-    pub sent: usize,
-    /// Connections that were not taken, or closed again before half of the body was sent.
-    pub refused: usize,
-}
-
-impl Stalled {
-    /// Opens `count` of them.
-    #[must_use]
-    pub fn open(gateway: SocketAddr, count: usize) -> Self {
-        let mut stalled = Self::default();
-        for _ in 0..count {
-            match half_a_body(gateway) {
-                Some((connection, sent)) => {
-                    stalled.sent += sent;
-                    stalled.connections.push(connection);
-                }
-                None => stalled.refused += 1,
-            }
-        }
-        stalled
-    }
-
-    /// How many of them the gateway has closed by now.
-    #[must_use]
-    pub fn closed(&self) -> usize {
-        let ended = |connection: &&TcpStream| {
-            let mut room = [0; 4_096];
-            let mut connection = *connection;
-            // A reply comes before the end.
-            loop {
-                match connection.read(&mut room) {
-                    Ok(0) => return true,
-                    Ok(_) => {}
-                    Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
-                }
-            }
-        };
-        self.connections.iter().filter(ended).count()
-    }
-
-    /// Connections that were taken.
-    #[must_use]
-    pub fn taken(&self) -> usize {
-        self.connections.len()
-    }
-}
-
-fn half_a_body(gateway: SocketAddr) -> Option<(TcpStream, usize)> {
-    let mut connection = TcpStream::connect_timeout(&gateway, Duration::from_secs(2)).ok()?;
-    connection.set_nonblocking(true).ok()?;
+/// Of several networks, because one alone does not get all the memory that there is for bodies.
+fn stalled_bodies(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
+    let (before, each) = (arena.cluster.gateway.rss_bytes(), random.random_range(80..=200));
     let head = format!(
-        "POST /webrtc/offer HTTP/1.1\r\nHost: {gateway}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        2 * HALF_A_BODY
+        "POST /webrtc/offer HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        arena.public,
+        ALMOST_ALL + 1
     );
-    connection.write_all(head.as_bytes()).ok()?;
-    let (began, piece, mut sent) = (Instant::now(), vec![b' '; PIECE], 0);
-    while sent < HALF_A_BODY && began.elapsed() < MOMENT {
-        match connection.write(&piece) {
-            Ok(written) => sent += written,
-            // Full: it is given a moment to be read.
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => std::thread::yield_now(),
-            Err(_) => return None,
+    let begun = [head.as_bytes(), &vec![b' '; ALMOST_ALL]].concat();
+    let (mut stalled, mut most) = (Vec::new(), before);
+    for source in 2..8 {
+        for mut connection in connections(arena.public, [127, 0, 0, source], each) {
+            // Refused at once: the rest of it finds nobody.
+            drop(connection.write_all(&begun));
+            stalled.push(connection);
+        }
+        most = most.max(arena.cluster.gateway.rss_bytes());
+    }
+    let count = stalled.len();
+    let all = try_eventually(CLOSED, || {
+        most = most.max(arena.cluster.gateway.rss_bytes());
+        stalled.iter().all(|connection| peeked(connection).is_some()).then_some(())
+    });
+    let more = most.saturating_sub(before) >> 20;
+    all.ok_or_else(|| format!("not all of {count} bodies are answered, {more} MB"))?;
+    let told = stalled.into_iter().map(until_closed).collect::<Result<Vec<_>, _>>()?;
+    let [late, full] =
+        ["408", "503"].map(|status| told.iter().filter(|text| text.starts_with(&format!("HTTP/1.1 {status}"))).count());
+    if most.saturating_sub(before) > BODIES_BYTES {
+        return Err(format!("{more} MB for {count} bodies: {late} were late, {full} had no memory"));
+    }
+    Ok(format!("{count} bodies, {late} were late, {full} had no memory, {more} MB"))
+}
+
+/// The first bytes of what was answered, which stay; `None`: nothing yet.
+fn peeked(connection: &TcpStream) -> Option<()> {
+    connection.set_nonblocking(true).ok()?;
+    let answered = !matches!(connection.peek(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+    connection.set_nonblocking(false).ok()?;
+    answered.then_some(())
+}
+
+/// Half of them begin a head, and none goes on.
+fn many_connections(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
+    const TRIED: usize = 600;
+    const OTHERS: usize = 60;
+    let labels = [("port", "public"), ("reason", "connections_of_address")];
+    let refused = || arena.cluster.metrics().sum("reframe_http_refused_total", &labels);
+    let before = refused();
+    let open = |source, count| {
+        let mut all = connections(arena.public, source, count);
+        for connection in all.iter_mut().step_by(2) {
+            // Closed already.
+            drop(write!(connection, "GET /api/streams HTTP/1.1\r\nHost: {}\r\nX-Half: ", arena.public));
+        }
+        all
+    };
+    let many = open([127, 0, 0, 2], TRIED);
+    let few = open([127, 0, 0, 3], OTHERS);
+    let beyond = (TRIED - OF_AN_ADDRESS) as f64;
+    try_eventually(PATIENCE, || (refused() - before == beyond).then_some(()))
+        .ok_or_else(|| format!("{} refused, {beyond} are too many", refused() - before))?;
+    if few.iter().any(is_closed) {
+        return Err("another address's connections are closed too".to_owned());
+    }
+    arena.newcomer()?;
+    let all: Vec<_> = many.into_iter().chain(few).collect();
+    try_eventually(CLOSED, || all.iter().all(is_closed).then_some(()))
+        .ok_or_else(|| format!("{} stay open", all.iter().filter(|connection| !is_closed(connection)).count()))?;
+    Ok(format!("{beyond} of {TRIED} refused, all closed"))
+}
+
+/// A page whose name leads to this address, and pages of other sites.
+fn rebinding(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
+    let mut refused = 0;
+    for (server, path) in [(arena.public, "/api/streams"), (arena.public, "/"), (arena.admin, "/api/sessions")] {
+        let host = format!("Host: {server}");
+        for lines in [
+            vec!["Host: evil.example"],
+            vec!["Host: evil.example:8080"],
+            vec!["Host: 127.0.0.1.evil.example"],
+            vec![&host, "Origin: http://evil.example"],
+        ] {
+            let (status, reply) = get_as(server, path, &lines)?;
+            if !(400..500).contains(&status) {
+                return Err(format!("{path} with {lines:?}: {status}"));
+            }
+            if lines.len() == 1 && !reply.contains("--allowed-hosts") {
+                return Err(format!("the refusal does not name its option: {reply}"));
+            }
+            refused += 1;
+        }
+        let (status, _) = get_as(server, path, &[&host])?;
+        if status != 200 {
+            return Err(format!("{path} by its address: {status}"));
         }
     }
-    Some((connection, sent))
+    Ok(format!("{refused} refused"))
 }
 
 /// A GET of `path` with these lines in its head instead of an honest `Host`; the status, and the whole reply.
-///
-/// # Errors
-/// Nobody answered.
-pub fn get_as(server: SocketAddr, path: &str, lines: &[&str]) -> std::io::Result<(u16, String)> {
-    let mut connection = TcpStream::connect_timeout(&server, Duration::from_secs(5))?;
-    connection.set_read_timeout(Some(Duration::from_secs(10)))?;
+fn get_as(server: SocketAddr, path: &str, lines: &[&str]) -> Result<(u16, String), String> {
+    let mut connection = connections(server, [127, 0, 0, 1], 1).pop().ok_or("no connection")?;
     let lines = lines.join("\r\n");
-    write!(connection, "GET {path} HTTP/1.1\r\n{lines}\r\nConnection: close\r\n\r\n")?;
-    let mut reply = Vec::new();
-    connection.read_to_end(&mut reply)?;
-    let reply = String::from_utf8_lossy(&reply).into_owned();
+    write!(connection, "GET {path} HTTP/1.1\r\n{lines}\r\nConnection: close\r\n\r\n")
+        .map_err(|error| error.to_string())?;
+    let reply = until_closed(connection)?;
     let status = reply.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
     Ok((status, reply))
-}
-
-/// Calls to a worker's port whose first message says to have `said` bytes and never ends, so many on each of so many
-/// connections, held for `time`; what the worker took of them, in bytes.
-///
-/// # Panics
-/// When there is no runtime to be had.
-#[must_use]
-pub fn unfinished_calls(worker: SocketAddr, [connections, calls]: [usize; 2], said: u32, time: Duration) -> usize {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let taken = Arc::new(AtomicUsize::new(0));
-    runtime.block_on(async {
-        for _ in 0..connections {
-            tokio::spawn(connection(worker, calls, said, Arc::clone(&taken)));
-        }
-        tokio::time::sleep(time).await;
-    });
-    taken.load(Ordering::Relaxed)
-}
-
-/// Ends with the connection.
-async fn connection(worker: SocketAddr, calls: usize, said: u32, taken: Arc<AtomicUsize>) -> Option<()> {
-    let socket = tokio::net::TcpStream::connect(worker).await.ok()?;
-    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-    let (mut requests, connection) = builder.handshake(TokioIo::new(socket)).await.ok()?;
-    let connection = tokio::spawn(connection);
-    // A reply may never come, and the call is over when its future is dropped.
-    let mut replies = Vec::new();
-    for _ in 0..calls {
-        let (pieces, body) = mpsc::channel(1);
-        let body = StreamBody::new(ReceiverStream::new(body));
-        let request = hyper::Request::post(format!("http://{worker}/reframe.v1.FrameWorker/Session"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(body)
-            .expect("a sound request");
-        requests.ready().await.ok()?;
-        replies.push(tokio::spawn(requests.send_request(request)));
-        tokio::spawn(message(pieces, said, Arc::clone(&taken)));
-    }
-    drop(connection.await);
-    Some(())
-}
-
-/// All but the last byte of one message of gRPC (its prefix says: not compressed, so many bytes), in pieces; and then
-/// nothing for as long as there is a call.
-async fn message(pieces: mpsc::Sender<Result<Frame<Bytes>, Infallible>>, said: u32, taken: Arc<AtomicUsize>) {
-    let prefix = [&[0][..], &said.to_be_bytes()].concat();
-    if pieces.send(Ok(Frame::data(prefix.into()))).await.is_err() {
-        return;
-    }
-    let mut left = said as usize - 1;
-    while left > 0 {
-        let piece = Bytes::from(vec![0; left.min(PIECE)]);
-        left -= piece.len();
-        let length = piece.len();
-        if pieces.send(Ok(Frame::data(piece))).await.is_err() {
-            return;
-        }
-        taken.fetch_add(length, Ordering::Relaxed);
-    }
-    pieces.closed().await;
 }

@@ -1,17 +1,8 @@
 //! All attackers at random beside honest streams, for minutes, against this build: `make test-hostile`.
 //!
-//! | module | what it is |
-//! |---|---|
-//! | [`arena`] | the gateway, its worker and the honest streams |
-//! | [`promises`] | what is promised, and the attack that tries it |
-//! | [`inside`], [`outside`], [`machine`] | the attacks: in DTLS, around it, on the process |
-//! | [`report`] | what was seen of each |
+//! The attacks are those of [`reframe_tests::attacker::attacks`], what they try is promised in `docs/security.md`, and
+//! [`report`] says which promises held.
 
-mod arena;
-mod inside;
-mod machine;
-mod outside;
-mod promises;
 mod report;
 
 use std::io::{Write, stdout};
@@ -22,11 +13,11 @@ use clap::Parser;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
-use reframe_tests::attacker::attacks::requests::raise_descriptors;
+use reframe_tests::attacker::arena::{Arena, Outcome};
+use reframe_tests::attacker::attacks::{Attack, all};
+use reframe_tests::attacker::tcp::raise_descriptors;
 use tokio::time::Instant;
 
-use self::arena::Arena;
-use self::promises::{PROMISES, Promise};
 use self::report::Report;
 
 /// As the programs under test.
@@ -56,7 +47,7 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let seed = options.seed.unwrap_or_else(rand::random);
-    let chosen: Vec<_> = PROMISES.iter().filter(|promise| promise.name.contains(&options.only)).collect();
+    let chosen: Vec<_> = all().filter(|attack| attack.name.contains(&options.only)).collect();
     if chosen.is_empty() {
         say(&format!("--only: no attack has `{}` in its name", options.only));
         return ExitCode::FAILURE;
@@ -68,13 +59,13 @@ fn main() -> ExitCode {
         options.streams,
         raise_descriptors(),
     ));
-    let report = attack(&options, &chosen, seed);
-    say(&format!("\n{report}\nseed {seed}"));
+    let report = make(&options, &chosen, seed);
+    say(&format!("{report}\nseed {seed}"));
     if report.all_held() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Each once, in any order, and then any.
-fn attack(options: &Options, chosen: &[&'static Promise], seed: u64) -> Report {
+fn make(options: &Options, chosen: &[&'static Attack], seed: u64) -> Report {
     let mut random = SmallRng::seed_from_u64(seed);
     let (began, duration) = (Instant::now(), Duration::from_secs(options.duration));
     let mut order = chosen.to_vec();
@@ -82,23 +73,23 @@ fn attack(options: &Options, chosen: &[&'static Promise], seed: u64) -> Report {
     let (mut report, mut arena) = (Report::default(), None);
     let mut made = 0;
     while made < order.len() || began.elapsed() < duration {
-        let promise = order.get(made).or_else(|| chosen.choose(&mut random)).copied().expect("one at least");
+        let attack = order.get(made).or_else(|| chosen.choose(&mut random)).copied().expect("one at least");
         made += 1;
         // An attack is the same by its own seed, however many drew before it.
         let mut random = SmallRng::seed_from_u64(random.random());
         let attacked = arena.take().map_or_else(|| Arena::open(options.streams), Ok);
         let outcome = match attacked {
             Ok(mut open) => {
-                let outcome = open.attack(promise, &mut random);
+                let outcome = open.attack(attack, &mut random);
                 // A gateway that broke a promise may be ill: the next attack meets a new one.
                 arena = outcome.held.then_some(open);
                 outcome
             }
-            Err(error) => arena::Outcome::failed(format!("no honest stream on a new gateway: {error}")),
+            Err(error) => Outcome::failed(format!("no honest stream on a new gateway: {error}")),
         };
         let verdict = if outcome.held { "held" } else { "BROKEN" };
-        say(&format!("{:>4} s  {:<6}  {:<20} {}", began.elapsed().as_secs(), verdict, promise.name, outcome.seen));
-        report.add(promise, outcome);
+        say(&format!("{:>4} s  {:<6}  {:<20} {}", began.elapsed().as_secs(), verdict, attack.name, outcome.seen));
+        report.add(attack.name, outcome);
     }
     report
 }

@@ -1,17 +1,21 @@
-//! What happens to a process rather than to its ports, and looks like a hang from outside.
+//! What takes half a minute: sessions that do nothing, and what happens to a process rather than to its ports.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::RngExt;
 use rand::rngs::SmallRng;
-use reframe_tests::cluster::Cluster;
-use reframe_tests::http;
-use reframe_tests::peer::{Options, Peer};
-use reframe_tests::source::{Clip, Format, Video};
-use reframe_tests::wait::{for_time, try_eventually};
-use rustix::process::{Pid, Signal, kill_process};
 
-use crate::arena::Arena;
+use super::{Attack, PATIENCE, SETUPS, unique};
+use crate::attacker::Attacker;
+use crate::attacker::arena::Arena;
+use crate::attacker::dtls::AEAD;
+use crate::attacker::offer::Offer;
+use crate::cluster::Cluster;
+use crate::http;
+use crate::peer::{Options, Peer};
+use crate::source::{Clip, Format, Video};
+use crate::wait::{for_time, try_eventually};
 
 /// Longer than what is taken for a hang.
 const STOPPED: Duration = Duration::from_secs(12);
@@ -20,13 +24,37 @@ const LOOKS: Duration = Duration::from_secs(15);
 /// Three to four times what one codec thread can do.
 const STREAMS: usize = 10;
 
+/// `make test-hostile` alone makes them.
+pub const ATTACKS: &[Attack] = &[
+    Attack::judged("silent-sessions", silent_sessions),
+    Attack { name: "stopped-or-busy", judged: false, attack: stopped_or_busy },
+];
+
+/// They answer every check and send nothing.
+fn silent_sessions(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
+    let sessions = random.random_range(2..=4);
+    let honest = arena.judge.peers.len() as f64;
+    let connect = |n: usize| {
+        let offer = Offer { setup: SETUPS[n % 2], ..Offer::new(unique("silent")) };
+        Attacker::connect(&arena.page, offer, AEAD, PATIENCE)
+    };
+    let attackers = (0..sessions).map(connect).collect::<Result<Vec<_>, _>>()?;
+    let ended = std::thread::scope(|scope| {
+        for mut attacker in attackers {
+            scope.spawn(move || attacker.stay(Duration::from_secs(28)));
+        }
+        try_eventually(Duration::from_secs(26), || (arena.cluster.sessions() == honest).then_some(()))
+    });
+    ended.ok_or_else(|| format!("{sessions} silent sessions go on"))?;
+    Ok(format!("{sessions} ended"))
+}
+
 /// On a gateway of its own: no stream outlives its server's standstill.
-pub(crate) fn stopped_and_overloaded(_: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
+fn stopped_or_busy(_: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     let cluster = Cluster::launch_with("flip", &["--codec-threads", "1"]);
     cluster.gateway.freeze();
     for_time(STOPPED);
-    let pid = i32::try_from(cluster.gateway.id()).ok().and_then(Pid::from_raw).ok_or("no process id")?;
-    kill_process(pid, Signal::CONT).map_err(|error| error.to_string())?;
+    cluster.gateway.thaw();
     healthy(&cluster, Duration::from_secs(3)).map_err(|bad| format!("after {STOPPED:?} of standstill: {bad}"))?;
 
     let clip = Arc::new(Clip::encode(Format::HD, 60, 60).map_err(|error| error.to_string())?);
