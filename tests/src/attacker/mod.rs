@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::dtls::Dtls;
+use self::dtls::{Dtls, Role};
 use self::offer::{Answer, Offer};
 use self::stun::{Message, Read};
 use crate::http::Reply;
@@ -97,6 +97,9 @@ impl Attacker {
     /// How far it came.
     pub fn connect(page: &str, offer: Offer, ciphers: &str, patience: Duration) -> Result<Self, String> {
         let mut attacker = Self::offer(page, offer).map_err(|reply| format!("offer: {reply:?}"))?;
+        let role = attacker.answer.role;
+        // Their hello comes as soon as there is a path; one that nobody hears is repeated after a second.
+        attacker.dtls = (role == Role::Server).then(|| Dtls::new(role, ciphers));
         attacker.reach(patience)?;
         attacker.encrypt(ciphers, patience)?;
         Ok(attacker)
@@ -140,8 +143,8 @@ impl Attacker {
     ///
     /// # Errors
     /// It failed, or has no end for so long.
-    pub fn encrypt(&mut self, ciphers: &str, patience: Duration) -> Result<(), String> {
-        self.dtls = Some(Dtls::new(self.answer.role, ciphers));
+    fn encrypt(&mut self, ciphers: &str, patience: Duration) -> Result<(), String> {
+        self.dtls.get_or_insert_with(|| Dtls::new(self.answer.role, ciphers));
         self.until("no end of the handshake", patience, |attacker| {
             let through = attacker.step(None)?;
             Ok(through.then_some(()))
