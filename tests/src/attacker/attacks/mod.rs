@@ -1,7 +1,7 @@
 //! All attacks, in groups. Each is bounded in count and time, and says what it saw.
 //!
-//! What they try is promised in `docs/security.md`, which names each in one of its rows. `tests/e2e/attacks.rs` makes those
-//! of all groups but `slow` beside one honest stream; `make test-hostile` makes all of them at random beside eight.
+//! What they try is promised in `docs/security.md`, which names each in one of its rows. `tests/e2e/attacks.rs` makes
+//! those of all groups but `slow` beside one honest stream; `make test-hostile` makes all at random beside eight.
 
 pub mod inside;
 pub mod offers;

@@ -24,8 +24,8 @@ pub const ATTACKS: &[Attack] = &[
     Attack::judged("ice-tcp", tcp_media::ice_tcp),
 ];
 
-/// Checks that nobody signed, or somebody else did, with every claim of a role: each makes a stack act that looks at the
-/// role before the signature.
+/// Checks that nobody signed, or somebody else did, with every claim of a role: each makes a stack act that looks at
+/// the role before the signature.
 fn forged_checks(ufrags: Option<(&str, &str)>) -> Vec<Vec<u8>> {
     let (theirs, ours) = ufrags.unwrap_or(("nobody", "nobody"));
     let name = format!("{theirs}:{ours}");
@@ -49,8 +49,8 @@ fn forged_checks(ufrags: Option<(&str, &str)>) -> Vec<Vec<u8>> {
     checks
 }
 
-/// From an address that media comes from, as whoever writes its address on his own packets can: an attacker's session and
-/// an honest one.
+/// From an address that media comes from, as whoever writes its address on his own packets can: an attacker's session
+/// and an honest one.
 fn unsigned_stun(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
     let rounds = random.random_range(8..=15);
     for setup in SETUPS {

@@ -17,7 +17,8 @@ struct Tried {
     broken: usize,
     /// Of the honest streams, in the worst window of all runs.
     fps: f64,
-    settled: Duration,
+    /// The longest of all runs; `None` where it was not.
+    settled: Option<Duration>,
     /// Of the first run that was not as promised.
     seen: Option<String>,
 }
@@ -25,7 +26,7 @@ struct Tried {
 impl Report {
     pub(crate) fn add(&mut self, name: &'static str, outcome: Outcome) {
         let at = self.0.iter().position(|tried| tried.name == name).unwrap_or_else(|| {
-            let (fps, settled) = (f64::INFINITY, Duration::ZERO);
+            let (fps, settled) = (f64::INFINITY, Some(Duration::ZERO));
             self.0.push(Tried { name, runs: 0, broken: 0, fps, settled, seen: None });
             self.0.len() - 1
         });
@@ -36,7 +37,7 @@ impl Report {
             tried.seen.get_or_insert(outcome.seen);
         }
         tried.fps = tried.fps.min(outcome.fps.unwrap_or(f64::INFINITY));
-        tried.settled = tried.settled.max(outcome.settled.unwrap_or_default());
+        tried.settled = tried.settled.zip(outcome.settled).map(|(longest, this)| longest.max(this));
     }
 
     pub(crate) fn all_held(&self) -> bool {
@@ -63,7 +64,10 @@ impl fmt::Display for Tried {
         if self.fps.is_finite() {
             write!(f, ", {:.1} fps", self.fps)?;
         }
-        write!(f, ", {:.1} s", self.settled.as_secs_f64())
+        match self.settled {
+            Some(settled) => write!(f, ", {:.1} s", settled.as_secs_f64()),
+            None => write!(f, ", not given back"),
+        }
     }
 }
 
