@@ -5,13 +5,14 @@ set -eu
 
 usage() {
     cat <<END
-usage: $0 [--inputs N] [--seconds S] [TARGET...]
+usage: $0 [--inputs N] [--seconds S] [--timeout S] [TARGET...]
 
 Builds and runs the fuzz targets, by default all of tests/fuzz/corpus, one after the other. Each ends after N inputs or
 S seconds, whichever is first. It fails when an input of one fails: that is then in tests/fuzz/artifacts/TARGET/.
 
   --inputs N    1000000 by default
   --seconds S   30 by default
+  --timeout S   of one input, 10 by default: more where other programs have the processors, or stop this one
 END
 }
 
@@ -29,11 +30,13 @@ number() {
 
 inputs=1000000
 seconds=30
+timeout=10
 targets=
 while [ $# -gt 0 ]; do
     case $1 in
     --inputs) number "$@" && inputs=$2 && shift ;;
     --seconds) number "$@" && seconds=$2 && shift ;;
+    --timeout) number "$@" && timeout=$2 && shift ;;
     --help) usage && exit ;;
     -*) usage >&2 && exit 1 ;;
     *) targets="$targets $1" ;;
@@ -106,7 +109,7 @@ for target in $targets; do
     log=target/$target.log
     # Inputs as long as a few packets. 2 GB is a leak: a decoder of the largest picture takes 100 MB.
     if TARGET=$target ASAN_OPTIONS=allow_addr2line=1 "target/$host/release/reframe-fuzz" \
-        -runs="$inputs" -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
+        -runs="$inputs" -max_total_time="$seconds" -max_len=4096 -timeout="$timeout" -rss_limit_mb=2048 \
         -artifact_prefix="artifacts/$target/" -print_final_stats=1 \
         "target/corpus/$target" "corpus/$target" >"$log" 2>&1; then
         # Units, rate, new ones, slowest, and megabytes: libFuzzer's own statistics.

@@ -35,8 +35,12 @@ need_for_instructions() {
     need valgrind command -v valgrind
 }
 
-need_for_test() {
+need_for_hostile() {
     need redis-server command -v redis-server
+}
+
+need_for_test() {
+    need_for_hostile
     need prometheus command -v promtool
     need chromium command -v chromium
     need chromium-driver command -v chromedriver
@@ -62,6 +66,7 @@ look() {
     case $1 in bench | instructions | test*) need_for_bench ;; esac
     [ "$1" != instructions ] || need_for_instructions
     case $1 in test | test-firefox) need_for_test ;; esac
+    [ "$1" != test-hostile ] || need_for_hostile
     [ "$1" != test-firefox ] || need_for_firefox
     [ "$1" != fuzz ] || need_for_fuzz
 }

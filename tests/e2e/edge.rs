@@ -52,7 +52,7 @@ fn stalled_bodies_cost_little_and_end() {
     const CAP: usize = 512;
     const TRIED: usize = 600;
     // All that one address may hold is a little more than those of the cap have.
-    const HALF: usize = (8 << 20) / CAP - 100;
+    const HALF: usize = (4 << 20) / CAP - 100;
     let cluster = Cluster::launch("flip");
     let mut honest = connect(&cluster, "honest", Video::Live(Format::SMALL));
     honest.wait_received(10, PATIENCE);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
@@ -14,11 +14,14 @@ use crate::shares::{Share, Shares};
 
 /// From a request's head to the end of its body. An offer of 10 kB takes a tenth of that over the worst of networks.
 pub(super) const BODY_WITHIN: Duration = Duration::from_secs(5);
-/// Of all bodies of both ports that are being read or worked on: three thousand offers of 10 kB. Full: 503
+/// Of all bodies of both ports that are being read or worked on: a thousand offers of 10 kB. Full: 503
 /// (`reason="body_memory"`).
-const ALL_BODIES_BYTES: usize = 32 << 20;
+const ALL_BODIES_BYTES: usize = 16 << 20;
 /// Of those of one client's network, lest it take all. Full: as above.
-const NETWORK_BODIES_BYTES: usize = 8 << 20;
+const NETWORK_BODIES_BYTES: usize = 4 << 20;
+/// In such pieces a body takes memory as it comes. A buffer that grows would take twice what came, and leave the halves
+/// that it outgrew behind.
+const PIECE_BYTES: usize = 4 * 1024;
 
 /// What all bodies share.
 #[derive(Clone)]
@@ -54,16 +57,28 @@ pub(super) async fn read(payload: &mut Payload, memory: &Memory, network: Option
 }
 
 async fn collect(payload: &mut Payload, mut memory: Share) -> Result<Body, BodyError> {
-    let mut bytes = BytesMut::new();
+    let (mut pieces, mut length) = (Vec::<Vec<u8>>::new(), 0);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| BodyError::Broken)?;
-        if bytes.len() + chunk.len() > MAX_BODY_BYTES {
+        length += chunk.len();
+        if length > MAX_BODY_BYTES {
             return Err(BodyError::Large);
         }
-        memory.grow(chunk.len()).map_err(|_| BodyError::NoMemory)?;
-        bytes.extend_from_slice(&chunk);
+        let mut left = &chunk[..];
+        while !left.is_empty() {
+            let room = pieces.last().map_or(0, |piece| PIECE_BYTES - piece.len());
+            if room == 0 {
+                memory.grow(PIECE_BYTES).map_err(|_| BodyError::NoMemory)?;
+                pieces.push(Vec::with_capacity(PIECE_BYTES));
+            }
+            if let Some(piece) = pieces.last_mut() {
+                let (fits, rest) = left.split_at(left.len().min(PIECE_BYTES - piece.len()));
+                piece.extend_from_slice(fits);
+                left = rest;
+            }
+        }
     }
-    Ok(Body { bytes: bytes.freeze(), _memory: memory })
+    Ok(Body { bytes: pieces.concat().into(), _memory: memory })
 }
 
 #[cfg(test)]
@@ -88,8 +103,10 @@ mod tests {
     async fn a_body_holds_as_much_memory_as_it_is_long() {
         let memory = Memory::default();
         let three = body(&memory, 1, 3).await.unwrap();
-        assert_eq!((three.bytes.len(), memory.0.held()), (3_000, 3_000));
-        drop(three);
+        assert_eq!((three.bytes.len(), memory.0.held()), (3_000, PIECE_BYTES));
+        let long = body(&memory, 1, 9).await.unwrap();
+        assert_eq!((long.bytes.len(), memory.0.held()), (9_000, 4 * PIECE_BYTES));
+        drop((three, long));
         assert_eq!(memory.0.held(), 0);
     }
 
@@ -102,13 +119,13 @@ mod tests {
 
     #[tokio::test]
     async fn without_memory_there_is_no_body() {
-        let memory = Memory(Shares::new(5_000, 2_000));
-        let first = body(&memory, 1, 2).await.unwrap();
+        let memory = Memory(Shares::new(5 * PIECE_BYTES, 2 * PIECE_BYTES));
+        let first = body(&memory, 1, 8).await.unwrap();
         assert_eq!(body(&memory, 1, 1).await.err(), Some(BodyError::NoMemory));
-        let _other = body(&memory, 2, 2).await.unwrap();
-        assert_eq!(body(&memory, 3, 2).await.err(), Some(BodyError::NoMemory));
+        let _other = body(&memory, 2, 8).await.unwrap();
+        assert_eq!(body(&memory, 3, 8).await.err(), Some(BodyError::NoMemory));
         drop(first);
-        assert!(body(&memory, 1, 2).await.is_ok());
+        assert!(body(&memory, 1, 8).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,8 +20,9 @@ use crate::telemetry;
 
 /// Bytes of heads that no request has come of yet. Browsers send half a kilobyte, with cookies some more.
 const UNASKED_BYTES: usize = 32 * 1024;
-/// Bytes that are read before the server looks at them: it would read on up to 128 KiB.
-const AT_ONCE_BYTES: usize = 32 * 1024;
+/// Bytes that are read before the server looks at them: it would read on up to 128 KiB, and keep a buffer of that size for
+/// as long as the connection lasts. Its buffer has 8 KiB at first.
+const AT_ONCE_BYTES: usize = 8 * 1024;
 /// How long a client may take nothing of what is written to it.
 const TAKE_WITHIN: Duration = Duration::from_secs(20);
 
@@ -117,13 +118,16 @@ impl AsyncRead for Watched {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let before = buffer.filled().len();
+        // No more than that, however much room there is: the server doubles a buffer that it finds full.
+        let room = buffer.remaining().min(AT_ONCE_BYTES - this.at_once);
+        let mut room = ReadBuf::new(buffer.initialize_unfilled_to(room));
         let read = match &mut this.io {
-            Io::Plain(io) => Pin::new(io).poll_read(cx, buffer),
-            Io::Tls(io) => Pin::new(io).poll_read(cx, buffer),
+            Io::Plain(io) => Pin::new(io).poll_read(cx, &mut room),
+            Io::Tls(io) => Pin::new(io).poll_read(cx, &mut room),
         };
         ready!(read)?;
-        let came = buffer.filled().len() - before;
+        let came = room.filled().len();
+        buffer.advance(came);
         this.progress.came(came);
         this.at_once += came;
         Poll::Ready(Ok(()))

@@ -24,7 +24,7 @@ pub const ATTACKS: &[Attack] = &[
 /// Of a body of 128 KiB, what is sent.
 const ALMOST_ALL: usize = 125_000;
 /// All that the gateway keeps of half-sent bodies, and its buffers.
-const BODIES_BYTES: u64 = (32 + 16) << 20;
+const BODIES_BYTES: u64 = (16 + 48) << 20;
 /// They have five seconds; the rest is for the machine.
 const CLOSED: Duration = Duration::from_secs(15);
 /// Connections of one address.
