@@ -55,8 +55,9 @@ use crate::telemetry;
 const MAILBOX: usize = 16;
 /// How often the client is told what it cannot count itself.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
-/// A session whose browser never connects ends after this.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A session whose browser never connects ends after this. Its checks come a round trip after its answer; until then the
+/// session takes some 400 kB.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A frame was put into the queue that the receiver empties. Losing one is harmless when another waits.
 #[derive(Message)]

@@ -81,8 +81,9 @@ fn make(options: &Options, chosen: &[&'static Attack], seed: u64) -> Report {
         let outcome = match attacked {
             Ok(mut open) => {
                 let outcome = open.attack(attack, &mut random);
-                // A gateway that broke a promise may be ill: the next attack meets a new one.
-                arena = outcome.held.then_some(open);
+                // A gateway that broke a promise may be ill, and one that had too little time for all thins its streams for
+                // a while: the next attack meets a new one.
+                arena = (outcome.held && attack.judged).then_some(open);
                 outcome
             }
             Err(error) => Outcome::failed(format!("no honest stream on a new gateway: {error}")),
