@@ -48,7 +48,8 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --workspace; \
 	else \
-		set -x; cargo test --workspace --lib --bins --tests --examples -- --test-threads 2; \
+		set -x; cargo test --workspace --lib --bins --tests --examples -- --test-threads 2 --skip attacks:: --skip herd:: && \
+		cargo test --workspace --test e2e -- --test-threads 1 attacks:: herd::; \
 	fi
 
 deny: ## Licences and sources of all dependencies, and what may not be among them

@@ -133,8 +133,14 @@ async fn serve(
     // Many clients share a proxy's address.
     let exempt: Exempt = Arc::new(move |address| trusted.trusts(address));
     let caps = Caps::new(Port::Public, shares.public, config.edge.connections_each, exempt);
-    let (names, memory) = (Arc::new(config.edge.names), Memory::default());
-    let guard = Guard { port: Port::Public, names: Arc::clone(&names), memory: memory.clone() };
+    let names = Arc::new(config.edge.names);
+    let guard = |port| Guard {
+        port,
+        names: Arc::clone(&names),
+        memory: Memory::default(),
+        proxies: Arc::clone(&public.proxies),
+    };
+    let (guard, admin_guard) = (guard(Port::Public), guard(Port::Admin));
     let (shared, watch) = (public.clone(), watch_each("http", &watchdog));
     // Called on each of its threads.
     let page = move || {
@@ -154,7 +160,6 @@ async fn serve(
 
     // Its clients are few and known; half of it is left whoever of them goes wrong.
     let caps = Caps::new(Port::Admin, shares.admin, shares.admin / 2, Arc::new(|_| false));
-    let guard = Guard { port: Port::Admin, names, memory };
     let shared = admin::Shared {
         gateway: gateway.clone(),
         forward,
@@ -167,7 +172,7 @@ async fn serve(
         App::new()
             .app_data(web::Data::new(shared.clone()))
             .app_data(web::Data::new(public.clone()))
-            .app_data(web::Data::new(guard.clone()))
+            .app_data(web::Data::new(admin_guard.clone()))
             .wrap(from_fn(edge::guard))
             .wrap(http::headers())
             .configure(admin::routes)

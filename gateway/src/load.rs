@@ -20,8 +20,8 @@ const LOOKS: usize = 9;
 /// 12 ms a frame (docs/limits.md).
 const FIRST_GUESS: f64 = 0.4;
 
-/// Of the limit, what a session may fill whose browser DTLS has not shown to be there: as much again is left to the
-/// others, whatever strangers do.
+/// Of the limit, up to where a session may fill it whose browser DTLS has not shown to be there. The rest is left to
+/// those that are.
 const WITHOUT_DTLS: f64 = 0.5;
 
 /// See the module.
@@ -67,7 +67,7 @@ impl Load {
     }
 
     /// A place on the thread with the least load of those that are not `shut`; always for whoever would be alone, and a
-    /// thread that nobody is on is never shut. `encrypted`: DTLS has shown that the browser is there.
+    /// thread that nobody is on is never shut. `encrypted`: DTLS has shown that the browser is there; else it is no exception to be alone.
     ///
     /// # Errors
     /// What the load of that thread would be with this session, where that is above the limit; 1 where all are shut.
@@ -89,7 +89,8 @@ impl Load {
         // Not the mean: it stays there, and the others' time is not its own.
         let with_it = loads[thread] + share;
         let most = if encrypted { self.most } else { self.most * WITHOUT_DTLS };
-        if limited && with_it > most && self.threads.iter().any(|places| !places.is_empty()) {
+        let alone = encrypted && self.threads.iter().all(Vec::is_empty);
+        if limited && with_it > most && !alone {
             return Err(with_it);
         }
         let place = Arc::new(Place { thread, since: now });

@@ -241,8 +241,8 @@ pub(crate) fn offer(outcome: &'static str) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a million at most")]
-pub(crate) fn http_connections(port: &'static str, held: usize) {
-    gauge!("reframe_http_connections", "port" => port).set(held as f64);
+pub(crate) fn http_connections(port: &'static str, more: f64) {
+    gauge!("reframe_http_connections", "port" => port).increment(more);
 }
 
 pub(crate) fn http_refused(port: &'static str, reason: &'static str) {

@@ -71,7 +71,7 @@ fn stalled_bodies_cost_little_and_end() {
     let told = stalled.into_iter().map(until_closed).filter(|text| text.starts_with("HTTP/1.1 408")).count();
     assert_eq!(told, CAP);
     assert_eq!(refused(&cluster, "public", "body_timeout"), CAP as f64);
-    // With longer ones it has enough before: the rest are refused at once. Others are not.
+    // Longer bodies use up its bytes first: the rest are refused at once, other addresses are served.
     let mut longer = connections(address(&cluster.page("/")), [127, 0, 0, 2], CAP);
     send_halves(&mut longer, 4 * HALF);
     eventually("those above its bytes are refused", PATIENCE, || {

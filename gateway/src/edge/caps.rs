@@ -19,9 +19,8 @@ pub(crate) struct Caps {
 
 /// The place of one connection. Dropping it frees the place.
 pub(crate) struct Permit {
-    caps: Arc<Caps>,
-    /// `None` only while it is dropped.
-    place: Option<Share>,
+    port: Port,
+    _place: Share,
 }
 
 impl Caps {
@@ -33,30 +32,25 @@ impl Caps {
         self.port
     }
 
-    /// Whose part of things it is that `peer` uses up.
-    pub(super) fn network(&self, peer: IpAddr) -> Option<IpAddr> {
-        (!(self.exempt)(peer.to_canonical())).then(|| network(peer))
-    }
-
-    /// A place for a connection from this network.
+    /// A place for a connection from `peer`.
     ///
     /// # Errors
     /// Why it is closed as soon as it is made, as the value of the label `reason`.
-    pub(super) fn admit(self: &Arc<Self>, network: Option<IpAddr>) -> Result<Permit, &'static str> {
+    pub(super) fn admit(&self, peer: IpAddr) -> Result<Permit, &'static str> {
+        let network = (!(self.exempt)(peer.to_canonical())).then(|| network(peer));
         let mut place = Share::new(&self.connections, network);
         place.grow(1).map_err(|exhausted| match exhausted {
             Exhausted::All => "connections",
             Exhausted::Network => "connections_of_address",
         })?;
-        telemetry::http_connections(self.port.label(), self.connections.held());
-        Ok(Permit { caps: Arc::clone(self), place: Some(place) })
+        telemetry::http_connections(self.port.label(), 1.0);
+        Ok(Permit { port: self.port, _place: place })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.place = None;
-        telemetry::http_connections(self.caps.port.label(), self.caps.connections.held());
+        telemetry::http_connections(self.port.label(), -1.0);
     }
 }
 
@@ -68,12 +62,12 @@ mod tests {
     fn proxies_have_the_whole_port_and_no_more() {
         let proxy: IpAddr = "10.9.9.9".parse().unwrap();
         let caps = Caps::new(Port::Public, 3, 1, Arc::new(move |ip| ip == proxy));
-        let admit = |peer: &str| caps.admit(caps.network(peer.parse().unwrap())).map_err(str::to_owned);
+        let admit = |peer: &str| caps.admit(peer.parse().unwrap());
         let one = admit("10.0.0.1").unwrap();
-        assert_eq!(admit("10.0.0.1").err().as_deref(), Some("connections_of_address"));
+        assert_eq!(admit("10.0.0.1").err(), Some("connections_of_address"));
         let held = [admit("10.9.9.9").unwrap(), admit("::ffff:10.9.9.9").unwrap()];
-        assert_eq!(admit("10.9.9.9").err().as_deref(), Some("connections"));
-        assert_eq!(admit("10.0.0.2").err().as_deref(), Some("connections"));
+        assert_eq!(admit("10.9.9.9").err(), Some("connections"));
+        assert_eq!(admit("10.0.0.2").err(), Some("connections"));
         drop((one, held));
         assert_eq!(caps.connections.held(), 0);
         assert!(admit("10.0.0.1").is_ok());

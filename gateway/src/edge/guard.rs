@@ -1,6 +1,5 @@
 //! What each request passes before anything else of us looks at it: its host, its origin, and its body.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,7 +19,8 @@ use super::Port;
 use super::body::{self, BODY_WITHIN, BodyError, Memory};
 use super::names::{Asker, Names};
 use super::progress::{Progress, Turn};
-use crate::http::{MAX_BODY_BYTES, failed, unavailable};
+use crate::http::{MAX_BODY_BYTES, TrustedProxies, failed, unavailable};
+use crate::shares::network;
 use crate::telemetry;
 
 /// Of a name that a client chose, as much as is told back.
@@ -34,6 +34,8 @@ pub(crate) struct Guard {
     pub(crate) port: Port,
     pub(crate) names: Arc<Names>,
     pub(crate) memory: Memory,
+    /// Say whose body it is.
+    pub(crate) proxies: Arc<TrustedProxies>,
 }
 
 /// An answer's body, and the end of its request with it.
@@ -51,7 +53,7 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let turn = request.conn_data::<Rc<Progress>>().cloned();
-    let (secure, network) = turn.as_ref().map_or((false, None), |progress| (progress.secure, progress.network));
+    let secure = turn.as_ref().is_some_and(|progress| progress.secure);
     let turn = turn.map(Turn::begin);
     let guard = request.app_data::<web::Data<Guard>>().expect("each port's app has one").clone();
 
@@ -70,7 +72,7 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
         allow(&mut answer, origin.clone());
         return Ok(concluded(request.into_response(answer), turn));
     }
-    let body = match guard.body(&mut request, network).await {
+    let body = match guard.body(&mut request).await {
         Ok(body) => body,
         Err(refused) => return Ok(guard.refuse(request, turn, *refused)),
     };
@@ -125,11 +127,12 @@ impl Guard {
     }
 
     /// The request's body, where it has one.
-    async fn body(&self, request: &mut ServiceRequest, network: Option<IpAddr>) -> Result<Option<body::Body>, Refused> {
+    async fn body(&self, request: &mut ServiceRequest) -> Result<Option<body::Body>, Refused> {
         let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if length == Some(0) || length.is_none() && !request.headers().contains_key(TRANSFER_ENCODING) {
             return Ok(None);
         }
+        let network = self.proxies.client(request.request()).map(network);
         let mut payload = request.take_payload();
         let read = match length {
             Some(length) if length > MAX_BODY_BYTES => Err(BodyError::Large),

@@ -126,8 +126,7 @@ async fn accept(
 ) -> Result<(Watched, Protocol, Option<SocketAddr>), DispatchError> {
     let peer = connection.peer_addr()?;
     let port = caps.port();
-    let network = caps.network(peer.ip());
-    let permit = caps.admit(network).map_err(|reason| {
+    let permit = caps.admit(peer.ip()).map_err(|reason| {
         telemetry::http_refused(port.label(), reason);
         io::Error::from(io::ErrorKind::ConnectionRefused)
     })?;
@@ -144,6 +143,6 @@ async fn accept(
             }
         },
     };
-    let progress: Rc<Progress> = Progress::new(port, secure, network);
+    let progress: Rc<Progress> = Progress::new(port, secure);
     Ok((Watched::new(io, progress, permit), Protocol::Http1, Some(peer)))
 }

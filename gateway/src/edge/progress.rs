@@ -2,7 +2,6 @@
 //! what was read and when, the middleware what it meant.
 
 use std::cell::Cell;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -34,8 +33,6 @@ pub(super) struct Progress {
     pub(super) port: Port,
     /// The connection speaks TLS.
     pub(super) secure: bool,
-    /// Whose part of things it uses up.
-    pub(super) network: Option<IpAddr>,
     phase: Cell<Phase>,
     since: Cell<Instant>,
     /// Bytes that came in this phase.
@@ -46,9 +43,9 @@ pub(super) struct Progress {
 pub(super) struct Turn(Rc<Progress>);
 
 impl Progress {
-    pub(super) fn new(port: Port, secure: bool, network: Option<IpAddr>) -> Rc<Self> {
+    pub(super) fn new(port: Port, secure: bool) -> Rc<Self> {
         let (phase, since) = (Cell::new(Phase::Waiting), Cell::new(Instant::now()));
-        Rc::new(Self { port, secure, network, phase, since, read: Cell::new(0) })
+        Rc::new(Self { port, secure, phase, since, read: Cell::new(0) })
     }
 
     fn enter(&self, phase: Phase) {
@@ -105,7 +102,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_what_waits_for_the_client_has_a_deadline() {
-        let progress = Progress::new(Port::Public, false, None);
+        let progress = Progress::new(Port::Public, false);
         let start = Instant::now();
         progress.came(7);
         assert_eq!((progress.deadline(), progress.unasked()), (Some(start + HEAD_WITHIN), 7));
@@ -122,7 +119,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_left_of_a_refused_body_goes_nowhere_for_a_while() {
-        let progress = Progress::new(Port::Public, false, None);
+        let progress = Progress::new(Port::Public, false);
         drop(Turn::begin(Rc::clone(&progress)));
         progress.came(1 << 20);
         assert_eq!((progress.deadline(), progress.unasked()), (Some(Instant::now() + DRAIN_WITHIN), 0));

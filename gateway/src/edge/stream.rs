@@ -187,8 +187,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, peer) = listener.accept().await.unwrap();
-        let permit = Caps::new(Port::Public, 1, 1, Arc::new(|_| false)).admit(Some(peer.ip())).ok().unwrap();
-        (Watched::new(Io::Plain(ours), Progress::new(Port::Public, false, None), permit), client)
+        let permit = Caps::new(Port::Public, 1, 1, Arc::new(|_| false)).admit(peer.ip()).ok().unwrap();
+        (Watched::new(Io::Plain(ours), Progress::new(Port::Public, false), permit), client)
     }
 
     #[tokio::test]

@@ -2,13 +2,19 @@
 //!
 //! Making an answer is all CPU, and runs where media does: more of them at once would only take time from streams.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use crate::shares::{Share, Shares, network};
+
 /// Offers that wait for their turn. Full: a further one is refused (`busy`). As many as the gateway actor's mailbox holds.
 const MAX_WAITING: usize = 64;
+/// Of those, one client network's: others wait behind no more than these. Full: as above.
+const MAX_WAITING_EACH: usize = 16;
 /// How long one may wait; longer, and it is refused too. A page gives up on an answer after three seconds.
 const TURN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -16,49 +22,76 @@ const TURN_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Answers {
     turns: Semaphore,
-    places: Semaphore,
+    places: Arc<Shares>,
 }
 
 impl Answers {
     /// For a machine of so many cores.
     pub(super) fn new(cores: usize) -> Self {
-        Self { turns: Semaphore::new(cores), places: Semaphore::new(MAX_WAITING) }
+        Self { turns: Semaphore::new(cores), places: Shares::new(MAX_WAITING, MAX_WAITING_EACH) }
     }
 
-    /// Waits for a turn, in the order of asking; `None` when it is not to be had in time.
+    /// Waits for a turn of this client, in the order of asking; `None` when it is not to be had in time.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it holds nothing.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn turn(&self, client: Option<IpAddr>) -> Option<SemaphorePermit<'_>> {
         if let Ok(turn) = self.turns.try_acquire() {
             return Some(turn);
         }
-        let _place = self.places.try_acquire().ok()?;
+        let mut place = Share::new(&self.places, client.map(network));
+        place.grow(1).ok()?;
         timeout(TURN_WITHIN, self.turns.acquire()).await.ok()?.ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+
+    fn client(last: usize) -> Option<IpAddr> {
+        Some([192, 0, 2, u8::try_from(last).unwrap()].into())
+    }
 
     #[tokio::test(start_paused = true)]
     async fn as_many_as_cores_are_made_and_a_bounded_number_waits() {
         let answers = Arc::new(Answers::new(2));
-        let turns = [answers.turn().await.unwrap(), answers.turn().await.unwrap()];
+        let turns = [answers.turn(client(9)).await.unwrap(), answers.turn(client(9)).await.unwrap()];
         let waiting: Vec<_> = (0..MAX_WAITING)
-            .map(|_| {
+            .map(|n| {
                 let answers = Arc::clone(&answers);
-                tokio::spawn(async move { answers.turn().await.is_some() })
+                tokio::spawn(async move { answers.turn(client(n / MAX_WAITING_EACH)).await.is_some() })
             })
             .collect();
-        while answers.places.available_permits() > 0 {
+        while answers.places.held() < MAX_WAITING {
             tokio::task::yield_now().await;
         }
-        assert!(answers.turn().await.is_none(), "at once: no place is free");
+        assert!(answers.turn(client(9)).await.is_none(), "at once: no place is free");
         drop(turns);
+        for waited in waiting {
+            assert!(waited.await.unwrap());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_client_does_not_have_all_places() {
+        let answers = Arc::new(Answers::new(1));
+        let turn = answers.turn(client(1)).await.unwrap();
+        let wait = |last| {
+            let answers = Arc::clone(&answers);
+            tokio::spawn(async move { answers.turn(client(last)).await.is_some() })
+        };
+        let waiting: Vec<_> = (0..MAX_WAITING_EACH).map(|_| wait(1)).collect();
+        while answers.places.held() < MAX_WAITING_EACH {
+            tokio::task::yield_now().await;
+        }
+        assert!(answers.turn(client(1)).await.is_none());
+        let other = wait(2);
+        while answers.places.held() == MAX_WAITING_EACH {
+            tokio::task::yield_now().await;
+        }
+        drop(turn);
+        assert!(other.await.unwrap());
         for waited in waiting {
             assert!(waited.await.unwrap());
         }
@@ -67,10 +100,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_is_refused_and_leaves_its_place() {
         let answers = Answers::new(1);
-        let turn = answers.turn().await.unwrap();
-        assert!(answers.turn().await.is_none());
-        assert_eq!(answers.places.available_permits(), MAX_WAITING);
+        let turn = answers.turn(None).await.unwrap();
+        assert!(answers.turn(None).await.is_none());
+        assert_eq!(answers.places.held(), 0);
         drop(turn);
-        assert!(answers.turn().await.is_some());
+        assert!(answers.turn(None).await.is_some());
     }
 }

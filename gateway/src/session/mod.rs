@@ -55,7 +55,7 @@ use crate::telemetry;
 const MAILBOX: usize = 16;
 /// How often the client is told what it cannot count itself.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
-/// A session whose browser never connects ends after this. Its checks come a round trip after its answer; until then the
+/// A session whose browser sends no signed check ends after this. Its checks come a round trip after its answer; until then the
 /// session takes some 400 kB.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -206,7 +206,8 @@ impl Actor for Session {
             ctx.add_stream(ReceiverStream::new(inbox));
         }
         ctx.run_later(CONNECT_TIMEOUT, |session, ctx| {
-            if !session.controls.is_connected() {
+            // With one, DTLS has its own time.
+            if !session.checked && !session.controls.is_connected() {
                 session.end(&EndReason::NeverConnected(session.peer.step()), ctx);
             }
         });

@@ -285,7 +285,7 @@ impl Handler<Offer> for Gateway {
             let origin = offer::origin(&description.sdp);
             let ufrag = offer::ice_ufrag(&description.sdp).map(str::to_owned);
             let taps = wiring.taps(Arc::clone(&controls));
-            let answered = match answers.turn().await {
+            let answered = match answers.turn(client).await {
                 Some(_turn) => peer::answer(description, &codec, port.join(), taps, open).await.map_err(|error| {
                     debug!(%error, "offer not answerable");
                     OfferRefused::Unanswerable

@@ -49,7 +49,7 @@ impl Handler<Answer> for Session {
         };
         let (span, connected) = (self.span.clone(), self.controls.is_connected());
         Box::pin(async move {
-            let Some(_turn) = answers.turn().await else { return Err(OfferRefused::Busy) };
+            let Some(_turn) = answers.turn(None).await else { return Err(OfferRefused::Busy) };
             let answered = answered.await;
             let _in_span = span.enter();
             match &answered {

@@ -119,7 +119,7 @@ impl Arena {
         if attack.judged && !verdict.unnoticed() {
             broken.push(format!("honest: {verdict}"));
         }
-        let lines = strangers_lines(&log) - lines;
+        let lines = strangers_lines(&log).saturating_sub(lines);
         if lines > LINES {
             broken.push(format!("{lines} lines of log"));
         }

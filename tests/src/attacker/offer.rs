@@ -113,14 +113,19 @@ impl Offer {
         sdp
     }
 
+    /// What is posted.
+    #[must_use]
+    pub fn body(&self) -> String {
+        json!({ "sdp": self.sdp(), "type": "offer", "webrtc_id": self.id }).to_string()
+    }
+
     /// Asks the gateway at `page`.
     ///
     /// # Errors
     /// Its reply, when that is no answer; a status of 0 when there was none.
     pub fn post(&self, page: &str) -> Result<Answer, Reply> {
-        let body = json!({ "sdp": self.sdp(), "type": "offer", "webrtc_id": self.id });
         let none = |error: ureq::Error| Reply { status: 0, body: error.to_string(), retry_after: None };
-        let reply = post(&format!("{page}/webrtc/offer"), body.to_string()).map_err(none)?;
+        let reply = post(&format!("{page}/webrtc/offer"), self.body()).map_err(none)?;
         let answer = reply.json();
         answer["sdp"].as_str().and_then(Answer::read).ok_or(reply)
     }

@@ -3,6 +3,7 @@
 //! What they try is promised in `docs/security.md`, which names each in one of its rows. `tests/e2e/attacks.rs` makes
 //! those of all groups but `slow` beside one honest stream; `make test-hostile` makes all at random beside eight.
 
+pub mod flood;
 pub mod inside;
 pub mod offers;
 pub mod owner;

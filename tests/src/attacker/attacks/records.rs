@@ -23,7 +23,7 @@ const INCOMPLETE: u16 = 3_000;
 /// Datagrams in a row: the gateway's queue, and the socket's, are not to be what bounds an attack.
 const IN_A_ROW: usize = 64;
 /// What sources that were never heard of may take of memory.
-const MORE_BYTES: u64 = 16 << 20;
+const MORE_BYTES: u64 = 32 << 20;
 
 /// One record of DTLS 1.2, which says the truth of its length.
 fn record(kind: u8, epoch: u16, number: u64, content: &[u8]) -> Vec<u8> {

@@ -58,6 +58,10 @@ fn stalled_bodies(arena: &mut Arena, random: &mut SmallRng) -> Result<String, St
     let told = stalled.into_iter().map(until_closed).collect::<Result<Vec<_>, _>>()?;
     let [late, full] =
         ["408", "503"].map(|status| told.iter().filter(|text| text.starts_with(&format!("HTTP/1.1 {status}"))).count());
+    // A quarter of all for each address: 33 of these.
+    if late < 33 || full == 0 {
+        return Err(format!("of {count} bodies {late} were late and {full} had no memory: nothing was full"));
+    }
     if most.saturating_sub(before) > BODIES_BYTES {
         return Err(format!("{more} MB for {count} bodies: {late} were late, {full} had no memory"));
     }
@@ -90,7 +94,7 @@ fn many_connections(arena: &mut Arena, _: &mut SmallRng) -> Result<String, Strin
     let many = open([127, 0, 0, 2], TRIED);
     let few = open([127, 0, 0, 3], OTHERS);
     let beyond = (TRIED - OF_AN_ADDRESS) as f64;
-    try_eventually(PATIENCE, || (refused() - before == beyond).then_some(()))
+    try_eventually(PATIENCE, || (refused() - before >= beyond).then_some(()))
         .ok_or_else(|| format!("{} refused, {beyond} are too many", refused() - before))?;
     if few.iter().any(is_closed) {
         return Err("another address's connections are closed too".to_owned());
