@@ -240,7 +240,6 @@ pub(crate) fn offer(outcome: &'static str) {
     counter!("reframe_offers_total", "outcome" => outcome).increment(1);
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a million at most")]
 pub(crate) fn http_connections(port: &'static str, more: f64) {
     gauge!("reframe_http_connections", "port" => port).increment(more);
 }

@@ -43,6 +43,7 @@ impl Shares {
     }
 
     /// What all hold now.
+    #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.lock().all
     }
