@@ -14,7 +14,7 @@ use crate::shares::{Share, Shares, network};
 /// Offers that wait for their turn. Full: a further one is refused (`busy`). As many as the gateway actor's mailbox holds.
 const MAX_WAITING: usize = 64;
 /// Of those, one client network's: others wait behind no more than these. Full: as above.
-const MAX_WAITING_EACH: usize = 16;
+const MAX_WAITING_EACH: usize = 32;
 /// How long one may wait; longer, and it is refused too. A page gives up on an answer after three seconds.
 const TURN_WITHIN: Duration = Duration::from_secs(1);
 
