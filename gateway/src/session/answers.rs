@@ -1,6 +1,7 @@
-//! How many answers are made at once: one for each core.
+//! How many answers are made at once: one for two cores.
 //!
-//! Making an answer is all CPU, and runs where media does: more of them at once would only take time from streams.
+//! Making an answer is all CPU, and runs where media does: more of them at once would only take time from streams. With one
+//! for each of two cores, a flood of offers cost an honest stream a fifth of its new pictures.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(crate) struct Answers {
 impl Answers {
     /// For a machine of so many cores.
     pub(super) fn new(cores: usize) -> Self {
-        Self { turns: Semaphore::new(cores), places: Shares::new(MAX_WAITING, MAX_WAITING_EACH) }
+        Self { turns: Semaphore::new(cores.div_ceil(2)), places: Shares::new(MAX_WAITING, MAX_WAITING_EACH) }
     }
 
     /// Waits for a turn of this client, in the order of asking; `None` when it is not to be had in time.
@@ -55,7 +56,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn as_many_as_cores_are_made_and_a_bounded_number_waits() {
-        let answers = Arc::new(Answers::new(2));
+        let answers = Arc::new(Answers::new(4));
         let turns = [answers.turn(client(9)).await.unwrap(), answers.turn(client(9)).await.unwrap()];
         let waiting: Vec<_> = (0..MAX_WAITING)
             .map(|n| {

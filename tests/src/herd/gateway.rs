@@ -36,7 +36,7 @@ impl Bounds {
     /// When the gateway no longer has it, or does something else with it.
     #[must_use]
     pub fn of_the_gateway() -> Self {
-        ANSWERS.expect("turns: Semaphore::new(cores), places: Shares::new(MAX_WAITING, MAX_WAITING_EACH)");
+        ANSWERS.expect("turns: Semaphore::new(cores.div_ceil(2)), places: Shares::new(MAX_WAITING, MAX_WAITING_EACH)");
         HTTP.expect("let wait = rand::random_range(RETRY_AFTER_SECONDS);");
         let number = |source: Source, name| usize::try_from(source.number(name)).expect("a few");
         Self {
@@ -101,7 +101,16 @@ impl Gateway {
     #[must_use]
     pub fn new(bounds: Bounds, costs: Costs, cores: usize) -> Self {
         let (runnable, waiting) = (VecDeque::new(), VecDeque::new());
-        Self { bounds, costs, turns: cores, idle_cores: cores, runnable, waiting, unchecked: 0, most_unchecked: 0 }
+        Self {
+            bounds,
+            costs,
+            turns: cores.div_ceil(2),
+            idle_cores: cores,
+            runnable,
+            waiting,
+            unchecked: 0,
+            most_unchecked: 0,
+        }
     }
 
     /// An offer comes.
