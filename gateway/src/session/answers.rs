@@ -1,7 +1,7 @@
 //! How many answers are made at once: one for two cores.
 //!
-//! Making an answer is all CPU, and runs where media does: more of them at once would only take time from streams. With one
-//! for each of two cores, a flood of offers cost an honest stream a fifth of its new pictures.
+//! Making an answer is all CPU, and runs where media does: more of them at once would only take time from streams, and with
+//! one for each core a flood of offers would keep every core busy.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -13,7 +13,9 @@ use crate::attacker::tcp::{connections, until_closed};
 use crate::wait::for_time;
 
 /// Offers under way at once: more than may wait for an answer.
-const AT_ONCE: usize = 80;
+const AT_ONCE: usize = 40;
+/// After a refusal: this machine is the attacker's too, and what he computes he takes from the streams.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long.
 const TIME: Duration = Duration::from_secs(6);
 /// Answers that make a flood.
@@ -37,8 +39,12 @@ pub(super) fn offer_flood(arena: &mut Arena, _: &mut SmallRng) -> Result<String,
                 connection.write_all(head.as_bytes()).ok()?;
                 until_closed(connection).ok()
             });
-            let count = if reply.is_some_and(|reply| reply.starts_with("HTTP/1.1 200")) { &answered } else { &refused };
-            count.fetch_add(1, Ordering::Relaxed);
+            if reply.is_some_and(|reply| reply.starts_with("HTTP/1.1 200")) {
+                answered.fetch_add(1, Ordering::Relaxed);
+            } else {
+                refused.fetch_add(1, Ordering::Relaxed);
+                for_time(PAUSE);
+            }
         }
     };
     let newcomers = std::thread::scope(|scope| {

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use tokio::time::Instant;
 
-use super::{Attack, PATIENCE, flood, unique};
+use super::{Attack, PATIENCE, unique};
 use crate::attacker::Attacker;
 use crate::attacker::arena::{Arena, CAPACITY};
 use crate::attacker::dtls::AEAD;
@@ -20,7 +20,6 @@ pub const ATTACKS: &[Attack] = &[
     Attack::judged("checks-alone", checks_alone),
     Attack::judged("renegotiation", renegotiation),
     Attack::judged("half-open", half_open),
-    Attack::judged("offer-flood", flood::offer_flood),
     Attack::judged("huge-offers", huge_offers),
     Attack::judged("ice-restarts", ice_restarts),
     Attack::judged("logs", logs),

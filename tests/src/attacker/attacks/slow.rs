@@ -1,4 +1,5 @@
-//! What takes half a minute: sessions that do nothing, and what happens to a process rather than to its ports.
+//! What takes half a minute, or most of a machine: sessions that do nothing, a flood, and what happens to a process rather than
+//! to its ports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::{Attack, PATIENCE, SETUPS, unique};
+use super::{Attack, PATIENCE, SETUPS, flood, unique};
 use crate::attacker::Attacker;
 use crate::attacker::arena::Arena;
 use crate::attacker::dtls::AEAD;
@@ -26,6 +27,7 @@ const STREAMS: usize = 10;
 
 /// `make test-hostile` alone makes them.
 pub const ATTACKS: &[Attack] = &[
+    Attack::judged("offer-flood", flood::offer_flood),
     Attack::judged("silent-sessions", silent_sessions),
     Attack { name: "stopped-or-busy", judged: false, attack: stopped_or_busy },
 ];
