@@ -71,7 +71,7 @@ test-deploy: ## What is below deploy/: checks, then images built and the compose
 	deploy/check.sh
 	deploy/test-compose.sh
 
-# Not a part of `test`, which makes each attack once, but for those that take half a minute: this makes all at random, in release.
+# Not a part of `test`, which makes each attack but the slow ones once, in a dev build. This makes all at random, in release.
 test-hostile: ## Every attack at random for ten minutes beside honest streams; make test-hostile HOSTILE=--help
 	@scripts/packages.sh test-hostile
 	@echo '==> building in release; the first time takes some minutes'

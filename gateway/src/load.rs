@@ -66,8 +66,9 @@ impl Load {
         self.threads[thread].iter().all(|place| place.strong_count() == 0)
     }
 
-    /// A place on the thread with the least load of those that are not `shut`; always for whoever would be alone, and a
-    /// thread that nobody is on is never shut. `encrypted`: DTLS has shown that the browser is there; else it is no exception to be alone.
+    /// Takes a place on the thread with the least load among those that are not `shut`. A thread without sessions is
+    /// never shut. A session without neighbours is always taken when it is `encrypted`, which means that DTLS has shown
+    /// that its browser is there.
     ///
     /// # Errors
     /// What the load of that thread would be with this session, where that is above the limit; 1 where all are shut.

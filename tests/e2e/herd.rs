@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel}
 use std::thread::{self, JoinHandle};
 
 use reframe_gateway::codec::Codec;
+use reframe_tests::attacker::tcp::raise_descriptors;
 use reframe_tests::balancer::Balancer;
 use reframe_tests::figures::Percentiles;
 use reframe_tests::herd::Dice;
@@ -17,7 +18,6 @@ use reframe_tests::pattern::{MIN_HEIGHT, MIN_WIDTH};
 use reframe_tests::peer::{Media, offer_sdp};
 use reframe_tests::source::{Clip, Format};
 use reframe_worker::{Frame, PixelFormat, Stream, VideoStreamHandler};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -233,17 +233,11 @@ impl Drop for Herd {
     }
 }
 
-/// This process has six descriptors for each page, and connections; a process may usually have 1024.
-fn allow_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    raised.expect("up to the hard limit anybody may");
-}
-
 #[test]
 #[expect(clippy::print_stdout, reason = "the real figures, which the assertion is far from")]
 fn a_hundred_pages_that_lose_their_gateway_at_once_are_live_again() {
-    allow_descriptors();
+    // Six for each page, and connections; a process may usually have 1024.
+    raise_descriptors();
     let stream = || {
         let handler = VideoStreamHandler::new(Frame::flip_vertical).pixel_format(PixelFormat::I420);
         Stream::builder(handler.fps(FORMAT.fps)).build()

@@ -14,7 +14,7 @@ use crate::shares::{Share, Shares};
 
 /// From a request's head to the end of its body. An offer of 10 kB takes a tenth of that over the worst of networks.
 pub(super) const BODY_WITHIN: Duration = Duration::from_secs(5);
-/// Of all bodies of both ports that are being read or worked on: a thousand offers of 10 kB. Full: 503
+/// Of all bodies of one port that are being read or worked on: a thousand offers of 10 kB. Full: 503
 /// (`reason="body_memory"`).
 const ALL_BODIES_BYTES: usize = 16 << 20;
 /// Of those of one client's network, lest it take all. Full: as above.

@@ -55,8 +55,8 @@ use crate::telemetry;
 const MAILBOX: usize = 16;
 /// How often the client is told what it cannot count itself.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
-/// A session whose browser sends no signed check ends after this. Its checks come a round trip after its answer; until then the
-/// session takes some 400 kB.
+/// A session whose browser sends no signed check ends after this. Browsers send their checks one round trip after the
+/// answer; until then the session takes some 400 kB.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A frame was put into the queue that the receiver empties. Losing one is harmless when another waits.

@@ -36,7 +36,7 @@ impl OfferRefused {
         }
     }
 
-    /// `meta` for whoever learns it only on its connection.
+    /// The `meta` of the message that refuses a client on its connection.
     pub(super) fn meta(self) -> Value {
         match self {
             Self::Full(limit) => json!({ "error": self.error(), "limit": limit }),

@@ -1,7 +1,7 @@
 //! Who has to go when more wait than there are places for? A pure table: no socket, no clock.
 //!
 //! The oldest one of the network that has most of them: one that floods displaces itself, and while networks have one
-//! each, whoever is slowest goes. No network has a fixed share: behind one address may be a company's every browser.
+//! each, the oldest goes. No network has a fixed share: behind one address may be a company's every browser.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -69,7 +69,7 @@ mod tests {
         }
         assert_eq!(crowd.add(v4(3), 1_001), Some(1_000 + 1 - MOST), "for another one too");
         crowd.remove(|one| *one == 1_000);
-        assert_eq!(crowd.add(v4(3), 1_002), None, "whoever is known leaves a place");
+        assert_eq!(crowd.add(v4(3), 1_002), None, "one that is known leaves a place");
     }
 
     #[test]
@@ -83,7 +83,7 @@ mod tests {
 
     /// A browser is displaced only when nobody has more than it.
     #[test]
-    fn whoever_goes_is_of_a_network_that_has_most() {
+    fn the_one_that_goes_is_of_a_network_that_has_most() {
         for seed in 0..20 {
             let mut random = SmallRng::seed_from_u64(seed);
             let (mut crowd, mut model) = (Crowd::new(MOST), Vec::new());

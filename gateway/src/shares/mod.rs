@@ -3,8 +3,8 @@
 //!
 //! | module | what it shares |
 //! |---|---|
-//! | `amounts` | a number of things, or bytes: whoever comes when all is taken is refused |
-//! | `crowd` | places to wait in: whoever comes when all are taken displaces somebody |
+//! | `amounts` | a number of things, or bytes: when all are taken, the next client is refused |
+//! | `crowd` | places to wait in: when all are taken, the next client displaces another |
 
 mod amounts;
 mod crowd;

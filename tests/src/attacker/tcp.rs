@@ -10,11 +10,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Raises this process's limit of descriptors to what is allowed, and gives it: an attacker has as many as its victim.
-#[must_use]
+///
+/// # Panics
+/// Never: the limit may be raised as far as the hard one.
 pub fn raise_descriptors() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    // Refused: the limit stays what it was.
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    raised.expect("up to the hard limit anybody may");
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
@@ -34,6 +36,7 @@ pub fn address(url: &str) -> SocketAddr {
 /// When the system has no more of them.
 #[must_use]
 pub fn connections(to: SocketAddr, source: [u8; 4], count: usize) -> Vec<TcpStream> {
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let connect = || async {
         let socket = tokio::net::TcpSocket::new_v4().expect("a descriptor");

@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 
 use super::zoo::{jumps, long_cause as cause, zoo as packets};
-use super::{Attack, PATIENCE, SETUPS, associated, still_there, unique};
+use super::{Attack, PATIENCE, SETUPS, associated, pause, still_there, unique};
 use crate::attacker::Attacker;
 use crate::attacker::arena::Arena;
 use crate::attacker::association::Association;
@@ -16,10 +16,6 @@ use crate::attacker::sctp::{self, ABORT, ERROR, INIT, chunk, data, packet};
 
 /// What an attack has to take effect.
 const EFFECT: Duration = Duration::from_secs(2);
-/// Packets in a row: the gateway's queue, and the socket's, are not to be what bounds an attack.
-const IN_A_ROW: u32 = 64;
-/// Between two such rows.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// In the order in which the tests make them.
 pub const ATTACKS: &[Attack] = &[
@@ -86,7 +82,7 @@ fn inits(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
         for n in 0..count {
             let begin = sctp::beginning(0x1000_0000 + n, 1, None);
             attacker.say(&packet(0, &[chunk(INIT, 0, &begin)]))?;
-            pause(&mut attacker, n);
+            pause(&mut attacker, n as usize);
         }
         let (there, busy) = arena.busy(|| {
             let there = still_there(&mut attacker, association);
@@ -136,10 +132,4 @@ fn cbc(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
         }
     }
     Ok("refused in both roles".to_owned())
-}
-
-fn pause(attacker: &mut Attacker, sent: u32) {
-    if sent.is_multiple_of(IN_A_ROW) {
-        attacker.stay(PAUSE);
-    }
 }

@@ -31,6 +31,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Who says hello in DTLS: an offer may force either (RFC 8842, section 5.1).
 pub const SETUPS: [&str; 2] = ["active", "passive"];
 
+/// Packets in a row: the gateway's queue, and the socket's, are not to be what bounds an attack.
+const IN_A_ROW: usize = 64;
+
 /// One of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Attack {
@@ -74,6 +77,13 @@ fn associated(page: &str, what: &str, setup: &'static str) -> Result<(Attacker, 
     let mut attacker = Attacker::connect(page, offer, AEAD, PATIENCE)?;
     let association = attacker.associate(association::FIRST_TSN, PATIENCE)?;
     Ok((attacker, association))
+}
+
+/// Rests after each row of packets, of which so many were sent.
+fn pause(attacker: &mut Attacker, sent: usize) {
+    if sent.is_multiple_of(IN_A_ROW) {
+        attacker.stay(Duration::from_millis(5));
+    }
 }
 
 /// # Errors

@@ -1,4 +1,4 @@
-//! Whoever writes Redis: session records that name a gateway which is none.
+//! Forged session records in Redis: they name addresses at which there is no gateway.
 
 use std::net::TcpListener;
 

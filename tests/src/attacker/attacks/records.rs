@@ -1,12 +1,11 @@
 //! Records of DTLS and packets of SRTP that have no keys: all of this may be written by whoever knows an address.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::{PATIENCE, SETUPS, associated, still_there, unique};
+use super::{IN_A_ROW, PATIENCE, SETUPS, associated, pause, still_there, unique};
 use crate::attacker::Attacker;
 use crate::attacker::arena::Arena;
 use crate::attacker::offer::Offer;
@@ -20,8 +19,6 @@ const CERTIFICATE: u8 = 11;
 
 /// Of messages that are never whole.
 const INCOMPLETE: u16 = 3_000;
-/// Datagrams in a row: the gateway's queue, and the socket's, are not to be what bounds an attack.
-const IN_A_ROW: usize = 64;
 /// What sources that were never heard of may take of memory.
 const MORE_BYTES: u64 = 32 << 20;
 
@@ -81,9 +78,7 @@ pub(super) fn dtls_records(arena: &mut Arena, random: &mut SmallRng) -> Result<S
             attacker.send(record);
             early.send(record);
             drop(stranger.send_to(record, attacker.answer.media));
-            if n % IN_A_ROW == 0 {
-                attacker.stay(Duration::from_millis(5));
-            }
+            pause(&mut attacker, n);
             sent += 3;
         }
         // The same sealed record again and again.
@@ -112,9 +107,7 @@ pub(super) fn ssrcs(arena: &mut Arena, random: &mut SmallRng) -> Result<String, 
             let index = u32::try_from(n).unwrap_or_default().to_be_bytes();
             let srtcp = [&[0x80, 201, 0, 1][..], &source, &index, &[0; 10]].concat();
             attacker.send(&srtcp);
-            if n % (IN_A_ROW / 2) == 0 {
-                attacker.stay(Duration::from_millis(5));
-            }
+            pause(&mut attacker, 2 * n);
         }
         still_there(&mut attacker, association)?;
     }

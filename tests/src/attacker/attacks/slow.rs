@@ -1,5 +1,5 @@
-//! What takes half a minute, or most of a machine: sessions that do nothing, a flood, and what happens to a process rather than
-//! to its ports.
+//! Attacks that take half a minute, or most of a machine: sessions that do nothing, a flood, and what happens to a process
+//! rather than to its ports.
 
 use std::sync::Arc;
 use std::time::Duration;

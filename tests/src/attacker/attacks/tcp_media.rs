@@ -14,7 +14,7 @@ use crate::attacker::stun::{self, Read as Found};
 use crate::attacker::tcp::{connections, is_closed};
 use crate::wait::try_eventually;
 
-/// Those that wait to say whose they are; the oldest of the host that has most of them goes.
+/// Those that wait to say whose they are; the oldest of the client network that has most of them goes.
 const STRANGERS: usize = 64;
 /// They have five seconds; the rest is for the machine.
 const CLOSED: Duration = Duration::from_secs(15);
