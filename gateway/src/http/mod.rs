@@ -160,7 +160,12 @@ fn invalid_input(error: &InputError) -> HttpResponse {
 }
 
 pub(crate) fn unavailable(error: &str, message: &str) -> HttpResponse {
-    let mut response = failed(StatusCode::SERVICE_UNAVAILABLE, error, Some(message.to_owned()));
+    try_again(StatusCode::SERVICE_UNAVAILABLE, error, message)
+}
+
+/// A refusal that will not last: it says when to come again.
+fn try_again(status: StatusCode, error: &str, message: &str) -> HttpResponse {
+    let mut response = failed(status, error, Some(message.to_owned()));
     let wait = rand::random_range(RETRY_AFTER_SECONDS);
     response.headers_mut().insert(RETRY_AFTER, wait.into());
     // Behind a load balancer the next request on this connection would come here again.

@@ -6,7 +6,8 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Shared, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text, unavailable, unless_json,
+    Shared, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text, try_again, unavailable,
+    unless_json,
 };
 use crate::offer::OfferError;
 use crate::session::{Candidate, Offer, OfferRefused, Renegotiate};
@@ -143,6 +144,11 @@ fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
         OfferRefused::Overloaded => busy("this server is busy right now"),
         OfferRefused::Draining => busy("this server is stopping"),
         OfferRefused::Busy => busy("this session has offered too often, or too many offers are being answered"),
+        OfferRefused::RateLimited => {
+            let problem = "too many new sessions from your network lately; behind a proxy that serves many people, the \
+                           server needs --trusted-proxies";
+            (error, try_again(StatusCode::TOO_MANY_REQUESTS, error, problem))
+        }
         OfferRefused::Unanswerable => {
             let problem = "`sdp` could not be answered".to_owned();
             ("invalid", failed(StatusCode::BAD_REQUEST, error, Some(problem)))

@@ -12,7 +12,7 @@ export class Outcome extends Error {
 }
 
 /** What a server may say that is over soon. */
-const PASSING = ["no_worker", "draining", "overloaded", "busy"];
+const PASSING = ["no_worker", "draining", "overloaded", "busy", "rate_limited"];
 
 /** The server has no place for a connection that stands already. */
 export class Refusal extends Outcome {
@@ -27,7 +27,7 @@ export class Refusal extends Outcome {
 }
 
 /** What the page shows meanwhile. */
-export const phaseOf = (error) => (error === "overloaded" || error === "busy" ? "busy" : "waiting");
+export const phaseOf = (error) => (["overloaded", "busy", "rate_limited"].includes(error) ? "busy" : "waiting");
 
 export const isPassing = (error) => PASSING.includes(error);
 

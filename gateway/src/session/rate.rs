@@ -1,8 +1,10 @@
-//! How often a client may have something. Pure.
+//! How often offers may come: further ones of a session, and new sessions of a client. Pure.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::shares::{Bucket, Rates};
 
 /// Further offers of a session, one each [`OFFER_EVERY`] on average: a browser that changes its tracks and its network at once
 /// makes a few in a row.
@@ -15,36 +17,16 @@ const RESTART_BURST: u32 = 8;
 /// See [`RESTART_BURST`].
 const RESTART_EVERY: Duration = Duration::from_secs(60);
 
-/// A token bucket.
-#[derive(Debug)]
-pub(super) struct Bucket {
-    burst: u32,
-    every: Duration,
-    left: u32,
-    /// The bucket was right at this instant.
-    at: Instant,
-}
+/// New sessions of one client network in a row, for each core: a class that opens a page together, behind one address.
+const NEW_BURST_PER_CORE: u32 = 32;
+/// New sessions of one client network a second, for each core: RATE_COST.
+const NEW_RATE_PER_CORE: u32 = 10;
 
-impl Bucket {
-    /// A full one of `burst`, which gets one more each `every`.
-    pub(super) fn new(now: Instant, burst: u32, every: Duration) -> Self {
-        Self { burst, every, left: burst, at: now }
-    }
-
-    /// Whether there is one; it is taken.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.at);
-        let more = u32::try_from(passed.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
-        if self.left.saturating_add(more) >= self.burst {
-            (self.left, self.at) = (self.burst, now);
-        } else {
-            self.left += more;
-            self.at += self.every * more;
-        }
-        let taken = self.left > 0;
-        self.left -= u32::from(taken);
-        taken
-    }
+/// What clients may begin at a gateway of so many cores.
+pub(super) fn new_sessions(cores: usize) -> Rates {
+    let times = u32::try_from(cores).unwrap_or(u32::MAX);
+    let every = Duration::from_secs(1) / NEW_RATE_PER_CORE.saturating_mul(times);
+    Rates::new(NEW_BURST_PER_CORE.saturating_mul(times), every)
 }
 
 /// A session's further offers.
@@ -97,24 +79,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
-        let bucket = || Bucket::new(Instant::now(), 4, SECOND);
-        let mut all = bucket();
-        assert_eq!(taken(1_000, Duration::ZERO, |now| all.take(now)), 4);
-        let mut often = bucket();
-        // 100 s, and the burst.
-        assert_eq!(taken(1_001, SECOND / 10, |now| often.take(now)), 104);
-        let mut seldom = bucket();
-        assert_eq!(taken(100, SECOND, |now| seldom.take(now)), 100);
-    }
-
-    #[test]
-    fn a_long_rest_gives_no_more_than_the_burst() {
-        let now = Instant::now();
-        let mut bucket = Bucket::new(now, 4, Duration::from_nanos(1));
-        assert!(bucket.take(now));
-        let later = now + Duration::from_secs(1 << 32);
-        assert_eq!((0..10).filter(|_| bucket.take(later)).count(), 4);
+    fn a_client_begins_so_many_and_others_theirs() {
+        let (mut rates, now) = (new_sessions(2), Instant::now());
+        let mut of = |last: u8| taken(1_000, Duration::from_millis(1), |now| rates.take(now, [192, 0, 2, last].into()));
+        // A second's, and the burst; the last comes a moment after.
+        assert_eq!([of(1), of(2)], [64 + 19; 2]);
+        assert!(rates.take(now + SECOND, [192, 0, 2, 1].into()));
     }
 
     #[test]

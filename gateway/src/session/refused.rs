@@ -18,6 +18,8 @@ pub(crate) enum OfferRefused {
     Draining,
     /// An earlier offer of the session is being answered, or it has offered too often, or too many others are answered.
     Busy,
+    /// Its client's network has begun too many sessions lately.
+    RateLimited,
     /// The WebRTC stack refused the offer; the log says why.
     Unanswerable,
 }
@@ -32,6 +34,7 @@ impl OfferRefused {
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
             Self::Busy => "busy",
+            Self::RateLimited => "rate_limited",
             Self::Unanswerable => "invalid_offer",
         }
     }
@@ -51,7 +54,9 @@ impl OfferRefused {
                 format!("All {limit} places are taken: somebody else got the last one. Try again later.")
             }
             Self::NoWorker => "No worker serves this stream right now. Try again in a moment.".to_owned(),
-            Self::Overloaded | Self::Busy => "This server is busy right now. Try again in a moment.".to_owned(),
+            Self::Overloaded | Self::Busy | Self::RateLimited => {
+                "This server is busy right now. Try again in a moment.".to_owned()
+            }
             Self::Draining => "This server is stopping. Try again in a moment.".to_owned(),
             Self::AlreadyExists | Self::Unanswerable => "The server refused the stream. Start again.".to_owned(),
         }

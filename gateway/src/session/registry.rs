@@ -19,6 +19,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use super::admission::Admission;
 use super::answers::Answers;
 use super::early::{ANSWER_WITHIN, EarlyCandidates};
+use super::rate;
 use super::refused::OfferRefused;
 use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Timeouts, Wiring};
 use crate::arbiters::{Arbiters, CodecArbiter};
@@ -31,6 +32,7 @@ use crate::offer::{self, Negotiated};
 use crate::peer::{self, Peer};
 use crate::placement::Placement;
 use crate::pool::Pool;
+use crate::shares::Rates;
 
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
 const MAILBOX: usize = 64;
@@ -44,7 +46,7 @@ const MAX_WAITING: usize = 32;
 pub(crate) struct Offer {
     pub(crate) stream: String,
     pub(crate) id: String,
-    /// Whose it is, for the log.
+    /// Whose it is, for the log, and for how often it may.
     pub(crate) client: Option<IpAddr>,
     pub(crate) description: RTCSessionDescription,
     pub(crate) codec: Negotiated,
@@ -108,6 +110,8 @@ pub(crate) struct Gateway {
     pub(crate) peers: TaskTracker,
     pub(crate) timeouts: Timeouts,
     pub(super) answers: Arc<Answers>,
+    /// Of each client's network.
+    new_sessions: Rates,
     pub(super) sessions: HashMap<String, Entry>,
     pub(super) admission: Admission,
     /// How many there are, for a gateway that drains.
@@ -161,6 +165,7 @@ impl Gateway {
             peers: TaskTracker::new(),
             timeouts,
             answers: Arc::new(Answers::new(cores)),
+            new_sessions: rate::new_sessions(cores),
             sessions: HashMap::new(),
             admission: Admission::default(),
             count: watch::Sender::new(0),
@@ -176,7 +181,7 @@ impl Gateway {
     }
 
     /// Whether there is room for a session that now offers. Here and now: other gateways and workers are not asked yet.
-    fn admit(&mut self, id: &str) -> Result<(), OfferRefused> {
+    fn admit(&mut self, id: &str, client: Option<IpAddr>) -> Result<(), OfferRefused> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(OfferRefused::Draining);
         }
@@ -184,7 +189,12 @@ impl Gateway {
             return Err(OfferRefused::AlreadyExists);
         }
         // Free again at once: it is taken when the browser has shown that it is there.
-        self.codec_place(true).map(drop)
+        self.codec_place(true).map(drop)?;
+        // Before the placement is asked: that costs as much as the answer does.
+        if client.is_some_and(|client| !self.new_sessions.take(Instant::now(), client)) {
+            return Err(OfferRefused::RateLimited);
+        }
+        Ok(())
     }
 
     /// Takes a place on a codec thread; there are fewer for sessions without DTLS.
@@ -257,7 +267,7 @@ impl Handler<Offer> for Gateway {
 
     fn handle(&mut self, offer: Offer, _: &mut Self::Context) -> Self::Result {
         let Offer { stream, id, client, description, codec, inputs } = offer;
-        if let Err(refused) = self.admit(&id) {
+        if let Err(refused) = self.admit(&id, client) {
             return Box::pin(async move { Err(refused) }.into_actor(self));
         }
         self.sessions.insert(id.clone(), Entry::Opening(self.early.take(&id)));

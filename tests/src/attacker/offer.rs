@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -76,7 +77,9 @@ impl Offer {
     /// Never: a text takes more text.
     #[must_use]
     pub fn sdp(&self) -> String {
-        let sound = offer_sdp(Media::default());
+        // Made once: a new certificate for each would cost the attacker, and so the honest streams of this machine, more than
+        // any offer costs the gateway.
+        static SOUND: LazyLock<String> = LazyLock::new(|| offer_sdp(Media::default()));
         let candidates = self.candidates.iter().enumerate().map(|(n, address)| {
             let (ip, port) = (address.ip(), address.port());
             format!("a=candidate:{n} 1 udp {} {ip} {port} typ host\r\n", 2_130_706_431 - n)
@@ -89,7 +92,7 @@ impl Offer {
         let mut sdp = String::new();
         let mut candidates = Some(candidates);
         let bundled: String = (0..self.more_sections).map(|n| format!(" more{n}")).collect();
-        for line in sound.lines() {
+        for line in SOUND.lines() {
             let line = match line.split_once([':', '=']) {
                 Some(("o", _)) => format!("o=- {} 1 IN IP4 127.0.0.1", self.session),
                 Some(("m", media)) if media.starts_with("video") => format!("{line}{payload_types}"),
