@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::books::{Reason, Ticket};
 use crate::codec::Codec;
-use crate::payload::{append, starts_frame, starts_keyframe};
+use crate::codec::payload::{append, starts_frame, starts_keyframe};
 use crate::peer::Marks;
 
 /// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it the gap is given up.

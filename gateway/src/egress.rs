@@ -19,7 +19,7 @@ use crate::bandwidth::{Due, Target, Throttle};
 use crate::books::{Hop, Reason, Ticket};
 use crate::codec::{Encoder, Picture, scale};
 use crate::frame::CaptureStamp;
-use crate::payload::Packetiser;
+use crate::codec::payload::Packetiser;
 use crate::peer::OutFrame;
 use crate::telemetry::{self, Stage};
 use crate::turns::Turns;

@@ -27,7 +27,7 @@ use crate::fuzz::stack::Stack;
 use crate::intake::Most;
 use crate::net::{Check, Kind, classify};
 use crate::offer::{self, Codecs};
-use crate::payload;
+use crate::codec::payload;
 use crate::peer::{self, Feedback, Ids, Marks, Missing, Remb};
 use crate::session::client::ClientMessage;
 use crate::spec::Mode;

@@ -15,7 +15,6 @@ mod peer;
 mod assembler;
 mod ingress;
 mod intake;
-mod payload;
 
 pub mod codec;
 mod frame;

@@ -16,7 +16,7 @@ use crate::egress;
 use crate::frame::{self, FrameQueue, Policy};
 use crate::link::convert::{self, Incoming, Outcome};
 use crate::pacer::{Action, Pacer};
-use crate::payload::Packetiser;
+use crate::codec::payload::Packetiser;
 use crate::peer::Marks;
 use crate::telemetry::Stage;
 

@@ -5,6 +5,7 @@
 //! measured) and run on codec arbiters only. A decoder looks at the size that a unit claims before its library does:
 //! libraries allocate what they are told.
 
+pub(crate) mod payload;
 mod bits;
 pub(crate) mod h264;
 mod picture;

@@ -30,7 +30,7 @@ use crate::intake::{Intake, Most};
 use crate::link::{Ends, Flight};
 use crate::offer::Negotiated;
 use crate::pacer::PacerActor;
-use crate::payload::{MTU_PAYLOAD_BYTES, Packetiser};
+use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
 use crate::peer::{Peer, Taps};
 use crate::spec::Mode;
 use crate::telemetry;
