@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use crate::books::{Reason, Ticket};
+use crate::telemetry::books::{Reason, Ticket};
 use crate::codec::Codec;
 use crate::codec::payload::{append, starts_frame, starts_keyframe};
 use crate::peer::Marks;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::bandwidth::{Due, Target, Throttle};
-use crate::books::{Hop, Reason, Ticket};
+use crate::telemetry::books::{Hop, Reason, Ticket};
 use crate::codec::{Encoder, Picture, scale};
 use crate::frame::CaptureStamp;
 use crate::codec::payload::Packetiser;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::books::{Hop, Reason, Ticket};
+use crate::telemetry::books::{Hop, Reason, Ticket};
 use crate::codec::{Picture, Rotation};
 
 /// Of RTP's 90 kHz clock.

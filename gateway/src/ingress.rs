@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug};
 
 use crate::assembler::{AccessUnit, Assembler, Packet};
-use crate::books::Reason;
+use crate::telemetry::books::Reason;
 use crate::codec::{Codec, Decoder};
 use crate::frame::{Frame, FrameQueue, ticks};
 use crate::intake::Intake;
@@ -248,7 +248,7 @@ mod tests {
     use actix::{Actor, Context, Handler};
 
     use super::*;
-    use crate::books::Hop;
+    use crate::telemetry::books::Hop;
     use crate::codec::{CodecError, Picture};
     use crate::frame::Policy;
     use crate::intake::Most;

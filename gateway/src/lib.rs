@@ -33,7 +33,6 @@ mod arbiters;
 mod bandwidth;
 #[doc(hidden)]
 pub mod bench;
-mod books;
 mod cluster;
 mod config;
 mod controls;
@@ -54,9 +53,7 @@ mod slices;
 mod spec;
 mod telemetry;
 mod tls;
-mod trace;
 mod turns;
-mod worker_series;
 
 pub use app::{RunError, run};
 pub use cluster::{Cluster, ClusterOptions};

@@ -62,7 +62,7 @@ pub(crate) use self::remb::Remb;
 use self::remote_candidates::RemoteCandidates;
 use self::tracks::Tracks;
 use crate::bandwidth::Limits;
-use crate::books::{Hop, Reason, Ticket};
+use crate::telemetry::books::{Hop, Reason, Ticket};
 use crate::controls::Controls;
 use crate::frame::CaptureStamp;
 use crate::ingress::PacketQueue;

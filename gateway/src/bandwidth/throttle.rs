@@ -6,7 +6,7 @@ use super::Limits;
 use super::budget::Budget;
 use super::ladder::{Ladder, Rung};
 use super::pace::Pace;
-use crate::books::Reason;
+use crate::telemetry::books::Reason;
 
 /// A picture whose moment has come.
 #[derive(Clone, Copy, Debug)]

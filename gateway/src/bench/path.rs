@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::srtp::RtpPacket;
 use crate::assembler::{AccessUnit, Assembler, Packet};
-use crate::books::{Hop, Ticket};
+use crate::telemetry::books::{Hop, Ticket};
 use crate::codec::{Codec, Decoder, Encoded, Encoder, Picture, Rotation};
 use crate::egress;
 use crate::frame::{self, FrameQueue, Policy};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Frame;
-use crate::books::Hop;
+use crate::telemetry::books::Hop;
 use crate::frame::{FrameQueue, Policy};
 use crate::pacer::{self, Action};
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{AcquireError, Notify, Semaphore, SemaphorePermit};
 
-use crate::books::Reason;
+use crate::telemetry::books::Reason;
 use crate::frame::Frame;
 
 /// > A worker's credits = those we may use + frames at the worker + answers that are still to be shown.

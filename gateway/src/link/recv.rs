@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 
 use super::Ends;
 use super::convert::{self, Incoming, Outcome};
-use crate::books::{Hop, Reason};
+use crate::telemetry::books::{Hop, Reason};
 use crate::frame::Frame;
 use crate::pacer::ResultWaiting;
 use crate::placement::Slot;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::{Flight, convert};
-use crate::books::{Hop, Ticket};
+use crate::telemetry::books::{Hop, Ticket};
 use crate::codec::{Picture, Rotation};
 use crate::controls::Controls;
 use crate::frame::{Frame, FrameQueue};

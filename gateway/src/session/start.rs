@@ -20,7 +20,7 @@ use super::seek::Last;
 use super::{FrameWaiting, Gateway, Held, Seek, Session, SessionEvent};
 use crate::arbiters::Arbiters;
 use crate::bandwidth::{Limits, Throttle};
-use crate::books::Hop;
+use crate::telemetry::books::Hop;
 use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
 use crate::controls::Controls;
 use crate::egress::{Egress, Releases};

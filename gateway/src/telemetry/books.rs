@@ -12,7 +12,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Span;
 
 use crate::telemetry::{self, Stage};
-use crate::trace::FrameSpan;
+use crate::telemetry::trace::FrameSpan;
 
 /// Where a frame was lost: the values of the label `hop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,15 +3,18 @@
 //! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this file can produce.
 //! `docs/metrics.md` lists them and a test compares the two.
 
+pub(crate) mod worker_series;
+pub(crate) mod trace;
+pub(crate) mod books;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::books::{Hop, Reason};
+use crate::telemetry::books::{Hop, Reason};
 use crate::codec::Codec;
-use crate::worker_series::{Gauge, WorkerSeries};
+use crate::telemetry::worker_series::{Gauge, WorkerSeries};
 
 /// Those of each worker, which come and go with it.
 static WORKERS: Mutex<WorkerSeries> = Mutex::new(WorkerSeries::new());

@@ -1,7 +1,7 @@
 //! Spans of frames: a look at one in some hundred, with the real times of each part of its way.
 //!
 //! A session's span is `tracing`'s. A frame's is not: what it is made of is known only afterwards, on threads that never
-//! meet. So its [`Ticket`](crate::books::Ticket) carries it, and the books that count a frame's end also end its span.
+//! meet. So its [`Ticket`](crate::telemetry::books::Ticket) carries it, and the books that count a frame's end also end its span.
 //! Where nothing is exported there is none, and for the frames in between it costs a comparison.
 
 use std::sync::atomic::{AtomicU32, Ordering};
