@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::bandwidth::{Due, Target, Throttle};
 use crate::telemetry::books::{Hop, Reason, Ticket};
 use crate::codec::{Encoder, Picture, scale};
-use crate::frame::CaptureStamp;
+use crate::media::frame::CaptureStamp;
 use crate::codec::payload::Packetiser;
 use crate::peer::OutFrame;
 use crate::telemetry::{self, Stage};

@@ -19,7 +19,7 @@ use tracing::{Span, debug};
 use crate::assembler::{AccessUnit, Assembler, Packet};
 use crate::telemetry::books::Reason;
 use crate::codec::{Codec, Decoder};
-use crate::frame::{Frame, FrameQueue, ticks};
+use crate::media::frame::{Frame, FrameQueue, ticks};
 use crate::intake::Intake;
 use crate::session::{FrameWaiting, SessionEvent, Signs};
 use crate::telemetry::{self, Stage};
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
     use crate::telemetry::books::Hop;
     use crate::codec::{CodecError, Picture};
-    use crate::frame::Policy;
+    use crate::media::frame::Policy;
     use crate::intake::Most;
     use crate::peer::Marks;
 

@@ -17,7 +17,6 @@ mod ingress;
 mod intake;
 
 pub mod codec;
-mod frame;
 mod session;
 
 mod link;
@@ -61,3 +60,4 @@ pub use config::{Config, EXIT_USAGE, Options};
 pub use edge::EdgeOptions;
 pub use net::{IceServerOptions, MediaError, MediaOptions};
 pub use pool::WorkerAddress;
+mod media;

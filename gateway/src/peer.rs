@@ -64,7 +64,7 @@ use self::tracks::Tracks;
 use crate::bandwidth::Limits;
 use crate::telemetry::books::{Hop, Reason, Ticket};
 use crate::controls::Controls;
-use crate::frame::CaptureStamp;
+use crate::media::frame::CaptureStamp;
 use crate::ingress::PacketQueue;
 use crate::intake::Most;
 use crate::net::{DriverEnd, Nudge, SessionPort, SessionRuntime};

@@ -13,7 +13,7 @@ use crate::assembler::{AccessUnit, Assembler, Packet};
 use crate::telemetry::books::{Hop, Ticket};
 use crate::codec::{Codec, Decoder, Encoded, Encoder, Picture, Rotation};
 use crate::egress;
-use crate::frame::{self, FrameQueue, Policy};
+use crate::media::frame::{self, FrameQueue, Policy};
 use crate::link::convert::{self, Incoming, Outcome};
 use crate::pacer::{Action, Pacer};
 use crate::codec::payload::Packetiser;

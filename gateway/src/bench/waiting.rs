@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Frame;
 use crate::telemetry::books::Hop;
-use crate::frame::{FrameQueue, Policy};
+use crate::media::frame::{FrameQueue, Policy};
 use crate::pacer::{self, Action};
 
 /// A `FrameQueue` in front of the worker.

@@ -9,7 +9,7 @@ use reframe_proto::v1::{self, FromWorker, ToWorker, from_worker, notice, result,
 use reframe_proto::{MAX_OUTPUTS_BYTES, i420_len, picture_fits};
 
 use crate::codec::{Picture, Rotation, turn};
-use crate::frame::Frame;
+use crate::media::frame::Frame;
 use crate::inputs::{Value, Values};
 use crate::session::{Level, Notice};
 

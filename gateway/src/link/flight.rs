@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{AcquireError, Notify, Semaphore, SemaphorePermit};
 
 use crate::telemetry::books::Reason;
-use crate::frame::Frame;
+use crate::media::frame::Frame;
 
 /// > A worker's credits = those we may use + frames at the worker + answers that are still to be shown.
 ///
@@ -127,7 +127,7 @@ impl Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::testing::frame;
+    use crate::media::frame::testing::frame;
 
     #[tokio::test]
     async fn the_next_workers_credits_are_its_own() {

@@ -35,7 +35,7 @@ use tracing::Instrument;
 pub(crate) use self::dial::{DialError, Dialed, dial};
 pub(crate) use self::flight::Flight;
 use crate::controls::Controls;
-use crate::frame::FrameQueue;
+use crate::media::frame::FrameQueue;
 use crate::pacer::ResultWaiting;
 use crate::pool::Serving;
 use crate::session::{FrameWaiting, SessionEvent};

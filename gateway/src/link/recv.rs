@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 use super::Ends;
 use super::convert::{self, Incoming, Outcome};
 use crate::telemetry::books::{Hop, Reason};
-use crate::frame::Frame;
+use crate::media::frame::Frame;
 use crate::pacer::ResultWaiting;
 use crate::placement::Slot;
 use crate::pool::Health;

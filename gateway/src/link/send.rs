@@ -18,7 +18,7 @@ use super::{Flight, convert};
 use crate::telemetry::books::{Hop, Ticket};
 use crate::codec::{Picture, Rotation};
 use crate::controls::Controls;
-use crate::frame::{Frame, FrameQueue};
+use crate::media::frame::{Frame, FrameQueue};
 use crate::inputs::Values;
 use crate::telemetry::Stage;
 

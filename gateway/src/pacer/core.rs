@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::frame::ticks;
+use crate::media::frame::ticks;
 
 /// The fraction by which results may exceed the target. A camera of nominally the same rate is off by 0.01 %; without
 /// slack each of its frames would be held a little longer than the last, up to an interval. 1/64 also takes 30 fps

@@ -18,7 +18,7 @@ pub(crate) use self::core::{Action, Pacer};
 use self::metronome::Metronome;
 use crate::codec::Picture;
 use crate::egress::{Release, Releases};
-use crate::frame::{Frame, FrameQueue};
+use crate::media::frame::{Frame, FrameQueue};
 use crate::link::Flight;
 use crate::telemetry::Stage;
 

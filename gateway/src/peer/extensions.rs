@@ -7,7 +7,7 @@ use rtc::rtp_transceiver::rtp_sender::{RTCRtpHeaderExtensionCapability, RtpCodec
 use webrtc::error::Error;
 
 use crate::codec::Rotation;
-use crate::frame::CaptureStamp;
+use crate::media::frame::CaptureStamp;
 
 /// How a phone was held (3GPP TS 26.114, section 7.4.5).
 const ORIENTATION: &str = "urn:3gpp:video-orientation";

@@ -24,7 +24,7 @@ use crate::telemetry::books::Hop;
 use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
 use crate::controls::Controls;
 use crate::egress::{Egress, Releases};
-use crate::frame::{FrameQueue, Policy};
+use crate::media::frame::{FrameQueue, Policy};
 use crate::ingress::{Ingress, PacketQueue};
 use crate::intake::{Intake, Most};
 use crate::link::{Ends, Flight};
