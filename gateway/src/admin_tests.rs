@@ -11,7 +11,7 @@ use reframe_trace::watchdog::{Report, Watchdog};
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::arbiters::Arbiters;
+use crate::threads::arbiters::Arbiters;
 
 /// Several times the ten seconds that it takes.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::announce::announce;
-use crate::arbiters::Arbiters;
+use crate::threads::arbiters::Arbiters;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::edge::{Caps, Exempt, Guard, Memory, Port};

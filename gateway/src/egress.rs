@@ -22,7 +22,7 @@ use crate::media::frame::CaptureStamp;
 use crate::codec::payload::Packetiser;
 use crate::peer::OutFrame;
 use crate::telemetry::{self, Stage};
-use crate::turns::Turns;
+use crate::threads::turns::Turns;
 
 /// A picture whose moment has come.
 #[derive(Debug)]

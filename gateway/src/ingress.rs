@@ -23,7 +23,7 @@ use crate::media::frame::{Frame, FrameQueue, ticks};
 use crate::intake::Intake;
 use crate::session::{FrameWaiting, SessionEvent, Signs};
 use crate::telemetry::{self, Stage};
-use crate::turns::Turns;
+use crate::threads::turns::Turns;
 
 /// Packets that may wait for the decoder: a second of 4 Mbit/s video.
 const BACKLOG_PACKETS: usize = 512;

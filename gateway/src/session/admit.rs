@@ -14,7 +14,7 @@ use super::refused::OfferRefused;
 use super::registry::{Entry, Gateway};
 use super::seek::workers_for;
 use super::{End, EndReason, Session};
-use crate::arbiters::CodecArbiter;
+use crate::threads::arbiters::CodecArbiter;
 use crate::controls::Controls;
 use crate::placement::{ClaimError, Placement, Slot, limit};
 use crate::pool::{Pool, Serving};

@@ -43,7 +43,7 @@ pub(crate) use self::start::Timeouts;
 use self::start::{Parts, Plan, Wiring, open};
 pub(crate) use self::watch::Signs;
 use self::watch::Watch;
-use crate::arbiters::CodecArbiter;
+use crate::threads::arbiters::CodecArbiter;
 use crate::bandwidth::asked_fps;
 use crate::controls::Controls;
 use crate::link::Ends;

@@ -18,7 +18,7 @@ use super::rate::Offers;
 use super::route::Route;
 use super::seek::Last;
 use super::{FrameWaiting, Gateway, Held, Seek, Session, SessionEvent};
-use crate::arbiters::Arbiters;
+use crate::threads::arbiters::Arbiters;
 use crate::bandwidth::{Limits, Throttle};
 use crate::telemetry::books::Hop;
 use crate::codec::{Codec, CodecError, Encoder, H264Encoder};

@@ -11,9 +11,9 @@ use reframe_trace::watchdog::Watchdog;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::load::{Load, Place};
-use crate::relief::Relief;
-use crate::turns::Turns;
+use crate::threads::load::{Load, Place};
+use crate::threads::relief::Relief;
+use crate::threads::turns::Turns;
 use crate::{slices, telemetry};
 
 /// All of a gateway's arbiters. Each is one OS thread.
@@ -89,7 +89,7 @@ impl Arbiters {
         Ok(CodecArbiter { thread: self.codecs[place.thread].clone(), _place: place })
     }
 
-    /// To be called each [`crate::load::LOOK_INTERVAL`].
+    /// To be called each [`crate::threads::load::LOOK_INTERVAL`].
     pub(crate) fn look(&self) {
         let now = Instant::now();
         let worked = |thread: &CodecThread| Duration::from_nanos(thread.worked.load(Ordering::Relaxed));

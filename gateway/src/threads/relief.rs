@@ -91,7 +91,7 @@ impl Relief {
     }
 
     /// Notes how long the thread has worked up to `now`, and how much of that it encoded; gives the steps. To be called each
-    /// [`crate::load::LOOK_INTERVAL`].
+    /// [`crate::threads::load::LOOK_INTERVAL`].
     pub(crate) fn look(&mut self, now: Instant, worked: Duration, encoded: Duration) -> Steps {
         if self.looks.len() == LOOKS {
             self.looks.pop_front();
@@ -125,7 +125,7 @@ impl Relief {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::LOOK_INTERVAL;
+    use crate::threads::load::LOOK_INTERVAL;
 
     /// What each step asked leaves of decoding and of encoding, and each rung of encoding, of 30 fps.
     type Left = ([f64; 5], [f64; 5]);

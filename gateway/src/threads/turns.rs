@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::yield_now;
 
-use crate::relief::Steps;
+use crate::threads::relief::Steps;
 
 /// One for each codec thread. Only tasks of that thread use it, and whoever looks at its load.
 #[derive(Debug)]
