@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use reframe_trace::watchdog::{Stuck, Watchdog};
 use serde_json::{Value, json};
 
-use crate::controls::Controls;
+use crate::stream::controls::Controls;
 use crate::http::{self, Forward};
 use crate::session::{Close, Gateway, List};
 use crate::telemetry;

@@ -30,7 +30,7 @@ use crate::offer::{self, Codecs};
 use crate::codec::payload;
 use crate::peer::{self, Feedback, Ids, Marks, Missing, Remb};
 use crate::session::client::ClientMessage;
-use crate::spec::Mode;
+use crate::stream::spec::Mode;
 
 /// One of what is fuzzed.
 pub type Target = fn(&[u8]);

@@ -33,19 +33,15 @@ mod bandwidth;
 pub mod bench;
 mod cluster;
 mod config;
-mod controls;
 mod edge;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
-mod inputs;
 mod net;
 mod offer;
-mod outputs;
 mod placement;
 mod pool;
 mod shares;
-mod spec;
 mod telemetry;
 mod tls;
 
@@ -57,3 +53,4 @@ pub use net::{IceServerOptions, MediaError, MediaOptions};
 pub use pool::WorkerAddress;
 mod media;
 mod threads;
+mod stream;

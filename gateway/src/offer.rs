@@ -9,7 +9,7 @@ use rtc::peer_connection::sdp::{RTCSdpType, RTCSessionDescription};
 use rtc::sdp::SessionDescription;
 
 pub(crate) use self::codecs::{Codecs, Negotiated, reduce};
-use crate::spec::Mode;
+use crate::stream::spec::Mode;
 
 /// The most that a browser's ICE credentials may have: RFC 8839, section 5.4, allows 256 each,
 /// which every check of ours would carry. Browsers have 4 to 16 and 22 to 32. A shorter password

@@ -63,15 +63,15 @@ use self::remote_candidates::RemoteCandidates;
 use self::tracks::Tracks;
 use crate::bandwidth::Limits;
 use crate::telemetry::books::{Hop, Reason, Ticket};
-use crate::controls::Controls;
+use crate::stream::controls::Controls;
 use crate::media::frame::CaptureStamp;
 use crate::ingress::PacketQueue;
 use crate::intake::Most;
 use crate::net::{DriverEnd, Nudge, SessionPort, SessionRuntime};
 use crate::offer::{self, Negotiated};
-use crate::outputs::Reader;
+use crate::stream::outputs::Reader;
 use crate::session::{EndReason, SessionEvent, Signs};
-use crate::spec::Mode;
+use crate::stream::spec::Mode;
 use crate::telemetry;
 
 /// The data channel that FastRTC's clients open.

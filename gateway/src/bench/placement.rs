@@ -12,7 +12,7 @@ use tonic::transport::Endpoint;
 use crate::cluster::SharedPlacement;
 use crate::placement::{self, Placement, Slot};
 use crate::pool::{Health, Reach, Serving};
-use crate::spec::Spec;
+use crate::stream::spec::Spec;
 
 /// One gateway's placement in Redis, without the gateway.
 pub struct SharedSlots {

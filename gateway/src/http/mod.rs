@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::client_address::TrustedProxies;
 pub(crate) use self::forward::Forward;
-use crate::inputs::InputError;
+use crate::stream::inputs::InputError;
 use crate::net::IceServers;
 use crate::offer::Codecs;
 use crate::pool::Pool;

@@ -10,7 +10,7 @@ use reframe_proto::{MAX_OUTPUTS_BYTES, i420_len, picture_fits};
 
 use crate::codec::{Picture, Rotation, turn};
 use crate::media::frame::Frame;
-use crate::inputs::{Value, Values};
+use crate::stream::inputs::{Value, Values};
 use crate::session::{Level, Notice};
 
 /// A worker's message, checked.

@@ -14,8 +14,8 @@ use reframe_proto::v1::{FromWorker, ToWorker};
 
 use super::convert::{self, Incoming};
 use super::{exchange, recv};
-use crate::controls::Controls;
-use crate::inputs::Values;
+use crate::stream::controls::Controls;
+use crate::stream::inputs::Values;
 use crate::placement::Slot;
 use crate::pool::Serving;
 use crate::session::{EndReason, SessionEvent};

@@ -34,12 +34,12 @@ use tracing::Instrument;
 
 pub(crate) use self::dial::{DialError, Dialed, dial};
 pub(crate) use self::flight::Flight;
-use crate::controls::Controls;
+use crate::stream::controls::Controls;
 use crate::media::frame::FrameQueue;
 use crate::pacer::ResultWaiting;
 use crate::pool::Serving;
 use crate::session::{FrameWaiting, SessionEvent};
-use crate::spec::Mode;
+use crate::stream::spec::Mode;
 
 /// Nudges that may wait: one in work, one waiting.
 const MAILBOX: usize = 1;

@@ -25,7 +25,7 @@ use crate::pacer::ResultWaiting;
 use crate::placement::Slot;
 use crate::pool::Health;
 use crate::session::{Detached, EndReason, Level, Notice, SessionEvent};
-use crate::spec::Mode;
+use crate::stream::spec::Mode;
 use crate::telemetry::{self, Stage};
 
 /// How long a worker may take to close a stream whose session has ended, before its handler is reported as stuck.

@@ -17,9 +17,9 @@ use tracing::Span;
 use super::{Flight, convert};
 use crate::telemetry::books::{Hop, Ticket};
 use crate::codec::{Picture, Rotation};
-use crate::controls::Controls;
+use crate::stream::controls::Controls;
 use crate::media::frame::{Frame, FrameQueue};
-use crate::inputs::Values;
+use crate::stream::inputs::Values;
 use crate::telemetry::Stage;
 
 /// Sends until nothing waits. Cancel safe: a frame is either still in the queue or noted as in flight.

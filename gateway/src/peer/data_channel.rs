@@ -8,8 +8,8 @@ use tracing::debug;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
 use super::Messaging;
-use crate::controls::Controls;
-use crate::outputs::{Event, Reader};
+use crate::stream::controls::Controls;
+use crate::stream::outputs::{Event, Reader};
 use crate::session::client::{self, ClientMessage, outputs};
 use crate::session::{EndReason, SessionEvent};
 use crate::telemetry;

@@ -12,7 +12,7 @@ use webrtc::peer_connection::PeerConnection;
 
 use super::{GATHER_TIMEOUT, Peer, lock};
 use crate::offer;
-use crate::spec::Mode;
+use crate::stream::spec::Mode;
 
 /// Transceivers of a connection. The stack keeps those whose section has been stopped, and makes one for each section with
 /// a name that it has not seen; twice the sections that an offer may have. Full: an offer with a further one is refused.

@@ -10,7 +10,7 @@ use super::redis::testing::{Alone, workers};
 use super::{ClaimError, Memory, Placement, Slot};
 use crate::pool::Serving;
 use crate::pool::testing::serving;
-use crate::spec::Spec;
+use crate::stream::spec::Spec;
 
 /// A store that is told of something in the background knows it long before.
 const SETTLED: Duration = Duration::from_secs(30);

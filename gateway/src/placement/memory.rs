@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::{ClaimError, Placement, concurrency_limit, limit};
 use crate::pool::Serving;
-use crate::spec::Spec;
+use crate::stream::spec::Spec;
 use crate::telemetry;
 
 /// Given-back slots that a shared store has not been told of. Full, while it is away: further ones are not told, and their

@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Uri};
 use tracing::{info, warn};
 
 use self::roster::{Changes, Roster, Standing};
-use crate::spec::Spec;
+use crate::stream::spec::Spec;
 use crate::telemetry;
 
 /// The generated client, over whichever transport.
@@ -250,7 +250,7 @@ pub(crate) mod testing {
     /// A worker that is never called; its instance is its name. Call within a runtime.
     pub(crate) fn serving(name: &str, stream: &str, capacity: u32) -> Serving {
         let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
-        let spec = Spec { instance: name.to_owned(), ..crate::spec::testing::spec(stream, capacity) };
+        let spec = Spec { instance: name.to_owned(), ..crate::stream::spec::testing::spec(stream, capacity) };
         let client = FrameWorkerClient::new(channel);
         let (name, reach, health) = (name.to_owned(), Reach::Network, watched::channel(Health::Serving).1);
         Serving { name, reach, client, spec: Arc::new(spec), health }

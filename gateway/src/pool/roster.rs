@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Health;
-use crate::spec::Spec;
+use crate::stream::spec::Spec;
 
 /// All workers of the configuration and of what its names stand for.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::spec::testing::spec;
+use crate::stream::spec::testing::spec;
 
 /// A declaration of the process `instance`; `title` stands for all that may contradict.
 fn declaration(instance: &str, stream: &str, title: &str) -> Arc<Spec> {
@@ -79,12 +79,12 @@ fn every_field_but_instance_and_capacity_is_part_of_the_declaration() {
     };
     assert_eq!(with(|spec| (spec.instance, spec.capacity) = ("2".into(), 7)), [""; 0]);
     assert_eq!(with(|spec| spec.subtitle = "s".into()), ["subtitle"]);
-    assert_eq!(with(|spec| spec.mode = crate::spec::Mode::Send), ["mode"]);
+    assert_eq!(with(|spec| spec.mode = crate::stream::spec::Mode::Send), ["mode"]);
     assert_eq!(with(|spec| (spec.fps, spec.skip_frames) = (29.97, true)), ["fps", "skip_frames"]);
     assert_eq!(with(|spec| spec.concurrency_limit = Some(1)), ["concurrency_limit"]);
     assert_eq!(with(|spec| spec.time_limit = Some(std::time::Duration::from_secs(1))), ["time_limit"]);
-    let kind = crate::inputs::Kind::Checkbox { value: true };
-    let input = || crate::inputs::Input { name: "n".into(), label: String::new(), info: String::new(), kind };
+    let kind = crate::stream::inputs::Kind::Checkbox { value: true };
+    let input = || crate::stream::inputs::Input { name: "n".into(), label: String::new(), info: String::new(), kind };
     let mut new = spec("flip", 1);
     new.inputs.push(input());
     assert_eq!(old.differences(&new), ["inputs"]);

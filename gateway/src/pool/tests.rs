@@ -44,7 +44,7 @@ struct Worker {
 
 impl Worker {
     fn start(name: &str, title: &str) -> Self {
-        let wire = crate::spec::testing::wire("flip", 1);
+        let wire = crate::stream::spec::testing::wire("flip", 1);
         let spec = watched::Sender::new(StreamSpec { instance: name.into(), title: title.into(), ..wire });
         let (health, health_service) = tonic_health::server::health_reporter();
         let (connect, connections) = mpsc::channel(4);

@@ -15,7 +15,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tracing::{info, warn};
 
 use super::{Health, Shared};
-use crate::spec::{Spec, SpecError};
+use crate::stream::spec::{Spec, SpecError};
 use crate::telemetry;
 
 /// Between two attempts to reach a worker that does not answer.

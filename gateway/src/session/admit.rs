@@ -15,7 +15,7 @@ use super::registry::{Entry, Gateway};
 use super::seek::workers_for;
 use super::{End, EndReason, Session};
 use crate::threads::arbiters::CodecArbiter;
-use crate::controls::Controls;
+use crate::stream::controls::Controls;
 use crate::placement::{ClaimError, Placement, Slot, limit};
 use crate::pool::{Pool, Serving};
 

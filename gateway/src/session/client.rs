@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::refused::OfferRefused;
-use crate::inputs::InputError;
+use crate::stream::inputs::InputError;
 use crate::net::DriverEnd;
 use crate::peer::Step;
 

@@ -45,10 +45,10 @@ pub(crate) use self::watch::Signs;
 use self::watch::Watch;
 use crate::threads::arbiters::CodecArbiter;
 use crate::bandwidth::asked_fps;
-use crate::controls::Controls;
+use crate::stream::controls::Controls;
 use crate::link::Ends;
 use crate::peer::Peer;
-use crate::spec::Mode;
+use crate::stream::spec::Mode;
 use crate::telemetry;
 
 /// Nudges and candidates. Full: a nudge is dropped, which loses nothing.

@@ -10,7 +10,7 @@ use super::admit::{Admit, Admitted};
 use super::refused::OfferRefused;
 use super::watch::{Verdict, Watch};
 use super::{EndReason, Session};
-use crate::spec::Mode;
+use crate::stream::spec::Mode;
 
 /// From the first signed check until DTLS is up: two round trips, and a packet that is lost twice (RFC 6347, section
 /// 4.2.4.1: after one second, then after two).

@@ -10,11 +10,11 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::{EndReason, SessionEvent};
-use crate::controls::Controls;
+use crate::stream::controls::Controls;
 use crate::link::{DialError, Dialed, dial};
 use crate::placement::{Placement, Slot};
 use crate::pool::{Health, Pool, Serving};
-use crate::spec::Spec;
+use crate::stream::spec::Spec;
 
 /// Between two tries, unless a worker comes or changes meanwhile: a slot that becomes free is told nobody. Doubled each
 /// time up to the second, and spread, or many that wait would be a load that keeps Redis from those that could be placed.

@@ -22,7 +22,7 @@ use crate::threads::arbiters::Arbiters;
 use crate::bandwidth::{Limits, Throttle};
 use crate::telemetry::books::Hop;
 use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
-use crate::controls::Controls;
+use crate::stream::controls::Controls;
 use crate::egress::{Egress, Releases};
 use crate::media::frame::{FrameQueue, Policy};
 use crate::ingress::{Ingress, PacketQueue};
@@ -32,7 +32,7 @@ use crate::offer::Negotiated;
 use crate::pacer::PacerActor;
 use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
 use crate::peer::{Peer, Taps};
-use crate::spec::Mode;
+use crate::stream::spec::Mode;
 use crate::telemetry;
 
 /// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a second at 30 fps,

@@ -18,7 +18,7 @@ use super::health::{Health, StoreError};
 use super::{keys, owner};
 use crate::placement::memory::{Lease, Released};
 use crate::pool::Serving;
-use crate::spec::Spec;
+use crate::stream::spec::Spec;
 
 /// For one answer, and for a connection. A healthy Redis takes a millisecond; an offer waits for two answers at most.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(500);

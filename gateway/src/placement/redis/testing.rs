@@ -10,7 +10,7 @@ use super::server::RedisServer;
 use crate::placement::gauges::Gauges;
 use crate::pool::Serving;
 use crate::pool::testing::serving;
-use crate::spec::Spec;
+use crate::stream::spec::Spec;
 
 /// Long enough that nothing ends by itself in a test that is not about that.
 pub(super) const LONG: Duration = Duration::from_secs(120);

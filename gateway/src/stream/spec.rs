@@ -9,7 +9,7 @@ use reframe_proto::{
 use serde_json::{Value, json};
 
 use crate::bandwidth::{BITRATES, Wishes};
-use crate::inputs::{Input, Kind};
+use crate::stream::inputs::{Input, Kind};
 
 /// Which way video goes, as the browser sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::inputs::{self, InputError, Values};
-use crate::outputs::Outputs;
+use crate::stream::inputs::{self, InputError, Values};
+use crate::stream::outputs::Outputs;
 use crate::session::Signs;
-use crate::spec::Spec;
+use crate::stream::spec::Spec;
 use crate::telemetry;
 
 /// One session's inputs and outputs. Shared by the connection, the link to the worker and the registry.
@@ -127,8 +127,8 @@ impl Controls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inputs::{Input, Kind, Value};
-    use crate::spec::testing::spec;
+    use crate::stream::inputs::{Input, Kind, Value};
+    use crate::stream::spec::testing::spec;
     use serde_json::json;
 
     #[test]
