@@ -7,7 +7,7 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use crate::net;
-use crate::tls::Tls;
+use crate::config::tls::Tls;
 
 /// Says where the two ports are. Each port's first address is one that a browser on this machine can open.
 #[expect(clippy::print_stdout, reason = "the program's one output: where it is")]

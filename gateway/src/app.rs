@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use crate::announce::announce;
 use crate::threads::arbiters::Arbiters;
-use crate::cluster::Cluster;
+use crate::config::cluster::Cluster;
 use crate::config::Config;
 use crate::edge::{Caps, Exempt, Guard, Memory, Port};
 use crate::http::Forward;

@@ -31,7 +31,6 @@ mod app;
 mod bandwidth;
 #[doc(hidden)]
 pub mod bench;
-mod cluster;
 mod config;
 mod edge;
 #[doc(hidden)]
@@ -43,7 +42,6 @@ mod placement;
 mod pool;
 mod shares;
 mod telemetry;
-mod tls;
 
 pub use app::{RunError, run};
 pub use cluster::{Cluster, ClusterOptions};

@@ -9,7 +9,7 @@ use reframe_proto::v1::{Mode, StreamSpec};
 use tokio::sync::watch;
 use tonic::transport::Endpoint;
 
-use crate::cluster::SharedPlacement;
+use crate::config::cluster::SharedPlacement;
 use crate::placement::{self, Placement, Slot};
 use crate::pool::{Health, Reach, Serving};
 use crate::stream::spec::Spec;

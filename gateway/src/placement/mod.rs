@@ -20,7 +20,7 @@ use self::gauges::Gauges;
 pub(crate) use self::memory::{Memory, Slot};
 use self::redis::Redis;
 pub(crate) use self::redis::password as redis_password;
-use crate::cluster::SharedPlacement;
+use crate::config::cluster::SharedPlacement;
 use crate::pool::Serving;
 
 /// How long others know whose a session without a slot is: longer than one may wait for its browser.

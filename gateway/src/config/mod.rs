@@ -3,6 +3,8 @@
 //! Values are taken as text and checked here, not by `clap`, so that one start tells everything that is wrong.
 //! Unknown `REFRAME_` variables are not errors: Kubernetes injects such for every service it knows.
 
+pub(crate) mod tls;
+pub(crate) mod cluster;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::http::TrustedProxies;
 use crate::intake::Most;
 use crate::net::{IceServerOptions, IceServers, Media, MediaOptions};
 use crate::offer::Codecs;
-use crate::tls::Tls;
+use crate::config::tls::Tls;
 
 /// `sysexits.h`: the command was used incorrectly.
 pub const EXIT_USAGE: u8 = 64;
