@@ -19,7 +19,6 @@ mod intake;
 pub mod codec;
 mod session;
 
-mod link;
 
 mod pacer;
 
@@ -38,8 +37,6 @@ pub mod fuzz;
 mod http;
 mod net;
 mod offer;
-mod placement;
-mod pool;
 mod shares;
 mod telemetry;
 
@@ -52,3 +49,4 @@ pub use pool::WorkerAddress;
 mod media;
 mod threads;
 mod stream;
+mod workers;

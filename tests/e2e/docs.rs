@@ -293,10 +293,10 @@ fn every_hop_opens_with_its_header() {
         ("gateway/src/peer.rs", "//! Hops 1 and 10 of 10:"),
         ("gateway/src/ingress.rs", "//! Hop 2 of 10:"),
         ("gateway/src/session/mod.rs", "//! Hop 3 of 10:"),
-        ("gateway/src/link/send.rs", "//! Hop 4 of 10:"),
+        ("gateway/src/workers/link/send.rs", "//! Hop 4 of 10:"),
         ("worker/src/service.rs", "//! Hop 5 of 10:"),
         ("worker/src/runner/mod.rs", "//! Hop 6 of 10:"),
-        ("gateway/src/link/recv.rs", "//! Hop 7 of 10:"),
+        ("gateway/src/workers/link/recv.rs", "//! Hop 7 of 10:"),
         ("gateway/src/pacer/mod.rs", "//! Hop 8 of 10:"),
         ("gateway/src/egress.rs", "//! Hop 9 of 10:"),
     ];

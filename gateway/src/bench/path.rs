@@ -14,7 +14,7 @@ use crate::telemetry::books::{Hop, Ticket};
 use crate::codec::{Codec, Decoder, Encoded, Encoder, Picture, Rotation};
 use crate::egress;
 use crate::media::frame::{self, FrameQueue, Policy};
-use crate::link::convert::{self, Incoming, Outcome};
+use crate::workers::link::convert::{self, Incoming, Outcome};
 use crate::pacer::{Action, Pacer};
 use crate::codec::payload::Packetiser;
 use crate::peer::Marks;

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tonic::transport::Endpoint;
 
 use crate::config::cluster::SharedPlacement;
-use crate::placement::{self, Placement, Slot};
-use crate::pool::{Health, Reach, Serving};
+use crate::workers::placement::{self, Placement, Slot};
+use crate::workers::pool::{Health, Reach, Serving};
 use crate::stream::spec::Spec;
 
 /// One gateway's placement in Redis, without the gateway.

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tonic::transport::Uri;
 
 use crate::config::{Options, list, parse, within};
-use crate::pool::WorkerAddress;
+use crate::workers::pool::WorkerAddress;
 use crate::{net, placement};
 
 /// How long a session may be without a worker before it ends, where nothing says otherwise.

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::placement::{ClaimError, Slot};
-use crate::pool::Serving;
+use crate::workers::placement::{ClaimError, Slot};
+use crate::workers::pool::Serving;
 
 /// Says of every session that `owner` has it.
 struct Owned {

@@ -28,7 +28,7 @@ pub(crate) use self::forward::Forward;
 use crate::stream::inputs::InputError;
 use crate::net::IceServers;
 use crate::offer::Codecs;
-use crate::pool::Pool;
+use crate::workers::pool::Pool;
 use crate::session::Gateway;
 
 /// Bytes of a request body. An offer is about 6 kB; more than this is no offer.

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::{Shared, stream_of};
-use crate::placement;
+use crate::workers::placement;
 
 /// The page may load from and talk to this server only; the video is a `MediaStream`, which needs no source.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \

@@ -19,7 +19,7 @@ use self::metronome::Metronome;
 use crate::codec::Picture;
 use crate::egress::{Release, Releases};
 use crate::media::frame::{Frame, FrameQueue};
-use crate::link::Flight;
+use crate::workers::link::Flight;
 use crate::telemetry::Stage;
 
 /// Nudges that may wait: one is enough, since each makes the actor look at the queue itself.

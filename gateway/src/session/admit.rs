@@ -16,8 +16,8 @@ use super::seek::workers_for;
 use super::{End, EndReason, Session};
 use crate::threads::arbiters::CodecArbiter;
 use crate::stream::controls::Controls;
-use crate::placement::{ClaimError, Placement, Slot, limit};
-use crate::pool::{Pool, Serving};
+use crate::workers::placement::{ClaimError, Placement, Slot, limit};
+use crate::workers::pool::{Pool, Serving};
 
 /// How long a slot that an idle session gives up may take to be free: its worker closes the stream first. Longer, and
 /// whoever wanted it is told that there is none.

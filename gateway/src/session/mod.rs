@@ -46,7 +46,7 @@ use self::watch::Watch;
 use crate::threads::arbiters::CodecArbiter;
 use crate::bandwidth::asked_fps;
 use crate::stream::controls::Controls;
-use crate::link::Ends;
+use crate::workers::link::Ends;
 use crate::peer::Peer;
 use crate::stream::spec::Mode;
 use crate::telemetry;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::placement::ClaimError;
+use crate::workers::placement::ClaimError;
 
 /// Why no session started. Nothing was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

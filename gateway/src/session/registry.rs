@@ -30,8 +30,8 @@ use crate::threads::load::LOOK_INTERVAL;
 use crate::net::MediaPort;
 use crate::offer::{self, Negotiated};
 use crate::peer::{self, Peer};
-use crate::placement::Placement;
-use crate::pool::Pool;
+use crate::workers::placement::Placement;
+use crate::workers::pool::Pool;
 use crate::shares::Rates;
 
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.

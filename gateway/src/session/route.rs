@@ -11,8 +11,8 @@ use tracing::{Instrument, info, warn};
 
 use super::seek::{Found, Last};
 use super::{Detached, EndReason, Session, client};
-use crate::link::{self, Attached, Dialed};
-use crate::pool::Health;
+use crate::workers::link::{self, Attached, Dialed};
+use crate::workers::pool::Health;
 use crate::telemetry::{self, Failover};
 
 /// A worker that was lost sooner than this after it took the session may have been lost by the session's doing.

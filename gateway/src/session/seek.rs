@@ -11,9 +11,9 @@ use tracing::{debug, info};
 
 use super::{EndReason, SessionEvent};
 use crate::stream::controls::Controls;
-use crate::link::{DialError, Dialed, dial};
-use crate::placement::{Placement, Slot};
-use crate::pool::{Health, Pool, Serving};
+use crate::workers::link::{DialError, Dialed, dial};
+use crate::workers::placement::{Placement, Slot};
+use crate::workers::pool::{Health, Pool, Serving};
 use crate::stream::spec::Spec;
 
 /// Between two tries, unless a worker comes or changes meanwhile: a slot that becomes free is told nobody. Doubled each

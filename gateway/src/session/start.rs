@@ -27,7 +27,7 @@ use crate::egress::{Egress, Releases};
 use crate::media::frame::{FrameQueue, Policy};
 use crate::ingress::{Ingress, PacketQueue};
 use crate::intake::{Intake, Most};
-use crate::link::{Ends, Flight};
+use crate::workers::link::{Ends, Flight};
 use crate::offer::Negotiated;
 use crate::pacer::PacerActor;
 use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};

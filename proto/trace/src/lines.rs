@@ -276,7 +276,7 @@ mod tests {
     fn an_authors_lines_and_debugging_are_not_left_out() {
         let all = written(Format::Text, || {
             (0..1_000).for_each(|n| tracing::info!(target: "somebodys_handler", n, "a frame"));
-            (0..1_000).for_each(|n| tracing::debug!(target: "reframe_gateway::link", n, "a frame"));
+            (0..1_000).for_each(|n| tracing::debug!(target: "reframe_gateway::workers::link", n, "a frame"));
         });
         assert_eq!(all.len(), 2_000);
         let ours =

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use super::health::Operation;
 use super::store::{BATCH, Link, Store};
-use crate::placement::gauges::{self, Gauges};
-use crate::placement::memory::{Memory, Released};
+use crate::workers::placement::gauges::{self, Gauges};
+use crate::workers::placement::memory::{Memory, Released};
 use crate::telemetry;
 
 /// Between two attempts to reach a Redis that is away.

@@ -16,8 +16,8 @@ use super::convert::{self, Incoming};
 use super::{exchange, recv};
 use crate::stream::controls::Controls;
 use crate::stream::inputs::Values;
-use crate::placement::Slot;
-use crate::pool::Serving;
+use crate::workers::placement::Slot;
+use crate::workers::pool::Serving;
 use crate::session::{EndReason, SessionEvent};
 
 /// Messages between the link and the gRPC stream. Credits bound the frames already, and inputs wait until there is

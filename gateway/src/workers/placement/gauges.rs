@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::interval;
 
 use super::{Memory, ServingNow, capacity};
-use crate::pool::Serving;
+use crate::workers::pool::Serving;
 use crate::telemetry;
 
 /// Without Redis; with it, the renewal of leases is the clock.

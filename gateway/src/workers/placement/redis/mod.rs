@@ -36,7 +36,7 @@ use super::gauges::Gauges;
 use super::memory::{Memory, Slot};
 use super::{ClaimError, OWNED, Placement, concurrency_limit, limit};
 use crate::http::MAX_ID_BYTES;
-use crate::pool::Serving;
+use crate::workers::pool::Serving;
 use crate::telemetry;
 
 /// Workers that a claim compares. Of more, these are drawn by lot: the least loaded of so many is hardly worse than that

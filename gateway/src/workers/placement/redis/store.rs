@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, StoreError};
 use super::{keys, owner};
-use crate::placement::memory::{Lease, Released};
-use crate::pool::Serving;
+use crate::workers::placement::memory::{Lease, Released};
+use crate::workers::pool::Serving;
 use crate::stream::spec::Spec;
 
 /// For one answer, and for a connection. A healthy Redis takes a millisecond; an offer waits for two answers at most.

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use super::redis::testing::{Alone, workers};
 use super::{ClaimError, Memory, Placement, Slot};
-use crate::pool::Serving;
-use crate::pool::testing::serving;
+use crate::workers::pool::Serving;
+use crate::workers::pool::testing::serving;
 use crate::stream::spec::Spec;
 
 /// A store that is told of something in the background knows it long before.

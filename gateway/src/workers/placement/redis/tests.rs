@@ -9,8 +9,8 @@ use super::Redis;
 use super::health::Operation;
 use super::server::RedisServer;
 use super::testing::{LONG, gateway, members, unconnected, until, workers};
-use crate::placement::gauges::Gauges;
-use crate::placement::{ClaimError, Placement};
+use crate::workers::placement::gauges::Gauges;
+use crate::workers::placement::{ClaimError, Placement};
 
 const SHORT: Duration = Duration::from_secs(1);
 /// Far beyond what an offer may be held up, near enough to see a wait without a bound.

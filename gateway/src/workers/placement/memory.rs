@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::{ClaimError, Placement, concurrency_limit, limit};
-use crate::pool::Serving;
+use crate::workers::pool::Serving;
 use crate::stream::spec::Spec;
 use crate::telemetry;
 
@@ -224,7 +224,7 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::testing::serving;
+    use crate::workers::pool::testing::serving;
 
     #[tokio::test]
     async fn what_a_store_that_is_away_is_to_be_told_is_bounded() {

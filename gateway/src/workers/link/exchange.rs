@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::pool::Reach;
+use crate::workers::pool::Reach;
 use crate::telemetry;
 
 /// How long a worker may take to take memory. It only maps it; one that does not answer gets the pixels in messages.

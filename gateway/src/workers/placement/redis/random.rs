@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use super::Redis;
 use super::server::RedisServer;
 use super::testing::{LONG, gateway, members, until, workers};
-use crate::placement::{ClaimError, Placement, Slot};
+use crate::workers::placement::{ClaimError, Placement, Slot};
 
 const SEEDS: u64 = 4;
 const STEPS: u32 = 1_500;

@@ -21,7 +21,7 @@ pub(crate) use self::memory::{Memory, Slot};
 use self::redis::Redis;
 pub(crate) use self::redis::password as redis_password;
 use crate::config::cluster::SharedPlacement;
-use crate::pool::Serving;
+use crate::workers::pool::Serving;
 
 /// How long others know whose a session without a slot is: longer than one may wait for its browser.
 const OWNED: Duration = Duration::from_secs(45);
