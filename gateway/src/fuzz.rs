@@ -20,11 +20,11 @@ use rtc::stun::attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_USE_CANDIDATE};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::assembler::{Assembler, Packet};
-use crate::bandwidth::Limits;
+use crate::pipeline::assembler::{Assembler, Packet};
+use crate::pipeline::bandwidth::Limits;
 use crate::codec::Codec;
 use crate::fuzz::stack::Stack;
-use crate::intake::Most;
+use crate::pipeline::intake::Most;
 use crate::net::{Check, Kind, classify};
 use crate::offer::{self, Codecs};
 use crate::codec::payload;

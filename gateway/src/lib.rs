@@ -12,22 +12,16 @@
 
 mod peer;
 
-mod assembler;
-mod ingress;
-mod intake;
 
 pub mod codec;
 mod session;
 
 
-mod pacer;
 
-mod egress;
 
 mod admin;
 mod announce;
 mod app;
-mod bandwidth;
 #[doc(hidden)]
 pub mod bench;
 mod config;
@@ -50,3 +44,4 @@ mod media;
 mod threads;
 mod stream;
 mod workers;
+mod pipeline;

@@ -291,14 +291,14 @@ fn every_example_is_shown_as_it_is() {
 fn every_hop_opens_with_its_header() {
     let hops = [
         ("gateway/src/peer.rs", "//! Hops 1 and 10 of 10:"),
-        ("gateway/src/ingress.rs", "//! Hop 2 of 10:"),
+        ("gateway/src/pipeline/ingress.rs", "//! Hop 2 of 10:"),
         ("gateway/src/session/mod.rs", "//! Hop 3 of 10:"),
         ("gateway/src/workers/link/send.rs", "//! Hop 4 of 10:"),
         ("worker/src/service.rs", "//! Hop 5 of 10:"),
         ("worker/src/runner/mod.rs", "//! Hop 6 of 10:"),
         ("gateway/src/workers/link/recv.rs", "//! Hop 7 of 10:"),
-        ("gateway/src/pacer/mod.rs", "//! Hop 8 of 10:"),
-        ("gateway/src/egress.rs", "//! Hop 9 of 10:"),
+        ("gateway/src/pipeline/pacer/mod.rs", "//! Hop 8 of 10:"),
+        ("gateway/src/pipeline/egress.rs", "//! Hop 9 of 10:"),
     ];
     let map = read("ARCHITECTURE.md");
     for (path, opening) in hops {

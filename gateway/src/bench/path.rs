@@ -9,13 +9,13 @@ use reframe_proto::v1::{FromWorker, ToWorker};
 use tokio::time::Instant;
 
 use super::srtp::RtpPacket;
-use crate::assembler::{AccessUnit, Assembler, Packet};
+use crate::pipeline::assembler::{AccessUnit, Assembler, Packet};
 use crate::telemetry::books::{Hop, Ticket};
 use crate::codec::{Codec, Decoder, Encoded, Encoder, Picture, Rotation};
-use crate::egress;
+use crate::pipeline::egress;
 use crate::media::frame::{self, FrameQueue, Policy};
 use crate::workers::link::convert::{self, Incoming, Outcome};
-use crate::pacer::{Action, Pacer};
+use crate::pipeline::pacer::{Action, Pacer};
 use crate::codec::payload::Packetiser;
 use crate::peer::Marks;
 use crate::telemetry::Stage;

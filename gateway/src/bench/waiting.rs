@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Frame;
 use crate::telemetry::books::Hop;
 use crate::media::frame::{FrameQueue, Policy};
-use crate::pacer::{self, Action};
+use crate::pipeline::pacer::{self, Action};
 
 /// A `FrameQueue` in front of the worker.
 pub struct Queue(Arc<FrameQueue>);

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::bandwidth::{BITRATES, Limits};
+use crate::pipeline::bandwidth::{BITRATES, Limits};
 use crate::edge::{Edge, EdgeOptions};
 use reframe_proto::{FRAME_RATES, picture_fits};
 use reframe_trace::watchdog;
 
 use crate::http::TrustedProxies;
-use crate::intake::Most;
+use crate::pipeline::intake::Most;
 use crate::net::{IceServerOptions, IceServers, Media, MediaOptions};
 use crate::offer::Codecs;
 use crate::config::tls::Tls;

@@ -15,9 +15,9 @@ use tokio::sync::watch;
 
 use super::feedback::Covered;
 use super::interceptors::OnRead;
-use crate::bandwidth::Limits;
-use crate::bandwidth::loss::LossBased;
-use crate::bandwidth::probe::Probe;
+use crate::pipeline::bandwidth::Limits;
+use crate::pipeline::bandwidth::loss::LossBased;
+use crate::pipeline::bandwidth::probe::Probe;
 use crate::telemetry;
 
 /// On the side of the wire: feedback passes here before the estimator gets it.

@@ -14,7 +14,7 @@ use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 
 use super::interceptors::wants_nacks;
-use crate::assembler::MAX_MISSING;
+use crate::pipeline::assembler::MAX_MISSING;
 use crate::telemetry;
 
 /// From the gap to the first request: a packet that was only overtaken is not asked for, and one request asks for a

@@ -11,8 +11,8 @@ use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 use tokio::sync::watch;
 
-use crate::bandwidth::Limits;
-use crate::bandwidth::loss::LossBased;
+use crate::pipeline::bandwidth::Limits;
+use crate::pipeline::bandwidth::loss::LossBased;
 
 /// Between two of ours, and the time over which loss is counted.
 const INTERVAL: Duration = Duration::from_secs(1);

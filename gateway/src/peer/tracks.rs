@@ -12,8 +12,8 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::extensions::Ids;
 use super::lock;
-use crate::assembler::Packet;
-use crate::ingress::PacketQueue;
+use crate::pipeline::assembler::Packet;
+use crate::pipeline::ingress::PacketQueue;
 use crate::session::Signs;
 
 /// Without a packet for so long, a track gives way to another that sends: at the lowest frame rate (1 fps) there is one.

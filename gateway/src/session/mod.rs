@@ -44,7 +44,7 @@ use self::start::{Parts, Plan, Wiring, open};
 pub(crate) use self::watch::Signs;
 use self::watch::Watch;
 use crate::threads::arbiters::CodecArbiter;
-use crate::bandwidth::asked_fps;
+use crate::pipeline::bandwidth::asked_fps;
 use crate::stream::controls::Controls;
 use crate::workers::link::Ends;
 use crate::peer::Peer;

@@ -8,7 +8,7 @@ use reframe_proto::{
 };
 use serde_json::{Value, json};
 
-use crate::bandwidth::{BITRATES, Wishes};
+use crate::pipeline::bandwidth::{BITRATES, Wishes};
 use crate::stream::inputs::{Input, Kind};
 
 /// Which way video goes, as the browser sees it.

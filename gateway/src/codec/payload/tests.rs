@@ -7,7 +7,7 @@ use reframe_proto::i420_len;
 use tokio::time::Instant;
 
 use super::*;
-use crate::assembler::{Assembler, Packet};
+use crate::pipeline::assembler::{Assembler, Packet};
 use crate::codec::{Encoded, H264Encoder, Picture};
 use crate::peer::Marks;
 

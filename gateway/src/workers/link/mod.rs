@@ -36,7 +36,7 @@ pub(crate) use self::dial::{DialError, Dialed, dial};
 pub(crate) use self::flight::Flight;
 use crate::stream::controls::Controls;
 use crate::media::frame::FrameQueue;
-use crate::pacer::ResultWaiting;
+use crate::pipeline::pacer::ResultWaiting;
 use crate::workers::pool::Serving;
 use crate::session::{FrameWaiting, SessionEvent};
 use crate::stream::spec::Mode;

@@ -21,7 +21,7 @@ use super::Ends;
 use super::convert::{self, Incoming, Outcome};
 use crate::telemetry::books::{Hop, Reason};
 use crate::media::frame::Frame;
-use crate::pacer::ResultWaiting;
+use crate::pipeline::pacer::ResultWaiting;
 use crate::workers::placement::Slot;
 use crate::workers::pool::Health;
 use crate::session::{Detached, EndReason, Level, Notice, SessionEvent};

@@ -16,11 +16,11 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug};
 
-use crate::assembler::{AccessUnit, Assembler, Packet};
+use crate::pipeline::assembler::{AccessUnit, Assembler, Packet};
 use crate::telemetry::books::Reason;
 use crate::codec::{Codec, Decoder};
 use crate::media::frame::{Frame, FrameQueue, ticks};
-use crate::intake::Intake;
+use crate::pipeline::intake::Intake;
 use crate::session::{FrameWaiting, SessionEvent, Signs};
 use crate::telemetry::{self, Stage};
 use crate::threads::turns::Turns;
@@ -251,7 +251,7 @@ mod tests {
     use crate::telemetry::books::Hop;
     use crate::codec::{CodecError, Picture};
     use crate::media::frame::Policy;
-    use crate::intake::Most;
+    use crate::pipeline::intake::Most;
     use crate::peer::Marks;
 
     #[test]

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::core::{Action, Pacer};
 use self::metronome::Metronome;
 use crate::codec::Picture;
-use crate::egress::{Release, Releases};
+use crate::pipeline::egress::{Release, Releases};
 use crate::media::frame::{Frame, FrameQueue};
 use crate::workers::link::Flight;
 use crate::telemetry::Stage;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::bandwidth::{Due, Target, Throttle};
+use crate::pipeline::bandwidth::{Due, Target, Throttle};
 use crate::telemetry::books::{Hop, Reason, Ticket};
 use crate::codec::{Encoder, Picture, scale};
 use crate::media::frame::CaptureStamp;
@@ -208,7 +208,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::bandwidth::Limits;
+    use crate::pipeline::bandwidth::Limits;
     use crate::codec::{Codec, CodecError, Encoded};
 
     /// What an encoder makes of each picture; tells whether each was to be a keyframe.
