@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-use crate::net;
+use crate::browser::net;
 use crate::config::tls::Tls;
 
 /// Says where the two ports are. Each port's first address is one that a browser on this machine can open.

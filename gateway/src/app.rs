@@ -27,7 +27,7 @@ use crate::config::cluster::Cluster;
 use crate::config::Config;
 use crate::edge::{Caps, Exempt, Guard, Memory, Port};
 use crate::http::Forward;
-use crate::net::{MediaError, MediaPort};
+use crate::browser::net::{MediaError, MediaPort};
 use crate::workers::pool::Pool;
 use crate::session::{Drain, Gateway, Shutdown, Timeouts};
 use crate::{admin, codec, edge, http, placement, slices, telemetry, tls, trace};

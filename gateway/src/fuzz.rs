@@ -25,10 +25,10 @@ use crate::pipeline::bandwidth::Limits;
 use crate::codec::Codec;
 use crate::fuzz::stack::Stack;
 use crate::pipeline::intake::Most;
-use crate::net::{Check, Kind, classify};
-use crate::offer::{self, Codecs};
+use crate::browser::net::{Check, Kind, classify};
+use crate::browser::offer::{self, Codecs};
 use crate::codec::payload;
-use crate::peer::{self, Feedback, Ids, Marks, Missing, Remb};
+use crate::browser::peer::{self, Feedback, Ids, Marks, Missing, Remb};
 use crate::session::client::ClientMessage;
 use crate::stream::spec::Mode;
 

@@ -10,7 +10,6 @@
 //! do with a session (`inputs`, `outputs`), `pool` knows the workers, `placement` chooses one, `offer` and `http` are the
 //! way in, `app` puts all together.
 
-mod peer;
 
 
 pub mod codec;
@@ -29,8 +28,6 @@ mod edge;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
-mod net;
-mod offer;
 mod shares;
 mod telemetry;
 
@@ -45,3 +42,4 @@ mod threads;
 mod stream;
 mod workers;
 mod pipeline;
+mod browser;

@@ -290,7 +290,7 @@ fn every_example_is_shown_as_it_is() {
 #[test]
 fn every_hop_opens_with_its_header() {
     let hops = [
-        ("gateway/src/peer.rs", "//! Hops 1 and 10 of 10:"),
+        ("gateway/src/browser/peer/mod.rs", "//! Hops 1 and 10 of 10:"),
         ("gateway/src/pipeline/ingress.rs", "//! Hop 2 of 10:"),
         ("gateway/src/session/mod.rs", "//! Hop 3 of 10:"),
         ("gateway/src/workers/link/send.rs", "//! Hop 4 of 10:"),

@@ -17,7 +17,7 @@ use crate::media::frame::{self, FrameQueue, Policy};
 use crate::workers::link::convert::{self, Incoming, Outcome};
 use crate::pipeline::pacer::{Action, Pacer};
 use crate::codec::payload::Packetiser;
-use crate::peer::Marks;
+use crate::browser::peer::Marks;
 use crate::telemetry::Stage;
 
 /// The gateway's parts of one stream. Each call is a hop, and takes what the one before gave.

@@ -17,8 +17,8 @@ use reframe_trace::watchdog;
 
 use crate::http::TrustedProxies;
 use crate::pipeline::intake::Most;
-use crate::net::{IceServerOptions, IceServers, Media, MediaOptions};
-use crate::offer::Codecs;
+use crate::browser::net::{IceServerOptions, IceServers, Media, MediaOptions};
+use crate::browser::offer::Codecs;
 use crate::config::tls::Tls;
 
 /// `sysexits.h`: the command was used incorrectly.

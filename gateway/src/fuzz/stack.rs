@@ -15,7 +15,7 @@ use rtc::sctp::{
 use rtc::shared::TransportProtocol;
 use tokio::time::Instant;
 
-use crate::peer::{self, Refusal};
+use crate::browser::peer::{self, Refusal};
 
 /// As the gateway's.
 const MAX_MESSAGE: usize = 64 * 1024;

@@ -26,8 +26,8 @@ use serde_json::{Map, Value, json};
 pub(crate) use self::client_address::TrustedProxies;
 pub(crate) use self::forward::Forward;
 use crate::stream::inputs::InputError;
-use crate::net::IceServers;
-use crate::offer::Codecs;
+use crate::browser::net::IceServers;
+use crate::browser::offer::Codecs;
 use crate::workers::pool::Pool;
 use crate::session::Gateway;
 

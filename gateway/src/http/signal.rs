@@ -9,7 +9,7 @@ use super::{
     Shared, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text, try_again, unavailable,
     unless_json,
 };
-use crate::offer::OfferError;
+use crate::browser::offer::OfferError;
 use crate::session::{Candidate, Offer, OfferRefused, Renegotiate};
 use crate::{inputs, offer, telemetry};
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::telemetry::books::{Reason, Ticket};
 use crate::codec::Codec;
 use crate::codec::payload::{append, starts_frame, starts_keyframe};
-use crate::peer::Marks;
+use crate::browser::peer::Marks;
 
 /// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it the gap is given up.
 pub(crate) const WINDOW_PACKETS: usize = 512;

@@ -20,7 +20,7 @@ use crate::telemetry::books::{Hop, Reason, Ticket};
 use crate::codec::{Encoder, Picture, scale};
 use crate::media::frame::CaptureStamp;
 use crate::codec::payload::Packetiser;
-use crate::peer::OutFrame;
+use crate::browser::peer::OutFrame;
 use crate::telemetry::{self, Stage};
 use crate::threads::turns::Turns;
 

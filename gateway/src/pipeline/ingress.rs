@@ -252,7 +252,7 @@ mod tests {
     use crate::codec::{CodecError, Picture};
     use crate::media::frame::Policy;
     use crate::pipeline::intake::Most;
-    use crate::peer::Marks;
+    use crate::browser::peer::Marks;
 
     #[test]
     fn capture_time_survives_the_wrap() {

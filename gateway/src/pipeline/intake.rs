@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::codec::{Picture, Rotation, scale, turn};
-use crate::peer::Marks;
+use crate::browser::peer::Marks;
 
 /// What a stream takes of a browser's video.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::refused::OfferRefused;
 use crate::stream::inputs::InputError;
-use crate::net::DriverEnd;
-use crate::peer::Step;
+use crate::browser::net::DriverEnd;
+use crate::browser::peer::Step;
 
 /// How loud a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,7 +47,7 @@ use crate::threads::arbiters::CodecArbiter;
 use crate::pipeline::bandwidth::asked_fps;
 use crate::stream::controls::Controls;
 use crate::workers::link::Ends;
-use crate::peer::Peer;
+use crate::browser::peer::Peer;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 

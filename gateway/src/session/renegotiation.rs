@@ -10,7 +10,7 @@ use tracing::{debug, info};
 use super::Session;
 use super::refused::OfferRefused;
 use super::registry::Gateway;
-use crate::offer;
+use crate::browser::offer;
 
 /// Answer a further offer of the browser whose session this is; `None` when it is not: no such session, or an offer of
 /// another connection.

@@ -28,10 +28,10 @@ use crate::media::frame::{FrameQueue, Policy};
 use crate::pipeline::ingress::{Ingress, PacketQueue};
 use crate::pipeline::intake::{Intake, Most};
 use crate::workers::link::{Ends, Flight};
-use crate::offer::Negotiated;
+use crate::browser::offer::Negotiated;
 use crate::pipeline::pacer::PacerActor;
 use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
-use crate::peer::{Peer, Taps};
+use crate::browser::peer::{Peer, Taps};
 use crate::stream::spec::Mode;
 use crate::telemetry;
 

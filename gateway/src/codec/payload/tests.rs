@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::pipeline::assembler::{Assembler, Packet};
 use crate::codec::{Encoded, H264Encoder, Picture};
-use crate::peer::Marks;
+use crate::browser::peer::Marks;
 
 fn appended(payload: &[u8]) -> Vec<u8> {
     let mut unit = BytesMut::new();

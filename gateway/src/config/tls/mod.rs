@@ -48,7 +48,7 @@ impl Tls {
                 let certificates = Certificates::from_files(problems, cert, key)?;
                 return Some(Self::new(certificates, false));
             }
-            (Some("self-signed"), None, None) => match Self::self_signed(crate::net::addresses()) {
+            (Some("self-signed"), None, None) => match Self::self_signed(crate::browser::net::addresses()) {
                 Ok(tls) => return Some(tls),
                 Err(error) => format!("--tls: cannot make a certificate: {error}"),
             },

@@ -197,12 +197,12 @@ pub(super) mod tests {
     use super::*;
 
     /// A check as a browser sends it: some attribute, the user name, the signature, and a fingerprint behind it.
-    pub(in crate::net) fn check(username: &str, password: &str) -> Vec<u8> {
+    pub(in crate::browser::net) fn check(username: &str, password: &str) -> Vec<u8> {
         fingerprinted(request(username), password)
     }
 
     /// The same, which nominates.
-    pub(in crate::net) fn nomination(username: &str, password: &str) -> Vec<u8> {
+    pub(in crate::browser::net) fn nomination(username: &str, password: &str) -> Vec<u8> {
         let mut message = request(username);
         add(&mut message, USE_CANDIDATE, &[]);
         fingerprinted(message, password)
@@ -216,7 +216,7 @@ pub(super) mod tests {
     }
 
     /// With the one transaction that all messages here have.
-    pub(in crate::net) fn header(kind: [u8; 2]) -> Vec<u8> {
+    pub(in crate::browser::net) fn header(kind: [u8; 2]) -> Vec<u8> {
         let mut message = kind.to_vec();
         message.extend([0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         message
@@ -229,12 +229,12 @@ pub(super) mod tests {
     }
 
     /// A check, as the answer to it.
-    pub(in crate::net) fn answer(password: &str) -> Vec<u8> {
+    pub(in crate::browser::net) fn answer(password: &str) -> Vec<u8> {
         fingerprinted(header(BINDING_SUCCESS), password)
     }
 
     /// What the stack is given of it.
-    pub(in crate::net) fn signed(message: &[u8]) -> Bytes {
+    pub(in crate::browser::net) fn signed(message: &[u8]) -> Bytes {
         Stun::read(message).unwrap().signed_part()
     }
 

@@ -8,7 +8,7 @@ use rtc::rtp;
 use rtc::shared::TransportContext;
 
 use super::*;
-use crate::peer::interceptors::registry;
+use crate::browser::peer::interceptors::registry;
 
 const MS: Duration = Duration::from_millis(1);
 const SSRC: u32 = 77;

@@ -8,16 +8,16 @@ use tokio::time::timeout;
 use webrtc::runtime::{AsyncTcpStream, AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
 use super::*;
-use crate::net::SessionRuntime;
-use crate::net::packet::tests::{answer, check, header, signed};
-use crate::net::policy::Candidates;
-use crate::net::tcp::STRANGERS;
-use crate::net::udp::Datagram;
+use crate::browser::net::SessionRuntime;
+use crate::browser::net::packet::tests::{answer, check, header, signed};
+use crate::browser::net::policy::Candidates;
+use crate::browser::net::tcp::STRANGERS;
+use crate::browser::net::udp::Datagram;
 
 /// For the loopback interface, on a machine that does something else.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(in crate::net) async fn open() -> Arc<MediaPort> {
+pub(in crate::browser::net) async fn open() -> Arc<MediaPort> {
     let addresses = vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()];
     MediaPort::open(media(addresses), 64).await.unwrap()
 }
@@ -102,7 +102,7 @@ async fn each_session_gets_its_own_and_is_forgotten_with_it() {
     client_a.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(client_a.recv_from(&mut room).unwrap(), (6, server));
     drop((a, b));
-    let routes = format!("{:?}", crate::net::lock(&port.routes));
+    let routes = format!("{:?}", crate::browser::net::lock(&port.routes));
     for table in ["sessions: {}", "by_ufrag: {}", "by_path: {}"] {
         assert!(routes.contains(table), "{routes}");
     }
@@ -165,13 +165,13 @@ async fn looking_for_more_does_not_take_the_wakers_place() {
 async fn a_queue_that_is_full_loses_the_newest() {
     let port = open().await;
     let stack = Stack::new(&port);
-    for n in 0..crate::net::udp::DATAGRAMS + 10 {
+    for n in 0..crate::browser::net::udp::DATAGRAMS + 10 {
         let payload = n.to_be_bytes().to_vec().into();
         let pushed =
             stack.port.inbox.push(0, Datagram { remote: "127.0.0.1:9".parse().unwrap(), payload, signed: false });
-        assert_eq!(pushed, if n < crate::net::udp::DATAGRAMS { Ok(()) } else { Err("mux_full") });
+        assert_eq!(pushed, if n < crate::browser::net::udp::DATAGRAMS { Ok(()) } else { Err("mux_full") });
     }
-    for n in 0..crate::net::udp::DATAGRAMS {
+    for n in 0..crate::browser::net::udp::DATAGRAMS {
         assert_eq!(stack.receive().await.1, n.to_be_bytes());
     }
     assert!(timeout(Duration::from_millis(10), stack.receive()).await.is_err());

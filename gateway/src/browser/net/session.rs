@@ -14,8 +14,8 @@ use super::port::MediaPort;
 use super::routes::{Credentials, Id, Path};
 use super::tcp::{self, Welcome};
 use super::udp::Datagram;
-use crate::offer;
-use crate::peer::Guard;
+use crate::browser::offer;
+use crate::browser::peer::Guard;
 
 /// Dropping the last clone of its `Arc` ends all that the port knows of the session; the stack's runtime has one.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 use super::*;
-use crate::net::packet::classify;
-use crate::net::packet::tests::{answer, check, header, nomination, signed};
-use crate::net::probes::{ADDRESSES, PROBES};
+use crate::browser::net::packet::classify;
+use crate::browser::net::packet::tests::{answer, check, header, nomination, signed};
+use crate::browser::net::probes::{ADDRESSES, PROBES};
 
 const VIDEO: &[u8] = &[0x80; 40];
 const THEIRS: &str = "password of theirs";

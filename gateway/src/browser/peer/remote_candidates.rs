@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use crate::net::CandidatePolicy;
+use crate::browser::net::CandidatePolicy;
 
 /// Of one ICE generation, in offers and trickled: browsers have about ten. Full: further ones are left out.
 const MAX_CANDIDATES: usize = 10;

@@ -4,7 +4,7 @@ use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYP
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters};
 
 use crate::codec::Codec;
-use crate::offer::Negotiated;
+use crate::browser::offer::Negotiated;
 
 /// Without RTX: this stack's NACK generator never learns that a packet came by RTX and asks for it again every 100 ms for
 /// ever (measured: half of all packets sent at 5 % loss).

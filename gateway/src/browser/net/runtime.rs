@@ -140,7 +140,7 @@ impl Runtime for SessionRuntime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::port::tests::open;
+    use crate::browser::net::port::tests::open;
 
     async fn runtime() -> (SessionRuntime, oneshot::Receiver<DriverEnd>) {
         let tokio = webrtc::runtime::default_runtime().unwrap();

@@ -11,7 +11,7 @@ use webrtc::error::Error;
 use webrtc::peer_connection::PeerConnection;
 
 use super::{GATHER_TIMEOUT, Peer, lock};
-use crate::offer;
+use crate::browser::offer;
 use crate::stream::spec::Mode;
 
 /// Transceivers of a connection. The stack keeps those whose section has been stopped, and makes one for each section with

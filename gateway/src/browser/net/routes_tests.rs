@@ -4,7 +4,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::net::packet::{Kind, classify, tests::check as message};
+use crate::browser::net::packet::{Kind, classify, tests::check as message};
 
 /// A session that is known by `name`.
 fn joined<T>(routes: &mut Routes<T>, name: &str, to: T) -> Id {
