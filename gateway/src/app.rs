@@ -21,11 +21,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::announce::announce;
+use crate::http::announce::announce;
 use crate::threads::arbiters::Arbiters;
 use crate::config::cluster::Cluster;
 use crate::config::Config;
-use crate::edge::{Caps, Exempt, Guard, Memory, Port};
+use crate::http::edge::{Caps, Exempt, Guard, Memory, Port};
 use crate::http::Forward;
 use crate::browser::net::{MediaError, MediaPort};
 use crate::workers::pool::Pool;

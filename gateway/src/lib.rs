@@ -18,13 +18,10 @@ mod session;
 
 
 
-mod admin;
-mod announce;
 mod app;
 #[doc(hidden)]
 pub mod bench;
 mod config;
-mod edge;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;

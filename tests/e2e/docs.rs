@@ -155,7 +155,7 @@ fn the_options_page_lists_what_help_says() {
 fn http_sources() -> Vec<PathBuf> {
     let folder = |path: &str| fs::read_dir(root().join(path)).expect("the folder");
     let files = ["gateway/src/http", "gateway/src/edge"].into_iter().flat_map(folder);
-    files.map(|entry| entry.expect("an entry").path()).chain([root().join("gateway/src/admin.rs")]).collect()
+    files.map(|entry| entry.expect("an entry").path()).chain([root().join("gateway/src/http/admin.rs")]).collect()
 }
 
 /// Method and path of every route in them.

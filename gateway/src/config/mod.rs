@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::pipeline::bandwidth::{BITRATES, Limits};
-use crate::edge::{Edge, EdgeOptions};
+use crate::http::edge::{Edge, EdgeOptions};
 use reframe_proto::{FRAME_RATES, picture_fits};
 use reframe_trace::watchdog;
 

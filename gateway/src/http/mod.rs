@@ -5,6 +5,9 @@
 //!
 //! Every stream has all of it below `/NAME/`; the one named `default`, or the only one, also at the root.
 
+pub(crate) mod edge;
+pub(crate) mod announce;
+pub(crate) mod admin;
 mod client_address;
 mod control;
 mod forward;
