@@ -30,7 +30,12 @@ use crate::http::Forward;
 use crate::browser::net::{MediaError, MediaPort};
 use crate::workers::pool::Pool;
 use crate::session::{Drain, Gateway, Shutdown, Timeouts};
-use crate::{admin, codec, edge, http, placement, slices, telemetry, tls, trace};
+use crate::config::tls;
+use crate::http::{admin, edge};
+use crate::telemetry::trace;
+use crate::threads::slices;
+use crate::workers::placement;
+use crate::{codec, http, telemetry};
 
 /// Threads that answer signalling: each request only waits for an actor.
 const HTTP_THREADS: usize = 2;

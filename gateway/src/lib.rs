@@ -1,42 +1,46 @@
 //! The Reframe gateway: terminates WebRTC for browsers and has their video processed by workers.
 //!
-//! The modules in the order in which a frame meets them; each of the ten hops opens with the same header:
+//! Each folder says in its `mod.rs` what it is and what it may import: only folders below it in this table, which
+//! `tests/e2e/docs.rs` holds. `ARCHITECTURE.md` follows a frame through them.
 //!
-//! 1. `peer` takes RTP from the browser, 2. `ingress` decodes (`assembler`, `payload`, `codec`), 3. `session` accepts or
-//!    skips (`frame`), 4. `link` sends to the worker; there 5. the service and 6. the runner work; 7. `link` takes
-//!    the result, 8. `pacer` releases it, 9. `egress` encodes, 10. `peer` sends.
-//!
-//! Beside the path: `bandwidth` fits the video into what the network carries, `books` counts every frame's end, `trace` looks at one in some hundred, `spec` is what a stream declares, `controls` what the outside may
-//! do with a session (`inputs`, `outputs`), `pool` knows the workers, `placement` chooses one, `offer` and `http` are the
-//! way in, `app` puts all together.
-
-
-
-pub mod codec;
-mod session;
-
-
-
+//! | folder | what it is |
+//! |---|---|
+//! | `http` | the public and the admin port |
+//! | `session` | one actor for each session, and the gateway actor that knows them all |
+//! | `browser` | the connection to a browser: offers, the WebRTC stack, the media port; hops 1 and 10 |
+//! | `pipeline` | packets to frames and back: hops 2, 8 and 9 |
+//! | `workers` | which there are, which one takes a session, and the stream to it: hops 4 and 7 |
+//! | `stream` | what a stream declares; inputs and outputs of its sessions |
+//! | `config` | options, and the values that they are checked into |
+//! | `threads` | arbiters, and how a codec thread shares its time |
+//! | `media` | what passes from hop to hop |
+//! | `telemetry` | metrics, traces, and the end of every frame |
+//! | `codec` | VP8, VP9 and H.264, and their RTP payloads |
+//! | `shares` | what strangers use up, shared among their networks |
 
 mod app;
+
+mod browser;
+pub mod codec;
+mod config;
+mod http;
+mod media;
+mod pipeline;
+mod session;
+mod shares;
+mod stream;
+mod telemetry;
+mod threads;
+mod workers;
+
 #[doc(hidden)]
 pub mod bench;
-mod config;
 #[doc(hidden)]
 pub mod fuzz;
-mod http;
-mod shares;
-mod telemetry;
 
 pub use app::{RunError, run};
-pub use cluster::{Cluster, ClusterOptions};
+pub use browser::net::{IceServerOptions, MediaError, MediaOptions};
+pub use config::cluster::{Cluster, ClusterOptions};
 pub use config::{Config, EXIT_USAGE, Options};
-pub use edge::EdgeOptions;
-pub use net::{IceServerOptions, MediaError, MediaOptions};
-pub use pool::WorkerAddress;
-mod media;
-mod threads;
-mod stream;
-mod workers;
-mod pipeline;
-mod browser;
+pub use http::edge::EdgeOptions;
+pub use workers::pool::WorkerAddress;

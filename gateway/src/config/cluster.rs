@@ -12,7 +12,8 @@ use tonic::transport::Uri;
 
 use crate::config::{Options, list, parse, within};
 use crate::workers::pool::WorkerAddress;
-use crate::{net, placement};
+use crate::browser::net;
+use crate::workers::placement;
 
 /// How long a session may be without a worker before it ends, where nothing says otherwise.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(30);

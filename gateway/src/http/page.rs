@@ -17,13 +17,13 @@ const STYLE: &str = "text/css; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A stream.
-const STREAM: &str = include_str!("../page/index.html");
+const STREAM: &str = include_str!("page/index.html");
 /// All of them, where there are several.
-const INDEX: &str = include_str!("../page/streams.html");
+const INDEX: &str = include_str!("page/streams.html");
 
 macro_rules! files {
     ($($kind:ident: $($name:literal)*;)*) => {
-        &[$($((concat!("/", $name), $kind, include_str!(concat!("../page/", $name))),)*)*]
+        &[$($((concat!("/", $name), $kind, include_str!(concat!("page/", $name))),)*)*]
     };
 }
 

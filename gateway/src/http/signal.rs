@@ -11,7 +11,9 @@ use super::{
 };
 use crate::browser::offer::OfferError;
 use crate::session::{Candidate, Offer, OfferRefused, Renegotiate};
-use crate::{inputs, offer, telemetry};
+use crate::browser::offer;
+use crate::stream::inputs;
+use crate::telemetry;
 
 /// `POST /webrtc/offer`: an offer, or a trickled candidate.
 pub(super) async fn signal(shared: web::Data<Shared>, request: HttpRequest, body: web::Bytes) -> HttpResponse {

@@ -14,7 +14,8 @@ use tracing::{error, info, warn};
 use crate::threads::load::{Load, Place};
 use crate::threads::relief::Relief;
 use crate::threads::turns::Turns;
-use crate::{slices, telemetry};
+use crate::telemetry;
+use crate::threads::slices;
 
 /// All of a gateway's arbiters. Each is one OS thread.
 pub(crate) struct Arbiters {

@@ -1,16 +1,16 @@
-//! When a page comes again: `gateway/src/page`, by its own constants.
+//! When a page comes again: `gateway/src/http/page`, by its own constants.
 
 use std::time::Duration;
 
 use super::Dice;
 use super::source::Source;
 
-const SESSION: Source = Source { name: "session.js", text: include_str!("../../../gateway/src/page/session.js") };
+const SESSION: Source = Source { name: "session.js", text: include_str!("../../../gateway/src/http/page/session.js") };
 const CONNECTION: Source =
-    Source { name: "connection.js", text: include_str!("../../../gateway/src/page/connection.js") };
+    Source { name: "connection.js", text: include_str!("../../../gateway/src/http/page/connection.js") };
 const SIGNALLING: Source =
-    Source { name: "signalling.js", text: include_str!("../../../gateway/src/page/signalling.js") };
-const OUTCOME: Source = Source { name: "outcome.js", text: include_str!("../../../gateway/src/page/outcome.js") };
+    Source { name: "signalling.js", text: include_str!("../../../gateway/src/http/page/signalling.js") };
+const OUTCOME: Source = Source { name: "outcome.js", text: include_str!("../../../gateway/src/http/page/outcome.js") };
 
 /// How long one try may take.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ mod owner;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
-#[path = "../../../../tests/src/redis.rs"]
+#[path = "../../../../../tests/src/redis.rs"]
 #[expect(unreachable_pub, reason = "the harness has it too, and there it is reached")]
 mod server;
 mod store;
