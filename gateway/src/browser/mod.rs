@@ -3,6 +3,7 @@
 //! below that; it knows no session, which it tells by messages of `media`, and no HTTP.
 
 
+pub(crate) mod guard;
 pub(crate) mod offer;
 pub(crate) mod net;
 pub(crate) mod peer;

@@ -1,7 +1,7 @@
 use super::*;
 
 /// A record of this type and epoch.
-pub(in crate::browser::peer::guard) fn record(content_type: u8, epoch: u16, content: &[u8]) -> Vec<u8> {
+pub(in crate::browser::guard) fn record(content_type: u8, epoch: u16, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap().to_be_bytes();
     [&[content_type, 0xfe, 0xfd][..], &epoch.to_be_bytes(), &[0; 6], &length, content].concat()
 }

@@ -9,7 +9,7 @@ fn parse(chunks: &[u8]) -> Result<usize, Refusal> {
 }
 
 /// DATA: flags B, E.
-pub(in crate::browser::peer::guard) fn data(
+pub(in crate::browser::guard) fn data(
     flags: u8,
     tsn: u32,
     stream: u16,
