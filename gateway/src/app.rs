@@ -21,20 +21,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::http::announce::announce;
-use crate::threads::arbiters::Arbiters;
-use crate::config::cluster::Cluster;
-use crate::config::Config;
-use crate::http::edge::{Caps, Exempt, Guard, Memory, Port};
-use crate::http::Forward;
 use crate::browser::net::{MediaError, MediaPort};
-use crate::workers::pool::Pool;
-use crate::session::{Drain, Gateway, Shutdown, Timeouts};
+use crate::config::Config;
+use crate::config::cluster::Cluster;
 use crate::config::tls;
+use crate::gateway::{Drain, Gateway, Shutdown};
+use crate::http::Forward;
+use crate::http::announce::announce;
+use crate::http::edge::{Caps, Exempt, Guard, Memory, Port};
 use crate::http::{admin, edge};
+use crate::session::Timeouts;
 use crate::telemetry::trace;
+use crate::threads::arbiters::Arbiters;
 use crate::threads::slices;
 use crate::workers::placement;
+use crate::workers::pool::Pool;
 use crate::{codec, http, telemetry};
 
 /// Threads that answer signalling: each request only waits for an actor.

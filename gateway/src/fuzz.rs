@@ -20,16 +20,20 @@ use rtc::stun::attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_USE_CANDIDATE};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::pipeline::assembler::{Assembler, Packet};
-use crate::pipeline::bandwidth::Limits;
-use crate::codec::Codec;
-use crate::fuzz::stack::Stack;
-use crate::pipeline::intake::Most;
+use crate::browser::guard;
+use crate::browser::messages::ClientMessage;
 use crate::browser::net::{Check, Kind, classify};
-use crate::browser::offer::{self, Codecs};
+use crate::browser::offer;
+use crate::browser::peer::{self, Feedback, Ids, Missing, Remb};
+use crate::codec::Codec;
+use crate::codec::Codecs;
 use crate::codec::payload;
-use crate::browser::peer::{self, Feedback, Ids, Marks, Missing, Remb};
-use crate::session::client::ClientMessage;
+use crate::fuzz::stack::Stack;
+use crate::media::limits::Limits;
+use crate::media::limits::Most;
+use crate::media::packet::Marks;
+use crate::media::packet::Packet;
+use crate::pipeline::assembler::Assembler;
 use crate::stream::spec::Mode;
 
 /// One of what is fuzzed.
@@ -176,7 +180,7 @@ pub fn feedback(mut data: &[u8]) {
     let (now, transport) = (Instant::now().into_std(), TransportContext::default());
     let message = AttributedPacket::new(Taken::Rtcp(packets));
     let mut bounded = TaggedPacket { now, transport, message: message.clone() };
-    peer::bound_feedback(&mut bounded);
+    guard::bound_feedback(&mut bounded);
     assert!(remb.handle_read(TaggedPacket { now, transport, message }).is_ok());
     assert!(remb.poll_read().is_some(), "others read it too");
 }
@@ -235,13 +239,13 @@ fn parts(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// A packet with these chunks. The checksum is right: nothing behind it would be reached otherwise.
 pub(crate) fn packet(tag: u32, chunks: &[u8]) -> Vec<u8> {
     let mut packet = [&[0x13, 0x88, 0x13, 0x88][..], &tag.to_be_bytes(), &[0; 4], chunks].concat();
-    peer::seal(&mut packet);
+    guard::seal(&mut packet);
     packet
 }
 
 /// The guard by itself: packets of SCTP as `parts`, of which the first byte is our tag.
 pub fn association(data: &[u8]) {
-    let (mut association, now) = (peer::Association::default(), Instant::now());
+    let (mut association, now) = (guard::Association::default(), Instant::now());
     for part in parts(data) {
         let Some((tag, chunks)) = part.split_first() else { continue };
         let mut packet = packet((*tag).into(), chunks);
@@ -309,7 +313,7 @@ fn open(message: &[u8]) {
 
 /// A message of the data channels' own protocol that the guard lets through.
 pub fn dcep(data: &[u8]) {
-    if peer::is_dcep(data) {
+    if guard::is_dcep(data) {
         open(data);
         let mut message = data;
         assert!(rtc::datachannel::message::Message::unmarshal(&mut message).is_ok(), "what passes is whole");
@@ -326,8 +330,8 @@ pub fn srtp(data: &[u8]) {
     use rtc::srtp::protection_profile::ProtectionProfile;
     let Some([128..=191, kind]) = data.first_chunk() else { return };
     for profile in [ProtectionProfile::AeadAes128Gcm, ProtectionProfile::Aes128CmHmacSha1_80] {
-        let guard = Arc::new(peer::Guard::default());
-        let Ok(provider) = peer::provider(&guard) else { return };
+        let guard = Arc::new(guard::Guard::default());
+        let Ok(provider) = guard::provider(&guard) else { return };
         let (key, salt) = (vec![1; profile.key_len()], vec![2; profile.salt_len()]);
         let context = rtc::srtp::context::Context::new(&key, &salt, profile, None, None, provider.crypto());
         let Ok(mut context) = context else { return };

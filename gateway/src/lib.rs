@@ -6,7 +6,8 @@
 //! | folder | what it is |
 //! |---|---|
 //! | `http` | the public and the admin port |
-//! | `session` | one actor for each session, and the gateway actor that knows them all |
+//! | `gateway` | the actor that knows all sessions, and admits them |
+//! | `session` | one actor for each session |
 //! | `browser` | the connection to a browser: offers, the WebRTC stack, the media port; hops 1 and 10 |
 //! | `pipeline` | packets to frames and back: hops 2, 8 and 9 |
 //! | `workers` | which there are, which one takes a session, and the stream to it: hops 4 and 7 |
@@ -23,6 +24,7 @@ mod app;
 mod browser;
 pub mod codec;
 mod config;
+mod gateway;
 mod http;
 mod media;
 mod pipeline;
@@ -39,8 +41,10 @@ pub mod bench;
 pub mod fuzz;
 
 pub use app::{RunError, run};
-pub use browser::net::{IceServerOptions, MediaError, MediaOptions};
+pub use browser::net::MediaError;
 pub use config::cluster::{Cluster, ClusterOptions};
+pub use config::edge::EdgeOptions;
+pub use config::ice_servers::IceServerOptions;
+pub use config::media::MediaOptions;
+pub use config::worker_address::WorkerAddress;
 pub use config::{Config, EXIT_USAGE, Options};
-pub use http::edge::EdgeOptions;
-pub use workers::pool::WorkerAddress;

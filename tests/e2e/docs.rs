@@ -105,7 +105,7 @@ fn every_test_that_the_security_page_names_exists() {
 
 #[test]
 fn the_metrics_page_lists_what_the_gateway_describes() {
-    let source = read("gateway/src/telemetry.rs");
+    let source = read("gateway/src/telemetry/mod.rs");
     // To the recorder, or of those that are kept beside it.
     let described: BTreeSet<&str> = ["describe_", ": Gauge = ("]
         .into_iter()
@@ -239,7 +239,7 @@ fn the_http_page_and_the_openapi_file_have_every_error() {
         sources.split("failed(StatusCode::").skip(1).filter_map(|rest| rest.split_once(", ")?.1.strip_prefix('"'));
     let others = ["unavailable(\"", "\"error\": \""].into_iter().flat_map(|before| sources.split(before).skip(1));
     // Those of offers have names that the data channel shares.
-    let refusals = read("gateway/src/session/refused.rs");
+    let refusals = read("gateway/src/media/refused.rs");
     let table = refusals.split("fn error(").nth(1).and_then(|rest| rest.split("\n    }").next()).expect("the table");
     let errors: BTreeSet<String> = failed
         .chain(others)
@@ -262,7 +262,7 @@ fn the_http_page_has_every_message_and_no_other() {
         let types = text.split("\"type\":").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
         types.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
     };
-    let source = read("gateway/src/session/client.rs");
+    let source = read("gateway/src/browser/messages.rs");
     let sent = types(source.split("#[cfg(test)]").next().unwrap());
     let page = read("docs/http-api.md");
     let told = types(page.split_once("### Data channel").unwrap().1);

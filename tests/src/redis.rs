@@ -1,6 +1,6 @@
 //! A real `redis-server` on a free port of the loopback interface, empty, nothing of it on disk.
 //!
-//! The gateway's own tests include this file (`gateway/src/workers/placement/redis/mod.rs`), so it uses nothing of this crate.
+//! The gateway's own tests include this file (`gateway/src/workers/redis/mod.rs`), so it uses nothing of this crate.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

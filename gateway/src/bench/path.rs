@@ -9,16 +9,17 @@ use reframe_proto::v1::{FromWorker, ToWorker};
 use tokio::time::Instant;
 
 use super::srtp::RtpPacket;
-use crate::pipeline::assembler::{AccessUnit, Assembler, Packet};
-use crate::telemetry::books::{Hop, Ticket};
-use crate::codec::{Codec, Decoder, Encoded, Encoder, Picture, Rotation};
-use crate::pipeline::egress;
-use crate::media::frame::{self, FrameQueue, Policy};
-use crate::workers::link::convert::{self, Incoming, Outcome};
-use crate::pipeline::pacer::{Action, Pacer};
 use crate::codec::payload::Packetiser;
-use crate::browser::peer::Marks;
+use crate::codec::{Codec, Decoder, Encoded, Encoder, Picture, Rotation};
+use crate::media::frame::{self, FrameQueue, Policy};
+use crate::media::packet::Marks;
+use crate::media::packet::Packet;
+use crate::pipeline::assembler::{AccessUnit, Assembler};
+use crate::pipeline::egress;
+use crate::pipeline::pacer::{Action, Pacer};
 use crate::telemetry::Stage;
+use crate::telemetry::books::{Hop, Ticket};
+use crate::workers::link::convert::{self, Incoming, Outcome};
 
 /// The gateway's parts of one stream. Each call is a hop, and takes what the one before gave.
 pub struct Path {

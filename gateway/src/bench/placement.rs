@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tonic::transport::Endpoint;
 
 use crate::config::cluster::SharedPlacement;
+use crate::stream::spec::Spec;
 use crate::workers::placement::{self, Placement, Slot};
 use crate::workers::pool::{Health, Reach, Serving};
-use crate::stream::spec::Spec;
 
 /// One gateway's placement in Redis, without the gateway.
 pub struct SharedSlots {

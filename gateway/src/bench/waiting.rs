@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Frame;
-use crate::telemetry::books::Hop;
 use crate::media::frame::{FrameQueue, Policy};
 use crate::pipeline::pacer::{self, Action};
+use crate::telemetry::books::Hop;
 
 /// A `FrameQueue` in front of the worker.
 pub struct Queue(Arc<FrameQueue>);

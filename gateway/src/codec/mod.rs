@@ -5,10 +5,11 @@
 //! measured) and run on codec arbiters only. A decoder looks at the size that a unit claims before its library does:
 //! libraries allocate what they are told.
 
-pub(crate) mod payload;
 mod bits;
 pub(crate) mod h264;
+pub(crate) mod payload;
 mod picture;
+mod preference;
 mod rotate;
 mod scale;
 mod speed;
@@ -18,13 +19,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
-
 pub(crate) use h264::has_assembler as h264_has_assembler;
 pub use h264::{H264Decoder, H264Encoder};
 pub use picture::Picture;
 pub(crate) use rotate::{Rotation, turn};
 pub use scale::scale;
 pub use vpx::{VpxDecoder, VpxEncoder};
+
+pub(crate) use self::preference::Codecs;
 
 #[cfg(test)]
 mod tests;

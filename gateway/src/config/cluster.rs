@@ -1,6 +1,7 @@
 //! What a gateway has around it: its workers, and other gateways. Options beside those of [`crate::config`], which a
 //! program that has everything in one process does not need.
 
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,10 +11,10 @@ use reframe_proto::exchange::pass;
 use tokio::runtime::Handle;
 use tonic::transport::Uri;
 
-use crate::config::{Options, list, parse, within};
-use crate::workers::pool::WorkerAddress;
-use crate::browser::net;
-use crate::workers::placement;
+use super::Options;
+use super::addresses;
+use super::parse::{list, parse, within};
+use super::worker_address::WorkerAddress;
 
 /// How long a session may be without a worker before it ends, where nothing says otherwise.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
@@ -142,13 +143,23 @@ fn password(problems: &mut Vec<String>, file: &str, redis: Option<&redis::Client
         problems.push("--redis-password-file: not together with a password in --redis".to_owned());
         return None;
     }
-    match placement::redis_password(Path::new(file)) {
+    match read_password(Path::new(file)) {
         Ok(_) => Some(file.into()),
         Err(error) => {
             problems.push(format!("--redis-password-file: `{file}`: {error}"));
             None
         }
     }
+}
+
+/// The first line of a file that holds a password.
+///
+/// # Errors
+/// It cannot be read, or has none.
+pub(crate) fn read_password(file: &Path) -> io::Result<String> {
+    let text = std::fs::read_to_string(file)?;
+    let line = text.lines().next().map(str::trim).filter(|line| !line.is_empty());
+    line.map(str::to_owned).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its first line is empty"))
 }
 
 /// An address, whatever was given: a name that another gateway looked up again could be somebody else's by then. A name
@@ -163,7 +174,7 @@ fn advertised(problems: &mut Vec<String>, given: &str) -> Option<SocketAddr> {
             return None;
         }
     };
-    let ours = net::addresses();
+    let ours = addresses::addresses();
     let address = addresses.iter().find(|address| ours.contains(&address.ip())).or_else(|| addresses.first()).copied();
     let address = address.filter(|address| !address.ip().is_unspecified() && address.port() != 0);
     if address.is_none() {

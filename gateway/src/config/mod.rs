@@ -2,24 +2,36 @@
 //!
 //! Values are taken as text and checked here, not by `clap`, so that one start tells everything that is wrong.
 //! Unknown `REFRAME_` variables are not errors: Kubernetes injects such for every service it knows.
+//!
+//! It may import `media`, `telemetry` and `codec`; it knows nobody who reads its values.
 
-pub(crate) mod tls;
+pub(crate) mod addresses;
 pub(crate) mod cluster;
+pub(crate) mod edge;
+pub(crate) mod ice_servers;
+pub(crate) mod media;
+pub(crate) mod names;
+pub(crate) mod parse;
+pub(crate) mod proxies;
+pub(crate) mod public;
+pub(crate) mod tls;
+pub(crate) mod worker_address;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-
-use crate::pipeline::bandwidth::{BITRATES, Limits};
-use crate::http::edge::{Edge, EdgeOptions};
 use reframe_proto::{FRAME_RATES, picture_fits};
 use reframe_trace::watchdog;
 
-use crate::http::TrustedProxies;
-use crate::pipeline::intake::Most;
-use crate::browser::net::{IceServerOptions, IceServers, Media, MediaOptions};
-use crate::browser::offer::Codecs;
-use crate::config::tls::Tls;
+use self::edge::{Edge, EdgeOptions};
+use self::ice_servers::{IceServerOptions, IceServers};
+use self::media::{Media, MediaOptions};
+use self::parse::{list, parse, within};
+use self::proxies::TrustedProxies;
+use self::tls::Tls;
+use crate::codec::Codecs;
+use crate::media::limits::{BITRATES, Limits, Most};
 
 /// `sysexits.h`: the command was used incorrectly.
 pub const EXIT_USAGE: u8 = 64;
@@ -253,36 +265,6 @@ impl Options {
         let (max, start, min) = (max?, start?, min?);
         Some(Limits { start: start.clamp(min, max), min, max })
     }
-}
-
-pub(crate) fn parse<T: std::str::FromStr>(
-    problems: &mut Vec<String>,
-    flag: &str,
-    value: &str,
-    wanted: &str,
-) -> Option<T> {
-    let parsed = value.trim().parse().ok();
-    if parsed.is_none() {
-        problems.push(format!("{flag}: `{value}` is not {wanted}"));
-    }
-    parsed
-}
-
-pub(crate) fn list<T: std::str::FromStr>(problems: &mut Vec<String>, flag: &str, value: &str, wanted: &str) -> Vec<T> {
-    let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let parsed: Vec<T> = parts.filter_map(|part| parse(problems, flag, part, wanted)).collect();
-    if parsed.is_empty() && !problems.iter().any(|problem| problem.starts_with(flag)) {
-        problems.push(format!("{flag}: at least one is needed, {wanted}"));
-    }
-    parsed
-}
-
-pub(crate) fn within(problems: &mut Vec<String>, flag: &str, value: &str, low: u32, high: u32) -> Option<u32> {
-    let parsed = value.trim().parse().ok().filter(|number| (low..=high).contains(number));
-    if parsed.is_none() {
-        problems.push(format!("{flag}: `{value}` is not a number from {low} to {high}"));
-    }
-    parsed
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use rtc::sctp::{
 use rtc::shared::TransportProtocol;
 use tokio::time::Instant;
 
-use crate::browser::peer::{self, Refusal};
+use crate::browser::guard::{self, Refusal};
 
 /// As the gateway's.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -26,7 +26,7 @@ const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 pub(crate) struct Stack {
     endpoint: Endpoint,
     associations: HashMap<AssociationHandle, Association>,
-    guard: peer::Association,
+    guard: guard::Association,
     now: Instant,
     /// Complete messages that came, and their bytes.
     pub(crate) messages: Vec<Bytes>,
@@ -54,7 +54,7 @@ impl Stack {
         Self {
             endpoint: Endpoint::new(ADDRESS, TransportProtocol::UDP, config, server),
             associations: HashMap::new(),
-            guard: peer::Association::default(),
+            guard: guard::Association::default(),
             now: Instant::now(),
             messages: Vec::new(),
         }
@@ -145,7 +145,7 @@ pub(crate) fn dtls(provider: Arc<dyn RTCCryptoProvider>, client: bool) -> Option
     let config = ConfigBuilder::default()
         .with_certificates(vec![CERTIFICATE.as_ref()?.clone()])
         .with_crypto_provider(provider)
-        .with_cipher_suites(peer::SUITES.to_vec())
+        .with_cipher_suites(guard::SUITES.to_vec())
         .with_client_auth(ClientAuthType::RequireAnyClientCert)
         .with_insecure_skip_verify(true);
     config.build(client, None).ok().map(Arc::new)
@@ -158,8 +158,8 @@ static CERTIFICATE: LazyLock<Option<Certificate>> = LazyLock::new(|| {
 
 /// A server's handshake, given datagrams that the guard lets through.
 pub(crate) fn handshake(datagrams: &mut dyn Iterator<Item = &[u8]>) {
-    let guard = Arc::new(peer::Guard::default());
-    let Some(config) = peer::provider(&guard).ok().and_then(|provider| dtls(provider, false)) else { return };
+    let guard = Arc::new(guard::Guard::default());
+    let Some(config) = guard::provider(&guard).ok().and_then(|provider| dtls(provider, false)) else { return };
     let mut endpoint = rtc::dtls::endpoint::Endpoint::new(ADDRESS, TransportProtocol::UDP, Some(config));
     let now = Instant::now().into_std();
     for datagram in datagrams {

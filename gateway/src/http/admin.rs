@@ -9,9 +9,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use reframe_trace::watchdog::{Stuck, Watchdog};
 use serde_json::{Value, json};
 
-use crate::stream::controls::Controls;
+use crate::gateway::{Close, Gateway, List};
 use crate::http::{self, Forward};
-use crate::session::{Close, Gateway, List};
+use crate::stream::controls::Controls;
 use crate::telemetry;
 
 /// What the handlers share.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-use crate::browser::net;
+use crate::config::addresses::addresses;
 use crate::config::tls::Tls;
 
 /// Says where the two ports are. Each port's first address is one that a browser on this machine can open.
@@ -16,7 +16,7 @@ pub(crate) fn announce(page: &[SocketAddr], admin: &[SocketAddr], tls: Option<&T
     let mut elsewhere = Vec::new();
     for address in page {
         println!("page {scheme}://{}/", here(*address));
-        elsewhere.extend(reachable(*address, net::addresses()));
+        elsewhere.extend(reachable(*address, addresses()));
     }
     for address in &elsewhere {
         println!("page {scheme}://{address}/");

@@ -12,8 +12,8 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{Shared, check_id, failed, invalid_input, invalid_request, object, take_id, unless_json};
+use crate::gateway::Running;
 use crate::stream::outputs::{Event, Reader};
-use crate::session::Running;
 
 /// Between two signs of life on a quiet event stream: below the minute after which proxies give up, and what notices a
 /// reader that is gone.

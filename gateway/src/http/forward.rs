@@ -31,9 +31,9 @@ use tracing::debug;
 
 use super::control::KEEPALIVE;
 use super::{MAX_BODY_BYTES, failed, stream_of, unavailable};
+use crate::telemetry;
 use crate::workers::placement::Placement;
 use crate::workers::pool::Pool;
-use crate::telemetry;
 
 /// On every forwarded request. One that a client sets costs that client the forwarding, and nobody anything else.
 const MARK: &str = "x-reframe-forwarded";

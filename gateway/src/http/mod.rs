@@ -5,11 +5,11 @@
 //!
 //! Every stream has all of it below `/NAME/`; the one named `default`, or the only one, also at the root.
 
-pub(crate) mod edge;
-pub(crate) mod announce;
 pub(crate) mod admin;
+pub(crate) mod announce;
 mod client_address;
 mod control;
+pub(crate) mod edge;
 mod forward;
 mod ice;
 mod page;
@@ -26,13 +26,13 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::client_address::TrustedProxies;
 pub(crate) use self::forward::Forward;
+use crate::codec::Codecs;
+use crate::config::ice_servers::IceServers;
+use crate::config::proxies::TrustedProxies;
+use crate::gateway::Gateway;
 use crate::stream::inputs::InputError;
-use crate::browser::net::IceServers;
-use crate::browser::offer::Codecs;
 use crate::workers::pool::Pool;
-use crate::session::Gateway;
 
 /// Bytes of a request body. An offer is about 6 kB; more than this is no offer.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;

@@ -9,9 +9,10 @@ use super::{
     Shared, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text, try_again, unavailable,
     unless_json,
 };
-use crate::browser::offer::OfferError;
-use crate::session::{Candidate, Offer, OfferRefused, Renegotiate};
 use crate::browser::offer;
+use crate::browser::offer::OfferError;
+use crate::gateway::{Candidate, Offer, Renegotiate};
+use crate::media::refused::OfferRefused;
 use crate::stream::inputs;
 use crate::telemetry;
 

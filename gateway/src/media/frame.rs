@@ -1,14 +1,15 @@
 //! A picture on its way, and the one bounded queue that every hand-over between threads uses.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::telemetry::books::{Hop, Reason, Ticket};
 use crate::codec::{Picture, Rotation};
+use crate::telemetry::books::{Hop, Reason, Ticket};
 
 /// Of RTP's 90 kHz clock.
 pub(crate) fn ticks(time: Duration) -> u64 {
@@ -86,7 +87,7 @@ impl FrameQueue {
     pub(crate) fn push(&self, now: Instant, mut frame: Frame) -> Result<(), Overflow> {
         frame.ticket.enter(self.hop);
         frame.since = now;
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         let lost = match self.policy {
             Policy::NewestWins => waiting.pop_front(),
             Policy::Fifo(bound) if waiting.len() >= bound => {
@@ -108,7 +109,7 @@ impl FrameQueue {
 
     /// Takes the frame that is next.
     pub(crate) fn pop(&self) -> Option<Frame> {
-        self.lock().pop_front()
+        self.waiting.lock().pop_front()
     }
 
     /// Frames that found no room, or lost theirs, so far.
@@ -118,12 +119,7 @@ impl FrameQueue {
 
     /// Whether a frame waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Frame>> {
-        // No code that can panic runs under the lock, and a queue is valid after every step.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().is_empty()
     }
 }
 

@@ -13,10 +13,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use crate::telemetry::books::{Reason, Ticket};
 use crate::codec::Codec;
 use crate::codec::payload::{append, starts_frame, starts_keyframe};
-use crate::browser::peer::Marks;
+use crate::media::packet::Marks;
+use crate::media::packet::Packet;
+use crate::telemetry::books::{Reason, Ticket};
 
 /// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it the gap is given up.
 pub(crate) const WINDOW_PACKETS: usize = 512;
@@ -33,23 +34,6 @@ const SEEK_PACKETS: usize = 128;
 const MAX_DROPOUT: i16 = 3_000;
 /// How far behind a packet may come (RFC 3550, appendix A.1).
 const MAX_MISORDER: i16 = -512;
-
-/// One packet, as the assembler needs it.
-#[derive(Clone, Debug)]
-pub(crate) struct Packet {
-    /// Whose sequence numbers and timestamps these are.
-    pub(crate) ssrc: u32,
-    /// RTP sequence number.
-    pub(crate) sequence: u16,
-    /// RTP timestamp, 90 kHz.
-    pub(crate) timestamp: u32,
-    /// Last packet of its frame.
-    pub(crate) marker: bool,
-    /// What its header says beside.
-    pub(crate) marks: Marks,
-    /// As its codec's RTP payload format has it; empty for padding, which only fills the sequence.
-    pub(crate) payload: Bytes,
-}
 
 /// One whole frame.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::browser::peer::Marks;
+use crate::media::packet::Marks;
 
 /// A frame's packets; every payload names its frame, so that the output can be checked.
 fn frame(number: u32, first: u16, packets: u16, keyframe: bool) -> Vec<Packet> {

@@ -7,20 +7,21 @@
 //! Clock: 90 kHz ticks from the pacer; a random offset is added here (RFC 3550, section 5.1).
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::codec::payload::Packetiser;
+use crate::codec::{Encoder, Picture, scale};
+use crate::media::encoded::OutFrame;
+use crate::media::frame::CaptureStamp;
 use crate::pipeline::bandwidth::{Due, Target, Throttle};
 use crate::telemetry::books::{Hop, Reason, Ticket};
-use crate::codec::{Encoder, Picture, scale};
-use crate::media::frame::CaptureStamp;
-use crate::codec::payload::Packetiser;
-use crate::browser::peer::OutFrame;
 use crate::telemetry::{self, Stage};
 use crate::threads::turns::Turns;
 
@@ -58,7 +59,7 @@ impl Releases {
         if let Some(ticket) = &mut release.ticket {
             ticket.enter(Hop::Egress);
         }
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         let full = waiting.len() >= self.bound;
         if full && release.ticket.is_none() {
             return;
@@ -73,16 +74,12 @@ impl Releases {
     }
 
     fn pop(&self) -> Option<Release> {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         let next = waiting.pop_front();
         if !waiting.is_empty() {
             self.changed.notify_one();
         }
         next
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Release>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -208,8 +205,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::pipeline::bandwidth::Limits;
     use crate::codec::{Codec, CodecError, Encoded};
+    use crate::media::limits::Limits;
 
     /// What an encoder makes of each picture; tells whether each was to be a keyframe.
     struct Script {

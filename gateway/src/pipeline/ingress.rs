@@ -7,7 +7,7 @@
 //! Clock: RTP 90 kHz in, capture time since the session's first frame out.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Recipient;
@@ -16,18 +16,18 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug};
 
-use crate::pipeline::assembler::{AccessUnit, Assembler, Packet};
-use crate::telemetry::books::Reason;
 use crate::codec::{Codec, Decoder};
+use crate::media::event::{FrameWaiting, SessionEvent};
 use crate::media::frame::{Frame, FrameQueue, ticks};
+use crate::media::signs::Signs;
+use crate::pipeline::assembler::{AccessUnit, Assembler};
+use crate::pipeline::backlog::PacketQueue;
 use crate::pipeline::intake::Intake;
-use crate::session::{FrameWaiting, SessionEvent, Signs};
+use crate::telemetry::books::Reason;
 use crate::telemetry::{self, Stage};
 use crate::threads::turns::Turns;
 
-/// Packets that may wait for the decoder: a second of 4 Mbit/s video.
-const BACKLOG_PACKETS: usize = 512;
-/// How long they may: three frames at 30 fps, and as long as a container that has used its CPU quota is stopped at most, which
+/// How long packets may wait: three frames at 30 fps, and as long as a container that has used its CPU quota is stopped at most, which
 /// is no overload (`docs/decisions/0013-overload.md`). Only our own delay counts: what a network held back has just come.
 const BACKLOG_AGE: Duration = Duration::from_millis(100);
 /// How long a turn may be: whoever sent much at once shall not make its neighbours late.
@@ -40,46 +40,6 @@ const TELL_AFTER_FRAMES: u32 = 30;
 const MAX_AHEAD: Duration = Duration::from_secs(10);
 /// Between two keyframe requests: longer than most round trips, so that one loss asks once.
 const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(400);
-
-/// Packets between the socket and the decoder. Never blocks: `peer` pushes from a task that serves the socket.
-#[derive(Default)]
-pub(crate) struct PacketQueue {
-    state: Mutex<Backlog>,
-    changed: Notify,
-}
-
-#[derive(Default)]
-struct Backlog {
-    packets: VecDeque<Packet>,
-    /// When the oldest of them came.
-    since: Option<Instant>,
-    /// The backlog was thrown away since the last drain: a keyframe must come before the next frame.
-    lost: bool,
-}
-
-impl PacketQueue {
-    pub(crate) fn push(&self, packet: Packet) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.packets.len() >= BACKLOG_PACKETS {
-            telemetry::packets_dropped("backlog", state.packets.len() as u64);
-            state.packets.clear();
-            state.since = None;
-            state.lost = true;
-        }
-        state.since.get_or_insert_with(Instant::now);
-        state.packets.push_back(packet);
-        drop(state);
-        self.changed.notify_one();
-    }
-
-    /// Swaps what waits into `into` (which must be empty). Whether packets were lost since the last call, and since when the
-    /// oldest of these has waited.
-    fn drain(&self, into: &mut VecDeque<Packet>) -> (bool, Option<Instant>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut state.packets, into);
-        (std::mem::take(&mut state.lost), state.since.take())
-    }
-}
 
 /// One session's decoding half.
 pub(crate) struct Ingress {
@@ -248,11 +208,11 @@ mod tests {
     use actix::{Actor, Context, Handler};
 
     use super::*;
-    use crate::telemetry::books::Hop;
     use crate::codec::{CodecError, Picture};
     use crate::media::frame::Policy;
-    use crate::pipeline::intake::Most;
-    use crate::browser::peer::Marks;
+    use crate::media::limits::Most;
+    use crate::media::packet::{Marks, Packet};
+    use crate::telemetry::books::Hop;
 
     #[test]
     fn capture_time_survives_the_wrap() {
@@ -372,21 +332,5 @@ mod tests {
         assert_eq!((decoded.load(Ordering::Relaxed), frames.pop().map(|frame| frame.seq)), (6, Some(5)));
         stop.cancel();
         running.await.unwrap();
-    }
-
-    #[test]
-    fn an_overfull_backlog_is_dropped_whole_and_says_so() {
-        let queue = PacketQueue::default();
-        let packet = packet(1, false);
-        let mut out = VecDeque::new();
-        (0..BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
-        assert!(!queue.drain(&mut out).0);
-        assert_eq!(out.len(), BACKLOG_PACKETS);
-        out.clear();
-        (0..=BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));
-        assert!(queue.drain(&mut out).0);
-        assert_eq!(out.len(), 1);
-        out.clear();
-        assert!(!queue.drain(&mut out).0);
     }
 }

@@ -6,35 +6,11 @@
 use std::time::Duration;
 
 use crate::codec::{Picture, Rotation, scale, turn};
-use crate::browser::peer::Marks;
-
-/// What a stream takes of a browser's video.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Most {
-    /// Pixels of the longer side.
-    pub(crate) long: u32,
-    /// Pixels of the shorter side.
-    pub(crate) short: u32,
-    /// Frames a second.
-    pub(crate) fps: f64,
-}
+use crate::media::limits::Most;
+use crate::media::packet::Marks;
 
 /// The fraction by which a camera may be faster than it says: 30 is then not more than 29.97.
 const SLACK: f64 = 1.0 / 64.0;
-
-impl Most {
-    /// A size within, of the same shape and with even sides; the same when it is within already.
-    fn fit(self, width: u32, height: u32) -> (u32, u32) {
-        let (long, short) = (width.max(height), width.min(height));
-        let factor = (f64::from(self.long) / f64::from(long)).min(f64::from(self.short) / f64::from(short));
-        if factor >= 1.0 {
-            return (width, height);
-        }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "smaller than a u32")]
-        let side = |side: u32| (((f64::from(side) * factor) as u32) & !1).max(2);
-        (side(width), side(height))
-    }
-}
 
 /// See the module; one for each session.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 //! how much video a connection carries (`bandwidth`). It may import `workers`, `stream`, `threads`, `media`, `telemetry` and
 //! `codec`; it knows no type of the WebRTC stack.
 
-
+pub(crate) mod assembler;
+pub(crate) mod backlog;
 pub(crate) mod bandwidth;
 pub(crate) mod egress;
-pub(crate) mod pacer;
-pub(crate) mod intake;
-pub(crate) mod assembler;
 pub(crate) mod ingress;
+pub(crate) mod intake;
+pub(crate) mod pacer;

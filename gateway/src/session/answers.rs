@@ -28,7 +28,7 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// For a machine of so many cores.
-    pub(super) fn new(cores: usize) -> Self {
+    pub(crate) fn new(cores: usize) -> Self {
         Self { turns: Semaphore::new(cores.div_ceil(2)), places: Shares::new(MAX_WAITING, MAX_WAITING_EACH) }
     }
 
@@ -36,7 +36,7 @@ impl Answers {
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it holds nothing.
-    pub(super) async fn turn(&self, client: Option<IpAddr>) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn turn(&self, client: Option<IpAddr>) -> Option<SemaphorePermit<'_>> {
         if let Ok(turn) = self.turns.try_acquire() {
             return Some(turn);
         }

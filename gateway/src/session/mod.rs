@@ -5,15 +5,9 @@
 //!        client is told once.
 //! Clock: monotonic, for deadlines and for how long nothing has come.
 
-mod admission;
-mod admit;
 mod answers;
-pub(crate) mod client;
-mod early;
 mod opening;
 mod rate;
-mod refused;
-mod registry;
 mod renegotiation;
 mod route;
 mod seek;
@@ -23,7 +17,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, StreamHandler};
+use actix::{Actor, ActorContext, ArbiterHandle, AsyncContext, Context, Handler, Message, Recipient, StreamHandler};
 use reframe_trace::STRANGER;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::mpsc;
@@ -31,25 +25,25 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, error, info};
 
-use self::answers::Answers;
-pub(crate) use self::client::{EndReason, Level, Notice};
+pub(crate) use self::answers::Answers;
+pub(crate) use self::opening::{Admit, Admitted};
 use self::rate::Offers;
-pub(crate) use self::refused::OfferRefused;
-pub(crate) use self::registry::{Candidate, Close, Drain, Gateway, List, Offer, Running, Shutdown};
-pub(crate) use self::renegotiation::Renegotiate;
+pub(crate) use self::rate::new_sessions;
+pub(crate) use self::renegotiation::Answer;
 use self::route::Route;
-pub(crate) use self::seek::Seek;
-pub(crate) use self::start::Timeouts;
-use self::start::{Parts, Plan, Wiring, open};
-pub(crate) use self::watch::Signs;
+pub(crate) use self::seek::{Seek, workers_for};
+use self::start::Parts;
+pub(crate) use self::start::{Plan, Timeouts, Wiring, open};
 use self::watch::Watch;
-use crate::threads::arbiters::CodecArbiter;
+use crate::browser::messages;
+use crate::browser::peer::Peer;
+use crate::media::event::{EndReason, FrameWaiting, SessionEvent};
 use crate::pipeline::bandwidth::asked_fps;
 use crate::stream::controls::Controls;
-use crate::workers::link::Ends;
-use crate::browser::peer::Peer;
 use crate::stream::spec::Mode;
 use crate::telemetry;
+use crate::threads::arbiters::CodecArbiter;
+use crate::workers::link::Ends;
 
 /// Nudges and candidates. Full: a nudge is dropped, which loses nothing.
 const MAILBOX: usize = 16;
@@ -58,11 +52,6 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// A session whose browser sends no signed check ends after this. Browsers send their checks one round trip after the
 /// answer; until then the session takes some 400 kB.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// A frame was put into the queue that the receiver empties. Losing one is harmless when another waits.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct FrameWaiting;
 
 /// A trickled candidate for a session that runs.
 #[derive(Message)]
@@ -74,42 +63,15 @@ pub(crate) struct AddCandidate(pub(crate) RTCIceCandidateInit);
 #[rtype(result = "()")]
 pub(crate) struct End(pub(crate) EndReason);
 
-/// What a session's connection, decoder and worker tell it.
-#[derive(Debug)]
-pub(crate) enum SessionEvent {
-    /// The first signed check of the browser has come.
-    Checked,
-    /// The browser is connected.
-    Connected,
-    /// Frames find no room, for the first time.
-    FallingBehind,
-    /// From inside the handler, for the client.
-    Notice(Notice),
-    /// Its codec thread does more or less for its streams: the client is told without delay.
-    Relieved,
-    /// Its worker wants to be rid of it.
-    Draining,
-    /// There is no link any more. It was the last that this one did.
-    Detached(Detached),
-    /// No other worker has room so far.
-    Waiting,
-    /// It is over.
-    Ended(EndReason),
-}
-
-/// Why there is no link any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Detached {
-    /// The session left it.
-    Left,
-    /// The worker went away.
-    Lost,
-}
-
 /// Tell the browser to go to another gateway: this one is stopping.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Reconnect;
+
+/// A session's actor has stopped.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SessionStopped(pub(crate) String);
 
 /// The actor. It owns the session: when it stops, everything of it is dropped, and with that closed and counted.
 pub(crate) struct Session {
@@ -133,7 +95,8 @@ pub(crate) struct Session {
     media: tokio::runtime::Handle,
     arbiter: ArbiterHandle,
     inbox: Option<mpsc::Receiver<SessionEvent>>,
-    registry: Addr<Gateway>,
+    admission: Recipient<Admit>,
+    stopped: Recipient<SessionStopped>,
     controls: Arc<Controls>,
     stop: CancellationToken,
     span: Span,
@@ -169,8 +132,8 @@ impl Session {
             None => info!(target: STRANGER, reason = label, "session ended, never connected"),
         }
         telemetry::session_ended(reason.label());
-        self.controls.outputs.end(&client::last_words(reason).unwrap_or_default());
-        for text in client::farewell(reason, self.leaving) {
+        self.controls.outputs.end(&messages::last_words(reason).unwrap_or_default());
+        for text in messages::farewell(reason, self.leaving) {
             self.tell(text);
         }
         ctx.stop();
@@ -187,7 +150,7 @@ impl Session {
         let skipped = sends.then(|| ends.waiting.skipped());
         let asked = codecs.turns().relief().asked;
         let max_fps = (sends && asked > 0).then(|| asked_fps(spec.fps, asked));
-        self.tell(client::stats(skipped, self.controls.take_latency().filter(|_| sends), max_fps));
+        self.tell(messages::stats(skipped, self.controls.take_latency().filter(|_| sends), max_fps));
     }
 
     fn tell(&self, text: String) {
@@ -227,11 +190,10 @@ impl Actor for Session {
             let stream = self.controls.spec.name.clone();
             self.media.spawn(async move { placement.disown(&id, &stream).await });
         }
-        let ended = registry::Ended(self.id.clone());
-        let registry = self.registry.clone();
+        let stopped = self.stopped.send(SessionStopped(self.id.clone()));
         actix::spawn(async move {
             // Closed: the whole gateway is going down.
-            registry.send(ended).await.ok();
+            stopped.await.ok();
         });
     }
 }
@@ -260,7 +222,7 @@ impl Handler<Reconnect> for Session {
 
     fn handle(&mut self, _: Reconnect, _: &mut Self::Context) {
         self.leaving = true;
-        self.tell(client::connection("reconnect"));
+        self.tell(messages::connection("reconnect"));
     }
 }
 
@@ -279,8 +241,8 @@ impl StreamHandler<SessionEvent> for Session {
             SessionEvent::Connected => self.connected(ctx),
             // Without a worker it is not the handler that is slow.
             SessionEvent::FallingBehind if self.route.link.is_none() => {}
-            SessionEvent::FallingBehind => self.tell(client::falling_behind()),
-            SessionEvent::Notice(notice) => self.tell(client::notice(&notice)),
+            SessionEvent::FallingBehind => self.tell(messages::falling_behind()),
+            SessionEvent::Notice(notice) => self.tell(messages::notice(&notice)),
             SessionEvent::Relieved => self.tell_stats(),
             SessionEvent::Draining => self.leave_if_draining(ctx),
             SessionEvent::Detached(why) => self.detached(why, ctx),
@@ -288,7 +250,7 @@ impl StreamHandler<SessionEvent> for Session {
                 if self.route.link.is_none() {
                     self.lost(ctx);
                     if !std::mem::replace(&mut self.route.told, true) {
-                        self.tell(client::connection("reconnecting"));
+                        self.tell(messages::connection("reconnecting"));
                     }
                 }
             }

@@ -2,19 +2,38 @@
 
 use std::time::Duration;
 
-use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, Context, Message, WrapFuture};
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::admit::{Admit, Admitted};
-use super::refused::OfferRefused;
+use super::Session;
 use super::watch::{Verdict, Watch};
-use super::{EndReason, Session};
+use crate::media::event::EndReason;
+use crate::media::refused::OfferRefused;
 use crate::stream::spec::Mode;
+use crate::threads::arbiters::CodecArbiter;
+use crate::workers::placement::Slot;
+use crate::workers::pool::Serving;
 
 /// From the first signed check until DTLS is up: two round trips, and a packet that is lost twice (RFC 6347, section
 /// 4.2.4.1: after one second, then after two).
 const DTLS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A session's browser has sent its first signed check, or completed DTLS. `None`: nothing is to be done now.
+#[derive(Message)]
+#[rtype(result = "Option<Result<Admitted, OfferRefused>>")]
+pub(crate) struct Admit {
+    pub(crate) id: String,
+    /// DTLS is up.
+    pub(crate) encrypted: bool,
+}
+
+/// All that a session takes. Dropping it gives it back.
+pub(crate) struct Admitted {
+    pub(crate) codecs: CodecArbiter,
+    pub(crate) worker: Serving,
+    pub(crate) slot: Slot,
+}
 
 impl Session {
     /// The first signed check: somebody is there.
@@ -49,7 +68,7 @@ impl Session {
 
     /// Asks for what it takes to run.
     fn ask(&self, encrypted: bool, ctx: &mut Context<Self>) {
-        let asking = self.registry.send(Admit { id: self.id.clone(), encrypted });
+        let asking = self.admission.send(Admit { id: self.id.clone(), encrypted });
         ctx.spawn(asking.into_actor(self).map(|admitted, session, ctx| match admitted {
             Ok(Some(Ok(admitted))) => session.admitted(admitted, ctx),
             Ok(Some(Err(refused))) => session.end(&EndReason::Refused(refused), ctx),

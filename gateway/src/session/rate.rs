@@ -23,7 +23,7 @@ const NEW_BURST_PER_CORE: u32 = 32;
 const NEW_RATE_PER_CORE: u32 = 10;
 
 /// What clients may begin at a gateway of so many cores.
-pub(super) fn new_sessions(cores: usize) -> Rates {
+pub(crate) fn new_sessions(cores: usize) -> Rates {
     let times = u32::try_from(cores).unwrap_or(u32::MAX);
     let every = Duration::from_secs(1) / NEW_RATE_PER_CORE.saturating_mul(times);
     Rates::new(NEW_BURST_PER_CORE.saturating_mul(times), every)

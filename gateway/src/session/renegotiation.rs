@@ -8,33 +8,13 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::Session;
-use super::refused::OfferRefused;
-use super::registry::Gateway;
 use crate::browser::offer;
+use crate::media::refused::OfferRefused;
 
-/// Answer a further offer of the browser whose session this is; `None` when it is not: no such session, or an offer of
-/// another connection.
-#[derive(Message)]
-#[rtype(result = "Option<Result<String, OfferRefused>>")]
-pub(crate) struct Renegotiate {
-    pub(crate) id: String,
-    pub(crate) offer: RTCSessionDescription,
-}
-
-/// The same, for the session.
+/// Answer a further offer of this session's browser.
 #[derive(Message)]
 #[rtype(result = "Result<String, OfferRefused>")]
-pub(super) struct Answer(RTCSessionDescription);
-
-impl Handler<Renegotiate> for Gateway {
-    type Result = ResponseFuture<Option<Result<String, OfferRefused>>>;
-
-    fn handle(&mut self, Renegotiate { id, offer }: Renegotiate, _: &mut Self::Context) -> Self::Result {
-        let session = self.of_origin(&id, offer::origin(&offer.sdp).as_deref());
-        // Closed: it ended a moment ago.
-        Box::pin(async move { session?.send(Answer(offer)).await.ok() })
-    }
-}
+pub(crate) struct Answer(pub(crate) RTCSessionDescription);
 
 impl Handler<Answer> for Session {
     type Result = ResponseFuture<Result<String, OfferRefused>>;

@@ -9,11 +9,13 @@ use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
 use tokio::time::Instant;
 use tracing::{Instrument, info, warn};
 
+use super::Session;
 use super::seek::{Found, Last};
-use super::{Detached, EndReason, Session, client};
+use crate::browser::messages;
+use crate::media::event::{Detached, EndReason};
+use crate::telemetry::{self, Failover};
 use crate::workers::link::{self, Attached, Dialed};
 use crate::workers::pool::Health;
-use crate::telemetry::{self, Failover};
 
 /// A worker that was lost sooner than this after it took the session may have been lost by the session's doing.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
@@ -99,7 +101,7 @@ impl Session {
             ctx.cancel_future(limit);
         }
         if std::mem::take(&mut self.route.told) {
-            self.tell(client::connection("connected"));
+            self.tell(messages::connection("connected"));
         }
         let lost = self.route.lost.take();
         if self.route.attached.replace(Instant::now()).is_none() {
@@ -107,10 +109,10 @@ impl Session {
         }
         if let Some(lost) = lost {
             telemetry::failover(Failover::Recovered, lost.elapsed());
-            self.tell(client::taken_over());
+            self.tell(messages::taken_over());
         } else if moved {
             telemetry::failover(Failover::Moved, Duration::ZERO);
-            self.tell(client::moved());
+            self.tell(messages::moved());
         }
     }
 

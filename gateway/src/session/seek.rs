@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::{EndReason, SessionEvent};
+use crate::media::event::{EndReason, SessionEvent};
 use crate::stream::controls::Controls;
+use crate::stream::spec::Spec;
 use crate::workers::link::{DialError, Dialed, dial};
 use crate::workers::placement::{Placement, Slot};
 use crate::workers::pool::{Health, Pool, Serving};
-use crate::stream::spec::Spec;
 
 /// Between two tries, unless a worker comes or changes meanwhile: a slot that becomes free is told nobody. Doubled each
 /// time up to the second, and spread, or many that wait would be a load that keeps Redis from those that could be placed.
@@ -54,7 +54,7 @@ pub(super) enum Found {
 }
 
 /// The workers that a session which was built for `spec` may be on.
-pub(super) fn workers_for(pool: &Pool, spec: &Spec) -> Vec<Serving> {
+pub(crate) fn workers_for(pool: &Pool, spec: &Spec) -> Vec<Serving> {
     let mut workers = pool.serving();
     workers.retain(|worker| worker.spec.takes_over(spec));
     workers

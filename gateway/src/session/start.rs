@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Recipient};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Recipient};
 use futures_util::StreamExt;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -12,28 +12,32 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
-use super::admit::Admitted;
 use super::answers::Answers;
+use super::opening::Admitted;
 use super::rate::Offers;
 use super::route::Route;
 use super::seek::Last;
-use super::{FrameWaiting, Gateway, Held, Seek, Session, SessionEvent};
-use crate::threads::arbiters::Arbiters;
-use crate::pipeline::bandwidth::{Limits, Throttle};
-use crate::telemetry::books::Hop;
-use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
-use crate::stream::controls::Controls;
-use crate::pipeline::egress::{Egress, Releases};
-use crate::media::frame::{FrameQueue, Policy};
-use crate::pipeline::ingress::{Ingress, PacketQueue};
-use crate::pipeline::intake::{Intake, Most};
-use crate::workers::link::{Ends, Flight};
+use super::{Admit, Held, Seek, Session, SessionStopped};
 use crate::browser::offer::Negotiated;
-use crate::pipeline::pacer::PacerActor;
-use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
 use crate::browser::peer::{Peer, Taps};
+use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
+use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
+use crate::media::event::{FrameWaiting, SessionEvent};
+use crate::media::frame::{FrameQueue, Policy};
+use crate::media::limits::Limits;
+use crate::media::limits::Most;
+use crate::pipeline::backlog::PacketQueue;
+use crate::pipeline::bandwidth::Throttle;
+use crate::pipeline::egress::{Egress, Releases};
+use crate::pipeline::ingress::Ingress;
+use crate::pipeline::intake::Intake;
+use crate::pipeline::pacer::PacerActor;
+use crate::stream::controls::Controls;
 use crate::stream::spec::Mode;
 use crate::telemetry;
+use crate::telemetry::books::Hop;
+use crate::threads::arbiters::Arbiters;
+use crate::workers::link::{Ends, Flight};
 
 /// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a second at 30 fps,
 /// 11 MB at 720p.
@@ -50,7 +54,7 @@ pub(crate) struct Wiring {
     packets: Arc<PacketQueue>,
     keyframe_wanted: Arc<Notify>,
     keyframe_due: Arc<Notify>,
-    pub(super) events: mpsc::Sender<SessionEvent>,
+    pub(crate) events: mpsc::Sender<SessionEvent>,
     inbox: mpsc::Receiver<SessionEvent>,
     bitrates: Limits,
     most: Most,
@@ -138,12 +142,15 @@ fn encoder(negotiated: &Negotiated, kbps: u32, fps: f64) -> Box<dyn Encoder> {
 }
 
 /// Starts the session's actor, which waits for the browser.
-pub(crate) fn open(
+pub(crate) fn open<G>(
     plan: Plan,
     arbiters: &Arc<Arbiters>,
     media: &tokio::runtime::Handle,
-    registry: Addr<Gateway>,
-) -> Addr<Session> {
+    gateway: &Addr<G>,
+) -> Addr<Session>
+where
+    G: Actor<Context = Context<G>> + Handler<Admit> + Handler<SessionStopped>,
+{
     let Plan { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers } = plan;
     let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox, bitrates, most, carries } = wiring;
     let arbiters = Arc::clone(arbiters);
@@ -165,7 +172,8 @@ pub(crate) fn open(
         media: media.clone(),
         arbiter: arbiter.clone(),
         inbox: Some(inbox),
-        registry,
+        admission: gateway.clone().recipient(),
+        stopped: gateway.clone().recipient(),
         controls,
         stop: CancellationToken::new(),
         span,

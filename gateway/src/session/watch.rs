@@ -1,81 +1,25 @@
 //! Whether a session's browser is still there, and still sends what the session is for. The core is pure.
 //!
 //! The stack has timers of its own, but they run in the stack: when its driver is dead or stuck they say nothing. So what
-//! is counted here is what was *taken* from the network ([`Signs`]), by whoever takes it, and a session looks at the
+//! is counted here is what was *taken* from the network ([`crate::media::signs::Signs`]), by whoever takes it, and a session looks at the
 //! counts once a second ([`Watch::look`]).
 //!
 //! Time is counted by looks, each of which counts for [`MAX_STEP`] at most: while this whole process was stopped nobody
 //! could be heard, and that is no client's fault.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::media::signs::Counts;
 
 /// Nothing authenticated was taken for so long: whatever the stack believes, the session is dead. A browser checks its
 /// path every 5 s at the least (RFC 7675, section 5.1).
 const SILENCE: Duration = Duration::from_secs(15);
 /// A session that is to send video has so long for its first frame.
 const FIRST_FRAME: Duration = Duration::from_secs(20);
-/// A session without a frame for so long gives way when its slot is wanted.
-const GIVES_WAY: Duration = Duration::from_secs(20);
 /// What one look may count for: two intervals.
 const MAX_STEP: Duration = Duration::from_secs(2);
-
-/// What was taken of a session's browser so far. Each count is written where that is taken, and read by its session.
-#[derive(Debug, Default)]
-pub(crate) struct Signs {
-    /// RTP packets, decrypted.
-    packets: AtomicU64,
-    /// Messages on the data channel.
-    messages: AtomicU64,
-    /// Frames that were decoded.
-    frames: AtomicU64,
-    /// Milliseconds without a frame, for whoever needs a slot; written by the session each second.
-    idle_ms: AtomicU64,
-}
-
-impl Signs {
-    pub(crate) fn packet(&self) {
-        self.packets.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn message(&self) {
-        self.messages.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn frame(&self) {
-        self.frames.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// For how long no frame has come, where that is long enough to give way to somebody else.
-    pub(super) fn gives_way(&self) -> Option<Duration> {
-        let idle = Duration::from_millis(self.idle_ms.load(Ordering::Relaxed));
-        (idle > GIVES_WAY).then_some(idle)
-    }
-
-    pub(super) fn set_idle(&self, idle: Duration) {
-        self.idle_ms.store(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// The counts now; `checks` are those that the stack has taken.
-    pub(super) fn counts(&self, checks: u64) -> Counts {
-        let packets = self.packets.load(Ordering::Relaxed);
-        let heard = checks.wrapping_add(packets).wrapping_add(self.messages.load(Ordering::Relaxed));
-        Counts { heard, packets, frames: self.frames.load(Ordering::Relaxed) }
-    }
-}
-
-/// What a look sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    /// Authenticated packets of any kind.
-    pub(super) heard: u64,
-    /// Of them, video.
-    pub(super) packets: u64,
-    /// Frames that were decoded.
-    pub(super) frames: u64,
-}
 
 /// Why a session is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +78,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::signs::Signs;
 
     const LOOK: Duration = Duration::from_secs(1);
     const LIMIT: Duration = Duration::from_secs(300);

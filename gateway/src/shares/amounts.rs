@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// The amount: `most` in all, `most_each` for one network.
 #[derive(Debug)]
@@ -45,11 +47,7 @@ impl Shares {
     /// What all hold now.
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
-        self.lock().all
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().all
     }
 }
 
@@ -64,7 +62,7 @@ impl Share {
     /// # Errors
     /// It is not there.
     pub(crate) fn grow(&mut self, more: usize) -> Result<(), Exhausted> {
-        let mut held = self.shares.lock();
+        let mut held = self.shares.held.lock();
         let all = held.all.saturating_add(more);
         if all > self.shares.most {
             return Err(Exhausted::All);
@@ -84,7 +82,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut held = self.shares.lock();
+        let mut held = self.shares.held.lock();
         held.all -= self.amount;
         let Some(network) = self.network else { return };
         if let Some(each) = held.each.get_mut(&network) {
@@ -113,7 +111,7 @@ mod tests {
         drop(second);
         assert_eq!((first.grow(1), shares.held()), (Ok(()), 8));
         drop((first, other));
-        let held = shares.lock();
+        let held = shares.held.lock();
         assert_eq!((held.all, held.each.len()), (0, 0), "nothing is remembered of who has left");
     }
 

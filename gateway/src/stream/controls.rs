@@ -1,16 +1,17 @@
 //! What the outside may do with a running session, whichever way it comes in: HTTP or the data channel.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::media::signs::Signs;
 use crate::stream::inputs::{self, InputError, Values};
 use crate::stream::outputs::Outputs;
-use crate::session::Signs;
 use crate::stream::spec::Spec;
 use crate::telemetry;
 
@@ -100,11 +101,11 @@ impl Controls {
     /// A worker has it now, or none.
     pub(crate) fn set_worker(&self, worker: Option<&str>) {
         self.began.fetch_or(worker.is_some(), Ordering::Relaxed);
-        *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = worker.map(str::to_owned);
+        *self.worker.lock() = worker.map(str::to_owned);
     }
 
     pub(crate) fn worker(&self) -> Option<String> {
-        self.worker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.worker.lock().clone()
     }
 
     /// As `GET /api/sessions` writes it.
@@ -126,10 +127,11 @@ impl Controls {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::stream::inputs::{Input, Kind, Value};
     use crate::stream::spec::testing::spec;
-    use serde_json::json;
 
     #[test]
     fn values_add_up_and_a_refusal_changes_nothing() {

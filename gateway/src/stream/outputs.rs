@@ -4,8 +4,9 @@
 //! > another reader.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::de::IgnoredAny;
 use tokio::sync::Notify;
 
@@ -124,7 +125,7 @@ impl Outputs {
 
     fn readers(&self) -> MutexGuard<'_, Readers> {
         // Nothing that can panic runs under either lock.
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.readers.lock()
     }
 }
 
@@ -155,7 +156,7 @@ impl Drop for Reader {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 

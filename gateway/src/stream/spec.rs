@@ -8,7 +8,7 @@ use reframe_proto::{
 };
 use serde_json::{Value, json};
 
-use crate::pipeline::bandwidth::{BITRATES, Wishes};
+use crate::media::limits::{BITRATES, Wishes};
 use crate::stream::inputs::{Input, Kind};
 
 /// Which way video goes, as the browser sees it.
@@ -278,9 +278,10 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use v1::input::{Kind as Wire, Slider};
+
     use super::testing::wire;
     use super::*;
-    use v1::input::{Kind as Wire, Slider};
 
     fn slider(name: &str, value: f64) -> v1::Input {
         let kind = Wire::Slider(Slider { minimum: 0.0, maximum: 1.0, step: 0.1, value });

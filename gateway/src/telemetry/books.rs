@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Span;
 
-use crate::telemetry::{self, Stage};
 use crate::telemetry::trace::FrameSpan;
+use crate::telemetry::{self, Stage};
 
 /// Where a frame was lost: the values of the label `hop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

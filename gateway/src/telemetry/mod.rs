@@ -3,17 +3,17 @@
 //! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this file can produce.
 //! `docs/metrics.md` lists them and a test compares the two.
 
-pub(crate) mod worker_series;
-pub(crate) mod trace;
 pub(crate) mod books;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+pub(crate) mod trace;
+pub(crate) mod worker_series;
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::{Mutex, MutexGuard};
 
-use crate::telemetry::books::{Hop, Reason};
 use crate::codec::Codec;
+use crate::telemetry::books::{Hop, Reason};
 use crate::telemetry::worker_series::{Gauge, WorkerSeries};
 
 /// Those of each worker, which come and go with it.
@@ -135,7 +135,7 @@ pub(crate) fn worker_series() -> String {
 }
 
 fn workers() -> MutexGuard<'static, WorkerSeries> {
-    WORKERS.lock().unwrap_or_else(PoisonError::into_inner)
+    WORKERS.lock()
 }
 
 fn describe() {

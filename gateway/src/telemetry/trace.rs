@@ -89,8 +89,9 @@ fn wall((monotonic, wall): (Instant, SystemTime), at: Instant) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::*;
 
     #[test]
     fn wall_time_runs_with_the_monotonic_clock() {

@@ -2,20 +2,21 @@
 
 use std::ffi::CString;
 use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
+use parking_lot::Mutex;
 use reframe_trace::watchdog::Watchdog;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use crate::telemetry;
 use crate::threads::load::{Load, Place};
 use crate::threads::relief::Relief;
-use crate::threads::turns::Turns;
-use crate::telemetry;
 use crate::threads::slices;
+use crate::threads::turns::Turns;
 
 /// All of a gateway's arbiters. Each is one OS thread.
 pub(crate) struct Arbiters {
@@ -86,7 +87,7 @@ impl Arbiters {
     pub(crate) fn codec(&self, encrypted: bool) -> Result<CodecArbiter, f64> {
         // What such a thread does is little because it was made little.
         let relieved = |thread: usize| !self.codecs[thread].turns.relief().is_none();
-        let place = lock(&self.load).take(Instant::now(), encrypted, relieved)?;
+        let place = self.load.lock().take(Instant::now(), encrypted, relieved)?;
         Ok(CodecArbiter { thread: self.codecs[place.thread].clone(), _place: place })
     }
 
@@ -94,10 +95,10 @@ impl Arbiters {
     pub(crate) fn look(&self) {
         let now = Instant::now();
         let worked = |thread: &CodecThread| Duration::from_nanos(thread.worked.load(Ordering::Relaxed));
-        let mut load = lock(&self.load);
+        let mut load = self.load.lock();
         telemetry::load(load.look(now, self.codecs.iter().map(worked).collect()));
         let mut most = 0;
-        for (number, (thread, relief)) in self.codecs.iter().zip(lock(&self.reliefs).iter_mut()).enumerate() {
+        for (number, (thread, relief)) in self.codecs.iter().zip(self.reliefs.lock().iter_mut()).enumerate() {
             if load.is_empty(number) {
                 *relief = Relief::new(now);
             }
@@ -126,10 +127,6 @@ fn named(name: &str) -> ArbiterHandle {
         rustix::thread::set_name(&name).ok();
     });
     arbiter
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl CodecArbiter {

@@ -1,9 +1,8 @@
 //! The threads that actors and codecs run on, and how the work of a codec thread is shared among its streams. It may
 //! import `telemetry`; it knows no session, and not what it runs.
 
-
-pub(crate) mod slices;
-pub(crate) mod relief;
-pub(crate) mod turns;
-pub(crate) mod load;
 pub(crate) mod arbiters;
+pub(crate) mod load;
+pub(crate) mod relief;
+pub(crate) mod slices;
+pub(crate) mod turns;

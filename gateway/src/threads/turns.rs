@@ -160,8 +160,9 @@ fn nanos(of: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
+    use parking_lot::Mutex;
     use tokio::task::LocalSet;
     use tokio_util::sync::CancellationToken;
 
@@ -176,7 +177,7 @@ mod tests {
     type Log = Arc<Mutex<String>>;
 
     fn note(log: &Log, what: char) {
-        log.lock().unwrap().push(what);
+        log.lock().push(what);
     }
 
     /// Has always more to decode.
@@ -216,7 +217,7 @@ mod tests {
         })
         .await;
         stop.cancel();
-        let log = log.lock().unwrap().clone();
+        let log = log.lock().clone();
         let encoded: String = log.chars().filter(char::is_ascii_uppercase).collect();
         assert_eq!(encoded, "ABC".repeat(20));
         let between: Vec<_> = log.split(|what: char| what.is_ascii_uppercase()).map(str::len).collect();
@@ -246,7 +247,7 @@ mod tests {
             });
         }
         all.await;
-        assert_eq!(*log.lock().unwrap(), "dddA");
+        assert_eq!(*log.lock(), "dddA");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! It may import `stream`, `config`, `media`, `telemetry` and `codec`; it knows no browser and no session, which it tells
 //! by messages of `media`.
 
-
 pub(crate) mod link;
 pub(crate) mod placement;
 pub(crate) mod pool;
+pub(crate) mod redis;

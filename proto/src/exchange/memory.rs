@@ -21,13 +21,13 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatfs, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::lock;
 use crate::MAX_PICTURE_BYTES;
 use crate::v1::Slot;
 
@@ -137,7 +137,7 @@ impl Lane {
 
     /// `None` when it finds no room.
     pub(super) fn write(&self, picture: &[u8]) -> Option<Slot> {
-        let mut given = lock(&self.given);
+        let mut given = self.given.lock();
         let free = |index: &usize| self.memory.state(self.first + index).load(Ordering::Acquire) == FREE;
         let index = (0..SLOTS).find(free).filter(|_| picture.len() <= SLOT_BYTES)?;
         let place = self.first + index;

@@ -17,14 +17,14 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 
+use parking_lot::Mutex;
 use prost::bytes::Bytes;
 
+pub use self::memory::NotOurs;
 use self::memory::{Lane, Memory};
 use crate::v1::Slot;
-
-pub use self::memory::NotOurs;
 
 /// All that can be joined in this process, by token.
 static OPEN: LazyLock<Mutex<HashMap<u64, Weak<Exchange>>>> = LazyLock::new(Mutex::default);
@@ -61,7 +61,7 @@ impl Exchange {
     pub fn open() -> Arc<Self> {
         let table = || Pictures(Carrier::Table(Mutex::default()));
         let exchange = Arc::new(Self { token: token(), frames: table(), results: table() });
-        lock(&OPEN).insert(exchange.token, Arc::downgrade(&exchange));
+        OPEN.lock().insert(exchange.token, Arc::downgrade(&exchange));
         exchange
     }
 
@@ -82,7 +82,7 @@ impl Exchange {
     /// taken.
     pub fn admit(token: u64, file: OwnedFd) -> Result<Arc<Self>, NotOurs> {
         let exchange = Arc::new(Self::over(token, Memory::of(file)?));
-        let mut open = lock(&OPEN);
+        let mut open = OPEN.lock();
         if token == 0 || open.contains_key(&token) {
             return Err(NotOurs::Token);
         }
@@ -98,7 +98,7 @@ impl Exchange {
     /// The one with `token` that was opened or admitted in this process, as long as somebody has it.
     #[must_use]
     pub fn join(token: u64) -> Option<Arc<Self>> {
-        lock(&OPEN).get(&token).and_then(Weak::upgrade)
+        OPEN.lock().get(&token).and_then(Weak::upgrade)
     }
 
     /// For `Open`. Random, so that only who was told it can find it.
@@ -110,7 +110,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let mut open = lock(&OPEN);
+        let mut open = OPEN.lock();
         // One that was refused, or is only shared from here, is not listed; another may be, with its token.
         if open.get(&self.token).is_some_and(|listed| listed.strong_count() == 0) {
             open.remove(&self.token);
@@ -126,7 +126,7 @@ impl Pictures {
     pub fn give(&self, picture: Bytes) -> Result<Slot, Bytes> {
         match &self.0 {
             Carrier::Table(table) => {
-                let mut table = lock(table);
+                let mut table = table.lock();
                 table.1 += 1;
                 let generation = table.1;
                 table.0.insert(generation, picture);
@@ -140,7 +140,7 @@ impl Pictures {
     #[must_use]
     pub fn take(&self, slot: Slot, len: usize) -> Option<Bytes> {
         match &self.0 {
-            Carrier::Table(table) => lock(table).0.remove(&slot.generation).filter(|picture| picture.len() == len),
+            Carrier::Table(table) => table.lock().0.remove(&slot.generation).filter(|picture| picture.len() == len),
             Carrier::Memory(lane) => lane.read(slot, len).map(Bytes::from),
         }
     }
@@ -150,11 +150,6 @@ impl Pictures {
 fn token() -> u64 {
     let random = || RandomState::new().hash_one(std::process::id());
     std::iter::repeat_with(random).find(|token| *token != 0).unwrap_or(1)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic runs under the locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

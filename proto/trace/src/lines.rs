@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::callsite::Identifier;
 use tracing::{Level, Metadata};
@@ -132,7 +132,7 @@ impl<F> BoundedLines<F> {
     fn pass(&self, meta: &Metadata<'_>) -> Option<u64> {
         let Some(rate) = Rate::of(meta.target(), *meta.level()) else { return Some(0) };
         let now = Instant::now();
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock();
         buckets.entry(meta.callsite()).or_insert_with(|| Bucket::full(now, rate)).pass(now, rate)
     }
 }
@@ -221,7 +221,7 @@ mod tests {
 
     impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -235,7 +235,7 @@ mod tests {
         let out = written.clone();
         let lines = crate::lines(format, move || out.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
-        let text = written.0.lock().unwrap().clone();
+        let text = written.0.lock().clone();
         String::from_utf8(text).unwrap().lines().map(str::to_owned).collect()
     }
 
@@ -260,7 +260,7 @@ mod tests {
             tokio::time::advance(Duration::from_secs(10)).await;
             line();
             drop(guard);
-            let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+            let text = String::from_utf8(written.0.lock().clone()).unwrap();
             let lines: Vec<_> = text.lines().collect();
             assert_eq!(lines.len(), 7, "{text}");
             match format {

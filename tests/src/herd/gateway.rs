@@ -10,7 +10,7 @@ use super::source::Source;
 
 const ANSWERS: Source = Source { name: "answers.rs", text: include_str!("../../../gateway/src/session/answers.rs") };
 const ADMISSION: Source =
-    Source { name: "admission.rs", text: include_str!("../../../gateway/src/session/admission.rs") };
+    Source { name: "admission.rs", text: include_str!("../../../gateway/src/gateway/admission.rs") };
 const HTTP: Source = Source { name: "http/mod.rs", text: include_str!("../../../gateway/src/http/mod.rs") };
 
 /// A page's try, by the page and how many it has begun.

@@ -19,9 +19,9 @@ mod rewrite;
 mod sctp;
 mod sources;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub(crate) use self::association::Association;
@@ -31,7 +31,6 @@ pub(crate) use self::provider::{SUITES, provider};
 use self::records::Records;
 pub(crate) use self::sctp::seal;
 use self::sources::Sources;
-use super::lock;
 use crate::telemetry;
 
 /// Bytes of a datagram. WebRTC's stacks keep to 1 200 and some, and none sends more than an Ethernet frame's 1 500; a
@@ -105,7 +104,7 @@ impl Guard {
     pub(crate) fn admit(&self, datagram: &[u8]) -> Result<(), &'static str> {
         let admitted = match datagram {
             _ if datagram.len() > MAX_DATAGRAM => Err(Refusal::Oversize),
-            [20..=63, ..] => lock(&self.records).datagram(datagram, self.opened.load(Ordering::Relaxed)),
+            [20..=63, ..] => self.records.lock().datagram(datagram, self.opened.load(Ordering::Relaxed)),
             [128..=191, ..] => self.sources.admit(datagram, self.counter_mode.load(Ordering::Relaxed)),
             _ => Ok(()),
         };
@@ -116,8 +115,8 @@ impl Guard {
     fn opened(&self, content_type: u8, plaintext: &mut [u8]) -> Result<(), Refusal> {
         self.opened.store(true, Ordering::Relaxed);
         let passed = match content_type {
-            records::APPLICATION_DATA => lock(&self.association).incoming(Instant::now(), plaintext),
-            records::HANDSHAKE => lock(&self.records).encrypted_handshake(plaintext),
+            records::APPLICATION_DATA => self.association.lock().incoming(Instant::now(), plaintext),
+            records::HANDSHAKE => self.records.lock().encrypted_handshake(plaintext),
             records::ALERT if plaintext.len() == 2 => Ok(()),
             _ => Err(Refusal::Dtls),
         };
@@ -127,7 +126,7 @@ impl Guard {
     /// What the stack is about to encrypt into a record.
     fn sealing(&self, content_type: u8, plaintext: &mut [u8]) {
         if content_type == records::APPLICATION_DATA {
-            lock(&self.association).outgoing(plaintext);
+            self.association.lock().outgoing(plaintext);
         }
     }
 }

@@ -12,7 +12,6 @@ use rtc::crypto::{
     HmacAlgorithm, KeyExchangeAlgorithm, Mac, PublicKey, RTCCrypto, RTCCryptoProvider, RTCRandom, SignatureScheme,
     SigningKey, StreamCipher, StreamCipherAlgorithm,
 };
-
 use rtc::dtls::cipher_suite::CipherSuiteId;
 
 use super::Guard;

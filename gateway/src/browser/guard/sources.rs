@@ -3,10 +3,11 @@
 //! The stack keeps a state for each SSRC that it sees, before it knows whether the packet is the client's, and for ever;
 //! and it announces a track for each new one that is.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Refusal, lock};
+use parking_lot::Mutex;
+
+use super::Refusal;
 
 /// SSRCs of a session's life, of RTP and RTCP together. A browser has one or two of each, and draws new ones when a camera
 /// is changed.
@@ -38,7 +39,7 @@ impl Sources {
         if self.last.load(Ordering::Relaxed) == source {
             return Ok(());
         }
-        let mut seen = lock(&self.seen);
+        let mut seen = self.seen.lock();
         if !seen.contains(&source) {
             if seen.len() >= MAX_SOURCES {
                 return Err(Refusal::Sources);

@@ -10,11 +10,8 @@
 //! memory, and `candidates` tells the browser where the real ones are. Which datagram is whose says
 //! `routes`; which of them the stack gets, and whom it may ask, says `filter`.
 
-mod addresses;
 mod candidates;
 mod filter;
-mod ice_servers;
-mod options;
 mod packet;
 mod policy;
 mod port;
@@ -27,19 +24,9 @@ mod session;
 mod tcp;
 mod udp;
 
-pub(crate) use self::addresses::addresses;
-pub use self::ice_servers::IceServerOptions;
-pub(crate) use self::ice_servers::IceServers;
-pub(crate) use self::options::Media;
-pub use self::options::MediaOptions;
 pub(crate) use self::packet::{Check, Kind, classify};
 pub(crate) use self::policy::CandidatePolicy;
 pub use self::port::MediaError;
 pub(crate) use self::port::MediaPort;
-pub(crate) use self::runtime::{DriverEnd, Nudge, SessionRuntime};
+pub(crate) use self::runtime::{Nudge, SessionRuntime};
 pub(crate) use self::session::SessionPort;
-
-/// Nothing that is done under these locks panics half-way.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}

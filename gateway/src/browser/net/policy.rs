@@ -6,17 +6,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Value of `--candidates`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Candidates {
-    /// Only addresses that signed checks came from.
-    #[default]
-    Checked,
-    /// What browsers name, too.
-    Any,
-}
+use crate::config::media::Candidates;
 
-/// The same with what browsers are told of us.
+/// `--candidates`, with what browsers are told of us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CandidatePolicy {
     pub(super) candidates: Candidates,

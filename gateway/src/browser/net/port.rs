@@ -2,22 +2,24 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
 use super::candidates;
-use super::options::Media;
 use super::packet::{Kind, classify};
 use super::policy::CandidatePolicy;
-use super::public::{self, Public};
+use super::public;
 use super::routes::{Path, Routes, Stray};
 use super::session::{Inbox, SessionPort};
 use super::tcp::{self, Welcome};
 use super::udp::SharedSocket;
+use crate::config::media::Media;
+use crate::config::public::Public;
 use crate::telemetry;
 
 /// How often a free port is looked for that is free at every address.
@@ -110,15 +112,15 @@ impl MediaPort {
     /// Who takes a connection that begins with `frame`.
     fn whose(&self, socket: usize, frame: &[u8]) -> Option<Welcome> {
         let Kind::Check(check) = classify(frame) else { return None };
-        super::lock(&self.routes).signed(&check).ok()?.welcomed(socket)
+        self.routes.lock().signed(&check).ok()?.welcomed(socket)
     }
 
     fn deliver(&self, path: Path, datagram: &[u8]) {
         let kind = classify(datagram);
         let whose = match &kind {
             Kind::Junk => Err("junk"),
-            Kind::Check(check) => super::lock(&self.routes).check(path, check).cloned().map_err(Stray::label),
-            Kind::Stun(_) | Kind::Other => super::lock(&self.routes).at(path).cloned().map_err(Stray::label),
+            Kind::Check(check) => self.routes.lock().check(path, check).cloned().map_err(Stray::label),
+            Kind::Stun(_) | Kind::Other => self.routes.lock().at(path).cloned().map_err(Stray::label),
         };
         if let Err(reason) = whose.and_then(|inbox| inbox.take(path, &kind, datagram)) {
             telemetry::packets_dropped(reason, 1);

@@ -10,9 +10,9 @@ use webrtc::runtime::{AsyncTcpStream, AsyncUdpSocket, RecvMeta, Runtime, Transmi
 use super::*;
 use crate::browser::net::SessionRuntime;
 use crate::browser::net::packet::tests::{answer, check, header, signed};
-use crate::browser::net::policy::Candidates;
 use crate::browser::net::tcp::STRANGERS;
 use crate::browser::net::udp::Datagram;
+use crate::config::media::Candidates;
 
 /// For the loopback interface, on a machine that does something else.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -102,7 +102,7 @@ async fn each_session_gets_its_own_and_is_forgotten_with_it() {
     client_a.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(client_a.recv_from(&mut room).unwrap(), (6, server));
     drop((a, b));
-    let routes = format!("{:?}", crate::browser::net::lock(&port.routes));
+    let routes = format!("{:?}", port.routes.lock());
     for table in ["sessions: {}", "by_ufrag: {}", "by_path: {}"] {
         assert!(routes.contains(table), "{routes}");
     }

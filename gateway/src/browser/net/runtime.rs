@@ -5,16 +5,18 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use webrtc::runtime::{AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime};
 
 use super::session::SessionPort;
 use super::tcp::SessionListener;
 use super::udp::SessionSocket;
+use crate::media::event::DriverEnd;
 
 /// One for each session.
 #[derive(Debug)]
@@ -24,15 +26,6 @@ pub(crate) struct SessionRuntime {
     nudge: Arc<Nudge>,
     /// For the connection's driver, which is the first that the stack spawns.
     driver: Mutex<Option<oneshot::Sender<DriverEnd>>>,
-}
-
-/// How a connection's driver ended; it should not, before the connection is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DriverEnd {
-    /// With an error, which the stack has only logged.
-    Returned,
-    /// By a panic.
-    Panicked,
 }
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -83,7 +76,7 @@ impl SessionRuntime {
 
 impl Runtime for SessionRuntime {
     fn spawn(&self, future: Task) -> Box<dyn JoinHandle> {
-        match super::lock(&self.driver).take() {
+        match self.driver.lock().take() {
             Some(ended) => self.tokio.spawn(Box::pin(watched(future, ended))),
             None => self.tokio.spawn(future),
         }

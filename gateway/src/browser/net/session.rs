@@ -1,21 +1,23 @@
 //! A session's share of the port: what its stack needs to be told, and where its datagrams wait.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::filter::Filter;
 use super::packet::Kind;
-use super::policy::{CandidatePolicy, Candidates};
+use super::policy::CandidatePolicy;
 use super::port::MediaPort;
 use super::routes::{Credentials, Id, Path};
 use super::tcp::{self, Welcome};
 use super::udp::Datagram;
+use crate::browser::guard::Guard;
 use crate::browser::offer;
-use crate::browser::peer::Guard;
+use crate::config::media::Candidates;
 
 /// Dropping the last clone of its `Arc` ends all that the port knows of the session; the stack's runtime has one.
 #[derive(Debug)]
@@ -70,20 +72,20 @@ impl Inbox {
     /// The queue at one of our sockets, in place of what was there.
     pub(super) fn open(&self, socket: usize, queue: mpsc::Sender<Datagram>) {
         if let Some(slot) = self.queues.get(socket) {
-            *super::lock(slot) = Some(queue);
+            *slot.lock() = Some(queue);
         }
     }
 
     /// Who takes the connections to one of our sockets, in place of who did.
     pub(super) fn welcome(&self, socket: usize, welcome: Welcome) {
         if let Some(slot) = self.welcomes.get(socket) {
-            *super::lock(slot) = Some(welcome);
+            *slot.lock() = Some(welcome);
         }
     }
 
     /// Who takes the connections to one of our sockets.
     pub(super) fn welcomed(&self, socket: usize) -> Option<Welcome> {
-        super::lock(self.welcomes.get(socket)?).clone()
+        self.welcomes.get(socket)?.lock().clone()
     }
 
     /// A datagram of this session's for its stack; an error is the value of the label `reason`.
@@ -93,7 +95,7 @@ impl Inbox {
             self.checked();
         }
         self.guard.admit(datagram)?;
-        let taken = super::lock(&self.udp).takes(Instant::now(), path, kind, datagram)?;
+        let taken = self.udp.lock().takes(Instant::now(), path, kind, datagram)?;
         for payload in std::iter::once(taken.payload).chain(taken.nomination) {
             self.push(path.socket, Datagram { remote: taken.from, payload, signed })?;
         }
@@ -102,7 +104,7 @@ impl Inbox {
 
     pub(super) fn push(&self, socket: usize, datagram: Datagram) -> Result<(), &'static str> {
         let Some(slot) = self.queues.get(socket) else { return Ok(()) };
-        match super::lock(slot).as_ref().map(|queue| queue.try_send(datagram)) {
+        match slot.lock().as_ref().map(|queue| queue.try_send(datagram)) {
             Some(Err(mpsc::error::TrySendError::Full(_))) => Err("mux_full"),
             // Closed: the session is over, and its entry gone in a moment.
             _ => Ok(()),
@@ -124,7 +126,7 @@ impl Inbox {
 impl SessionPort {
     pub(super) fn open(port: &Arc<MediaPort>) -> Self {
         let inbox = Arc::new(Inbox::new(port.sockets.len(), port.policy));
-        let id = super::lock(&port.routes).add(Arc::clone(&inbox));
+        let id = port.routes.lock().add(Arc::clone(&inbox));
         Self { port: Arc::clone(port), inbox, id }
     }
 
@@ -135,16 +137,16 @@ impl SessionPort {
         if let (Some(ufrag), Some(password)) = (value("a=ice-ufrag:"), value("a=ice-pwd:")) {
             let credentials = Credentials { ufrag: ufrag.trim().to_owned(), password: password.trim().to_owned() };
             for filter in [&self.inbox.udp, &self.inbox.tcp] {
-                super::lock(filter).learn_ours(&credentials);
+                filter.lock().learn_ours(&credentials);
             }
-            super::lock(&self.port.routes).learn(self.id, credentials);
+            self.port.routes.lock().learn(self.id, credentials);
         }
     }
 
     /// Takes the browser's password from its offer, as soon as that is taken.
     pub(crate) fn learn_theirs(&self, remote_description: &str) {
         for filter in [&self.inbox.udp, &self.inbox.tcp] {
-            super::lock(filter).learn_theirs(offer::ice_password(remote_description));
+            filter.lock().learn_theirs(offer::ice_password(remote_description));
         }
     }
 
@@ -192,6 +194,6 @@ impl SessionPort {
 
 impl Drop for SessionPort {
     fn drop(&mut self) {
-        super::lock(&self.port.routes).remove(self.id);
+        self.port.routes.lock().remove(self.id);
     }
 }

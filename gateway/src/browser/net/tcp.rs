@@ -8,10 +8,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -219,7 +220,7 @@ impl SessionStream {
     /// What the stack may read, if there is any; nothing, as at a connection's end, behind a frame
     /// that is none.
     fn take(&self, buf: &mut [u8]) -> Option<usize> {
-        let Received { rest, taken } = &mut *super::lock(&self.received);
+        let Received { rest, taken } = &mut *self.received.lock();
         while let Some(length) = rest.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length))) {
             if length > LONGEST_FRAME {
                 telemetry::packets_dropped("junk", 1);
@@ -248,7 +249,7 @@ impl SessionStream {
     fn filter(&self, frame: &[u8]) -> Result<Taken, &'static str> {
         self.session.guard.admit(frame)?;
         let kind = classify(frame);
-        let mut filter = super::lock(&self.session.tcp);
+        let mut filter = self.session.tcp.lock();
         if let Kind::Check(check) = &kind {
             if !filter.is_ours(check) {
                 return Err("forged");
@@ -285,7 +286,7 @@ impl AsyncTcpStream for SessionStream {
                 }
                 match self.read.try_read(buf) {
                     Ok(0) => return Ok(0),
-                    Ok(length) => super::lock(&self.received).rest.extend_from_slice(&buf[..length]),
+                    Ok(length) => self.received.lock().rest.extend_from_slice(&buf[..length]),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.read.readable().await?;
                         continue;
@@ -308,7 +309,7 @@ impl AsyncTcpStream for SessionStream {
     {
         let (now, Path { socket, remote }) = (Instant::now(), self.path);
         let datagram = buf.get(2..).unwrap_or_default();
-        let mut filter = super::lock(&self.session.tcp);
+        let mut filter = self.session.tcp.lock();
         match filter.sends(now, socket, remote, datagram) {
             Ok(_) if self.frames.try_send(Bytes::copy_from_slice(buf)).is_ok() => {
                 filter.sent(now, socket, remote, datagram);

@@ -4,11 +4,12 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::Interest;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -159,7 +160,7 @@ impl SessionSocket {
     }
 
     fn filter(&self) -> MutexGuard<'_, Filter> {
-        super::lock(&self.session.udp)
+        self.session.udp.lock()
     }
 }
 
@@ -178,7 +179,7 @@ impl AsyncUdpSocket for SessionSocket {
             }
         };
         let transmit = &Transmit { destination, ..transmit.clone() };
-        let mut writable = super::lock(&self.writable);
+        let mut writable = self.writable.lock();
         loop {
             // The wait fails when the runtime is stopping, and would again.
             let waited = match writable.as_mut() {
@@ -211,7 +212,7 @@ impl AsyncUdpSocket for SessionSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut inbox = super::lock(&self.inbox);
+        let mut inbox = self.inbox.lock();
         // The stack looks for more with a waker that wakes nobody; that must not take the real one's place.
         let received = if cx.waker().will_wake(Waker::noop()) {
             inbox.try_recv().map_or(Poll::Pending, |datagram| Poll::Ready(Some(datagram)))

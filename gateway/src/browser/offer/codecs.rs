@@ -2,16 +2,7 @@
 
 use rtc::sdp::description::media::MediaDescription;
 
-use crate::codec::Codec;
-
-/// What is spoken, and whose order counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Codecs {
-    /// All of them: the first of the browser's is taken.
-    Browsers,
-    /// Only these: the first of ours that the browser has is taken.
-    Ours(Vec<Codec>),
-}
+use crate::codec::{Codec, Codecs};
 
 /// The codec of a session's video, both ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,15 +17,6 @@ pub(crate) struct Negotiated {
 }
 
 impl Codecs {
-    /// What an error tells the client.
-    pub(crate) fn spoken(&self) -> String {
-        let codecs = match self {
-            Self::Browsers => &Codec::ALL[..],
-            Self::Ours(codecs) => codecs,
-        };
-        codecs.iter().map(|codec| codec.sdp_name()).collect::<Vec<_>>().join(", ")
-    }
-
     /// The codec to speak of those in a video section; `None` when there is none in common.
     pub(crate) fn choose(&self, section: &MediaDescription) -> Option<Negotiated> {
         let offered: Vec<Variant> =
@@ -132,7 +114,9 @@ pub(crate) fn reduce(sdp: &str, chosen: u8) -> String {
             done |= video;
             video = !done && super::is_video(section);
             if video {
-                let kept: Vec<&str> = line.split_whitespace().take(3).chain([chosen.as_str()]).collect();
+                // The stack's parser takes any white space for one space, also before the first field.
+                let kept: Vec<&str> = section.split_whitespace().take(3).chain([chosen.as_str()]).collect();
+                reduced.push_str("m=");
                 reduced.push_str(&kept.join(" "));
                 reduced.push_str("\r\n");
                 continue;

@@ -8,7 +8,8 @@ use std::io::Cursor;
 use rtc::peer_connection::sdp::{RTCSdpType, RTCSessionDescription};
 use rtc::sdp::SessionDescription;
 
-pub(crate) use self::codecs::{Codecs, Negotiated, reduce};
+pub(crate) use self::codecs::{Negotiated, reduce};
+use crate::codec::Codecs;
 use crate::stream::spec::Mode;
 
 /// The most that a browser's ICE credentials may have: RFC 8839, section 5.4, allows 256 each,

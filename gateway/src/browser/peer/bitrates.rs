@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::remb::Remb;
 use super::{congestion, level};
-use crate::pipeline::bandwidth::Limits;
-use crate::pipeline::intake::Most;
+use crate::media::limits::Limits;
+use crate::media::limits::Most;
 
 /// Among the other recorders of arrivals.
 const REMB: Slot = Slot::Custom(9_500);

@@ -3,8 +3,8 @@
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_VP8, MIME_TYPE_VP9};
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters};
 
-use crate::codec::Codec;
 use crate::browser::offer::Negotiated;
+use crate::codec::Codec;
 
 /// Without RTX: this stack's NACK generator never learns that a packet came by RTX and asks for it again every 100 ms for
 /// ever (measured: half of all packets sent at 5 % loss).

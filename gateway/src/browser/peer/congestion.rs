@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::feedback::Covered;
 use super::interceptors::OnRead;
-use crate::pipeline::bandwidth::Limits;
+use crate::media::limits::Limits;
 use crate::pipeline::bandwidth::loss::LossBased;
 use crate::pipeline::bandwidth::probe::Probe;
 use crate::telemetry;

@@ -8,10 +8,10 @@ use tracing::debug;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
 use super::Messaging;
+use crate::browser::messages::{self, ClientMessage, outputs};
+use crate::media::event::{EndReason, SessionEvent};
 use crate::stream::controls::Controls;
 use crate::stream::outputs::{Event, Reader};
-use crate::session::client::{self, ClientMessage, outputs};
-use crate::session::{EndReason, SessionEvent};
 use crate::telemetry;
 
 /// How long the last texts may take to be acknowledged before the connection is closed under them.
@@ -82,13 +82,13 @@ fn receive(message: &[u8], controls: &Controls) -> Option<String> {
         ClientMessage::SetInput(set) => {
             let refused = controls.set(&set).err()?;
             telemetry::input_refused();
-            Some(client::refused(&refused))
+            Some(messages::refused(&refused))
         }
         ClientMessage::Unknown => {
             telemetry::message_ignored("unknown");
             None
         }
-        ClientMessage::Text => Some(client::echo(&text)),
+        ClientMessage::Text => Some(messages::echo(&text)),
     }
 }
 

@@ -8,26 +8,13 @@ use webrtc::error::Error;
 
 use crate::codec::Rotation;
 use crate::media::frame::CaptureStamp;
+use crate::media::packet::Marks;
 
 /// How a phone was held (3GPP TS 26.114, section 7.4.5).
 const ORIENTATION: &str = "urn:3gpp:video-orientation";
 /// When a frame was captured, by the clock of who captured it
 /// (<https://webrtc.googlesource.com/src/+/main/docs/native-code/rtp-hdrext/abs-capture-time>).
 const CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
-
-/// What a packet says of its frame; most packets say nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Marks {
-    pub(crate) rotation: Option<Rotation>,
-    pub(crate) captured: Option<CaptureStamp>,
-}
-
-impl Marks {
-    /// What both say together; `other` where they differ.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self { rotation: other.rotation.or(self.rotation), captured: other.captured.or(self.captured) }
-    }
-}
 
 pub(super) fn register(engine: &mut MediaEngine) -> Result<(), Error> {
     for uri in [ORIENTATION, CAPTURE_TIME] {

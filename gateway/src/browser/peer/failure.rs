@@ -4,47 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
 
-/// The step that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Nothing of the browser's ever came.
-    NoPacket,
-    /// Its checks came, and no path was agreed on.
-    NoPath,
-    /// There is a path, and no encryption.
-    Encryption,
-    /// All was well, and then nothing came any more.
-    Silence,
-}
-
-impl Step {
-    /// The value of the label `step`.
-    #[must_use]
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::NoPacket => "no_packet",
-            Self::NoPath => "no_path",
-            Self::Encryption => "encryption",
-            Self::Silence => "silence",
-        }
-    }
-
-    /// For the log: what that means, and where to look.
-    #[must_use]
-    pub(crate) fn in_words(self) -> &'static str {
-        match self {
-            Self::NoPacket => {
-                "no packet from the browser reached us: is the media port open, UDP and TCP, and reachable at the \
-                 addresses that we tell (--media-port, --public-ip)?"
-            }
-            Self::NoPath => {
-                "the browser's checks reached us, our answers did not reach the browser: is UDP from us blocked?"
-            }
-            Self::Encryption => "a path was found, but DTLS did not complete on it: are large packets lost on the way?",
-            Self::Silence => "the browser was connected and then vanished: its network, or the browser, is gone",
-        }
-    }
-}
+use crate::media::event::Step;
 
 /// How far a connection has come.
 #[derive(Debug, Default)]

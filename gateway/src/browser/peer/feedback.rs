@@ -4,12 +4,11 @@
 //! lost (`docs/decisions/0009-bandwidth.md`). libwebrtc leaves such packets out of its sums, and so do we.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rtc::interceptor::{Packet, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
-
-use super::lock;
 
 /// Packets are reported up to the newest that has arrived: those lost at the end of one feedback come with the next that
 /// is not lost itself. Full: the oldest is forgotten.
@@ -41,7 +40,7 @@ impl Covered {
     /// Feedback number `number` speaks of `count` packets from `first` on. Some clients begin with the first that has
     /// arrived: what is missing before it is lost too, if no feedback was.
     pub(super) fn note(&self, number: u8, first: u16, count: u16) {
-        let mut told = lock(&self.0);
+        let mut told = self.0.lock();
         let end = first.wrapping_add(count);
         let follows = told.last.filter(|(last, _)| number == last.wrapping_add(1)).map(|(_, end)| end);
         let first = follows.filter(|before| first.wrapping_sub(*before) < u16::MAX / 2).unwrap_or(first);
@@ -53,7 +52,7 @@ impl Covered {
     }
 
     pub(super) fn contains(&self, sequence: u16) -> bool {
-        lock(&self.0).ranges.iter().any(|(first, count)| sequence.wrapping_sub(*first) < *count)
+        self.0.lock().ranges.iter().any(|(first, count)| sequence.wrapping_sub(*first) < *count)
     }
 }
 

@@ -10,10 +10,10 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::sansio::Protocol;
 use webrtc::error::Error;
 
-use super::guard::bound_feedback;
 use super::keyframes::deliver_requests;
 use super::nack::RequestLost;
 use super::retransmissions::BoundRetransmissions;
+use crate::browser::guard::bound_feedback;
 
 /// Packets kept to be sent again, a power of two: two seconds of 2 Mbit/s, 600 kB. Who asks for older ones gets nothing
 /// and asks for a keyframe.

@@ -1,6 +1,6 @@
 //! The level by which an answer says what of H.264 is taken (ITU-T H.264, table A-1; RFC 6184, section 8.2.2). Pure.
 
-use crate::pipeline::intake::Most;
+use crate::media::limits::Most;
 
 /// Macroblocks a second, macroblocks of a picture, kbit/s, and what the level is called. Those below 2 are for less than
 /// any browser sends, and 1.1 has two meanings.

@@ -24,10 +24,10 @@ mod renegotiation;
 mod retransmissions;
 mod tracks;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
+use parking_lot::Mutex;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
@@ -52,25 +52,25 @@ use webrtc::peer_connection::{
 use webrtc::rtp_transceiver::RtpSender;
 
 pub(crate) use self::bitrates::{Feedback, ask};
-pub(crate) use self::extensions::{Ids, Marks};
+pub(crate) use self::extensions::Ids;
 use self::failure::Progress;
-pub(crate) use self::failure::Step;
 pub(crate) use self::nack::Missing;
 pub(crate) use self::remb::Remb;
 use self::remote_candidates::RemoteCandidates;
 use self::tracks::Tracks;
-use crate::pipeline::bandwidth::Limits;
-use crate::telemetry::books::{Hop, Reason, Ticket};
-use crate::stream::controls::Controls;
-use crate::media::frame::CaptureStamp;
-use crate::pipeline::ingress::PacketQueue;
-use crate::pipeline::intake::Most;
-use crate::browser::net::{DriverEnd, Nudge, SessionPort, SessionRuntime};
+use crate::browser::guard::{SUITES, provider};
+use crate::browser::net::{Nudge, SessionPort, SessionRuntime};
 use crate::browser::offer::{self, Negotiated};
+use crate::media::encoded::OutFrame;
+use crate::media::event::{DriverEnd, EndReason, SessionEvent, Step};
+use crate::media::limits::{Limits, Most};
+use crate::media::signs::Signs;
+use crate::pipeline::backlog::PacketQueue;
+use crate::stream::controls::Controls;
 use crate::stream::outputs::Reader;
-use crate::session::{EndReason, SessionEvent, Signs};
 use crate::stream::spec::Mode;
 use crate::telemetry;
+use crate::telemetry::books::{Hop, Reason};
 
 /// The data channel that FastRTC's clients open.
 const CHANNEL: &str = "text";
@@ -92,20 +92,6 @@ const CHANNEL_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMER_LATE: Duration = Duration::from_micros(750);
 /// Gathering host candidates only lists interfaces; more than this and the machine is in trouble.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// One encoded frame for the browser.
-pub(crate) struct OutFrame {
-    /// In order, each within the MTU.
-    pub(crate) payloads: Vec<Bytes>,
-    /// RTP timestamp, 90 kHz.
-    pub(crate) timestamp: u32,
-    /// When its packets leave; `None` is at once.
-    pub(crate) leave_at: Option<Instant>,
-    /// When the browser captured it, if it said so.
-    pub(crate) stamp: Option<CaptureStamp>,
-    /// None for a re-emission.
-    pub(crate) ticket: Option<Ticket>,
-}
 
 /// What a connection feeds.
 pub(crate) struct Taps {
@@ -255,7 +241,7 @@ pub(crate) async fn answer(
         open,
     };
 
-    let offer = RTCSessionDescription::offer(lock(&peer.candidates).of_offer(&offer.sdp))?;
+    let offer = RTCSessionDescription::offer(peer.candidates.lock().of_offer(&offer.sdp))?;
     peer.connection.set_remote_description(offer).await?;
     // Before the answer, which says by it which way video goes.
     let track = if mode == Mode::Send { None } else { Some(add_track(&peer.connection, codec.rtp_codec).await?) };
@@ -311,7 +297,7 @@ impl Peer {
     /// Adds a trickled candidate in the background: the driver may be busy, the caller is an actor. A candidate that
     /// the stack refuses is one path less, no fault of the session's.
     pub(crate) fn add_candidate(&self, candidate: RTCIceCandidateInit) {
-        if !lock(&self.candidates).take(&candidate.candidate) {
+        if !self.candidates.lock().take(&candidate.candidate) {
             return;
         }
         let connection = Arc::clone(&self.connection);
@@ -328,7 +314,7 @@ impl Drop for Peer {
         // A session may end before its browser is connected, when a handler does not start for example: the channel is
         // still to come, and the reason for it.
         let unread = self.texts.capacity() < OUT_TEXTS;
-        let channel = lock(&self.callbacks.messaging).is_none();
+        let channel = self.callbacks.messaging.lock().is_none();
         let patience = if unread && !channel { CHANNEL_TIMEOUT } else { data_channel::FLUSH_TIMEOUT };
         // Closing the text queue tells the data channel's task to deliver what waits and then to set `flushed`.
         let (texts, _) = mpsc::channel(1);
@@ -421,11 +407,7 @@ impl PeerConnectionEventHandler for Callbacks {
 }
 
 fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
-    lock(slot).take()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    slot.lock().take()
 }
 
 /// Hop 10. Ends when `egress` and the peer have dropped the queue's senders.

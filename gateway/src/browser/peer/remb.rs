@@ -11,7 +11,7 @@ use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 use tokio::sync::watch;
 
-use crate::pipeline::bandwidth::Limits;
+use crate::media::limits::Limits;
 use crate::pipeline::bandwidth::loss::LossBased;
 
 /// Between two of ours, and the time over which loss is counted.

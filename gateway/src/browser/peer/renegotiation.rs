@@ -10,7 +10,7 @@ use tracing::Instrument;
 use webrtc::error::Error;
 use webrtc::peer_connection::PeerConnection;
 
-use super::{GATHER_TIMEOUT, Peer, lock};
+use super::{GATHER_TIMEOUT, Peer};
 use crate::browser::offer;
 use crate::stream::spec::Mode;
 
@@ -38,7 +38,7 @@ impl Peer {
             let before = connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
             let restarts = offer::ice_ufrag(&before) != offer::ice_ufrag(&offer.sdp);
             // Counts once the offer is taken: a refused one restarts nothing.
-            let mut taken = lock(&candidates).clone();
+            let mut taken = candidates.lock().clone();
             if restarts {
                 taken.restart();
                 // Ours are gathered anew.
@@ -51,7 +51,7 @@ impl Peer {
                 callbacks.gathered.send_replace(true);
                 return Err(error);
             }
-            *lock(&candidates) = taken;
+            *candidates.lock() = taken;
             port.learn_theirs(&offer.sdp);
             if restarts {
                 let mut gathered = callbacks.gathered.subscribe();

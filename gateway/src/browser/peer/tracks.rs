@@ -3,18 +3,18 @@
 //! The stack never says that a track has ended, and a browser may go on with another camera in another section, or come
 //! back to the first. So whichever sends is followed, until it is silent and another is not.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rtc::rtp;
 use tokio::time::Instant;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::extensions::Ids;
-use super::lock;
-use crate::pipeline::assembler::Packet;
-use crate::pipeline::ingress::PacketQueue;
-use crate::session::Signs;
+use crate::media::packet::Packet;
+use crate::media::signs::Signs;
+use crate::pipeline::backlog::PacketQueue;
 
 /// Without a packet for so long, a track gives way to another that sends: at the lowest frame rate (1 fps) there is one.
 const SILENCE: Duration = Duration::from_millis(1_500);
@@ -39,7 +39,7 @@ impl<T> Default for Tracks<T> {
 impl<T: Clone> Tracks<T> {
     /// Whether a packet of `track`, of which `same` knows the current one, is to be looked at.
     fn follow(&self, now: Instant, track: &T, ssrc: u32, same: impl Fn(&T, &T) -> bool) -> bool {
-        let mut current = lock(&self.current);
+        let mut current = self.current.lock();
         let other = current.as_ref().filter(|current| !same(&current.track, track));
         if other.is_some_and(|other| now < other.heard + SILENCE) {
             return false;
@@ -50,7 +50,7 @@ impl<T: Clone> Tracks<T> {
 
     /// The one that is followed, and the SSRC of its newest packet.
     pub(super) fn current(&self) -> Option<(T, u32)> {
-        lock(&self.current).as_ref().map(|current| (current.track.clone(), current.ssrc))
+        self.current.lock().as_ref().map(|current| (current.track.clone(), current.ssrc))
     }
 }
 

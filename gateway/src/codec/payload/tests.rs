@@ -7,9 +7,10 @@ use reframe_proto::i420_len;
 use tokio::time::Instant;
 
 use super::*;
-use crate::pipeline::assembler::{Assembler, Packet};
 use crate::codec::{Encoded, H264Encoder, Picture};
-use crate::browser::peer::Marks;
+use crate::media::packet::Marks;
+use crate::media::packet::Packet;
+use crate::pipeline::assembler::Assembler;
 
 fn appended(payload: &[u8]) -> Vec<u8> {
     let mut unit = BytesMut::new();

@@ -5,9 +5,10 @@
 
 use std::fs;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -97,7 +98,7 @@ impl Certificates {
     }
 
     fn current(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read())
     }
 
     /// When the shown certificate expires, in seconds since 1970.
@@ -113,13 +114,13 @@ impl Certificates {
         // An error is a file that is being replaced, or a disk that is away: the next look tells.
         let (Ok(new_cert), Ok(new_key)) = (fs::read(cert), fs::read(key)) else { return };
         let new = Seen { cert: new_cert, key: new_key };
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = seen.lock();
         if *seen == new {
             return;
         }
         match load(cert, key, &new) {
             Ok(loaded) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+                *self.current.write() = loaded;
                 info!(cert, expires = self.expiry(), "another certificate was read");
             }
             Err(errors) => {

@@ -18,6 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use self::certificates::Certificates;
 pub(crate) use self::certificates::watch;
+use super::addresses::addresses;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a self-signed certificate holds. Apple's browsers refuse, with no way around, what holds over 825 days.
@@ -48,7 +49,7 @@ impl Tls {
                 let certificates = Certificates::from_files(problems, cert, key)?;
                 return Some(Self::new(certificates, false));
             }
-            (Some("self-signed"), None, None) => match Self::self_signed(crate::browser::net::addresses()) {
+            (Some("self-signed"), None, None) => match Self::self_signed(addresses()) {
                 Ok(tls) => return Some(tls),
                 Err(error) => format!("--tls: cannot make a certificate: {error}"),
             },

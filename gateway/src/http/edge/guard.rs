@@ -17,9 +17,10 @@ use actix_web::{Error, HttpMessage, HttpResponse, web};
 
 use super::Port;
 use super::body::{self, BODY_WITHIN, BodyError, Memory};
-use super::names::{Asker, Names};
 use super::progress::{Progress, Turn};
-use crate::http::{MAX_BODY_BYTES, TrustedProxies, failed, unavailable};
+use crate::config::names::{Asker, Names};
+use crate::config::proxies::TrustedProxies;
+use crate::http::{MAX_BODY_BYTES, failed, unavailable};
 use crate::shares::network;
 use crate::telemetry;
 

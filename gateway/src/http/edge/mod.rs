@@ -9,8 +9,6 @@ mod body;
 mod caps;
 mod descriptors;
 mod guard;
-mod names;
-mod options;
 mod progress;
 mod stream;
 
@@ -36,8 +34,6 @@ pub(crate) use self::body::Memory;
 pub(crate) use self::caps::{Caps, Exempt};
 pub(crate) use self::descriptors::{raise, shares};
 pub(crate) use self::guard::{Guard, guard};
-pub(crate) use self::options::Edge;
-pub use self::options::EdgeOptions;
 use self::progress::Progress;
 use self::stream::{Io, Watched};
 use crate::telemetry;

@@ -1,10 +1,10 @@
 //! A bitrate from what came and what was lost, as the loss-based controller of Google's congestion control makes it
 //! (draft-ietf-rmcat-gcc-02, section 6): for our own sender, and to tell one that has no feedback on its packets.
 
-use super::Limits;
-
 /// More than this is congestion.
 const HIGH_LOSS: f64 = 0.10;
+
+use crate::media::limits::Limits;
 /// Less than this is none.
 const LOW_LOSS: f64 = 0.02;
 /// What a report without loss adds.

@@ -2,10 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::Limits;
 use super::budget::Budget;
 use super::ladder::{Ladder, Rung};
 use super::pace::Pace;
+use crate::media::limits::Limits;
 use crate::telemetry::books::Reason;
 
 /// A picture whose moment has come.

@@ -10,25 +10,21 @@ mod metronome;
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::core::{Action, Pacer};
 use self::metronome::Metronome;
 use crate::codec::Picture;
-use crate::pipeline::egress::{Release, Releases};
+use crate::media::event::ResultWaiting;
 use crate::media::frame::{Frame, FrameQueue};
-use crate::workers::link::Flight;
+use crate::pipeline::egress::{Release, Releases};
 use crate::telemetry::Stage;
+use crate::workers::link::Flight;
 
 /// Nudges that may wait: one is enough, since each makes the actor look at the queue itself.
 const MAILBOX: usize = 1;
-
-/// A result was put into the queue. Losing one is harmless when another waits.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct ResultWaiting;
 
 /// The actor around the cores.
 pub(crate) struct PacerActor {

@@ -2,23 +2,22 @@
 
 use std::sync::Arc;
 
+use prost::Message;
+use reframe_proto::MAX_OPEN_BYTES;
+use reframe_proto::exchange::Exchange;
+use reframe_proto::v1::{FromWorker, ToWorker};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 use tracing::{Span, debug};
 
-use prost::Message;
-use reframe_proto::MAX_OPEN_BYTES;
-use reframe_proto::exchange::Exchange;
-use reframe_proto::v1::{FromWorker, ToWorker};
-
 use super::convert::{self, Incoming};
 use super::{exchange, recv};
+use crate::media::event::{EndReason, SessionEvent};
 use crate::stream::controls::Controls;
 use crate::stream::inputs::Values;
 use crate::workers::placement::Slot;
 use crate::workers::pool::Serving;
-use crate::session::{EndReason, SessionEvent};
 
 /// Messages between the link and the gRPC stream. Credits bound the frames already, and inputs wait until there is
 /// room, where a newer set takes their place.

@@ -11,8 +11,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::workers::pool::Reach;
 use crate::telemetry;
+use crate::workers::pool::Reach;
 
 /// How long a worker may take to take memory. It only maps it; one that does not answer gets the pixels in messages.
 const TAKE_WITHIN: Duration = Duration::from_millis(500);

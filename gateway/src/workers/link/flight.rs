@@ -1,12 +1,12 @@
 //! A session's frames at its worker, and the worker's credits. Outlives the worker: the next one takes over.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{AcquireError, Notify, Semaphore, SemaphorePermit};
 
-use crate::telemetry::books::Reason;
 use crate::media::frame::Frame;
+use crate::telemetry::books::Reason;
 
 /// > A worker's credits = those we may use + frames at the worker + answers that are still to be shown.
 ///
@@ -120,7 +120,7 @@ impl Flight {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic runs under the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

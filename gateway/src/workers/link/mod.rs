@@ -34,12 +34,12 @@ use tracing::Instrument;
 
 pub(crate) use self::dial::{DialError, Dialed, dial};
 pub(crate) use self::flight::Flight;
-use crate::stream::controls::Controls;
+use crate::media::event::ResultWaiting;
+use crate::media::event::{FrameWaiting, SessionEvent};
 use crate::media::frame::FrameQueue;
-use crate::pipeline::pacer::ResultWaiting;
-use crate::workers::pool::Serving;
-use crate::session::{FrameWaiting, SessionEvent};
+use crate::stream::controls::Controls;
 use crate::stream::spec::Mode;
+use crate::workers::pool::Serving;
 
 /// Nudges that may wait: one in work, one waiting.
 const MAILBOX: usize = 1;

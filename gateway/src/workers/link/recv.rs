@@ -19,14 +19,14 @@ use tracing::{debug, info, warn};
 
 use super::Ends;
 use super::convert::{self, Incoming, Outcome};
-use crate::telemetry::books::{Hop, Reason};
+use crate::media::event::ResultWaiting;
+use crate::media::event::{Detached, EndReason, Level, Notice, SessionEvent};
 use crate::media::frame::Frame;
-use crate::pipeline::pacer::ResultWaiting;
+use crate::stream::spec::Mode;
+use crate::telemetry::books::{Hop, Reason};
+use crate::telemetry::{self, Stage};
 use crate::workers::placement::Slot;
 use crate::workers::pool::Health;
-use crate::session::{Detached, EndReason, Level, Notice, SessionEvent};
-use crate::stream::spec::Mode;
-use crate::telemetry::{self, Stage};
 
 /// How long a worker may take to close a stream whose session has ended, before its handler is reported as stuck.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);

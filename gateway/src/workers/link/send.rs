@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::{Flight, convert};
-use crate::telemetry::books::{Hop, Ticket};
 use crate::codec::{Picture, Rotation};
-use crate::stream::controls::Controls;
 use crate::media::frame::{Frame, FrameQueue};
+use crate::stream::controls::Controls;
 use crate::stream::inputs::Values;
 use crate::telemetry::Stage;
+use crate::telemetry::books::{Hop, Ticket};
 
 /// Sends until nothing waits. Cancel safe: a frame is either still in the queue or noted as in flight.
 pub(super) async fn drain(

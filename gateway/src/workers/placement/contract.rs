@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::redis::testing::{Alone, workers};
 use super::{ClaimError, Memory, Placement, Slot};
+use crate::stream::spec::Spec;
 use crate::workers::pool::Serving;
 use crate::workers::pool::testing::serving;
-use crate::stream::spec::Spec;
+use crate::workers::redis::testing::{Alone, workers};
 
 /// A store that is told of something in the background knows it long before.
 const SETTLED: Duration = Duration::from_secs(30);

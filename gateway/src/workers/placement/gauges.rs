@@ -6,25 +6,25 @@ use std::time::Duration;
 use tokio::time::interval;
 
 use super::{Memory, ServingNow, capacity};
-use crate::workers::pool::Serving;
 use crate::telemetry;
+use crate::workers::pool::Serving;
 
 /// Without Redis; with it, the renewal of leases is the clock.
 const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Which gauges there are.
-pub(super) struct Gauges {
+pub(in crate::workers) struct Gauges {
     serving: ServingNow,
     streams: BTreeSet<String>,
 }
 
 impl Gauges {
-    pub(super) fn new(serving: ServingNow) -> Self {
+    pub(in crate::workers) fn new(serving: ServingNow) -> Self {
         Self { serving, streams: BTreeSet::new() }
     }
 
     /// The workers to count, by stream; none for a stream that had some before.
-    pub(super) fn streams(&mut self) -> BTreeMap<String, Vec<Serving>> {
+    pub(in crate::workers) fn streams(&mut self) -> BTreeMap<String, Vec<Serving>> {
         let mut streams: BTreeMap<String, Vec<Serving>> = BTreeMap::new();
         for worker in (self.serving)() {
             streams.entry(worker.spec.name.clone()).or_default().push(worker);
@@ -37,12 +37,12 @@ impl Gauges {
 }
 
 /// `used` of the slots of `workers`, all that serve a stream, are taken.
-pub(super) fn tell(stream: &str, workers: &[Serving], used: u32) {
+pub(in crate::workers) fn tell(stream: &str, workers: &[Serving], used: u32) {
     telemetry::slots(stream, capacity(workers), used);
 }
 
 /// Tells what this gateway alone knows, for ever.
-pub(super) async fn report(mut gauges: Gauges, memory: Memory) {
+pub(in crate::workers) async fn report(mut gauges: Gauges, memory: Memory) {
     let mut tick = interval(REPORT_INTERVAL);
     loop {
         tick.tick().await;

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{ClaimError, Placement, concurrency_limit, limit};
-use crate::workers::pool::Serving;
 use crate::stream::spec::Spec;
 use crate::telemetry;
+use crate::workers::pool::Serving;
 
 /// Given-back slots that a shared store has not been told of. Full, while it is away: further ones are not told, and their
 /// leases end by themselves.
@@ -44,18 +45,18 @@ struct Held {
 
 /// Whose slot it is, and on which worker.
 #[derive(Clone)]
-pub(super) struct Lease {
-    pub(super) session: Arc<str>,
+pub(in crate::workers) struct Lease {
+    pub(in crate::workers) session: Arc<str>,
     /// Of the worker: its instance and its stream's name.
-    pub(super) spec: Arc<Spec>,
+    pub(in crate::workers) spec: Arc<Spec>,
 }
 
 /// A slot that was given back.
-pub(super) struct Released {
-    pub(super) number: u64,
-    pub(super) lease: Lease,
+pub(in crate::workers) struct Released {
+    pub(in crate::workers) number: u64,
+    pub(in crate::workers) lease: Lease,
     /// The newest that its session still has, and the worker's instance.
-    pub(super) left: Option<(u64, String)>,
+    pub(in crate::workers) left: Option<(u64, String)>,
 }
 
 /// One session's place on a worker. Dropping it frees it: there is no other way to give it back, and none to forget.
@@ -66,11 +67,7 @@ pub(crate) struct Slot {
     worker: Serving,
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl Inner {}
 
 impl Held {
     /// The worker that takes a session.
@@ -90,35 +87,45 @@ impl Held {
 
 impl Memory {
     /// One that remembers what was given back, for a store that several gateways share.
-    pub(super) fn of_shared() -> Self {
+    pub(in crate::workers) fn of_shared() -> Self {
         Self { inner: Arc::new(Inner { to_tell: Some(Notify::new()), ..Inner::default() }) }
     }
 
     /// A number that no other slot of this gateway has or had.
-    pub(super) fn number(&self) -> u64 {
-        let mut held = self.inner.lock();
+    pub(in crate::workers) fn number(&self) -> u64 {
+        let mut held = self.inner.held.lock();
         held.last += 1;
         held.last
     }
 
     /// Takes a slot on the least loaded of `workers`, as far as this gateway knows.
-    pub(super) fn take(&self, number: u64, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
-        let mut held = self.inner.lock();
+    pub(in crate::workers) fn take(
+        &self,
+        number: u64,
+        session: &str,
+        workers: &[Serving],
+    ) -> Result<(Serving, Slot), ClaimError> {
+        let mut held = self.inner.held.lock();
         let least = held.least(session, workers)?;
         Ok((least.clone(), self.hold(&mut held, number, session, least)))
     }
 
     /// Whether [`Memory::take`] would give one.
-    pub(super) fn would_take(&self, session: &str, workers: &[Serving], yields: bool) -> Result<(), ClaimError> {
+    pub(in crate::workers) fn would_take(
+        &self,
+        session: &str,
+        workers: &[Serving],
+        yields: bool,
+    ) -> Result<(), ClaimError> {
         if yields {
             return Ok(());
         }
-        self.inner.lock().least(session, workers).map(drop)
+        self.inner.held.lock().least(session, workers).map(drop)
     }
 
     /// Notes a slot that the shared store has given.
-    pub(super) fn taken(&self, number: u64, session: &str, worker: &Serving) -> Slot {
-        self.hold(&mut self.inner.lock(), number, session, worker)
+    pub(in crate::workers) fn taken(&self, number: u64, session: &str, worker: &Serving) -> Slot {
+        self.hold(&mut self.inner.held.lock(), number, session, worker)
     }
 
     fn hold(&self, held: &mut Held, number: u64, session: &str, worker: &Serving) -> Slot {
@@ -137,18 +144,18 @@ impl Memory {
     }
 
     /// Every slot, by its number.
-    pub(super) fn leases(&self) -> Vec<(u64, Lease)> {
-        self.inner.lock().leases.iter().map(|(number, lease)| (*number, lease.clone())).collect()
+    pub(in crate::workers) fn leases(&self) -> Vec<(u64, Lease)> {
+        self.inner.held.lock().leases.iter().map(|(number, lease)| (*number, lease.clone())).collect()
     }
 
     /// Slots taken on these workers.
-    pub(super) fn used(&self, workers: &[Serving]) -> u32 {
-        let held = self.inner.lock();
+    pub(in crate::workers) fn used(&self, workers: &[Serving]) -> u32 {
+        let held = self.inner.held.lock();
         workers.iter().filter_map(|worker| held.by_worker.get(&worker.spec.instance)).sum()
     }
 
     /// Ready when [`Memory::released`] has something.
-    pub(super) async fn gave_back(&self) {
+    pub(in crate::workers) async fn gave_back(&self) {
         match &self.inner.to_tell {
             Some(to_tell) => to_tell.notified().await,
             None => std::future::pending().await,
@@ -156,8 +163,8 @@ impl Memory {
     }
 
     /// What was given back since the last call.
-    pub(super) fn released(&self) -> Vec<Released> {
-        let mut held = self.inner.lock();
+    pub(in crate::workers) fn released(&self) -> Vec<Released> {
+        let mut held = self.inner.held.lock();
         let released = std::mem::take(&mut held.released);
         let with_left = |(number, lease): (u64, Lease)| {
             let left = held.sessions.get(&lease.spec.name).and_then(|of| of.get(&lease.session)?.last());
@@ -194,7 +201,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut held = self.inner.lock();
+        let mut held = self.inner.held.lock();
         let Spec { instance, name: stream, .. } = &*self.worker.spec;
         if let Some(taken) = held.by_worker.get_mut(instance) {
             *taken -= 1;

@@ -5,9 +5,8 @@
 
 #[cfg(test)]
 mod contract;
-mod gauges;
-mod memory;
-mod redis;
+pub(super) mod gauges;
+pub(super) mod memory;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,13 +17,13 @@ use tracing::{info, warn};
 
 use self::gauges::Gauges;
 pub(crate) use self::memory::{Memory, Slot};
-use self::redis::Redis;
-pub(crate) use self::redis::password as redis_password;
 use crate::config::cluster::SharedPlacement;
+use crate::media::refused::OfferRefused;
 use crate::workers::pool::Serving;
+use crate::workers::redis::Redis;
 
 /// How long others know whose a session without a slot is: longer than one may wait for its browser.
-const OWNED: Duration = Duration::from_secs(45);
+pub(super) const OWNED: Duration = Duration::from_secs(45);
 
 /// The workers that serve now.
 pub(crate) type ServingNow = Box<dyn Fn() -> Vec<Serving> + Send + Sync>;
@@ -87,6 +86,16 @@ pub(crate) enum ClaimError {
     Exists,
 }
 
+impl From<ClaimError> for OfferRefused {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Exists => Self::AlreadyExists,
+            ClaimError::Full { slots: 0 } => Self::NoWorker,
+            ClaimError::Full { slots } => Self::Full(slots),
+        }
+    }
+}
+
 /// Sessions that these workers of one stream take together: their capacity, or the stream's own limit.
 pub(crate) fn limit(workers: &[Serving]) -> u32 {
     capacity(workers).min(concurrency_limit(workers))
@@ -98,6 +107,6 @@ fn capacity(workers: &[Serving]) -> u32 {
 }
 
 /// Sessions of the stream at once, whichever workers they are on.
-fn concurrency_limit(workers: &[Serving]) -> u32 {
+pub(super) fn concurrency_limit(workers: &[Serving]) -> u32 {
     workers.iter().filter_map(|worker| worker.spec.concurrency_limit).min().unwrap_or(u32::MAX)
 }

@@ -10,45 +10,23 @@ mod roster;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
-use tokio::io::DuplexStream;
-use tokio::sync::{mpsc, watch as watched};
+use tokio::sync::watch as watched;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::{Channel, Uri};
+use tonic::transport::Channel;
 use tracing::{info, warn};
 
 use self::roster::{Changes, Roster, Standing};
+use crate::config::worker_address::WorkerAddress;
 use crate::stream::spec::Spec;
 use crate::telemetry;
 
 /// The generated client, over whichever transport.
 pub(crate) type Client = FrameWorkerClient<Channel>;
-
-/// Where a worker is.
-#[derive(Clone, Debug)]
-pub enum WorkerAddress {
-    /// `http://host:port`.
-    Uri(Uri),
-    /// Each address that this name has.
-    Dns {
-        /// Of a compose service, or a headless service of Kubernetes.
-        name: String,
-        /// The same at each.
-        port: u16,
-    },
-    /// On this host: the path of its socket.
-    Unix(PathBuf),
-    /// In this process.
-    InProcess {
-        /// For metrics and logs.
-        name: String,
-        /// The server's end of each new connection is sent here.
-        connect: mpsc::Sender<DuplexStream>,
-    },
-}
 
 /// How near a worker is, and so how pictures come to it (`reframe_proto::exchange`).
 #[derive(Clone, Debug)]
@@ -178,9 +156,8 @@ impl Pool {
 }
 
 impl Shared {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // Nothing under the lock can panic halfway.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
     }
 
     /// Until the pool is dropped.
@@ -244,8 +221,9 @@ impl Shared {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::*;
     use tonic::transport::Endpoint;
+
+    use super::*;
 
     /// A worker that is never called; its instance is its name. Call within a runtime.
     pub(crate) fn serving(name: &str, stream: &str, capacity: u32) -> Serving {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use reframe_proto::PROTOCOL_VERSION;
 use reframe_proto::v1::frame_worker_server::{FrameWorker, FrameWorkerServer};
 use reframe_proto::v1::{DescribeRequest, FromWorker, StreamSpec, ToWorker};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;

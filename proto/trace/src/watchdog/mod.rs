@@ -16,10 +16,11 @@ mod threads;
 use std::io;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -216,7 +217,7 @@ impl Watchdog {
 
     /// Watches nobody any more: the threads are being ended.
     pub fn rest(&self) {
-        self.shared.lock().clear();
+        self.shared.watched.lock().clear();
     }
 
     /// Who is stuck, in the order in which they came under watch. A watchdog that has ended knows nothing of the others, and
@@ -226,26 +227,22 @@ impl Watchdog {
         if self.shared.thread.get().is_some_and(JoinHandle::is_finished) {
             return vec![Stuck { thread: "watchdog".to_owned(), silent: Duration::MAX }];
         }
-        let watched = self.shared.lock();
+        let watched = self.shared.watched.lock();
         let stuck = watched.iter().filter(|watched| watched.patience.silent() >= STUCK_AFTER);
         stuck.map(|watched| Stuck { thread: watched.name.clone(), silent: watched.patience.silent() }).collect()
     }
 
     fn add(&self, name: String, pulse: Pulse) {
         (self.shared.report.stuck)(&name, false);
-        self.shared.lock().push(Watched { name, pulse, patience: Patience::default() });
+        self.shared.watched.lock().push(Watched { name, pulse, patience: Patience::default() });
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Vec<Watched>> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// One look at everybody; gives what is new.
     fn tick(&self) -> Vec<(String, Change)> {
         let mut changes = Vec::new();
-        for Watched { name, pulse, patience } in self.lock().iter_mut() {
+        for Watched { name, pulse, patience } in self.watched.lock().iter_mut() {
             let sign = match pulse {
                 Pulse::Question(question) => question.look(self.report.delay),
                 Pulse::Worker(worker) => worker.look(),
@@ -273,7 +270,8 @@ impl Watching {
                 self.lines.try_send(Told::Change(thread, change)).ok();
             }
             let silent = |watched: &Watched| self.give_up.is_some_and(|limit| watched.patience.silent() >= limit);
-            let hopeless = shared.lock().iter().find(|watched| silent(watched)).map(|watched| watched.name.clone());
+            let hopeless =
+                shared.watched.lock().iter().find(|watched| silent(watched)).map(|watched| watched.name.clone());
             if let Some(thread) = hopeless {
                 self.end_process(thread);
             }

@@ -60,7 +60,7 @@ fn a_thread_that_spins_is_as_stuck_as_one_that_waits() {
     let thread = std::thread::spawn(move || single.block_on(ended));
     // It has answered once, so it is known which thread it is.
     wait("it is asked", || {
-        let watched = watchdog.shared.lock();
+        let watched = watchdog.shared.watched.lock();
         let Pulse::Question(question) = &watched[0].pulse else { unreachable!("it is a question") };
         question.answer.thread.load(Ordering::Relaxed) != 0
     });

@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use clap::Args;
 
 use super::addresses;
-use super::policy::Candidates;
+use super::parse::within;
 use super::public::Public;
-use crate::config::within;
 
 const ADDRESSES: &str = "127.0.0.1,0.0.0.0,::";
 
@@ -55,6 +54,16 @@ pub(crate) struct Media {
     pub(crate) public_port: u16,
     pub(crate) tcp: bool,
     pub(crate) candidates: Candidates,
+}
+
+/// Value of `--candidates`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Candidates {
+    /// Only addresses that signed checks came from.
+    #[default]
+    Checked,
+    /// What browsers name, too.
+    Any,
 }
 
 impl MediaOptions {

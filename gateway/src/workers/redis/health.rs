@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::redis::{ErrorKind, RedisError};
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::keys::family;
@@ -84,16 +84,12 @@ impl StoreError {
 }
 
 impl Health {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Operation, String), String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn failed(&self, operation: Operation, stream: &str, error: &StoreError) {
         telemetry::placement_error(operation.label());
         // Whoever meets it, it is the connection's trouble.
         let (at, stream) = if error.ends_connection() { (Operation::Connect, "") } else { (operation, stream) };
         let text = error.to_string();
-        let mut problems = self.lock();
+        let mut problems = self.0.lock();
         let told = problems.insert((at, stream.to_owned()), text.clone());
         telemetry::placement_up(up(&problems));
         drop(problems);
@@ -113,7 +109,7 @@ impl Health {
     }
 
     fn forget(&self, well: impl Fn(Operation, &str) -> bool) {
-        let mut problems = self.lock();
+        let mut problems = self.0.lock();
         let again: Vec<_> = problems.extract_if(|(at, stream), _| well(*at, stream)).collect();
         telemetry::placement_up(up(&problems));
         drop(problems);
@@ -127,7 +123,7 @@ impl Health {
 impl Health {
     /// Operation, stream and text of everything that is wrong.
     pub(super) fn problems(&self) -> Vec<(Operation, String, String)> {
-        self.lock().iter().map(|((at, stream), text)| (*at, stream.clone(), text.clone())).collect()
+        self.0.lock().iter().map(|((at, stream), text)| (*at, stream.clone(), text.clone())).collect()
     }
 }
 

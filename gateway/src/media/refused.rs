@@ -2,8 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::workers::placement::ClaimError;
-
 /// Why no session started. Nothing was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OfferRefused {
@@ -40,7 +38,7 @@ impl OfferRefused {
     }
 
     /// The `meta` of the message that refuses a client on its connection.
-    pub(super) fn meta(self) -> Value {
+    pub(crate) fn meta(self) -> Value {
         match self {
             Self::Full(limit) => json!({ "error": self.error(), "limit": limit }),
             _ => json!({ "error": self.error(), "message": self.in_words() }),
@@ -48,7 +46,7 @@ impl OfferRefused {
     }
 
     /// For the person in front of the page.
-    pub(super) fn in_words(self) -> String {
+    pub(crate) fn in_words(self) -> String {
         match self {
             Self::Full(limit) => {
                 format!("All {limit} places are taken: somebody else got the last one. Try again later.")
@@ -59,16 +57,6 @@ impl OfferRefused {
             }
             Self::Draining => "This server is stopping. Try again in a moment.".to_owned(),
             Self::AlreadyExists | Self::Unanswerable => "The server refused the stream. Start again.".to_owned(),
-        }
-    }
-}
-
-impl From<ClaimError> for OfferRefused {
-    fn from(error: ClaimError) -> Self {
-        match error {
-            ClaimError::Exists => Self::AlreadyExists,
-            ClaimError::Full { slots: 0 } => Self::NoWorker,
-            ClaimError::Full { slots } => Self::Full(slots),
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Names {
 
 /// Whose page asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asker {
+pub(crate) enum Asker {
     /// Ours, or no page.
     Here,
     /// Of a site that was allowed.
@@ -30,7 +30,7 @@ pub(super) enum Asker {
 
 impl Names {
     /// Checks both options; each problem is a line.
-    pub(super) fn from_options(problems: &mut Vec<String>, hosts: &str, origins: &str) -> Self {
+    pub(crate) fn from_options(problems: &mut Vec<String>, hosts: &str, origins: &str) -> Self {
         let mut names = Self::default();
         for given in parts(hosts) {
             match host_of(given) {
@@ -50,7 +50,7 @@ impl Names {
     }
 
     /// Whether a request for `authority`, a `Host`, is for us.
-    pub(super) fn is_ours(&self, authority: &str) -> bool {
+    pub(crate) fn is_ours(&self, authority: &str) -> bool {
         let Some(host) = host_of(authority) else { return false };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         (host.starts_with('[') && bare.parse::<Ipv6Addr>().is_ok())
@@ -63,7 +63,7 @@ impl Names {
     /// Whose page has sent `origin` to `authority`, over TLS or not.
     ///
     /// On a connection without TLS an https page of the same name is ours too: a proxy before us ended its TLS.
-    pub(super) fn asker(&self, origin: &str, authority: &str, secure: bool) -> Asker {
+    pub(crate) fn asker(&self, origin: &str, authority: &str, secure: bool) -> Asker {
         let scheme = origin.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
         let ours = match scheme.as_deref() {
             Some(scheme @ "https") => plain(&format!("{scheme}://{authority}")),

@@ -5,17 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use actix::{ActorFutureExt, Addr, Context, Handler, ResponseActFuture, WrapFuture};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::admission::Checked;
-use super::refused::OfferRefused;
-use super::registry::{Entry, Gateway};
-use super::seek::workers_for;
-use super::{End, EndReason, Session};
-use crate::threads::arbiters::CodecArbiter;
+use super::{Entry, Gateway};
+use crate::media::event::EndReason;
+use crate::media::refused::OfferRefused;
+use crate::session::{Admit, Admitted, End, Session, workers_for};
 use crate::stream::controls::Controls;
+use crate::threads::arbiters::CodecArbiter;
 use crate::workers::placement::{ClaimError, Placement, Slot, limit};
 use crate::workers::pool::{Pool, Serving};
 
@@ -24,22 +24,6 @@ use crate::workers::pool::{Pool, Serving};
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Between two looks for it: no store tells of a free slot.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
-
-/// A session's browser has sent its first signed check, or completed DTLS. `None`: nothing is to be done now.
-#[derive(Message)]
-#[rtype(result = "Option<Result<Admitted, OfferRefused>>")]
-pub(super) struct Admit {
-    pub(super) id: String,
-    /// DTLS is up.
-    pub(super) encrypted: bool,
-}
-
-/// All that a session takes. Dropping it gives it back.
-pub(super) struct Admitted {
-    pub(super) codecs: CodecArbiter,
-    pub(super) worker: Serving,
-    pub(super) slot: Slot,
-}
 
 /// A session that gives way to another.
 type Idle = (Addr<Session>, Arc<Controls>);

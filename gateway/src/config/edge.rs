@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::names::Names;
-use crate::config::within;
+use super::parse::within;
 
 /// The options, as given.
 #[derive(Args, Clone, Debug)]

@@ -2,115 +2,13 @@
 //!
 //! What the log says is another text, written where the fault is seen.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
-use super::refused::OfferRefused;
+use crate::media::event::{EndReason, Level, Notice};
 use crate::stream::inputs::InputError;
-use crate::browser::net::DriverEnd;
-use crate::browser::peer::Step;
-
-/// How loud a notice is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
-    /// For the curious.
-    Log,
-    /// Something may be wrong.
-    Warning,
-    /// Something failed.
-    Error,
-}
-
-/// A message for the person in front of the browser.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Notice {
-    /// How loud.
-    pub(crate) level: Level,
-    /// As the handler's author wrote it.
-    pub(crate) message: String,
-}
-
-/// Why a session ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum EndReason {
-    /// The browser closed the data channel or the connection.
-    ClientClosed,
-    /// No sign of life of the browser for eight seconds; or it never came so far.
-    ConnectionFailed(Step),
-    /// The browser took the answer and never connected.
-    NeverConnected(Step),
-    /// A check of the browser's came, and DTLS was not up in time.
-    NoDtls(Step),
-    /// It was one of too many that had not come so far yet.
-    CrowdedOut,
-    /// There was room when it offered, and none any more when its browser was there.
-    Refused(OfferRefused),
-    /// The browser is to send video, and no frame ever came; whether packets did.
-    NoVideo {
-        /// RTP packets came.
-        packets: bool,
-    },
-    /// Frames came, and then none for so long.
-    Idle(Duration),
-    /// Frames came, and then none; and somebody else wanted its slot.
-    Displaced,
-    /// Nothing authenticated came for 15 s, whatever the stack believes.
-    Silent,
-    /// The connection's driver is gone.
-    Driver(DriverEnd),
-    /// The worker went away, and no other had room for as long as may be waited.
-    WorkerLost,
-    /// The handler panicked or could not start.
-    HandlerFailed(String),
-    /// The handler ended the stream.
-    HandlerEnded(String),
-    /// It has run for as long as its stream allows.
-    TimeLimit(Duration),
-    /// The admin port was told to end it.
-    Operator,
-    /// This gateway is stopping.
-    Shutdown,
-}
-
-impl EndReason {
-    /// The value of the label `reason`.
-    #[must_use]
-    pub(crate) fn label(&self) -> &'static str {
-        match self {
-            Self::ClientClosed => "client_closed",
-            Self::ConnectionFailed(_) => "connection_failed",
-            Self::NeverConnected(_) => "never_connected",
-            Self::NoDtls(_) => "no_dtls",
-            Self::CrowdedOut => "crowded_out",
-            Self::Refused(_) => "refused",
-            Self::NoVideo { .. } => "no_video",
-            Self::Idle(_) => "idle",
-            Self::Displaced => "displaced",
-            Self::Silent => "silent",
-            Self::Driver(DriverEnd::Panicked) => "driver_panicked",
-            Self::Driver(DriverEnd::Returned) => "driver_ended",
-            Self::WorkerLost => "worker_lost",
-            Self::HandlerFailed(_) => "handler_failed",
-            Self::HandlerEnded(_) => "handler_ended",
-            Self::TimeLimit(_) => "time_limit",
-            Self::Operator => "operator",
-            Self::Shutdown => "shutdown",
-        }
-    }
-
-    /// Where the connection failed, if that is the reason.
-    #[must_use]
-    pub(crate) fn step(&self) -> Option<Step> {
-        match self {
-            Self::ConnectionFailed(step) | Self::NeverConnected(step) | Self::NoDtls(step) => Some(*step),
-            _ => None,
-        }
-    }
-}
 
 /// The last words of a session; `None` to a client that is gone.
-pub(super) fn last_words(reason: &EndReason) -> Option<String> {
+pub(crate) fn last_words(reason: &EndReason) -> Option<String> {
     Some(match reason {
         EndReason::ClientClosed
         | EndReason::ConnectionFailed(_)
@@ -148,7 +46,7 @@ pub(super) fn last_words(reason: &EndReason) -> Option<String> {
 /// HTTP answer would have said where that was too early to know it; `update_connection` where the server wants the client
 /// gone; then `end_stream`, but not to one that was asked to go to another gateway and has not found it yet, for which
 /// this is not the end.
-pub(super) fn farewell(reason: &EndReason, leaving: bool) -> Vec<String> {
+pub(crate) fn farewell(reason: &EndReason, leaving: bool) -> Vec<String> {
     if leaving && *reason == EndReason::Shutdown {
         return vec![connection("closed")];
     }
@@ -203,18 +101,18 @@ pub(crate) fn outputs(values: &str) -> [String; 2] {
 
 /// Something about the connection that the browser cannot see: `reconnecting` while the session has no worker,
 /// `connected` when it has one again; `reconnect` asks the client to start over, at another gateway; `closed` is the end.
-pub(super) fn connection(state: &str) -> String {
+pub(crate) fn connection(state: &str) -> String {
     json!({ "type": "update_connection", "data": state }).to_string()
 }
 
-pub(super) fn taken_over() -> String {
+pub(crate) fn taken_over() -> String {
     let message = "The worker that processed this stream went away, and another has taken over. What its handler \
                    remembered of this stream is lost."
         .to_owned();
     notice(&Notice { level: Level::Warning, message })
 }
 
-pub(super) fn moved() -> String {
+pub(crate) fn moved() -> String {
     let message =
         "This stream moved to another worker, since its own is being stopped. What its handler remembered of \
                    this stream is lost."
@@ -225,7 +123,7 @@ pub(super) fn moved() -> String {
 /// What a browser cannot know: frames that the handler was too busy for, and the mean time in milliseconds from a
 /// frame's last packet in to its picture's last packet out; and how many frames a second it is asked to send at most, while
 /// there is more to code than time. Also the server's sign of life, once a second.
-pub(super) fn stats(skipped: Option<u64>, server_ms: Option<f64>, max_fps: Option<f64>) -> String {
+pub(crate) fn stats(skipped: Option<u64>, server_ms: Option<f64>, max_fps: Option<f64>) -> String {
     json!({ "type": "stats", "data": { "skipped": skipped, "server_ms": server_ms, "max_fps": max_fps } }).to_string()
 }
 
@@ -234,7 +132,7 @@ pub(crate) fn refused(error: &InputError) -> String {
 }
 
 /// FastRTC documents `data` and sends `message` for errors and warnings; its front-ends read either, so both go out.
-pub(super) fn notice(notice: &Notice) -> String {
+pub(crate) fn notice(notice: &Notice) -> String {
     let message = &notice.message;
     match notice.level {
         Level::Log => json!({ "type": "log", "data": message }),
@@ -249,7 +147,7 @@ pub(crate) fn echo(text: &str) -> String {
     json!({ "type": "log", "data": format!("Server received: {text}") }).to_string()
 }
 
-pub(super) fn falling_behind() -> String {
+pub(crate) fn falling_behind() -> String {
     let message = "The handler is slower than the camera and drops what finds no room. \
                    Set skip_frames to always work on the newest frame."
         .to_owned();
@@ -259,6 +157,7 @@ pub(super) fn falling_behind() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::refused::OfferRefused;
 
     #[test]
     fn who_loses_the_race_for_a_slot_is_told_what_http_would_have_said() {

@@ -1,4 +1,10 @@
-//! The gateway actor: which sessions there are, and which may start.
+//! The gateway actor: which sessions there are, which may start (`admit`), and which of those that cannot all have a slot
+//! must wait (`admission`). It may import `session` and what is below that; it knows no HTTP.
+
+mod admission;
+mod admit;
+mod early;
+mod renegotiation;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,23 +22,25 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-use super::admission::Admission;
-use super::answers::Answers;
-use super::early::{ANSWER_WITHIN, EarlyCandidates};
-use super::rate;
-use super::refused::OfferRefused;
-use super::{AddCandidate, End, EndReason, Plan, Reconnect, Seek, Session, Timeouts, Wiring};
-use crate::threads::arbiters::{Arbiters, CodecArbiter};
-use crate::config::Video;
-use crate::stream::controls::Controls;
-use crate::stream::inputs::Values;
-use crate::threads::load::LOOK_INTERVAL;
+use self::admission::Admission;
+use self::early::{ANSWER_WITHIN, EarlyCandidates};
+pub(crate) use self::renegotiation::Renegotiate;
 use crate::browser::net::MediaPort;
 use crate::browser::offer::{self, Negotiated};
 use crate::browser::peer::{self, Peer};
+use crate::config::Video;
+use crate::media::event::EndReason;
+use crate::media::refused::OfferRefused;
+use crate::session::{
+    AddCandidate, Answers, End, Plan, Reconnect, Seek, Session, SessionStopped, Timeouts, Wiring, new_sessions, open,
+};
+use crate::shares::Rates;
+use crate::stream::controls::Controls;
+use crate::stream::inputs::Values;
+use crate::threads::arbiters::{Arbiters, CodecArbiter};
+use crate::threads::load::LOOK_INTERVAL;
 use crate::workers::placement::Placement;
 use crate::workers::pool::Pool;
-use crate::shares::Rates;
 
 /// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
 const MAILBOX: usize = 64;
@@ -83,11 +91,6 @@ pub(crate) struct List;
 #[rtype(result = "bool")]
 pub(crate) struct Close(pub(crate) String);
 
-/// A session's actor has stopped.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Ended(pub(super) String);
-
 /// Take no more sessions, and tell those that run to go to another gateway. The answer counts those that are left.
 #[derive(Message)]
 #[rtype(result = "watch::Receiver<usize>")]
@@ -109,11 +112,11 @@ pub(crate) struct Gateway {
     /// Connections that are not closed yet, so that a stopping gateway can wait for them.
     pub(crate) peers: TaskTracker,
     pub(crate) timeouts: Timeouts,
-    pub(super) answers: Arc<Answers>,
+    answers: Arc<Answers>,
     /// Of each client's network.
     new_sessions: Rates,
-    pub(super) sessions: HashMap<String, Entry>,
-    pub(super) admission: Admission,
+    sessions: HashMap<String, Entry>,
+    admission: Admission,
     /// How many there are, for a gateway that drains.
     count: watch::Sender<usize>,
     early: EarlyCandidates,
@@ -122,7 +125,7 @@ pub(crate) struct Gateway {
     draining: Arc<AtomicBool>,
 }
 
-pub(super) enum Entry {
+enum Entry {
     /// The answer is being made; candidates wait for it.
     Opening(Vec<RTCIceCandidateInit>),
     Running {
@@ -165,7 +168,7 @@ impl Gateway {
             peers: TaskTracker::new(),
             timeouts,
             answers: Arc::new(Answers::new(cores)),
-            new_sessions: rate::new_sessions(cores),
+            new_sessions: new_sessions(cores),
             sessions: HashMap::new(),
             admission: Admission::default(),
             count: watch::Sender::new(0),
@@ -198,7 +201,7 @@ impl Gateway {
     }
 
     /// Takes a place on a codec thread; there are fewer for sessions without DTLS.
-    pub(super) fn codec_place(&mut self, encrypted: bool) -> Result<CodecArbiter, OfferRefused> {
+    fn codec_place(&mut self, encrypted: bool) -> Result<CodecArbiter, OfferRefused> {
         let place = self.arbiters.codec(encrypted);
         if encrypted {
             // Told when it changes, not for each offer: the counter has them all.
@@ -218,7 +221,7 @@ impl Gateway {
         let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let crowded_out = self.admission.answered(&id, client);
         self.crowd_out(crowded_out);
-        let session = super::open(plan, &self.arbiters, &self.media, ctx.address());
+        let session = open(plan, &self.arbiters, &self.media, &ctx.address());
         let running = Entry::Running { session: session.clone(), controls, origin };
         if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, running) {
             for candidate in candidates {
@@ -229,7 +232,7 @@ impl Gateway {
     }
 
     /// The session of this id, if it began with an offer of the same origin.
-    pub(super) fn of_origin(&self, id: &str, offered: Option<&str>) -> Option<Addr<Session>> {
+    fn of_origin(&self, id: &str, offered: Option<&str>) -> Option<Addr<Session>> {
         match self.sessions.get(id)? {
             Entry::Running { session, origin, .. } if offered.is_some() && origin.as_deref() == offered => {
                 Some(session.clone())
@@ -408,10 +411,10 @@ impl Handler<Close> for Gateway {
     }
 }
 
-impl Handler<Ended> for Gateway {
+impl Handler<SessionStopped> for Gateway {
     type Result = ();
 
-    fn handle(&mut self, Ended(id): Ended, _: &mut Self::Context) {
+    fn handle(&mut self, SessionStopped(id): SessionStopped, _: &mut Self::Context) {
         self.forget(&id);
     }
 }

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use super::health::Operation;
 use super::store::{BATCH, Link, Store};
+use crate::telemetry;
 use crate::workers::placement::gauges::{self, Gauges};
 use crate::workers::placement::memory::{Memory, Released};
-use crate::telemetry;
 
 /// Between two attempts to reach a Redis that is away.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);

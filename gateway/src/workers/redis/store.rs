@@ -5,20 +5,21 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, StoreError};
 use super::{keys, owner};
+use crate::config::cluster::read_password;
+use crate::stream::spec::Spec;
 use crate::workers::placement::memory::{Lease, Released};
 use crate::workers::pool::Serving;
-use crate::stream::spec::Spec;
 
 /// For one answer, and for a connection. A healthy Redis takes a millisecond; an offer waits for two answers at most.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(500);
@@ -96,13 +97,13 @@ impl Store {
 
     /// The connection, if Redis is there and knows our leases.
     pub(super) fn ready(&self) -> Option<Link> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = self.ready.lock();
         ready.clone().filter(|link| !link.lost.is_cancelled())
     }
 
     /// Lets claims and requests use it.
     pub(super) fn open(&self, link: Option<Link>) {
-        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = link;
+        *self.ready.lock() = link;
     }
 
     pub(super) async fn connect(&self) -> Result<Link, StoreError> {
@@ -211,19 +212,9 @@ impl Store {
     }
 }
 
-/// The first line of a file that holds a password.
-///
-/// # Errors
-/// It cannot be read, or has none.
-pub(crate) fn password(file: &Path) -> io::Result<String> {
-    let text = std::fs::read_to_string(file)?;
-    let line = text.lines().next().map(str::trim).filter(|line| !line.is_empty());
-    line.map(str::to_owned).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its first line is empty"))
-}
-
 /// The same Redis, with the password that is in `file` now.
 async fn with_password(client: &Client, file: PathBuf) -> Result<Client, StoreError> {
-    let reading = tokio::task::spawn_blocking(move || password(&file));
+    let reading = tokio::task::spawn_blocking(move || read_password(&file));
     let password = timeout(ANSWER_WITHIN, reading).await.map_err(|_| StoreError::Timeout)?;
     let password = password.map_err(io::Error::other).flatten().map_err(StoreError::Password)?;
     let info = client.get_connection_info().clone();

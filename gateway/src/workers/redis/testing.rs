@@ -7,23 +7,23 @@ use tokio::time::{Instant, sleep};
 
 use super::Redis;
 use super::server::RedisServer;
+use crate::stream::spec::Spec;
 use crate::workers::placement::gauges::Gauges;
 use crate::workers::pool::Serving;
 use crate::workers::pool::testing::serving;
-use crate::stream::spec::Spec;
 
 /// Long enough that nothing ends by itself in a test that is not about that.
 pub(super) const LONG: Duration = Duration::from_secs(120);
 const SETTLED: Duration = Duration::from_secs(30);
 
 /// A Redis and its only gateway.
-pub(in crate::workers::placement) struct Alone {
-    pub(in crate::workers::placement) gateway: Redis,
+pub(in crate::workers) struct Alone {
+    pub(in crate::workers) gateway: Redis,
     _server: RedisServer,
 }
 
 impl Alone {
-    pub(in crate::workers::placement) async fn start() -> Self {
+    pub(in crate::workers) async fn start() -> Self {
         let server = RedisServer::start();
         Self { gateway: gateway(&server, 1, LONG, &[]).await, _server: server }
     }
@@ -54,7 +54,7 @@ pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// `count` workers of stream `s`, named and known by their number, without a channel each.
-pub(in crate::workers::placement) fn workers(count: usize, capacity: u32) -> Vec<Serving> {
+pub(in crate::workers) fn workers(count: usize, capacity: u32) -> Vec<Serving> {
     let one = serving("0", "s", capacity);
     let number = |n: usize| {
         let spec = Spec { instance: n.to_string(), ..(*one.spec).clone() };

@@ -10,12 +10,12 @@ mod owner;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
-#[path = "../../../../../tests/src/redis.rs"]
+#[path = "../../../../tests/src/redis.rs"]
 #[expect(unreachable_pub, reason = "the harness has it too, and there it is reached")]
 mod server;
 mod store;
 #[cfg(test)]
-pub(super) mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -30,20 +30,19 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::health::Operation;
-pub(crate) use self::store::password;
 use self::store::{Claimed, Link, Purpose, Store};
-use super::gauges::Gauges;
-use super::memory::{Memory, Slot};
-use super::{ClaimError, OWNED, Placement, concurrency_limit, limit};
 use crate::http::MAX_ID_BYTES;
-use crate::workers::pool::Serving;
 use crate::telemetry;
+use crate::workers::placement::gauges::Gauges;
+use crate::workers::placement::memory::{Memory, Slot};
+use crate::workers::placement::{ClaimError, OWNED, Placement, concurrency_limit, limit};
+use crate::workers::pool::Serving;
 
 /// Workers that a claim compares. Of more, these are drawn by lot: the least loaded of so many is hardly worse than that
 /// of all, and a claim costs the same however many there are.
 const COMPARED: usize = 32;
 /// This gateway's slots, and through Redis those of all others. Dropped, it is a gateway that died: its leases end.
-pub(super) struct Redis {
+pub(crate) struct Redis {
     memory: Memory,
     store: Arc<Store>,
     _keeper: AbortOnDropHandle<()>,
@@ -52,7 +51,7 @@ pub(super) struct Redis {
 impl Redis {
     /// Starts reaching for Redis. `gateway` is our admin port's address as the others reach it. Call within the media
     /// runtime.
-    pub(super) fn start(
+    pub(in crate::workers) fn start(
         client: ::redis::Client,
         password_file: Option<PathBuf>,
         gateway: SocketAddr,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha1::Sha1;
 
-use crate::config::within;
+use super::parse::within;
 
 const SCHEMES: [&str; 4] = ["stun:", "stuns:", "turn:", "turns:"];
 

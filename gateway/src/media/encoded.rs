@@ -1,0 +1,21 @@
+//! Encoded pictures, on their way to the browser.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::frame::CaptureStamp;
+use crate::telemetry::books::Ticket;
+
+/// One encoded frame for the browser.
+pub(crate) struct OutFrame {
+    /// In order, each within the MTU.
+    pub(crate) payloads: Vec<Bytes>,
+    /// RTP timestamp, 90 kHz.
+    pub(crate) timestamp: u32,
+    /// When its packets leave; `None` is at once.
+    pub(crate) leave_at: Option<Instant>,
+    /// When the browser captured it, if it said so.
+    pub(crate) stamp: Option<CaptureStamp>,
+    /// None for a re-emission.
+    pub(crate) ticket: Option<Ticket>,
+}
