@@ -294,7 +294,7 @@ fn every_hop_opens_with_its_header() {
         ("gateway/src/pipeline/ingress.rs", "//! Hop 2 of 10:"),
         ("gateway/src/session/mod.rs", "//! Hop 3 of 10:"),
         ("gateway/src/workers/link/send.rs", "//! Hop 4 of 10:"),
-        ("worker/src/service.rs", "//! Hop 5 of 10:"),
+        ("worker/src/server/service.rs", "//! Hop 5 of 10:"),
         ("worker/src/runner/mod.rs", "//! Hop 6 of 10:"),
         ("gateway/src/workers/link/recv.rs", "//! Hop 7 of 10:"),
         ("gateway/src/pipeline/pacer/mod.rs", "//! Hop 8 of 10:"),

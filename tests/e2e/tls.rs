@@ -10,7 +10,6 @@ use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use reframe_tests::process::{Process, run};
-
 use reframe_tests::wait::eventually;
 
 use super::PATIENCE;

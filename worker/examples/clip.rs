@@ -3,7 +3,8 @@
 //! `cargo run --release --example clip -- launch --source clip.mp4`
 
 use clap::Args;
-use reframe_worker::{Stream, VideoStreamHandler, cli, sources::Video};
+use reframe_worker::sources::Video;
+use reframe_worker::{Stream, VideoStreamHandler, cli};
 
 /// The program's own options stand beside those of `launch` and `serve`.
 #[derive(Args)]

@@ -1,19 +1,18 @@
 //! What benchmarks measure from inside: a frame's way through a worker, on the caller's thread. No part of the interface.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use reframe_proto::{
-    exchange::Exchange,
-    v1::{self, FromWorker, ToWorker, to_worker},
-};
+use reframe_proto::exchange::Exchange;
+use reframe_proto::v1::{self, FromWorker, ToWorker, to_worker};
 
-use crate::{
-    convert::{self, Message},
-    frame::{Frame, PixelFormat, pixels::I420},
-    runner::{Job, Reply},
-    stream::Mode,
-};
+use crate::convert::{self, Message};
+use crate::frame::pixels::I420;
+use crate::frame::{Frame, PixelFormat};
+use crate::message::{Job, Reply};
+use crate::mode::Mode;
 
 /// A worker's parts of one stream. Each call is a step, and takes what the one before gave.
 pub struct Path {

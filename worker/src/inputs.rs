@@ -1,22 +1,16 @@
 //! What the person in front of the browser has set.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
-use crate::components::{InputComponent, colour};
+use crate::components::{InputComponent, InputValue, colour};
 
 /// The values of a stream's inputs at one moment, by name: the declared ones, or what the client has set since.
 ///
 /// A snapshot: it does not change. [`Session::inputs`](crate::Session::inputs) has the newest.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Inputs(Arc<HashMap<String, InputValue>>);
-
-/// What an input is set to. Public because [`FromInput`] names it, and unreachable because nobody else should.
-#[derive(Debug, Clone, PartialEq)]
-pub enum InputValue {
-    Number(f64),
-    Flag(bool),
-    Text(Arc<str>),
-}
 
 /// Why an input has no value of the type that was asked for. Both are mistakes in the handler.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -80,14 +80,14 @@ pub mod bench;
 pub mod cli;
 mod components;
 mod convert;
+mod error;
 mod frame;
-mod guard;
 mod handler;
 mod inputs;
-mod memory;
+mod message;
+mod mode;
 mod runner;
 mod server;
-mod service;
 mod session;
 pub mod sources;
 mod stream;
@@ -96,16 +96,17 @@ pub use components::{
     Checkbox, ColorPicker, Dropdown, InputComponent, Json, Label, LinePlot, Number, OutputComponent, Slider, Text,
     Textbox,
 };
+pub use error::HandlerError;
 pub use frame::{Frame, FrameError, PixelFormat};
 pub use handler::{
-    AdditionalOutputs, CloseStream, Handler, HandlerError, IntoGenerator, IntoHandler, IntoOutput, Output,
-    VideoStreamHandler,
+    AdditionalOutputs, CloseStream, Handler, IntoGenerator, IntoHandler, IntoOutput, Output, VideoStreamHandler,
 };
 pub use inputs::{FromInput, InputError, Inputs};
+pub use mode::Mode;
 pub use serde_json::{Value, json};
 pub use server::{ServeError, Server};
 pub use session::Session;
-pub use stream::{Mode, Stream, StreamBuilder};
+pub use stream::{Stream, StreamBuilder};
 
 /// The README's program compiles.
 #[cfg(doctest)]

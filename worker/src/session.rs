@@ -1,22 +1,16 @@
 //! What a handler knows of the session it works for, and can say to it.
 
-use std::{
-    cell::RefCell,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
-use crate::{
-    handler::HandlerError,
-    inputs::Inputs,
-    runner::{REPLIES, Reply},
-};
+use crate::error::HandlerError;
+use crate::inputs::Inputs;
+use crate::message::{Level, REPLIES, Reply};
 
 thread_local! {
     static CURRENT: RefCell<Option<Session>> = const { RefCell::new(None) };
@@ -34,14 +28,6 @@ struct Shared {
     replies: mpsc::WeakSender<Result<Reply, Status>>,
     /// Notices that found no room.
     dropped: AtomicU64,
-}
-
-/// How the page shows a notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
-    Log,
-    Warning,
-    Error,
 }
 
 impl Session {

@@ -19,19 +19,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
-
+use drive::Driver;
+use offer::Offer;
 pub use offer::{Refusal, offer_sdp};
 pub use options::{Candidates, Media, Options, Place};
+use serde_json::{Value, json};
+use stats::Shared;
 pub use stats::{RECORDS, Received, Sent, Stats, captured};
 pub use str0m::rtp::VideoOrientation;
+use tokio::sync::mpsc;
 
 use crate::http::Reply;
 use crate::netem::Network;
-use drive::Driver;
-use offer::Offer;
-use stats::Shared;
 
 /// Orders on their way to the peer's thread; a caller that is further ahead gets a panic, not a wait.
 const COMMANDS: usize = 1_024;

@@ -6,12 +6,15 @@ use std::thread;
 use clap::Args;
 use futures_util::future::try_join_all;
 use reframe_gateway::{Cluster, WorkerAddress};
-use tokio::{runtime, sync::mpsc};
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio::runtime;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{Common, Failure, Settings, keep, start_log};
-use crate::{server::Server, stream::Stream};
+use crate::server::Server;
+use crate::stream::Stream;
 
 /// Connections that the gateway has opened and the worker has not accepted yet. It opens one; a few when it reconnects.
 const CONNECTIONS: usize = 4;

@@ -1,15 +1,11 @@
 //! Where `serve` listens: an address, or the path of a socket for gateways of this host.
 
-use std::{
-    fmt, fs, io,
-    net::SocketAddr,
-    os::unix::{
-        fs::{FileTypeExt, MetadataExt},
-        net::UnixStream,
-    },
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::{fmt, fs, io};
 
 use reframe_proto::exchange::pass;
 use tokio::net::UnixListener;

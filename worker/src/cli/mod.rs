@@ -5,7 +5,9 @@ mod launch;
 mod listen;
 mod serve;
 
-use std::{error::Error, fmt::Write, process::ExitCode};
+use std::error::Error;
+use std::fmt::Write;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use reframe_trace::{Export, Log};
@@ -203,11 +205,23 @@ fn report(failure: &Failure) -> ExitCode {
     EXIT_USAGE.into()
 }
 
+impl Stream {
+    /// Runs the stream as the command line says (`launch` or `serve`) until a signal ends it: all that `main` needs.
+    ///
+    /// A program with several streams, or with options of its own, uses [`run`].
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        run(|_: NoOptions| Ok([self]))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{frame::Frame, handler::VideoStreamHandler};
     use clap::CommandFactory;
+
+    use super::*;
+    use crate::frame::Frame;
+    use crate::handler::VideoStreamHandler;
 
     fn stream(name: &str) -> Stream {
         Stream::builder(VideoStreamHandler::new(|frame: Frame| Ok(frame))).name(name).build()

@@ -1,27 +1,21 @@
 //! `serve`: a worker alone, on TCP or a Unix socket.
 
-use std::{io, time::Duration};
+use std::io;
+use std::time::Duration;
 
 use clap::Args;
 use reframe_trace::watchdog::{self, Report, Watchdog};
-use tokio::{
-    runtime,
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
-use super::{
-    Common, Failure, Settings, keep,
-    listen::{Address, Sockets},
-    start_log,
-};
-use crate::{
-    memory,
-    server::{ServeError, Server},
-    stream::Stream,
-};
+use super::listen::{Address, Sockets};
+use super::{Common, Failure, Settings, keep, start_log};
+use crate::server::memory;
+use crate::server::{ServeError, Server};
+use crate::stream::Stream;
 
 /// The longest `--grace`, in seconds: an hour, as for a gateway.
 const MAX_GRACE: u64 = 3600;
@@ -169,7 +163,8 @@ impl Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{frame::Frame, handler::VideoStreamHandler};
+    use crate::frame::Frame;
+    use crate::handler::VideoStreamHandler;
 
     #[test]
     fn one_stream_is_served_and_named_if_there_are_more() {

@@ -1,7 +1,7 @@
 //! What the person in front of the browser may set.
 
+use super::value::{InputValue, colour};
 use super::{About, Dropdown, Number, Slider, Textbox, described, explained};
-use crate::inputs::InputValue;
 
 /// Something to tick. A handler gets a `bool`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,16 +47,6 @@ impl ColorPicker {
     fn check(&self) -> Result<(), String> {
         colour(&self.value).map(drop).ok_or_else(|| format!("its value {:?} is not #rrggbb", self.value))
     }
-}
-
-/// Red, green and blue of `#rrggbb`.
-pub(crate) fn colour(text: &str) -> Option<[u8; 3]> {
-    let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6)?;
-    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let [_, red, green, blue] = u32::from_str_radix(digits, 16).ok()?.to_be_bytes();
-    Some([red, green, blue])
 }
 
 described!(Checkbox, ColorPicker);

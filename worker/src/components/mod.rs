@@ -4,16 +4,16 @@ mod inputs;
 mod numbers;
 mod outputs;
 mod texts;
+mod value;
 
 use std::collections::HashSet;
 
-use reframe_proto::{MAX_COMPONENTS, is_component_name};
-
-pub(crate) use inputs::colour;
 pub use inputs::{Checkbox, ColorPicker, InputComponent};
 pub use numbers::{Number, Slider};
 pub use outputs::{Json, Label, LinePlot, OutputComponent, Text};
+use reframe_proto::{MAX_COMPONENTS, is_component_name};
 pub use texts::{Dropdown, Textbox};
+pub(crate) use value::{InputValue, colour};
 
 /// What all components have.
 #[derive(Debug, Clone, PartialEq, Eq)]

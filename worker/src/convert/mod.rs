@@ -2,29 +2,26 @@
 
 mod spec;
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
-use reframe_proto::{
-    MAX_DIMENSION,
-    exchange::Exchange,
-    i420_len,
-    v1::{
-        self, EndStream, FromWorker, NoPicture, Notice, Opened, Picture, ToWorker, from_worker, notice, result,
-        to_worker, value,
-    },
+use reframe_proto::exchange::Exchange;
+use reframe_proto::v1::{
+    self, EndStream, FromWorker, NoPicture, Notice, Opened, Picture, ToWorker, from_worker, notice, result, to_worker,
+    value,
 };
+use reframe_proto::{MAX_DIMENSION, i420_len};
+pub(crate) use spec::spec;
 use tonic::Status;
 
-use crate::{
-    frame::pixels::I420,
-    inputs::{InputValue, Inputs},
-    runner::{Job, Reply},
-    session::Level,
-    stream::{Mode, Stream},
-};
-
-pub(crate) use spec::spec;
+use crate::components::InputValue;
+use crate::frame::pixels::I420;
+use crate::inputs::Inputs;
+use crate::message::Level;
+use crate::message::{Job, Reply};
+use crate::mode::Mode;
+use crate::stream::Stream;
 
 /// Any message but the first.
 #[derive(Debug)]

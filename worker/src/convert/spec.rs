@@ -1,14 +1,11 @@
 //! The declaration of a stream, for the wire.
 
-use reframe_proto::{
-    PROTOCOL_VERSION,
-    v1::{self, StreamSpec, input, output},
-};
+use reframe_proto::PROTOCOL_VERSION;
+use reframe_proto::v1::{self, StreamSpec, input, output};
 
-use crate::{
-    components::{About, InputComponent, OutputComponent},
-    stream::{Mode, Stream},
-};
+use crate::components::{About, InputComponent, OutputComponent};
+use crate::mode::Mode;
+use crate::stream::Stream;
 
 pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str) -> StreamSpec {
     let mode = match stream.mode {

@@ -1,10 +1,9 @@
-use super::*;
-use crate::{
-    components::{Checkbox, Number},
-    frame::Frame,
-    handler::VideoStreamHandler,
-};
 use tonic::Code;
+
+use super::*;
+use crate::components::{Checkbox, Number};
+use crate::frame::Frame;
+use crate::handler::VideoStreamHandler;
 
 fn wire(message: to_worker::Message) -> ToWorker {
     ToWorker { message: Some(message) }

@@ -2,10 +2,8 @@
 
 use font8x8::legacy::BASIC_LEGACY;
 use image::{ImageBuffer, Rgb};
-use imageproc::{
-    drawing::{draw_filled_rect_mut, draw_hollow_rect_mut},
-    rect::Rect,
-};
+use imageproc::drawing::{draw_filled_rect_mut, draw_hollow_rect_mut};
+use imageproc::rect::Rect;
 
 use super::motion::Region;
 

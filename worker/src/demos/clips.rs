@@ -1,21 +1,16 @@
 //! The demos whose pictures come from a clip.
 
-use std::{
-    io,
-    os::fd::{AsRawFd, OwnedFd},
-    process,
-    sync::LazyLock,
-    time::Duration,
-};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::LazyLock;
+use std::time::Duration;
+use std::{io, process};
 
+use reframe_worker::sources::{Video, VideoOptions};
 use reframe_worker::{
     AdditionalOutputs, Frame, HandlerError, Number, Output, PixelFormat, Stream, StreamBuilder, VideoStreamHandler,
-    sources::{Video, VideoOptions},
 };
-use rustix::{
-    fs::{MemfdFlags, memfd_create},
-    io::Errno,
-};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
 use tokio::time::Instant;
 
 /// Of the stream and so of the clip, whatever it was made for.

@@ -4,10 +4,8 @@ use reframe_worker::{
     AdditionalOutputs, Frame, HandlerError, Number, Session, Slider, Stream, StreamBuilder, VideoStreamHandler,
 };
 
-use super::{
-    boxes,
-    motion::{Detector, Region},
-};
+use super::boxes;
+use super::motion::{Detector, Region};
 
 pub(super) fn stream() -> StreamBuilder {
     Stream::builder(VideoStreamHandler::per_session(handler).skip_frames(true))

@@ -3,13 +3,11 @@
 //! Pure: what it finds follows from the pictures it was shown, and nothing in it knows of time or of drawing.
 
 use image::{GrayImage, ImageBuffer, Luma, Rgb};
-use imageproc::{
-    definitions::Image,
-    distance_transform::Norm,
-    map::map_pixels2,
-    morphology::dilate,
-    region_labelling::{Connectivity, connected_components},
-};
+use imageproc::definitions::Image;
+use imageproc::distance_transform::Norm;
+use imageproc::map::map_pixels2;
+use imageproc::morphology::dilate;
+use imageproc::region_labelling::{Connectivity, connected_components};
 
 /// Columns of the grid that the work is done on, at most: enough to find a hand across the room, and averaging away a
 /// camera's noise.

@@ -63,8 +63,9 @@ impl Frame {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use ndarray::{Axis, s};
+
+    use super::*;
 
     fn counting() -> Frame {
         Frame::new(PixelFormat::Rgb24, 3, 2, (0..18).collect()).unwrap()

@@ -7,11 +7,11 @@ mod format;
 mod image_view;
 pub(crate) mod pixels;
 
-use std::{fmt, time::Duration};
-
-use reframe_proto::{MAX_DIMENSION, MAX_PICTURE_BYTES, i420_len};
+use std::fmt;
+use std::time::Duration;
 
 pub use format::PixelFormat;
+use reframe_proto::{MAX_DIMENSION, MAX_PICTURE_BYTES, i420_len};
 
 /// A picture: its size, and its pixels in one of four [formats](PixelFormat), RGB24 unless the handler asks for another.
 ///

@@ -158,8 +158,9 @@ fn compress(full: &[u8], limited: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use PixelFormat::{Bgr24, Gray8, Rgb24};
+
+    use super::*;
 
     /// Around the widths of SIMD registers, and every parity.
     const SIDES: [u32; 9] = [1, 2, 3, 15, 16, 17, 33, 64, 127];

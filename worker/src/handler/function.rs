@@ -3,8 +3,10 @@
 //! A type may implement `FnMut` for several argument lists, so one trait cannot be implemented for all of them; with a
 //! marker that differs for each it can. The compiler finds the marker, and nobody ever names one.
 
-use super::{Handler, HandlerError, IntoOutput, Output};
-use crate::{frame::Frame, session::Session};
+use super::{Handler, IntoOutput, Output};
+use crate::error::HandlerError;
+use crate::frame::Frame;
+use crate::session::Session;
 
 /// What can work on frames: `FnMut(Frame) -> R` and `FnMut(Frame, &Session) -> R`, where `R` is any [`IntoOutput`]; and
 /// every [`Handler`]. `Marker` tells them apart and is always inferred.

@@ -1,17 +1,17 @@
 //! What an author writes: a function over frames, a [`Handler`] with state, or a generator.
 
-mod error;
 mod function;
 mod output;
 mod video;
 
-use crate::{frame::Frame, session::Session};
-
-pub use error::HandlerError;
 pub use function::{IntoGenerator, IntoHandler};
 pub use output::{AdditionalOutputs, CloseStream, IntoOutput, Output};
 pub use video::VideoStreamHandler;
 pub(crate) use video::Work;
+
+use crate::error::HandlerError;
+use crate::frame::Frame;
+use crate::session::Session;
 
 /// The work done on one session's frames.
 ///

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::HandlerError;
+use crate::error::HandlerError;
 use crate::frame::Frame;
 
 /// What a handler makes of a frame, or a generator yields: a picture, values to show beside it, the end of the stream,

@@ -1,15 +1,15 @@
 //! A handler or generator together with how its stream runs.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use reframe_proto::FRAME_RATES;
 
-use super::{Handler, HandlerError, IntoGenerator, IntoHandler, IntoOutput, Output};
-use crate::{
-    frame::{Frame, PixelFormat},
-    session::Session,
-    stream::Mode,
-};
+use super::{Handler, IntoGenerator, IntoHandler, IntoOutput, Output};
+use crate::error::HandlerError;
+use crate::frame::{Frame, PixelFormat};
+use crate::mode::Mode;
+use crate::session::Session;
 
 /// Makes what one session's thread runs.
 type Factory = dyn Fn(&Session) -> Result<Work, HandlerError> + Send + Sync;

@@ -4,23 +4,24 @@
 //! > The session opens once its handler has started. Jobs are answered once each and in order, up to what ends the
 //! > session; a handler that started is stopped once, whatever it did.
 
-use std::{
-    any::Any,
-    mem,
-    ops::ControlFlow,
-    panic::{self, AssertUnwindSafe},
-};
+use std::any::Any;
+use std::mem;
+use std::ops::ControlFlow;
+use std::panic::{self, AssertUnwindSafe};
 
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{Job, Reply, shown::Shown};
-use crate::{
-    frame::{Frame, pixels::I420},
-    handler::{HandlerError, Output, Work},
-    session::{Level, Session},
-    stream::{Mode, Stream},
-};
+use super::shown::Shown;
+use crate::error::HandlerError;
+use crate::frame::Frame;
+use crate::frame::pixels::I420;
+use crate::handler::{Output, Work};
+use crate::message::Level;
+use crate::message::{Job, Reply};
+use crate::mode::Mode;
+use crate::session::Session;
+use crate::stream::Stream;
 
 /// What the client is told when a generator has no more items.
 const GENERATED: &str = "The stream has ended";

@@ -3,7 +3,8 @@
 use reframe_proto::MAX_OUTPUTS_BYTES;
 use serde_json::Value;
 
-use crate::{components::OutputComponent, handler::HandlerError};
+use crate::components::OutputComponent;
+use crate::error::HandlerError;
 
 /// What a session has shown last. Starts empty.
 #[derive(Debug, Default)]
@@ -54,9 +55,10 @@ fn largest<'a>(declared: &'a [OutputComponent], json: &[String]) -> (&'a str, us
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::components::{Json, Label, LinePlot, Number, Text};
-    use serde_json::json;
 
     fn declared() -> [OutputComponent; 5] {
         [

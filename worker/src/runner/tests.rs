@@ -1,13 +1,16 @@
 //! The session's thread, with real channels.
 
-use super::*;
-use crate::{
-    frame::{Frame, PixelFormat},
-    handler::VideoStreamHandler,
-    inputs::Inputs,
-};
 use std::sync::{Mutex, mpsc as blocking};
+use std::time::Duration;
+
 use tokio::sync::watch;
+
+use super::*;
+use crate::frame::pixels::I420;
+use crate::frame::{Frame, PixelFormat};
+use crate::handler::VideoStreamHandler;
+use crate::inputs::Inputs;
+use crate::message::{Level, NOTICES, REPLIES};
 
 /// A slow machine's, not an expectation.
 const PATIENCE: Duration = Duration::from_secs(30);

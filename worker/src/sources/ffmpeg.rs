@@ -1,25 +1,20 @@
 //! The child process: started, read with a bound on every wait, and gone when dropped.
 
-use std::{
-    ffi::{OsStr, OsString},
-    io::{self, Read},
-    os::{fd::AsFd, unix::process::CommandExt},
-    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-    process::{Pid, Signal, kill_process_group},
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::time::Instant;
 
-use super::{
-    error::SourceError,
-    input::{Input, public},
-};
+use super::error::SourceError;
+use super::input::{Input, public};
 use crate::Session;
 
 /// How long a source may send nothing while a frame is waited for.

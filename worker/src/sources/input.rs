@@ -1,9 +1,7 @@
 //! How a source is named to ffmpeg, and to people.
 
-use std::{
-    ffi::{OsStr, OsString},
-    path::Path,
-};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use super::error::SourceError;
 

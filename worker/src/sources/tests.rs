@@ -1,19 +1,14 @@
 //! With the real ffmpeg, on files that it makes first.
 
-use std::{
-    env, fs, io,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{self, Command},
-    thread,
-    time::Duration,
-};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::time::Duration;
+use std::{env, fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::{SourceError, Video, VideoOptions};
 use crate::{Frame, HandlerError, Inputs, PixelFormat, Session};

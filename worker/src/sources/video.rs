@@ -1,18 +1,14 @@
 //! [`Video`]: the frames of a source, as an iterator.
 
-use std::{
-    ffi::{OsStr, OsString},
-    time::Duration,
-};
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
 
 use reframe_proto::{i420_len, picture_fits};
 
-use super::{
-    error::SourceError,
-    ffmpeg::{Ffmpeg, SILENCE},
-    header::{FRAME, Header, MAX_BYTES},
-    input::Input,
-};
+use super::error::SourceError;
+use super::ffmpeg::{Ffmpeg, SILENCE};
+use super::header::{FRAME, Header, MAX_BYTES};
+use super::input::Input;
 use crate::{Frame, HandlerError, PixelFormat};
 
 /// The frames of a file, an address or a camera, from an `ffmpeg` that runs as long as this exists.

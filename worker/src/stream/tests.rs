@@ -1,10 +1,9 @@
-use super::*;
-use crate::{
-    components::{Checkbox, ColorPicker, Dropdown, LinePlot, Number, Slider, Text, Textbox},
-    frame::Frame,
-    handler::HandlerError,
-};
 use std::panic;
+
+use super::*;
+use crate::components::{Checkbox, ColorPicker, Dropdown, LinePlot, Number, Slider, Text, Textbox};
+use crate::error::HandlerError;
+use crate::frame::Frame;
 
 fn handler() -> VideoStreamHandler {
     VideoStreamHandler::new(|frame: Frame| Ok(frame))

@@ -1,28 +1,26 @@
 //! A worker in this process and a gateway's end of the wire.
 
-use std::{collections::HashMap, io, time::Duration};
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use reframe_proto::{
-    MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES, i420_len,
-    v1::{
-        self, FromWorker, ToWorker, frame_worker_client::FrameWorkerClient, from_worker::Message, result::Outcome,
-        to_worker, value,
-    },
-};
+use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
+use reframe_proto::v1::from_worker::Message;
+use reframe_proto::v1::result::Outcome;
+use reframe_proto::v1::{self, FromWorker, ToWorker, to_worker, value};
+use reframe_proto::{MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES, i420_len};
 use reframe_worker::{ServeError, Server, Stream};
-use tokio::{
-    io::DuplexStream,
-    sync::mpsc,
-    task::JoinHandle,
-    time::{error::Elapsed, timeout},
-};
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Status, Streaming,
-    transport::{Channel, Endpoint},
-};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Status, Streaming};
 
 /// The longest wait for anything: a slow machine's, not an expectation.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

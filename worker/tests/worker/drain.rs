@@ -1,20 +1,18 @@
 //! How a worker leaves: its sessions go on until their gateways have moved them.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        mpsc::{self as blocking, Receiver},
-    },
-    time::Duration,
-};
+use std::sync::mpsc::{self as blocking, Receiver};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use reframe_proto::v1::{ToWorker, from_worker::Message, to_worker};
+use reframe_proto::v1::from_worker::Message;
+use reframe_proto::v1::{ToWorker, to_worker};
 use reframe_worker::{Frame, Handler, HandlerError, Output, Server, Session as Handled, Stream, VideoStreamHandler};
 use tokio::time::Instant;
-use tonic::{Code, Streaming, transport::Channel};
-use tonic_health::pb::{
-    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
-};
+use tonic::transport::Channel;
+use tonic::{Code, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::client::{PATIENCE, Session, Worker, grey, soon};
 

@@ -1,15 +1,12 @@
 //! How sessions end when the author's code does not play along.
 
-use std::{
-    io,
-    sync::{
-        Arc, Mutex,
-        mpsc::{self as blocking, Receiver},
-    },
-    time::Duration,
-};
+use std::io;
+use std::sync::mpsc::{self as blocking, Receiver};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use reframe_proto::v1::{from_worker::Message, notice::Level};
+use reframe_proto::v1::from_worker::Message;
+use reframe_proto::v1::notice::Level;
 use reframe_worker::{
     AdditionalOutputs, Frame, HandlerError, Mode, Number, Session as Handled, Stream, VideoStreamHandler,
 };

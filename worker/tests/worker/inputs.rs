@@ -1,11 +1,11 @@
 //! What the client sets, on its way to the handler; and what the handler tells the client.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, mpsc as blocking},
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, mpsc as blocking};
 
-use reframe_proto::v1::{Notice, Value, from_worker::Message, notice::Level, value};
+use reframe_proto::v1::from_worker::Message;
+use reframe_proto::v1::notice::Level;
+use reframe_proto::v1::{Notice, Value, value};
 use reframe_worker::{
     AdditionalOutputs, Frame, HandlerError, Number, Session as Handled, Slider, Stream, VideoStreamHandler,
 };

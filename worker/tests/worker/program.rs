@@ -2,15 +2,13 @@
 
 use std::process::{Output, Stdio};
 
-use reframe_proto::v1::{DescribeRequest, frame_worker_client::FrameWorkerClient, from_worker::Message};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
-use tonic::{
-    Code,
-    transport::{Channel, Endpoint},
-};
+use reframe_proto::v1::DescribeRequest;
+use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
+use reframe_proto::v1::from_worker::Message;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::client::{Session, grey, soon};
 

@@ -1,15 +1,17 @@
 //! The contract of `reframe.v1.FrameWorker`, over real HTTP/2.
 
-use std::sync::{
-    Arc, Mutex,
-    mpsc::{self as blocking, Receiver},
-};
+use std::sync::mpsc::{self as blocking, Receiver};
+use std::sync::{Arc, Mutex};
 
-use reframe_proto::v1::{self, ToWorker, from_worker::Message, notice::Level, to_worker};
+use reframe_proto::v1::from_worker::Message;
+use reframe_proto::v1::notice::Level;
+use reframe_proto::v1::{self, ToWorker, to_worker};
 use reframe_worker::{Frame, Handler, HandlerError, Output, Session, Stream, VideoStreamHandler};
 use tokio::time::Instant;
 use tonic::Code;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::client::{self, PATIENCE, Worker, grey, luma_of, soon};
 

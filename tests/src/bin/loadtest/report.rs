@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reframe_tests::figures::{Percentiles, Spread};
 use reframe_tests::source::Format;
 use serde::Serialize;
 
@@ -12,7 +13,6 @@ use super::run::Run;
 use super::seconds::{Second, seconds};
 use super::stream::{Expected, Outcome, Row, Window, latencies};
 use super::usage::{Cost, servers, window};
-use reframe_tests::figures::{Percentiles, Spread};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {

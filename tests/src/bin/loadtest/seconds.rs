@@ -1,12 +1,12 @@
 //! The run second by second, for the plot.
 
+use reframe_tests::figures::{Percentiles, megabytes};
 use reframe_tests::process::Usage;
 use serde::Serialize;
 
 use super::run::{Look, Run, Stream};
 use super::stream::{Window, latencies, within};
 use super::usage::servers;
-use reframe_tests::figures::{Percentiles, megabytes};
 
 /// Between two looks at the processes.
 #[derive(Debug, PartialEq, Serialize)]

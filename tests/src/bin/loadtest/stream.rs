@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use reframe_tests::figures::{Percentiles, millis};
 use reframe_tests::peer::{Received, Stats};
 use serde::Serialize;
 
 use super::run::Stream;
-use reframe_tests::figures::{Percentiles, millis};
 
 /// Without a frame for so long before the end a stream has fallen silent: many frames even of a server that is far
 /// beyond its limit.

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use reframe_tests::figures::{Percentiles, Spread};
+
 use super::memory::Memory;
 use super::report::{Report, Total};
 use super::stream::{Outcome, Row};
 use super::usage::Cost;
-use reframe_tests::figures::{Percentiles, Spread};
 
 const HEADER: [&str; 15] = [
     "stream",

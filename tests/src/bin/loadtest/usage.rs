@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use reframe_tests::figures::{megabytes, millis};
 use reframe_tests::process::Usage;
 use serde::Serialize;
 
 use super::run::Look;
 use super::stream::Window;
-use reframe_tests::figures::{megabytes, millis};
 
 /// Of one process, or of several together.
 #[derive(Debug, PartialEq, Serialize)]

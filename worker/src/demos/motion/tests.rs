@@ -1,7 +1,8 @@
 //! On pictures that are drawn here.
 
 use image::RgbImage;
-use imageproc::{drawing::draw_filled_rect_mut, rect::Rect};
+use imageproc::drawing::draw_filled_rect_mut;
+use imageproc::rect::Rect;
 
 use super::*;
 

@@ -1,24 +1,22 @@
 //! Whole sessions in virtual time, with handlers and gateways that misbehave by a seed.
 
-use std::{
-    cell::Cell,
-    collections::BTreeMap,
-    iter,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::iter;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::*;
-use crate::{
-    components::Number,
-    handler::{AdditionalOutputs, CloseStream, Handler, VideoStreamHandler},
-    inputs::Inputs,
-    stream::StreamBuilder,
-};
+use crate::components::Number;
+use crate::handler::{AdditionalOutputs, CloseStream, Handler, VideoStreamHandler};
+use crate::inputs::Inputs;
+use crate::stream::StreamBuilder;
 
 /// How a simulated handler takes a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

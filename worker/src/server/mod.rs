@@ -1,26 +1,27 @@
 //! The worker as a server on any transport: TCP for `serve`, pipes in memory for `launch` and for tests.
 
-use std::{io, sync::Arc, time::Duration};
+pub(crate) mod guard;
+pub(crate) mod memory;
+pub(crate) mod service;
 
-use reframe_proto::{
-    CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
-    v1::frame_worker_server::FrameWorkerServer,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::Semaphore,
-    time::timeout,
-};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reframe_proto::v1::frame_worker_server::FrameWorkerServer;
+use reframe_proto::{CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tonic::{server::NamedService, transport::server::Connected};
+use tonic::server::NamedService;
+use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 
-use crate::{
-    guard::Guard,
-    service::{Ends, Service},
-    stream::Stream,
-};
+use crate::server::guard::Guard;
+use crate::server::service::{Ends, Service};
+use crate::stream::Stream;
 
 /// How often a connection is probed, and how long the answer may take: a gateway that vanished without a word holds its
 /// sessions' slots no longer than the sum.

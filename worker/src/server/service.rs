@@ -4,33 +4,29 @@
 //!        queue: the newest replace the last.
 //! Clock: the runtime's, for handlers that do not return.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use reframe_proto::{
-    exchange::Exchange,
-    v1::{DescribeRequest, FromWorker, Open, StreamSpec, ToWorker, frame_worker_server::FrameWorker},
-};
-use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
-    time::timeout,
-};
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use reframe_proto::exchange::Exchange;
+use reframe_proto::v1::frame_worker_server::FrameWorker;
+use reframe_proto::v1::{DescribeRequest, FromWorker, Open, StreamSpec, ToWorker};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
-use crate::{
-    convert::{self, Message},
-    inputs::Inputs,
-    runner::{self, Call, Job, NOTICES, REPLIES},
-    session::Session,
-    stream::{Mode, Stream},
-};
+use crate::convert::{self, Message};
+use crate::inputs::Inputs;
+use crate::message::{Job, NOTICES, REPLIES};
+use crate::mode::Mode;
+use crate::runner::{self, Call};
+use crate::session::Session;
+use crate::stream::Stream;
 
 /// Credits when frames are skipped: none waits here, so that the waiting one stays in the gateway, where a newer
 /// replaces it.

@@ -1,27 +1,19 @@
 //! A connection: closed when nothing is asked on it, and read in turns.
 
-use std::{
-    io::{self, IoSlice},
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
-};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
-    time::{Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Sleep, sleep};
 use tonic::transport::server::Connected;
 
-use super::{
-    TURN_BYTES, WITHIN,
-    places::Place,
-    refused::{Refused, Why},
-};
+use super::places::Place;
+use super::refused::{Refused, Why};
+use super::{TURN_BYTES, WITHIN};
 
 /// What a call knows of its connection.
 #[derive(Clone, Debug, Default)]
@@ -137,15 +129,14 @@ impl<IO> Connected for Connection<IO> {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, task::Waker};
+    use std::future::poll_fn;
+    use std::task::Waker;
 
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-        time::{Instant, timeout},
-    };
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::{Instant, timeout};
 
     use super::*;
-    use crate::guard::{CONNECTIONS, Guard, UNASKED};
+    use crate::server::guard::{CONNECTIONS, Guard, UNASKED};
 
     fn admitted(guard: &Guard) -> (Connection<DuplexStream>, DuplexStream) {
         let (ours, theirs) = duplex(4 * TURN_BYTES);

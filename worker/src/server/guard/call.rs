@@ -1,32 +1,24 @@
 //! A call: bounded in bytes and time until it is answered.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, ready},
-};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::Frame;
 use reframe_proto::MAX_OPEN_BYTES;
 use tokio::time::sleep;
-use tonic::{
-    Status,
-    body::Body,
-    codegen::{BoxFuture, Service, http},
-    server::NamedService,
-};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::server::NamedService;
 
-use super::{
-    UNANSWERED, WITHIN,
-    connection::Peer,
-    places::Places,
-    refused::{Refused, Why},
-};
+use super::connection::Peer;
+use super::places::Places;
+use super::refused::{Refused, Why};
+use super::{UNANSWERED, WITHIN};
 
 /// What is before each message: a byte for compression, four for the length (gRPC over HTTP/2, `Length-Prefixed-Message`).
 const PREFIX_BYTES: usize = 5;

@@ -1,15 +1,14 @@
 //! Memory for pictures, taken from gateways of this host before their sessions open (`reframe_proto::exchange::pass`).
 
-use std::{io, time::Duration};
+use std::io;
+use std::time::Duration;
 
 use reframe_proto::exchange::{Exchange, pass};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest},
-    net::{UnixListener, UnixStream},
-    time::{sleep, timeout},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{sleep, timeout};
 
-use crate::guard::Places;
+use crate::server::guard::Places;
 
 /// Connections at once. A gateway has one for each session that it is dialling. Beyond that the oldest is closed: one
 /// that says nothing, or a session's that has found its memory long ago; any other's pictures go in messages.

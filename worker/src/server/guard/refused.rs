@@ -1,9 +1,7 @@
 //! Counts of who was turned away, and why. Peers decide how often that is, so the log has a line of sums.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::time::interval;
 

@@ -16,16 +16,15 @@ mod connection;
 mod places;
 mod refused;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use self::call::Guarded;
+use self::connection::Connection;
 pub(crate) use self::places::Places;
-use self::{
-    call::Guarded,
-    connection::Connection,
-    refused::{Refused, Why},
-};
+use self::refused::{Refused, Why};
 
 /// Connections at once. Each gateway has one, and each probe of an orchestrator for a moment. Far below the 1024
 /// descriptors that a process has where nobody gave it more.

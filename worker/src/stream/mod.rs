@@ -1,36 +1,16 @@
 //! What an author declares: a handler, what stands beside its video, and the stream's limits.
 
-use std::{fmt, ops::RangeInclusive, process::ExitCode, sync::Arc, time::Duration};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
 
 use reframe_proto::{BITRATES_KBPS, is_stream_name};
 use serde_json::Value;
 
-use crate::{
-    cli,
-    components::{InputComponent, OutputComponent, check_names},
-    handler::VideoStreamHandler,
-};
-
-/// Which way video goes, as the browser sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// The camera's frames go to the handler, and what it makes of them comes back.
-    SendReceive,
-    /// Pictures come from a generator; the browser sends none.
-    Receive,
-    /// The camera's frames go to the handler; only its additional outputs come back.
-    Send,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SendReceive => "send-receive",
-            Self::Receive => "receive",
-            Self::Send => "send",
-        })
-    }
-}
+use crate::components::{InputComponent, OutputComponent, check_names};
+use crate::handler::VideoStreamHandler;
+use crate::mode::Mode;
 
 /// (previously shown, current) to shown.
 pub(crate) type OutputsHandler = Arc<dyn Fn(&[Value], &[Value]) -> Vec<Value> + Send + Sync>;
@@ -80,14 +60,6 @@ impl Stream {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Runs the stream as the command line says (`launch` or `serve`) until a signal ends it: all that `main` needs.
-    ///
-    /// A program with several streams, or with options of its own, uses [`cli::run`].
-    #[must_use]
-    pub fn run(self) -> ExitCode {
-        cli::run(|_: cli::NoOptions| Ok([self]))
     }
 
     fn check(&self) -> Result<(), String> {

@@ -2,12 +2,10 @@
 //!
 //! Not the newcomer: whoever means well waits for milliseconds, so those that fill all places are old.
 
-use std::{
-    collections::VecDeque,
-    future::poll_fn,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -63,7 +61,8 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::ready, iter::repeat_with};
+    use std::future::ready;
+    use std::iter::repeat_with;
 
     use super::*;
 

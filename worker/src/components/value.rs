@@ -1,0 +1,21 @@
+//! What an input is set to.
+
+use std::sync::Arc;
+
+/// What an input is set to. Public because [`FromInput`] names it, and unreachable because nobody else should.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InputValue {
+    Number(f64),
+    Flag(bool),
+    Text(Arc<str>),
+}
+
+/// Red, green and blue of `#rrggbb`.
+pub(crate) fn colour(text: &str) -> Option<[u8; 3]> {
+    let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6)?;
+    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let [_, red, green, blue] = u32::from_str_radix(digits, 16).ok()?.to_be_bytes();
+    Some([red, green, blue])
+}

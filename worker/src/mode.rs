@@ -1,0 +1,24 @@
+//! Which way video goes.
+
+use std::fmt;
+
+/// Which way video goes, as the browser sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The camera's frames go to the handler, and what it makes of them comes back.
+    SendReceive,
+    /// Pictures come from a generator; the browser sends none.
+    Receive,
+    /// The camera's frames go to the handler; only its additional outputs come back.
+    Send,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SendReceive => "send-receive",
+            Self::Receive => "receive",
+            Self::Send => "send",
+        })
+    }
+}
