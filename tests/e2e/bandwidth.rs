@@ -4,7 +4,7 @@ use reframe_tests::browser::Camera;
 use reframe_tests::netem::{Bottleneck, Conditions, Network};
 use reframe_tests::peer::{Media, Received, offer_sdp};
 use reframe_tests::source::{Format, Video};
-use reframe_worker::{Frame, Stream, VideoStreamHandler};
+use reframe_worker::{Bitrate, Frame, Stream, VideoStreamHandler};
 use serde_json::json;
 
 use super::browser;
@@ -81,9 +81,10 @@ fn the_answer_asks_for_what_options_and_stream_say() {
     assert!(plain.contains("b=TIAS:2000000\r\n") && plain.contains("x-google-start-bitrate=1500\r\n"), "{plain}");
     assert!(plain.contains("transport-cc"), "{plain}");
     let options = ["--bitrate", "3000", "--bitrate-start", "900", "--bitrate-min", "100"];
-    let own = ask(&options, stream().bitrate(200..=9_000).build());
+    let kbps = Bitrate::from_kbps;
+    let own = ask(&options, stream().bitrate(kbps(200)..=kbps(9_000)).build());
     assert!(own.contains("b=TIAS:3000000\r\n") && own.contains("x-google-start-bitrate=900\r\n"), "{own}");
-    let less = ask(&options, stream().bitrate(200..=700).start_bitrate(600).build());
+    let less = ask(&options, stream().bitrate(kbps(200)..=kbps(700)).start_bitrate(kbps(600)).build());
     assert!(less.contains("b=TIAS:700000\r\n") && less.contains("x-google-start-bitrate=600\r\n"), "{less}");
 }
 

@@ -43,9 +43,9 @@ fn a_handler_is_given_upright_pictures() {
 }
 
 #[test]
-fn a_handler_may_have_them_as_sent_and_the_result_is_upright_all_the_same() {
-    let cluster = Cluster::launch("as-sent");
-    let mut peer = phone(&cluster, "as-sent");
+fn a_handler_may_keep_their_rotation_and_the_result_is_upright_all_the_same() {
+    let cluster = Cluster::launch("keep-rotation");
+    let mut peer = phone(&cluster, "keep-rotation");
     let seen = peer.wait_output("seen", PATIENCE, |seen| !seen.is_null());
     assert_eq!(seen, json!({ "rotation": 90, "width": 640, "height": 480 }));
     peer.wait_received(30, PATIENCE);

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use reframe_worker::{Server, Stream};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio_stream::wrappers::TcpListenerStream;
 
 /// A running worker. Dropping it shuts it down without waiting: a handler that never returns ends with the process.
 #[derive(Debug)]
@@ -31,8 +30,7 @@ impl LocalWorker {
         std::thread::spawn(move || {
             // Dropping the sender is the sign, so the error is the expected end.
             let shutdown = async { drop(stopped.await) };
-            let served =
-                runtime.block_on(Server::new(stream, capacity).serve(TcpListenerStream::new(listener), shutdown));
+            let served = runtime.block_on(Server::new(stream, capacity).serve(listener, shutdown));
             runtime.shutdown_background();
             served.expect("the worker serves until it is told to stop");
         });

@@ -9,6 +9,7 @@ use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::{self, FromWorker, ToWorker, to_worker};
 
 use crate::convert::{self, Message};
+use crate::frame::Rotation;
 use crate::frame::pixels::I420;
 use crate::frame::{Frame, PixelFormat};
 use crate::message::{Job, Reply};
@@ -85,14 +86,14 @@ impl Picture {
     #[must_use]
     pub fn new(width: u32, height: u32, data: Bytes) -> Self {
         assert_eq!(data.len(), reframe_proto::i420_len(width, height), "bytes of another size");
-        Self { seq: 0, i420: I420 { width, height, data, rotation: 0 } }
+        Self { seq: 0, i420: I420 { width, height, data, rotation: Rotation::Upright } }
     }
 
     /// As a gateway elsewhere sends it.
     #[must_use]
     pub fn into_message(self) -> ToWorker {
         let Self { seq, i420: I420 { width, height, data, rotation } } = self;
-        let frame = v1::Frame { seq, width, height, data, rotation, ..v1::Frame::default() };
+        let frame = v1::Frame { seq, width, height, data, rotation: rotation.degrees(), ..v1::Frame::default() };
         ToWorker { message: Some(to_worker::Message::Frame(frame)) }
     }
 }

@@ -1,10 +1,14 @@
 //! Why a handler failed.
 
-use std::fmt;
+use std::error::Error;
+use std::fmt::{self, Write};
+use std::sync::Arc;
 
-/// Why a handler failed, in words for the person in front of the browser.
+/// Why a handler failed: a message for the person in front of the browser, and the error that it
+/// came from, for the log.
 ///
-/// Anything that can be displayed converts: `?` works on every error type, and a plain text does as well.
+/// Every error type converts, and so does a plain text: `?` works on both. The browser is shown the
+/// message alone. The worker's log has the whole chain of sources.
 ///
 /// ```
 /// # use reframe_worker::{Frame, HandlerError};
@@ -16,38 +20,94 @@ use std::fmt;
 ///     Ok(Frame::filled(side, side, [0; 3])?)
 /// }
 /// ```
-// Deliberately neither `Display` nor `Error`: that is what lets the conversion below exist beside `From<T> for T`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HandlerError(String);
+// Deliberately not an `Error` itself: that is what lets the conversion below exist beside
+// `From<T> for T`.
+#[derive(Clone)]
+pub struct HandlerError {
+    message: String,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
 
 impl HandlerError {
-    /// The longest message, in bytes. It is one line on a page; without a bound a `{:?}` of the wrong value could
-    /// outgrow a whole message on the wire.
+    /// The longest message, in bytes; the rest is cut off. It is one line on a page; without a bound
+    /// a `{:?}` of the wrong value could outgrow a whole message on the wire.
     pub const MAX_BYTES: usize = 1024;
 
-    /// The message that is shown.
+    /// An error with this message, which did not come from another error.
+    pub fn new(message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(Self::MAX_BYTES));
+        Self { message, source: None }
+    }
+
+    /// The same error with another message: what the browser is shown need not be what the log says.
+    ///
+    /// ```
+    /// # use reframe_worker::HandlerError;
+    /// # fn load() -> Result<(), HandlerError> {
+    /// let model = std::fs::read("model.onnx");
+    /// model.map_err(|error| HandlerError::from(error).with_message("The model could not be loaded"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_message(self, message: impl Into<String>) -> Self {
+        Self { source: self.source, ..Self::new(message) }
+    }
+
+    /// What the browser is shown.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.0
+        &self.message
     }
 
-    /// The message that is shown.
+    /// The error that this one was made from.
+    #[must_use]
+    pub fn source(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.source.as_deref()
+    }
+
     pub(crate) fn into_message(self) -> String {
-        self.0
+        self.message
+    }
+
+    /// For the log: the message, and each source that adds something to the one before.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut last = text.clone();
+        let mut next: Option<&dyn Error> = self.source.as_deref().map(|source| source as &dyn Error);
+        while let Some(error) = next {
+            let words = error.to_string();
+            if words != last {
+                write!(text, ": {words}").expect("a text takes more text");
+            }
+            (last, next) = (words, error.source());
+        }
+        text
     }
 }
 
-impl<E: fmt::Display> From<E> for HandlerError {
+/// From every error type, and from a plain text.
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        message.truncate(message.floor_char_boundary(Self::MAX_BYTES));
-        Self(message)
+        let error = error.into();
+        let message = error.to_string();
+        Self { source: Some(error.into()), ..Self::new(message) }
     }
 }
+
+/// Errors are equal that show the same message.
+impl PartialEq for HandlerError {
+    fn eq(&self, other: &Self) -> bool {
+        self.message == other.message
+    }
+}
+
+impl Eq for HandlerError {}
 
 impl fmt::Debug for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HandlerError({:?})", self.0)
+        write!(f, "HandlerError({:?})", self.chain())
     }
 }
 
@@ -55,11 +115,27 @@ impl fmt::Debug for HandlerError {
 mod tests {
     use super::*;
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot load the model")]
+    struct Load(#[source] std::io::Error);
+
     #[test]
     fn a_message_is_cut_between_characters() {
         let long = format!("x{}", "é".repeat(HandlerError::MAX_BYTES));
-        let error = HandlerError::from(long);
+        let error = HandlerError::new(long);
         assert_eq!(error.message().len(), HandlerError::MAX_BYTES - 1);
         assert!(error.message().ends_with('é'));
+    }
+
+    #[test]
+    fn the_browser_gets_the_message_and_the_log_the_chain() {
+        let error = HandlerError::from(Load(std::io::Error::other("no space")));
+        assert_eq!(error.message(), "cannot load the model");
+        assert_eq!(error.chain(), "cannot load the model: no space");
+        assert!(error.source().is_some_and(|source| source.is::<Load>()));
+        let error = error.with_message("Try again later");
+        assert_eq!(error.message(), "Try again later");
+        assert_eq!(error.chain(), "Try again later: cannot load the model: no space");
+        assert_eq!(HandlerError::from("plain").chain(), "plain");
     }
 }

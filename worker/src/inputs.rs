@@ -98,7 +98,7 @@ impl fmt::Display for InputValue {
 /// A type that an input's value can be taken as: see [`Inputs::get`].
 #[diagnostic::on_unimplemented(
     message = "an input has no value of type `{Self}`",
-    note = "it has f64, f32, i64, i32, u32, u64, usize, bool, String or [u8; 3]"
+    note = "it has f64, f32, i64, i32, u8, u16, u32, u64, usize, bool, String or [u8; 3]"
 )]
 pub trait FromInput: sealed::FromInput {}
 
@@ -126,6 +126,8 @@ from_number! {
     f64: Some,
     f32: narrow,
     i64: whole,
+    u8: |number| whole(number)?.try_into().ok(),
+    u16: |number| whole(number)?.try_into().ok(),
     i32: |number| whole(number)?.try_into().ok(),
     u32: |number| whole(number)?.try_into().ok(),
     u64: |number| whole(number)?.try_into().ok(),

@@ -92,21 +92,25 @@ mod session;
 pub mod sources;
 mod stream;
 
+#[cfg(feature = "launch")]
+pub use cli::launch::{LaunchError, launch};
 pub use components::{
     Checkbox, ColorPicker, Dropdown, InputComponent, Json, Label, LinePlot, Number, OutputComponent, Slider, Text,
     Textbox,
 };
 pub use error::HandlerError;
-pub use frame::{Frame, FrameError, PixelFormat};
+pub use frame::{Frame, FrameError, PixelFormat, Rotation};
 pub use handler::{
     AdditionalOutputs, CloseStream, Handler, IntoGenerator, IntoHandler, IntoOutput, Output, VideoStreamHandler,
 };
 pub use inputs::{FromInput, InputError, Inputs};
 pub use mode::Mode;
+#[cfg(feature = "launch")]
+pub use reframe_gateway::Options as GatewayOptions;
 pub use serde_json::{Value, json};
-pub use server::{ServeError, Server};
+pub use server::{Listener, ServeError, Server, serve};
 pub use session::Session;
-pub use stream::{Stream, StreamBuilder};
+pub use stream::{Bitrate, Stream, StreamBuilder, StreamError};
 
 /// The README's program compiles.
 #[cfg(doctest)]

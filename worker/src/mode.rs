@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Which way video goes, as the browser sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Mode {
     /// The camera's frames go to the handler, and what it makes of them comes back.
     SendReceive,

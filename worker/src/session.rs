@@ -93,7 +93,7 @@ impl Session {
 
     fn notify(&self, level: Level, message: impl fmt::Display) {
         let Some(replies) = self.0.replies.upgrade() else { return };
-        let message = HandlerError::from(message).into_message();
+        let message = HandlerError::new(message.to_string()).into_message();
         // Results keep their room, so that a chatty handler does not wait for its own chatter.
         if replies.capacity() <= REPLIES || replies.try_send(Ok(Reply::Notice { level, message })).is_err() {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);

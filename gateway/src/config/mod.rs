@@ -155,6 +155,18 @@ pub struct Config {
     pub(crate) trace_frames: u32,
 }
 
+impl Default for Options {
+    /// As without any flag: what the environment says, and the defaults.
+    fn default() -> Self {
+        #[derive(clap::Parser)]
+        struct CommandLine {
+            #[command(flatten)]
+            options: Options,
+        }
+        <CommandLine as clap::Parser>::parse_from([""]).options
+    }
+}
+
 impl Options {
     /// Checks every option.
     ///

@@ -112,15 +112,15 @@ mod tests {
         let says = |rotation| Marks { rotation, ..Marks::default() };
         let picture = Picture { width: 4, height: 2, data: vec![0; 12].into() };
         let mut upright = Intake::new(MOST, true);
-        let mut as_sent = Intake::new(MOST, false);
+        let mut keep_rotation = Intake::new(MOST, false);
         for (n, (said, expected)) in
             [(None, 0), (Some(Rotation::Quarter), 90), (None, 90), (Some(Rotation::Upright), 0)].into_iter().enumerate()
         {
             let at = Duration::from_secs(n as u64);
-            assert!(upright.admits(at, says(said)) && as_sent.admits(at, says(said)));
+            assert!(upright.admits(at, says(said)) && keep_rotation.admits(at, says(said)));
             let (turned, left) = upright.make(picture.clone());
             assert_eq!((turned.width, left.degrees()), (if expected == 90 { 2 } else { 4 }, 0));
-            let (sent, left) = as_sent.make(picture.clone());
+            let (sent, left) = keep_rotation.make(picture.clone());
             assert_eq!((sent.width, left.degrees()), (4, expected));
         }
     }

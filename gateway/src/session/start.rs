@@ -251,7 +251,7 @@ impl Session {
         };
         if let Some(decoder) = decoder {
             let nudge: Recipient<FrameWaiting> = ctx.address().recipient();
-            let (intake, turns) = (Intake::new(most, !spec.as_sent), codecs.turns());
+            let (intake, turns) = (Intake::new(most, !spec.keep_rotation), codecs.turns());
             let signs = Arc::clone(&controls.signs);
             let ingress =
                 Ingress { packets, codec, decoder, turns, frames, nudge, events, keyframe_wanted, stop, intake, signs };

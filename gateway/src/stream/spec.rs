@@ -34,7 +34,7 @@ pub(crate) struct Spec {
     pub(crate) fps: f64,
     pub(crate) skip_frames: bool,
     /// Frames go to the handler as the camera sent them, with their rotation beside them.
-    pub(crate) as_sent: bool,
+    pub(crate) keep_rotation: bool,
     /// Sessions that this worker takes at once.
     pub(crate) capacity: u32,
     /// Sessions of the stream at once, whatever the workers could take.
@@ -114,7 +114,7 @@ impl Spec {
             mode,
             fps: spec.fps,
             skip_frames: spec.skip_frames,
-            as_sent: spec.as_sent,
+            keep_rotation: spec.keep_rotation,
             capacity: spec.capacity,
             concurrency_limit: (spec.concurrency_limit > 0).then_some(spec.concurrency_limit),
             time_limit: (spec.time_limit_ms > 0).then(|| Duration::from_millis(spec.time_limit_ms)),
@@ -135,7 +135,7 @@ impl Spec {
             mode,
             fps,
             skip_frames,
-            as_sent,
+            keep_rotation,
             capacity: _,
             concurrency_limit,
             time_limit,
@@ -149,7 +149,7 @@ impl Spec {
             ("mode", *mode != other.mode),
             ("fps", *fps != other.fps),
             ("skip_frames", *skip_frames != other.skip_frames),
-            ("as_sent", *as_sent != other.as_sent),
+            ("keep_rotation", *keep_rotation != other.keep_rotation),
             ("concurrency_limit", *concurrency_limit != other.concurrency_limit),
             ("time_limit", *time_limit != other.time_limit),
             ("bitrate", *bitrates != other.bitrates),
@@ -162,7 +162,7 @@ impl Spec {
     /// Whether a worker with this declaration can take over a session that began with `other`: what the session was built
     /// from is the same.
     pub(crate) fn takes_over(&self, other: &Self) -> bool {
-        let built_from = ["mode", "fps", "skip_frames", "as_sent", "inputs", "outputs"];
+        let built_from = ["mode", "fps", "skip_frames", "keep_rotation", "inputs", "outputs"];
         self.name == other.name && !self.differences(other).iter().any(|field| built_from.contains(field))
     }
 

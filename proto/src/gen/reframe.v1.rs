@@ -53,7 +53,7 @@ pub struct StreamSpec {
     pub bitrate_max_kbps: u32,
     /// True: frames come as the camera sent them, with their `rotation` beside them. False: they come upright.
     #[prost(bool, tag = "17")]
-    pub as_sent: bool,
+    pub keep_rotation: bool,
 }
 /// A control of the page. The gateway checks what clients set against it; the names are Gradio's.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -345,7 +345,7 @@ pub struct Frame {
     #[prost(string, tag = "6")]
     pub traceparent: ::prost::alloc::string::String,
     /// How far the picture must be turned clockwise to be upright: 0, 90, 180 or 270 degrees. Other than 0 only where
-    /// `as_sent` is.
+    /// `keep_rotation` is.
     #[prost(uint32, tag = "7")]
     pub rotation: u32,
     /// Where the pixels are, if they are in the exchange; `data` is empty then.

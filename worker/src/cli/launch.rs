@@ -1,6 +1,7 @@
 //! `launch`: a gateway and a worker for each stream in one process, joined by pipes in memory. The sessions take the same
 //! path as between machines, but for the pixels (`reframe_proto::exchange`).
 
+use std::error::Error;
 use std::thread;
 
 use clap::Args;
@@ -8,12 +9,10 @@ use futures_util::future::try_join_all;
 use reframe_gateway::{Cluster, WorkerAddress};
 use tokio::runtime;
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{Common, Failure, Settings, keep, start_log};
-use crate::server::Server;
+use crate::server::{DEFAULT_CAPACITY, Server};
 use crate::stream::Stream;
 
 /// Connections that the gateway has opened and the worker has not accepted yet. It opens one; a few when it reconnects.
@@ -29,6 +28,18 @@ pub(super) struct Options<O: Args> {
     gateway: reframe_gateway::Options,
 }
 
+/// Why [`launch`] ended without being told to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// The gateway's options are wrong: a text for each problem, which names its option.
+    #[error("the configuration is wrong: {}", .0.join("; "))]
+    Configuration(Vec<String>),
+    /// A part of it stopped.
+    #[error("{0}")]
+    Stopped(&'static str, #[source] Box<dyn Error + Send + Sync>),
+}
+
 pub(super) fn run<O: Args>(
     options: Options<O>,
     streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>,
@@ -41,29 +52,64 @@ pub(super) fn run<O: Args>(
         return Err(Failure::Configuration(problems));
     };
     let _export = start_log(log, "reframe")?;
+    start(config, streams, capacity).map_err(Failure::Launch)
+}
 
+/// Runs a gateway, and a worker for each stream, in this process until SIGINT or SIGTERM: what the command `launch` does,
+/// for a program with a command line of its own. Each stream takes 16 sessions at once.
+///
+/// It installs no logger. Call it from a plain thread: it brings its own runtimes.
+///
+/// ```no_run
+/// use reframe_worker::{Frame, GatewayOptions, Stream, VideoStreamHandler, launch};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let flip = VideoStreamHandler::new(|frame: Frame| Ok(frame.flip_vertical()));
+/// let options = GatewayOptions { http: "127.0.0.1:8000".to_owned(), ..GatewayOptions::default() };
+/// launch(&options, [Stream::builder(flip).try_build()?])?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// The options are wrong, a port is taken, or the gateway or the worker stopped by itself.
+///
+/// # Panics
+///
+/// Inside an asynchronous runtime.
+pub fn launch(
+    options: &reframe_gateway::Options,
+    streams: impl IntoIterator<Item = Stream>,
+) -> Result<(), LaunchError> {
+    let streams = super::distinct(streams.into_iter().collect()).map_err(LaunchError::Configuration)?;
+    let config = options.validate().map_err(LaunchError::Configuration)?;
+    start(config, streams, DEFAULT_CAPACITY)
+}
+
+fn start(config: reframe_gateway::Config, streams: Vec<Stream>, capacity: u32) -> Result<(), LaunchError> {
+    let stopped = |what| move |error: Box<dyn Error + Send + Sync>| LaunchError::Stopped(what, error);
     let shutdown = CancellationToken::new();
     let (addresses, servers): (Vec<_>, Vec<_>) = streams
         .into_iter()
         .map(|stream| {
             let name = stream.name.clone();
             let (connect, connections) = mpsc::channel(CONNECTIONS);
-            let connections = ReceiverStream::new(connections).map(Ok);
             let serving = Server::new(stream, capacity).serve(connections, shutdown.clone().cancelled_owned());
             (WorkerAddress::InProcess { name, connect }, serving)
         })
         .unzip();
     // A thread of its own, as in `serve`: the gateway keeps the main one, and its runtimes are its own affair.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Run("the worker's runtime did not start", error.into()))?;
+    let runtime = runtime.map_err(|error| stopped("the worker's runtime did not start")(error.into()))?;
     let (serving, handle) = (try_join_all(servers), runtime.handle().clone());
     let worker = thread::Builder::new().name("worker".into()).spawn(move || runtime.block_on(serving));
-    let worker = worker.map_err(|error| Failure::Run("the worker's thread did not start", error.into()))?;
+    let worker = worker.map_err(|error| stopped("the worker's thread did not start")(error.into()))?;
 
     let ended = reframe_gateway::run(config, Cluster::alone(addresses).watching("worker", handle));
     // The gateway has handled the signals and closed its sessions; what is left are handlers on their way out.
     shutdown.cancel();
     let served = worker.join().expect("the author's code runs on other threads, and ours does not panic");
-    ended.map_err(|error| Failure::Run("the gateway stopped", error.into()))?;
-    served.map(drop).map_err(|error| Failure::Run("the worker stopped", error.into()))
+    ended.map_err(|error| stopped("the gateway stopped")(error.into()))?;
+    served.map(drop).map_err(|error| stopped("the worker stopped")(error.into()))
 }

@@ -1,7 +1,7 @@
 //! The command line of a handler's program: `launch` and `serve`.
 
 #[cfg(feature = "launch")]
-mod launch;
+pub(crate) mod launch;
 mod listen;
 mod serve;
 
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use reframe_trace::{Export, Log};
 
-use crate::stream::Stream;
+use crate::stream::{Stream, StreamError};
 
 /// Exit code of a wrong command line or configuration: `EX_USAGE` of sysexits.
 const EXIT_USAGE: u8 = 64;
@@ -23,6 +23,28 @@ const MAX_CAPACITY: u32 = 1024;
 /// Options of a program that has none of its own.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct NoOptions {}
+
+/// What is wrong with a program's own options: a text for each problem, which names its option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(Vec<String>);
+
+impl From<Vec<String>> for Problems {
+    fn from(problems: Vec<String>) -> Self {
+        Self(problems)
+    }
+}
+
+impl From<String> for Problems {
+    fn from(problem: String) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl From<StreamError> for Problems {
+    fn from(error: StreamError) -> Self {
+        Self(vec![error.to_string()])
+    }
+}
 
 /// Runs streams as the command line says; what [`Stream::run`] does, for a program with several streams or with options
 /// of its own.
@@ -47,10 +69,13 @@ pub struct NoOptions {}
 ///
 /// fn main() -> std::process::ExitCode {
 ///     cli::run(|options: Options| {
-///         let fps = options.fps.parse().map_err(|error| vec![format!("--fps: {error}")])?;
+///         let fps = options.fps.parse().map_err(|error| format!("--fps: {error}"))?;
 ///         let flip = VideoStreamHandler::new(|frame: Frame| Ok(frame.flip_vertical())).fps(fps);
 ///         let same = VideoStreamHandler::new(|frame: Frame| Ok(frame)).fps(fps);
-///         Ok([Stream::builder(flip).name("flip").build(), Stream::builder(same).name("same").build()])
+///         Ok([
+///             Stream::builder(flip).name("flip").try_build()?,
+///             Stream::builder(same).name("same").try_build()?,
+///         ])
 ///     })
 /// }
 /// ```
@@ -59,14 +84,17 @@ pub struct NoOptions {}
 ///
 /// Inside an asynchronous runtime, as of `#[tokio::main]`: it brings its own, so `main` is a plain function.
 #[must_use]
-pub fn run<O, S>(streams: impl FnOnce(O) -> Result<S, Vec<String>>) -> ExitCode
+pub fn run<O, S>(streams: impl FnOnce(O) -> Result<S, Problems>) -> ExitCode
 where
     O: Args,
     S: IntoIterator<Item = Stream>,
 {
     let inside = tokio::runtime::Handle::try_current().is_ok();
     assert!(!inside, "call this from a plain `fn main`, not from `#[tokio::main]`: it brings its own runtimes");
-    let streams = |options| streams(options).map(|streams| streams.into_iter().collect());
+    let streams = |options| match streams(options) {
+        Ok(streams) => Ok(streams.into_iter().collect()),
+        Err(problems) => Err(problems.0),
+    };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -170,6 +198,9 @@ enum Failure {
     Configuration(Vec<String>),
     #[error("{0}")]
     Run(&'static str, #[source] Box<dyn Error + Send + Sync>),
+    #[cfg(feature = "launch")]
+    #[error(transparent)]
+    Launch(launch::LaunchError),
     #[error("a second signal cut the shutdown short")]
     Forced,
 }

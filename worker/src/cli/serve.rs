@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use reframe_trace::watchdog::{self, Report, Watchdog};
+use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
 use super::listen::{Address, Sockets};
 use super::{Common, Failure, Settings, keep, start_log};
@@ -100,14 +99,14 @@ async fn serve(server: Server, address: Address) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     match address {
         Address::Tcp(address) => {
-            let incoming = TcpIncoming::bind(address).map_err(cannot)?.with_nodelay(Some(true));
-            announce(&Address::Tcp(incoming.local_addr().map_err(cannot)?));
-            until_told(signals, &shutdown, server.serve(incoming, shutdown.clone().cancelled_owned())).await
+            let listener = TcpListener::bind(address).await.map_err(cannot)?;
+            announce(&Address::Tcp(listener.local_addr().map_err(cannot)?));
+            until_told(signals, &shutdown, server.serve(listener, shutdown.clone().cancelled_owned())).await
         }
         Address::Unix(path) => {
             let (_sockets, calls, pictures) = Sockets::bind(&path).map_err(cannot)?;
             announce(&Address::Unix(path));
-            let serving = server.serve(UnixListenerStream::new(calls), shutdown.clone().cancelled_owned());
+            let serving = server.serve(calls, shutdown.clone().cancelled_owned());
             tokio::select! {
                 ended = until_told(signals, &shutdown, serving) => ended,
                 () = memory::serve(pictures) => Ok(()),

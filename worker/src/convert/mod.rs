@@ -16,6 +16,7 @@ pub(crate) use spec::spec;
 use tonic::Status;
 
 use crate::components::InputValue;
+use crate::frame::Rotation;
 use crate::frame::pixels::I420;
 use crate::inputs::Inputs;
 use crate::message::Level;
@@ -79,9 +80,9 @@ fn frame(frame: v1::Frame, exchange: Option<&Exchange>) -> Result<Job, Status> {
         let text = format!("frame.data: {actual} bytes, but a {width}x{height} I420 picture has {expected}");
         return Err(Status::invalid_argument(text));
     }
-    if !matches!(rotation, 0 | 90 | 180 | 270) {
+    let Some(rotation) = Rotation::from_degrees(rotation) else {
         return Err(Status::invalid_argument(format!("frame.rotation: {rotation} is not 0, 90, 180 or 270 degrees")));
-    }
+    };
     let capture_time = Duration::from_micros(capture_time_us);
     Ok(Job::Frame { seq, capture_time, picture: I420 { width, height, data, rotation }, traceparent })
 }
@@ -124,7 +125,7 @@ pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
                         None => Err(data),
                     };
                     let (slot, data) = given.map_or_else(|data| (None, data), |slot| (Some(slot), Bytes::new()));
-                    result::Outcome::Picture(Picture { width, height, data, rotation, slot })
+                    result::Outcome::Picture(Picture { width, height, data, rotation: rotation.degrees(), slot })
                 }
                 Ok(None) => result::Outcome::NoPicture(NoPicture {}),
                 Err(error) => result::Outcome::Error(error.into_message()),

@@ -5,7 +5,7 @@ use reframe_proto::v1::{self, StreamSpec, input, output};
 
 use crate::components::{About, InputComponent, OutputComponent};
 use crate::mode::Mode;
-use crate::stream::Stream;
+use crate::stream::{Bitrate, Stream};
 
 pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str) -> StreamSpec {
     let mode = match stream.mode {
@@ -21,16 +21,16 @@ pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str) -> StreamSpec
         mode: mode.into(),
         fps: stream.handler.rate(),
         skip_frames: stream.handler.skips(),
-        as_sent: stream.handler.takes_as_sent(),
+        keep_rotation: stream.handler.keeps_rotation(),
         capacity,
         inputs: stream.inputs.iter().map(input).collect(),
         outputs: stream.outputs.iter().map(output).collect(),
         concurrency_limit: stream.concurrency_limit.unwrap_or(0),
         time_limit_ms: stream.time_limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
         instance: instance.to_owned(),
-        bitrate_start_kbps: stream.start_bitrate.unwrap_or(0),
-        bitrate_min_kbps: stream.bitrate.as_ref().map_or(0, |kbps| *kbps.start()),
-        bitrate_max_kbps: stream.bitrate.as_ref().map_or(0, |kbps| *kbps.end()),
+        bitrate_start_kbps: stream.start_bitrate.map_or(0, Bitrate::kbps),
+        bitrate_min_kbps: stream.bitrate.as_ref().map_or(0, |rates| rates.start().kbps()),
+        bitrate_max_kbps: stream.bitrate.as_ref().map_or(0, |rates| rates.end().kbps()),
     }
 }
 

@@ -46,7 +46,7 @@ fn with_an_exchange_pictures_may_be_in_there() {
     assert!(status.message().starts_with("frame.data: "), "taken before: {status}");
     assert!(message(picture(2, 2, 6), Mode::SendReceive, Some(&exchange)).is_ok(), "for which there was no room");
 
-    let picture = I420 { width: 2, height: 2, data: vec![9; 6].into(), rotation: 0 };
+    let picture = I420 { width: 2, height: 2, data: vec![9; 6].into(), rotation: Rotation::Upright };
     let result =
         Reply::Result { seq: 1, handler_time: Duration::ZERO, outcome: Ok(Some(picture)), outputs: Vec::new() };
     let Some(from_worker::Message::Result(sent)) = reply(result, Some(&exchange)).message else {

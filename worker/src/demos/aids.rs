@@ -19,12 +19,12 @@ pub(super) fn faulty() -> impl FnMut(Frame) -> Result<Frame, HandlerError> {
 }
 
 /// Tells each frame's rotation and size.
-pub(super) fn as_sent() -> StreamBuilder {
+pub(super) fn keep_rotation() -> StreamBuilder {
     let handler = VideoStreamHandler::new(|frame: Frame| {
-        let seen = json!({ "rotation": frame.rotation(), "width": frame.width(), "height": frame.height() });
+        let seen = json!({ "rotation": frame.rotation().degrees(), "width": frame.width(), "height": frame.height() });
         (frame, AdditionalOutputs::new([seen]))
     });
-    Stream::builder(handler.as_sent(true)).additional_outputs([Json::new("seen")])
+    Stream::builder(handler.keep_rotation(true)).additional_outputs([Json::new("seen")])
 }
 
 /// One input of each kind, named after it.

@@ -91,10 +91,10 @@ const AIDS: [Demo; 6] = [
         stream: |_| Stream::builder(VideoStreamHandler::new(Frame::flip_vertical)),
     },
     Demo {
-        name: "as-sent",
+        name: "keep-rotation",
         title: "As sent",
         subtitle: "A test aid: frames as the camera sent them, untouched, and how far they are from upright.",
-        stream: |_| aids::as_sent(),
+        stream: |_| aids::keep_rotation(),
     },
     Demo {
         name: "ticker",

@@ -6,6 +6,7 @@ use reframe_proto::i420_len;
 
 /// How a [`Frame`](super::Frame) keeps its pixels. Rows go from top to bottom, without padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum PixelFormat {
     /// 3 bytes a pixel: red, green, blue; 0 to 255 each.
     #[default]

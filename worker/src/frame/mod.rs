@@ -6,12 +6,14 @@ mod format;
 #[cfg(feature = "image")]
 mod image_view;
 pub(crate) mod pixels;
+mod rotation;
 
 use std::fmt;
 use std::time::Duration;
 
 pub use format::PixelFormat;
 use reframe_proto::{MAX_DIMENSION, MAX_PICTURE_BYTES, i420_len};
+pub use rotation::Rotation;
 
 /// A picture: its size, and its pixels in one of four [formats](PixelFormat), RGB24 unless the handler asks for another.
 ///
@@ -25,7 +27,7 @@ pub struct Frame {
     data: Vec<u8>,
     seq: u64,
     capture_time: Duration,
-    rotation: u32,
+    rotation: Rotation,
 }
 
 /// Why a [`Frame`] cannot be made.
@@ -93,7 +95,7 @@ impl Frame {
         if actual != expected {
             return Err(FrameError::Length { width, height, format, expected, actual });
         }
-        Ok(Self { width, height, format, data, seq: 0, capture_time: Duration::ZERO, rotation: 0 })
+        Ok(Self { width, height, format, data, seq: 0, capture_time: Duration::ZERO, rotation: Rotation::Upright })
     }
 
     /// A frame of one colour (red, green, blue), as RGB24.
@@ -194,24 +196,20 @@ impl Frame {
         self.capture_time
     }
 
-    /// How far the picture must be turned clockwise to be upright, in degrees: 0, 90, 180 or 270.
+    /// The clockwise turn that makes the picture upright.
     ///
-    /// Always 0 unless the handler asked for frames [as they were sent](crate::VideoStreamHandler::as_sent).
+    /// Always [`Rotation::Upright`] unless the handler
+    /// [keeps the rotation](crate::VideoStreamHandler::keep_rotation).
     #[must_use]
-    pub const fn rotation(&self) -> u32 {
+    pub const fn rotation(&self) -> Rotation {
         self.rotation
     }
 
-    /// The same picture, to be turned clockwise by `degrees` before it is shown. A frame that the handler was given
-    /// keeps its rotation by itself; this is for one that it made.
-    ///
-    /// # Panics
-    ///
-    /// When `degrees` is not 0, 90, 180 or 270.
+    /// The same picture with another rotation. What a handler makes of the frame that it was given
+    /// keeps its rotation by itself; this is for a frame that the handler made.
     #[must_use]
-    pub fn with_rotation(self, degrees: u32) -> Self {
-        assert!(matches!(degrees, 0 | 90 | 180 | 270), "a rotation must be 0, 90, 180 or 270 degrees, not {degrees}");
-        Self { rotation: degrees, ..self }
+    pub fn with_rotation(self, rotation: Rotation) -> Self {
+        Self { rotation, ..self }
     }
 
     /// Bytes of a pixel.
@@ -235,7 +233,7 @@ impl Frame {
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { width, height, format, data: _, seq, capture_time, rotation } = self;
-        write!(f, "Frame({width}x{height} {format}, seq {seq}, at {capture_time:?}, rotation {rotation})")
+        write!(f, "Frame({width}x{height} {format}, seq {seq}, at {capture_time:?}, rotation {})", rotation.degrees())
     }
 }
 

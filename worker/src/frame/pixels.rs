@@ -12,6 +12,7 @@ use yuv::{
     yuv420_to_bgr, yuv420_to_rgb,
 };
 
+use super::Rotation;
 use super::{Frame, PixelFormat};
 
 /// Why no conversion here can fail.
@@ -29,7 +30,7 @@ pub(crate) struct I420 {
     pub(crate) height: u32,
     pub(crate) data: Bytes,
     /// Degrees clockwise to upright.
-    pub(crate) rotation: u32,
+    pub(crate) rotation: Rotation,
 }
 
 impl I420 {
@@ -265,7 +266,7 @@ mod tests {
     fn planes_go_through_without_a_copy() {
         let wire = Bytes::from(vec![7; PixelFormat::I420.len(64, 64)]);
         let address = wire.as_ptr();
-        let picture = I420 { width: 64, height: 64, data: wire, rotation: 0 };
+        let picture = I420 { width: 64, height: 64, data: wire, rotation: Rotation::Upright };
         let frame = picture.into_frame(PixelFormat::I420, 0, Duration::ZERO, Vec::new());
         assert_eq!(I420::from_frame(frame).0.data.as_ptr(), address);
     }

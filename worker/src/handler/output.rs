@@ -51,7 +51,7 @@ impl CloseStream {
     /// With a message for the person in front of the browser; cut at [`HandlerError::MAX_BYTES`].
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self(HandlerError::from(message.into()).into_message())
+        Self(HandlerError::new(message).into_message())
     }
 
     /// The message.

@@ -21,7 +21,7 @@ pub struct VideoStreamHandler {
     generates: bool,
     fps: f64,
     skip_frames: bool,
-    as_sent: bool,
+    keep_rotation: bool,
     pixel_format: PixelFormat,
 }
 
@@ -88,22 +88,13 @@ impl VideoStreamHandler {
 
     fn of(generates: bool, make: impl Fn(&Session) -> Result<Work, HandlerError> + Send + Sync + 'static) -> Self {
         let pixel_format = PixelFormat::default();
-        Self { make: Arc::new(make), generates, fps: 30.0, skip_frames: false, as_sent: false, pixel_format }
+        Self { make: Arc::new(make), generates, fps: 30.0, skip_frames: false, keep_rotation: false, pixel_format }
     }
 
-    /// Frames per second that the browser is shown, 30 by default. Fractional rates (29.97) are meant exactly.
-    ///
-    /// # Panics
-    ///
-    /// When `fps` is not from 1 to 240.
+    /// Frames per second that the browser is shown, 1 to 240, 30 by default. Fractional rates (29.97)
+    /// are exact. [`StreamBuilder::try_build`](crate::StreamBuilder::try_build) refuses any other.
     #[must_use]
     pub fn fps(mut self, fps: f64) -> Self {
-        assert!(
-            FRAME_RATES.contains(&fps),
-            "fps must be from {} to {}, not {fps}",
-            FRAME_RATES.start(),
-            FRAME_RATES.end()
-        );
         self.fps = fps;
         self
     }
@@ -118,15 +109,16 @@ impl VideoStreamHandler {
         self
     }
 
-    /// Whether frames come as the camera sent them; `false` by default.
+    /// Whether frames keep the rotation that the camera sent them with; `false` by default.
     ///
-    /// A phone sends what its sensor sees and says beside it how it was held. With `false` frames are turned upright
-    /// before the handler sees them, which costs the gateway a copy of each that is not. With `true` they
-    /// come as sent and [`Frame::rotation`](crate::Frame::rotation) says how far they are from upright; what the handler
-    /// returns is turned by its own rotation before it is shown.
+    /// A phone sends what its sensor sees, and with it how the phone was held. With `false` the
+    /// gateway turns each frame upright before the handler sees it, which costs a copy of each frame
+    /// that is not upright. With `true` frames come as sent, and
+    /// [`Frame::rotation`](crate::Frame::rotation) says how far they are from upright. What the
+    /// handler returns is turned by its own rotation before it is shown.
     #[must_use]
-    pub fn as_sent(mut self, as_sent: bool) -> Self {
-        self.as_sent = as_sent;
+    pub fn keep_rotation(mut self, keep_rotation: bool) -> Self {
+        self.keep_rotation = keep_rotation;
         self
     }
 
@@ -144,6 +136,14 @@ impl VideoStreamHandler {
 
     pub(crate) const fn default_mode(&self) -> Mode {
         if self.generates { Mode::Receive } else { Mode::SendReceive }
+    }
+
+    /// What is wrong with the handler's own settings.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if FRAME_RATES.contains(&self.fps) {
+            return Ok(());
+        }
+        Err(format!("fps must be from {} to {}, not {}", FRAME_RATES.start(), FRAME_RATES.end(), self.fps))
     }
 
     /// What to do when the handler and the stream's mode do not go together.
@@ -164,8 +164,8 @@ impl VideoStreamHandler {
         self.skip_frames
     }
 
-    pub(crate) const fn takes_as_sent(&self) -> bool {
-        self.as_sent
+    pub(crate) const fn keeps_rotation(&self) -> bool {
+        self.keep_rotation
     }
 
     pub(crate) const fn format(&self) -> PixelFormat {
@@ -175,11 +175,11 @@ impl VideoStreamHandler {
 
 impl fmt::Debug for VideoStreamHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { make: _, generates, fps, skip_frames, as_sent, pixel_format } = self;
+        let Self { make: _, generates, fps, skip_frames, keep_rotation, pixel_format } = self;
         let kind = if *generates { "generator" } else { "handler" };
         write!(
             f,
-            "VideoStreamHandler({kind}, {fps} fps, skip_frames: {skip_frames}, as_sent: {as_sent}, {pixel_format})"
+            "VideoStreamHandler({kind}, {fps} fps, skip_frames: {skip_frames}, keep_rotation: {keep_rotation}, {pixel_format})"
         )
     }
 }

@@ -63,7 +63,7 @@ fn run(stream: &Stream, session: &Session, call: Call, span: tracing::Span) {
             // One line a session: an error in every frame is common, and the summary has the count.
             if let (Err(error), false) = (outcome, reported) {
                 reported = true;
-                tracing::warn!(error = error.message(), "the handler failed on a frame; more are only counted");
+                tracing::warn!(error = error.chain(), "the handler failed on a frame; more are only counted");
             }
         }
         replies.blocking_send(Ok(reply)).map_or(ControlFlow::Break(()), ControlFlow::Continue)

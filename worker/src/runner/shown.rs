@@ -28,19 +28,19 @@ impl Shown {
     ) -> Result<Vec<String>, HandlerError> {
         if values.len() != declared.len() {
             let (values, declared) = (values.len(), declared.len());
-            return Err(format!("{values} additional outputs, but the stream declares {declared}").into());
+            let problem = format!("{values} additional outputs, but the stream declares {declared}");
+            return Err(HandlerError::new(problem));
         }
         for (output, value) in declared.iter().zip(&values) {
-            output.check_value(value)?;
+            output.check_value(value).map_err(HandlerError::new)?;
         }
         let json: Vec<String> = values.iter().map(Value::to_string).collect();
         let total: usize = json.iter().map(String::len).sum();
         if total > MAX_OUTPUTS_BYTES {
             let (largest, bytes) = largest(declared, &json);
-            return Err(format!(
+            return Err(HandlerError::new(format!(
                 "the additional outputs are {total} bytes of JSON, over {MAX_OUTPUTS_BYTES}; output {largest:?} alone has {bytes}"
-            )
-            .into());
+            )));
         }
         self.0 = values;
         Ok(json)

@@ -1,6 +1,7 @@
 //! The worker as a server on any transport: TCP for `serve`, pipes in memory for `launch` and for tests.
 
 pub(crate) mod guard;
+mod listener;
 pub(crate) mod memory;
 pub(crate) mod service;
 
@@ -14,11 +15,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
-use tonic::transport::server::Connected;
+use tonic::transport::server::{Connected, TcpIncoming};
 use tonic_health::ServingStatus;
 
+use self::listener::Kind;
+pub use self::listener::Listener;
 use crate::server::guard::Guard;
 use crate::server::service::{Ends, Service};
 use crate::stream::Stream;
@@ -32,6 +36,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/2 streams of one connection beside as many sessions as there are slots: a gateway's watch over the worker's
 /// health, its question what the worker serves, and sessions that find no slot any more. Beyond that a gateway waits.
 const SPARE_STREAMS: u32 = 32;
+
+/// Sessions at once, where nothing says otherwise; the default of `--capacity`.
+pub(crate) const DEFAULT_CAPACITY: u32 = 16;
 
 /// How long handlers and connections may take to end after their sessions were ended.
 const RETURN_WAIT: Duration = Duration::from_secs(5);
@@ -47,7 +54,7 @@ pub struct Server {
 /// Why a [`Server`] stopped without being told to.
 #[derive(Debug, thiserror::Error)]
 #[error("the gRPC server failed")]
-pub struct ServeError(#[from] tonic::transport::Error);
+pub struct ServeError(#[source] tonic::transport::Error);
 
 impl Server {
     /// A worker that takes `capacity` sessions at once and refuses more. Each costs a thread and a few frames of
@@ -65,7 +72,7 @@ impl Server {
         self
     }
 
-    /// Serves the connections that `incoming` yields until `shutdown` is ready. The end of `incoming` is not an end: it
+    /// Serves the connections of `listener` until `shutdown` is ready. The end of pipes in this process is not an end: it
     /// means only that no more connections come.
     ///
     /// Whoever reaches the port may be anybody: connections and calls are bounded in number, and each in size and time
@@ -86,7 +93,23 @@ impl Server {
     /// # Cancel safety
     ///
     /// Not cancel safe: dropping the future ends all sessions and waits for nothing.
-    pub async fn serve<IO>(
+    pub async fn serve(
+        self,
+        listener: impl Into<Listener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        match listener.into().0 {
+            Kind::Tcp(listener) => {
+                // A message is sent whole: to wait for more to send with it would only be late.
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                self.serve_connections(incoming, shutdown).await
+            }
+            Kind::Unix(listener) => self.serve_connections(UnixListenerStream::new(listener), shutdown).await,
+            Kind::InProcess(pipes) => self.serve_connections(ReceiverStream::new(pipes).map(Ok), shutdown).await,
+        }
+    }
+
+    async fn serve_connections<IO>(
         self,
         incoming: impl tokio_stream::Stream<Item = io::Result<IO>>,
         shutdown: impl Future<Output = ()>,
@@ -142,7 +165,7 @@ impl Server {
             )
             .serve_with_incoming_shutdown(admitted, drained);
         let ended = async {
-            serving.await?;
+            serving.await.map_err(ServeError)?;
             every_slot(&slots, self.capacity).await;
             Ok(())
         };
@@ -157,6 +180,31 @@ impl Server {
             Ok(())
         })
     }
+}
+
+/// Serves a stream on `listener` for as long as this future is polled: a worker without a command
+/// line. It takes 16 sessions at once, as `serve` and `launch` do unless told; [`Server`] has more settings.
+///
+/// ```no_run
+/// use reframe_worker::{Frame, Listener, Stream, VideoStreamHandler, serve};
+///
+/// # async fn worker() -> Result<(), Box<dyn std::error::Error>> {
+/// let flip = VideoStreamHandler::new(|frame: Frame| Ok(frame.flip_vertical()));
+/// let listener = Listener::bind("127.0.0.1:50051").await?;
+/// serve(listener, Stream::builder(flip).try_build()?).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// The transport fails as a whole.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: dropping the future ends all sessions and waits for nothing.
+pub async fn serve(listener: impl Into<Listener>, stream: Stream) -> Result<(), ServeError> {
+    Server::new(stream, DEFAULT_CAPACITY).serve(listener, std::future::pending()).await
 }
 
 /// Waits until the gateways have moved all sessions away, up to the grace.

@@ -1,5 +1,7 @@
 //! What an author declares: a handler, what stands beside its video, and the stream's limits.
 
+mod bitrate;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use reframe_proto::{BITRATES_KBPS, is_stream_name};
 use serde_json::Value;
 
+pub use self::bitrate::Bitrate;
 use crate::components::{InputComponent, OutputComponent, check_names};
 use crate::handler::VideoStreamHandler;
 use crate::mode::Mode;
@@ -30,10 +33,10 @@ pub struct Stream {
     pub(crate) concurrency_limit: Option<u32>,
     /// `None`: never.
     pub(crate) time_limit: Option<Duration>,
-    /// kbit/s; `None`: what the gateway's options say.
-    pub(crate) bitrate: Option<RangeInclusive<u32>>,
+    /// `None`: what the gateway's options say.
+    pub(crate) bitrate: Option<RangeInclusive<Bitrate>>,
     /// As `bitrate`.
-    pub(crate) start_bitrate: Option<u32>,
+    pub(crate) start_bitrate: Option<Bitrate>,
 }
 
 impl Stream {
@@ -62,12 +65,42 @@ impl Stream {
         &self.name
     }
 
+    /// The first thing that is wrong with the declaration.
     fn check(&self) -> Result<(), String> {
+        self.check_settings()?;
+        self.handler.check()?;
         self.handler.check_mode(self.mode)?;
         check_names("input", self.inputs.iter().map(|input| input.about().name.as_str()))?;
         check_names("output", self.outputs.iter().map(|output| output.about().name.as_str()))?;
         self.inputs.iter().try_for_each(InputComponent::check)?;
         self.outputs.iter().try_for_each(OutputComponent::check)
+    }
+
+    fn check_settings(&self) -> Result<(), String> {
+        if !is_stream_name(&self.name) {
+            return Err("a stream's name has 1 to 64 characters of a-z, 0-9, - and _, and is not a path of the \
+                        gateway's own (api, webrtc, input_hook, updates)"
+                .to_owned());
+        }
+        if self.concurrency_limit == Some(0) {
+            return Err("concurrency_limit must be at least 1".to_owned());
+        }
+        let wire = 1..=u128::from(u64::MAX);
+        if let Some(limit) = self.time_limit.filter(|limit| !wire.contains(&limit.as_millis())) {
+            return Err(format!("time_limit must be at least a millisecond, not {limit:?}"));
+        }
+        let fits = |rate: &Bitrate| BITRATES_KBPS.contains(&rate.kbps());
+        let (low, high) = (BITRATES_KBPS.start(), BITRATES_KBPS.end());
+        if let Some(rates) =
+            self.bitrate.as_ref().filter(|rates| rates.is_empty() || !fits(rates.start()) || !fits(rates.end()))
+        {
+            let (from, to) = (rates.start(), rates.end());
+            return Err(format!("bitrate must go up, within {low} to {high} kbit/s, not from {from} to {to}"));
+        }
+        if let Some(rate) = self.start_bitrate.filter(|rate| !fits(rate)) {
+            return Err(format!("start_bitrate must be within {low} to {high} kbit/s, not {rate}"));
+        }
+        Ok(())
     }
 }
 
@@ -79,25 +112,25 @@ impl fmt::Debug for Stream {
     }
 }
 
+/// Why there is no [`Stream`]: its declaration is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stream {name:?}: {problem}")]
+pub struct StreamError {
+    name: String,
+    problem: String,
+}
+
 /// The declaration of a [`Stream`] under way.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct StreamBuilder(Stream);
 
 impl StreamBuilder {
-    /// The name under which a gateway serves the stream, `default` unless set.
-    ///
-    /// # Panics
-    ///
-    /// When the name could not be a part of a URL: only `a-z`, `0-9`, `-` and `_` are allowed, 1 to 64 of them; `api`,
-    /// `webrtc`, `input_hook` and `updates` are the gateway's own.
+    /// The name under which a gateway serves the stream, `default` unless set. It is a part of URLs: 1
+    /// to 64 characters of `a-z`, `0-9`, `-` and `_`; `api`, `webrtc`, `input_hook` and `updates` are
+    /// the gateway's own.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        let name = name.into();
-        assert!(
-            is_stream_name(&name),
-            "a stream's name has 1 to 64 of a-z, 0-9, - and _, and is none of the gateway's paths: {name:?} does not do"
-        );
-        self.0.name = name;
+        self.0.name = name.into();
         self
     }
 
@@ -153,75 +186,65 @@ impl StreamBuilder {
         self
     }
 
-    /// Sessions of this stream that a gateway takes at once; as many as its workers can unless set.
-    ///
-    /// # Panics
-    ///
-    /// When `sessions` is 0.
+    /// Sessions of this stream that a gateway takes at once, at least 1; as many as its workers can unless
+    /// set.
     pub fn concurrency_limit(mut self, sessions: u32) -> Self {
-        assert!(sessions > 0, "a stream for 0 sessions could never run: concurrency_limit must be at least 1");
         self.0.concurrency_limit = Some(sessions);
         self
     }
 
-    /// How long a session may last, counted from when it is connected; for ever unless set.
-    ///
-    /// # Panics
-    ///
-    /// When `limit` is less than a millisecond, or more than 2^64 of them.
+    /// How long a session may last, counted from when it is connected, a millisecond at least; unlimited
+    /// unless set.
     pub fn time_limit(mut self, limit: Duration) -> Self {
-        let wire = 1..=u128::from(u64::MAX);
-        assert!(wire.contains(&limit.as_millis()), "time_limit must be at least a millisecond, not {limit:?}");
         self.0.time_limit = Some(limit);
         self
     }
 
-    /// The video's bitrate, each way, from the lowest to the highest, in kbit/s; what the gateway's options say unless
-    /// set. Between them it follows the network. The gateway's own highest holds in any case.
+    /// The video's bitrate, each way, from the lowest to the highest, both within 100 to 20000 kbit/s; what
+    /// the gateway's options say unless set. Between them it follows the network. The gateway's own
+    /// highest bitrate always holds.
     ///
     /// ```
-    /// # use reframe_worker::{Frame, Stream, VideoStreamHandler};
+    /// # use reframe_worker::{Bitrate, Frame, Stream, VideoStreamHandler};
     /// # let handler = VideoStreamHandler::new(|frame: Frame| Ok(frame));
-    /// // Text that must stay readable: begins with more than a camera's picture needs.
-    /// Stream::builder(handler).bitrate(300..=4_000).start_bitrate(2_500);
+    /// // Text that must stay readable begins with more than a camera's picture needs.
+    /// let kbps = Bitrate::from_kbps;
+    /// Stream::builder(handler).bitrate(kbps(300)..=kbps(4_000)).start_bitrate(kbps(2_500));
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// When it is empty, or not within 100 to 20000.
-    pub fn bitrate(mut self, kbps: RangeInclusive<u32>) -> Self {
-        let (low, high) = (kbps.start(), kbps.end());
-        let fits = low <= high && BITRATES_KBPS.contains(low) && BITRATES_KBPS.contains(high);
-        assert!(fits, "a bitrate goes from 100 up to 20000 kbit/s: {kbps:?} does not do");
-        self.0.bitrate = Some(kbps);
+    pub fn bitrate(mut self, bitrate: RangeInclusive<Bitrate>) -> Self {
+        self.0.bitrate = Some(bitrate);
         self
     }
 
-    /// The bitrate that the video begins with, in kbit/s, as far as the lowest and highest allow; what the gateway's
-    /// options say unless set.
-    ///
-    /// # Panics
-    ///
-    /// When it is not within 100 to 20000.
-    pub fn start_bitrate(mut self, kbps: u32) -> Self {
-        assert!(BITRATES_KBPS.contains(&kbps), "a bitrate is within 100 to 20000 kbit/s: {kbps} does not do");
-        self.0.start_bitrate = Some(kbps);
+    /// The bitrate that the video begins with, 100 to 20000 kbit/s, as far as the lowest and highest allow;
+    /// what the gateway's options say unless set.
+    pub fn start_bitrate(mut self, bitrate: Bitrate) -> Self {
+        self.0.start_bitrate = Some(bitrate);
         self
     }
 
     /// The stream.
     ///
+    /// # Errors
+    ///
+    /// The declaration is wrong, and the error says where: a setting out of its range; a mode that does
+    /// not fit the handler; two inputs, or two outputs, of one name; a name that is not an identifier; a
+    /// value that the component itself would refuse; more than 64 inputs or outputs.
+    pub fn try_build(self) -> Result<Stream, StreamError> {
+        match self.0.check() {
+            Ok(()) => Ok(self.0),
+            Err(problem) => Err(StreamError { name: self.0.name, problem }),
+        }
+    }
+
+    /// As [`try_build`](Self::try_build), for a declaration that is the same in each run of the program.
+    ///
     /// # Panics
     ///
-    /// When the declaration is wrong, which the text says: a mode that does not fit the handler; two inputs, or two
-    /// outputs, of one name; a name that is no identifier; a value that the component itself would refuse; more than 64
-    /// inputs or outputs.
+    /// When the declaration is wrong.
     #[must_use]
     pub fn build(self) -> Stream {
-        if let Err(problem) = self.0.check() {
-            panic!("stream {:?}: {problem}", self.0.name);
-        }
-        self.0
+        self.try_build().unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

@@ -16,7 +16,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
-use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
@@ -46,8 +45,7 @@ impl Worker {
     pub(crate) fn start_with(server: Server) -> Self {
         let (connect, connections) = mpsc::channel(1);
         let shutdown = CancellationToken::new();
-        let incoming = ReceiverStream::new(connections).map(io::Result::Ok);
-        let served = tokio::spawn(server.serve(incoming, shutdown.clone().cancelled_owned()));
+        let served = tokio::spawn(server.serve(connections, shutdown.clone().cancelled_owned()));
         Self { connect, shutdown, served }
     }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use reframe_proto::{PROTOCOL_VERSION, i420_len, v1};
 use reframe_worker::{
-    AdditionalOutputs, Checkbox, CloseStream, ColorPicker, Dropdown, Frame, HandlerError, InputComponent, Json, Label,
-    LinePlot, Mode, Number, Output, OutputComponent, PixelFormat, Slider, Stream, Text, Textbox, VideoStreamHandler,
+    AdditionalOutputs, Bitrate, Checkbox, CloseStream, ColorPicker, Dropdown, Frame, HandlerError, InputComponent,
+    Json, Label, LinePlot, Mode, Number, Output, OutputComponent, PixelFormat, Slider, Stream, Text, Textbox,
+    VideoStreamHandler,
 };
 use tonic::Code;
 
@@ -39,8 +40,8 @@ async fn describes_its_stream() {
         .additional_outputs(outputs)
         .concurrency_limit(10)
         .time_limit(Duration::from_secs(90))
-        .bitrate(200..=3_000)
-        .start_bitrate(900);
+        .bitrate(Bitrate::from_kbps(200)..=Bitrate::from_kbps(3_000))
+        .start_bitrate(Bitrate::from_kbps(900));
     let worker = Worker::start(stream.build(), 3);
     let spec = worker.client().await.describe(v1::DescribeRequest {}).await.unwrap().into_inner();
 
@@ -65,7 +66,7 @@ async fn describes_its_stream() {
         mode: v1::Mode::Send.into(),
         fps: 29.97,
         skip_frames: true,
-        as_sent: false,
+        keep_rotation: false,
         capacity: 3,
         inputs: vec![
             v1::Input { label: "Confidence".into(), info: "how sure".into(), ..input("conf", slider) },

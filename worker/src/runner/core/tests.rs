@@ -51,7 +51,7 @@ impl Scripted {
             Act::Values => Ok(AdditionalOutputs::new([1]).into()),
             Act::Nothing => Ok(().into()),
             Act::Close => Ok((picture(), CloseStream::new("enough")).into()),
-            Act::Fail => Err(format!("{call} failed").into()),
+            Act::Fail => Err(HandlerError::new(format!("{call} failed"))),
             // A panic without the hook, which would print thousands of them.
             Act::Panic => panic::resume_unwind(Box::new(format!("{call} panicked"))),
         }
@@ -389,7 +389,7 @@ fn what_a_panic_said_is_not_told_to_the_client() {
 
 #[test]
 fn a_generator_that_cannot_be_made_says_why() {
-    let none = || -> Result<iter::Empty<Frame>, HandlerError> { Err("no such clip".into()) };
+    let none = || -> Result<iter::Empty<Frame>, HandlerError> { Err(HandlerError::new("no such clip")) };
     let stream = Stream::builder(VideoStreamHandler::generator(none));
     let (summary, replies) = simulate(&stream, iter::once(pull(0)), usize::MAX);
     assert_eq!(summary.faults, [Fault::Start { message: "no such clip".into() }]);
