@@ -35,8 +35,10 @@ mod telemetry;
 mod threads;
 mod workers;
 
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod bench;
+#[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzz;
 

@@ -67,14 +67,25 @@
 //!
 //! # Features
 //!
-//! `launch`, `image` and `ndarray` are on by default: the gateway in the same process, and views of frames as pictures
-//! of the `image` crate and arrays of the `ndarray` crate. Without `launch` there is no WebRTC to build.
+//! | feature | on by default | what it adds |
+//! |---|---|---|
+//! | `launch` | yes | the gateway in the same process; without it there is no WebRTC to build |
+//! | `image` | no | frames as pictures of the `image` crate, 0.25 |
+//! | `ndarray` | no | frames as arrays of the `ndarray` crate, 0.17 |
+//!
+//! # Minimum Rust version
+//!
+//! 1.95. A release that needs a newer one says so in the changelog and raises the minor version.
 //!
 //! # Layout
 //!
-//! As a frame meets them: `server` (connections), `guard` (what whoever connects may take), `service` (hop 5: one call per session), `convert` (the wire ends
-//! here), `runner` (hop 6: the handler's thread), `frame` (pixels), `handler`. [`cli`] runs it all.
+//! As a frame meets them: `server` (connections, and with `server::service` hop 5: one call for each session), `convert`
+//! (the wire ends here), `runner` (hop 6: the handler's thread), `frame` (pixels), `handler`. [`cli`] runs all of it. Each
+//! imports only modules below it; a test holds that.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod bench;
 pub mod cli;

@@ -28,7 +28,7 @@ struct Options {
 }
 
 impl Options {
-    fn streams(self) -> Result<Vec<Stream>, Vec<String>> {
+    fn streams(self) -> Result<Vec<Stream>, cli::Problems> {
         let mut problems = Vec::new();
         let fps = self.fps.trim().parse().ok().filter(|fps: &f64| FRAME_RATES.contains(fps));
         if fps.is_none() {
@@ -41,7 +41,7 @@ impl Options {
         }
         let settings = demos::Settings { source: self.source, fps: fps.unwrap_or(30.0) };
         let streams = demos::streams(demo, &settings).map_err(|problem| problems.push(problem));
-        streams.ok().filter(|_| problems.is_empty()).ok_or(problems)
+        streams.ok().filter(|_| problems.is_empty()).ok_or_else(|| problems.into())
     }
 }
 

@@ -151,6 +151,7 @@ impl Assembler {
     }
 
     /// Whether no more is held than may be.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn is_bounded(&self) -> bool {
         let most = if self.next.is_some() { WINDOW_PACKETS } else { SEEK_PACKETS };
         self.held.len() <= most && self.tickets.len() <= most + 1

@@ -25,10 +25,12 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub(crate) use self::association::Association;
+#[cfg(any(test, feature = "internals"))]
 pub(crate) use self::chunk::is_dcep;
 pub(crate) use self::feedback::bound_feedback;
 pub(crate) use self::provider::{SUITES, provider};
 use self::records::Records;
+#[cfg(any(test, feature = "internals"))]
 pub(crate) use self::sctp::seal;
 use self::sources::Sources;
 use crate::telemetry;

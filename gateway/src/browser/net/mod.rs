@@ -24,6 +24,7 @@ mod session;
 mod tcp;
 mod udp;
 
+#[cfg(any(test, feature = "internals"))]
 pub(crate) use self::packet::{Check, Kind, classify};
 pub(crate) use self::policy::CandidatePolicy;
 pub use self::port::MediaError;

@@ -51,10 +51,14 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
-pub(crate) use self::bitrates::{Feedback, ask};
+#[cfg(any(test, feature = "internals"))]
+pub(crate) use self::bitrates::Feedback;
+pub(crate) use self::bitrates::ask;
 pub(crate) use self::extensions::Ids;
 use self::failure::Progress;
+#[cfg(any(test, feature = "internals"))]
 pub(crate) use self::nack::Missing;
+#[cfg(any(test, feature = "internals"))]
 pub(crate) use self::remb::Remb;
 use self::remote_candidates::RemoteCandidates;
 use self::tracks::Tracks;

@@ -125,6 +125,7 @@ impl Missing {
     }
 
     /// For tests and `fuzz`: what must hold after each call at `now`.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn is_bounded(&self, now: Instant) -> bool {
         self.lost.len() as u64 <= MAX_MISSING
             && self.due.is_some() != self.lost.is_empty()
