@@ -34,6 +34,8 @@ pub mod grpc;
 pub mod held;
 pub mod herd;
 pub mod http;
+#[cfg(test)]
+mod layers;
 pub mod local;
 pub mod metrics;
 pub mod nat;

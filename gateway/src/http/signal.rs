@@ -147,6 +147,7 @@ fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
         OfferRefused::Overloaded => busy("this server is busy right now"),
         OfferRefused::Draining => busy("this server is stopping"),
         OfferRefused::Busy => busy("this session has offered too often, or too many offers are being answered"),
+        OfferRefused::NoCodec => busy("a codec could not be started"),
         OfferRefused::RateLimited => {
             let problem = "too many new sessions from your network lately; behind a proxy that serves many people, the \
                            server needs --trusted-proxies";

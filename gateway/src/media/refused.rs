@@ -18,6 +18,8 @@ pub(crate) enum OfferRefused {
     Busy,
     /// Its client's network has begun too many sessions lately.
     RateLimited,
+    /// A codec could not be made.
+    NoCodec,
     /// The WebRTC stack refused the offer; the log says why.
     Unanswerable,
 }
@@ -33,6 +35,7 @@ impl OfferRefused {
             Self::Draining => "draining",
             Self::Busy => "busy",
             Self::RateLimited => "rate_limited",
+            Self::NoCodec => "no_codec",
             Self::Unanswerable => "invalid_offer",
         }
     }
@@ -55,6 +58,7 @@ impl OfferRefused {
             Self::Overloaded | Self::Busy | Self::RateLimited => {
                 "This server is busy right now. Try again in a moment.".to_owned()
             }
+            Self::NoCodec => "This server cannot encode or decode the video right now. Try again later.".to_owned(),
             Self::Draining => "This server is stopping. Try again in a moment.".to_owned(),
             Self::AlreadyExists | Self::Unanswerable => "The server refused the stream. Start again.".to_owned(),
         }

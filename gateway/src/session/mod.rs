@@ -6,10 +6,10 @@
 //! Clock: monotonic, for deadlines and for how long nothing has come.
 
 mod answers;
-mod opening;
+mod core;
+mod perform;
 mod rate;
 mod renegotiation;
-mod route;
 mod seek;
 mod start;
 mod watch;
@@ -17,24 +17,23 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ArbiterHandle, AsyncContext, Context, Handler, Message, Recipient, StreamHandler};
-use reframe_trace::STRANGER;
+use actix::{Actor, ArbiterHandle, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, StreamHandler};
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, error, info};
+use tracing::Span;
 
 pub(crate) use self::answers::Answers;
-pub(crate) use self::opening::{Admit, Admitted};
+use self::core::{Core, Event};
+pub(crate) use self::perform::{Admit, Admitted};
 use self::rate::Offers;
 pub(crate) use self::rate::new_sessions;
 pub(crate) use self::renegotiation::Answer;
-use self::route::Route;
 pub(crate) use self::seek::{Seek, workers_for};
 use self::start::Parts;
 pub(crate) use self::start::{Plan, Timeouts, Wiring, open};
-use self::watch::Watch;
 use crate::browser::messages;
 use crate::browser::peer::Peer;
 use crate::media::event::{EndReason, FrameWaiting, SessionEvent};
@@ -44,14 +43,14 @@ use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::threads::arbiters::CodecArbiter;
 use crate::workers::link::Ends;
+use crate::workers::link::{Attached, Dialed};
+use crate::workers::placement::Slot;
+use crate::workers::pool::Serving;
 
 /// Nudges and candidates. Full: a nudge is dropped, which loses nothing.
 const MAILBOX: usize = 16;
 /// How often the client is told what it cannot count itself.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
-/// A session whose browser sends no signed check ends after this. Browsers send their checks one round trip after the
-/// answer; until then the session takes some 400 kB.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A trickled candidate for a session that runs.
 #[derive(Message)]
@@ -77,19 +76,24 @@ pub(crate) struct SessionStopped(pub(crate) String);
 pub(crate) struct Session {
     id: String,
     peer: Peer,
-    route: Route,
+    /// Decides; all else here is what the decisions are carried out with.
+    core: Core,
+    /// The timer of the core's deadline, and for when it is set.
+    timer: Option<(Instant, SpawnHandle)>,
     /// What it begins with; none once it has begun.
     parts: Option<Box<Parts>>,
-    /// Once it is admitted.
+    /// What the gateway gave it, until it begins.
+    admitted: Option<Box<Admitted>>,
+    /// Once it has begun.
     held: Option<Held>,
-    /// A signed check has come.
-    checked: bool,
+    /// The place that was claimed for it, until the search has it.
+    claimed: Option<Box<(Serving, Slot)>>,
+    /// The worker that the search has found, until the link is made.
+    found: Option<Dialed>,
+    link: Option<Attached>,
     offers: Offers,
     answers: Arc<Answers>,
-    /// Once it is connected.
-    watch: Option<Watch>,
     seek: Seek,
-    timeouts: Timeouts,
     /// The client was asked to go to another gateway.
     leaving: bool,
     media: tokio::runtime::Handle,
@@ -109,36 +113,6 @@ struct Held {
 }
 
 impl Session {
-    /// Tells the client, if it is its business, and stops.
-    fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
-        let _in_span = self.span.enter();
-        // Until its browser is connected anybody can have a session begin and end.
-        let (connected, label) = (self.controls.is_connected(), reason.label());
-        match reason.step() {
-            Some(step) => {
-                let (words, step) = (step.in_words(), step.label());
-                if connected {
-                    info!(reason = label, step, "session ended: {words}");
-                } else {
-                    info!(target: STRANGER, reason = label, step, "session ended: {words}");
-                }
-                telemetry::connection_failed(step);
-            }
-            // A client may have made it so, and may again.
-            None if matches!(reason, EndReason::Driver(_)) => {
-                error!(target: STRANGER, reason = label, "session ended: its connection's driver is gone");
-            }
-            None if connected => info!(reason = label, "session ended"),
-            None => info!(target: STRANGER, reason = label, "session ended, never connected"),
-        }
-        telemetry::session_ended(reason.label());
-        self.controls.outputs.end(&messages::last_words(reason).unwrap_or_default());
-        for text in messages::farewell(reason, self.leaving) {
-            self.tell(text);
-        }
-        ctx.stop();
-    }
-
     /// What the client cannot know; also our sign of life, and that it was admitted.
     fn tell_stats(&self) {
         let Some(Held { ends, codecs }) = self.held.as_ref().filter(|_| self.controls.is_connected()) else {
@@ -168,16 +142,15 @@ impl Actor for Session {
         if let Some(inbox) = self.inbox.take() {
             ctx.add_stream(ReceiverStream::new(inbox));
         }
-        ctx.run_later(CONNECT_TIMEOUT, |session, ctx| {
-            // With one, DTLS has its own time.
-            if !session.checked && !session.controls.is_connected() {
-                session.end(&EndReason::NeverConnected(session.peer.step()), ctx);
-            }
-        });
         ctx.run_interval(STATS_INTERVAL, |session, ctx| {
             session.tell_stats();
-            session.look(ctx);
+            let counts = session.controls.signs.counts(session.peer.heard());
+            session.handle_event(Event::Counted(counts), ctx);
+            // A session that never had a frame has not much longer, and does not give way.
+            let idle = if counts.frames > 0 { session.core.idle() } else { Duration::ZERO };
+            session.controls.signs.set_idle(idle);
         });
+        self.set_timer(ctx);
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
@@ -203,7 +176,7 @@ impl Handler<FrameWaiting> for Session {
 
     fn handle(&mut self, _: FrameWaiting, _: &mut Self::Context) {
         // Without a link it waits for the next one, which looks by itself.
-        if let Some(link) = &self.route.link {
+        if let Some(link) = &self.link {
             link.nudge();
         }
     }
@@ -230,31 +203,31 @@ impl Handler<End> for Session {
     type Result = ();
 
     fn handle(&mut self, message: End, ctx: &mut Self::Context) {
-        self.end(&message.0, ctx);
+        self.handle_event(Event::End(message.0), ctx);
     }
 }
 
 impl StreamHandler<SessionEvent> for Session {
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
-        match event {
-            SessionEvent::Checked => self.first_check(ctx),
-            SessionEvent::Connected => self.connected(ctx),
-            // Without a worker it is not the handler that is slow.
-            SessionEvent::FallingBehind if self.route.link.is_none() => {}
-            SessionEvent::FallingBehind => self.tell(messages::falling_behind()),
-            SessionEvent::Notice(notice) => self.tell(messages::notice(&notice)),
-            SessionEvent::Relieved => self.tell_stats(),
-            SessionEvent::Draining => self.leave_if_draining(ctx),
-            SessionEvent::Detached(why) => self.detached(why, ctx),
-            SessionEvent::Waiting => {
-                if self.route.link.is_none() {
-                    self.lost(ctx);
-                    if !std::mem::replace(&mut self.route.told, true) {
-                        self.tell(messages::connection("reconnecting"));
-                    }
-                }
+        let event = match event {
+            SessionEvent::Checked => Event::Checked,
+            SessionEvent::Connected => Event::Connected(self.controls.signs.counts(self.peer.heard())),
+            SessionEvent::FallingBehind => Event::FallingBehind,
+            SessionEvent::Notice(notice) => return self.tell(messages::notice(&notice)),
+            SessionEvent::Relieved => return self.tell_stats(),
+            SessionEvent::Draining => match self.draining_worker() {
+                Some(worker) => Event::Draining(worker),
+                // It serves again already.
+                None => return,
+            },
+            SessionEvent::Detached(why) => {
+                let last = self.link.take();
+                self.controls.set_worker(None);
+                Event::Detached(why, last.map(|link| link.worker))
             }
-            SessionEvent::Ended(reason) => self.end(&reason, ctx),
-        }
+            SessionEvent::Waiting => Event::Waiting,
+            SessionEvent::Ended(reason) => Event::End(reason),
+        };
+        self.handle_event(event, ctx);
     }
 }

@@ -20,7 +20,7 @@ impl Handler<Answer> for Session {
     type Result = ResponseFuture<Result<String, OfferRefused>>;
 
     fn handle(&mut self, Answer(offer): Answer, _: &mut Context<Self>) -> Self::Result {
-        if !self.offers.take(Instant::now(), offer::ice_ufrag(&offer.sdp), self.checked) {
+        if !self.offers.take(Instant::now(), offer::ice_ufrag(&offer.sdp), self.core.is_checked()) {
             return Box::pin(async { Err(OfferRefused::Busy) });
         }
         let answers = Arc::clone(&self.answers);

@@ -13,10 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use super::answers::Answers;
-use super::opening::Admitted;
+use super::core::{Core, Limits as Times};
+use super::perform::Admitted;
 use super::rate::Offers;
-use super::route::Route;
-use super::seek::Last;
 use super::{Admit, Held, Seek, Session, SessionStopped};
 use crate::browser::offer::Negotiated;
 use crate::browser::peer::{Peer, Taps};
@@ -156,18 +155,22 @@ where
     let arbiters = Arc::clone(arbiters);
     let arbiter = arbiters.session.clone();
     let parts = Parts { packets, keyframe_wanted, keyframe_due, events, bitrates, most, carries, codec, arbiters };
+    let times = Times { reconnect: timeouts.reconnect, idle: timeouts.idle, time: controls.spec.time_limit };
+    let core = Core::new(Instant::now(), times, controls.spec.mode != Mode::Receive);
     let session = Session {
         id,
         peer,
-        route: Route::default(),
+        core,
+        timer: None,
         parts: Some(Box::new(parts)),
+        admitted: None,
         held: None,
-        checked: false,
+        claimed: None,
+        found: None,
+        link: None,
         offers: Offers::new(Instant::now(), ufrag.as_deref()),
         answers,
-        watch: None,
         seek,
-        timeouts,
         leaving: false,
         media: media.clone(),
         arbiter: arbiter.clone(),
@@ -260,7 +263,7 @@ impl Session {
         ctx.add_stream(WatchStream::new(codecs.turns().reliefs()).map(|_| SessionEvent::Relieved));
         self.held = Some(Held { ends, codecs });
         telemetry::session_started(codec);
-        self.seek(Last::Claimed(Box::new((worker, slot))), ctx);
+        self.claimed = Some(Box::new((worker, slot)));
         Ok(())
     }
 }

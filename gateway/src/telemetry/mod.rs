@@ -64,7 +64,7 @@ impl Stage {
 }
 
 /// How a session came through the loss of its worker: the values of the label `outcome`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failover {
     /// Its worker drained, and it went to another before.
     Moved,

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::error::SourceError;
 use super::input::{Input, public};
-use crate::Session;
+use crate::session::Session;
 
 /// How long a source may send nothing while a frame is waited for.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);

@@ -9,7 +9,8 @@ use super::error::SourceError;
 use super::ffmpeg::{Ffmpeg, SILENCE};
 use super::header::{FRAME, Header, MAX_BYTES};
 use super::input::Input;
-use crate::{Frame, HandlerError, PixelFormat};
+use crate::error::HandlerError;
+use crate::frame::{Frame, PixelFormat};
 
 /// The frames of a file, an address or a camera, from an `ffmpeg` that runs as long as this exists.
 ///

@@ -134,7 +134,8 @@ async fn told(media: &Media, sockets: &[Arc<SharedSocket>]) -> Result<Vec<Socket
         Public::Local => sockets.iter().map(|socket| socket.local.ip()).collect(),
         Public::Listed(listed) => listed.clone(),
         Public::Asked(server) => {
-            let answer = public::ask(server, sockets).await;
+            let sockets: Vec<_> = sockets.iter().map(|socket| &socket.io).collect();
+            let answer = public::ask(server, &sockets).await;
             answer.map_err(|source| MediaError::Public { server: server.clone(), source })?
         }
     };

@@ -1,0 +1,392 @@
+//! What a session does about what happens to it: its connection, its slot, its worker, its end. Pure: it takes `now`,
+//! awaits nothing and holds nothing but values. The actor in `session/mod.rs` carries out what it returns.
+//!
+//! Two things go on beside each other. The connection is made ([`Connection`]), and a worker is found, lost, replaced and
+//! left ([`State`]). A session that has ended stays [`State::Ended`] and asks for nothing more.
+//!
+//! > There is at most one link and one search at a time. A new link is made only when the last has said [`Detached`],
+//! > after which nothing of it touches what they share.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::watch::{Verdict, Watch};
+use crate::media::event::{Detached, EndReason, Step};
+use crate::media::refused::OfferRefused;
+use crate::media::signs::Counts;
+use crate::telemetry::Failover;
+
+/// A session whose browser sends no signed check ends after this. Browsers send their checks one round trip after the
+/// answer; until then the session takes some 400 kB.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// From the first signed check until DTLS is up: two round trips, and a packet that is lost twice (RFC 6347, section
+/// 4.2.4.1: after one second, then after two).
+const DTLS_TIMEOUT: Duration = Duration::from_secs(5);
+/// A worker that was lost sooner than this after it took the session may have been lost by the session's doing.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// Workers that one session may lose in such a way, one after the other. A frame that makes the handler's process crash
+/// must not go through all of them.
+const MAX_LOSSES: u32 = 3;
+
+/// How long things may last, by the options and the stream's declaration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Without a worker.
+    pub(super) reconnect: Duration,
+    /// Without a frame, after there was one.
+    pub(super) idle: Duration,
+    /// Counted from when the browser is connected; `None`: no limit.
+    pub(super) time: Option<Duration>,
+}
+
+/// What happens to a session. `W` is a worker, as the actor knows it.
+#[derive(Debug)]
+pub(super) enum Event<W> {
+    /// The first signed check of the browser has come.
+    Checked,
+    /// DTLS is up; what was heard of the browser until then.
+    Connected(Counts),
+    /// The gateway has admitted it: there is a slot, and a place on a codec thread.
+    Admitted,
+    /// The gateway refuses it.
+    Refused(OfferRefused),
+    /// A codec could not be made.
+    NoCodec,
+    /// The search has found a worker, which has started the handler; the actor has its end.
+    Found,
+    /// The search has found that the worker which was to be left serves again; `draining`: it drains once more.
+    Stay { draining: Option<W> },
+    /// The search goes on without success.
+    Waiting,
+    /// The search is over: the handler refuses the session, or the search itself failed.
+    SearchFailed(EndReason),
+    /// This session's worker drains.
+    Draining(W),
+    /// There is no link any more; to this worker it was.
+    Detached(Detached, Option<W>),
+    /// Frames find no room.
+    FallingBehind,
+    /// A second has passed; what was heard of the browser so far.
+    Counted(Counts),
+    /// The time of [`Core::deadline`] has come; where the connection stands.
+    Deadline(Step),
+    /// It is to end.
+    End(EndReason),
+}
+
+/// What the actor is to do, in this order.
+#[derive(Debug, PartialEq)]
+pub(super) enum Action<W> {
+    /// Ask the gateway for a slot; `encrypted`: DTLS is up.
+    AskAdmission { encrypted: bool },
+    /// Note that the browser is connected.
+    NoteConnected,
+    /// Make the codecs, queues and tasks of an admitted session.
+    Begin,
+    /// Look for a worker.
+    Search(Previous<W>),
+    /// Make the link to the worker that was found.
+    Attach,
+    /// Send nothing more to the worker, and let it go when it has answered what it has.
+    Leave,
+    /// Tell the client.
+    Tell(Told),
+    /// Count how a failover ended, and how long it took.
+    Count(Failover, Duration),
+    /// End the session.
+    End(EndReason),
+}
+
+/// What the search must know of the session's last worker.
+#[derive(Debug, PartialEq)]
+pub(super) enum Previous<W> {
+    /// There was none: the slot that was just claimed is tried first.
+    Claimed,
+    /// There is none, nor any to keep away from.
+    Nothing,
+    /// It is lost, and may look as if it still served.
+    Lost(W),
+    /// It goes on until there is another.
+    Draining(W),
+}
+
+/// What the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The figures that it cannot know: also that it was admitted.
+    Stats,
+    /// There is no worker.
+    Reconnecting,
+    /// There is one again.
+    Reattached,
+    /// Another worker took over after one was lost.
+    TakenOver,
+    /// Another worker took over from one that drains.
+    Moved,
+    /// Its frames come faster than the handler takes them.
+    FallingBehind,
+}
+
+/// How far the connection is.
+#[derive(Debug)]
+enum Connection {
+    /// No signed check has come.
+    Answered { until: Instant },
+    /// One has, and DTLS is not up.
+    Checked { until: Instant },
+    /// DTLS is up.
+    Connected { watch: Watch, until: Option<Instant> },
+}
+
+/// Where the session's frames go.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// It holds no slot.
+    Unadmitted,
+    /// There is no link, and a search runs. `lost`: since when there has been no worker; `None` until the search, or a
+    /// loss, has said so. `told`: the client knows.
+    Searching { lost: Option<Instant>, told: bool },
+    /// There is a link.
+    Attached,
+    /// There is a link to a worker that drains, and a search runs.
+    Leaving,
+    /// The next worker is ready, and the link to the last one has still to end.
+    Moving,
+    /// It has ended.
+    Ended,
+}
+
+/// One session.
+#[derive(Debug)]
+pub(super) struct Core {
+    limits: Limits,
+    /// The browser is to send video.
+    sends: bool,
+    connection: Connection,
+    state: State,
+    /// When the last link was made; `None` before the first.
+    attached: Option<Instant>,
+    /// Workers that were lost soon after they took the session, in a row.
+    losses: u32,
+}
+
+impl Core {
+    /// Its answer has just been made. `sends`: the browser is to send video.
+    pub(super) fn new(now: Instant, limits: Limits, sends: bool) -> Self {
+        let connection = Connection::Answered { until: now + CONNECT_TIMEOUT };
+        Self { limits, sends, connection, state: State::Unadmitted, attached: None, losses: 0 }
+    }
+
+    /// Whether a signed check has come.
+    pub(super) fn is_checked(&self) -> bool {
+        !matches!(self.connection, Connection::Answered { .. })
+    }
+
+    /// For how long no frame has come, of a session that had one.
+    pub(super) fn idle(&self) -> Duration {
+        match &self.connection {
+            Connection::Connected { watch, .. } => watch.idle(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// When [`Event::Deadline`] is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let connection = match self.connection {
+            Connection::Answered { until } | Connection::Checked { until } => Some(until),
+            Connection::Connected { until, .. } => until,
+        };
+        let search = match self.state {
+            State::Searching { lost: Some(lost), .. } => Some(lost + self.limits.reconnect),
+            State::Ended => return None,
+            _ => None,
+        };
+        connection.into_iter().chain(search).min()
+    }
+
+    /// What to do about an event.
+    pub(super) fn handle<W>(&mut self, now: Instant, event: Event<W>) -> Vec<Action<W>> {
+        if matches!(self.state, State::Ended) {
+            return Vec::new();
+        }
+        match event {
+            Event::Checked => self.checked(now),
+            Event::Connected(counts) => self.connected(now, counts),
+            Event::Admitted => self.admitted(),
+            Event::Refused(refused) => self.end(EndReason::Refused(refused)),
+            Event::NoCodec => self.end(EndReason::Refused(OfferRefused::NoCodec)),
+            Event::Found => self.found(now),
+            Event::Stay { draining } => self.stay(draining),
+            Event::Waiting => self.waiting(now),
+            Event::SearchFailed(reason) | Event::End(reason) => self.end(reason),
+            Event::Draining(worker) => self.draining(worker),
+            Event::Detached(why, worker) => self.detached(now, why, worker),
+            // Without a worker it is not the handler that is slow.
+            Event::FallingBehind if self.has_link() => vec![Action::Tell(Told::FallingBehind)],
+            Event::FallingBehind => Vec::new(),
+            Event::Counted(counts) => self.counted(now, counts),
+            Event::Deadline(step) => self.timed_out(now, step),
+        }
+    }
+
+    fn has_link(&self) -> bool {
+        matches!(self.state, State::Attached | State::Leaving | State::Moving)
+    }
+
+    fn checked<W>(&mut self, now: Instant) -> Vec<Action<W>> {
+        if self.is_checked() {
+            return Vec::new();
+        }
+        self.connection = Connection::Checked { until: now + DTLS_TIMEOUT };
+        vec![Action::AskAdmission { encrypted: false }]
+    }
+
+    fn connected<W>(&mut self, now: Instant, counts: Counts) -> Vec<Action<W>> {
+        if matches!(self.connection, Connection::Connected { .. }) {
+            // Back after an interruption.
+            return Vec::new();
+        }
+        let watch = Watch::new(now, counts, self.sends, self.limits.idle);
+        self.connection = Connection::Connected { watch, until: self.limits.time.map(|limit| now + limit) };
+        vec![Action::NoteConnected, Action::AskAdmission { encrypted: true }, Action::Tell(Told::Stats)]
+    }
+
+    /// The gateway is asked twice, and may say so twice: what comes second gives its slot back.
+    fn admitted<W>(&mut self) -> Vec<Action<W>> {
+        if !matches!(self.state, State::Unadmitted) {
+            return Vec::new();
+        }
+        self.state = State::Searching { lost: None, told: false };
+        vec![Action::Begin, Action::Search(Previous::Claimed), Action::Tell(Told::Stats)]
+    }
+
+    fn found<W>(&mut self, now: Instant) -> Vec<Action<W>> {
+        match self.state {
+            State::Searching { lost, told } => self.attach(now, lost, told, false),
+            State::Leaving => {
+                self.state = State::Moving;
+                vec![Action::Leave]
+            }
+            // No search runs: the actor found nothing for us.
+            State::Unadmitted | State::Attached | State::Moving | State::Ended => Vec::new(),
+        }
+    }
+
+    fn attach<W>(&mut self, now: Instant, lost: Option<Instant>, told: bool, moved: bool) -> Vec<Action<W>> {
+        self.state = State::Attached;
+        let first = self.attached.replace(now).is_none();
+        let mut actions = vec![Action::Attach];
+        if told {
+            actions.push(Action::Tell(Told::Reattached));
+        }
+        match lost {
+            _ if first => {}
+            Some(lost) => {
+                actions.push(Action::Count(Failover::Recovered, now.saturating_duration_since(lost)));
+                actions.push(Action::Tell(Told::TakenOver));
+            }
+            None if moved => {
+                actions.push(Action::Count(Failover::Moved, Duration::ZERO));
+                actions.push(Action::Tell(Told::Moved));
+            }
+            None => {}
+        }
+        actions
+    }
+
+    fn stay<W>(&mut self, draining: Option<W>) -> Vec<Action<W>> {
+        match self.state {
+            // It serves again, but it was lost after it said so.
+            State::Searching { .. } => vec![Action::Search(Previous::Nothing)],
+            State::Leaving => {
+                self.state = State::Attached;
+                draining.map_or_else(Vec::new, |worker| self.draining(worker))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn waiting<W>(&mut self, now: Instant) -> Vec<Action<W>> {
+        let State::Searching { lost, told } = &mut self.state else { return Vec::new() };
+        lost.get_or_insert(now);
+        if std::mem::replace(told, true) { Vec::new() } else { vec![Action::Tell(Told::Reconnecting)] }
+    }
+
+    fn draining<W>(&mut self, worker: W) -> Vec<Action<W>> {
+        if !matches!(self.state, State::Attached) {
+            // Somebody looks already, or there is no link.
+            return Vec::new();
+        }
+        self.state = State::Leaving;
+        vec![Action::Search(Previous::Draining(worker))]
+    }
+
+    fn detached<W>(&mut self, now: Instant, why: Detached, worker: Option<W>) -> Vec<Action<W>> {
+        let searching = match self.state {
+            State::Moving => return self.attach(now, None, false, true),
+            State::Attached => false,
+            State::Leaving => true,
+            // No link of ours.
+            State::Unadmitted | State::Searching { .. } | State::Ended => return Vec::new(),
+        };
+        if why == Detached::Left {
+            // With no worker to go to: the session itself is ending.
+            return Vec::new();
+        }
+        let soon = self.attached.is_some_and(|since| now.saturating_duration_since(since) < STABLE_AFTER);
+        self.losses = if soon { self.losses + 1 } else { 1 };
+        if self.losses > MAX_LOSSES {
+            let mut actions = vec![Action::Count(Failover::Lost, Duration::ZERO)];
+            actions.extend(self.end(EndReason::WorkerLost));
+            return actions;
+        }
+        self.state = State::Searching { lost: Some(now), told: false };
+        match worker {
+            // The search for a successor goes on.
+            _ if searching => Vec::new(),
+            Some(worker) => vec![Action::Search(Previous::Lost(worker))],
+            None => vec![Action::Search(Previous::Nothing)],
+        }
+    }
+
+    fn counted<W>(&mut self, now: Instant, counts: Counts) -> Vec<Action<W>> {
+        let Connection::Connected { watch, .. } = &mut self.connection else { return Vec::new() };
+        let reason = match watch.look(now, counts) {
+            None => return Vec::new(),
+            Some(Verdict::Silent) => EndReason::Silent,
+            Some(Verdict::NoVideo { packets }) => EndReason::NoVideo { packets },
+            Some(Verdict::Idle) => EndReason::Idle(self.limits.idle),
+        };
+        self.end(reason)
+    }
+
+    /// What was due by now; nothing when the timer was early.
+    fn timed_out<W>(&mut self, now: Instant, step: Step) -> Vec<Action<W>> {
+        match self.connection {
+            Connection::Answered { until } if now >= until => return self.end(EndReason::NeverConnected(step)),
+            Connection::Checked { until } if now >= until => return self.end(EndReason::NoDtls(step)),
+            Connection::Connected { until: Some(until), .. } if now >= until => {
+                return self.end(EndReason::TimeLimit(self.limits.time.unwrap_or_default()));
+            }
+            _ => {}
+        }
+        match self.state {
+            State::Searching { lost: Some(lost), .. } if now >= lost + self.limits.reconnect => {
+                // One that never had a worker has not lost any.
+                let lost = self.attached.map(|_| Action::Count(Failover::Lost, self.limits.reconnect));
+                lost.into_iter().chain(self.end(EndReason::WorkerLost)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn end<W>(&mut self, reason: EndReason) -> Vec<Action<W>> {
+        self.state = State::Ended;
+        vec![Action::End(reason)]
+    }
+}
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

@@ -1,0 +1,196 @@
+//! Carries out what a session's core decides.
+
+use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, Message, WrapFuture};
+use reframe_trace::STRANGER;
+use tokio::time::Instant;
+use tracing::{Instrument, error, info, warn};
+
+use super::Session;
+use super::core::{Action, Event, Previous, Told};
+use super::seek::{Found, Last};
+use crate::browser::messages;
+use crate::media::event::EndReason;
+use crate::media::refused::OfferRefused;
+use crate::telemetry::{self, Failover};
+use crate::threads::arbiters::CodecArbiter;
+use crate::workers::link;
+use crate::workers::placement::Slot;
+use crate::workers::pool::{Health, Serving};
+
+/// A session's browser has sent its first signed check, or completed DTLS. `None`: nothing is to be done now.
+#[derive(Message)]
+#[rtype(result = "Option<Result<Admitted, OfferRefused>>")]
+pub(crate) struct Admit {
+    pub(crate) id: String,
+    /// DTLS is up.
+    pub(crate) encrypted: bool,
+}
+
+/// All that a session takes. Dropping it gives it back.
+pub(crate) struct Admitted {
+    pub(crate) codecs: CodecArbiter,
+    pub(crate) worker: Serving,
+    pub(crate) slot: Slot,
+}
+
+impl Session {
+    /// Decides what to do about it, and does it.
+    pub(super) fn handle_event(&mut self, event: Event<Serving>, ctx: &mut Context<Self>) {
+        for action in self.core.handle(Instant::now(), event) {
+            self.perform(action, ctx);
+        }
+        self.set_timer(ctx);
+    }
+
+    /// Keeps one timer, set for the core's deadline.
+    pub(super) fn set_timer(&mut self, ctx: &mut Context<Self>) {
+        let due = self.core.deadline();
+        if self.timer.as_ref().map(|(set, _)| *set) == due {
+            return;
+        }
+        if let Some((_, timer)) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        self.timer = due.map(|due| {
+            let timer = ctx.run_later(due.saturating_duration_since(Instant::now()), |session, ctx| {
+                session.timer = None;
+                let step = session.peer.step();
+                session.handle_event(Event::Deadline(step), ctx);
+            });
+            (due, timer)
+        });
+    }
+
+    fn perform(&mut self, action: Action<Serving>, ctx: &mut Context<Self>) {
+        match action {
+            Action::AskAdmission { encrypted } => self.ask_admission(encrypted, ctx),
+            Action::NoteConnected => {
+                self.controls.set_connected();
+                self.span.in_scope(|| info!(worker = self.controls.worker(), "connected"));
+            }
+            Action::Begin => self.begin_admitted(ctx),
+            Action::Search(previous) => self.search(previous, ctx),
+            Action::Attach => self.attach(),
+            Action::Leave => {
+                if let Some(link) = &self.link {
+                    link.leave(&self.media);
+                }
+            }
+            Action::Tell(Told::Stats) => self.tell_stats(),
+            Action::Tell(Told::Reconnecting) => self.tell(messages::connection("reconnecting")),
+            Action::Tell(Told::Reattached) => self.tell(messages::connection("connected")),
+            Action::Tell(Told::TakenOver) => self.tell(messages::taken_over()),
+            Action::Tell(Told::Moved) => self.tell(messages::moved()),
+            Action::Tell(Told::FallingBehind) => self.tell(messages::falling_behind()),
+            Action::Count(outcome, took) => {
+                if outcome == Failover::Lost {
+                    self.span.in_scope(|| warn!(after = ?took, "no worker took over from the one that was lost"));
+                }
+                telemetry::failover(outcome, took);
+            }
+            Action::End(reason) => self.end(&reason, ctx),
+        }
+    }
+
+    fn ask_admission(&self, encrypted: bool, ctx: &mut Context<Self>) {
+        let asking = self.admission.send(Admit { id: self.id.clone(), encrypted });
+        ctx.spawn(asking.into_actor(self).map(|admitted, session, ctx| match admitted {
+            Ok(Some(Ok(admitted))) => {
+                session.admitted = Some(Box::new(admitted));
+                session.handle_event(Event::Admitted, ctx);
+                // What came second is not needed, and gives its slot back.
+                session.admitted = None;
+            }
+            Ok(Some(Err(refused))) => session.handle_event(Event::Refused(refused), ctx),
+            // Later, or already; or the gateway is stopping, and ends us.
+            Ok(None) | Err(_) => {}
+        }));
+    }
+
+    fn begin_admitted(&mut self, ctx: &mut Context<Self>) {
+        let (Some(parts), Some(admitted)) = (self.parts.take(), self.admitted.take()) else { return };
+        if let Err(error) = self.begin(*parts, *admitted, ctx) {
+            self.span.in_scope(|| error!(%error, "no codec"));
+            self.handle_event(Event::NoCodec, ctx);
+        }
+    }
+
+    /// Looks for a worker, in the background.
+    fn search(&mut self, previous: Previous<Serving>, ctx: &mut Context<Self>) {
+        let last = match previous {
+            Previous::Claimed => match self.claimed.take() {
+                Some(place) => Last::Claimed(place),
+                // No codec: the session has ended.
+                None => return,
+            },
+            Previous::Nothing => Last::Nothing,
+            Previous::Lost(worker) => Last::Lost(worker),
+            Previous::Draining(worker) => Last::Leaving(worker),
+        };
+        let seeking = self.stop.clone().run_until_cancelled_owned(self.seek.clone().run(last));
+        // On the media runtime, like all that serves a socket.
+        let seeking = self.media.spawn(seeking.instrument(self.span.clone())).into_actor(self);
+        ctx.spawn(seeking.map(|found, session, ctx| {
+            let event = match found {
+                Ok(Some(Ok(Found::Worker(dialed)))) => {
+                    session.found = Some(*dialed);
+                    Event::Found
+                }
+                Ok(Some(Ok(Found::Stay))) => Event::Stay { draining: session.draining_worker() },
+                Ok(Some(Err(reason))) => Event::SearchFailed(reason),
+                Err(error) if error.is_panic() => Event::SearchFailed(EndReason::WorkerLost),
+                // The session has ended; or the media runtime, and with it the gateway.
+                Ok(None) | Err(_) => return,
+            };
+            session.handle_event(event, ctx);
+        }));
+    }
+
+    /// This session's worker, if it drains.
+    pub(super) fn draining_worker(&self) -> Option<Serving> {
+        let link = self.link.as_ref()?;
+        (*link.worker.health.borrow() == Health::Draining).then(|| link.worker.clone())
+    }
+
+    fn attach(&mut self) {
+        // There are both: nobody searches for a session that has not begun.
+        let (Some(held), Some(dialed)) = (&self.held, self.found.take()) else { return };
+        let link = self.span.in_scope(|| link::open(dialed, &held.ends, &self.stop, &self.arbiter, &self.media));
+        // Before, anybody can cause it; the line of the connection names the worker too.
+        if self.controls.is_connected() {
+            self.span.in_scope(|| info!(worker = link.worker.name, "worker attached"));
+        }
+        self.controls.set_worker(Some(&link.worker.name));
+        self.link = Some(link);
+    }
+
+    /// Tells the client, if it is its business, and stops.
+    fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
+        let _in_span = self.span.enter();
+        // Until its browser is connected anybody can have a session begin and end.
+        let (connected, label) = (self.controls.is_connected(), reason.label());
+        match reason.step() {
+            Some(step) => {
+                let (words, step) = (step.in_words(), step.label());
+                if connected {
+                    info!(reason = label, step, "session ended: {words}");
+                } else {
+                    info!(target: STRANGER, reason = label, step, "session ended: {words}");
+                }
+                telemetry::connection_failed(step);
+            }
+            // A client may have made it so, and may again.
+            None if matches!(reason, EndReason::Driver(_)) => {
+                error!(target: STRANGER, reason = label, "session ended: its connection's driver is gone");
+            }
+            None if connected => info!(reason = label, "session ended"),
+            None => info!(target: STRANGER, reason = label, "session ended, never connected"),
+        }
+        telemetry::session_ended(reason.label());
+        self.controls.outputs.end(&messages::last_words(reason).unwrap_or_default());
+        for text in messages::farewell(reason, self.leaving) {
+            self.tell(text);
+        }
+        ctx.stop();
+    }
+}
