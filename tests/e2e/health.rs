@@ -29,17 +29,8 @@ fn wait_status(cluster: &Cluster, path: &str, status: u16) -> String {
     })
 }
 
-/// `None`, and a line that says so, where no process may hold another's threads.
-#[expect(clippy::print_stderr, reason = "a test that did not run must not look like one that did")]
-fn hold(process: &Process, thread: &str) -> Option<Held> {
-    match Held::hold(process.id(), thread) {
-        Ok(held) => Some(held),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            eprintln!("SKIPPED: no ptrace here: {error}");
-            None
-        }
-        Err(error) => panic!("{thread}: {error}"),
-    }
+fn hold(process: &Process, thread: &str) -> Held {
+    Held::hold(process.id(), thread).unwrap_or_else(|error| panic!("{thread}: {error}"))
 }
 
 fn lines(process: &Process, parts: &[&str]) -> usize {
@@ -47,10 +38,11 @@ fn lines(process: &Process, parts: &[&str]) -> usize {
 }
 
 #[test]
+#[ignore = "needs ptrace: scripts/privileged.sh"]
 fn a_thread_that_hangs_is_named_then_unhealthy_and_all_is_well_when_it_goes_on() {
     let cluster = Cluster::launch_with("flip", &["--codec-threads", "2", "--exit-when-stuck", "0"]);
     for thread in ["codec-1", "session", "worker"] {
-        let Some(held) = hold(&cluster.gateway, thread) else { return };
+        let held = hold(&cluster.gateway, thread);
         let told = wait_status(&cluster, "/readyz", 503);
         assert!(told.starts_with("stuck for ") && told.trim_end().ends_with(&format!(": {thread}")), "{told}");
         let stuck = cluster.metrics().by("reframe_thread_stuck", "thread");
@@ -73,14 +65,15 @@ fn a_thread_that_hangs_is_named_then_unhealthy_and_all_is_well_when_it_goes_on()
 }
 
 #[test]
+#[ignore = "needs ptrace: scripts/privileged.sh"]
 fn a_process_with_a_thread_that_hangs_for_long_ends_itself_with_a_line_that_says_why() {
     let mut cluster = Cluster::of_with(
         vec![Worker::serve_with("flip", "127.0.0.1:0", &["--exit-when-stuck", "12"])],
         &["--exit-when-stuck", "12"],
     );
-    let Some(held) = hold(&cluster.gateway, "pacer") else { return };
+    let held = hold(&cluster.gateway, "pacer");
     // Its only thread that moves frames is the main one.
-    let held_too = hold(&cluster.workers[0].process, "reframe-worker").expect("as before");
+    let held_too = hold(&cluster.workers[0].process, "reframe-worker");
     for (process, thread, held) in
         [(&mut cluster.gateway, "pacer", held), (&mut cluster.workers[0].process, "worker", held_too)]
     {

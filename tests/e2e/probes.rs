@@ -175,6 +175,7 @@ const NETWORK: &str = "ip link set lo up && ip link add outer type veth peer nam
                        && ip link set outer up";
 
 #[test]
+#[ignore = "needs root: scripts/privileged.sh"]
 fn a_gateway_that_speaks_first_does_so_five_times_to_ten_addresses() {
     in_namespace("probes::a_gateway_that_speaks_first_does_so_five_times_to_ten_addresses", NETWORK, || {
         let options = ["--media", "10.77.0.1", "--candidates", "any"];

@@ -1,9 +1,9 @@
 //! Draws regions into a picture: a frame, and a label in a font of 8x8 bits that is part of the program.
 
+use std::ops::DerefMut;
+
 use font8x8::legacy::BASIC_LEGACY;
 use image::{ImageBuffer, Rgb};
-use imageproc::drawing::{draw_filled_rect_mut, draw_hollow_rect_mut};
-use imageproc::rect::Rect;
 
 use super::motion::Region;
 
@@ -16,23 +16,39 @@ const INK: Rgb<u8> = Rgb([0, 0, 0]);
 /// A picture that is drawn on where it is.
 pub(super) type Canvas<'a> = ImageBuffer<Rgb<u8>, &'a mut [u8]>;
 
+/// Fills a rectangle, as much of it as is in the picture.
+pub(super) fn fill<C>(canvas: &mut ImageBuffer<Rgb<u8>, C>, (left, top): (i32, i32), size: (u32, u32), colour: Rgb<u8>)
+where
+    C: DerefMut<Target = [u8]>,
+{
+    let within = |from: i32, length: u32, limit: u32| {
+        let end = from.saturating_add_unsigned(length).clamp(0, signed(limit));
+        from.clamp(0, signed(limit)).cast_unsigned()..end.cast_unsigned()
+    };
+    let (columns, rows) = (within(left, size.0, canvas.width()), within(top, size.1, canvas.height()));
+    for y in rows {
+        for x in columns.clone() {
+            canvas.put_pixel(x, y, colour);
+        }
+    }
+}
+
 /// A box with its score above it, or inside at the picture's upper edge.
 pub(super) fn draw(canvas: &mut Canvas<'_>, region: &Region) {
     // Lines of 2 and letters of 16 pixels in 720 rows.
     let scale = (canvas.height() / 360).max(1);
     let (left, top) = (signed(region.left), signed(region.top));
-    for inset in 0..2 * scale {
-        if region.width > 2 * inset && region.height > 2 * inset {
-            let inner = Rect::at(left + signed(inset), top + signed(inset));
-            let inner = inner.of_size(region.width - 2 * inset, region.height - 2 * inset);
-            draw_hollow_rect_mut(canvas, inner, FRAME);
-        }
-    }
+    let (width, height, line) = (region.width, region.height, 2 * scale);
+    let (right, bottom) = (left + signed(width.saturating_sub(line)), top + signed(height.saturating_sub(line)));
+    fill(canvas, (left, top), (width, line.min(height)), FRAME);
+    fill(canvas, (left, bottom), (width, line.min(height)), FRAME);
+    fill(canvas, (left, top), (line.min(width), height), FRAME);
+    fill(canvas, (right, top), (line.min(width), height), FRAME);
     let label = format!("{:.2}", region.score);
     let (width, height) = (GLYPH * scale * length(&label), GLYPH * scale);
     let above = (top - signed(height)).max(0);
     let within = left.min(signed(canvas.width().saturating_sub(width)));
-    draw_filled_rect_mut(canvas, Rect::at(within, above).of_size(width, height), FRAME);
+    fill(canvas, (within, above), (width, height), FRAME);
     write(canvas, &label, (within, above), scale);
 }
 
@@ -42,8 +58,8 @@ fn write(canvas: &mut Canvas<'_>, text: &str, (left, top): (i32, i32), scale: u3
         let glyph = BASIC_LEGACY.get(usize::from(byte)).copied().unwrap_or_default();
         for (y, bits) in (0..).zip(glyph) {
             for x in (0..GLYPH).filter(|x| bits >> x & 1 == 1) {
-                let at = Rect::at(left + signed((place * GLYPH + x) * scale), top + signed(y * scale));
-                draw_filled_rect_mut(canvas, at.of_size(scale, scale), INK);
+                let at = (left + signed((place * GLYPH + x) * scale), top + signed(y * scale));
+                fill(canvas, at, (scale, scale), INK);
             }
         }
     }

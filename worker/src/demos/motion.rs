@@ -2,12 +2,7 @@
 //!
 //! Pure: what it finds follows from the pictures it was shown, and nothing in it knows of time or of drawing.
 
-use image::{GrayImage, ImageBuffer, Luma, Rgb};
-use imageproc::definitions::Image;
-use imageproc::distance_transform::Norm;
-use imageproc::map::map_pixels2;
-use imageproc::morphology::dilate;
-use imageproc::region_labelling::{Connectivity, connected_components};
+use image::{GrayImage, ImageBuffer, Rgb};
 
 /// Columns of the grid that the work is done on, at most: enough to find a hand across the room, and averaging away a
 /// camera's noise.
@@ -16,8 +11,8 @@ const COLUMNS: u32 = 160;
 /// Grey levels beside the background that count as movement: above what noise leaves in a cell's mean.
 const MOVED: u8 = 20;
 
-/// Moving parts this many cells apart, twice, are one thing: a striped shirt, legs and trunk.
-const REACH: u8 = 2;
+/// Moving cells that are no more cells apart, in either direction, are of one thing: a striped shirt, legs and trunk.
+const REACH: u32 = 5;
 
 /// Smaller things, in moving cells, are leaves and noise. 12 of 160x90 cells are a square of 28 pixels in 1280x720.
 const SMALLEST: u32 = 12;
@@ -57,7 +52,10 @@ impl Detector {
             self.background = grid;
             return Vec::new();
         }
-        let moved = map_pixels2(&grid, &self.background, |Luma([now]), Luma([usual])| Luma([now.abs_diff(usual)]));
+        let mut moved = grid.clone();
+        for (cell, usual) in moved.iter_mut().zip(self.background.iter()) {
+            *cell = cell.abs_diff(*usual);
+        }
         self.learn(&grid);
         let fit = |region: Region| Region {
             left: region.left * cell,
@@ -108,23 +106,16 @@ fn shrink(picture: &RgbView<'_>, cell: u32) -> GrayImage {
     GrayImage::from_raw(columns, rows, grid).expect("a cell for each place")
 }
 
-/// The connected parts of what moved, in cells, the surest first.
+/// The parts of what moved, in cells, the surest first.
 fn regions(moved: &GrayImage) -> Vec<Region> {
-    if moved.len() < SMALLEST as usize {
-        // Nor could a single cell be labelled.
-        return Vec::new();
-    }
-    let mut mask = moved.clone();
-    mask.iter_mut().for_each(|cell| *cell = if *cell > MOVED { u8::MAX } else { 0 });
-    let labels = connected_components(&dilate(&mask, Norm::LInf, REACH), Connectivity::Eight, Luma([0]));
-    let mut parts = measure(&labels, moved);
+    let mut parts = parts(moved);
     parts.retain(|part| part.cells >= SMALLEST);
     let mut regions: Vec<Region> = parts.iter().map(Part::region).collect();
     regions.sort_by(|a, b| b.score.total_cmp(&a.score));
     regions
 }
 
-/// What moves below one label: its corners, cells and how clearly they stand out in all.
+/// One moving thing: its corners, cells and how clearly they stand out in all.
 #[derive(Debug, Clone, Copy)]
 struct Part {
     low: (u32, u32),
@@ -150,18 +141,31 @@ impl Part {
     }
 }
 
-/// By label. Only cells that moved themselves count: dilation joins, and would enlarge.
-fn measure(labels: &Image<Luma<u32>>, moved: &GrayImage) -> Vec<Part> {
-    let mut parts = Vec::new();
-    for ((x, y, Luma([label])), Luma([difference])) in labels.enumerate_pixels().zip(moved.pixels()) {
-        let label = *label as usize;
-        if label == 0 || *difference <= MOVED {
+/// Collects the moving cells that are within [`REACH`] of each other, one after the other.
+fn parts(moved: &GrayImage) -> Vec<Part> {
+    let (columns, rows) = moved.dimensions();
+    let mut taken = vec![false; moved.len()];
+    let index = |x: u32, y: u32| (y * columns + x) as usize;
+    let moves = |x: u32, y: u32| moved.as_raw()[index(x, y)] > MOVED;
+    let (mut parts, mut open) = (Vec::new(), Vec::new());
+    for start in (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y))) {
+        if taken[index(start.0, start.1)] || !moves(start.0, start.1) {
             continue;
         }
-        if parts.len() < label {
-            parts.resize(label, Part::NONE);
+        let mut part = Part::NONE;
+        taken[index(start.0, start.1)] = true;
+        open.push(start);
+        while let Some((x, y)) = open.pop() {
+            part.add((x, y), moved.as_raw()[index(x, y)]);
+            for near_y in y.saturating_sub(REACH)..(y + REACH + 1).min(rows) {
+                for near_x in x.saturating_sub(REACH)..(x + REACH + 1).min(columns) {
+                    if moves(near_x, near_y) && !std::mem::replace(&mut taken[index(near_x, near_y)], true) {
+                        open.push((near_x, near_y));
+                    }
+                }
+            }
         }
-        parts[label - 1].add((x, y), *difference);
+        parts.push(part);
     }
     parts
 }

@@ -1,10 +1,9 @@
 //! On pictures that are drawn here.
 
 use image::RgbImage;
-use imageproc::drawing::draw_filled_rect_mut;
-use imageproc::rect::Rect;
 
 use super::*;
+use crate::demos::boxes::fill;
 
 const GREY: Rgb<u8> = Rgb([90; 3]);
 
@@ -16,7 +15,7 @@ fn detect(detector: &mut Detector, picture: &RgbImage) -> Vec<Region> {
 fn room((width, height): (u32, u32), squares: &[(i32, i32, u8)]) -> RgbImage {
     let mut picture = RgbImage::from_pixel(width, height, GREY);
     for (left, top, level) in squares {
-        draw_filled_rect_mut(&mut picture, Rect::at(*left, *top).of_size(120, 120), Rgb([*level; 3]));
+        fill(&mut picture, (*left, *top), (120, 120), Rgb([*level; 3]));
     }
     picture
 }
