@@ -80,8 +80,8 @@
 //! # Layout
 //!
 //! As a frame meets them: `server` (connections, and with `server::service` hop 5: one call for each session), `convert`
-//! (the wire ends here), `runner` (hop 6: the handler's thread), `frame` (pixels), `handler`. [`cli`] runs all of it. Each
-//! imports only modules below it; a test holds that.
+//! (the wire ends here), `runner` (hop 6: the handler's actor and its thread), `frame` (pixels),
+//! `handler`. [`cli`] runs all of it. Each imports only modules below it; a test holds that.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

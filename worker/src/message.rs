@@ -1,6 +1,8 @@
-//! What a session's thread and its gateway say to each other.
+//! What a session's actor and its gateway say to each other.
 
 use std::time::Duration;
+
+use actix::Message;
 
 use crate::error::HandlerError;
 use crate::frame::pixels::I420;
@@ -14,13 +16,17 @@ pub(crate) const REPLIES: usize = 6;
 /// Of the author's notices, how many wait beside the replies. More are dropped: a page shows one at a time.
 pub(crate) const NOTICES: usize = 7;
 
-/// What the gateway asks for.
+/// What the gateway asks for: the messages of a session's actor.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Modes send-receive and send: a frame of the browser's.
     Frame { seq: u64, capture_time: Duration, picture: I420, traceparent: String },
     /// Mode receive: the next item.
     Pull { seq: u64, traceparent: String },
+}
+
+impl Message for Job {
+    type Result = ();
 }
 
 impl Job {

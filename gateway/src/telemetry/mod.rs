@@ -179,6 +179,7 @@ fn describe() {
     );
     describe_counter!("reframe_frames_repeated_total", "Re-emissions of the last result.");
     describe_counter!("reframe_frames_dropped_total", "Received frames that were lost, by hop and reason.");
+    describe_counter!("reframe_mailbox_full_total", "Nudges that a full mailbox refused, by actor.");
     describe_histogram!("reframe_stage_seconds", "Time that a frame spent in a part of its way.");
     describe_histogram!("reframe_handler_seconds", "Time that the handler took for a frame, as its worker measured.");
     describe_counter!("reframe_packets_dropped_total", "Packets that were thrown away, by reason.");
@@ -278,6 +279,11 @@ pub(crate) fn frame_repeated() {
 
 pub(crate) fn frame_dropped(hop: Hop, reason: Reason) {
     counter!("reframe_frames_dropped_total", "hop" => hop.label(), "reason" => reason.label()).increment(1);
+}
+
+/// A nudge was refused. It costs no frame: those wait in a queue beside the mailbox.
+pub(crate) fn mailbox_full(actor: &'static str) {
+    counter!("reframe_mailbox_full_total", "actor" => actor).increment(1);
 }
 
 pub(crate) fn stage(stage: Stage, took: Duration) {

@@ -1,13 +1,14 @@
-//! One session from its first frame to its last, as a function from jobs to replies. No I/O, no clock, no thread: those
-//! are arguments, so the tests run thousands of sessions in no time.
+//! One session from its first frame to its last, as a state and three steps. No I/O, no clock, no
+//! thread: those are arguments, so the tests run thousands of sessions in no time.
 //!
-//! > The session opens once its handler has started. Jobs are answered once each and in order, up to what ends the
-//! > session; a handler that started is stopped once, whatever it did.
+//! > The session opens once its handler has started. Jobs are answered once each and in order, up
+//! > to what ends the session; a handler that started is stopped once, whatever it did.
 
 use std::any::Any;
 use std::mem;
 use std::ops::ControlFlow;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use tracing::Span;
@@ -17,8 +18,7 @@ use crate::error::HandlerError;
 use crate::frame::Frame;
 use crate::frame::pixels::I420;
 use crate::handler::{Output, Work};
-use crate::message::Level;
-use crate::message::{Job, Reply};
+use crate::message::{Job, Level, Reply};
 use crate::mode::Mode;
 use crate::session::Session;
 use crate::stream::Stream;
@@ -33,7 +33,8 @@ pub(crate) struct Summary {
     pub(crate) frames: u64,
     /// Of these, how many the handler failed on.
     pub(crate) errors: u64,
-    /// What went wrong, in the order in which it did. The first ended the session, unless only the clean-up failed.
+    /// What went wrong, in the order in which it did. The first ended the session, unless only the
+    /// clean-up failed.
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -46,70 +47,92 @@ pub(crate) enum Fault {
     Panic { call: &'static str, message: String },
 }
 
-/// Runs a session until `jobs` ends, `reply` breaks, or the handler ends it or faults. `credits` is how many jobs may be
-/// under way.
-pub(crate) fn run(
-    stream: &Stream,
-    session: &Session,
-    credits: u32,
-    jobs: impl Iterator<Item = Job>,
-    mut reply: impl FnMut(Reply) -> ControlFlow<()>,
-    now: impl Fn() -> Instant,
-) -> Summary {
-    let mut summary = Summary::default();
-    let mut work = match guard("its factory", || stream.handler.make(session)).and_then(started) {
-        Ok(work) => work,
-        Err(fault) => {
-            tell(told(&fault), &mut reply);
-            return Summary { faults: vec![fault], ..summary };
-        }
-    };
-    let start = guard("start", || work.start(session)).and_then(started);
-    let must_stop = start.is_ok();
-    // Only now: a gateway that moves a session here leaves its old worker when it hears that this one is ready.
-    let open = |()| match reply(Reply::Opened { credits }) {
-        ControlFlow::Continue(()) => answer(stream, session, &mut work, jobs, &mut reply, now, &mut summary),
-        ControlFlow::Break(()) => Ok(None),
-    };
-    // The client is told before `stop`, which may take its time.
-    match start.and_then(open) {
-        Ok(Some(message)) => tell([Reply::End { message, failed: false }], &mut reply),
-        Ok(None) => {}
-        Err(fault) => {
-            tell(told(&fault), &mut reply);
-            summary.faults.push(fault);
-        }
-    }
-    if must_stop {
-        summary.faults.extend(guard("stop", || work.stop()).err());
-    }
-    summary.faults.extend(guard("its destructor", || drop(work)).err());
-    summary
+/// How a step replies to the gateway. It breaks when the gateway no longer listens.
+pub(crate) type Tell<'a> = dyn FnMut(Reply) -> ControlFlow<()> + 'a;
+
+/// A session's handler and what is kept between its frames. Once a step breaks, only
+/// [`finish`](Self::finish) may follow.
+pub(crate) struct Core {
+    stream: Arc<Stream>,
+    session: Session,
+    /// None before the handler is made, and when it has been dropped.
+    work: Option<Work>,
+    /// The handler has started.
+    must_stop: bool,
+    /// The last output's buffer is the next input's: no megabytes are allocated for a handler that
+    /// draws in place.
+    buffer: Vec<u8>,
+    shown: Shown,
+    summary: Summary,
 }
 
-fn started<T>(result: Result<T, HandlerError>) -> Result<T, Fault> {
-    result.map_err(|error| Fault::Start { message: error.into_message() })
-}
+impl Core {
+    pub(crate) fn new(stream: Arc<Stream>, session: Session) -> Self {
+        let (buffer, shown, summary) = (Vec::new(), Shown::default(), Summary::default());
+        Self { stream, session, work: None, must_stop: false, buffer, shown, summary }
+    }
 
-/// Answers jobs; returns the client's message when the handler meant the end.
-fn answer(
-    stream: &Stream,
-    session: &Session,
-    work: &mut Work,
-    jobs: impl Iterator<Item = Job>,
-    reply: &mut impl FnMut(Reply) -> ControlFlow<()>,
-    now: impl Fn() -> Instant,
-    summary: &mut Summary,
-) -> Result<Option<String>, Fault> {
-    // The last output's buffer is the next input's: no megabytes are allocated for a handler that draws in place.
-    let mut buffer = Vec::new();
-    let mut shown = Shown::default();
-    for job in jobs {
+    /// Makes the handler and starts it, then opens the session: `credits` is how many jobs may be
+    /// under way.
+    pub(crate) fn start(&mut self, credits: u32, reply: &mut Tell<'_>) -> ControlFlow<()> {
+        match self.make() {
+            // Only now: a gateway that moves a session here leaves its old worker when it hears
+            // that this one is ready.
+            Ok(()) => reply(Reply::Opened { credits }),
+            Err(fault) => self.fail(fault, reply),
+        }
+    }
+
+    /// Answers one job.
+    pub(crate) fn answer<N>(&mut self, job: Job, reply: &mut Tell<'_>, now: N) -> ControlFlow<()>
+    where
+        N: Fn() -> Instant,
+    {
+        // The client is told before `stop`, which may take its time.
+        match self.process(job, reply, now) {
+            Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+            Ok(ControlFlow::Break(End::Unheard)) => ControlFlow::Break(()),
+            Ok(ControlFlow::Break(End::Meant(message))) => {
+                let end = Reply::End { message, failed: false };
+                tell([end], reply)
+            }
+            Err(fault) => self.fail(fault, reply),
+        }
+    }
+
+    /// Stops the handler, if it had started, and drops it.
+    pub(crate) fn finish(&mut self) -> Summary {
+        if let Some(mut work) = self.work.take() {
+            if self.must_stop {
+                self.summary.faults.extend(guard("stop", || work.stop()).err());
+            }
+            self.summary.faults.extend(guard("its destructor", || drop(work)).err());
+        }
+        mem::take(&mut self.summary)
+    }
+
+    fn make(&mut self) -> Result<(), Fault> {
+        let (stream, session) = (&self.stream, &self.session);
+        let made = guard("its factory", || stream.handler.make(session)).and_then(started)?;
+        let work = self.work.insert(made);
+        guard("start", || work.start(session)).and_then(started)?;
+        self.must_stop = true;
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        job: Job,
+        reply: &mut Tell<'_>,
+        now: impl Fn() -> Instant,
+    ) -> Result<ControlFlow<End>, Fault> {
+        let Self { stream, session, work, buffer, shown, summary, .. } = self;
+        let work = work.as_mut().expect("jobs come between the start and the end");
         let (seq, frame, traceparent) = match job {
             Job::Frame { seq, capture_time, picture, traceparent } => {
                 // The wire's copy is gone before the handler, perhaps for long, has the frame.
-                let frame = picture.into_frame(stream.handler.format(), seq, capture_time, mem::take(&mut buffer));
-                (seq, Some(frame), traceparent)
+                let (format, buffer) = (stream.handler.format(), mem::take(buffer));
+                (seq, Some(picture.into_frame(format, seq, capture_time, buffer)), traceparent)
             }
             Job::Pull { seq, traceparent } => (seq, None, traceparent),
         };
@@ -119,11 +142,11 @@ fn answer(
         let handler_time = now() - begun;
         drop(span);
         let Some(mut made) = made else {
-            return Ok(Some(GENERATED.to_owned()));
+            return Ok(ControlFlow::Break(End::Meant(GENERATED.to_owned())));
         };
         let close = made.as_mut().ok().and_then(|output| output.close.take());
         let outcome = match made {
-            Ok(output) => present(stream, output, close.is_some(), &mut shown)?,
+            Ok(output) => present(stream, output, close.is_some(), shown)?,
             Err(error) => Err(error),
         };
         summary.frames += 1;
@@ -131,19 +154,38 @@ fn answer(
         let (outcome, outputs) = match outcome {
             Ok((frame, outputs)) => {
                 let (picture, freed) = frame.map(I420::from_frame).unzip();
-                buffer = freed.unwrap_or_default();
+                *buffer = freed.unwrap_or_default();
                 (Ok(picture), outputs)
             }
             Err(error) => (Err(error), Vec::new()),
         };
         if reply(Reply::Result { seq, handler_time, outcome, outputs }).is_break() {
-            break;
+            return Ok(ControlFlow::Break(End::Unheard));
         }
-        if let Some(close) = close {
-            return Ok(Some(close.message().to_owned()));
-        }
+        Ok(match close {
+            Some(close) => ControlFlow::Break(End::Meant(close.message().to_owned())),
+            None => ControlFlow::Continue(()),
+        })
     }
-    Ok(None)
+
+    /// The handler's fault ends the session.
+    fn fail(&mut self, fault: Fault, reply: &mut Tell<'_>) -> ControlFlow<()> {
+        let told = tell(told(&fault), reply);
+        self.summary.faults.push(fault);
+        told
+    }
+}
+
+/// Why a session ends without a fault.
+enum End {
+    /// The handler meant it; what the client is told.
+    Meant(String),
+    /// The gateway no longer listens.
+    Unheard,
+}
+
+fn started<T>(result: Result<T, HandlerError>) -> Result<T, Fault> {
+    result.map_err(|error| Fault::Start { message: error.into_message() })
 }
 
 /// The span of a call whose frame is one of the few that are traced. It is the author's to add spans within.
@@ -199,13 +241,10 @@ fn told(fault: &Fault) -> [Reply; 2] {
     ]
 }
 
-/// Tells the client, as far as the gateway listens.
-fn tell(replies: impl IntoIterator<Item = Reply>, reply: &mut impl FnMut(Reply) -> ControlFlow<()>) {
-    for told in replies {
-        if reply(told).is_break() {
-            return;
-        }
-    }
+/// Tells the client, as far as the gateway listens, that the session is over: always breaks.
+fn tell(replies: impl IntoIterator<Item = Reply>, reply: &mut Tell<'_>) -> ControlFlow<()> {
+    replies.into_iter().try_for_each(reply)?;
+    ControlFlow::Break(())
 }
 
 /// Runs a piece of the author's code so that its panic ends this session and nothing else.

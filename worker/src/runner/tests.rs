@@ -1,41 +1,53 @@
-//! The session's thread, with real channels.
+//! The session's actor on its thread, with real channels.
 
+use std::iter;
 use std::sync::{Mutex, mpsc as blocking};
 use std::time::Duration;
 
+use actix::prelude::SendError;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::frame::pixels::I420;
 use crate::frame::{Frame, PixelFormat};
-use crate::handler::VideoStreamHandler;
+use crate::handler::{Output, VideoStreamHandler};
 use crate::inputs::Inputs;
 use crate::message::{Level, NOTICES, REPLIES};
+use crate::stream::Stream;
 
 /// A slow machine's, not an expectation.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// All ends of a session's thread, but its own.
+const CREDITS: u32 = 2;
+
+/// All ends of a session's actor, but its own.
 struct Outside {
-    slots: Arc<Semaphore>,
-    budget: Arc<Semaphore>,
-    jobs: mpsc::Sender<Job>,
+    pool: Pool,
+    credits: Arc<Credits>,
+    jobs: Inbox,
     inputs: watch::Sender<Inputs>,
     replies: mpsc::Receiver<Result<Reply, Status>>,
+    returned: CancellationToken,
 }
 
 fn start(handler: VideoStreamHandler) -> Outside {
-    let (slots, budget) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(0)));
-    let (jobs, jobs_out) = mpsc::channel(2);
-    let (replies, mut replies_out) = mpsc::channel(REPLIES + NOTICES);
+    let mut outside = begin(handler, ThreadWrapper::default());
+    let opened = outside.replies.blocking_recv().unwrap().unwrap();
+    assert_eq!(opened, Reply::Opened { credits: CREDITS });
+    outside
+}
+
+/// A session in a pool of one, whose handler may not have started.
+fn begin(handler: VideoStreamHandler, wrapper: ThreadWrapper) -> Outside {
+    let pool = Pool::new(Arc::new(Stream::builder(handler).build()), 1, wrapper);
+    let (replies, replies_out) = mpsc::channel(REPLIES + NOTICES);
     let (inputs, inputs_out) = watch::channel(Inputs::default());
     let session = Session::new("\0nul".into(), inputs_out, &replies);
-    let slot = Arc::clone(&slots).try_acquire_owned().unwrap();
-    let returned = oneshot::channel().0;
-    let call = Call { slot, jobs: jobs_out, replies, credits: 2, budget: Arc::clone(&budget), returned };
-    spawn(Arc::new(Stream::builder(handler).build()), session, call).unwrap();
-    assert_eq!(replies_out.blocking_recv().unwrap().unwrap(), Reply::Opened { credits: 2 });
-    Outside { slots, budget, jobs, inputs, replies: replies_out }
+    let slot = pool.claim().unwrap();
+    let Call { inbox, returned } = pool.start(slot, session, CREDITS, replies).unwrap();
+    let credits = Arc::clone(&inbox.credits);
+    Outside { pool, credits, jobs: inbox, inputs, replies: replies_out, returned }
 }
 
 fn frame(seq: u64) -> Job {
@@ -43,21 +55,28 @@ fn frame(seq: u64) -> Job {
     Job::Frame { seq, capture_time: Duration::ZERO, picture, traceparent: String::new() }
 }
 
-#[test]
-fn frames_that_wait_when_the_session_ends_are_dropped() {
+/// A handler that waits for each frame until it is let go, and says which it has.
+fn gated() -> (VideoStreamHandler, blocking::Receiver<u64>, blocking::Sender<()>) {
     let (entered, entries) = blocking::channel();
     let (release, gate) = blocking::channel::<()>();
     let gate = Arc::new(Mutex::new(gate));
-    let mut outside = start(VideoStreamHandler::new(move |frame: Frame| {
+    let handler = VideoStreamHandler::new(move |frame: Frame| {
         entered.send(frame.seq()).unwrap();
         gate.lock().unwrap().recv_timeout(PATIENCE).unwrap();
         Ok(frame)
-    }));
+    });
+    (handler, entries, release)
+}
+
+#[test]
+fn frames_that_wait_when_the_session_ends_are_dropped() {
+    let (handler, entries, release) = gated();
+    let mut outside = start(handler);
     for seq in 0..2 {
         outside.jobs.try_send(frame(seq)).unwrap();
     }
     assert_eq!(entries.recv_timeout(PATIENCE), Ok(0));
-    assert_eq!(outside.slots.available_permits(), 0);
+    assert_eq!(outside.pool.sessions(), 1);
 
     // The first frame is in the handler, the second waits; the session ends now.
     drop(outside.jobs);
@@ -66,7 +85,9 @@ fn frames_that_wait_when_the_session_ends_are_dropped() {
     assert!(outside.replies.blocking_recv().is_none(), "the second frame was dropped");
     assert_eq!(entries.recv_timeout(PATIENCE), Err(blocking::RecvTimeoutError::Disconnected));
     // The end of the replies is what a gateway sees, so all must have been given back before.
-    assert_eq!((outside.slots.available_permits(), outside.budget.available_permits()), (1, 2 + 1));
+    assert_eq!((outside.pool.sessions(), outside.returned.is_cancelled()), (0, true));
+    let left = iter::from_fn(|| outside.credits.take().then_some(())).count();
+    assert_eq!(left, 2 - 2 + 1);
 }
 
 #[test]
@@ -133,4 +154,75 @@ fn planes_in_and_out_are_the_wires_own() {
         }
         other => panic!("told {other:?}"),
     }
+}
+
+#[test]
+fn a_frame_in_the_handler_and_those_that_wait_are_no_more_than_the_credits() {
+    let (handler, entries, release) = gated();
+    let mut outside = start(handler);
+    outside.jobs.try_send(frame(0)).unwrap();
+    assert_eq!(entries.recv_timeout(PATIENCE), Ok(0));
+    // The handler has the first frame, whose place in the mailbox is free again.
+    outside.jobs.try_send(frame(1)).unwrap();
+    let refused = outside.jobs.try_send(frame(2));
+    assert!(matches!(refused, Err(SendError::Full(Job::Frame { seq: 2, .. }))));
+    assert_eq!(outside.credits.refused(), 1);
+    release.send(()).unwrap();
+    assert!(matches!(outside.replies.blocking_recv(), Some(Ok(Reply::Result { seq: 0, .. }))));
+    outside.jobs.try_send(frame(3)).unwrap();
+    assert_eq!(outside.credits.refused(), 1);
+    (0..2).for_each(|_| release.send(()).unwrap());
+    assert_eq!(entries.iter().take(2).collect::<Vec<_>>(), [1, 3]);
+}
+
+#[test]
+fn a_handler_may_block_on_a_runtime_of_its_own() {
+    let mut outside = start(VideoStreamHandler::new(|frame: Frame| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(runtime.block_on(async { frame.flip_vertical() }))
+    }));
+    outside.jobs.try_send(frame(0)).unwrap();
+    let told = outside.replies.blocking_recv();
+    assert!(matches!(told, Some(Ok(Reply::Result { seq: 0, outcome: Ok(_), .. }))), "{told:?}");
+}
+
+#[test]
+fn a_wrapper_is_around_all_that_the_authors_code_does() {
+    struct Handled(blocking::Sender<&'static str>);
+    impl crate::handler::Handler for Handled {
+        fn process(&mut self, frame: Frame, _: &Session) -> Result<Output, HandlerError> {
+            self.0.send("process")?;
+            Ok(frame.into())
+        }
+    }
+    impl Drop for Handled {
+        fn drop(&mut self) {
+            self.0.send("dropped").unwrap();
+        }
+    }
+    let (log, lines) = blocking::channel();
+    let (made, wrapped) = (log.clone(), log);
+    let handler = VideoStreamHandler::per_session(move || {
+        made.send("made").unwrap();
+        Handled(made.clone())
+    });
+    let wrapper = ThreadWrapper(Arc::new(move |body| {
+        wrapped.send("begins").unwrap();
+        body();
+        wrapped.send("ends").unwrap();
+    }));
+    let mut outside = begin(handler, wrapper);
+    assert!(matches!(outside.replies.blocking_recv(), Some(Ok(Reply::Opened { .. }))));
+    outside.jobs.try_send(frame(0)).unwrap();
+    assert!(matches!(outside.replies.blocking_recv(), Some(Ok(Reply::Result { .. }))));
+    drop(outside.jobs);
+    let lines: Vec<_> = iter::from_fn(|| lines.recv_timeout(PATIENCE).ok()).take(5).collect();
+    assert_eq!(lines, ["begins", "made", "process", "dropped", "ends"]);
+}
+
+#[test]
+fn a_wrapper_that_does_nothing_ends_the_session() {
+    let mut outside = begin(VideoStreamHandler::new(Ok), ThreadWrapper(Arc::new(drop)));
+    assert!(outside.replies.blocking_recv().is_none());
+    assert_eq!(outside.pool.sessions(), 0);
 }

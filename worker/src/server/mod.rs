@@ -12,7 +12,6 @@ use std::time::Duration;
 use reframe_proto::v1::frame_worker_server::FrameWorkerServer;
 use reframe_proto::{CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -23,6 +22,7 @@ use tonic_health::ServingStatus;
 
 use self::listener::Kind;
 pub use self::listener::Listener;
+use crate::runner::{Pool, ThreadWrapper};
 use crate::server::guard::Guard;
 use crate::server::service::{Ends, Service};
 use crate::stream::Stream;
@@ -117,12 +117,14 @@ impl Server {
     where
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let slots = Arc::new(Semaphore::new(self.capacity as usize));
+        let stream = Arc::new(self.stream);
+        let pool = Pool::new(Arc::clone(&stream), self.capacity, ThreadWrapper::default());
+        let pool = Arc::new(pool);
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
         // Connections are tasks of their own and would outlive this future.
         let _close_on_drop = closing.clone().drop_guard();
         let ends = Ends { draining: draining.clone(), closing: closing.clone() };
-        let service = Service::new(Arc::new(self.stream), self.capacity, Arc::clone(&slots), ends);
+        let service = Service::new(stream, Arc::clone(&pool), ends);
         let (mut health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<FrameWorkerServer<Service>>().await;
 
@@ -133,7 +135,7 @@ impl Server {
             for service in services {
                 health.set_service_status(service, ServingStatus::NotServing).await;
             }
-            drain(&slots, self.capacity, self.grace).await;
+            drain(&pool, self.grace).await;
             for service in services {
                 // Ends the watches, which would hold their connections open; each sees the status first.
                 health.clear_service_status(service).await;
@@ -166,7 +168,7 @@ impl Server {
             .serve_with_incoming_shutdown(admitted, drained);
         let ended = async {
             serving.await.map_err(ServeError)?;
-            every_slot(&slots, self.capacity).await;
+            pool.emptied().await;
             Ok(())
         };
         tokio::pin!(ended);
@@ -208,22 +210,17 @@ pub async fn serve(listener: impl Into<Listener>, stream: Stream) -> Result<(), 
 }
 
 /// Waits until the gateways have moved all sessions away, up to the grace.
-async fn drain(slots: &Semaphore, capacity: u32, grace: Duration) {
-    let sessions = capacity as usize - slots.available_permits();
+async fn drain(pool: &Pool, grace: Duration) {
+    let sessions = pool.sessions();
     if sessions == 0 || grace.is_zero() {
         return;
     }
     tracing::info!(sessions, ?grace, "waiting for sessions to move to other workers");
-    match timeout(grace, every_slot(slots, capacity)).await {
+    match timeout(grace, pool.emptied()).await {
         Ok(()) => tracing::info!("all sessions have moved"),
         Err(_) => {
-            let sessions = capacity as usize - slots.available_permits();
+            let sessions = pool.sessions();
             tracing::warn!(sessions, "sessions did not move in time and are ended");
         }
     }
-}
-
-/// All slots at once: every handler has stopped.
-async fn every_slot(slots: &Semaphore, capacity: u32) {
-    drop(slots.acquire_many(capacity).await);
 }

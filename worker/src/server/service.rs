@@ -1,7 +1,9 @@
-//! Hop 5 of 10: gRPC messages in, frames for the handler's thread out; and its replies back.
-//! In:    the gateway's `link`, <= `credits` frames or pulls a session.   Out: `runner`, <= `credits` of them.
-//! Runs:  tokio, one task per session.   Full: cannot be: a frame without a credit ends its session. Inputs do not
-//!        queue: the newest replace the last.
+//! Hop 5 of 10: gRPC messages in, frames for the handler's actor out; and its replies back.
+//! In:    the gateway's `link`, <= `credits` frames or pulls a session.   Out: the mailbox of the
+//!        session's actor (`runner`), <= `credits` of them.
+//! Runs:  tokio, one task per session.
+//! Full:  a frame that the mailbox refuses came without a credit, is counted, and ends its session.
+//!        Inputs do not queue: the newest replace the last.
 //! Clock: the runtime's, for handlers that do not return.
 
 use std::hash::{BuildHasher, RandomState};
@@ -9,10 +11,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::prelude::SendError;
 use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::frame_worker_server::FrameWorker;
 use reframe_proto::v1::{DescribeRequest, FromWorker, Open, StreamSpec, ToWorker};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,14 +25,16 @@ use tracing::Instrument;
 
 use crate::convert::{self, Message};
 use crate::inputs::Inputs;
-use crate::message::{Job, NOTICES, REPLIES};
+use crate::message::{NOTICES, REPLIES};
 use crate::mode::Mode;
-use crate::runner::{self, Call};
+use crate::runner::{Call, Inbox, Pool};
 use crate::session::Session;
 use crate::stream::Stream;
 
-/// Credits when frames are skipped: none waits here, so that the waiting one stays in the gateway, where a newer
-/// replaces it.
+/// Credits, never zero: the mailbox has as many places, and there zero means no bound.
+///
+/// When frames are skipped: none waits here, so that the waiting one stays in the gateway, where a
+/// newer replaces it.
 const CREDITS_SKIPPING: u32 = 1;
 
 /// Credits when no frame is skipped: one more, so that the next frame travels while the handler has this one.
@@ -49,10 +54,10 @@ const SHUTTING_DOWN: &str = "this worker is shutting down";
 /// One stream's handler as a gRPC service.
 pub(crate) struct Service {
     stream: Arc<Stream>,
-    capacity: u32,
+    /// What its sessions are taken into.
+    pool: Arc<Pool>,
     /// Which process this is.
     instance: String,
-    slots: Arc<Semaphore>,
     ends: Ends,
 }
 
@@ -66,19 +71,19 @@ pub(crate) struct Ends {
 }
 
 impl Service {
-    /// Takes as many sessions at once as there are `slots`, until it drains.
-    pub(crate) fn new(stream: Arc<Stream>, capacity: u32, slots: Arc<Semaphore>, ends: Ends) -> Self {
+    /// Takes as many sessions at once as the pool has room for, until it drains.
+    pub(crate) fn new(stream: Arc<Stream>, pool: Arc<Pool>, ends: Ends) -> Self {
         // From the operating system's randomness, by the standard library's own use of it for hash maps.
         let random = || RandomState::new().hash_one(std::process::id());
         let instance = format!("{:016x}{:016x}", random(), random());
-        Self { stream, capacity, instance, slots, ends }
+        Self { stream, pool, instance, ends }
     }
 }
 
 #[tonic::async_trait]
 impl FrameWorker for Service {
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<StreamSpec>, Status> {
-        Ok(Response::new(convert::spec(&self.stream, self.capacity, &self.instance)))
+        Ok(Response::new(convert::spec(&self.stream, self.pool.capacity(), &self.instance)))
     }
 
     type SessionStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<FromWorker, Status>> + Send>>;
@@ -94,29 +99,27 @@ impl FrameWorker for Service {
         if self.ends.draining.is_cancelled() {
             return Err(Status::unavailable(SHUTTING_DOWN));
         }
-        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("all {} session slots of this worker are taken", self.capacity))
+        let slot = self.pool.claim().ok_or_else(|| {
+            let capacity = self.pool.capacity();
+            let full = format!("all {capacity} session slots of this worker are taken");
+            Status::resource_exhausted(full)
         })?;
-        let credits = credits(&self.stream);
-        // None until the handler is ready.
-        let budget = Arc::new(Semaphore::new(0));
-        let (jobs, jobs_out) = mpsc::channel(credits as usize);
         let (replies, replies_out) = mpsc::channel(REPLIES + NOTICES);
         let (inputs, inputs_out) = watch::channel(inputs);
-        let (returned, has_returned) = oneshot::channel();
 
         let span = tracing::info_span!("session", session = id);
         reframe_trace::follow(&span, &traceparent);
         // The line is that of its end, which says whether anything came of it: opening one takes no more than an offer.
         span.in_scope(|| tracing::debug!("session opened"));
         let session = Session::new(id, inputs_out, &replies);
-        let budget_in = Arc::clone(&budget);
-        let call = Call { slot, jobs: jobs_out, replies: replies.clone(), credits, budget: budget_in, returned };
-        span.in_scope(|| runner::spawn(Arc::clone(&self.stream), session, call))
+        let (granted, to_gateway) = (credits(&self.stream), replies.clone());
+        let Call { inbox, returned } = span
+            .in_scope(|| self.pool.start(slot, session, granted, to_gateway))
             .map_err(|error| Status::unavailable(format!("no thread for the handler: {error}")))?;
 
         let (stream, exchange_in) = (Arc::clone(&self.stream), exchange.clone());
-        let receiver = Receiver { stream, jobs, inputs, exchange: exchange_in, credits: budget };
+        let has_returned = returned.clone();
+        let receiver = Receiver { stream, inbox, inputs, exchange: exchange_in, has_returned };
         let closing = self.ends.closing.clone();
         let receiving = async move {
             if let Err(status) = receiver.receive(inbound, closing).await {
@@ -125,7 +128,7 @@ impl FrameWorker for Service {
                 replies.send(Err(status)).await.ok();
             }
             drop(replies);
-            await_return(has_returned).await;
+            await_return(&returned).await;
         };
         tokio::spawn(receiving.instrument(span));
         let outbound = ReceiverStream::new(replies_out)
@@ -142,13 +145,15 @@ fn credits(stream: &Stream) -> u32 {
     }
 }
 
-/// What a session's task passes on. Dropping it is what tells the runner, and the handler, that the session is over.
+/// What a session's task passes on. Dropping it is what tells the actor, and the handler, that the
+/// session is over.
 struct Receiver {
     stream: Arc<Stream>,
-    jobs: mpsc::Sender<Job>,
+    inbox: Inbox,
     inputs: watch::Sender<Inputs>,
     exchange: Option<Arc<Exchange>>,
-    credits: Arc<Semaphore>,
+    /// Cancelled when the session was ended by its handler.
+    has_returned: CancellationToken,
 }
 
 impl Receiver {
@@ -157,7 +162,7 @@ impl Receiver {
         loop {
             let message = tokio::select! {
                 message = inbound.message() => message?,
-                () = self.jobs.closed() => return Ok(()),
+                () = self.has_returned.cancelled() => return Ok(()),
                 () = closing.cancelled() => return Err(Status::unavailable(SHUTTING_DOWN)),
             };
             let Some(message) = message else { return Ok(()) };
@@ -168,16 +173,15 @@ impl Receiver {
                     continue;
                 }
             };
-            match self.credits.try_acquire() {
-                Ok(credit) => credit.forget(),
-                Err(_) => {
+            match self.inbox.try_send(job) {
+                Ok(()) => {}
+                Err(SendError::Full(job)) => {
                     let (kind, seq) = job.number();
-                    return Err(Status::failed_precondition(format!("{kind} {seq} came without a credit")));
+                    let refused = format!("{kind} {seq} came without a credit");
+                    return Err(Status::failed_precondition(refused));
                 }
-            }
-            if self.jobs.try_send(job).is_err() {
-                // There is room for every credit, so the runner has just ended the session.
-                return Ok(());
+                // The actor has just ended the session.
+                Err(SendError::Closed(_)) => return Ok(()),
             }
         }
     }
@@ -185,11 +189,11 @@ impl Receiver {
 
 /// Says so when the author's code does not return from a closed session: that slot is taken, and nothing but the code
 /// itself can free it.
-async fn await_return(mut returned: oneshot::Receiver<()>) {
-    if timeout(STUCK_AFTER, &mut returned).await.is_ok() {
+async fn await_return(returned: &CancellationToken) {
+    if timeout(STUCK_AFTER, returned.cancelled()).await.is_ok() {
         return;
     }
     tracing::warn!(after = ?STUCK_AFTER, "the handler has not returned from its closed session and keeps its slot");
-    returned.await.ok();
+    returned.cancelled().await;
     tracing::warn!("the handler has returned at last, its slot is free");
 }

@@ -19,10 +19,13 @@ mod exchange;
 mod flight;
 mod recv;
 mod send;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::prelude::SendError;
 use actix::{Actor, Addr, ArbiterHandle, AtomicResponse, Context, Handler, Recipient, WrapFuture};
 use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::ToWorker;
@@ -34,11 +37,11 @@ use tracing::Instrument;
 
 pub(crate) use self::dial::{DialError, Dialed, dial};
 pub(crate) use self::flight::Flight;
-use crate::media::event::ResultWaiting;
-use crate::media::event::{FrameWaiting, SessionEvent};
+use crate::media::event::{FrameWaiting, ResultWaiting, SessionEvent};
 use crate::media::frame::FrameQueue;
 use crate::stream::controls::Controls;
 use crate::stream::spec::Mode;
+use crate::telemetry;
 use crate::workers::pool::Serving;
 
 /// Nudges that may wait: one in work, one waiting.
@@ -108,7 +111,7 @@ pub(crate) fn open(
         let link = Link { waiting, outbound, exchange, flight, sending: sending.clone() };
         let link = Link::start_in_arbiter(arbiter, |_| link);
         // What waits has been announced to nobody.
-        drop(link.try_send(FrameWaiting));
+        nudge(&link);
         Some(link)
     };
     senders.close();
@@ -122,9 +125,8 @@ pub(crate) fn open(
 impl Attached {
     /// A frame was put into the queue.
     pub(crate) fn nudge(&self) {
-        // Full: the worker is behind, a nudge waits already, and the frame that it will find is the newest.
         if let Some(link) = &self.link {
-            drop(link.try_send(FrameWaiting));
+            nudge(link);
         }
     }
 
@@ -136,6 +138,19 @@ impl Attached {
             drop(timeout(LEAVE_WITHIN, flight.landed()).await);
             stop.cancel();
         });
+    }
+}
+
+/// Says that a frame waits. The frame itself stays in the queue; how long, the mailbox says.
+fn nudge(link: &Addr<Link>) {
+    match link.try_send(FrameWaiting) {
+        // Until the worker has credit, which it may have now.
+        Ok(()) => {}
+        // The worker is behind, and a nudge waits already. The frame waits with it: skipping frames,
+        // a newer one may take its place until the very moment of sending; else it has its turn.
+        Err(SendError::Full(FrameWaiting)) => telemetry::mailbox_full("link"),
+        // Until there is another link, which looks by itself.
+        Err(SendError::Closed(FrameWaiting)) => {}
     }
 }
 

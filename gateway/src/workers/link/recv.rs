@@ -8,6 +8,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::prelude::SendError;
 use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::FromWorker;
 use tokio::sync::watch;
@@ -19,8 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::Ends;
 use super::convert::{self, Incoming, Outcome};
-use crate::media::event::ResultWaiting;
-use crate::media::event::{Detached, EndReason, Level, Notice, SessionEvent};
+use crate::media::event::{Detached, EndReason, Level, Notice, ResultWaiting, SessionEvent};
 use crate::media::frame::Frame;
 use crate::stream::spec::Mode;
 use crate::telemetry::books::{Hop, Reason};
@@ -180,8 +180,10 @@ impl Receive {
             }
         }
         if with_picture || controls.spec.mode == Mode::Receive {
-            // Full: a nudge waits already.
-            drop(nudge.try_send(ResultWaiting));
+            // Full: a nudge waits already, and the pacer will find this result, or a newer one.
+            if let Err(SendError::Full(ResultWaiting)) = nudge.try_send(ResultWaiting) {
+                telemetry::mailbox_full("pacer");
+            }
         }
         if controls.spec.mode != Mode::Receive {
             flight.give_back();

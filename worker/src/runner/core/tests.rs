@@ -102,6 +102,24 @@ fn session() -> Session {
     Session::new("simulated".into(), watch::channel(Inputs::default()).1, &mpsc::channel(1).0)
 }
 
+/// Runs a session until its jobs end or a step breaks.
+fn run(
+    stream: Stream,
+    jobs: impl Iterator<Item = Job>,
+    mut reply: impl FnMut(Reply) -> ControlFlow<()>,
+    now: impl Fn() -> Instant,
+) -> Summary {
+    let mut core = Core::new(Arc::new(stream), session());
+    let mut flow = core.start(CREDITS, &mut reply);
+    for job in jobs {
+        if flow.is_break() {
+            break;
+        }
+        flow = core.answer(job, &mut reply, &now);
+    }
+    core.finish()
+}
+
 /// Runs a stream whose gateway leaves after `patience` replies beside `Opened`, which comes first if the handler started
 /// and is left out of what this returns. Each call of the handler takes 1 ms.
 fn simulate(stream: &StreamBuilder, jobs: impl Iterator<Item = Job>, patience: usize) -> (Summary, Vec<Reply>) {
@@ -118,7 +136,7 @@ fn simulate(stream: &StreamBuilder, jobs: impl Iterator<Item = Job>, patience: u
         if replies.len() < patience { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let now = || clock.replace(clock.get() + Duration::from_millis(1));
-    let summary = run(&stream, &session(), CREDITS, jobs, reply, now);
+    let summary = run(stream, jobs, reply, now);
     let unstarted = |fault: &Fault| match fault {
         Fault::Start { .. } => true,
         Fault::Panic { call, .. } => matches!(*call, "its factory" | "start"),
@@ -255,7 +273,7 @@ fn a_session_opens_when_its_handler_has_started() {
         ControlFlow::Break(())
     };
     let stream = scripted(&script).build();
-    let summary = run(&stream, &session(), CREDITS, frames(1), reply, Instant::now);
+    let summary = run(stream, frames(1), reply, Instant::now);
     assert_eq!((replies, summary), (vec![Reply::Opened { credits: CREDITS }], Summary::default()));
     assert_eq!(*script.calls.lock().unwrap(), ["start", "stop"]);
 }

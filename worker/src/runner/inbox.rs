@@ -1,0 +1,103 @@
+//! The way into a session's actor, bounded by its credits.
+//!
+//! > The mailbox has a place for every credit, so it refuses no job that came with one. It alone
+//! > cannot tell that a job came without: a place is free when the actor takes the job out, a credit
+//! > when the job is answered, and the job in the handler lies between the two. So the credit is
+//! > asked for first.
+
+use std::sync::Arc;
+
+use actix::Addr;
+use actix::dev::channel::{AddressReceiver, channel};
+use actix::prelude::SendError;
+
+use super::SessionActor;
+use super::credits::Credits;
+use crate::message::Job;
+
+/// The other end: what the actor is polled with.
+pub(super) type Mailbox = AddressReceiver<SessionActor>;
+
+/// Where the service puts what the gateway asks for. Dropping it ends the session, and what waits
+/// in the mailbox is dropped.
+///
+/// It is the one address of its actor, and no `Clone`: actix grants every fresh clone of an address
+/// a place of its own beyond the capacity.
+pub(crate) struct Inbox {
+    actor: Addr<SessionActor>,
+    pub(super) credits: Arc<Credits>,
+}
+
+impl Inbox {
+    /// An inbox with room for `granted` jobs, and the mailbox for the actor. `granted` is not zero:
+    /// actix takes that for no bound.
+    pub(super) fn new(granted: u32, credits: Arc<Credits>) -> (Self, Mailbox) {
+        let (address, mailbox) = channel(granted as usize);
+        (Self { actor: Addr::new(address), credits }, mailbox)
+    }
+
+    /// Passes a job on, without waiting.
+    ///
+    /// # Errors
+    /// `Full`: the gateway sent more than its credits, which is counted. `Closed`: the actor has
+    /// ended.
+    pub(crate) fn try_send(&self, job: Job) -> Result<(), SendError<Job>> {
+        let sent = match self.credits.take() {
+            true => self.actor.try_send(job),
+            false => Err(SendError::Full(job)),
+        };
+        if let Err(SendError::Full(_)) = &sent {
+            self.credits.refuse();
+        }
+        sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pull(seq: u64) -> Job {
+        Job::Pull { seq, traceparent: String::new() }
+    }
+
+    /// How many of many jobs an actor takes that is at none of them.
+    fn taken(granted: u32, given: u32) -> (usize, u64) {
+        let credits = Arc::new(Credits::none());
+        credits.give(given);
+        let (inbox, _mailbox) = Inbox::new(granted, Arc::clone(&credits));
+        let sent = (0..10).filter(|seq| match inbox.try_send(pull(*seq)) {
+            Ok(()) => true,
+            Err(SendError::Full(Job::Pull { seq: refused, .. })) => {
+                assert_eq!(refused, *seq);
+                false
+            }
+            Err(error) => panic!("{error}"),
+        });
+        (sent.count(), credits.refused())
+    }
+
+    #[test]
+    fn the_mailbox_has_a_place_for_every_credit_and_no_more() {
+        for credits in 1..=3 {
+            assert_eq!(taken(credits, credits), (credits as usize, 10 - u64::from(credits)));
+            // Were the credits miscounted, the mailbox would refuse all the same.
+            assert_eq!(taken(credits, 10), (credits as usize, 10 - u64::from(credits)));
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_before_the_handler_is_ready() {
+        assert_eq!(taken(3, 0), (0, 10));
+    }
+
+    #[test]
+    fn an_actor_that_has_ended_is_no_fault_of_the_gateways() {
+        let credits = Arc::new(Credits::none());
+        credits.give(1);
+        let (inbox, mailbox) = Inbox::new(1, Arc::clone(&credits));
+        drop(mailbox);
+        assert!(matches!(inbox.try_send(pull(0)), Err(SendError::Closed(_))));
+        assert_eq!(credits.refused(), 0);
+    }
+}

@@ -1,0 +1,95 @@
+//! The pool of session actors: `--capacity` of them at most, each made for its session.
+
+use std::io;
+use std::sync::Arc;
+
+use actix::Context;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::core::Core;
+use super::credits::Credits;
+use super::inbox::Inbox;
+use super::thread::{ThreadWrapper, block_on};
+use super::{Outbox, SessionActor};
+use crate::message::Reply;
+use crate::session::Session;
+use crate::stream::Stream;
+
+/// One stream's session actors.
+pub(crate) struct Pool {
+    stream: Arc<Stream>,
+    capacity: u32,
+    /// Permits are actors that there may be more.
+    slots: Arc<Semaphore>,
+    wrapper: ThreadWrapper,
+}
+
+/// A session's actor, as its call has it.
+pub(crate) struct Call {
+    pub(crate) inbox: Inbox,
+    /// Cancelled when the author's code has returned.
+    pub(crate) returned: CancellationToken,
+}
+
+impl Pool {
+    /// A pool of at most `capacity` actors, each on a thread within `wrapper`.
+    pub(crate) fn new(stream: Arc<Stream>, capacity: u32, wrapper: ThreadWrapper) -> Self {
+        let slots = Arc::new(Semaphore::new(capacity as usize));
+        Self { stream, capacity, slots, wrapper }
+    }
+
+    pub(crate) const fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// A place for one more actor, if there is one.
+    pub(crate) fn claim(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slots).try_acquire_owned().ok()
+    }
+
+    /// Actors that there are.
+    pub(crate) fn sessions(&self) -> usize {
+        self.capacity as usize - self.slots.available_permits()
+    }
+
+    /// Waits until there is no actor: every handler has returned.
+    pub(crate) async fn emptied(&self) {
+        drop(self.slots.acquire_many(self.capacity).await);
+    }
+
+    /// Starts a session's actor, which works in the caller's span. It gives the gateway `granted`
+    /// credits when its handler has started.
+    ///
+    /// # Errors
+    /// The system refuses another thread.
+    pub(crate) fn start(
+        &self,
+        slot: OwnedSemaphorePermit,
+        session: Session,
+        granted: u32,
+        replies: mpsc::Sender<Result<Reply, Status>>,
+    ) -> io::Result<Call> {
+        let (credits, returned) = (Arc::new(Credits::none()), CancellationToken::new());
+        let (inbox, mailbox) = Inbox::new(granted, Arc::clone(&credits));
+        let name = thread_name(session.id());
+        let (stream, span) = (Arc::clone(&self.stream), tracing::Span::current());
+        let guard = returned.clone().drop_guard();
+        let run = move || {
+            let _in_span = span.enter();
+            let core = Core::new(stream, session.clone());
+            let outbox = Outbox { replies, granted, credits, reported: false };
+            let actor = SessionActor { core, session, _slot: slot, _returned: guard, outbox };
+            block_on(Context::with_receiver(mailbox).into_future(actor));
+        };
+        self.wrapper.spawn(name, Box::new(run))?;
+        Ok(Call { inbox, returned })
+    }
+}
+
+/// Linux shows 15 bytes. The id comes from outside, and a NUL in a name would panic.
+fn thread_name(session: &str) -> String {
+    let prefix: String = session.chars().filter(char::is_ascii_alphanumeric).take(7).collect();
+    format!("handler-{prefix}")
+}
