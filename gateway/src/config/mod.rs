@@ -90,12 +90,12 @@ pub struct Options {
     #[arg(long, env = "REFRAME_MAX_RESOLUTION", value_name = "SIZE", default_value = "1920x1080")]
     pub max_resolution: String,
 
-    /// Most frames a second taken from a browser; of more, some are left out [1 to 240].
+    /// Highest frame rate accepted from a browser; frames beyond it are dropped [frames a second, 1 to 240].
     #[arg(long, env = "REFRAME_MAX_FPS", value_name = "FPS", default_value = "60")]
     pub max_fps: String,
 
-    /// Codecs that are spoken, comma-separated, the one that is wanted most first [vp8, vp9, h264; default: all of them, in
-    /// the browser's order].
+    /// Codecs to negotiate, comma-separated, the preferred one first [vp8, vp9, h264; default: all of them, in the
+    /// browser's order].
     #[arg(long, env = "REFRAME_CODECS")]
     pub codecs: Option<String>,
 
@@ -103,7 +103,7 @@ pub struct Options {
     #[arg(long, env = "REFRAME_CODEC_THREADS", default_value = "0")]
     pub codec_threads: String,
 
-    /// How busy codec threads may be for one session more to be taken beside others [percent of the time, 1 to 100; 100 is
+    /// Refuse a new session when it would make the codec threads busier than this [percent of the time, 1 to 100; 100 is
     /// no limit].
     #[arg(long, env = "REFRAME_MAX_LOAD", value_name = "PERCENT", default_value = "90")]
     pub max_load: String,
@@ -123,7 +123,7 @@ pub struct Options {
     #[arg(long, env = "REFRAME_EXIT_WHEN_STUCK", value_name = "SECONDS", default_value = "30")]
     pub exit_when_stuck: String,
 
-    /// Where traces are exported, how rarely a frame is traced: one in this many of a session [0 to 1000000; 0 is none].
+    /// With trace export, trace one frame in this many of a session [0 to 1000000; 0 is none].
     #[arg(long, env = "REFRAME_TRACE_FRAMES", value_name = "N", default_value = "300")]
     pub trace_frames: String,
 }

@@ -29,9 +29,9 @@ pub(crate) enum SessionEvent {
     Notice(Notice),
     /// Its codec thread does more or less for its streams: the client is told without delay.
     Relieved,
-    /// Its worker wants to be rid of it.
+    /// Its worker is draining: the session is to move to another one.
     Draining,
-    /// There is no link any more. It was the last that this one did.
+    /// The link has ended, and will not touch what it shared with the session again.
     Detached(Detached),
     /// No other worker has room so far.
     Waiting,
@@ -73,7 +73,7 @@ pub(crate) struct Notice {
 pub(crate) enum EndReason {
     /// The browser closed the data channel or the connection.
     ClientClosed,
-    /// No sign of life of the browser for eight seconds; or it never came so far.
+    /// No sign of life of the browser for eight seconds, or it never finished connecting.
     ConnectionFailed(Step),
     /// The browser took the answer and never connected.
     NeverConnected(Step),

@@ -35,7 +35,7 @@ pub(crate) const BITRATES: RangeInclusive<u32> = reframe_proto::BITRATES_KBPS;
 pub(crate) struct Limits {
     /// Until something is known of the path.
     pub(crate) start: u32,
-    /// Also when the path carries less: below this a picture is none.
+    /// The floor, also when the path carries less: below it a picture is unusable.
     pub(crate) min: u32,
     /// Also when the path carries more.
     pub(crate) max: u32,

@@ -16,8 +16,8 @@ use crate::workers::link::{DialError, Dialed, dial};
 use crate::workers::placement::{Placement, Slot};
 use crate::workers::pool::{Health, Pool, Serving};
 
-/// Between two tries, unless a worker comes or changes meanwhile: a slot that becomes free is told nobody. Doubled each
-/// time up to the second, and spread, or many that wait would be a load that keeps Redis from those that could be placed.
+/// Between two tries, unless a worker comes or changes meanwhile: nothing announces a freed slot. Doubled each time up to
+/// the second constant, and jittered, so that many waiting sessions do not load Redis at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// See [`FIRST_PAUSE`].
 const LAST_PAUSE: Duration = Duration::from_secs(2);

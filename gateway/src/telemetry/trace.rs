@@ -1,4 +1,4 @@
-//! Spans of frames: a look at one in some hundred, with the real times of each part of its way.
+//! Spans of frames: one frame in `--trace-frames` is traced, with the real times of each hop.
 //!
 //! A session's span is `tracing`'s. A frame's is not: what it is made of is known only afterwards, on threads that never
 //! meet. So its [`Ticket`](crate::telemetry::books::Ticket) carries it, and the books that count a frame's end also end its span.

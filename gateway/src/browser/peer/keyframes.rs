@@ -82,7 +82,7 @@ enum Request {
 }
 
 impl Request {
-    /// `None` when it is none, or of another stream.
+    /// `None` if this is not a keyframe request, or is one of another stream.
     fn read(packet: &dyn rtcp::Packet, ssrc: u32) -> Option<Self> {
         let packet = packet.as_any();
         if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {

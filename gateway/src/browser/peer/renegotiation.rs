@@ -61,7 +61,7 @@ impl Peer {
             terms.tell(&*connection, &port).await
         };
         let (runtime, answering) = (self.runtime.clone(), answering.in_current_span());
-        // On the media runtime, and to its end even if nobody waits for it: half a description is none.
+        // On the media runtime, and to its end even if nobody waits for it: a half-applied description breaks the connection.
         Some(async move { runtime.spawn(answering).await.unwrap_or(Err(Error::ErrConnectionClosed)) })
     }
 }

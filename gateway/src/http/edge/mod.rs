@@ -114,7 +114,7 @@ where
     Ok(Server::build().workers(threads).disable_signals().listen(name, listener, connections)?.run())
 }
 
-/// Takes a connection, or closes it: an error does that, and is told nobody.
+/// Takes a connection, or closes it: returning an error closes it, and nobody is told of the error.
 async fn accept(
     connection: TcpStream,
     caps: Arc<Caps>,

@@ -191,7 +191,7 @@ impl Receive {
     }
 }
 
-/// Resolves when the worker wants to be rid of its sessions; once each time.
+/// Resolves when the worker drains; once each time.
 async fn draining(health: &mut watch::Receiver<Health>) {
     loop {
         // Closed: the worker is known no more, and says nothing of itself.

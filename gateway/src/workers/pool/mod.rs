@@ -57,7 +57,7 @@ pub(crate) enum Health {
     /// It is not there, or does not answer.
     #[default]
     Away,
-    /// It takes no sessions and wants to be rid of those it has.
+    /// It takes no sessions, and those that it has are to move to other workers.
     Draining,
     /// It takes sessions.
     Serving,
