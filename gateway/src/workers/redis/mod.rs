@@ -38,7 +38,8 @@ use crate::workers::placement::memory::{Memory, Slot};
 use crate::workers::placement::{ClaimError, OWNED, Placement, concurrency_limit, limit};
 use crate::workers::pool::Serving;
 
-/// Workers that a claim compares. With more, a random sample of this size is compared: its least loaded one is hardly worse than that
+/// Workers that a claim compares. With more, a random sample of this size is compared: its least loaded one is hardly worse than
+/// that
 /// of all, and a claim costs the same however many there are.
 const COMPARED: usize = 32;
 /// This gateway's slots, and through Redis those of all others. Dropped, it is a gateway that died: its leases end.
