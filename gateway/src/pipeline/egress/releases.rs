@@ -1,0 +1,120 @@
+//! The queue between the pacer and the encoder.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::codec::Picture;
+use crate::media::frame::CaptureStamp;
+use crate::telemetry::books::{Hop, Reason, Ticket};
+
+/// A picture whose moment has come.
+#[derive(Debug)]
+pub(crate) struct Release {
+    pub(crate) picture: Picture,
+    /// 90 kHz, grows from release to release.
+    pub(crate) pts: u64,
+    pub(crate) released: Instant,
+    /// When its packets leave; `None` is at once.
+    pub(crate) leave_at: Option<Instant>,
+    /// When the browser captured it, if it said so and this is not a re-emission.
+    pub(crate) stamp: Option<CaptureStamp>,
+    /// None for a re-emission.
+    pub(crate) ticket: Option<Ticket>,
+}
+
+/// What waits between the pacer and the encoder.
+pub(crate) struct Releases {
+    bound: usize,
+    waiting: Mutex<VecDeque<Release>>,
+    /// Notified while something waits.
+    pub(super) changed: Notify,
+}
+
+impl Releases {
+    /// `bound` of them may wait.
+    pub(crate) fn new(bound: usize) -> Self {
+        Self { bound, waiting: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Puts a release in. Where there is no room a re-emission gives way to what waits, and a
+    /// result takes the place of the oldest.
+    pub(crate) fn push(&self, mut release: Release) {
+        if let Some(ticket) = &mut release.ticket {
+            ticket.enter(Hop::Egress);
+        }
+        let mut waiting = self.waiting.lock();
+        let full = waiting.len() >= self.bound;
+        if full && release.ticket.is_none() {
+            return;
+        }
+        let lost = full.then(|| waiting.pop_front()).flatten();
+        waiting.push_back(release);
+        drop(waiting);
+        if let Some(ticket) = lost.and_then(|release| release.ticket) {
+            ticket.dropped(Reason::Skipped);
+        }
+        self.changed.notify_one();
+    }
+
+    /// Takes the oldest.
+    pub(super) fn pop(&self) -> Option<Release> {
+        let mut waiting = self.waiting.lock();
+        let next = waiting.pop_front();
+        if !waiting.is_empty() {
+            self.changed.notify_one();
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// A picture of 2x2, always the same one; a repeat has no ticket.
+    pub(crate) fn release(pts: u64, repeat: bool) -> Release {
+        let picture = Picture { width: 2, height: 2, data: Bytes::from_static(&[0; 6]) };
+        let released = Instant::now();
+        Release {
+            picture,
+            pts,
+            released,
+            leave_at: None,
+            stamp: None,
+            ticket: (!repeat).then(|| Ticket::open(released)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::release;
+    use super::*;
+
+    #[test]
+    fn a_result_replaces_and_a_repeat_gives_way() {
+        let releases = Releases::new(1);
+        releases.push(release(1, true));
+        releases.push(release(2, false));
+        releases.push(release(3, true));
+        assert_eq!(releases.pop().map(|r| r.pts), Some(2));
+        releases.push(release(4, false));
+        releases.push(release(5, false));
+        assert_eq!(releases.pop().map(|r| r.pts), Some(5));
+        assert!(releases.pop().is_none());
+    }
+
+    #[test]
+    fn early_ones_wait_in_order() {
+        let releases = Releases::new(3);
+        (1..=4).for_each(|pts| releases.push(release(pts, false)));
+        releases.push(release(5, true));
+        let left: Vec<_> = std::iter::from_fn(|| releases.pop()).map(|release| release.pts).collect();
+        assert_eq!(left, [2, 3, 4]);
+    }
+}
