@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::telemetry;
-use crate::threads::load::{Load, Place};
-use crate::threads::relief::Relief;
+use crate::threads::governor::{Governor, Work};
+use crate::threads::load::Place;
 use crate::threads::slices;
 use crate::threads::turns::Turns;
 
@@ -26,9 +26,8 @@ pub(crate) struct Arbiters {
     pub(crate) pacer: ArbiterHandle,
     /// Decoders and encoders, nothing else; a session keeps the one it got.
     codecs: Vec<CodecThread>,
-    load: Mutex<Load>,
-    /// Of each codec thread.
-    reliefs: Mutex<Vec<Relief>>,
+    /// Held for moments, by the gateway actor only: no frame waits for it.
+    governor: Mutex<Governor>,
 }
 
 #[derive(Clone)]
@@ -37,6 +36,13 @@ struct CodecThread {
     /// Nanoseconds spent within tasks, by the clock on the wall: those in which another thread had the core count too.
     worked: Arc<AtomicU64>,
     turns: Arc<Turns>,
+}
+
+impl CodecThread {
+    fn work(&self) -> Work {
+        let worked = Duration::from_nanos(self.worked.load(Ordering::Relaxed));
+        Work { worked, encoded: self.turns.encoded_ever() }
+    }
 }
 
 /// A session's place on a codec arbiter.
@@ -55,14 +61,12 @@ impl Arbiters {
             CodecThread { arbiter, worked: Arc::default(), turns: Arc::default() }
         };
         let codecs: Vec<_> = (0..codecs).map(codec).collect();
-        let now = Instant::now();
-        let load = Mutex::new(Load::new(now, codecs.len(), max_load));
-        let reliefs = Mutex::new(codecs.iter().map(|_| Relief::new(now)).collect());
+        let governor = Mutex::new(Governor::new(Instant::now(), codecs.len(), max_load));
         let pacer = named("pacer");
         if !pacer.spawn_fn(slices::short) {
             error!("the pacers' thread is gone");
         }
-        Self { session: named("session"), pacer, codecs, load, reliefs }
+        Self { session: named("session"), pacer, codecs, governor }
     }
 
     /// Has all of them watched.
@@ -85,24 +89,19 @@ impl Arbiters {
     /// # Errors
     /// What the load would be with it, where that is above the limit.
     pub(crate) fn codec(&self, encrypted: bool) -> Result<CodecArbiter, f64> {
-        // What such a thread does is little because it was made little.
-        let relieved = |thread: usize| !self.codecs[thread].turns.relief().is_none();
-        let place = self.load.lock().take(Instant::now(), encrypted, relieved)?;
+        let place = self.governor.lock().admit(Instant::now(), encrypted)?;
         Ok(CodecArbiter { thread: self.codecs[place.thread].clone(), _place: place })
     }
 
     /// To be called each [`crate::threads::load::LOOK_INTERVAL`].
     pub(crate) fn look(&self) {
         let now = Instant::now();
-        let worked = |thread: &CodecThread| Duration::from_nanos(thread.worked.load(Ordering::Relaxed));
-        let mut load = self.load.lock();
-        telemetry::load(load.look(now, self.codecs.iter().map(worked).collect()));
+        let work: Vec<_> = self.codecs.iter().map(CodecThread::work).collect();
+        let mut governor = self.governor.lock();
+        telemetry::load(governor.look(now, &work));
         let mut most = 0;
-        for (number, (thread, relief)) in self.codecs.iter().zip(self.reliefs.lock().iter_mut()).enumerate() {
-            if load.is_empty(number) {
-                *relief = Relief::new(now);
-            }
-            let steps = relief.look(now, worked(thread), thread.turns.encoded_ever());
+        for (number, thread) in self.codecs.iter().enumerate() {
+            let steps = governor.steps(number);
             let before = thread.turns.relieve(steps);
             if before.is_none() && !steps.is_none() {
                 warn!(thread = number, "more to code than time: its browsers are asked for less, and get less");

@@ -2,6 +2,7 @@
 //! import `telemetry`; it knows no session, and not what it runs.
 
 pub(crate) mod arbiters;
+mod governor;
 pub(crate) mod load;
 pub(crate) mod relief;
 pub(crate) mod slices;

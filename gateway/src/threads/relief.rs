@@ -90,6 +90,11 @@ impl Relief {
         Self { steps: Steps::default(), changed: now, tried: false, patience: UP_AFTER[0], looks: VecDeque::new() }
     }
 
+    /// What was decided at the last look.
+    pub(crate) fn steps(&self) -> Steps {
+        self.steps
+    }
+
     /// Notes how long the thread has worked up to `now`, and how much of that it encoded; gives the steps. To be called each
     /// [`crate::threads::load::LOOK_INTERVAL`].
     pub(crate) fn look(&mut self, now: Instant, worked: Duration, encoded: Duration) -> Steps {
@@ -123,114 +128,5 @@ impl Relief {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::threads::load::LOOK_INTERVAL;
-
-    /// What each step asked leaves of decoding and of encoding, and each rung of encoding, of 30 fps.
-    type Left = ([f64; 5], [f64; 5]);
-    /// Browsers that send what they like.
-    const DEAF: Left = ([1.0; 5], [1.0, 0.667, 0.5, 0.281, 0.125]);
-    /// And such as send what they are asked for: of the rungs only smaller sides make a difference.
-    const OBEDIENT: Left = ([1.0, 0.667, 0.5, 0.333, 0.25], [1.0, 1.0, 1.0, 0.562, 0.25]);
-
-    /// A thread that decodes for a share of its time, and encodes for another where nothing is left out: steps asked, and rungs.
-    fn run(
-        relief: &mut Relief,
-        now: &mut Instant,
-        seconds: u32,
-        (asked, rungs): Left,
-        (decode, encode): (f64, f64),
-    ) -> Vec<(usize, usize)> {
-        let (mut worked, mut encoded) = (Duration::ZERO, Duration::ZERO);
-        relief.looks.clear();
-        let mut all = vec![relief.steps];
-        for _ in 0..seconds * 4 {
-            *now += LOOK_INTERVAL;
-            let steps = all[all.len() - 1];
-            let decoding = (decode * asked[steps.asked]).min(1.0);
-            let encoding = (encode * asked[steps.asked] * rungs[steps.rungs]).min(1.0 - decoding);
-            worked += LOOK_INTERVAL.mul_f64(decoding + encoding);
-            encoded += LOOK_INTERVAL.mul_f64(encoding);
-            let now_at = relief.look(*now, worked, encoded);
-            if now_at != steps {
-                all.push(now_at);
-            }
-        }
-        all.into_iter().map(|Steps { asked, rungs }| (asked, rungs)).collect()
-    }
-
-    #[test]
-    fn it_finds_what_fits_stays_there_and_comes_back() {
-        let mut now = Instant::now();
-        let mut relief = Relief::new(now);
-        assert_eq!(run(&mut relief, &mut now, 10, DEAF, (0.2, 0.7)), [(0, 0)]);
-        assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.4, 1.4)), [(0, 0), (1, 1), (2, 2), (2, 3)]);
-        assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.2, 0.7)), [(2, 3), (2, 2), (1, 1), (0, 0)]);
-    }
-
-    #[test]
-    fn browsers_that_send_less_are_asked_for_as_much_as_fits() {
-        let mut now = Instant::now();
-        let mut relief = Relief::new(now);
-        let down = [(0, 0), (1, 1), (2, 2), (2, 3), (2, 4), (3, 4)];
-        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.6, 7.0)), down);
-        // With so little to do sides are what comes back first.
-        let up = [(3, 4), (3, 3), (3, 2), (2, 2), (1, 1), (0, 0)];
-        assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.2, 0.7)), up);
-    }
-
-    #[test]
-    fn what_does_not_help_is_not_done() {
-        let mut now = Instant::now();
-        let mut relief = Relief::new(now);
-        let asked = [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)];
-        assert_eq!(run(&mut relief, &mut now, 30, DEAF, (0.9, 0.15)), asked, "it decodes: pictures stay as they are");
-        // A neighbour has left.
-        let back = run(&mut relief, &mut now, 60, DEAF, (0.7, 0.1));
-        assert_eq!(back, [(4, 0), (3, 0), (2, 0), (1, 0), (0, 0)]);
-        assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.6, 4.0)).last(), Some(&(4, 4)), "and there it ends");
-        // Those whose pictures come back have left; it is decoding that remains.
-        let back = run(&mut relief, &mut now, 30, DEAF, (0.7, 0.15));
-        assert_eq!(back[..5], [(4, 4), (4, 3), (4, 2), (4, 1), (4, 0)]);
-        assert_eq!(run(&mut relief, &mut now, 90, DEAF, (0.2, 0.5)).last(), Some(&(0, 0)));
-    }
-
-    #[test]
-    fn what_comes_back_is_tried_ever_more_seldom() {
-        let mut now = Instant::now();
-        let mut relief = Relief::new(now);
-        // At the third step 0.69, which looks as if the second would do; there it is all.
-        let steps: Vec<_> = run(&mut relief, &mut now, 400, DEAF, (0.3, 1.4)).iter().map(|(_, rungs)| *rungs).collect();
-        assert_eq!(steps[..4], [0, 1, 2, 3]);
-        assert!(
-            steps[4..].chunks(2).all(|pair| pair[0] == 2 && pair.get(1).is_none_or(|step| *step == 3)),
-            "{steps:?}"
-        );
-        assert!((6..=30).contains(&steps.len()), "eighty without patience: {steps:?}");
-    }
-
-    #[test]
-    fn looks_that_come_at_once_say_nothing() {
-        let mut now = Instant::now();
-        let mut relief = Relief::new(now);
-        now += UP_AFTER[0];
-        for look in 1..10 {
-            let worked = Duration::from_micros(look);
-            assert_eq!(relief.look(now + worked, worked, worked), Steps::default());
-        }
-    }
-
-    #[test]
-    fn less_than_all_of_the_time_is_not_too_much() {
-        let mut now = Instant::now();
-        let mut relief = Relief::new(now);
-        let mut worked = Duration::ZERO;
-        for look in 0..400_u32 {
-            now += LOOK_INTERVAL;
-            // Two of each three.
-            worked += if look % 3 < 2 { LOOK_INTERVAL } else { LOOK_INTERVAL / 2 };
-            assert_eq!(relief.look(now, worked, worked), Steps::default());
-        }
-    }
-}
+#[path = "relief_tests.rs"]
+mod tests;

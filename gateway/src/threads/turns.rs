@@ -1,4 +1,4 @@
-//! Who codes next on a codec thread, where all tasks take turns by themselves.
+//! Who codes next on a codec thread, where all tasks take turns by themselves. `governor` decides.
 //!
 //! > Before each picture that is encoded, whoever has video to decode decodes; but no longer than half of what the last
 //! > picture took to encode.
@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::yield_now;
 
+use crate::threads::governor::{Demand, Next};
 use crate::threads::relief::Steps;
 
 /// One for each codec thread. Only tasks of that thread use it, and whoever looks at its load.
@@ -88,7 +89,7 @@ impl Turns {
         // Every decoder that has something to do is scheduled by now; one that waits since the last picture may go on.
         loop {
             yield_now().await;
-            if self.decoders.available_permits() > 0 || self.decoders_had_their_time() {
+            if self.next(self.decoders.available_permits() == 0, true) == Next::Encode {
                 break;
             }
         }
@@ -101,15 +102,18 @@ impl Turns {
     /// Cancel safe.
     pub(crate) async fn decode(&self) -> DecoderTurn<'_> {
         let turn = DecoderTurn { turns: self, _permit: self.decoders.acquire().await.ok() };
-        while self.waiting.load(Ordering::Relaxed) > 0 && self.decoders_had_their_time() {
+        while self.next(true, self.waiting.load(Ordering::Relaxed) > 0) == Next::Encode {
             // One is scheduled: it goes on in this round, or in the next.
             yield_now().await;
         }
         turn
     }
 
-    fn decoders_had_their_time(&self) -> bool {
-        self.decoded.load(Ordering::Relaxed) >= self.encoded.load(Ordering::Relaxed) / 2
+    /// Whether to decode or to encode next.
+    fn next(&self, decoder_waits: bool, encoder_waits: bool) -> Next {
+        let decoded = Duration::from_nanos(self.decoded.load(Ordering::Relaxed));
+        let encoded = Duration::from_nanos(self.encoded.load(Ordering::Relaxed));
+        Demand { decoder_waits, encoder_waits, decoded, encoded }.next()
     }
 
     /// How long this thread has encoded.
@@ -159,108 +163,5 @@ fn nanos(of: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use parking_lot::Mutex;
-    use tokio::task::LocalSet;
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-
-    const DECODING: Duration = Duration::from_millis(2);
-    const ENCODING: Duration = Duration::from_millis(10);
-    /// As often as `ingress` lets its neighbours in.
-    const FRAMES_OF_A_TURN: usize = 25;
-
-    /// What was done, in order: a letter each.
-    type Log = Arc<Mutex<String>>;
-
-    fn note(log: &Log, what: char) {
-        log.lock().push(what);
-    }
-
-    /// Has always more to decode.
-    async fn decoder(turns: Arc<Turns>, log: Log, name: char, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            for _ in 0..FRAMES_OF_A_TURN {
-                let turn = turns.decode().await;
-                note(&log, name);
-                turn.decoded(DECODING);
-            }
-            yield_now().await;
-        }
-    }
-
-    /// Has `pictures` to encode, each as soon as the one before is done.
-    async fn encoder(turns: Arc<Turns>, log: Log, name: char, pictures: usize) {
-        for _ in 0..pictures {
-            let turn = turns.encode().await;
-            note(&log, name);
-            turn.encoded(ENCODING);
-        }
-    }
-
-    #[tokio::test]
-    async fn with_more_than_time_encoders_go_in_turn_and_decoders_get_half_of_their_time() {
-        let (turns, log, stop) = (Arc::<Turns>::default(), Log::default(), CancellationToken::new());
-        let all = LocalSet::new();
-        for name in ['a', 'b', 'c', 'd', 'e'] {
-            all.spawn_local(decoder(Arc::clone(&turns), Arc::clone(&log), name, stop.clone()));
-        }
-        let encoders: Vec<_> =
-            ['A', 'B', 'C'].map(|name| all.spawn_local(encoder(Arc::clone(&turns), Arc::clone(&log), name, 20))).into();
-        all.run_until(async {
-            for encoder in encoders {
-                encoder.await.unwrap();
-            }
-        })
-        .await;
-        stop.cancel();
-        let log = log.lock().clone();
-        let encoded: String = log.chars().filter(char::is_ascii_uppercase).collect();
-        assert_eq!(encoded, "ABC".repeat(20));
-        let between: Vec<_> = log.split(|what: char| what.is_ascii_uppercase()).map(str::len).collect();
-        // Before the first and behind the last nobody waits. 3 x 2 ms is the first that is half of 10.
-        assert!(between[1..60].iter().all(|decoded| *decoded == 3), "{between:?}");
-        // From the first picture to the last 177 frames, of five.
-        let waited = &log[log.find('A').unwrap()..log.rfind('C').unwrap()];
-        for name in ['a', 'b', 'c', 'd', 'e'] {
-            let decoded = waited.matches(name).count();
-            assert!((33..=40).contains(&decoded), "{name}: {decoded} in {waited}");
-        }
-    }
-
-    #[tokio::test]
-    async fn who_has_video_to_decode_is_first() {
-        let (turns, log) = (Arc::<Turns>::default(), Log::default());
-        let all = LocalSet::new();
-        all.spawn_local(encoder(Arc::clone(&turns), Arc::clone(&log), 'A', 1));
-        // Scheduled behind it.
-        for _ in 0..3 {
-            let (turns, log) = (Arc::clone(&turns), Arc::clone(&log));
-            turns.encoded.store(u64::MAX, Ordering::Relaxed);
-            all.spawn_local(async move {
-                let turn = turns.decode().await;
-                note(&log, 'd');
-                turn.decoded(DECODING);
-            });
-        }
-        all.await;
-        assert_eq!(*log.lock(), "dddA");
-    }
-
-    #[tokio::test]
-    async fn who_gives_up_waiting_keeps_nobody() {
-        let turns = Turns::default();
-        let turn = turns.encode().await;
-        turn.encoded(ENCODING);
-        turns.decode().await.decoded(ENCODING);
-        assert!(futures_util::poll!(std::pin::pin!(turns.encode())).is_pending());
-        assert!(futures_util::poll!(std::pin::pin!(turns.decode())).is_pending(), "this turn is not over");
-        drop(turn);
-        assert!(futures_util::poll!(std::pin::pin!(turns.decode())).is_ready());
-        drop(turns.encode().await);
-        assert_eq!(turns.encoded_ever(), ENCODING);
-    }
-}
+#[path = "turns_tests.rs"]
+mod tests;

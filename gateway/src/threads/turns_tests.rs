@@ -1,0 +1,105 @@
+//! Tasks of one thread that note in which order they code.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+const DECODING: Duration = Duration::from_millis(2);
+const ENCODING: Duration = Duration::from_millis(10);
+/// As often as `ingress` lets its neighbours in.
+const FRAMES_OF_A_TURN: usize = 25;
+
+/// What was done, in order: a letter each.
+type Log = Arc<Mutex<String>>;
+
+fn note(log: &Log, what: char) {
+    log.lock().push(what);
+}
+
+/// Has always more to decode.
+async fn decoder(turns: Arc<Turns>, log: Log, name: char, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        for _ in 0..FRAMES_OF_A_TURN {
+            let turn = turns.decode().await;
+            note(&log, name);
+            turn.decoded(DECODING);
+        }
+        yield_now().await;
+    }
+}
+
+/// Has `pictures` to encode, each as soon as the one before is done.
+async fn encoder(turns: Arc<Turns>, log: Log, name: char, pictures: usize) {
+    for _ in 0..pictures {
+        let turn = turns.encode().await;
+        note(&log, name);
+        turn.encoded(ENCODING);
+    }
+}
+
+#[tokio::test]
+async fn with_more_than_time_encoders_go_in_turn_and_decoders_get_half_of_their_time() {
+    let (turns, log, stop) = (Arc::<Turns>::default(), Log::default(), CancellationToken::new());
+    let all = LocalSet::new();
+    for name in ['a', 'b', 'c', 'd', 'e'] {
+        all.spawn_local(decoder(Arc::clone(&turns), Arc::clone(&log), name, stop.clone()));
+    }
+    let encoders: Vec<_> =
+        ['A', 'B', 'C'].map(|name| all.spawn_local(encoder(Arc::clone(&turns), Arc::clone(&log), name, 20))).into();
+    all.run_until(async {
+        for encoder in encoders {
+            encoder.await.unwrap();
+        }
+    })
+    .await;
+    stop.cancel();
+    let log = log.lock().clone();
+    let encoded: String = log.chars().filter(char::is_ascii_uppercase).collect();
+    assert_eq!(encoded, "ABC".repeat(20));
+    let between: Vec<_> = log.split(|what: char| what.is_ascii_uppercase()).map(str::len).collect();
+    // Before the first and behind the last nobody waits. 3 x 2 ms is the first that is half of 10.
+    assert!(between[1..60].iter().all(|decoded| *decoded == 3), "{between:?}");
+    // From the first picture to the last 177 frames, of five.
+    let waited = &log[log.find('A').unwrap()..log.rfind('C').unwrap()];
+    for name in ['a', 'b', 'c', 'd', 'e'] {
+        let decoded = waited.matches(name).count();
+        assert!((33..=40).contains(&decoded), "{name}: {decoded} in {waited}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_video_to_decode_is_first() {
+    let (turns, log) = (Arc::<Turns>::default(), Log::default());
+    let all = LocalSet::new();
+    all.spawn_local(encoder(Arc::clone(&turns), Arc::clone(&log), 'A', 1));
+    // Scheduled behind it.
+    for _ in 0..3 {
+        let (turns, log) = (Arc::clone(&turns), Arc::clone(&log));
+        turns.encoded.store(u64::MAX, Ordering::Relaxed);
+        all.spawn_local(async move {
+            let turn = turns.decode().await;
+            note(&log, 'd');
+            turn.decoded(DECODING);
+        });
+    }
+    all.await;
+    assert_eq!(*log.lock(), "dddA");
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_keeps_nobody() {
+    let turns = Turns::default();
+    let turn = turns.encode().await;
+    turn.encoded(ENCODING);
+    turns.decode().await.decoded(ENCODING);
+    assert!(futures_util::poll!(std::pin::pin!(turns.encode())).is_pending());
+    assert!(futures_util::poll!(std::pin::pin!(turns.decode())).is_pending(), "this turn is not over");
+    drop(turn);
+    assert!(futures_util::poll!(std::pin::pin!(turns.decode())).is_ready());
+    drop(turns.encode().await);
+    assert_eq!(turns.encoded_ever(), ENCODING);
+}
