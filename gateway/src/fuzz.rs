@@ -30,7 +30,7 @@ use crate::codec::Codecs;
 use crate::codec::payload;
 use crate::fuzz::stack::Stack;
 use crate::media::limits::Limits;
-use crate::media::limits::Most;
+use crate::media::limits::VideoLimits;
 use crate::media::packet::Marks;
 use crate::media::packet::Packet;
 use crate::pipeline::assembler::Assembler;
@@ -206,7 +206,7 @@ pub fn answer(data: &[u8]) {
     let placed = offer::place_candidates(&text, ours);
     let lines = placed.split_inclusive("\r\n").filter(|line| *line == ours);
     assert_eq!(lines.count(), 1, "our candidates stand in it, once");
-    let asked = peer::ask(&placed, LIMITS, Most { long: 1280, short: 720, fps: 30.0 });
+    let asked = peer::ask(&placed, LIMITS, VideoLimits { long: 1280, short: 720, fps: 30.0 });
     let sections = |text: &str| text.split_inclusive("\r\n").filter(|line| line.starts_with("m=")).count();
     assert_eq!(sections(&asked), sections(&placed));
     Ids::of(&asked);

@@ -31,7 +31,7 @@ use self::parse::{list, parse, within};
 use self::proxies::TrustedProxies;
 use self::tls::Tls;
 use crate::codec::Codecs;
-use crate::media::limits::{BITRATES, Limits, Most};
+use crate::media::limits::{BITRATES, Limits, VideoLimits};
 
 /// `sysexits.h`: the command was used incorrectly.
 pub const EXIT_USAGE: u8 = 64;
@@ -132,7 +132,7 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub(crate) struct Video {
     pub(crate) bitrates: Limits,
-    pub(crate) most: Most,
+    pub(crate) most: VideoLimits,
 }
 
 /// Checked options.
@@ -248,7 +248,7 @@ impl Options {
         Some(Video { bitrates: bitrates?, most: most? })
     }
 
-    fn most(&self, problems: &mut Vec<String>) -> Option<Most> {
+    fn most(&self, problems: &mut Vec<String>) -> Option<VideoLimits> {
         let size = self.max_resolution.split_once(['x', 'X']);
         let size = size.and_then(|(w, h)| Some((w.trim().parse().ok()?, h.trim().parse().ok()?)));
         let size: Option<(u32, u32)> = size.filter(|(w, h)| {
@@ -266,7 +266,7 @@ impl Options {
             problems.push(format!("--max-fps: `{}` is not a number from 1 to 240", self.max_fps));
         }
         let ((width, height), fps) = (size?, fps?);
-        Some(Most { long: width.max(height), short: width.min(height), fps })
+        Some(VideoLimits { long: width.max(height), short: width.min(height), fps })
     }
 
     fn bitrates(&self, problems: &mut Vec<String>) -> Option<Limits> {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 /// What a stream takes of a browser's video.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Most {
+pub(crate) struct VideoLimits {
     /// Pixels of the longer side.
     pub(crate) long: u32,
     /// Pixels of the shorter side.
@@ -13,7 +13,7 @@ pub(crate) struct Most {
     pub(crate) fps: f64,
 }
 
-impl Most {
+impl VideoLimits {
     /// A size within, of the same shape and with even sides; the same when it is within already.
     pub(crate) fn fit(self, width: u32, height: u32) -> (u32, u32) {
         let (long, short) = (width.max(height), width.min(height));

@@ -9,7 +9,7 @@ use super::core::BACKLOG_AGE;
 use super::*;
 use crate::codec::{CodecError, Picture};
 use crate::media::frame::Policy;
-use crate::media::limits::Most;
+use crate::media::limits::VideoLimits;
 use crate::media::packet::{Marks, Packet};
 use crate::telemetry::books::Hop;
 
@@ -81,7 +81,7 @@ async fn a_turn_decodes_all_that_waits_and_of_what_is_old_a_keyframe() {
         events: mpsc::channel(1).0,
         keyframe_wanted: Arc::clone(&keyframe_wanted),
         stop: stop.clone(),
-        intake: Intake::new(Most { long: 1_920, short: 1_080, fps: 60.0 }, true),
+        intake: Intake::new(VideoLimits { long: 1_920, short: 1_080, fps: 60.0 }, true),
         signs: Arc::default(),
     };
     (1..=5).for_each(|number| packets.push(packet(number, number == 1)));

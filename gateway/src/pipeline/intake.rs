@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::codec::{Picture, Rotation, scale, turn};
-use crate::media::limits::Most;
+use crate::media::limits::VideoLimits;
 use crate::media::packet::Marks;
 
 /// The fraction by which a camera may be faster than it says: 30 is then not more than 29.97.
@@ -15,7 +15,7 @@ const SLACK: f64 = 1.0 / 64.0;
 /// See the module; one for each session.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    most: Most,
+    most: VideoLimits,
     /// Whether frames are turned for the handler, or their rotation told.
     upright: bool,
     /// As last said: senders say it with keyframes and changes only.
@@ -26,7 +26,7 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    pub(crate) fn new(most: Most, upright: bool) -> Self {
+    pub(crate) fn new(most: VideoLimits, upright: bool) -> Self {
         Self { most, upright, rotation: Rotation::Upright, due: Duration::ZERO }
     }
 
@@ -56,11 +56,11 @@ impl Intake {
 mod tests {
     use super::*;
 
-    const MOST: Most = Most { long: 1280, short: 720, fps: 30.0 };
+    const MOST: VideoLimits = VideoLimits { long: 1280, short: 720, fps: 30.0 };
 
     /// Of `seconds` of a camera at `fps`, how many are let through in a second.
     fn rate(most: f64, fps: f64) -> f64 {
-        let mut intake = Intake::new(Most { fps: most, ..MOST }, true);
+        let mut intake = Intake::new(VideoLimits { fps: most, ..MOST }, true);
         let frames = (0..).map(|n| Duration::from_secs_f64(f64::from(n) / fps));
         let admitted =
             frames.take_while(|at| at.as_secs() < 20).filter(|at| intake.admits(*at, Marks::default())).count();

@@ -24,7 +24,7 @@ use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
 use crate::media::event::{FrameWaiting, SessionEvent};
 use crate::media::frame::{FrameQueue, Policy};
 use crate::media::limits::Limits;
-use crate::media::limits::Most;
+use crate::media::limits::VideoLimits;
 use crate::pipeline::backlog::PacketQueue;
 use crate::pipeline::bandwidth::Throttle;
 use crate::pipeline::egress::{Egress, Releases};
@@ -56,7 +56,7 @@ pub(crate) struct Wiring {
     pub(crate) events: mpsc::Sender<SessionEvent>,
     inbox: mpsc::Receiver<SessionEvent>,
     bitrates: Limits,
-    most: Most,
+    most: VideoLimits,
     /// What the path to the browser carries, kbit/s.
     carries: watch::Sender<u32>,
 }
@@ -94,14 +94,14 @@ pub(super) struct Parts {
     keyframe_due: Arc<Notify>,
     events: mpsc::Sender<SessionEvent>,
     bitrates: Limits,
-    most: Most,
+    most: VideoLimits,
     carries: watch::Sender<u32>,
     codec: Negotiated,
     arbiters: Arc<Arbiters>,
 }
 
 impl Wiring {
-    pub(crate) fn new(bitrates: Limits, most: Most) -> Self {
+    pub(crate) fn new(bitrates: Limits, most: VideoLimits) -> Self {
         let (events, inbox) = mpsc::channel(EVENTS);
         // What it stays for a browser that tells nothing.
         let carries = watch::Sender::new(bitrates.max);

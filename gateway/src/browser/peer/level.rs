@@ -1,6 +1,6 @@
 //! The level by which an answer says what of H.264 is taken (ITU-T H.264, table A-1; RFC 6184, section 8.2.2). Pure.
 
-use crate::media::limits::Most;
+use crate::media::limits::VideoLimits;
 
 /// Macroblocks a second, macroblocks of a picture, kbit/s, and what the level is called. Those below 2 are for less than
 /// any browser sends, and 1.1 has two meanings.
@@ -22,7 +22,7 @@ const LEVELS: [(f64, u32, u32, u8); 12] = [
 const HIGHEST: u8 = 52;
 
 /// The lowest that holds the largest pictures at their highest rate, and `kbps`.
-fn lowest(most: Most, kbps: u32) -> u8 {
+fn lowest(most: VideoLimits, kbps: u32) -> u8 {
     let (columns, rows) = (most.long.div_ceil(16), most.short.div_ceil(16));
     let holds = |(rate, size, bitrate, _): &&(f64, u32, u32, u8)| {
         let size_fits = columns * rows <= *size && columns * columns <= 8 * size;
@@ -33,7 +33,7 @@ fn lowest(most: Most, kbps: u32) -> u8 {
 
 /// An answer's line of format parameters with our own level in place of the offered one, where each side may have its own;
 /// as it is where it has none.
-pub(super) fn limited(fmtp: &str, most: Most, kbps: u32) -> String {
+pub(super) fn limited(fmtp: &str, most: VideoLimits, kbps: u32) -> String {
     const LEVEL_ID: &str = "profile-level-id=";
     let level = fmtp.find(LEVEL_ID).map(|at| at + LEVEL_ID.len() + "42e0".len());
     match level.filter(|_| fmtp.contains("level-asymmetry-allowed=1")).and_then(|at| fmtp.split_at_checked(at)) {
@@ -63,13 +63,13 @@ mod tests {
             (4096, 2304, 240.0, 2_000, 52),
             (4096, 2304, 240.0, 900_000, 52),
         ] {
-            assert_eq!(lowest(Most { long, short, fps }, kbps), level, "{long}x{short} at {fps}, {kbps}");
+            assert_eq!(lowest(VideoLimits { long, short, fps }, kbps), level, "{long}x{short} at {fps}, {kbps}");
         }
     }
 
     #[test]
     fn only_a_level_that_may_be_our_own_is_changed() {
-        let most = Most { long: 640, short: 480, fps: 30.0 };
+        let most = VideoLimits { long: 640, short: 480, fps: 30.0 };
         let changed = |fmtp: &str| limited(fmtp, most, 2_000);
         assert_eq!(
             changed("a=fmtp:9 level-asymmetry-allowed=1;profile-level-id=64001f;packetization-mode=0"),
