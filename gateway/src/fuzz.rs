@@ -29,7 +29,7 @@ use crate::codec::Codec;
 use crate::codec::Codecs;
 use crate::codec::payload;
 use crate::fuzz::stack::Stack;
-use crate::media::limits::Limits;
+use crate::media::limits::BitrateLimits;
 use crate::media::limits::VideoLimits;
 use crate::media::packet::Marks;
 use crate::media::packet::Packet;
@@ -61,7 +61,7 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("rtp", rtp),
 ];
 
-const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 3_000 };
+const LIMITS: BitrateLimits = BitrateLimits { start: 1_500, min: 100, max: 3_000 };
 
 /// A datagram at the media port.
 pub fn datagram(data: &[u8]) {

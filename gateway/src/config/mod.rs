@@ -31,7 +31,7 @@ use self::parse::{list, parse, within};
 use self::proxies::TrustedProxies;
 use self::tls::Tls;
 use crate::codec::Codecs;
-use crate::media::limits::{BITRATES, Limits, VideoLimits};
+use crate::media::limits::{BITRATES, BitrateLimits, VideoLimits};
 
 /// `sysexits.h`: the command was used incorrectly.
 pub const EXIT_USAGE: u8 = 64;
@@ -131,7 +131,7 @@ pub struct Options {
 /// What browsers are asked for, and given.
 #[derive(Clone, Debug)]
 pub(crate) struct Video {
-    pub(crate) bitrates: Limits,
+    pub(crate) bitrates: BitrateLimits,
     pub(crate) most: VideoLimits,
 }
 
@@ -269,13 +269,13 @@ impl Options {
         Some(VideoLimits { long: width.max(height), short: width.min(height), fps })
     }
 
-    fn bitrates(&self, problems: &mut Vec<String>) -> Option<Limits> {
+    fn bitrates(&self, problems: &mut Vec<String>) -> Option<BitrateLimits> {
         let (low, high) = (*BITRATES.start(), *BITRATES.end());
         let max = within(problems, "--bitrate", &self.bitrate, low, high);
         let start = within(problems, "--bitrate-start", &self.bitrate_start, low, high);
         let min = within(problems, "--bitrate-min", &self.bitrate_min, low, max.unwrap_or(high));
         let (max, start, min) = (max?, start?, min?);
-        Some(Limits { start: start.clamp(min, max), min, max })
+        Some(BitrateLimits { start: start.clamp(min, max), min, max })
     }
 }
 
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn a_maximum_alone_is_enough() {
         let config = Options { bitrate: "800".into(), ..options() }.validate().unwrap();
-        assert_eq!(config.video.bitrates, Limits { start: 800, min: 100, max: 800 });
+        assert_eq!(config.video.bitrates, BitrateLimits { start: 800, min: 100, max: 800 });
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) const BITRATES: RangeInclusive<u32> = reframe_proto::BITRATES_KBPS;
 
 /// The bitrate of a stream's video, each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct BitrateLimits {
     /// Until something is known of the path.
     pub(crate) start: u32,
     /// The floor, also when the path carries less: below it a picture is unusable.
@@ -49,7 +49,7 @@ pub(crate) struct Wishes {
     pub(crate) max: Option<u32>,
 }
 
-impl Limits {
+impl BitrateLimits {
     /// With the stream's wishes: the operator's maximum holds whatever a stream says, and start and minimum give way.
     pub(crate) fn with(self, wishes: Wishes) -> Self {
         let max = wishes.max.unwrap_or(self.max).min(self.max);
@@ -64,9 +64,9 @@ mod tests {
 
     #[test]
     fn the_gateways_maximum_holds_and_the_rest_gives_way() {
-        let gateway = Limits { start: 1_500, min: 100, max: 2_000 };
+        let gateway = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
         let with = |start, min, max| {
-            let Limits { start, min, max } = gateway.with(Wishes { start, min, max });
+            let BitrateLimits { start, min, max } = gateway.with(Wishes { start, min, max });
             (start, min, max)
         };
         assert_eq!(with(None, None, None), (1_500, 100, 2_000));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::releases::testing::release;
 use super::*;
 use crate::codec::{Codec, CodecError, Encoded, Picture};
-use crate::media::limits::Limits;
+use crate::media::limits::BitrateLimits;
 
 /// What an encoder makes of each picture; tells whether each was to be a keyframe.
 struct Script {
@@ -38,7 +38,7 @@ fn egress(
     forced: mpsc::Sender<bool>,
     out: mpsc::Sender<OutFrame>,
 ) -> Egress {
-    let limits = Limits { start: 1_500, min: 100, max: 2_000 };
+    let limits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
     Egress {
         releases: Arc::new(Releases::new(1)),
         encoder: Box::new(Script { made: script.iter().copied().collect(), forced }),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use super::answers::Answers;
-use super::core::{Core, Limits as Times};
+use super::core::{Core, Limits};
 use super::perform::Admitted;
 use super::rate::Offers;
 use super::{Admit, Held, Seek, Session, SessionStopped};
@@ -23,7 +23,7 @@ use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
 use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
 use crate::media::event::{FrameWaiting, SessionEvent};
 use crate::media::frame::{FrameQueue, Policy};
-use crate::media::limits::Limits;
+use crate::media::limits::BitrateLimits;
 use crate::media::limits::VideoLimits;
 use crate::pipeline::backlog::PacketQueue;
 use crate::pipeline::bandwidth::Throttle;
@@ -55,7 +55,7 @@ pub(crate) struct Wiring {
     keyframe_due: Arc<Notify>,
     pub(crate) events: mpsc::Sender<SessionEvent>,
     inbox: mpsc::Receiver<SessionEvent>,
-    bitrates: Limits,
+    bitrates: BitrateLimits,
     most: VideoLimits,
     /// What the path to the browser carries, kbit/s.
     carries: watch::Sender<u32>,
@@ -93,7 +93,7 @@ pub(super) struct Parts {
     keyframe_wanted: Arc<Notify>,
     keyframe_due: Arc<Notify>,
     events: mpsc::Sender<SessionEvent>,
-    bitrates: Limits,
+    bitrates: BitrateLimits,
     most: VideoLimits,
     carries: watch::Sender<u32>,
     codec: Negotiated,
@@ -101,7 +101,7 @@ pub(super) struct Parts {
 }
 
 impl Wiring {
-    pub(crate) fn new(bitrates: Limits, most: VideoLimits) -> Self {
+    pub(crate) fn new(bitrates: BitrateLimits, most: VideoLimits) -> Self {
         let (events, inbox) = mpsc::channel(EVENTS);
         // What it stays for a browser that tells nothing.
         let carries = watch::Sender::new(bitrates.max);
@@ -155,8 +155,8 @@ where
     let arbiters = Arc::clone(arbiters);
     let arbiter = arbiters.session.clone();
     let parts = Parts { packets, keyframe_wanted, keyframe_due, events, bitrates, most, carries, codec, arbiters };
-    let times = Times { reconnect: timeouts.reconnect, idle: timeouts.idle, time: controls.spec.time_limit };
-    let core = Core::new(Instant::now(), times, controls.spec.mode != Mode::Receive);
+    let limits = Limits { reconnect: timeouts.reconnect, idle: timeouts.idle, time: controls.spec.time_limit };
+    let core = Core::new(Instant::now(), limits, controls.spec.mode != Mode::Receive);
     let session = Session {
         id,
         peer,

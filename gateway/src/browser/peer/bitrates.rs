@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::remb::Remb;
 use super::{congestion, level};
-use crate::media::limits::Limits;
+use crate::media::limits::BitrateLimits;
 use crate::media::limits::VideoLimits;
 
 /// Among the other recorders of arrivals.
@@ -45,7 +45,7 @@ pub(super) fn control(
     registry: Registry,
     engine: &mut MediaEngine,
     offer: &str,
-    limits: Limits,
+    limits: BitrateLimits,
     carries: watch::Sender<u32>,
 ) -> Registry {
     match Feedback::offered(offer) {
@@ -67,7 +67,7 @@ pub(super) fn control(
 /// larger or faster frames (of VP8 and VP9 by RFC 7741 section 6.1 and RFC 9628 section 6, of H.264 by its level, which
 /// browsers may pass over), and, for Chromium, where to begin. By itself it begins with 300 kbit/s, a quarter of the pixels,
 /// and takes half a minute.
-pub(crate) fn ask(answer: &str, limits: Limits, most: VideoLimits) -> String {
+pub(crate) fn ask(answer: &str, limits: BitrateLimits, most: VideoLimits) -> String {
     let max = format!("b=TIAS:{}\r\n", limits.max * 1_000);
     let start = format!("x-google-start-bitrate={}", limits.start);
     let macroblocks = most.long.div_ceil(16) * most.short.div_ceil(16);
@@ -125,7 +125,7 @@ mod tests {
     fn h264_is_asked_for_by_its_level() {
         let answer = "v=0\r\nm=video 9 X 108\r\na=rtpmap:108 H264/90000\r\na=fmtp:108 level-asymmetry-allowed=1;\
                       packetization-mode=1;profile-level-id=42e01f\r\n";
-        let limits = Limits { start: 1_500, min: 100, max: 2_000 };
+        let limits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
         let asked = ask(answer, limits, VideoLimits { long: 1920, short: 1080, fps: 60.0 });
         assert_eq!(asked, answer.replace("42e01f", "42e02a;x-google-start-bitrate=1500"));
     }
@@ -135,7 +135,7 @@ mod tests {
         let answer = "v=0\r\nm=audio 9 X 111\r\nc=IN IP4 0.0.0.0\r\na=fmtp:111 a=1\r\nm=video 9 X 96 108\r\nc=IN IP4 0.0.0.0\r\n\
                       a=rtpmap:96 VP8/90000\r\na=rtpmap:108 H264/90000\r\na=fmtp:108 packetization-mode=1\r\n\
                       m=application 9 X Y\r\nc=IN IP4 0.0.0.0\r\n";
-        let limits = Limits { start: 1_500, min: 100, max: 2_000 };
+        let limits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
         let most = VideoLimits { long: 1920, short: 1080, fps: 29.97 };
         let expected = answer
             .replace("108\r\nc=IN IP4 0.0.0.0\r\n", "108\r\nc=IN IP4 0.0.0.0\r\nb=TIAS:2000000\r\n")

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::feedback::Covered;
 use super::interceptors::OnRead;
-use crate::media::limits::Limits;
+use crate::media::limits::BitrateLimits;
 use crate::pipeline::bandwidth::loss::LossBased;
 use crate::pipeline::bandwidth::probe::Probe;
 use crate::telemetry;
@@ -36,7 +36,7 @@ const UNUSED_FALL: f64 = 0.85;
 
 /// Numbers what we send and publishes what the path carries, in kbit/s of video. For a browser that offered
 /// `transport-cc`; feedback and header extension are negotiated by the stack's defaults.
-pub(super) fn register(registry: Registry, limits: Limits, carries: watch::Sender<u32>) -> Registry {
+pub(super) fn register(registry: Registry, limits: BitrateLimits, carries: watch::Sender<u32>) -> Registry {
     let covered = Covered::default();
     let estimator = Estimator::new(limits, covered.clone(), carries);
     let read = move |msg: &mut TaggedPacket| {
@@ -57,7 +57,7 @@ struct Estimator {
     /// Packets told of since the instant, and how many of them were lost.
     counted: Option<(Instant, u32, u32)>,
     probe: Probe,
-    /// Bits a second of the path, as [`Limits`] are of video.
+    /// Bits a second of the path, as [`BitrateLimits`] are of video.
     min: f64,
     max: f64,
     sent: RateCalculator,
@@ -69,13 +69,13 @@ struct Estimator {
 }
 
 impl Estimator {
-    fn new(limits: Limits, covered: Covered, carries: watch::Sender<u32>) -> Self {
+    fn new(limits: BitrateLimits, covered: Covered, carries: watch::Sender<u32>) -> Self {
         let path = |kbps: u32| f64::from(kbps) * 1_000.0 / VIDEO;
         let (start, min, max) = (path(limits.start), path(limits.min), path(limits.max));
         Self {
             gcc: Gcc::new(start, min, max),
             // Nothing is known against the maximum.
-            loss: LossBased::new(Limits { start: limits.max, ..limits }),
+            loss: LossBased::new(BitrateLimits { start: limits.max, ..limits }),
             counted: None,
             probe: Probe::default(),
             min,

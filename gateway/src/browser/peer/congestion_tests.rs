@@ -12,7 +12,7 @@ use rtc::rtcp::transport_feedbacks::cc_feedback_report::Ecn;
 
 use super::*;
 
-const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 2_000 };
+const LIMITS: BitrateLimits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
 /// Of one packet, in bytes.
 const PACKET: usize = 1_200;
 

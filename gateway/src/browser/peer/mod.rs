@@ -67,7 +67,7 @@ use crate::browser::net::{Nudge, SessionPort, SessionRuntime};
 use crate::browser::offer::{self, Negotiated};
 use crate::media::encoded::OutFrame;
 use crate::media::event::{DriverEnd, EndReason, SessionEvent, Step};
-use crate::media::limits::{Limits, VideoLimits};
+use crate::media::limits::{BitrateLimits, VideoLimits};
 use crate::media::signs::Signs;
 use crate::pipeline::backlog::PacketQueue;
 use crate::stream::controls::Controls;
@@ -106,7 +106,7 @@ pub(crate) struct Taps {
     /// Notified when the browser needs a keyframe of us.
     pub(crate) keyframe_due: Arc<Notify>,
     pub(crate) controls: Arc<Controls>,
-    pub(crate) bitrates: Limits,
+    pub(crate) bitrates: BitrateLimits,
     pub(crate) most: VideoLimits,
     /// What the path to the browser carries, kbit/s of video; the maximum until told otherwise.
     pub(crate) carries: watch::Sender<u32>,
@@ -117,7 +117,7 @@ pub(crate) struct Taps {
 struct Terms {
     payload_type: u8,
     mode: Mode,
-    bitrates: Limits,
+    bitrates: BitrateLimits,
     most: VideoLimits,
 }
 

@@ -11,7 +11,7 @@ use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 use tokio::sync::watch;
 
-use crate::media::limits::Limits;
+use crate::media::limits::BitrateLimits;
 use crate::pipeline::bandwidth::loss::LossBased;
 
 /// Between two of ours, and the time over which loss is counted.
@@ -41,7 +41,7 @@ struct Arrivals {
 }
 
 impl Remb {
-    pub(crate) fn new(limits: Limits, carries: watch::Sender<u32>) -> Self {
+    pub(crate) fn new(limits: BitrateLimits, carries: watch::Sender<u32>) -> Self {
         let (inbound, outbound) = (VecDeque::new(), VecDeque::new());
         Self { carries, told: LossBased::new(limits), arrivals: Arrivals::default(), due: None, inbound, outbound }
     }

@@ -3,7 +3,7 @@ use rtc::shared::marshal::Unmarshal;
 
 use super::*;
 
-const LIMITS: Limits = Limits { start: 800, min: 100, max: 2_000 };
+const LIMITS: BitrateLimits = BitrateLimits { start: 800, min: 100, max: 2_000 };
 
 fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
     TaggedPacket { now, transport: TransportContext::default(), message: AttributedPacket::new(packet) }

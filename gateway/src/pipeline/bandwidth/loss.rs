@@ -4,7 +4,7 @@
 /// More than this is congestion.
 const HIGH_LOSS: f64 = 0.10;
 
-use crate::media::limits::Limits;
+use crate::media::limits::BitrateLimits;
 /// Less than this is none.
 const LOW_LOSS: f64 = 0.02;
 /// What a report without loss adds.
@@ -15,13 +15,13 @@ const ABOVE_RECEIVED: f64 = 1.5;
 /// The newest bitrate.
 #[derive(Debug)]
 pub(crate) struct LossBased {
-    limits: Limits,
+    limits: BitrateLimits,
     kbps: f64,
     congested: bool,
 }
 
 impl LossBased {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: BitrateLimits) -> Self {
         Self { limits, kbps: f64::from(limits.start), congested: false }
     }
 
@@ -58,7 +58,7 @@ impl LossBased {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { start: 800, min: 100, max: 2_000 };
+    const LIMITS: BitrateLimits = BitrateLimits { start: 800, min: 100, max: 2_000 };
 
     #[test]
     fn it_rises_to_the_maximum_holds_at_some_loss_and_falls_at_much() {

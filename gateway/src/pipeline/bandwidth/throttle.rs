@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::budget::Budget;
 use super::ladder::{Ladder, Rung};
 use super::pace::Pace;
-use crate::media::limits::Limits;
+use crate::media::limits::BitrateLimits;
 use crate::telemetry::books::Reason;
 
 /// A picture whose moment has come.
@@ -32,7 +32,7 @@ pub(crate) struct Target {
 /// One stream's way of living with what its path carries.
 #[derive(Debug)]
 pub(crate) struct Throttle {
-    limits: Limits,
+    limits: BitrateLimits,
     ladder: Ladder,
     budget: Budget,
     fps: f64,
@@ -42,7 +42,7 @@ pub(crate) struct Throttle {
 
 impl Throttle {
     /// For pictures at `fps`.
-    pub(crate) fn new(limits: Limits, fps: f64) -> Self {
+    pub(crate) fn new(limits: BitrateLimits, fps: f64) -> Self {
         let ladder = Ladder::new(fps, limits.max);
         Self { limits, ladder, budget: Budget::default(), fps, rung: Rung::TOP, pace: Pace::default() }
     }
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 2_000 };
+    const LIMITS: BitrateLimits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
 
     /// A new one of 720p, released now.
     fn due(at: Instant) -> Due {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::media::limits::Limits;
+use crate::media::limits::BitrateLimits;
 
-const LIMITS: Limits = Limits { start: 1_500, min: 100, max: 2_000 };
+const LIMITS: BitrateLimits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
 const FRAME: Duration = Duration::from_millis(33);
 /// A unit, in bytes.
 const UNIT: usize = 1_000;
