@@ -43,7 +43,7 @@ pub(crate) struct BitrateLimits {
 
 /// What a stream declares of its own; `None` leaves it to the gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
+pub(crate) struct BitrateOverrides {
     pub(crate) start: Option<u32>,
     pub(crate) min: Option<u32>,
     pub(crate) max: Option<u32>,
@@ -51,7 +51,7 @@ pub(crate) struct Wishes {
 
 impl BitrateLimits {
     /// With the stream's wishes: the operator's maximum holds whatever a stream says, and start and minimum give way.
-    pub(crate) fn with(self, wishes: Wishes) -> Self {
+    pub(crate) fn with(self, wishes: BitrateOverrides) -> Self {
         let max = wishes.max.unwrap_or(self.max).min(self.max);
         let min = wishes.min.unwrap_or(self.min).min(max);
         Self { start: wishes.start.unwrap_or(self.start).clamp(min, max), min, max }
@@ -66,7 +66,7 @@ mod tests {
     fn the_gateways_maximum_holds_and_the_rest_gives_way() {
         let gateway = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
         let with = |start, min, max| {
-            let BitrateLimits { start, min, max } = gateway.with(Wishes { start, min, max });
+            let BitrateLimits { start, min, max } = gateway.with(BitrateOverrides { start, min, max });
             (start, min, max)
         };
         assert_eq!(with(None, None, None), (1_500, 100, 2_000));

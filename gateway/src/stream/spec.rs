@@ -8,7 +8,7 @@ use reframe_proto::{
 };
 use serde_json::{Value, json};
 
-use crate::media::limits::{BITRATES, Wishes};
+use crate::media::limits::{BITRATES, BitrateOverrides};
 use crate::stream::inputs::{Input, Kind};
 
 /// Which way video goes, as the browser sees it.
@@ -41,7 +41,7 @@ pub(crate) struct Spec {
     pub(crate) concurrency_limit: Option<u32>,
     /// From connected.
     pub(crate) time_limit: Option<Duration>,
-    pub(crate) bitrates: Wishes,
+    pub(crate) bitrates: BitrateOverrides,
     pub(crate) inputs: Vec<Input>,
     pub(crate) outputs: Vec<Output>,
 }
@@ -118,7 +118,7 @@ impl Spec {
             capacity: spec.capacity,
             concurrency_limit: (spec.concurrency_limit > 0).then_some(spec.concurrency_limit),
             time_limit: (spec.time_limit_ms > 0).then(|| Duration::from_millis(spec.time_limit_ms)),
-            bitrates: Wishes { start: bitrates[0], min: bitrates[1], max: bitrates[2] },
+            bitrates: BitrateOverrides { start: bitrates[0], min: bitrates[1], max: bitrates[2] },
             inputs,
             outputs,
         })
