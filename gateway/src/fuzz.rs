@@ -31,7 +31,7 @@ use crate::codec::payload;
 use crate::fuzz::stack::Stack;
 use crate::media::limits::BitrateLimits;
 use crate::media::limits::VideoLimits;
-use crate::media::packet::Marks;
+use crate::media::packet::HeaderExtensions;
 use crate::media::packet::Packet;
 use crate::pipeline::assembler::Assembler;
 use crate::stream::spec::Mode;
@@ -150,7 +150,7 @@ pub fn assembler(data: &[u8]) {
                 sequence: u16::from_be_bytes([high, low]),
                 timestamp: u32::from(u16::from_be_bytes([time_high, time_low])) * 3_000,
                 marker: flags & 1 == 1,
-                marks: Marks::default(),
+                marks: HeaderExtensions::default(),
                 payload: Bytes::copy_from_slice(payload),
             },
         );

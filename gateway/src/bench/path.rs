@@ -12,7 +12,7 @@ use super::srtp::RtpPacket;
 use crate::codec::payload::Packetiser;
 use crate::codec::{Codec, Decoder, Encoded, Encoder, Picture, Rotation};
 use crate::media::frame::{self, FrameQueue, Policy};
-use crate::media::packet::Marks;
+use crate::media::packet::HeaderExtensions;
 use crate::media::packet::Packet;
 use crate::pipeline::assembler::{AccessUnit, Assembler};
 use crate::pipeline::egress;
@@ -77,7 +77,7 @@ impl Path {
                 sequence: packet.header.sequence_number,
                 timestamp: packet.header.timestamp,
                 marker: packet.header.marker,
-                marks: Marks::default(),
+                marks: HeaderExtensions::default(),
                 payload: packet.payload,
             };
             self.assembler.push(now, packet);

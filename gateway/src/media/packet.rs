@@ -17,19 +17,19 @@ pub(crate) struct Packet {
     /// Last packet of its frame.
     pub(crate) marker: bool,
     /// What its header says beside.
-    pub(crate) marks: Marks,
+    pub(crate) marks: HeaderExtensions,
     /// As its codec's RTP payload format has it; empty for padding, which only fills the sequence.
     pub(crate) payload: Bytes,
 }
 
 /// What a packet says of its frame; most packets say nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Marks {
+pub(crate) struct HeaderExtensions {
     pub(crate) rotation: Option<Rotation>,
     pub(crate) captured: Option<CaptureStamp>,
 }
 
-impl Marks {
+impl HeaderExtensions {
     /// What both say together; `other` where they differ.
     pub(crate) fn and(self, other: Self) -> Self {
         Self { rotation: other.rotation.or(self.rotation), captured: other.captured.or(self.captured) }

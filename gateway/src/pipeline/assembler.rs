@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::codec::Codec;
 use crate::codec::payload::{append, starts_frame, starts_keyframe};
-use crate::media::packet::Marks;
+use crate::media::packet::HeaderExtensions;
 use crate::media::packet::Packet;
 use crate::telemetry::books::{Reason, Ticket};
 
@@ -42,7 +42,7 @@ pub(crate) struct AccessUnit {
     /// RTP timestamp, 90 kHz.
     pub(crate) timestamp: u32,
     /// Of all its packets.
-    pub(crate) marks: Marks,
+    pub(crate) marks: HeaderExtensions,
     pub(crate) ticket: Ticket,
 }
 
@@ -310,7 +310,7 @@ impl Assembler {
             last += 1;
         }
         let mut data = BytesMut::new();
-        let mut marks = Marks::default();
+        let mut marks = HeaderExtensions::default();
         for number in first..=last {
             let packet = self.held.remove(&number)?;
             marks = marks.and(packet.marks);

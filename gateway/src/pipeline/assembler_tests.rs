@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::media::packet::Marks;
+use crate::media::packet::HeaderExtensions;
 
 /// A frame's packets; every payload names its frame, so that the output can be checked.
 fn frame(number: u32, first: u16, packets: u16, keyframe: bool) -> Vec<Packet> {
@@ -19,7 +19,7 @@ fn frame(number: u32, first: u16, packets: u16, keyframe: bool) -> Vec<Packet> {
                 sequence: first.wrapping_add(index),
                 timestamp: number_to_time(number),
                 marker: index + 1 == packets,
-                marks: Marks::default(),
+                marks: HeaderExtensions::default(),
                 payload: Bytes::copy_from_slice(&[&[descriptor, body][..], &number.to_be_bytes()].concat()),
             }
         })
@@ -253,7 +253,7 @@ fn without_a_keyframe_little_is_kept() {
             sequence: number as u16,
             timestamp,
             marker: false,
-            marks: Marks::default(),
+            marks: HeaderExtensions::default(),
             payload: Bytes::from_static(&[1, 1]),
         };
         assert!(assembler.push(now, packet));
@@ -323,7 +323,7 @@ fn hostile_input_is_bounded_and_does_not_panic() {
             sequence: if random.random_bool(0.5) { random.random() } else { u16::try_from(step % 65_536).unwrap() },
             timestamp: random.random_range(0..50) * 3_000,
             marker: random.random(),
-            marks: Marks::default(),
+            marks: HeaderExtensions::default(),
             payload: payload.into(),
         };
         let now = start + Duration::from_millis(step / 4);
@@ -407,7 +407,7 @@ fn a_late_keyframe_of_h264_keeps_its_parameter_sets() {
         sequence,
         timestamp: number_to_time(number),
         marker,
-        marks: Marks::default(),
+        marks: HeaderExtensions::default(),
         payload: Bytes::copy_from_slice(payload),
     };
     // STAP-A with a parameter set each; an IDR slice in two fragments; a slice that is its first.

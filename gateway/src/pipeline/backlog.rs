@@ -57,12 +57,12 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::media::packet::Marks;
+    use crate::media::packet::HeaderExtensions;
 
     #[test]
     fn an_overfull_backlog_is_dropped_whole_and_says_so() {
         let queue = PacketQueue::default();
-        let (marks, payload) = (Marks::default(), Bytes::new());
+        let (marks, payload) = (HeaderExtensions::default(), Bytes::new());
         let packet = Packet { ssrc: 1, sequence: 1, timestamp: 0, marker: true, marks, payload };
         let mut out = VecDeque::new();
         (0..BACKLOG_PACKETS).for_each(|_| queue.push(packet.clone()));

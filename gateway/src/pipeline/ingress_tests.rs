@@ -10,7 +10,7 @@ use super::*;
 use crate::codec::{CodecError, Picture};
 use crate::media::frame::Policy;
 use crate::media::limits::VideoLimits;
-use crate::media::packet::{Marks, Packet};
+use crate::media::packet::{HeaderExtensions, Packet};
 use crate::telemetry::books::Hop;
 
 /// A frame of one packet.
@@ -20,7 +20,7 @@ fn packet(number: u16, keyframe: bool) -> Packet {
         sequence: number,
         timestamp: u32::from(number) * 3_000,
         marker: true,
-        marks: Marks::default(),
+        marks: HeaderExtensions::default(),
         payload: bytes::Bytes::from_static(if keyframe { &[0x10, 0x10] } else { &[0x10, 0x11] }),
     }
 }

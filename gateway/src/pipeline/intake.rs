@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::codec::{Picture, Rotation, scale, turn};
 use crate::media::limits::VideoLimits;
-use crate::media::packet::Marks;
+use crate::media::packet::HeaderExtensions;
 
 /// The fraction by which a camera may be faster than it says: 30 is then not more than 29.97.
 const SLACK: f64 = 1.0 / 64.0;
@@ -31,7 +31,7 @@ impl Intake {
     }
 
     /// Notes what a frame's packets said, also of one that is then left out; false when it comes too soon after others.
-    pub(crate) fn admits(&mut self, captured: Duration, marks: Marks) -> bool {
+    pub(crate) fn admits(&mut self, captured: Duration, marks: HeaderExtensions) -> bool {
         self.rotation = marks.rotation.unwrap_or(self.rotation);
         let interval = Duration::from_secs_f64((1.0 - SLACK) / self.most.fps);
         // A quarter: captures are as regular as the camera, and half would let twice the rate through.
@@ -63,7 +63,7 @@ mod tests {
         let mut intake = Intake::new(VideoLimits { fps: most, ..MOST }, true);
         let frames = (0..).map(|n| Duration::from_secs_f64(f64::from(n) / fps));
         let admitted =
-            frames.take_while(|at| at.as_secs() < 20).filter(|at| intake.admits(*at, Marks::default())).count();
+            frames.take_while(|at| at.as_secs() < 20).filter(|at| intake.admits(*at, HeaderExtensions::default())).count();
         admitted as f64 / 20.0
     }
 
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn after_a_pause_it_goes_on_at_once_and_without_a_burst() {
         let mut intake = Intake::new(MOST, true);
-        let mut admit = |ms| intake.admits(Duration::from_millis(ms), Marks::default());
+        let mut admit = |ms| intake.admits(Duration::from_millis(ms), HeaderExtensions::default());
         assert!(admit(0) && !admit(10));
         assert!(admit(60_000));
         let burst = (60_001..60_100).filter(|ms| admit(*ms)).count();
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_clock_that_stands_still_lets_one_through() {
         let mut intake = Intake::new(MOST, true);
-        assert_eq!((0..1_000).filter(|_| intake.admits(Duration::ZERO, Marks::default())).count(), 1);
+        assert_eq!((0..1_000).filter(|_| intake.admits(Duration::ZERO, HeaderExtensions::default())).count(), 1);
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_rotation_holds_until_another_is_said() {
-        let says = |rotation| Marks { rotation, ..Marks::default() };
+        let says = |rotation| HeaderExtensions { rotation, ..HeaderExtensions::default() };
         let picture = Picture { width: 4, height: 2, data: vec![0; 12].into() };
         let mut upright = Intake::new(MOST, true);
         let mut keep_rotation = Intake::new(MOST, false);

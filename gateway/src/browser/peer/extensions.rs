@@ -8,7 +8,7 @@ use webrtc::error::Error;
 
 use crate::codec::Rotation;
 use crate::media::frame::CaptureStamp;
-use crate::media::packet::Marks;
+use crate::media::packet::HeaderExtensions;
 
 /// How a phone was held (3GPP TS 26.114, section 7.4.5).
 const ORIENTATION: &str = "urn:3gpp:video-orientation";
@@ -43,11 +43,11 @@ impl Ids {
         Self { orientation: id(ORIENTATION), capture_time: id(CAPTURE_TIME) }
     }
 
-    pub(super) fn read(self, header: &rtp::Header) -> Marks {
+    pub(super) fn read(self, header: &rtp::Header) -> HeaderExtensions {
         let get = |id: Option<u8>| header.get_extension(id?);
         let rotation = get(self.orientation).and_then(|byte| byte.first().copied()).map(Rotation::from_orientation);
         let captured = get(self.capture_time).and_then(|bytes| CaptureStamp::read(&bytes));
-        Marks { rotation, captured }
+        HeaderExtensions { rotation, captured }
     }
 
     /// Says when the frame was captured, by the clock that the browser read it from: it can subtract.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::codec::{Encoded, H264Encoder, Picture};
-use crate::media::packet::Marks;
+use crate::media::packet::HeaderExtensions;
 use crate::media::packet::Packet;
 use crate::pipeline::assembler::Assembler;
 
@@ -242,7 +242,7 @@ fn through_the_assembler(codec: Codec, units: &[Encoded], packetiser: &mut Packe
         let last = payloads.len() - 1;
         let mut packets = Vec::new();
         for (index, payload) in payloads.into_iter().enumerate() {
-            let (marker, marks) = (index == last, Marks::default());
+            let (marker, marks) = (index == last, HeaderExtensions::default());
             packets.push(Packet { ssrc: 1, sequence, timestamp, marker, marks, payload });
             sequence = sequence.wrapping_add(1);
         }

@@ -1,7 +1,7 @@
 //! Each decision by itself, in virtual time.
 
 use super::*;
-use crate::media::packet::Marks;
+use crate::media::packet::HeaderExtensions;
 use crate::pipeline::assembler::PATIENCE;
 
 const FRAME: Duration = Duration::from_millis(33);
@@ -18,7 +18,7 @@ pub(super) fn packet(number: u32, sequence: u16, (index, of): (u16, u16), key: b
         sequence: sequence.wrapping_add(index),
         timestamp: number * 3_000,
         marker: index + 1 == of,
-        marks: Marks::default(),
+        marks: HeaderExtensions::default(),
         payload: payload.into(),
     }
 }
