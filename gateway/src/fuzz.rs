@@ -24,7 +24,7 @@ use crate::browser::guard;
 use crate::browser::messages::ClientMessage;
 use crate::browser::net::{Check, Kind, classify};
 use crate::browser::offer;
-use crate::browser::peer::{self, Feedback, Ids, Missing, Remb};
+use crate::browser::peer::{self, Feedback, ExtensionIds, Missing, Remb};
 use crate::codec::Codec;
 use crate::codec::Codecs;
 use crate::codec::payload;
@@ -209,7 +209,7 @@ pub fn answer(data: &[u8]) {
     let asked = peer::ask(&placed, LIMITS, VideoLimits { long: 1280, short: 720, fps: 30.0 });
     let sections = |text: &str| text.split_inclusive("\r\n").filter(|line| line.starts_with("m=")).count();
     assert_eq!(sections(&asked), sections(&placed));
-    Ids::of(&asked);
+    ExtensionIds::of(&asked);
 }
 
 /// A trickled candidate's line.

@@ -26,12 +26,12 @@ pub(super) fn register(engine: &mut MediaEngine) -> Result<(), Error> {
 
 /// The numbers under which the extensions were agreed on; those that were not have none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ids {
+pub(crate) struct ExtensionIds {
     orientation: Option<u8>,
     capture_time: Option<u8>,
 }
 
-impl Ids {
+impl ExtensionIds {
     /// From our own description (RFC 8285, section 8). One bundle, so a number means the same everywhere.
     pub(crate) fn of(answer: &str) -> Self {
         let id = |uri| {
@@ -68,13 +68,13 @@ mod tests {
     fn numbers_are_found_in_an_answer() {
         let answer = "a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=extmap:13/sendrecv urn:3gpp:video-orientation\r\n\
                       a=extmap:5 http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time\r\n";
-        assert_eq!(Ids::of(answer), Ids { orientation: Some(13), capture_time: Some(5) });
-        assert_eq!(Ids::of("a=extmap:x urn:3gpp:video-orientation\r\n"), Ids::default());
+        assert_eq!(ExtensionIds::of(answer), ExtensionIds { orientation: Some(13), capture_time: Some(5) });
+        assert_eq!(ExtensionIds::of("a=extmap:x urn:3gpp:video-orientation\r\n"), ExtensionIds::default());
     }
 
     #[test]
     fn what_is_written_is_read_and_nothing_else() {
-        let ids = Ids { orientation: Some(13), capture_time: Some(5) };
+        let ids = ExtensionIds { orientation: Some(13), capture_time: Some(5) };
         let mut header = rtp::Header::default();
         assert!(ids.read(&header).captured.is_none());
         let stamp = CaptureStamp::read(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9, 9, 9, 9, 9]).unwrap();
@@ -83,6 +83,6 @@ mod tests {
         assert_eq!((marks.captured, marks.rotation), (Some(stamp), None));
         header.set_extension(13, Bytes::from_static(&[1])).unwrap();
         assert_eq!(ids.read(&header).rotation, Some(Rotation::Quarter));
-        assert!(Ids::default().read(&header).rotation.is_none());
+        assert!(ExtensionIds::default().read(&header).rotation.is_none());
     }
 }

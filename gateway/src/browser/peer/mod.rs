@@ -54,7 +54,7 @@ use webrtc::rtp_transceiver::RtpSender;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::bitrates::Feedback;
 pub(crate) use self::bitrates::ask;
-pub(crate) use self::extensions::Ids;
+pub(crate) use self::extensions::ExtensionIds;
 use self::failure::Progress;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::nack::Missing;
@@ -250,7 +250,7 @@ pub(crate) async fn answer(
     // Before the answer, which says by it which way video goes.
     let track = if mode == Mode::Send { None } else { Some(add_track(&peer.connection, codec.rtp_codec).await?) };
     let answer = peer.connection.create_answer(None).await?;
-    let extensions = *extensions.get_or_init(|| Ids::of(&answer.sdp));
+    let extensions = *extensions.get_or_init(|| ExtensionIds::of(&answer.sdp));
     peer.connection.set_local_description(answer).await?;
     if let Some((track, sender, ssrc)) = track {
         let negotiated = sender.get_parameters().await?.rtp_parameters.codecs;
@@ -356,7 +356,7 @@ struct Messaging {
 struct Callbacks {
     nudge: Arc<Nudge>,
     /// Set with the answer, long before anything is sent.
-    extensions: Arc<OnceLock<Ids>>,
+    extensions: Arc<OnceLock<ExtensionIds>>,
     state: watch::Sender<RTCPeerConnectionState>,
     gathered: watch::Sender<bool>,
     /// Where the browser's video goes.
@@ -420,7 +420,7 @@ async fn send_frames(
     track: Arc<dyn TrackLocal>,
     ssrc: u32,
     payload_type: u8,
-    extensions: Ids,
+    extensions: ExtensionIds,
     stats: Arc<Controls>,
 ) {
     let mut sequence = rand::random::<u16>();

@@ -11,7 +11,7 @@ use rtc::rtp;
 use tokio::time::Instant;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
-use super::extensions::Ids;
+use super::extensions::ExtensionIds;
 use crate::media::packet::Packet;
 use crate::media::signs::Signs;
 use crate::pipeline::backlog::PacketQueue;
@@ -59,7 +59,7 @@ pub(super) async fn receive_packets(
     track: Arc<dyn TrackRemote>,
     tracks: Arc<Tracks>,
     packets: Arc<PacketQueue>,
-    extensions: Ids,
+    extensions: ExtensionIds,
     signs: Arc<Signs>,
 ) {
     while let Some(event) = track.poll().await {
