@@ -42,7 +42,7 @@ use crate::stream::controls::Controls;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::threads::arbiters::CodecArbiter;
-use crate::workers::link::Ends;
+use crate::workers::link::LinkContext;
 use crate::workers::link::{Attached, Dialed};
 use crate::workers::placement::Slot;
 use crate::workers::pool::Serving;
@@ -108,7 +108,7 @@ pub(crate) struct Session {
 
 /// What a session has while it holds a slot.
 struct Held {
-    ends: Ends,
+    ends: LinkContext,
     codecs: CodecArbiter,
 }
 

@@ -36,7 +36,7 @@ use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::telemetry::books::Hop;
 use crate::threads::arbiters::Arbiters;
-use crate::workers::link::{Ends, Flight};
+use crate::workers::link::{LinkContext, Flight};
 
 /// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a second at 30 fps,
 /// 11 MB at 720p.
@@ -244,7 +244,7 @@ impl Session {
             };
             codecs.spawn(egress.run().instrument(self.span.clone()));
         }
-        let ends = Ends {
+        let ends = LinkContext {
             waiting: Arc::clone(&frames),
             controls: Arc::clone(&controls),
             flight,

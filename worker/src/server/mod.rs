@@ -24,7 +24,7 @@ use self::listener::Kind;
 pub use self::listener::Listener;
 use crate::runner::{Pool, ThreadWrapper};
 use crate::server::guard::Guard;
-use crate::server::service::{Ends, Service};
+use crate::server::service::{ShutdownTokens, Service};
 use crate::stream::Stream;
 
 /// How often a connection is probed, and how long the answer may take: a gateway that vanished without a word holds its
@@ -123,7 +123,7 @@ impl Server {
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
         // Connections are tasks of their own and would outlive this future.
         let _close_on_drop = closing.clone().drop_guard();
-        let ends = Ends { draining: draining.clone(), closing: closing.clone() };
+        let ends = ShutdownTokens { draining: draining.clone(), closing: closing.clone() };
         let service = Service::new(stream, Arc::clone(&pool), ends);
         let (mut health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<FrameWorkerServer<Service>>().await;

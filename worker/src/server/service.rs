@@ -58,12 +58,12 @@ pub(crate) struct Service {
     pool: Arc<Pool>,
     /// Which process this is.
     instance: String,
-    ends: Ends,
+    ends: ShutdownTokens,
 }
 
 /// The two steps of a shutdown.
 #[derive(Clone)]
-pub(crate) struct Ends {
+pub(crate) struct ShutdownTokens {
     /// No new sessions.
     pub(crate) draining: CancellationToken,
     /// No sessions.
@@ -72,7 +72,7 @@ pub(crate) struct Ends {
 
 impl Service {
     /// Takes as many sessions at once as the pool has room for, until it drains.
-    pub(crate) fn new(stream: Arc<Stream>, pool: Arc<Pool>, ends: Ends) -> Self {
+    pub(crate) fn new(stream: Arc<Stream>, pool: Arc<Pool>, ends: ShutdownTokens) -> Self {
         // From the operating system's randomness, by the standard library's own use of it for hash maps.
         let random = || RandomState::new().hash_one(std::process::id());
         let instance = format!("{:016x}{:016x}", random(), random());

@@ -61,7 +61,7 @@ pub(crate) struct Link {
 
 /// A session's ends, which its links are made between.
 #[derive(Clone)]
-pub(crate) struct Ends {
+pub(crate) struct LinkContext {
     /// Where the frames come from.
     pub(crate) waiting: Arc<FrameQueue>,
     pub(crate) controls: Arc<Controls>,
@@ -88,13 +88,13 @@ pub(crate) struct Attached {
 /// the stream.
 pub(crate) fn open(
     dialed: Dialed,
-    ends: &Ends,
+    ends: &LinkContext,
     session: &CancellationToken,
     arbiter: &ArbiterHandle,
     media: &tokio::runtime::Handle,
 ) -> Attached {
     let Dialed { worker, slot, credits, exchange, outbound, stream, values } = dialed;
-    let Ends { waiting, controls, flight, .. } = ends.clone();
+    let LinkContext { waiting, controls, flight, .. } = ends.clone();
     let stop = session.child_token();
     let sending = stop.child_token();
     flight.begin(credits);

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
-use super::Ends;
+use super::LinkContext;
 use super::convert::{self, Incoming, Outcome};
 use crate::media::event::{Detached, EndReason, Level, Notice, ResultWaiting, SessionEvent};
 use crate::media::frame::Frame;
@@ -49,7 +49,7 @@ enum Ended {
 
 /// The receiving half.
 pub(super) struct Receive {
-    pub(super) ends: Ends,
+    pub(super) ends: LinkContext,
     pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) health: watch::Receiver<Health>,
     /// What sends beside the link actor, until `sending` is cancelled.
@@ -115,7 +115,7 @@ impl Receive {
 
     /// One message; the error is the end.
     async fn take(&self, message: Result<Option<FromWorker>, Status>, shown: &TaskTracker) -> Result<(), Ended> {
-        let Ends { flight, controls, .. } = &self.ends;
+        let LinkContext { flight, controls, .. } = &self.ends;
         let message = message.map_err(|status| lost(&status))?.ok_or(Ended::Lost)?;
         match convert::incoming(message, self.exchange.as_deref()) {
             Ok(Incoming::Opened { .. }) => {
@@ -158,7 +158,7 @@ impl Receive {
 
     /// One frame is back: on to the pacer, or into the books.
     async fn finish(&self, mut frame: Frame, outcome: Outcome) {
-        let Ends { flight, results, nudge, controls, .. } = &self.ends;
+        let LinkContext { flight, results, nudge, controls, .. } = &self.ends;
         let now = Instant::now();
         frame.ticket.stage(Stage::Worker, frame.since, now);
         let with_picture = matches!(outcome, Outcome::Picture(_));
