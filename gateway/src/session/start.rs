@@ -36,7 +36,7 @@ use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::telemetry::books::Hop;
 use crate::threads::arbiters::Arbiters;
-use crate::workers::link::{LinkContext, Flight};
+use crate::workers::link::{LinkContext, CreditWindow};
 
 /// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a second at 30 fps,
 /// 11 MB at 720p.
@@ -212,7 +212,7 @@ impl Session {
         let decoder = if spec.mode == Mode::Receive { None } else { Some(codec.decoder()?) };
         let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
         let frames = FrameQueue::new(Hop::Session, policy);
-        let flight = Arc::new(Flight::new());
+        let flight = Arc::new(CreditWindow::new());
 
         let (results, releases, pacer) = if spec.mode == Mode::Receive {
             let results = FrameQueue::new(Hop::Pacer, Policy::Fifo(FIFO_FRAMES));

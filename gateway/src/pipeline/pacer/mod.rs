@@ -21,7 +21,7 @@ use crate::media::event::ResultWaiting;
 use crate::media::frame::{Frame, FrameQueue};
 use crate::pipeline::egress::{Release, Releases};
 use crate::telemetry::Stage;
-use crate::workers::link::Flight;
+use crate::workers::link::CreditWindow;
 
 /// Nudges that may wait: one is enough, since each makes the actor look at the queue itself.
 const MAILBOX: usize = 1;
@@ -41,7 +41,7 @@ enum Core {
     /// Results come by themselves.
     Results(Pacer),
     /// They are asked for: each tick orders the next.
-    Metronome(Metronome, Arc<Flight>),
+    Metronome(Metronome, Arc<CreditWindow>),
 }
 
 impl PacerActor {
@@ -53,7 +53,7 @@ impl PacerActor {
     /// For a generator, which is asked for its next picture when one is shown.
     pub(crate) fn metronome(
         fps: f64,
-        flight: Arc<Flight>,
+        flight: Arc<CreditWindow>,
         results: Arc<FrameQueue>,
         releases: Arc<Releases>,
         stop: CancellationToken,

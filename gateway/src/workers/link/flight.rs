@@ -11,7 +11,7 @@ use crate::telemetry::books::Reason;
 /// > A worker's credits = those we may use + frames at the worker + answers that are still to be shown.
 ///
 /// The last only in mode receive, where an answer's credit comes back when the metronome has used it.
-pub(crate) struct Flight {
+pub(crate) struct CreditWindow {
     /// Frames that the worker will take now, or items that its generator may be asked for. None until a worker is there.
     credits: Semaphore,
     state: Mutex<State>,
@@ -31,7 +31,7 @@ struct State {
     surplus: usize,
 }
 
-impl Flight {
+impl CreditWindow {
     pub(crate) fn new() -> Self {
         Self { credits: Semaphore::new(0), state: Mutex::default(), landed: Notify::new() }
     }
@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_workers_credits_are_its_own() {
-        let flight = Flight::new();
+        let flight = CreditWindow::new();
         flight.begin(2);
         flight.credit().await.unwrap().forget();
         flight.depart(frame(1));
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn pictures_that_wait_to_be_shown_keep_their_credit_through_a_change_of_workers() {
-        let flight = Flight::new();
+        let flight = CreditWindow::new();
         flight.begin(3);
         flight.credits.forget_permits(3);
         flight.answered(true);

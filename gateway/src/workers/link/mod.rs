@@ -8,7 +8,7 @@
 //! own beyond the capacity.
 //!
 //! A generator has no frames to wait for: it is asked for an item with each credit, and a credit comes back when a
-//! picture has been shown ([`Flight::shown`]). So it runs at the rate of the screen, a few pictures ahead.
+//! picture has been shown ([`CreditWindow::shown`]). So it runs at the rate of the screen, a few pictures ahead.
 //!
 //! A session has one link at a time and may have several one after the other: [`dial()`] finds out whether a worker takes
 //! it, [`open`] makes the link, [`Attached::leave`] lets it go when its frames are back.
@@ -36,7 +36,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 pub(crate) use self::dial::{DialError, Dialed, dial};
-pub(crate) use self::flight::Flight;
+pub(crate) use self::flight::CreditWindow;
 use crate::media::event::{FrameWaiting, ResultWaiting, SessionEvent};
 use crate::media::frame::FrameQueue;
 use crate::stream::controls::Controls;
@@ -55,7 +55,7 @@ pub(crate) struct Link {
     waiting: Arc<FrameQueue>,
     outbound: mpsc::Sender<ToWorker>,
     exchange: Option<Arc<Exchange>>,
-    flight: Arc<Flight>,
+    flight: Arc<CreditWindow>,
     sending: CancellationToken,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct LinkContext {
     /// Where the frames come from.
     pub(crate) waiting: Arc<FrameQueue>,
     pub(crate) controls: Arc<Controls>,
-    pub(crate) flight: Arc<Flight>,
+    pub(crate) flight: Arc<CreditWindow>,
     /// Where the results go.
     pub(crate) results: Arc<FrameQueue>,
     pub(crate) nudge: Recipient<ResultWaiting>,
@@ -77,7 +77,7 @@ pub(crate) struct Attached {
     pub(crate) worker: Serving,
     /// The one address from which the link is nudged; a generator's link needs no nudge.
     link: Option<Addr<Link>>,
-    flight: Arc<Flight>,
+    flight: Arc<CreditWindow>,
     /// Ends what sends; within `stop`.
     sending: CancellationToken,
     /// Ends all of it.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{Flight, convert};
+use super::{CreditWindow, convert};
 use crate::codec::{Picture, Rotation};
 use crate::media::frame::{Frame, FrameQueue};
 use crate::stream::controls::Controls;
@@ -27,7 +27,7 @@ pub(super) async fn drain(
     waiting: &FrameQueue,
     outbound: &mpsc::Sender<ToWorker>,
     exchange: Option<&Exchange>,
-    flight: &Flight,
+    flight: &CreditWindow,
 ) {
     loop {
         // Closed: never, the semaphore lives as long as the link.
@@ -49,7 +49,7 @@ pub(super) async fn drain(
 }
 
 /// Asks a generator for an item whenever there is credit, from when there is somebody to look.
-pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<Flight>, controls: Arc<Controls>) {
+pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<CreditWindow>, controls: Arc<Controls>) {
     controls.connected().await;
     for seq in 0.. {
         // As above.

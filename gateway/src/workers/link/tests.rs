@@ -24,7 +24,7 @@ async fn simulate(handler_takes: Duration) -> (Vec<(u64, Duration, bool)>, u64) 
     let _recording = metrics::set_default_local_recorder(&recorder);
     let waiting = FrameQueue::new(Hop::Session, Policy::NewestWins);
     let (outbound, mut messages) = mpsc::channel(1);
-    let flight = Arc::new(Flight::new());
+    let flight = Arc::new(CreditWindow::new());
     flight.begin(1);
     let link = Link {
         waiting: Arc::clone(&waiting),
