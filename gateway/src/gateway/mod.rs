@@ -32,7 +32,7 @@ use crate::config::Video;
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
 use crate::session::{
-    AddCandidate, Answers, End, Plan, Reconnect, Seek, Session, SessionStopped, Timeouts, Wiring, new_sessions, open,
+    AddCandidate, Answers, End, Plan, Reconnect, Seek, Session, SessionStopped, Timeouts, SessionChannels, new_sessions, open,
 };
 use crate::shares::Rates;
 use crate::stream::controls::Controls;
@@ -143,7 +143,7 @@ struct Answered {
     ufrag: Option<String>,
     peer: Peer,
     codec: Negotiated,
-    wiring: Wiring,
+    wiring: SessionChannels,
     controls: Arc<Controls>,
 }
 
@@ -294,7 +294,7 @@ impl Handler<Offer> for Gateway {
             // All workers of a stream declare the same.
             let spec = Arc::clone(&workers.first().ok_or(OfferRefused::NoWorker)?.spec);
             let controls = Controls::new(Arc::clone(&spec), inputs);
-            let wiring = Wiring::new(bitrates.with(spec.bitrates), most);
+            let wiring = SessionChannels::new(bitrates.with(spec.bitrates), most);
             let origin = offer::origin(&description.sdp);
             let ufrag = offer::ice_ufrag(&description.sdp).map(str::to_owned);
             let taps = wiring.taps(Arc::clone(&controls));

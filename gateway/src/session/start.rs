@@ -18,7 +18,7 @@ use super::perform::Admitted;
 use super::rate::Offers;
 use super::{Admit, Held, Seek, Session, SessionStopped};
 use crate::browser::offer::Negotiated;
-use crate::browser::peer::{Peer, Taps};
+use crate::browser::peer::{Peer, PeerChannels};
 use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
 use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
 use crate::media::event::{FrameWaiting, SessionEvent};
@@ -49,7 +49,7 @@ const EARLY_RELEASES: usize = 3;
 const EVENTS: usize = 32;
 
 /// What exists before the session does: the ends that its connection is built with.
-pub(crate) struct Wiring {
+pub(crate) struct SessionChannels {
     packets: Arc<PacketQueue>,
     keyframe_wanted: Arc<Notify>,
     keyframe_due: Arc<Notify>,
@@ -75,7 +75,7 @@ pub(crate) struct Plan {
     pub(crate) id: String,
     /// All that is done for it is done within.
     pub(crate) span: Span,
-    pub(crate) wiring: Wiring,
+    pub(crate) wiring: SessionChannels,
     pub(crate) peer: Peer,
     pub(crate) codec: Negotiated,
     /// How it finds workers.
@@ -100,7 +100,7 @@ pub(super) struct Parts {
     arbiters: Arc<Arbiters>,
 }
 
-impl Wiring {
+impl SessionChannels {
     pub(crate) fn new(bitrates: BitrateLimits, most: VideoLimits) -> Self {
         let (events, inbox) = mpsc::channel(EVENTS);
         // What it stays for a browser that tells nothing.
@@ -117,8 +117,8 @@ impl Wiring {
         }
     }
 
-    pub(crate) fn taps(&self, controls: Arc<Controls>) -> Taps {
-        Taps {
+    pub(crate) fn taps(&self, controls: Arc<Controls>) -> PeerChannels {
+        PeerChannels {
             controls,
             packets: Arc::clone(&self.packets),
             events: self.events.clone(),
@@ -151,7 +151,7 @@ where
     G: Actor<Context = Context<G>> + Handler<Admit> + Handler<SessionStopped>,
 {
     let Plan { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers } = plan;
-    let Wiring { packets, keyframe_wanted, keyframe_due, events, inbox, bitrates, most, carries } = wiring;
+    let SessionChannels { packets, keyframe_wanted, keyframe_due, events, inbox, bitrates, most, carries } = wiring;
     let arbiters = Arc::clone(arbiters);
     let arbiter = arbiters.session.clone();
     let parts = Parts { packets, keyframe_wanted, keyframe_due, events, bitrates, most, carries, codec, arbiters };

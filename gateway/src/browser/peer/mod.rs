@@ -98,7 +98,7 @@ const TIMER_LATE: Duration = Duration::from_micros(750);
 const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a connection feeds.
-pub(crate) struct Taps {
+pub(crate) struct PeerChannels {
     pub(crate) packets: Arc<PacketQueue>,
     pub(crate) events: mpsc::Sender<SessionEvent>,
     /// Notified by `ingress` when it needs a keyframe of the browser.
@@ -159,7 +159,7 @@ pub(crate) async fn answer(
     offer: RTCSessionDescription,
     negotiated: &Negotiated,
     port: Arc<SessionPort>,
-    taps: Taps,
+    taps: PeerChannels,
     open: TaskTrackerToken,
 ) -> Result<(String, Peer), Error> {
     port.learn_theirs(&offer.sdp);
@@ -167,7 +167,7 @@ pub(crate) async fn answer(
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
     extensions::register(&mut engine)?;
-    let Taps { packets, events, keyframe_wanted, keyframe_due, controls, bitrates, most, carries } = taps;
+    let PeerChannels { packets, events, keyframe_wanted, keyframe_due, controls, bitrates, most, carries } = taps;
     let registry = interceptors::registry(&mut engine)?;
     let registry = bitrates::control(registry, &mut engine, &offer.sdp, bitrates, carries);
     let settings = SettingEngineBuilder::new()
