@@ -32,7 +32,7 @@ use crate::config::Video;
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
 use crate::session::{
-    AddCandidate, Answers, End, Plan, Reconnect, Seek, Session, SessionStopped, Timeouts, SessionChannels, new_sessions, open,
+    AddCandidate, Answers, End, PendingSession, Reconnect, Seek, Session, SessionStopped, Timeouts, SessionChannels, new_sessions, open,
 };
 use crate::shares::Rates;
 use crate::stream::controls::Controls;
@@ -215,7 +215,7 @@ impl Gateway {
     }
 
     /// The connection is there: make the session around it.
-    fn open(&mut self, plan: Plan, origin: Option<String>, client: Option<IpAddr>, ctx: &mut Context<Self>) {
+    fn open(&mut self, plan: PendingSession, origin: Option<String>, client: Option<IpAddr>, ctx: &mut Context<Self>) {
         let (id, controls) = (plan.id.clone(), Arc::clone(&plan.controls));
         // Of whom nothing is known: of one client.
         let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -334,7 +334,7 @@ impl Handler<Offer> for Gateway {
                         events: wiring.events.clone(),
                     };
                     let (timeouts, answers) = (gateway.timeouts, Arc::clone(&gateway.answers));
-                    let plan = Plan { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers };
+                    let plan = PendingSession { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers };
                     gateway.open(plan, origin, client, ctx);
                     Ok(sdp)
                 }

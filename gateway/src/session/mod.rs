@@ -33,7 +33,7 @@ pub(crate) use self::rate::new_sessions;
 pub(crate) use self::renegotiation::Answer;
 pub(crate) use self::seek::{Seek, workers_for};
 use self::start::Parts;
-pub(crate) use self::start::{Plan, Timeouts, SessionChannels, open};
+pub(crate) use self::start::{PendingSession, Timeouts, SessionChannels, open};
 use crate::browser::messages;
 use crate::browser::peer::Peer;
 use crate::media::event::{EndReason, FrameWaiting, SessionEvent};

@@ -71,7 +71,7 @@ pub(crate) struct Timeouts {
 }
 
 /// What a session needs to wait for its browser. It holds no slot, and no place on a codec thread.
-pub(crate) struct Plan {
+pub(crate) struct PendingSession {
     pub(crate) id: String,
     /// All that is done for it is done within.
     pub(crate) span: Span,
@@ -142,7 +142,7 @@ fn encoder(negotiated: &Negotiated, kbps: u32, fps: f64) -> Box<dyn Encoder> {
 
 /// Starts the session's actor, which waits for the browser.
 pub(crate) fn open<G>(
-    plan: Plan,
+    plan: PendingSession,
     arbiters: &Arc<Arbiters>,
     media: &tokio::runtime::Handle,
     gateway: &Addr<G>,
@@ -150,7 +150,7 @@ pub(crate) fn open<G>(
 where
     G: Actor<Context = Context<G>> + Handler<Admit> + Handler<SessionStopped>,
 {
-    let Plan { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers } = plan;
+    let PendingSession { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers } = plan;
     let SessionChannels { packets, keyframe_wanted, keyframe_due, events, inbox, bitrates, most, carries } = wiring;
     let arbiters = Arc::clone(arbiters);
     let arbiter = arbiters.session.clone();
