@@ -32,7 +32,7 @@ use crate::config::Video;
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
 use crate::session::{
-    AddCandidate, Answers, End, PendingSession, Reconnect, Seek, Session, SessionStopped, Timeouts, SessionChannels, new_sessions, open,
+    AddCandidate, Answers, End, PendingSession, Reconnect, WorkerSearch, Session, SessionStopped, Timeouts, SessionChannels, new_sessions, open,
 };
 use crate::shares::Rates;
 use crate::stream::controls::Controls;
@@ -326,7 +326,7 @@ impl Handler<Offer> for Gateway {
                 answered.and_then(|answered| if draining { Err(OfferRefused::Draining) } else { Ok(answered) });
             match answered {
                 Ok(Answered { sdp, origin, ufrag, peer, codec, wiring, controls }) => {
-                    let seek = Seek {
+                    let seek = WorkerSearch {
                         id: id.clone(),
                         pool: gateway.pool.clone(),
                         placement: Arc::clone(&gateway.placement),

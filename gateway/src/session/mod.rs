@@ -31,7 +31,7 @@ pub(crate) use self::perform::{Admit, Admitted};
 use self::rate::Offers;
 pub(crate) use self::rate::new_sessions;
 pub(crate) use self::renegotiation::Answer;
-pub(crate) use self::seek::{Seek, workers_for};
+pub(crate) use self::seek::{WorkerSearch, workers_for};
 use self::start::Parts;
 pub(crate) use self::start::{PendingSession, Timeouts, SessionChannels, open};
 use crate::browser::messages;
@@ -93,7 +93,7 @@ pub(crate) struct Session {
     link: Option<Attached>,
     offers: Offers,
     answers: Arc<Answers>,
-    seek: Seek,
+    seek: WorkerSearch,
     /// The client was asked to go to another gateway.
     leaving: bool,
     media: tokio::runtime::Handle,

@@ -7,7 +7,7 @@ use tracing::{Instrument, error, info, warn};
 
 use super::Session;
 use super::core::{Action, Event, Previous, Told};
-use super::seek::{Found, Last};
+use super::seek::{SearchOutcome, PreviousWorker};
 use crate::browser::messages;
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
@@ -119,24 +119,24 @@ impl Session {
     fn search(&mut self, previous: Previous<Serving>, ctx: &mut Context<Self>) {
         let last = match previous {
             Previous::Claimed => match self.claimed.take() {
-                Some(place) => Last::Claimed(place),
+                Some(place) => PreviousWorker::Claimed(place),
                 // No codec: the session has ended.
                 None => return,
             },
-            Previous::Nothing => Last::Nothing,
-            Previous::Lost(worker) => Last::Lost(worker),
-            Previous::Draining(worker) => Last::Leaving(worker),
+            Previous::Nothing => PreviousWorker::Nothing,
+            Previous::Lost(worker) => PreviousWorker::Lost(worker),
+            Previous::Draining(worker) => PreviousWorker::Leaving(worker),
         };
         let seeking = self.stop.clone().run_until_cancelled_owned(self.seek.clone().run(last));
         // On the media runtime, like all that serves a socket.
         let seeking = self.media.spawn(seeking.instrument(self.span.clone())).into_actor(self);
         ctx.spawn(seeking.map(|found, session, ctx| {
             let event = match found {
-                Ok(Some(Ok(Found::Worker(dialed)))) => {
+                Ok(Some(Ok(SearchOutcome::Worker(dialed)))) => {
                     session.found = Some(*dialed);
                     Event::Found
                 }
-                Ok(Some(Ok(Found::Stay))) => Event::Stay { draining: session.draining_worker() },
+                Ok(Some(Ok(SearchOutcome::Stay))) => Event::Stay { draining: session.draining_worker() },
                 Ok(Some(Err(reason))) => Event::SearchFailed(reason),
                 Err(error) if error.is_panic() => Event::SearchFailed(EndReason::WorkerLost),
                 // The session has ended; or the media runtime, and with it the gateway.

@@ -26,7 +26,7 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is needed to find a worker.
 #[derive(Clone)]
-pub(crate) struct Seek {
+pub(crate) struct WorkerSearch {
     pub(crate) id: String,
     pub(crate) pool: Pool,
     pub(crate) placement: Arc<dyn Placement>,
@@ -35,7 +35,7 @@ pub(crate) struct Seek {
 }
 
 /// What has become of the last worker.
-pub(super) enum Last {
+pub(super) enum PreviousWorker {
     /// There was none: this one was claimed.
     Claimed(Box<(Serving, Slot)>),
     /// There is none, nor any to keep away from.
@@ -47,7 +47,7 @@ pub(super) enum Last {
 }
 
 /// What came of it.
-pub(super) enum Found {
+pub(super) enum SearchOutcome {
     Worker(Box<Dialed>),
     /// The worker that was to be left serves again.
     Stay,
@@ -60,7 +60,7 @@ pub(crate) fn workers_for(pool: &Pool, spec: &Spec) -> Vec<Serving> {
     workers
 }
 
-impl Seek {
+impl WorkerSearch {
     /// Tries until there is a worker; [`SessionEvent::Waiting`] tells that it takes longer.
     ///
     /// # Errors
@@ -68,23 +68,23 @@ impl Seek {
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it holds nothing.
-    pub(super) async fn run(self, last: Last) -> Result<Found, EndReason> {
+    pub(super) async fn run(self, last: PreviousWorker) -> Result<SearchOutcome, EndReason> {
         let mut changes = self.pool.changes();
         // Those that did not take it, in this round.
         let mut refused = BTreeSet::new();
         let (mut leave, mut claimed) = (None, None);
         match last {
-            Last::Claimed(place) => claimed = Some(*place),
-            Last::Nothing => {}
+            PreviousWorker::Claimed(place) => claimed = Some(*place),
+            PreviousWorker::Nothing => {}
             // Its own pings notice a moment later than its streams' end.
-            Last::Lost(worker) => drop(refused.insert(worker.spec.instance.clone())),
-            Last::Leaving(worker) => leave = Some(worker),
+            PreviousWorker::Lost(worker) => drop(refused.insert(worker.spec.instance.clone())),
+            PreviousWorker::Leaving(worker) => leave = Some(worker),
         }
         let mut pause = FIRST_PAUSE;
         loop {
             changes.mark_unchanged();
             if leave.as_ref().is_some_and(|worker| *worker.health.borrow() == Health::Serving) {
-                return Ok(Found::Stay);
+                return Ok(SearchOutcome::Stay);
             }
             if let Some(leave) = &leave {
                 refused.insert(leave.spec.instance.clone());
@@ -97,7 +97,7 @@ impl Seek {
                 let (name, instance) = (worker.name.clone(), worker.spec.instance.clone());
                 let dialing = dial((worker, slot), &self.id, &self.controls, &self.events);
                 match timeout(START_WITHIN, dialing).await {
-                    Ok(Ok(dialed)) => return Ok(Found::Worker(Box::new(dialed))),
+                    Ok(Ok(dialed)) => return Ok(SearchOutcome::Worker(Box::new(dialed))),
                     // Not while the old worker serves it well.
                     Ok(Err(DialError::Ended(reason))) if leave.is_none() => return Err(reason),
                     Ok(Err(_)) | Err(_) => {

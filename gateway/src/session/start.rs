@@ -16,7 +16,7 @@ use super::answers::Answers;
 use super::core::{Core, Limits};
 use super::perform::Admitted;
 use super::rate::Offers;
-use super::{Admit, Held, Seek, Session, SessionStopped};
+use super::{Admit, Held, WorkerSearch, Session, SessionStopped};
 use crate::browser::offer::Negotiated;
 use crate::browser::peer::{Peer, PeerChannels};
 use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
@@ -79,7 +79,7 @@ pub(crate) struct PendingSession {
     pub(crate) peer: Peer,
     pub(crate) codec: Negotiated,
     /// How it finds workers.
-    pub(crate) seek: Seek,
+    pub(crate) seek: WorkerSearch,
     pub(crate) timeouts: Timeouts,
     pub(crate) controls: Arc<Controls>,
     /// Of its first offer.
