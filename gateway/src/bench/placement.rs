@@ -12,7 +12,7 @@ use tonic::transport::Endpoint;
 use crate::config::cluster::SharedPlacement;
 use crate::stream::spec::Spec;
 use crate::workers::placement::{self, Placement, Slot};
-use crate::workers::pool::{Health, Reach, Serving};
+use crate::workers::pool::{Health, Locality, Serving};
 
 /// One gateway's placement in Redis, without the gateway.
 pub struct SharedSlots {
@@ -51,7 +51,7 @@ impl Workers {
             };
             let spec = Arc::new(Spec::from_wire(wire).expect("a declaration without a fault"));
             let (client, health) = (client.clone(), health.clone());
-            Serving { name: n.to_string(), reach: Reach::Network, client, spec, health }
+            Serving { name: n.to_string(), reach: Locality::Network, client, spec, health }
         };
         Self((0..count).map(worker).collect())
     }

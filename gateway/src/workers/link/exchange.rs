@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::telemetry;
-use crate::workers::pool::Reach;
+use crate::workers::pool::Locality;
 
 /// How long a worker may take to take memory. It only maps it; one that does not answer gets the pixels in messages.
 const TAKE_WITHIN: Duration = Duration::from_millis(500);
@@ -26,10 +26,10 @@ pub(super) struct Offered {
 }
 
 /// Makes an exchange with a worker that far away.
-pub(super) async fn offer(reach: &Reach) -> Offered {
+pub(super) async fn offer(reach: &Locality) -> Offered {
     match reach {
-        Reach::Process => Offered { exchange: Some(Exchange::open()), _passed: None },
-        Reach::Host(path) => {
+        Locality::Process => Offered { exchange: Some(Exchange::open()), _passed: None },
+        Locality::Host(path) => {
             let passed =
                 timeout(TAKE_WITHIN, share(path)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let (exchange, passed) = passed
@@ -40,7 +40,7 @@ pub(super) async fn offer(reach: &Reach) -> Offered {
                 .unzip();
             Offered { exchange, _passed: passed }
         }
-        Reach::Network => Offered { exchange: None, _passed: None },
+        Locality::Network => Offered { exchange: None, _passed: None },
     }
 }
 
@@ -55,10 +55,10 @@ async fn share(path: &Path) -> io::Result<(Arc<Exchange>, UnixStream)> {
 }
 
 /// A session has found its worker: counts how its pictures go.
-pub(super) fn count(reach: &Reach, exchange: bool) {
+pub(super) fn count(reach: &Locality, exchange: bool) {
     telemetry::link(match (reach, exchange) {
-        (Reach::Process, true) => "process",
-        (Reach::Host(_), true) => "memory",
+        (Locality::Process, true) => "process",
+        (Locality::Host(_), true) => "memory",
         _ => "messages",
     });
 }

@@ -10,7 +10,7 @@ use tonic::transport::Uri;
 use tracing::{info, warn};
 
 use super::watch::RETRY_INTERVAL;
-use super::{Reach, Shared, channel};
+use super::{Locality, Shared, channel};
 use crate::telemetry;
 
 /// Between two lookups of a name: a new worker is found, and one that vanished takes no sessions, within this.
@@ -72,7 +72,7 @@ impl Shared {
         }
         for worker in listed.unknown {
             let connection = channel::at(&worker);
-            self.watch(worker, Reach::Network, connection);
+            self.watch(worker, Locality::Network, connection);
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) type Client = FrameWorkerClient<Channel>;
 
 /// How near a worker is, and so how pictures come to it (`reframe_proto::exchange`).
 #[derive(Clone, Debug)]
-pub(crate) enum Reach {
+pub(crate) enum Locality {
     /// In this process: they are handed over.
     Process,
     /// On this host, at this socket: through memory that is shared.
@@ -44,7 +44,7 @@ pub(crate) enum Reach {
 pub(crate) struct Serving {
     /// Its address, for metrics and logs.
     pub(crate) name: String,
-    pub(crate) reach: Reach,
+    pub(crate) reach: Locality,
     pub(crate) client: Client,
     pub(crate) spec: Arc<Spec>,
     /// As it goes on.
@@ -87,7 +87,7 @@ struct State {
 
 /// To a worker, and what is heard from it.
 struct Line {
-    reach: Reach,
+    reach: Locality,
     client: Client,
     health: watched::Receiver<Health>,
 }
@@ -101,14 +101,14 @@ impl Pool {
             let (name, reach, channel) = match address {
                 WorkerAddress::Uri(uri) => {
                     let url = uri.to_string();
-                    (url.trim_end_matches('/').to_owned(), Reach::Network, channel::at(&url))
+                    (url.trim_end_matches('/').to_owned(), Locality::Network, channel::at(&url))
                 }
                 WorkerAddress::Unix(path) => {
                     let path: Arc<Path> = path.into();
                     let name = format!("unix:{}", path.display());
-                    (name, Reach::Host(Arc::clone(&path)), channel::on_socket(path))
+                    (name, Locality::Host(Arc::clone(&path)), channel::on_socket(path))
                 }
-                WorkerAddress::InProcess { name, connect } => (name, Reach::Process, channel::in_process(connect)),
+                WorkerAddress::InProcess { name, connect } => (name, Locality::Process, channel::in_process(connect)),
                 WorkerAddress::Dns { name, port } => {
                     shared.spawn(discovery::keep_found(shared.clone(), source, name, port));
                     continue;
@@ -166,7 +166,7 @@ impl Shared {
     }
 
     /// Begins with a worker that nothing was known of.
-    fn watch(&self, name: String, reach: Reach, channel: Channel) {
+    fn watch(&self, name: String, reach: Locality, channel: Channel) {
         let (reports, health) = watched::channel(Health::Away);
         let client = channel::client(channel.clone());
         self.state().lines.insert(name.clone(), Line { reach, client, health });
@@ -230,7 +230,7 @@ pub(crate) mod testing {
         let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
         let spec = Spec { instance: name.to_owned(), ..crate::stream::spec::testing::spec(stream, capacity) };
         let client = FrameWorkerClient::new(channel);
-        let (name, reach, health) = (name.to_owned(), Reach::Network, watched::channel(Health::Serving).1);
+        let (name, reach, health) = (name.to_owned(), Locality::Network, watched::channel(Health::Serving).1);
         Serving { name, reach, client, spec: Arc::new(spec), health }
     }
 }
