@@ -14,7 +14,7 @@ use super::{Entry, Gateway};
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
 use crate::session::{Admit, Admitted, End, Session, workers_for};
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::threads::arbiters::CodecArbiter;
 use crate::workers::placement::{ClaimError, Placement, Slot, limit};
 use crate::workers::pool::{Pool, Serving};
@@ -26,7 +26,7 @@ const GIVEN_UP_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// A session that gives way to another.
-type Idle = (Addr<Session>, Arc<Controls>);
+type Idle = (Addr<Session>, Arc<LiveSession>);
 
 impl Handler<Admit> for Gateway {
     type Result = ResponseActFuture<Self, Option<Result<Admitted, OfferRefused>>>;
@@ -57,7 +57,7 @@ impl Handler<Admit> for Gateway {
 
 impl Gateway {
     /// Whether the session takes its slot now, and on which codec thread it is then.
-    fn may_take(&mut self, id: &str, encrypted: bool) -> Option<Result<(CodecArbiter, Arc<Controls>), OfferRefused>> {
+    fn may_take(&mut self, id: &str, encrypted: bool) -> Option<Result<(CodecArbiter, Arc<LiveSession>), OfferRefused>> {
         let Some(Entry::Running { controls, .. }) = self.sessions.get(id) else { return None };
         let controls = Arc::clone(controls);
         let now = if encrypted {
@@ -115,7 +115,7 @@ impl Gateway {
 async fn claim(
     pool: &Pool,
     placement: &dyn Placement,
-    controls: &Controls,
+    controls: &LiveSession,
     id: &str,
     idle: Option<Idle>,
 ) -> Result<(Serving, Slot), ClaimError> {

@@ -35,7 +35,7 @@ use crate::session::{
     AddCandidate, Answers, End, PendingSession, Reconnect, WorkerSearch, Session, SessionStopped, Timeouts, SessionChannels, new_sessions, open,
 };
 use crate::shares::Rates;
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::stream::inputs::Values;
 use crate::threads::arbiters::{Arbiters, CodecArbiter};
 use crate::threads::load::LOOK_INTERVAL;
@@ -78,12 +78,12 @@ pub(crate) struct CandidateError;
 
 /// What may be done with a session that runs.
 #[derive(Message)]
-#[rtype(result = "Option<Arc<Controls>>")]
+#[rtype(result = "Option<Arc<LiveSession>>")]
 pub(crate) struct Running(pub(crate) String);
 
 /// Every session that runs, by id.
 #[derive(Message)]
-#[rtype(result = "BTreeMap<String, Arc<Controls>>")]
+#[rtype(result = "BTreeMap<String, Arc<LiveSession>>")]
 pub(crate) struct List;
 
 /// End a session, as its operator; false when there is none.
@@ -130,7 +130,7 @@ enum Entry {
     Opening(Vec<RTCIceCandidateInit>),
     Running {
         session: Addr<Session>,
-        controls: Arc<Controls>,
+        controls: Arc<LiveSession>,
         /// Of its first offer. Whoever offers with this one is the browser that the session belongs to.
         origin: Option<String>,
     },
@@ -144,7 +144,7 @@ struct Answered {
     peer: Peer,
     codec: Negotiated,
     wiring: SessionChannels,
-    controls: Arc<Controls>,
+    controls: Arc<LiveSession>,
 }
 
 impl Gateway {
@@ -293,7 +293,7 @@ impl Handler<Offer> for Gateway {
             placement.look(&session, &workers, yields).await?;
             // All workers of a stream declare the same.
             let spec = Arc::clone(&workers.first().ok_or(OfferRefused::NoWorker)?.spec);
-            let controls = Controls::new(Arc::clone(&spec), inputs);
+            let controls = LiveSession::new(Arc::clone(&spec), inputs);
             let wiring = SessionChannels::new(bitrates.with(spec.bitrates), most);
             let origin = offer::origin(&description.sdp);
             let ufrag = offer::ice_ufrag(&description.sdp).map(str::to_owned);
@@ -376,7 +376,7 @@ impl Handler<Candidate> for Gateway {
 }
 
 impl Handler<Running> for Gateway {
-    type Result = Option<Arc<Controls>>;
+    type Result = Option<Arc<LiveSession>>;
 
     fn handle(&mut self, Running(id): Running, _: &mut Self::Context) -> Self::Result {
         match self.sessions.get(&id)? {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::gateway::{Close, Gateway, List};
 use crate::http::{self, Forward};
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::telemetry;
 
 /// What the handlers share.
@@ -78,7 +78,7 @@ async fn close(shared: web::Data<Shared>, request: HttpRequest, id: web::Path<St
     }
 }
 
-fn describe(id: &str, controls: &Controls) -> Value {
+fn describe(id: &str, controls: &LiveSession) -> Value {
     json!({
         "id": id,
         "stream": controls.spec.name,

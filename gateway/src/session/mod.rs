@@ -38,7 +38,7 @@ use crate::browser::messages;
 use crate::browser::peer::Peer;
 use crate::media::event::{EndReason, FrameWaiting, SessionEvent};
 use crate::pipeline::bandwidth::asked_fps;
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::threads::arbiters::CodecArbiter;
@@ -101,7 +101,7 @@ pub(crate) struct Session {
     inbox: Option<mpsc::Receiver<SessionEvent>>,
     admission: Recipient<Admit>,
     stopped: Recipient<SessionStopped>,
-    controls: Arc<Controls>,
+    controls: Arc<LiveSession>,
     stop: CancellationToken,
     span: Span,
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::media::event::{EndReason, SessionEvent};
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::stream::spec::Spec;
 use crate::workers::link::{DialError, Dialed, dial};
 use crate::workers::placement::{Placement, Slot};
@@ -30,7 +30,7 @@ pub(crate) struct WorkerSearch {
     pub(crate) id: String,
     pub(crate) pool: Pool,
     pub(crate) placement: Arc<dyn Placement>,
-    pub(crate) controls: Arc<Controls>,
+    pub(crate) controls: Arc<LiveSession>,
     pub(crate) events: mpsc::Sender<SessionEvent>,
 }
 

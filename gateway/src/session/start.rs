@@ -31,7 +31,7 @@ use crate::pipeline::egress::{Egress, Releases};
 use crate::pipeline::ingress::Ingress;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::pacer::PacerActor;
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::telemetry::books::Hop;
@@ -81,7 +81,7 @@ pub(crate) struct PendingSession {
     /// How it finds workers.
     pub(crate) seek: WorkerSearch,
     pub(crate) timeouts: Timeouts,
-    pub(crate) controls: Arc<Controls>,
+    pub(crate) controls: Arc<LiveSession>,
     /// Of its first offer.
     pub(crate) ufrag: Option<String>,
     pub(crate) answers: Arc<Answers>,
@@ -117,7 +117,7 @@ impl SessionChannels {
         }
     }
 
-    pub(crate) fn taps(&self, controls: Arc<Controls>) -> PeerChannels {
+    pub(crate) fn taps(&self, controls: Arc<LiveSession>) -> PeerChannels {
         PeerChannels {
             controls,
             packets: Arc::clone(&self.packets),

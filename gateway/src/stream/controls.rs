@@ -17,7 +17,7 @@ use crate::telemetry;
 
 /// One session's inputs and outputs. Shared by the connection, the link to the worker and the registry.
 #[derive(Debug)]
-pub(crate) struct Controls {
+pub(crate) struct LiveSession {
     pub(crate) spec: Arc<Spec>,
     /// All that the client has set so far. A watch: whoever is late sees the last value, which is the one that counts.
     values: watch::Sender<Values>,
@@ -37,7 +37,7 @@ pub(crate) struct Controls {
     shown: AtomicBool,
 }
 
-impl Controls {
+impl LiveSession {
     /// For a session that begins with `values` set.
     pub(crate) fn new(spec: Arc<Spec>, values: Values) -> Arc<Self> {
         let outputs = Outputs::new(spec.outputs.iter().map(|output| output.name.clone()).collect());
@@ -140,7 +140,7 @@ mod tests {
             let kind = Kind::Checkbox { value: false };
             spec.inputs.push(Input { name: name.into(), label: String::new(), info: String::new(), kind });
         }
-        let controls = Controls::new(Arc::new(spec), Values::new());
+        let controls = LiveSession::new(Arc::new(spec), Values::new());
         let mut seen = controls.values();
         let set = |set: Json| controls.set(set.as_object().unwrap());
         set(json!({ "a": true })).unwrap();

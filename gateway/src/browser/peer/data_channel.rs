@@ -10,7 +10,7 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use super::Messaging;
 use crate::browser::messages::{self, ClientMessage, outputs};
 use crate::media::event::{EndReason, SessionEvent};
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::stream::outputs::{Event, Reader};
 use crate::telemetry;
 
@@ -72,7 +72,7 @@ pub(super) async fn serve(channel: Arc<dyn DataChannel>, messaging: Messaging, e
 
 /// Does what a message asks for, here on the media runtime: a flood of them costs no session its arbiter. The answer is
 /// for its sender.
-fn receive(message: &[u8], controls: &Controls) -> Option<String> {
+fn receive(message: &[u8], controls: &LiveSession) -> Option<String> {
     if message.len() > MAX_TEXT_BYTES {
         telemetry::message_ignored("too_long");
         return None;

@@ -70,7 +70,7 @@ use crate::media::event::{DriverEnd, EndReason, SessionEvent, Step};
 use crate::media::limits::{BitrateLimits, VideoLimits};
 use crate::media::signs::Signs;
 use crate::pipeline::backlog::PacketQueue;
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::stream::outputs::Reader;
 use crate::stream::spec::Mode;
 use crate::telemetry;
@@ -105,7 +105,7 @@ pub(crate) struct PeerChannels {
     pub(crate) keyframe_wanted: Arc<Notify>,
     /// Notified when the browser needs a keyframe of us.
     pub(crate) keyframe_due: Arc<Notify>,
-    pub(crate) controls: Arc<Controls>,
+    pub(crate) controls: Arc<LiveSession>,
     pub(crate) bitrates: BitrateLimits,
     pub(crate) most: VideoLimits,
     /// What the path to the browser carries, kbit/s of video; the maximum until told otherwise.
@@ -349,7 +349,7 @@ struct Messaging {
     flushed: watch::Sender<bool>,
     /// Always there: it is the first reader.
     outputs: Option<Reader>,
-    controls: Arc<Controls>,
+    controls: Arc<LiveSession>,
 }
 
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
@@ -421,7 +421,7 @@ async fn send_frames(
     ssrc: u32,
     payload_type: u8,
     extensions: ExtensionIds,
-    stats: Arc<Controls>,
+    stats: Arc<LiveSession>,
 ) {
     let mut sequence = rand::random::<u16>();
     while let Some(OutFrame { payloads, timestamp, leave_at, stamp, mut ticket }) = frames.recv().await {

@@ -14,7 +14,7 @@ use tracing::{Span, debug};
 use super::convert::{self, Incoming};
 use super::{exchange, recv};
 use crate::media::event::{EndReason, SessionEvent};
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::stream::inputs::Values;
 use crate::workers::placement::Slot;
 use crate::workers::pool::Serving;
@@ -54,7 +54,7 @@ pub(crate) enum DialError {
 pub(crate) async fn dial(
     (worker, slot): (Serving, Slot),
     session: &str,
-    controls: &Controls,
+    controls: &LiveSession,
     events: &mpsc::Sender<SessionEvent>,
 ) -> Result<Dialed, DialError> {
     let (outbound, messages) = mpsc::channel(OUTBOUND);

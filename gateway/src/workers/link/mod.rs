@@ -39,7 +39,7 @@ pub(crate) use self::dial::{DialError, Dialed, dial};
 pub(crate) use self::flight::CreditWindow;
 use crate::media::event::{FrameWaiting, ResultWaiting, SessionEvent};
 use crate::media::frame::FrameQueue;
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::workers::pool::Serving;
@@ -64,7 +64,7 @@ pub(crate) struct Link {
 pub(crate) struct LinkContext {
     /// Where the frames come from.
     pub(crate) waiting: Arc<FrameQueue>,
-    pub(crate) controls: Arc<Controls>,
+    pub(crate) controls: Arc<LiveSession>,
     pub(crate) flight: Arc<CreditWindow>,
     /// Where the results go.
     pub(crate) results: Arc<FrameQueue>,

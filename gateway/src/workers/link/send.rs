@@ -17,7 +17,7 @@ use tracing::Span;
 use super::{CreditWindow, convert};
 use crate::codec::{Picture, Rotation};
 use crate::media::frame::{Frame, FrameQueue};
-use crate::stream::controls::Controls;
+use crate::stream::controls::LiveSession;
 use crate::stream::inputs::Values;
 use crate::telemetry::Stage;
 use crate::telemetry::books::{Hop, Ticket};
@@ -49,7 +49,7 @@ pub(super) async fn drain(
 }
 
 /// Asks a generator for an item whenever there is credit, from when there is somebody to look.
-pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<CreditWindow>, controls: Arc<Controls>) {
+pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<CreditWindow>, controls: Arc<LiveSession>) {
     controls.connected().await;
     for seq in 0.. {
         // As above.
