@@ -12,17 +12,17 @@ use tonic::transport::Endpoint;
 use crate::config::cluster::SharedPlacement;
 use crate::stream::spec::Spec;
 use crate::workers::placement::{self, Placement, Slot};
-use crate::workers::pool::{Health, Locality, Serving};
+use crate::workers::pool::{Health, Locality, WorkerHandle};
 
 /// One gateway's placement in Redis, without the gateway.
 pub struct SharedSlots {
     placement: Arc<dyn Placement>,
-    workers: Arc<[Serving]>,
+    workers: Arc<[WorkerHandle]>,
 }
 
 /// Workers of one stream that are never called.
 #[derive(Clone)]
-pub struct Workers(Arc<[Serving]>);
+pub struct Workers(Arc<[WorkerHandle]>);
 
 /// A held slot; dropping it frees it.
 pub struct Held {

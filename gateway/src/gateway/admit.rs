@@ -17,7 +17,7 @@ use crate::session::{Admit, Admitted, End, Session, workers_for};
 use crate::stream::controls::LiveSession;
 use crate::threads::arbiters::CodecArbiter;
 use crate::workers::placement::{ClaimError, Placement, Slot, limit};
-use crate::workers::pool::{Pool, Serving};
+use crate::workers::pool::{Pool, WorkerHandle};
 
 /// How long a slot that an idle session gives up may take to be free: its worker closes the stream first. Longer, and
 /// whoever wanted it is told that there is none.
@@ -118,7 +118,7 @@ async fn claim(
     controls: &LiveSession,
     id: &str,
     idle: Option<Idle>,
-) -> Result<(Serving, Slot), ClaimError> {
+) -> Result<(WorkerHandle, Slot), ClaimError> {
     let claim = || async { placement.claim(id, &workers_for(pool, &controls.spec)).await };
     let mut claimed = claim().await;
     let idle = idle.filter(|_| matches!(claimed, Err(ClaimError::Full { slots: 1.. })));

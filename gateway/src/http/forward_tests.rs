@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::workers::placement::{ClaimError, Slot};
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 
 /// Says of every session that `owner` has it.
 struct Owned {
@@ -20,13 +20,13 @@ struct Owned {
 
 #[async_trait]
 impl Placement for Owned {
-    async fn look(&self, _: &str, _: &[Serving], _: bool) -> Result<(), ClaimError> {
+    async fn look(&self, _: &str, _: &[WorkerHandle], _: bool) -> Result<(), ClaimError> {
         Err(ClaimError::Exists)
     }
 
     async fn disown(&self, _: &str, _: &str) {}
 
-    async fn claim(&self, _: &str, _: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
+    async fn claim(&self, _: &str, _: &[WorkerHandle]) -> Result<(WorkerHandle, Slot), ClaimError> {
         unreachable!("no session begins here")
     }
 

@@ -45,7 +45,7 @@ use crate::threads::arbiters::CodecArbiter;
 use crate::workers::link::LinkContext;
 use crate::workers::link::{Attached, Dialed};
 use crate::workers::placement::Slot;
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 
 /// Nudges and candidates. Full: a nudge is dropped, which loses nothing.
 const MAILBOX: usize = 16;
@@ -87,7 +87,7 @@ pub(crate) struct Session {
     /// Once it has begun.
     held: Option<Held>,
     /// The place that was claimed for it, until the search has it.
-    claimed: Option<Box<(Serving, Slot)>>,
+    claimed: Option<Box<(WorkerHandle, Slot)>>,
     /// The worker that the search has found, until the link is made.
     found: Option<Dialed>,
     link: Option<Attached>,

@@ -15,7 +15,7 @@ use crate::telemetry::{self, Failover};
 use crate::threads::arbiters::CodecArbiter;
 use crate::workers::link;
 use crate::workers::placement::Slot;
-use crate::workers::pool::{Health, Serving};
+use crate::workers::pool::{Health, WorkerHandle};
 
 /// A session's browser has sent its first signed check, or completed DTLS. `None`: nothing is to be done now.
 #[derive(Message)]
@@ -29,13 +29,13 @@ pub(crate) struct Admit {
 /// All that a session takes. Dropping it gives it back.
 pub(crate) struct Admitted {
     pub(crate) codecs: CodecArbiter,
-    pub(crate) worker: Serving,
+    pub(crate) worker: WorkerHandle,
     pub(crate) slot: Slot,
 }
 
 impl Session {
     /// Decides what to do about it, and does it.
-    pub(super) fn handle_event(&mut self, event: Event<Serving>, ctx: &mut Context<Self>) {
+    pub(super) fn handle_event(&mut self, event: Event<WorkerHandle>, ctx: &mut Context<Self>) {
         for action in self.core.handle(Instant::now(), event) {
             self.perform(action, ctx);
         }
@@ -61,7 +61,7 @@ impl Session {
         });
     }
 
-    fn perform(&mut self, action: Action<Serving>, ctx: &mut Context<Self>) {
+    fn perform(&mut self, action: Action<WorkerHandle>, ctx: &mut Context<Self>) {
         match action {
             Action::AskAdmission { encrypted } => self.ask_admission(encrypted, ctx),
             Action::NoteConnected => {
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Looks for a worker, in the background.
-    fn search(&mut self, previous: Previous<Serving>, ctx: &mut Context<Self>) {
+    fn search(&mut self, previous: Previous<WorkerHandle>, ctx: &mut Context<Self>) {
         let last = match previous {
             Previous::Claimed => match self.claimed.take() {
                 Some(place) => PreviousWorker::Claimed(place),
@@ -147,7 +147,7 @@ impl Session {
     }
 
     /// This session's worker, if it drains.
-    pub(super) fn draining_worker(&self) -> Option<Serving> {
+    pub(super) fn draining_worker(&self) -> Option<WorkerHandle> {
         let link = self.link.as_ref()?;
         (*link.worker.health.borrow() == Health::Draining).then(|| link.worker.clone())
     }

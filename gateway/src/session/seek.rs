@@ -14,7 +14,7 @@ use crate::stream::controls::LiveSession;
 use crate::stream::spec::Spec;
 use crate::workers::link::{DialError, Dialed, dial};
 use crate::workers::placement::{Placement, Slot};
-use crate::workers::pool::{Health, Pool, Serving};
+use crate::workers::pool::{Health, Pool, WorkerHandle};
 
 /// Between two tries, unless a worker comes or changes meanwhile: nothing announces a freed slot. Doubled each time up to
 /// the second constant, and jittered, so that many waiting sessions do not load Redis at once.
@@ -37,13 +37,13 @@ pub(crate) struct WorkerSearch {
 /// What has become of the last worker.
 pub(super) enum PreviousWorker {
     /// There was none: this one was claimed.
-    Claimed(Box<(Serving, Slot)>),
+    Claimed(Box<(WorkerHandle, Slot)>),
     /// There is none, nor any to keep away from.
     Nothing,
     /// It is lost, and may look as if it still served.
-    Lost(Serving),
+    Lost(WorkerHandle),
     /// It goes on until there is another.
-    Leaving(Serving),
+    Leaving(WorkerHandle),
 }
 
 /// What came of it.
@@ -54,7 +54,7 @@ pub(super) enum SearchOutcome {
 }
 
 /// The workers that a session which was built for `spec` may be on.
-pub(crate) fn workers_for(pool: &Pool, spec: &Spec) -> Vec<Serving> {
+pub(crate) fn workers_for(pool: &Pool, spec: &Spec) -> Vec<WorkerHandle> {
     let mut workers = pool.serving();
     workers.retain(|worker| worker.spec.takes_over(spec));
     workers
@@ -121,7 +121,7 @@ impl WorkerSearch {
         }
     }
 
-    async fn claim(&self, without: &BTreeSet<String>) -> Option<(Serving, Slot)> {
+    async fn claim(&self, without: &BTreeSet<String>) -> Option<(WorkerHandle, Slot)> {
         let mut workers = workers_for(&self.pool, &self.controls.spec);
         workers.retain(|worker| !without.contains(&worker.spec.instance));
         let claimed = self.placement.claim(&self.id, &workers).await;

@@ -17,7 +17,7 @@ use crate::media::event::{EndReason, SessionEvent};
 use crate::stream::controls::LiveSession;
 use crate::stream::inputs::Values;
 use crate::workers::placement::Slot;
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 
 /// Messages between the link and the gRPC stream. Credits bound the frames already, and inputs wait until there is
 /// room, where a newer set takes their place.
@@ -25,7 +25,7 @@ const OUTBOUND: usize = 4;
 
 /// A worker whose handler has started for this session, and has seen no frame yet. Dropping it hangs up.
 pub(crate) struct Dialed {
-    pub(crate) worker: Serving,
+    pub(crate) worker: WorkerHandle,
     pub(super) slot: Slot,
     pub(super) credits: usize,
     /// Where the pictures go, of a worker that is near.
@@ -52,7 +52,7 @@ pub(crate) enum DialError {
 /// # Cancel safety
 /// Dropped before it is ready, it hangs up and frees the slot.
 pub(crate) async fn dial(
-    (worker, slot): (Serving, Slot),
+    (worker, slot): (WorkerHandle, Slot),
     session: &str,
     controls: &LiveSession,
     events: &mpsc::Sender<SessionEvent>,

@@ -42,7 +42,7 @@ use crate::media::frame::FrameQueue;
 use crate::stream::controls::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 
 /// Nudges that may wait: one in work, one waiting.
 const MAILBOX: usize = 1;
@@ -74,7 +74,7 @@ pub(crate) struct LinkContext {
 
 /// A link that stands. Dropping it, once its receiving half has told [`SessionEvent::Detached`], ends the actor.
 pub(crate) struct Attached {
-    pub(crate) worker: Serving,
+    pub(crate) worker: WorkerHandle,
     /// The one address from which the link is nudged; a generator's link needs no nudge.
     link: Option<Addr<Link>>,
     flight: Arc<CreditWindow>,

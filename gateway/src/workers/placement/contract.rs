@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{ClaimError, Memory, Placement, Slot};
 use crate::stream::spec::Spec;
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 use crate::workers::pool::testing::serving;
 use crate::workers::redis::testing::{Alone, workers};
 
@@ -43,12 +43,12 @@ contract![
     looking_takes_nothing
 ];
 
-async fn claim(placement: &impl Placement, session: &str, workers: &[Serving]) -> Result<(String, Slot), ClaimError> {
+async fn claim(placement: &impl Placement, session: &str, workers: &[WorkerHandle]) -> Result<(String, Slot), ClaimError> {
     placement.claim(session, workers).await.map(|(worker, slot)| (worker.name, slot))
 }
 
 /// Claims until there is a slot: one that was given back is free in the end.
-async fn claimed(placement: &impl Placement, session: &str, workers: &[Serving]) -> (String, Slot) {
+async fn claimed(placement: &impl Placement, session: &str, workers: &[WorkerHandle]) -> (String, Slot) {
     let deadline = Instant::now() + SETTLED;
     loop {
         match claim(placement, session, workers).await {
@@ -60,7 +60,7 @@ async fn claimed(placement: &impl Placement, session: &str, workers: &[Serving])
     }
 }
 
-fn limited(mut worker: Serving, limit: u32) -> Serving {
+fn limited(mut worker: WorkerHandle, limit: u32) -> WorkerHandle {
     worker.spec = Arc::new(Spec { concurrency_limit: Some(limit), ..(*worker.spec).clone() });
     worker
 }

@@ -7,7 +7,7 @@ use tokio::time::interval;
 
 use super::{Memory, ServingNow, capacity};
 use crate::telemetry;
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 
 /// Without Redis; with it, the renewal of leases is the clock.
 const REPORT_INTERVAL: Duration = Duration::from_secs(3);
@@ -24,8 +24,8 @@ impl Gauges {
     }
 
     /// The workers to count, by stream; none for a stream that had some before.
-    pub(in crate::workers) fn streams(&mut self) -> BTreeMap<String, Vec<Serving>> {
-        let mut streams: BTreeMap<String, Vec<Serving>> = BTreeMap::new();
+    pub(in crate::workers) fn streams(&mut self) -> BTreeMap<String, Vec<WorkerHandle>> {
+        let mut streams: BTreeMap<String, Vec<WorkerHandle>> = BTreeMap::new();
         for worker in (self.serving)() {
             streams.entry(worker.spec.name.clone()).or_default().push(worker);
         }
@@ -37,7 +37,7 @@ impl Gauges {
 }
 
 /// `used` of the slots of `workers`, all that serve a stream, are taken.
-pub(in crate::workers) fn tell(stream: &str, workers: &[Serving], used: u32) {
+pub(in crate::workers) fn tell(stream: &str, workers: &[WorkerHandle], used: u32) {
     telemetry::slots(stream, capacity(workers), used);
 }
 

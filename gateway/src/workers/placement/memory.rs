@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::{ClaimError, Placement, concurrency_limit, limit};
 use crate::stream::spec::Spec;
 use crate::telemetry;
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 
 /// Given-back slots that a shared store has not been told of. Full, while it is away: further ones are not told, and their
 /// leases end by themselves.
@@ -64,16 +64,16 @@ pub(crate) struct Slot {
     inner: Arc<Inner>,
     number: u64,
     session: Arc<str>,
-    worker: Serving,
+    worker: WorkerHandle,
 }
 
 impl Inner {}
 
 impl Held {
     /// The worker that takes a session.
-    fn least<'a>(&self, session: &str, workers: &'a [Serving]) -> Result<&'a Serving, ClaimError> {
+    fn least<'a>(&self, session: &str, workers: &'a [WorkerHandle]) -> Result<&'a WorkerHandle, ClaimError> {
         let slots = limit(workers);
-        let load = |worker: &Serving| self.by_worker.get(&worker.spec.instance).copied().unwrap_or(0);
+        let load = |worker: &WorkerHandle| self.by_worker.get(&worker.spec.instance).copied().unwrap_or(0);
         let least =
             workers.iter().filter(|worker| load(worker) < worker.spec.capacity).min_by_key(|worker| load(worker));
         let least = least.ok_or(ClaimError::Full { slots })?;
@@ -103,8 +103,8 @@ impl Memory {
         &self,
         number: u64,
         session: &str,
-        workers: &[Serving],
-    ) -> Result<(Serving, Slot), ClaimError> {
+        workers: &[WorkerHandle],
+    ) -> Result<(WorkerHandle, Slot), ClaimError> {
         let mut held = self.inner.held.lock();
         let least = held.least(session, workers)?;
         Ok((least.clone(), self.hold(&mut held, number, session, least)))
@@ -114,7 +114,7 @@ impl Memory {
     pub(in crate::workers) fn would_take(
         &self,
         session: &str,
-        workers: &[Serving],
+        workers: &[WorkerHandle],
         yields: bool,
     ) -> Result<(), ClaimError> {
         if yields {
@@ -124,11 +124,11 @@ impl Memory {
     }
 
     /// Notes a slot that the shared store has given.
-    pub(in crate::workers) fn taken(&self, number: u64, session: &str, worker: &Serving) -> Slot {
+    pub(in crate::workers) fn taken(&self, number: u64, session: &str, worker: &WorkerHandle) -> Slot {
         self.hold(&mut self.inner.held.lock(), number, session, worker)
     }
 
-    fn hold(&self, held: &mut Held, number: u64, session: &str, worker: &Serving) -> Slot {
+    fn hold(&self, held: &mut Held, number: u64, session: &str, worker: &WorkerHandle) -> Slot {
         let session: Arc<str> = session.into();
         let leases =
             held.sessions.entry(worker.spec.name.clone()).or_default().entry(Arc::clone(&session)).or_default();
@@ -149,7 +149,7 @@ impl Memory {
     }
 
     /// Slots taken on these workers.
-    pub(in crate::workers) fn used(&self, workers: &[Serving]) -> u32 {
+    pub(in crate::workers) fn used(&self, workers: &[WorkerHandle]) -> u32 {
         let held = self.inner.held.lock();
         workers.iter().filter_map(|worker| held.by_worker.get(&worker.spec.instance)).sum()
     }
@@ -177,13 +177,13 @@ impl Memory {
 
 #[async_trait]
 impl Placement for Memory {
-    async fn look(&self, session: &str, workers: &[Serving], yields: bool) -> Result<(), ClaimError> {
+    async fn look(&self, session: &str, workers: &[WorkerHandle], yields: bool) -> Result<(), ClaimError> {
         self.would_take(session, workers, yields)
     }
 
     async fn disown(&self, _: &str, _: &str) {}
 
-    async fn claim(&self, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
+    async fn claim(&self, session: &str, workers: &[WorkerHandle]) -> Result<(WorkerHandle, Slot), ClaimError> {
         self.take(self.number(), session, workers)
     }
 

@@ -19,14 +19,14 @@ use self::gauges::Gauges;
 pub(crate) use self::memory::{Memory, Slot};
 use crate::config::cluster::SharedPlacement;
 use crate::media::refused::OfferRefused;
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 use crate::workers::redis::Redis;
 
 /// How long others know whose a session without a slot is: longer than one may wait for its browser.
 pub(super) const OWNED: Duration = Duration::from_secs(45);
 
 /// The workers that serve now.
-pub(crate) type ServingNow = Box<dyn Fn() -> Vec<Serving> + Send + Sync>;
+pub(crate) type ServingNow = Box<dyn Fn() -> Vec<WorkerHandle> + Send + Sync>;
 
 /// The placement that the options ask for. `admin` is where the other gateways reach us, unless they say otherwise. Call
 /// within the media runtime.
@@ -54,7 +54,7 @@ pub(crate) trait Placement: Send + Sync {
     ///
     /// # Errors
     /// As [`Self::claim`]'s.
-    async fn look(&self, session: &str, workers: &[Serving], yields: bool) -> Result<(), ClaimError>;
+    async fn look(&self, session: &str, workers: &[WorkerHandle], yields: bool) -> Result<(), ClaimError>;
 
     /// The session ended without a slot.
     async fn disown(&self, session: &str, stream: &str);
@@ -67,7 +67,7 @@ pub(crate) trait Placement: Send + Sync {
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it has taken nothing that is not freed at once, or by its lease.
-    async fn claim(&self, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError>;
+    async fn claim(&self, session: &str, workers: &[WorkerHandle]) -> Result<(WorkerHandle, Slot), ClaimError>;
 
     /// The gateway that has `session`, if it is another than this one: the address of its admin port. `streams` are those
     /// whose session it could be.
@@ -97,16 +97,16 @@ impl From<ClaimError> for OfferRefused {
 }
 
 /// Sessions that these workers of one stream take together: their capacity, or the stream's own limit.
-pub(crate) fn limit(workers: &[Serving]) -> u32 {
+pub(crate) fn limit(workers: &[WorkerHandle]) -> u32 {
     capacity(workers).min(concurrency_limit(workers))
 }
 
 /// Slots that these workers declare.
-fn capacity(workers: &[Serving]) -> u32 {
+fn capacity(workers: &[WorkerHandle]) -> u32 {
     workers.iter().fold(0, |sum: u32, worker| sum.saturating_add(worker.spec.capacity))
 }
 
 /// Sessions of the stream at once, whichever workers they are on.
-pub(super) fn concurrency_limit(workers: &[Serving]) -> u32 {
+pub(super) fn concurrency_limit(workers: &[WorkerHandle]) -> u32 {
     workers.iter().filter_map(|worker| worker.spec.concurrency_limit).min().unwrap_or(u32::MAX)
 }

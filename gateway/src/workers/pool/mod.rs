@@ -41,7 +41,7 @@ pub(crate) enum Locality {
 
 /// A worker that serves now.
 #[derive(Clone)]
-pub(crate) struct Serving {
+pub(crate) struct WorkerHandle {
     /// Its address, for metrics and logs.
     pub(crate) name: String,
     pub(crate) reach: Locality,
@@ -127,12 +127,12 @@ impl Pool {
     }
 
     /// The workers that serve now, in the order of the configuration.
-    pub(crate) fn serving(&self) -> Vec<Serving> {
+    pub(crate) fn serving(&self) -> Vec<WorkerHandle> {
         let state = self.shared.state();
         let serving = |(name, spec): (&String, &Arc<Spec>)| {
             let Line { reach, client, health } = state.lines.get(name)?;
             let (reach, client, health) = (reach.clone(), client.clone(), health.clone());
-            Some(Serving { name: name.clone(), reach, client, spec: Arc::clone(spec), health })
+            Some(WorkerHandle { name: name.clone(), reach, client, spec: Arc::clone(spec), health })
         };
         state.roster.used().into_iter().filter_map(serving).collect()
     }
@@ -226,7 +226,7 @@ pub(crate) mod testing {
     use super::*;
 
     /// A worker that is never called; its instance is its name. Call within a runtime.
-    pub(crate) fn serving(name: &str, stream: &str, capacity: u32) -> Serving {
+    pub(crate) fn serving(name: &str, stream: &str, capacity: u32) -> WorkerHandle {
         let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
         let spec = Spec { instance: name.to_owned(), ..crate::stream::spec::testing::spec(stream, capacity) };
         let client = FrameWorkerClient::new(channel);

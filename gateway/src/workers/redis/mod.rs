@@ -36,7 +36,7 @@ use crate::telemetry;
 use crate::workers::placement::gauges::Gauges;
 use crate::workers::placement::memory::{Memory, Slot};
 use crate::workers::placement::{ClaimError, OWNED, Placement, concurrency_limit, limit};
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 
 /// Workers that a claim compares. With more, a random sample of this size is compared: its least loaded one is hardly worse than
 /// that
@@ -71,12 +71,12 @@ impl Redis {
         link: &Link,
         purpose: Purpose,
         session: &str,
-        workers: &[Serving],
-    ) -> Option<Result<Serving, ClaimError>> {
+        workers: &[WorkerHandle],
+    ) -> Option<Result<WorkerHandle, ClaimError>> {
         let stream = &workers.first()?.spec.name;
         let all = || workers.iter().collect::<Vec<_>>();
         let drawn = || workers.sample(&mut rand::rng(), COMPARED).collect();
-        let mut candidates: Vec<&Serving> = if workers.len() <= COMPARED { all() } else { drawn() };
+        let mut candidates: Vec<&WorkerHandle> = if workers.len() <= COMPARED { all() } else { drawn() };
         let at_most = concurrency_limit(workers);
         loop {
             let claimed = self.store.claim(link, purpose, session, &candidates, at_most).await;
@@ -92,7 +92,7 @@ impl Redis {
                 Ok(claimed) => {
                     self.store.health.did(Operation::Claim, stream);
                     return Some(match claimed {
-                        Claimed::On(candidate) => Ok(Serving::clone(candidates.get(candidate)?)),
+                        Claimed::On(candidate) => Ok(WorkerHandle::clone(candidates.get(candidate)?)),
                         Claimed::None | Claimed::Limit => Err(ClaimError::Full { slots: limit(workers) }),
                         Claimed::Exists => Err(ClaimError::Exists),
                     });
@@ -104,7 +104,7 @@ impl Redis {
 
 #[async_trait]
 impl Placement for Redis {
-    async fn look(&self, session: &str, workers: &[Serving], yields: bool) -> Result<(), ClaimError> {
+    async fn look(&self, session: &str, workers: &[WorkerHandle], yields: bool) -> Result<(), ClaimError> {
         let shared = match self.store.ready() {
             Some(link) => self.ask(&link, Purpose::Look { yields, owned: OWNED }, session, workers).await,
             None => None,
@@ -121,7 +121,7 @@ impl Placement for Redis {
         }
     }
 
-    async fn claim(&self, session: &str, workers: &[Serving]) -> Result<(Serving, Slot), ClaimError> {
+    async fn claim(&self, session: &str, workers: &[WorkerHandle]) -> Result<(WorkerHandle, Slot), ClaimError> {
         let began = Instant::now();
         // The same if Redis does not answer: should it have heard us all the same, this slot's renewal covers that one.
         let number = self.memory.number();

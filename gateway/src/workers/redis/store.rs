@@ -19,7 +19,7 @@ use super::{keys, owner};
 use crate::config::cluster::read_password;
 use crate::stream::spec::Spec;
 use crate::workers::placement::memory::{Lease, Released};
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 
 /// For one answer, and for a connection. A healthy Redis takes a millisecond; an offer waits for two answers at most.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(500);
@@ -129,7 +129,7 @@ impl Store {
         link: &Link,
         purpose: Purpose,
         session: &str,
-        candidates: &[&Serving],
+        candidates: &[&WorkerHandle],
         limit: u32,
     ) -> Result<Claimed, StoreError> {
         let stream = &candidates[0].spec.name;
@@ -184,7 +184,7 @@ impl Store {
     }
 
     /// How many slots of these workers are taken.
-    pub(super) async fn used(&self, link: &Link, workers: &[Serving]) -> Result<u32, StoreError> {
+    pub(super) async fn used(&self, link: &Link, workers: &[WorkerHandle]) -> Result<u32, StoreError> {
         let keys = workers.iter().map(|worker| keys::slots(&worker.spec.name, &worker.spec.instance));
         link.run(keys.fold(Call::of(USED), Call::key)).await
     }

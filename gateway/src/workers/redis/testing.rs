@@ -9,7 +9,7 @@ use super::Redis;
 use super::server::RedisServer;
 use crate::stream::spec::Spec;
 use crate::workers::placement::gauges::Gauges;
-use crate::workers::pool::Serving;
+use crate::workers::pool::WorkerHandle;
 use crate::workers::pool::testing::serving;
 
 /// Long enough that nothing ends by itself in a test that is not about that.
@@ -30,13 +30,13 @@ impl Alone {
 }
 
 /// Another gateway at `server`, which knows it.
-pub(super) async fn gateway(server: &RedisServer, number: u32, lease: Duration, workers: &[Serving]) -> Redis {
+pub(super) async fn gateway(server: &RedisServer, number: u32, lease: Duration, workers: &[WorkerHandle]) -> Redis {
     let gateway = unconnected(&server.url(), number, lease, workers);
     until("the gateway is connected", || gateway.store.ready().is_some()).await;
     gateway
 }
 
-pub(super) fn unconnected(url: &str, number: u32, lease: Duration, workers: &[Serving]) -> Redis {
+pub(super) fn unconnected(url: &str, number: u32, lease: Duration, workers: &[WorkerHandle]) -> Redis {
     let client = ::redis::Client::open(url).unwrap();
     let workers = workers.to_vec();
     let us = ([10, 0, 0, u8::try_from(number).unwrap()], 9090).into();
@@ -54,7 +54,7 @@ pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// `count` workers of stream `s`, named and known by their number, without a channel each.
-pub(in crate::workers) fn workers(count: usize, capacity: u32) -> Vec<Serving> {
+pub(in crate::workers) fn workers(count: usize, capacity: u32) -> Vec<WorkerHandle> {
     let one = serving("0", "s", capacity);
     let number = |n: usize| {
         let spec = Spec { instance: n.to_string(), ..(*one.spec).clone() };
