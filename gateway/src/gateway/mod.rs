@@ -51,7 +51,7 @@ const MAX_WAITING: usize = 32;
 /// Start a session of `stream`; the answer is SDP. It takes its slot when the browser has shown that it is there.
 #[derive(Message)]
 #[rtype(result = "Result<String, OfferRefused>")]
-pub(crate) struct Offer {
+pub(crate) struct StartSession {
     pub(crate) stream: String,
     pub(crate) id: String,
     /// Whose it is, for the log, and for how often it may.
@@ -79,17 +79,17 @@ pub(crate) struct CandidateError;
 /// What may be done with a session that runs.
 #[derive(Message)]
 #[rtype(result = "Option<Arc<LiveSession>>")]
-pub(crate) struct Running(pub(crate) String);
+pub(crate) struct FindSession(pub(crate) String);
 
 /// Every session that runs, by id.
 #[derive(Message)]
 #[rtype(result = "BTreeMap<String, Arc<LiveSession>>")]
-pub(crate) struct List;
+pub(crate) struct ListSessions;
 
 /// End a session, as its operator; false when there is none.
 #[derive(Message)]
 #[rtype(result = "bool")]
-pub(crate) struct Close(pub(crate) String);
+pub(crate) struct CloseSession(pub(crate) String);
 
 /// Take no more sessions, and tell those that run to go to another gateway. The answer counts those that are left.
 #[derive(Message)]
@@ -265,11 +265,11 @@ impl Actor for Gateway {
     }
 }
 
-impl Handler<Offer> for Gateway {
+impl Handler<StartSession> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
 
-    fn handle(&mut self, offer: Offer, _: &mut Self::Context) -> Self::Result {
-        let Offer { stream, id, client, description, codec, inputs } = offer;
+    fn handle(&mut self, offer: StartSession, _: &mut Self::Context) -> Self::Result {
+        let StartSession { stream, id, client, description, codec, inputs } = offer;
         if let Err(refused) = self.admit(&id, client) {
             return Box::pin(async move { Err(refused) }.into_actor(self));
         }
@@ -375,10 +375,10 @@ impl Handler<Candidate> for Gateway {
     }
 }
 
-impl Handler<Running> for Gateway {
+impl Handler<FindSession> for Gateway {
     type Result = Option<Arc<LiveSession>>;
 
-    fn handle(&mut self, Running(id): Running, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, FindSession(id): FindSession, _: &mut Self::Context) -> Self::Result {
         match self.sessions.get(&id)? {
             Entry::Running { controls, .. } => Some(Arc::clone(controls)),
             Entry::Opening(_) => None,
@@ -386,10 +386,10 @@ impl Handler<Running> for Gateway {
     }
 }
 
-impl Handler<List> for Gateway {
-    type Result = MessageResult<List>;
+impl Handler<ListSessions> for Gateway {
+    type Result = MessageResult<ListSessions>;
 
-    fn handle(&mut self, _: List, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ListSessions, _: &mut Self::Context) -> Self::Result {
         let listed = |(id, entry): (&String, &Entry)| match entry {
             Entry::Running { controls, .. } => Some((id.clone(), Arc::clone(controls))),
             Entry::Opening(_) => None,
@@ -398,10 +398,10 @@ impl Handler<List> for Gateway {
     }
 }
 
-impl Handler<Close> for Gateway {
+impl Handler<CloseSession> for Gateway {
     type Result = ResponseFuture<bool>;
 
-    fn handle(&mut self, Close(id): Close, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, CloseSession(id): CloseSession, _: &mut Self::Context) -> Self::Result {
         let session = match self.sessions.get(&id) {
             Some(Entry::Running { session, .. }) => session.clone(),
             Some(Entry::Opening(_)) | None => return Box::pin(async { false }),

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use reframe_trace::watchdog::{Stuck, Watchdog};
 use serde_json::{Value, json};
 
-use crate::gateway::{Close, Gateway, List};
+use crate::gateway::{CloseSession, Gateway, ListSessions};
 use crate::http::{self, Forward};
 use crate::stream::controls::LiveSession;
 use crate::telemetry;
@@ -50,7 +50,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 /// end its session.
 async fn sessions(shared: web::Data<Shared>) -> HttpResponse {
     // An error is a gateway that has stopped.
-    let listed = shared.gateway.send(List).await.unwrap_or_default();
+    let listed = shared.gateway.send(ListSessions).await.unwrap_or_default();
     let sessions: Vec<Value> = listed.iter().map(|(id, session)| describe(id, session)).collect();
     HttpResponse::Ok().json(json!({ "sessions": sessions }))
 }
@@ -60,7 +60,7 @@ async fn session(shared: web::Data<Shared>, request: HttpRequest, id: web::Path<
     if let Err(problem) = http::check_id(&id) {
         return http::invalid_request(problem);
     }
-    let listed = shared.gateway.send(List).await.unwrap_or_default();
+    let listed = shared.gateway.send(ListSessions).await.unwrap_or_default();
     match listed.get(&*id) {
         Some(session) => HttpResponse::Ok().json(describe(&id, session)),
         None => shared.forward.or_unknown(&request, &id, web::Bytes::new()).await,
@@ -71,7 +71,7 @@ async fn close(shared: web::Data<Shared>, request: HttpRequest, id: web::Path<St
     if let Err(problem) = http::check_id(&id) {
         return http::invalid_request(problem);
     }
-    if shared.gateway.send(Close(id.clone())).await.unwrap_or(false) {
+    if shared.gateway.send(CloseSession(id.clone())).await.unwrap_or(false) {
         HttpResponse::Ok().json(json!({ "status": "ok" }))
     } else {
         shared.forward.or_unknown(&request, &id, web::Bytes::new()).await

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{Shared, check_id, failed, invalid_input, invalid_request, object, take_id, unless_json};
-use crate::gateway::Running;
+use crate::gateway::FindSession;
 use crate::stream::outputs::{Event, Reader};
 
 /// Between two signs of life on a quiet event stream: below the minute after which proxies give up, and what notices a
@@ -30,7 +30,7 @@ pub(super) async fn input_hook(shared: web::Data<Shared>, request: HttpRequest, 
         Err(problem) => return invalid_request(problem),
     };
     // An error is a gateway that has stopped.
-    let Some(controls) = shared.gateway.send(Running(id.clone())).await.ok().flatten() else {
+    let Some(controls) = shared.gateway.send(FindSession(id.clone())).await.ok().flatten() else {
         return shared.forward.or_unknown(&request, &id, body).await;
     };
     match controls.set(&set) {
@@ -51,7 +51,7 @@ pub(super) async fn updates(shared: web::Data<Shared>, request: HttpRequest, que
     if let Err(problem) = check_id(&id) {
         return invalid_request(problem);
     }
-    let Some(controls) = shared.gateway.send(Running(id.clone())).await.ok().flatten() else {
+    let Some(controls) = shared.gateway.send(FindSession(id.clone())).await.ok().flatten() else {
         return shared.forward.or_unknown(&request, &id, web::Bytes::new()).await;
     };
     let Some(reader) = controls.outputs.subscribe("updates") else {

@@ -72,7 +72,7 @@ enum Ask {
     SetInputs,
     Updates,
     Session,
-    Close,
+    CloseSession,
 }
 
 /// No answer of the owner.
@@ -100,7 +100,7 @@ impl Ask {
             "POST" if path.ends_with("/input_hook") => Some(Self::SetInputs),
             "GET" if path.ends_with("/updates") => Some(Self::Updates),
             "GET" if path.starts_with("/api/sessions/") => Some(Self::Session),
-            "DELETE" if path.starts_with("/api/sessions/") => Some(Self::Close),
+            "DELETE" if path.starts_with("/api/sessions/") => Some(Self::CloseSession),
             _ => None,
         }
     }
@@ -109,7 +109,7 @@ impl Ask {
         match self {
             Self::Signal | Self::SetInputs => Method::POST,
             Self::Updates | Self::Session => Method::GET,
-            Self::Close => Method::DELETE,
+            Self::CloseSession => Method::DELETE,
         }
     }
 
@@ -120,7 +120,7 @@ impl Ask {
             (Self::Signal, Some(stream)) => format!("/{}/webrtc/offer", encoded(stream)),
             (Self::SetInputs, _) => "/input_hook".to_owned(),
             (Self::Updates, _) => format!("/updates?webrtc_id={}", encoded(id)),
-            (Self::Session | Self::Close, _) => format!("/api/sessions/{}", encoded(id)),
+            (Self::Session | Self::CloseSession, _) => format!("/api/sessions/{}", encoded(id)),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::browser::offer;
 use crate::browser::offer::OfferError;
-use crate::gateway::{Candidate, Offer, Renegotiate};
+use crate::gateway::{Candidate, StartSession, Renegotiate};
 use crate::media::refused::OfferRefused;
 use crate::stream::inputs;
 use crate::telemetry;
@@ -107,7 +107,7 @@ async fn answer(shared: &Shared, request: &HttpRequest, body: web::Bytes, offere
     let gateway = &shared.gateway;
     let stream = spec.name.clone();
     let client = shared.proxies.client(request);
-    let offer = Offer { stream, id: id.clone(), client, description, codec, inputs };
+    let offer = StartSession { stream, id: id.clone(), client, description, codec, inputs };
     // An error is a gateway that has stopped.
     let answered = gateway.send(offer).await.unwrap_or(Err(OfferRefused::Draining));
     if matches!(answered, Err(OfferRefused::AlreadyExists))
