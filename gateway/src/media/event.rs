@@ -74,11 +74,11 @@ pub(crate) enum EndReason {
     /// The browser closed the data channel or the connection.
     ClientClosed,
     /// No sign of life of the browser for eight seconds, or it never finished connecting.
-    ConnectionFailed(Step),
+    ConnectionFailed(ConnectStage),
     /// The browser took the answer and never connected.
-    NeverConnected(Step),
+    NeverConnected(ConnectStage),
     /// A check of the browser's came, and DTLS was not up in time.
-    NoDtls(Step),
+    NoDtls(ConnectStage),
     /// It was one of too many that had not come so far yet.
     CrowdedOut,
     /// There was room when it offered, and none any more when its browser was there.
@@ -138,7 +138,7 @@ impl EndReason {
 
     /// Where the connection failed, if that is the reason.
     #[must_use]
-    pub(crate) fn step(&self) -> Option<Step> {
+    pub(crate) fn step(&self) -> Option<ConnectStage> {
         match self {
             Self::ConnectionFailed(step) | Self::NeverConnected(step) | Self::NoDtls(step) => Some(*step),
             _ => None,
@@ -157,7 +157,7 @@ pub(crate) enum DriverEnd {
 
 /// The step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum ConnectStage {
     /// Nothing of the browser's ever came.
     NoPacket,
     /// Its checks came, and no path was agreed on.
@@ -168,7 +168,7 @@ pub(crate) enum Step {
     Silence,
 }
 
-impl Step {
+impl ConnectStage {
     /// The value of the label `step`.
     #[must_use]
     pub(crate) fn label(self) -> &'static str {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::watch::{Verdict, Watch};
-use crate::media::event::{Detached, EndReason, Step};
+use crate::media::event::{Detached, EndReason, ConnectStage};
 use crate::media::refused::OfferRefused;
 use crate::media::signs::Counts;
 use crate::telemetry::Failover;
@@ -70,7 +70,7 @@ pub(super) enum Event<W> {
     /// A second has passed; what was heard of the browser so far.
     Counted(Counts),
     /// The time of [`Core::deadline`] has come; where the connection stands.
-    Deadline(Step),
+    Deadline(ConnectStage),
     /// It is to end.
     End(EndReason),
 }
@@ -362,7 +362,7 @@ impl Core {
     }
 
     /// What was due by now; nothing when the timer was early.
-    fn timed_out<W>(&mut self, now: Instant, step: Step) -> Vec<Action<W>> {
+    fn timed_out<W>(&mut self, now: Instant, step: ConnectStage) -> Vec<Action<W>> {
         match self.connection {
             Connection::Answered { until } if now >= until => return self.end(EndReason::NeverConnected(step)),
             Connection::Checked { until } if now >= until => return self.end(EndReason::NoDtls(step)),

@@ -55,7 +55,7 @@ impl Simulation {
             let due = self.core.deadline().filter(|due| *due <= end).map(|due| due.max(self.now));
             self.now = due.unwrap_or(end).min(look).min(end);
             if due == Some(self.now) {
-                actions.extend(self.event(Event::Deadline(Step::Silence)));
+                actions.extend(self.event(Event::Deadline(ConnectStage::Silence)));
                 if self.core.deadline() == due {
                     break;
                 }
@@ -117,12 +117,12 @@ fn who_never_checks_never_encrypts_or_never_sends_ends_in_time() {
     session.after(CONNECT_TIMEOUT - SECOND);
     assert_eq!(session.ended(), None);
     session.after(SECOND);
-    assert_eq!(session.ended(), Some(&EndReason::NeverConnected(Step::Silence)));
+    assert_eq!(session.ended(), Some(&EndReason::NeverConnected(ConnectStage::Silence)));
 
     let mut session = Simulation::new();
     session.event(Event::Checked);
     session.after(DTLS_TIMEOUT);
-    assert_eq!(session.ended(), Some(&EndReason::NoDtls(Step::Silence)));
+    assert_eq!(session.ended(), Some(&EndReason::NoDtls(ConnectStage::Silence)));
 
     let mut session = Simulation::new();
     session.event(Event::Connected(Counts::default()));
@@ -360,7 +360,7 @@ fn any_course_holds_one_link_and_one_search_and_has_a_way_out() {
                     session.counts.packets += 1;
                     session.counts.frames += 1;
                     if session.core.deadline().is_some_and(|due| due <= session.now) {
-                        Event::Deadline(Step::Silence)
+                        Event::Deadline(ConnectStage::Silence)
                     } else {
                         Event::Counted(session.counts)
                     }

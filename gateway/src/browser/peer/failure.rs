@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rtc::peer_connection::state::{RTCIceConnectionState, RTCPeerConnectionState};
 
-use crate::media::event::Step;
+use crate::media::event::ConnectStage;
 
 /// How far a connection has come.
 #[derive(Debug, Default)]
@@ -27,15 +27,15 @@ impl Progress {
     }
 
     /// The step that fails if it goes no further; `checks` of the browser have reached us.
-    pub(super) fn next(&self, checks: u64) -> Step {
+    pub(super) fn next(&self, checks: u64) -> ConnectStage {
         if self.connected.load(Ordering::Relaxed) {
-            Step::Silence
+            ConnectStage::Silence
         } else if self.path.load(Ordering::Relaxed) {
-            Step::Encryption
+            ConnectStage::Encryption
         } else if checks > 0 {
-            Step::NoPath
+            ConnectStage::NoPath
         } else {
-            Step::NoPacket
+            ConnectStage::NoPacket
         }
     }
 }
@@ -47,13 +47,13 @@ mod tests {
     #[test]
     fn the_last_step_that_worked_tells_the_one_that_failed() {
         let progress = Progress::default();
-        assert_eq!(progress.next(0), Step::NoPacket);
+        assert_eq!(progress.next(0), ConnectStage::NoPacket);
         progress.ice(RTCIceConnectionState::Checking);
-        assert_eq!(progress.next(3), Step::NoPath);
+        assert_eq!(progress.next(3), ConnectStage::NoPath);
         progress.ice(RTCIceConnectionState::Connected);
-        assert_eq!(progress.next(3), Step::Encryption);
+        assert_eq!(progress.next(3), ConnectStage::Encryption);
         progress.connection(RTCPeerConnectionState::Connected);
         progress.ice(RTCIceConnectionState::Disconnected);
-        assert_eq!(progress.next(3), Step::Silence);
+        assert_eq!(progress.next(3), ConnectStage::Silence);
     }
 }

@@ -66,7 +66,7 @@ use crate::browser::guard::{SUITES, provider};
 use crate::browser::net::{Nudge, SessionPort, SessionRuntime};
 use crate::browser::offer::{self, Negotiated};
 use crate::media::encoded::OutFrame;
-use crate::media::event::{DriverEnd, EndReason, SessionEvent, Step};
+use crate::media::event::{DriverEnd, EndReason, SessionEvent, ConnectStage};
 use crate::media::limits::{BitrateLimits, VideoLimits};
 use crate::media::signs::Signs;
 use crate::pipeline::backlog::PacketQueue;
@@ -289,7 +289,7 @@ impl Peer {
     }
 
     /// The step at which the connection fails, if it goes no further.
-    pub(crate) fn step(&self) -> Step {
+    pub(crate) fn step(&self) -> ConnectStage {
         self.callbacks.progress.next(self.port.checks())
     }
 
@@ -481,7 +481,7 @@ async fn report_state(
     events: mpsc::Sender<SessionEvent>,
     keyframe_due: Arc<Notify>,
     stop: CancellationToken,
-    step: impl Fn() -> Step,
+    step: impl Fn() -> ConnectStage,
 ) {
     loop {
         let event = match *state.borrow_and_update() {
@@ -538,7 +538,7 @@ mod tests {
         let (state, states) = watch::channel(RTCPeerConnectionState::New);
         let (events, mut told) = mpsc::channel(1);
         let (keyframe_due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let step = || -> Step { unreachable!("it does not fail") };
+        let step = || -> ConnectStage { unreachable!("it does not fail") };
         let reporting = tokio::spawn(report_state(states, events, Arc::clone(&keyframe_due), stop.clone(), step));
         for _ in 0..2 {
             state.send_replace(RTCPeerConnectionState::Connected);
