@@ -48,14 +48,14 @@ pub(crate) enum Reply {
     /// one for each output or none.
     Result { seq: u64, handler_time: Duration, outcome: Result<Option<I420>, HandlerError>, outputs: Vec<String> },
     /// For the client, outside of any frame.
-    Notice { level: Level, message: String },
+    Notice { level: Severity, message: String },
     /// Last: the session ends, by a fault or because its handler meant it.
     End { message: String, failed: bool },
 }
 
 /// How the page shows a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
+pub(crate) enum Severity {
     Log,
     Warning,
     Error,

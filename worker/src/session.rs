@@ -10,7 +10,7 @@ use tonic::Status;
 
 use crate::error::HandlerError;
 use crate::inputs::Inputs;
-use crate::message::{Level, REPLIES, Reply};
+use crate::message::{Severity, REPLIES, Reply};
 
 thread_local! {
     static CURRENT: RefCell<Option<Session>> = const { RefCell::new(None) };
@@ -78,20 +78,20 @@ impl Session {
     /// Never waits: when the transport is behind, the message is dropped and counted in the session's log. It is cut at
     /// [`HandlerError::MAX_BYTES`].
     pub fn log(&self, message: impl fmt::Display) {
-        self.notify(Level::Log, message);
+        self.notify(Severity::Log, message);
     }
 
     /// Shows a warning; else as [`log`](Self::log).
     pub fn warning(&self, message: impl fmt::Display) {
-        self.notify(Level::Warning, message);
+        self.notify(Severity::Warning, message);
     }
 
     /// Shows an error, without failing a frame; else as [`log`](Self::log).
     pub fn error(&self, message: impl fmt::Display) {
-        self.notify(Level::Error, message);
+        self.notify(Severity::Error, message);
     }
 
-    fn notify(&self, level: Level, message: impl fmt::Display) {
+    fn notify(&self, level: Severity, message: impl fmt::Display) {
         let Some(replies) = self.0.replies.upgrade() else { return };
         let message = HandlerError::new(message.to_string()).into_message();
         // Results keep their room, so that a chatty handler does not wait for its own chatter.

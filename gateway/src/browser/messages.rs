@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::media::event::{EndReason, Level, Notice};
+use crate::media::event::{EndReason, Severity, Notice};
 use crate::stream::inputs::InputError;
 
 /// The last words of a session; `None` to a client that is gone.
@@ -52,7 +52,7 @@ pub(crate) fn farewell(reason: &EndReason, leaving: bool) -> Vec<String> {
     }
     let Some(message) = last_words(reason) else { return Vec::new() };
     let first = match reason {
-        EndReason::WorkerLost => Some(notice(&Notice { level: Level::Error, message: message.clone() })),
+        EndReason::WorkerLost => Some(notice(&Notice { level: Severity::Error, message: message.clone() })),
         EndReason::Refused(refused) => {
             let meta = refused.meta();
             Some(json!({ "type": "error", "data": message, "message": message, "meta": meta }).to_string())
@@ -109,7 +109,7 @@ pub(crate) fn taken_over() -> String {
     let message = "The worker that processed this stream went away, and another has taken over. What its handler \
                    remembered of this stream is lost."
         .to_owned();
-    notice(&Notice { level: Level::Warning, message })
+    notice(&Notice { level: Severity::Warning, message })
 }
 
 pub(crate) fn moved() -> String {
@@ -117,7 +117,7 @@ pub(crate) fn moved() -> String {
         "This stream moved to another worker, since its own is being stopped. What its handler remembered of \
                    this stream is lost."
             .to_owned();
-    notice(&Notice { level: Level::Warning, message })
+    notice(&Notice { level: Severity::Warning, message })
 }
 
 /// What a browser cannot know: frames that the handler was too busy for, and the mean time in milliseconds from a
@@ -128,16 +128,16 @@ pub(crate) fn stats(skipped: Option<u64>, server_ms: Option<f64>, max_fps: Optio
 }
 
 pub(crate) fn refused(error: &InputError) -> String {
-    notice(&Notice { level: Level::Error, message: error.to_string() })
+    notice(&Notice { level: Severity::Error, message: error.to_string() })
 }
 
 /// FastRTC documents `data` and sends `message` for errors and warnings; its front-ends read either, so both go out.
 pub(crate) fn notice(notice: &Notice) -> String {
     let message = &notice.message;
     match notice.level {
-        Level::Log => json!({ "type": "log", "data": message }),
-        Level::Warning => json!({ "type": "warning", "data": message, "message": message }),
-        Level::Error => json!({ "type": "error", "data": message, "message": message }),
+        Severity::Log => json!({ "type": "log", "data": message }),
+        Severity::Warning => json!({ "type": "warning", "data": message, "message": message }),
+        Severity::Error => json!({ "type": "error", "data": message, "message": message }),
     }
     .to_string()
 }
@@ -151,7 +151,7 @@ pub(crate) fn falling_behind() -> String {
     let message = "The handler is slower than the camera and drops what finds no room. \
                    Set skip_frames to always work on the newest frame."
         .to_owned();
-    notice(&Notice { level: Level::Warning, message })
+    notice(&Notice { level: Severity::Warning, message })
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(crate) enum Detached {
 
 /// How loud a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
+pub(crate) enum Severity {
     /// For the curious.
     Log,
     /// Something may be wrong.
@@ -63,7 +63,7 @@ pub(crate) enum Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
     /// How loud.
-    pub(crate) level: Level,
+    pub(crate) level: Severity,
     /// As the handler's author wrote it.
     pub(crate) message: String,
 }

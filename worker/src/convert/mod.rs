@@ -19,7 +19,7 @@ use crate::components::InputValue;
 use crate::frame::Rotation;
 use crate::frame::pixels::I420;
 use crate::inputs::Inputs;
-use crate::message::Level;
+use crate::message::Severity;
 use crate::message::{Job, Reply};
 use crate::mode::Mode;
 use crate::stream::Stream;
@@ -134,9 +134,9 @@ pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
         }),
         Reply::Notice { level, message } => {
             let level = match level {
-                Level::Log => notice::Level::Log,
-                Level::Warning => notice::Level::Warning,
-                Level::Error => notice::Level::Error,
+                Severity::Log => notice::Level::Log,
+                Severity::Warning => notice::Level::Warning,
+                Severity::Error => notice::Level::Error,
             };
             from_worker::Message::Notice(Notice { level: level.into(), message })
         }

@@ -18,7 +18,7 @@ use crate::error::HandlerError;
 use crate::frame::Frame;
 use crate::frame::pixels::I420;
 use crate::handler::{Output, Work};
-use crate::message::{Job, Level, Reply};
+use crate::message::{Job, Severity, Reply};
 use crate::mode::Mode;
 use crate::session::Session;
 use crate::stream::Stream;
@@ -236,7 +236,7 @@ fn told(fault: &Fault) -> [Reply; 2] {
         Fault::Panic { .. } => ("the handler crashed", "the stream ended because its handler crashed"),
     };
     [
-        Reply::Notice { level: Level::Error, message: error.to_owned() },
+        Reply::Notice { level: Severity::Error, message: error.to_owned() },
         Reply::End { message: end.to_owned(), failed: true },
     ]
 }

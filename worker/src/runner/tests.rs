@@ -13,7 +13,7 @@ use crate::frame::pixels::I420;
 use crate::frame::{Frame, PixelFormat};
 use crate::handler::{Output, VideoStreamHandler};
 use crate::inputs::Inputs;
-use crate::message::{Level, NOTICES, REPLIES};
+use crate::message::{Severity, NOTICES, REPLIES};
 use crate::stream::Stream;
 
 /// A slow machine's, not an expectation.
@@ -106,7 +106,7 @@ fn notices_never_wait_and_leave_room_for_results() {
     let dropped = tellings.recv_timeout(PATIENCE).unwrap();
     assert_eq!(dropped, 100 - NOTICES as u64);
     for n in 0..NOTICES {
-        let expected = Reply::Notice { level: Level::Log, message: n.to_string() };
+        let expected = Reply::Notice { level: Severity::Log, message: n.to_string() };
         assert_eq!(outside.replies.blocking_recv().unwrap().unwrap(), expected);
     }
     assert!(matches!(outside.replies.blocking_recv(), Some(Ok(Reply::Result { seq: 0, .. }))));

@@ -9,7 +9,7 @@ use reframe_proto::v1::{self, FromWorker, ToWorker, from_worker, notice, result,
 use reframe_proto::{MAX_OUTPUTS_BYTES, i420_len, picture_fits};
 
 use crate::codec::{Picture, Rotation, turn};
-use crate::media::event::{Level, Notice};
+use crate::media::event::{Severity, Notice};
 use crate::media::frame::Frame;
 use crate::stream::inputs::{Value, Values};
 
@@ -113,9 +113,9 @@ pub(crate) fn incoming(message: FromWorker, exchange: Option<&Exchange>) -> Resu
         }
         from_worker::Message::Notice(notice) => {
             let level = match notice.level() {
-                notice::Level::Error => Level::Error,
-                notice::Level::Warning => Level::Warning,
-                notice::Level::Log | notice::Level::Unspecified => Level::Log,
+                notice::Level::Error => Severity::Error,
+                notice::Level::Warning => Severity::Warning,
+                notice::Level::Log | notice::Level::Unspecified => Severity::Log,
             };
             Ok(Incoming::Notice(Notice { level, message: notice.message }))
         }

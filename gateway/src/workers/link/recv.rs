@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::LinkContext;
 use super::convert::{self, Incoming, Outcome};
-use crate::media::event::{Detached, EndReason, Level, Notice, ResultWaiting, SessionEvent};
+use crate::media::event::{Detached, EndReason, Severity, Notice, ResultWaiting, SessionEvent};
 use crate::media::frame::Frame;
 use crate::stream::spec::Mode;
 use crate::telemetry::books::{Hop, Reason};
@@ -176,7 +176,7 @@ impl Receive {
             Outcome::Error(message) => {
                 frame.ticket.enter(Hop::Link);
                 frame.ticket.dropped(Reason::HandlerError);
-                self.notice(Notice { level: Level::Error, message }).await;
+                self.notice(Notice { level: Severity::Error, message }).await;
             }
         }
         if with_picture || controls.spec.mode == Mode::Receive {

@@ -179,7 +179,7 @@ fn closed(message: &str) -> Reply {
 fn crash() -> Vec<Reply> {
     let end = "the stream ended because its handler crashed";
     vec![
-        Reply::Notice { level: Level::Error, message: "the handler crashed".into() },
+        Reply::Notice { level: Severity::Error, message: "the handler crashed".into() },
         Reply::End { message: end.into(), failed: true },
     ]
 }
@@ -412,7 +412,7 @@ fn a_generator_that_cannot_be_made_says_why() {
     let (summary, replies) = simulate(&stream, iter::once(pull(0)), usize::MAX);
     assert_eq!(summary.faults, [Fault::Start { message: "no such clip".into() }]);
     let told = [
-        Reply::Notice { level: Level::Error, message: "no such clip".into() },
+        Reply::Notice { level: Severity::Error, message: "no such clip".into() },
         Reply::End { message: "the handler could not start".into(), failed: true },
     ];
     assert_eq!(replies, told);
