@@ -11,8 +11,8 @@ use rtc::sansio::Protocol;
 use webrtc::error::Error;
 
 use super::keyframes::deliver_requests;
-use super::nack::RequestLost;
-use super::retransmissions::BoundRetransmissions;
+use super::nack::NackGenerator;
+use super::retransmissions::RetransmissionLimiter;
 use crate::browser::guard::bound_feedback;
 
 /// Packets kept to be sent again, a power of two: two seconds of 2 Mbit/s, 600 kB. Who asks for older ones gets nothing
@@ -30,9 +30,9 @@ pub(super) fn registry(engine: &mut MediaEngine) -> Result<Registry, Error> {
     let registry = configure_twcc_receiver_only(configure_rtcp_reports(Registry::new()), engine)?;
     Ok(registry
         .with(BOUND_FEEDBACK, OnRead::new(bound_feedback))
-        .with(BOUND_RETRANSMISSIONS, BoundRetransmissions::default())
+        .with(BOUND_RETRANSMISSIONS, RetransmissionLimiter::default())
         .with(Slot::NackResponder, NackResponderBuilder::new().with_size(SENT_PACKETS).build())
-        .with(Slot::NackGenerator, RequestLost::default())
+        .with(Slot::NackGenerator, NackGenerator::default())
         .with(Slot::from(20_000), OnRead::new(deliver_requests)))
 }
 

@@ -135,13 +135,13 @@ impl Missing {
 
 /// See the module. By SSRC.
 #[derive(Default)]
-pub(super) struct RequestLost {
+pub(super) struct NackGenerator {
     streams: HashMap<u32, Missing>,
     inbound: VecDeque<TaggedPacket>,
     outbound: VecDeque<TaggedPacket>,
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for RequestLost {
+impl Protocol<TaggedPacket, TaggedPacket, ()> for NackGenerator {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
     type Eout = ();
@@ -194,7 +194,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RequestLost {
     }
 }
 
-impl Interceptor for RequestLost {
+impl Interceptor for NackGenerator {
     fn bind_local_stream(&mut self, _info: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
 

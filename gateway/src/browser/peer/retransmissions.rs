@@ -77,13 +77,13 @@ impl Budget {
 
 /// See the module. By SSRC.
 #[derive(Default)]
-pub(super) struct BoundRetransmissions {
+pub(super) struct RetransmissionLimiter {
     streams: HashMap<u32, Budget>,
     inbound: VecDeque<TaggedPacket>,
     outbound: VecDeque<TaggedPacket>,
 }
 
-impl BoundRetransmissions {
+impl RetransmissionLimiter {
     /// What is left of a request; `None` when nothing is.
     fn reduce(&mut self, now: Instant, nack: &TransportLayerNack) -> Option<TransportLayerNack> {
         // The responder does not know it either.
@@ -102,7 +102,7 @@ impl BoundRetransmissions {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for BoundRetransmissions {
+impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionLimiter {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
     type Eout = ();
@@ -145,7 +145,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for BoundRetransmissions {
     }
 }
 
-impl Interceptor for BoundRetransmissions {
+impl Interceptor for RetransmissionLimiter {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         if wants_nacks(info) {
             self.streams.insert(info.ssrc, Budget::default());
