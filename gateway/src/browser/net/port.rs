@@ -16,7 +16,7 @@ use super::policy::CandidatePolicy;
 use super::public;
 use super::routes::{Path, Routes, Stray};
 use super::session::{Inbox, SessionPort};
-use super::tcp::{self, Welcome};
+use super::tcp::{self, AcceptQueue};
 use super::udp::SharedSocket;
 use crate::config::media::Media;
 use crate::config::public::Public;
@@ -110,7 +110,7 @@ impl MediaPort {
     }
 
     /// Who takes a connection that begins with `frame`.
-    fn whose(&self, socket: usize, frame: &[u8]) -> Option<Welcome> {
+    fn whose(&self, socket: usize, frame: &[u8]) -> Option<AcceptQueue> {
         let Kind::Check(check) = classify(frame) else { return None };
         self.routes.lock().signed(&check).ok()?.welcomed(socket)
     }

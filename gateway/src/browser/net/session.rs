@@ -13,7 +13,7 @@ use super::packet::Kind;
 use super::policy::CandidatePolicy;
 use super::port::MediaPort;
 use super::routes::{Credentials, Id, Path};
-use super::tcp::{self, Welcome};
+use super::tcp::{self, AcceptQueue};
 use super::udp::Datagram;
 use crate::browser::guard::Guard;
 use crate::browser::offer;
@@ -33,7 +33,7 @@ pub(super) struct Inbox {
     /// One for each of the port's sockets; none while the stack has not asked for its socket.
     queues: Vec<Mutex<Option<mpsc::Sender<Datagram>>>>,
     /// As `queues`, for connections.
-    welcomes: Vec<Mutex<Option<Welcome>>>,
+    welcomes: Vec<Mutex<Option<AcceptQueue>>>,
     /// What passes, by UDP and by TCP.
     pub(super) udp: Mutex<Filter>,
     pub(super) tcp: Mutex<Filter>,
@@ -77,14 +77,14 @@ impl Inbox {
     }
 
     /// Who takes the connections to one of our sockets, in place of who did.
-    pub(super) fn welcome(&self, socket: usize, welcome: Welcome) {
+    pub(super) fn welcome(&self, socket: usize, welcome: AcceptQueue) {
         if let Some(slot) = self.welcomes.get(socket) {
             *slot.lock() = Some(welcome);
         }
     }
 
     /// Who takes the connections to one of our sockets.
-    pub(super) fn welcomed(&self, socket: usize) -> Option<Welcome> {
+    pub(super) fn welcomed(&self, socket: usize) -> Option<AcceptQueue> {
         self.welcomes.get(socket)?.lock().clone()
     }
 

@@ -52,7 +52,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// A connection that has said whose it is.
 #[derive(Debug)]
-pub(super) struct Introduced {
+pub(super) struct AcceptedConnection {
     stream: TcpStream,
     remote: SocketAddr,
     /// The first frame, as it came; for the stack.
@@ -65,8 +65,8 @@ type Places = [OwnedSemaphorePermit; 2];
 
 /// Where the connections of a session go.
 #[derive(Clone, Debug)]
-pub(super) struct Welcome {
-    pub(super) queue: mpsc::Sender<Introduced>,
+pub(super) struct AcceptQueue {
+    pub(super) queue: mpsc::Sender<AcceptedConnection>,
     /// The session's, for [`CONNECTIONS`].
     pub(super) places: Arc<Semaphore>,
 }
@@ -86,7 +86,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// further one is closed.
 pub(super) async fn accept<W>(listener: TcpListener, places: Arc<Semaphore>, whose: W)
 where
-    W: Fn(&[u8]) -> Option<Welcome> + Clone + Send + 'static,
+    W: Fn(&[u8]) -> Option<AcceptQueue> + Clone + Send + 'static,
 {
     let (mut strangers, mut introductions) = (Crowd::new(STRANGERS), JoinSet::new());
     loop {
@@ -120,7 +120,7 @@ async fn introduce(
     mut stream: TcpStream,
     remote: SocketAddr,
     all: Arc<Semaphore>,
-    whose: impl Fn(&[u8]) -> Option<Welcome>,
+    whose: impl Fn(&[u8]) -> Option<AcceptQueue>,
 ) -> &'static str {
     let Ok(length) = stream.read_u16().await else { return "silent" };
     if usize::from(length) > LONGEST_CHECK {
@@ -131,11 +131,11 @@ async fn introduce(
     if stream.read_exact(&mut first[2..]).await.is_err() {
         return "silent";
     }
-    let Some(Welcome { queue, places }) = whose(&first[2..]) else { return "unknown" };
+    let Some(AcceptQueue { queue, places }) = whose(&first[2..]) else { return "unknown" };
     let (Ok(of_session), Ok(of_port)) = (places.try_acquire_owned(), all.try_acquire_owned()) else { return "refused" };
     // Frames are whole already; waiting to fill a segment would only delay them.
     stream.set_nodelay(true).ok();
-    let introduced = Introduced { stream, remote, first: first.freeze(), _places: [of_session, of_port] };
+    let introduced = AcceptedConnection { stream, remote, first: first.freeze(), _places: [of_session, of_port] };
     // Full or closed: as many wait already, or the session is over.
     if queue.try_send(introduced).is_ok() { "accepted" } else { "refused" }
 }
@@ -147,14 +147,14 @@ pub(super) struct SessionListener {
     /// Which of the port's listeners it is.
     index: usize,
     session: Arc<Inbox>,
-    inbox: tokio::sync::Mutex<mpsc::Receiver<Introduced>>,
+    inbox: tokio::sync::Mutex<mpsc::Receiver<AcceptedConnection>>,
 }
 
 impl SessionListener {
-    pub(super) fn new(local: SocketAddr, index: usize, session: Arc<Inbox>) -> (Self, Welcome) {
+    pub(super) fn new(local: SocketAddr, index: usize, session: Arc<Inbox>) -> (Self, AcceptQueue) {
         let (queue, inbox) = mpsc::channel(CONNECTIONS);
         let places = Arc::clone(&session.tcp_places);
-        (Self { local, index, session, inbox: tokio::sync::Mutex::new(inbox) }, Welcome { queue, places })
+        (Self { local, index, session, inbox: tokio::sync::Mutex::new(inbox) }, AcceptQueue { queue, places })
     }
 }
 
@@ -201,8 +201,8 @@ struct Received {
 }
 
 impl SessionStream {
-    fn new(listener: &SessionListener, introduced: Introduced) -> Self {
-        let Introduced { stream, remote, first, _places } = introduced;
+    fn new(listener: &SessionListener, introduced: AcceptedConnection) -> Self {
+        let AcceptedConnection { stream, remote, first, _places } = introduced;
         let (read, write) = stream.into_split();
         let (frames, queue) = mpsc::channel(FRAMES);
         tokio::spawn(send(write, queue));
