@@ -164,5 +164,5 @@ pub trait Encoder: Send {
 
     /// From the next picture on, as fast as it can be without looking bad; or as well as there is time. Cheap enough for
     /// every frame.
-    fn hurry(&mut self, _: bool) {}
+    fn set_fastest(&mut self, _: bool) {}
 }

@@ -26,31 +26,31 @@ pub(super) struct Speed {
     /// Frames since the last change.
     held: u32,
     /// The thread has too much to do, whatever this encoder takes of it.
-    hurry: bool,
+    set_fastest: bool,
 }
 
 impl Default for Speed {
     fn default() -> Self {
-        Self { step: START, load: f64::midpoint(IDLE, BUSY), held: 0, hurry: false }
+        Self { step: START, load: f64::midpoint(IDLE, BUSY), held: 0, set_fastest: false }
     }
 }
 
 impl Speed {
     /// The `cpu-used` to encode with.
     pub(super) fn cpu_used(&self) -> i32 {
-        if self.hurry { SPEEDS[SPEEDS.len() - 1] } else { SPEEDS[self.step] }
+        if self.set_fastest { SPEEDS[SPEEDS.len() - 1] } else { SPEEDS[self.step] }
     }
 
     /// Until told otherwise, the fastest; true when the speed changed.
-    pub(super) fn hurry(&mut self, hurry: bool) -> bool {
+    pub(super) fn set_fastest(&mut self, set_fastest: bool) -> bool {
         let before = self.cpu_used();
-        self.hurry = hurry;
+        self.set_fastest = set_fastest;
         self.cpu_used() != before
     }
 
     /// Notes that a frame `took` so long where they come each `interval`; true when the speed changed.
     pub(super) fn observe(&mut self, took: Duration, interval: Duration) -> bool {
-        if self.hurry {
+        if self.set_fastest {
             return false;
         }
         self.load += WEIGHT * (took.as_secs_f64() / interval.as_secs_f64() - self.load);
@@ -106,9 +106,9 @@ mod tests {
     #[test]
     fn a_busy_thread_makes_it_fastest_at_once() {
         let mut speed = Speed::default();
-        assert!(speed.hurry(true) && !speed.hurry(true));
+        assert!(speed.set_fastest(true) && !speed.set_fastest(true));
         assert_eq!(run(&mut speed, |_| 2), [-12]);
-        assert!(speed.hurry(false));
+        assert!(speed.set_fastest(false));
         assert_eq!(speed.cpu_used(), -8);
     }
 

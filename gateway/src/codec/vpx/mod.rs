@@ -206,8 +206,8 @@ impl Encoder for VpxEncoder {
         repeat.clone().filter(|_| !refine).map(|data| Encoded { data, keyframe: false })
     }
 
-    fn hurry(&mut self, hurry: bool) {
-        if self.codec != Codec::Vp8 || !self.speed.hurry(hurry) {
+    fn set_fastest(&mut self, set_fastest: bool) {
+        if self.codec != Codec::Vp8 || !self.speed.set_fastest(set_fastest) {
             return;
         }
         // One that is built later asks for the speed itself.

@@ -49,7 +49,7 @@ impl Encoding {
         turn: &EncoderTurn<'_>,
     ) -> Flow {
         let Release { picture, pts, ticket, .. } = &release;
-        self.encoder.hurry(relief > 0);
+        self.encoder.set_fastest(relief > 0);
         let due = Due {
             at: release.leave_at.unwrap_or(release.released),
             new: ticket.is_some(),
