@@ -135,7 +135,7 @@ async fn serve(
     let proxies = Arc::new(config.trusted_proxies);
     let trusted = Arc::clone(&proxies);
     let public =
-        http::Shared { gateway: gateway.clone(), pool, forward: forward.clone(), ice_servers, codecs, proxies };
+        http::HttpState { gateway: gateway.clone(), pool, forward: forward.clone(), ice_servers, codecs, proxies };
     // Many clients share a proxy's address.
     let exempt: Exempt = Arc::new(move |address| trusted.trusts(address));
     let caps = Caps::new(Port::Public, shares.public, config.edge.connections_each, exempt);
@@ -166,7 +166,7 @@ async fn serve(
 
     // Its clients are few and known; half of it is left whoever of them goes wrong.
     let caps = Caps::new(Port::Admin, shares.admin, shares.admin / 2, Arc::new(|_| false));
-    let shared = admin::Shared {
+    let shared = admin::HttpState {
         gateway: gateway.clone(),
         forward,
         probed: admin::Probed { draining, watchdog: watchdog.clone() },

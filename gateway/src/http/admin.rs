@@ -16,7 +16,7 @@ use crate::telemetry;
 
 /// What the handlers share.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct AdminState {
     pub(crate) gateway: Addr<Gateway>,
     pub(crate) forward: Forward,
     pub(crate) probed: Probed,
@@ -48,7 +48,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 
 /// All sessions of this gateway. Here and not on the public port, which has no authentication: whoever knows an id can
 /// end its session.
-async fn sessions(shared: web::Data<Shared>) -> HttpResponse {
+async fn sessions(shared: web::Data<AdminState>) -> HttpResponse {
     // An error is a gateway that has stopped.
     let listed = shared.gateway.send(ListSessions).await.unwrap_or_default();
     let sessions: Vec<Value> = listed.iter().map(|(id, session)| describe(id, session)).collect();
@@ -56,7 +56,7 @@ async fn sessions(shared: web::Data<Shared>) -> HttpResponse {
 }
 
 /// One of them, or of another gateway.
-async fn session(shared: web::Data<Shared>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+async fn session(shared: web::Data<AdminState>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     if let Err(problem) = http::check_id(&id) {
         return http::invalid_request(problem);
     }
@@ -67,7 +67,7 @@ async fn session(shared: web::Data<Shared>, request: HttpRequest, id: web::Path<
     }
 }
 
-async fn close(shared: web::Data<Shared>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+async fn close(shared: web::Data<AdminState>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
     if let Err(problem) = http::check_id(&id) {
         return http::invalid_request(problem);
     }
@@ -89,7 +89,7 @@ fn describe(id: &str, controls: &LiveSession) -> Value {
     })
 }
 
-async fn metrics(shared: web::Data<Shared>) -> HttpResponse {
+async fn metrics(shared: web::Data<AdminState>) -> HttpResponse {
     match &shared.metrics {
         Some(handle) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(telemetry::render(handle)),
         None => HttpResponse::NotFound().content_type(TEXT).body("this process records its metrics elsewhere\n"),
@@ -97,11 +97,11 @@ async fn metrics(shared: web::Data<Shared>) -> HttpResponse {
 }
 
 /// Asks nobody, and is answered while all other threads are stuck.
-async fn healthz(shared: web::Data<Shared>) -> HttpResponse {
+async fn healthz(shared: web::Data<AdminState>) -> HttpResponse {
     shared.probed.healthz()
 }
 
-async fn readyz(shared: web::Data<Shared>) -> HttpResponse {
+async fn readyz(shared: web::Data<AdminState>) -> HttpResponse {
     shared.probed.readyz()
 }
 

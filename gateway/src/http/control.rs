@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Shared, check_id, failed, invalid_input, invalid_request, object, take_id, unless_json};
+use super::{HttpState, check_id, failed, invalid_input, invalid_request, object, take_id, unless_json};
 use crate::gateway::FindSession;
 use crate::stream::outputs::{Event, Reader};
 
@@ -20,7 +20,7 @@ use crate::stream::outputs::{Event, Reader};
 pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// `POST /input_hook`: `{webrtc_id, name: value, …}`.
-pub(super) async fn input_hook(shared: web::Data<Shared>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+pub(super) async fn input_hook(shared: web::Data<HttpState>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     if let Some(refusal) = unless_json(&request) {
         return refusal;
     }
@@ -46,7 +46,7 @@ pub(super) struct Query {
 }
 
 /// `GET /updates?webrtc_id=`: a session's outputs, from now until it ends.
-pub(super) async fn updates(shared: web::Data<Shared>, request: HttpRequest, query: web::Query<Query>) -> HttpResponse {
+pub(super) async fn updates(shared: web::Data<HttpState>, request: HttpRequest, query: web::Query<Query>) -> HttpResponse {
     let id = query.into_inner().webrtc_id;
     if let Err(problem) = check_id(&id) {
         return invalid_request(problem);

@@ -7,14 +7,14 @@ use actix_web::{HttpResponse, web};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
 
-use super::Shared;
+use super::HttpState;
 
 /// Enough to tell the browsers of an hour apart.
 const NAME_LETTERS: usize = 12;
 
 /// `GET /webrtc/ice_servers`: before each connection, because credentials expire. Any gateway may answer.
 #[expect(clippy::disallowed_methods, reason = "the TURN server compares with its own wall clock")]
-pub(super) async fn servers(shared: web::Data<Shared>) -> HttpResponse {
+pub(super) async fn servers(shared: web::Data<HttpState>) -> HttpResponse {
     // An error is a clock before 1970, whose credentials are as good as none.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let name = Alphanumeric.sample_string(&mut rand::rng(), NAME_LETTERS);

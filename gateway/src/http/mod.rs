@@ -44,7 +44,7 @@ const RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=3;
 
 /// What the handlers share.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct HttpState {
     pub(crate) gateway: Addr<Gateway>,
     pub(crate) pool: Pool,
     pub(crate) forward: Forward,

@@ -4,7 +4,7 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::{Shared, stream_of};
+use super::{HttpState, stream_of};
 use crate::workers::placement;
 
 /// The page may load from and talk to this server only; the video is a `MediaStream`, which needs no source.
@@ -43,7 +43,7 @@ pub(super) fn files(config: &mut web::ServiceConfig) {
 
 /// `GET /`: the stream of the path. At the root the only one, or the index of several; before the first worker has
 /// come the stream's page too, which waits for it.
-pub(super) async fn page(shared: web::Data<Shared>, request: HttpRequest) -> HttpResponse {
+pub(super) async fn page(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
     match stream_of(&request) {
         None if shared.pool.streams().len() > 1 => file(HTML, INDEX),
         Some(name) if shared.pool.stream(Some(&name)).is_none() => nowhere(),
@@ -52,7 +52,7 @@ pub(super) async fn page(shared: web::Data<Shared>, request: HttpRequest) -> Htt
 }
 
 /// `GET /NAME`: the page's own paths are relative to `/NAME/`.
-pub(super) async fn slash(shared: web::Data<Shared>, request: HttpRequest) -> HttpResponse {
+pub(super) async fn slash(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
     match stream_of(&request).filter(|name| shared.pool.stream(Some(name)).is_some()) {
         Some(name) => HttpResponse::TemporaryRedirect().insert_header((LOCATION, format!("{name}/"))).finish(),
         None => nowhere(),
@@ -60,7 +60,7 @@ pub(super) async fn slash(shared: web::Data<Shared>, request: HttpRequest) -> Ht
 }
 
 /// `GET /api/streams`: what is served now; below a name, that one only.
-pub(super) async fn streams(shared: web::Data<Shared>, request: HttpRequest) -> HttpResponse {
+pub(super) async fn streams(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
     let serving = shared.pool.serving();
     let name = stream_of(&request);
     let mut streams: Vec<Value> = Vec::new();

@@ -6,7 +6,7 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Shared, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text, try_again, unavailable,
+    HttpState, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text, try_again, unavailable,
     unless_json,
 };
 use crate::browser::offer;
@@ -17,7 +17,7 @@ use crate::stream::inputs;
 use crate::telemetry;
 
 /// `POST /webrtc/offer`: an offer, or a trickled candidate.
-pub(super) async fn signal(shared: web::Data<Shared>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+pub(super) async fn signal(shared: web::Data<HttpState>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     if let Some(refusal) = unless_json(&request) {
         return refusal;
     }
@@ -73,7 +73,7 @@ fn parse(body: &[u8]) -> Result<Request, String> {
 }
 
 /// Nothing is taken before all checks have passed.
-async fn answer(shared: &Shared, request: &HttpRequest, body: web::Bytes, offered: Offered) -> HttpResponse {
+async fn answer(shared: &HttpState, request: &HttpRequest, body: web::Bytes, offered: Offered) -> HttpResponse {
     let Offered { id, sdp, inputs, renegotiate } = offered;
     let parsed = match offer::parse(sdp) {
         Ok(parsed) => parsed,
@@ -163,7 +163,7 @@ fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
 /// Its session may be here, or at another gateway. Or nowhere yet: a candidate may overtake its offer, which may go to
 /// either; so both are asked once more when it has had time to come.
 async fn add_candidate(
-    shared: &Shared,
+    shared: &HttpState,
     request: &HttpRequest,
     body: web::Bytes,
     id: String,
@@ -204,7 +204,7 @@ fn parse_candidate(candidate: &Value) -> Result<Option<RTCIceCandidateInit>, ()>
 }
 
 /// Neither at this name nor, without one, at the root.
-fn no_stream(shared: &Shared, stream: Option<String>) -> HttpResponse {
+fn no_stream(shared: &HttpState, stream: Option<String>) -> HttpResponse {
     let known = shared.pool.streams();
     if known.is_empty() {
         telemetry::offer("no_worker");

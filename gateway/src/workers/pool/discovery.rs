@@ -10,7 +10,7 @@ use tonic::transport::Uri;
 use tracing::{info, warn};
 
 use super::watch::RETRY_INTERVAL;
-use super::{Locality, Shared, channel};
+use super::{Locality, PoolState, channel};
 use crate::telemetry;
 
 /// Between two lookups of a name: a new worker is found, and one that vanished takes no sessions, within this.
@@ -24,7 +24,7 @@ const MAX_ADDRESSES: usize = 2_048;
 
 /// Keeps the workers of part `source` of the configuration to what `name` stands for. A lookup that fails changes
 /// nothing: the last addresses stay.
-pub(super) async fn keep_found(shared: Shared, source: usize, name: String, port: u16) {
+pub(super) async fn keep_found(shared: PoolState, source: usize, name: String, port: u16) {
     let mut told = None;
     loop {
         match look_up(&name, port).await {
@@ -64,7 +64,7 @@ fn at_most(mut urls: BTreeSet<String>) -> BTreeSet<String> {
     urls
 }
 
-impl Shared {
+impl PoolState {
     pub(super) fn list(&self, source: usize, name: &str, addresses: &BTreeSet<String>) {
         let listed = self.update(|roster| roster.list(source, addresses));
         if !listed.added.is_empty() || !listed.vanished.is_empty() {

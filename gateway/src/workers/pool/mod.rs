@@ -66,13 +66,13 @@ pub(crate) enum Health {
 /// All workers.
 #[derive(Clone)]
 pub(crate) struct Pool {
-    shared: Shared,
+    shared: PoolState,
     _stop: Arc<DropGuard>,
 }
 
 /// What the tasks share with the pool.
 #[derive(Clone)]
-struct Shared {
+struct PoolState {
     state: Arc<Mutex<State>>,
     changes: watched::Sender<()>,
     stop: CancellationToken,
@@ -96,7 +96,7 @@ impl Pool {
     /// Starts watching `addresses`. Call within the media runtime.
     pub(crate) fn start(addresses: Vec<WorkerAddress>) -> Self {
         let stop = CancellationToken::new();
-        let shared = Shared { state: Arc::default(), changes: watched::Sender::new(()), stop: stop.clone() };
+        let shared = PoolState { state: Arc::default(), changes: watched::Sender::new(()), stop: stop.clone() };
         for (source, address) in addresses.into_iter().enumerate() {
             let (name, reach, channel) = match address {
                 WorkerAddress::Uri(uri) => {
@@ -155,7 +155,7 @@ impl Pool {
     }
 }
 
-impl Shared {
+impl PoolState {
     fn state(&self) -> parking_lot::MutexGuard<'_, State> {
         self.state.lock()
     }

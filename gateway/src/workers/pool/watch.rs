@@ -14,7 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tracing::{info, warn};
 
-use super::{Health, Shared};
+use super::{Health, PoolState};
 use crate::stream::spec::{Spec, SpecError};
 use crate::telemetry;
 
@@ -24,7 +24,7 @@ pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs until the worker has vanished from the configuration and is away.
-pub(super) async fn keep_watch(shared: Shared, name: String, channel: Channel, health: watch::Sender<Health>) {
+pub(super) async fn keep_watch(shared: PoolState, name: String, channel: Channel, health: watch::Sender<Health>) {
     let mut told = None;
     let worker = Watch { shared, name, health };
     loop {
@@ -47,7 +47,7 @@ pub(super) async fn keep_watch(shared: Shared, name: String, channel: Channel, h
 }
 
 struct Watch {
-    shared: Shared,
+    shared: PoolState,
     name: String,
     /// For its sessions.
     health: watch::Sender<Health>,
