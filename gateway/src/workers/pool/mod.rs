@@ -82,11 +82,11 @@ struct PoolState {
 struct State {
     roster: Roster,
     /// By worker.
-    lines: HashMap<String, Line>,
+    lines: HashMap<String, Connection>,
 }
 
 /// To a worker, and what is heard from it.
-struct Line {
+struct Connection {
     reach: Locality,
     client: Client,
     health: watched::Receiver<Health>,
@@ -130,7 +130,7 @@ impl Pool {
     pub(crate) fn serving(&self) -> Vec<WorkerHandle> {
         let state = self.shared.state();
         let serving = |(name, spec): (&String, &Arc<Spec>)| {
-            let Line { reach, client, health } = state.lines.get(name)?;
+            let Connection { reach, client, health } = state.lines.get(name)?;
             let (reach, client, health) = (reach.clone(), client.clone(), health.clone());
             Some(WorkerHandle { name: name.clone(), reach, client, spec: Arc::clone(spec), health })
         };
@@ -169,7 +169,7 @@ impl PoolState {
     fn watch(&self, name: String, reach: Locality, channel: Channel) {
         let (reports, health) = watched::channel(Health::Away);
         let client = channel::client(channel.clone());
-        self.state().lines.insert(name.clone(), Line { reach, client, health });
+        self.state().lines.insert(name.clone(), Connection { reach, client, health });
         telemetry::worker_up(&name, false);
         self.spawn(watch::keep_watch(self.clone(), name, channel, reports));
     }
