@@ -24,7 +24,7 @@ use crate::browser::guard;
 use crate::browser::messages::ClientMessage;
 use crate::browser::net::{Check, Kind, classify};
 use crate::browser::offer;
-use crate::browser::peer::{self, Feedback, ExtensionIds, Missing, Remb};
+use crate::browser::peer::{self, ExtensionIds, Feedback, Missing, Remb};
 use crate::codec::Codec;
 use crate::codec::Codecs;
 use crate::codec::payload;

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use crate::error::HandlerError;
 use crate::inputs::Inputs;
-use crate::message::{Severity, REPLIES, Reply};
+use crate::message::{REPLIES, Reply, Severity};
 
 thread_local! {
     static CURRENT: RefCell<Option<Session>> = const { RefCell::new(None) };

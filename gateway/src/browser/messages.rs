@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::media::event::{EndReason, Severity, Notice};
+use crate::media::event::{EndReason, Notice, Severity};
 use crate::stream::inputs::InputError;
 
 /// The last words of a session; `None` to a client that is gone.

@@ -57,7 +57,11 @@ impl Handler<Admit> for Gateway {
 
 impl Gateway {
     /// Whether the session takes its slot now, and on which codec thread it is then.
-    fn may_take(&mut self, id: &str, encrypted: bool) -> Option<Result<(CodecArbiter, Arc<LiveSession>), OfferRefused>> {
+    fn may_take(
+        &mut self,
+        id: &str,
+        encrypted: bool,
+    ) -> Option<Result<(CodecArbiter, Arc<LiveSession>), OfferRefused>> {
         let Some(Entry::Running { controls, .. }) = self.sessions.get(id) else { return None };
         let controls = Arc::clone(controls);
         let now = if encrypted {

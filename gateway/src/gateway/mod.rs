@@ -32,7 +32,8 @@ use crate::config::Video;
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
 use crate::session::{
-    AddCandidate, Answers, End, PendingSession, Reconnect, WorkerSearch, Session, SessionStopped, Timeouts, SessionChannels, new_sessions, open,
+    AddCandidate, Answers, End, PendingSession, Reconnect, Session, SessionChannels, SessionStopped, Timeouts,
+    WorkerSearch, new_sessions, open,
 };
 use crate::shares::Rates;
 use crate::stream::controls::LiveSession;
@@ -334,7 +335,8 @@ impl Handler<StartSession> for Gateway {
                         events: wiring.events.clone(),
                     };
                     let (timeouts, answers) = (gateway.timeouts, Arc::clone(&gateway.answers));
-                    let plan = PendingSession { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers };
+                    let plan =
+                        PendingSession { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers };
                     gateway.open(plan, origin, client, ctx);
                     Ok(sdp)
                 }

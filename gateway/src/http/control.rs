@@ -46,7 +46,11 @@ pub(super) struct Query {
 }
 
 /// `GET /updates?webrtc_id=`: a session's outputs, from now until it ends.
-pub(super) async fn updates(shared: web::Data<HttpState>, request: HttpRequest, query: web::Query<Query>) -> HttpResponse {
+pub(super) async fn updates(
+    shared: web::Data<HttpState>,
+    request: HttpRequest,
+    query: web::Query<Query>,
+) -> HttpResponse {
     let id = query.into_inner().webrtc_id;
     if let Err(problem) = check_id(&id) {
         return invalid_request(problem);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::browser::offer;
 use crate::browser::offer::OfferError;
-use crate::gateway::{Candidate, StartSession, Renegotiate};
+use crate::gateway::{Candidate, Renegotiate, StartSession};
 use crate::media::refused::OfferRefused;
 use crate::stream::inputs;
 use crate::telemetry;

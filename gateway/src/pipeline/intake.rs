@@ -62,8 +62,10 @@ mod tests {
     fn rate(most: f64, fps: f64) -> f64 {
         let mut intake = Intake::new(VideoLimits { fps: most, ..MOST }, true);
         let frames = (0..).map(|n| Duration::from_secs_f64(f64::from(n) / fps));
-        let admitted =
-            frames.take_while(|at| at.as_secs() < 20).filter(|at| intake.admits(*at, HeaderExtensions::default())).count();
+        let admitted = frames
+            .take_while(|at| at.as_secs() < 20)
+            .filter(|at| intake.admits(*at, HeaderExtensions::default()))
+            .count();
         admitted as f64 / 20.0
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::watch::{Verdict, Watch};
-use crate::media::event::{Detached, EndReason, ConnectStage};
+use crate::media::event::{ConnectStage, Detached, EndReason};
 use crate::media::refused::OfferRefused;
 use crate::media::signs::Counts;
 use crate::telemetry::Failover;

@@ -33,7 +33,7 @@ pub(crate) use self::rate::new_sessions;
 pub(crate) use self::renegotiation::Answer;
 pub(crate) use self::seek::{WorkerSearch, workers_for};
 use self::start::Parts;
-pub(crate) use self::start::{PendingSession, Timeouts, SessionChannels, open};
+pub(crate) use self::start::{PendingSession, SessionChannels, Timeouts, open};
 use crate::browser::messages;
 use crate::browser::peer::Peer;
 use crate::media::event::{EndReason, FrameWaiting, SessionEvent};

@@ -16,7 +16,7 @@ use super::answers::Answers;
 use super::core::{Core, Limits};
 use super::perform::Admitted;
 use super::rate::Offers;
-use super::{Admit, Held, WorkerSearch, Session, SessionStopped};
+use super::{Admit, Held, Session, SessionStopped, WorkerSearch};
 use crate::browser::offer::Negotiated;
 use crate::browser::peer::{Peer, PeerChannels};
 use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
@@ -36,7 +36,7 @@ use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::telemetry::books::Hop;
 use crate::threads::arbiters::Arbiters;
-use crate::workers::link::{LinkContext, CreditWindow};
+use crate::workers::link::{CreditWindow, LinkContext};
 
 /// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a second at 30 fps,
 /// 11 MB at 720p.

@@ -18,7 +18,7 @@ use crate::error::HandlerError;
 use crate::frame::Frame;
 use crate::frame::pixels::I420;
 use crate::handler::{Output, Work};
-use crate::message::{Job, Severity, Reply};
+use crate::message::{Job, Reply, Severity};
 use crate::mode::Mode;
 use crate::session::Session;
 use crate::stream::Stream;

@@ -13,7 +13,7 @@ use crate::frame::pixels::I420;
 use crate::frame::{Frame, PixelFormat};
 use crate::handler::{Output, VideoStreamHandler};
 use crate::inputs::Inputs;
-use crate::message::{Severity, NOTICES, REPLIES};
+use crate::message::{NOTICES, REPLIES, Severity};
 use crate::stream::Stream;
 
 /// A slow machine's, not an expectation.

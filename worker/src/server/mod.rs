@@ -24,7 +24,7 @@ use self::listener::Kind;
 pub use self::listener::Listener;
 use crate::runner::{Pool, ThreadWrapper};
 use crate::server::guard::Guard;
-use crate::server::service::{ShutdownTokens, Service};
+use crate::server::service::{Service, ShutdownTokens};
 use crate::stream::Stream;
 
 /// How often a connection is probed, and how long the answer may take: a gateway that vanished without a word holds its

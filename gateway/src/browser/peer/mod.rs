@@ -66,7 +66,7 @@ use crate::browser::guard::{SUITES, provider};
 use crate::browser::net::{Nudge, SessionPort, SessionRuntime};
 use crate::browser::offer::{self, Negotiated};
 use crate::media::encoded::OutFrame;
-use crate::media::event::{DriverEnd, EndReason, SessionEvent, ConnectStage};
+use crate::media::event::{ConnectStage, DriverEnd, EndReason, SessionEvent};
 use crate::media::limits::{BitrateLimits, VideoLimits};
 use crate::media::signs::Signs;
 use crate::pipeline::backlog::PacketQueue;

@@ -9,7 +9,7 @@ use reframe_proto::v1::{self, FromWorker, ToWorker, from_worker, notice, result,
 use reframe_proto::{MAX_OUTPUTS_BYTES, i420_len, picture_fits};
 
 use crate::codec::{Picture, Rotation, turn};
-use crate::media::event::{Severity, Notice};
+use crate::media::event::{Notice, Severity};
 use crate::media::frame::Frame;
 use crate::stream::inputs::{Value, Values};
 

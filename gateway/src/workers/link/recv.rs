@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::LinkContext;
 use super::convert::{self, Incoming, Outcome};
-use crate::media::event::{Detached, EndReason, Severity, Notice, ResultWaiting, SessionEvent};
+use crate::media::event::{Detached, EndReason, Notice, ResultWaiting, SessionEvent, Severity};
 use crate::media::frame::Frame;
 use crate::stream::spec::Mode;
 use crate::telemetry::books::{Hop, Reason};

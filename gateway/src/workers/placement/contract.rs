@@ -43,7 +43,11 @@ contract![
     looking_takes_nothing
 ];
 
-async fn claim(placement: &impl Placement, session: &str, workers: &[WorkerHandle]) -> Result<(String, Slot), ClaimError> {
+async fn claim(
+    placement: &impl Placement,
+    session: &str,
+    workers: &[WorkerHandle],
+) -> Result<(String, Slot), ClaimError> {
     placement.claim(session, workers).await.map(|(worker, slot)| (worker.name, slot))
 }
 
