@@ -45,7 +45,7 @@ pub struct Frame(pub(super) frame::Frame);
 
 /// A picture whose moment has come.
 #[derive(Debug)]
-pub struct Release(egress::Release);
+pub struct PacedPicture(egress::PacedPicture);
 
 impl Path {
     /// Of a stream at `fps` and `kbps` (kbit/s); with an exchange, a worker in this process takes its pictures from there.
@@ -131,18 +131,18 @@ impl Path {
     ///
     /// # Panics
     /// When no picture waits, or not yet that long.
-    pub fn pace(&mut self, now: Instant) -> Release {
-        assert_eq!(self.pacer.poll(now, !self.results.is_empty()), Action::Release, "a picture that is due");
+    pub fn pace(&mut self, now: Instant) -> PacedPicture {
+        assert_eq!(self.pacer.poll(now, !self.results.is_empty()), Action::PacedPicture, "a picture that is due");
         let frame::Frame { captured, picture, stamp, ticket, .. } = self.results.pop().expect("it waits");
         let pts = self.pacer.released(now, captured);
-        Release(egress::Release { picture, pts, released: now, leave_at: None, stamp, ticket: Some(ticket) })
+        PacedPicture(egress::PacedPicture { picture, pts, released: now, leave_at: None, stamp, ticket: Some(ticket) })
     }
 
     /// Hop 9, first half; `None` when rate control left the picture out.
     ///
     /// # Panics
     /// When the codec's library fails.
-    pub fn encode(&mut self, Release(release): Release) -> Option<Encoded> {
+    pub fn encode(&mut self, PacedPicture(release): PacedPicture) -> Option<Encoded> {
         let started = Instant::now();
         let encoded = self.encoder.encode(&release.picture, release.pts, false).expect("a sound picture");
         let now = Instant::now();

@@ -1,6 +1,6 @@
 //! Hop 9 of 10: released frames in, encoded and packetised frames out. `core` decides what becomes
 //! of each.
-//! In:    [`Releases`], one waiting (of a generator, three: they are early).
+//! In:    [`PacedQueue`], one waiting (of a generator, three: they are early).
 //! Out:   `peer`'s queue of `OutFrame`s.
 //! Runs:  the session's codec arbiter; nothing but codecs runs there, and decoders come first
 //!        (`turns`).
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::core::Core;
 use self::encoding::{Conditions, Encoding};
-pub(crate) use self::releases::{Release, Releases};
+pub(crate) use self::releases::{PacedPicture, PacedQueue};
 use crate::codec::Encoder;
 use crate::codec::payload::Packetiser;
 use crate::media::encoded::OutFrame;
@@ -32,7 +32,7 @@ use crate::threads::turns::Turns;
 
 /// One session's encoding half.
 pub(crate) struct Egress {
-    pub(crate) releases: Arc<Releases>,
+    pub(crate) releases: Arc<PacedQueue>,
     pub(crate) encoder: Box<dyn Encoder>,
     /// Of the thread that this runs on.
     pub(crate) turns: Arc<Turns>,

@@ -40,7 +40,7 @@ fn egress(
 ) -> Egress {
     let limits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
     Egress {
-        releases: Arc::new(Releases::new(1)),
+        releases: Arc::new(PacedQueue::new(1)),
         encoder: Box::new(Script { made: script.iter().copied().collect(), forced }),
         turns: Arc::default(),
         throttle: Throttle::new(limits, 30.0),
@@ -73,7 +73,7 @@ async fn what_is_shown_already_is_encoded_once() {
             // It is taken before the next release is.
             tokio::task::yield_now().await;
         }
-        releases.push(Release { picture: picture.clone(), ..release(n as u64, repeat) });
+        releases.push(PacedPicture { picture: picture.clone(), ..release(n as u64, repeat) });
         let frame = sent.recv().await.unwrap();
         assert_eq!(frame.payloads.len(), 1);
         encoded.push(frame.payloads[0].len() == SLICE.len() - 4);

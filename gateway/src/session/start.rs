@@ -27,7 +27,7 @@ use crate::media::limits::BitrateLimits;
 use crate::media::limits::VideoLimits;
 use crate::pipeline::backlog::PacketQueue;
 use crate::pipeline::bandwidth::Throttle;
-use crate::pipeline::egress::{Egress, Releases};
+use crate::pipeline::egress::{Egress, PacedQueue};
 use crate::pipeline::ingress::Ingress;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::pacer::PacerActor;
@@ -216,7 +216,7 @@ impl Session {
 
         let (results, releases, pacer) = if spec.mode == Mode::Receive {
             let results = FrameQueue::new(Hop::Pacer, Policy::Fifo(FIFO_FRAMES));
-            let releases = Arc::new(Releases::new(EARLY_RELEASES));
+            let releases = Arc::new(PacedQueue::new(EARLY_RELEASES));
             let (queue, out) = (Arc::clone(&results), Arc::clone(&releases));
             let pacer = PacerActor::metronome(spec.fps, Arc::clone(&flight), queue, out, stop.clone());
             (results, releases, pacer)
@@ -224,7 +224,7 @@ impl Session {
             // Also when nothing is skipped: the handler has seen every frame, and a queue of results in front of a meter
             // that runs at the camera's own rate would never drain again.
             let results = FrameQueue::new(Hop::Pacer, Policy::NewestWins);
-            let releases = Arc::new(Releases::new(RELEASES));
+            let releases = Arc::new(PacedQueue::new(RELEASES));
             let pacer = PacerActor::new(spec.fps, Arc::clone(&results), Arc::clone(&releases), stop.clone());
             (results, releases, pacer)
         };

@@ -163,5 +163,5 @@ fn nanos(of: Duration) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "turns_tests.rs"]
+#[path = "schedule_tests.rs"]
 mod tests;

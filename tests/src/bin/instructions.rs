@@ -106,7 +106,7 @@ impl Stream {
 /// None is inlined: a symbol each.
 mod step {
     use bytes::BytesMut;
-    use reframe_gateway::bench::{Frame, Release, RtpPacket, Unit};
+    use reframe_gateway::bench::{Frame, PacedPicture, RtpPacket, Unit};
     use reframe_gateway::codec::Encoded;
     use reframe_proto::v1::{FromWorker, ToWorker};
     use reframe_tests::grpc;
@@ -165,12 +165,12 @@ mod step {
     }
 
     #[inline(never)]
-    pub(super) fn pace(stream: &mut Stream) -> Release {
+    pub(super) fn pace(stream: &mut Stream) -> PacedPicture {
         stream.gateway.pace(stream.now)
     }
 
     #[inline(never)]
-    pub(super) fn encode(stream: &mut Stream, release: Release) -> Option<Encoded> {
+    pub(super) fn encode(stream: &mut Stream, release: PacedPicture) -> Option<Encoded> {
         stream.gateway.encode(release)
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::Release;
+use super::PacedPicture;
 use super::core::{Attempt, Core, Decision, Made, Request, Unit};
 use crate::codec::payload::Packetiser;
 use crate::codec::{Encoded, Encoder, Picture, scale};
@@ -44,11 +44,11 @@ impl Encoding {
     /// Sends a picture or leaves it out. Its ticket goes with it, or is closed.
     pub(super) fn carry_out(
         &mut self,
-        release: Release,
+        release: PacedPicture,
         Conditions { started, path_kbps, relief }: Conditions,
         turn: &EncoderTurn<'_>,
     ) -> Flow {
-        let Release { picture, pts, ticket, .. } = &release;
+        let PacedPicture { picture, pts, ticket, .. } = &release;
         self.encoder.set_fastest(relief > 0);
         let due = Due {
             at: release.leave_at.unwrap_or(release.released),
@@ -88,8 +88,8 @@ impl Encoding {
     }
 
     /// Puts a unit into the queue to the browser; of one without payloads there is nothing to send.
-    fn send(&mut self, release: Release, unit: Unit, payloads: Vec<Bytes>) -> Flow {
-        let Release { picture, pts, leave_at, stamp, ticket, .. } = release;
+    fn send(&mut self, release: PacedPicture, unit: Unit, payloads: Vec<Bytes>) -> Flow {
+        let PacedPicture { picture, pts, leave_at, stamp, ticket, .. } = release;
         if payloads.is_empty() {
             self.core.lost(unit);
             if let Some(ticket) = ticket {

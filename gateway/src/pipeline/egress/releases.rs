@@ -12,7 +12,7 @@ use crate::telemetry::books::{Hop, Reason, Ticket};
 
 /// A picture whose moment has come.
 #[derive(Debug)]
-pub(crate) struct Release {
+pub(crate) struct PacedPicture {
     pub(crate) picture: Picture,
     /// 90 kHz, grows from release to release.
     pub(crate) pts: u64,
@@ -26,14 +26,14 @@ pub(crate) struct Release {
 }
 
 /// What waits between the pacer and the encoder.
-pub(crate) struct Releases {
+pub(crate) struct PacedQueue {
     bound: usize,
-    waiting: Mutex<VecDeque<Release>>,
+    waiting: Mutex<VecDeque<PacedPicture>>,
     /// Notified while something waits.
     pub(super) changed: Notify,
 }
 
-impl Releases {
+impl PacedQueue {
     /// `bound` of them may wait.
     pub(crate) fn new(bound: usize) -> Self {
         Self { bound, waiting: Mutex::default(), changed: Notify::new() }
@@ -41,7 +41,7 @@ impl Releases {
 
     /// Puts a release in. Where there is no room a re-emission gives way to what waits, and a
     /// result takes the place of the oldest.
-    pub(crate) fn push(&self, mut release: Release) {
+    pub(crate) fn push(&self, mut release: PacedPicture) {
         if let Some(ticket) = &mut release.ticket {
             ticket.enter(Hop::Egress);
         }
@@ -60,7 +60,7 @@ impl Releases {
     }
 
     /// Takes the oldest.
-    pub(super) fn pop(&self) -> Option<Release> {
+    pub(super) fn pop(&self) -> Option<PacedPicture> {
         let mut waiting = self.waiting.lock();
         let next = waiting.pop_front();
         if !waiting.is_empty() {
@@ -77,10 +77,10 @@ pub(super) mod testing {
     use super::*;
 
     /// A picture of 2x2, always the same one; a repeat has no ticket.
-    pub(crate) fn release(pts: u64, repeat: bool) -> Release {
+    pub(crate) fn release(pts: u64, repeat: bool) -> PacedPicture {
         let picture = Picture { width: 2, height: 2, data: Bytes::from_static(&[0; 6]) };
         let released = Instant::now();
-        Release {
+        PacedPicture {
             picture,
             pts,
             released,
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_result_replaces_and_a_repeat_gives_way() {
-        let releases = Releases::new(1);
+        let releases = PacedQueue::new(1);
         releases.push(release(1, true));
         releases.push(release(2, false));
         releases.push(release(3, true));
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn early_ones_wait_in_order() {
-        let releases = Releases::new(3);
+        let releases = PacedQueue::new(3);
         (1..=4).for_each(|pts| releases.push(release(pts, false)));
         releases.push(release(5, true));
         let left: Vec<_> = std::iter::from_fn(|| releases.pop()).map(|release| release.pts).collect();

@@ -29,7 +29,7 @@ const MIN_STEP_TICKS: u64 = 90;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Take the waiting result, call [`Pacer::released`] with its capture time, and show it.
-    Release,
+    PacedPicture,
     /// Show the last picture again at this time stamp.
     Repeat {
         /// 90 kHz ticks.
@@ -85,7 +85,7 @@ impl Pacer {
     pub(crate) fn poll(&mut self, now: Instant, result_waits: bool) -> Action {
         let release_at = self.results.map_or(now, |due| due.checked_sub(self.tolerance()).unwrap_or(due));
         if result_waits {
-            return if now >= release_at { Action::Release } else { Action::Wait(Some(release_at)) };
+            return if now >= release_at { Action::PacedPicture } else { Action::Wait(Some(release_at)) };
         }
         let (Some(last), Some(shown)) = (self.last, self.shown) else { return Action::Wait(None) };
         // Results that come evenly have half an interval of grace: one that is merely late must not be preceded by a

@@ -29,7 +29,7 @@ fn run(fps: f64, results: &[(Duration, Duration)], end: Duration) -> Vec<Shown> 
             waiting = arrivals.next();
         }
         match pacer.poll(start + now, waiting.is_some()) {
-            Action::Release => {
+            Action::PacedPicture => {
                 let (arrived, captured) = waiting.take().unwrap();
                 let pts = pacer.released(start + now, captured);
                 shown.push(Shown { at: now, pts, captured: Some(captured), held: now - arrived });

@@ -41,7 +41,7 @@ impl Metronome {
         self.start.get_or_insert(now);
     }
 
-    /// What to do at `now`. After [`Action::Release`], [`Self::ticked`] goes on to the next tick.
+    /// What to do at `now`. After [`Action::PacedPicture`], [`Self::ticked`] goes on to the next tick.
     pub(super) fn poll(&mut self, now: Instant, result_waits: bool) -> Action {
         let start = match self.start {
             Some(start) => start,
@@ -56,7 +56,7 @@ impl Metronome {
         if now < due {
             Action::Wait(Some(due))
         } else if result_waits {
-            Action::Release
+            Action::PacedPicture
         } else {
             let (pts, leave_at) = self.ticked();
             Action::Repeat { pts, leave_at: Some(leave_at) }
@@ -104,7 +104,7 @@ mod tests {
                 Action::Wait(Some(until)) => now = until + late(),
                 Action::Wait(None) => now += Duration::from_millis(1),
                 Action::Repeat { pts, leave_at } => left.push((pts, leave_at.unwrap() - start, false)),
-                Action::Release => {
+                Action::PacedPicture => {
                     let (pts, leave_at) = metronome.ticked();
                     left.push((pts, leave_at - start, true));
                 }

@@ -1,5 +1,5 @@
 //! Hop 8 of 10: results in, releases at the target frame rate out.
-//! In:    a `FrameQueue` of results.   Out: `egress::Releases`.
+//! In:    a `FrameQueue` of results.   Out: `egress::PacedQueue`.
 //! Runs:  the pacer arbiter, which all sessions share and where nothing else runs: its timers are on time.
 //! Full:  a newer result takes the waiting one's place, `frames_dropped_total{hop="pacer",reason="skipped"}`;
 //!        of a generator's none is lost here, credits bound them.
@@ -19,7 +19,7 @@ use self::metronome::Metronome;
 use crate::codec::Picture;
 use crate::media::event::ResultWaiting;
 use crate::media::frame::{Frame, FrameQueue};
-use crate::pipeline::egress::{Release, Releases};
+use crate::pipeline::egress::{PacedPicture, PacedQueue};
 use crate::telemetry::Stage;
 use crate::workers::link::CreditWindow;
 
@@ -30,7 +30,7 @@ const MAILBOX: usize = 1;
 pub(crate) struct PacerActor {
     core: Core,
     results: Arc<FrameQueue>,
-    releases: Arc<Releases>,
+    releases: Arc<PacedQueue>,
     /// What a re-emission shows.
     last: Option<Picture>,
     timer: Option<(Instant, SpawnHandle)>,
@@ -46,7 +46,7 @@ enum Core {
 
 impl PacerActor {
     /// For results that come by themselves.
-    pub(crate) fn new(fps: f64, results: Arc<FrameQueue>, releases: Arc<Releases>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(fps: f64, results: Arc<FrameQueue>, releases: Arc<PacedQueue>, stop: CancellationToken) -> Self {
         Self { core: Core::Results(Pacer::new(fps)), results, releases, last: None, timer: None, stop }
     }
 
@@ -55,7 +55,7 @@ impl PacerActor {
         fps: f64,
         flight: Arc<CreditWindow>,
         results: Arc<FrameQueue>,
-        releases: Arc<Releases>,
+        releases: Arc<PacedQueue>,
         stop: CancellationToken,
     ) -> Self {
         Self { core: Core::Metronome(Metronome::new(fps), flight), ..Self::new(fps, results, releases, stop) }
@@ -75,7 +75,7 @@ impl PacerActor {
                 }
             };
             match action {
-                Action::Release => {
+                Action::PacedPicture => {
                     let Some(mut frame) = self.results.pop() else { continue };
                     let (pts, leave_at) = match &mut self.core {
                         Core::Results(pacer) => {
@@ -93,14 +93,14 @@ impl PacerActor {
                     self.last = Some(frame.picture.clone());
                     let Frame { picture, stamp, ticket, .. } = frame;
                     let ticket = Some(ticket);
-                    self.releases.push(Release { picture, pts, released: now, leave_at, stamp, ticket });
+                    self.releases.push(PacedPicture { picture, pts, released: now, leave_at, stamp, ticket });
                 }
                 Action::Repeat { pts, leave_at } => {
                     if let Core::Metronome(_, flight) = &self.core {
                         flight.shown(0);
                     }
                     if let Some(picture) = self.last.clone() {
-                        let release = Release { picture, pts, released: now, leave_at, stamp: None, ticket: None };
+                        let release = PacedPicture { picture, pts, released: now, leave_at, stamp: None, ticket: None };
                         self.releases.push(release);
                     }
                 }

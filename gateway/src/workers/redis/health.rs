@@ -17,7 +17,7 @@ pub(super) enum Operation {
     Connect,
     Claim,
     Renew,
-    Release,
+    PacedPicture,
     Locate,
 }
 
@@ -48,7 +48,7 @@ impl Operation {
             Self::Connect => "connect",
             Self::Claim => "claim",
             Self::Renew => "renew",
-            Self::Release => "release",
+            Self::PacedPicture => "release",
             Self::Locate => "locate",
         }
     }

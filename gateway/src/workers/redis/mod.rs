@@ -116,8 +116,8 @@ impl Placement for Redis {
         let Some(link) = self.store.ready() else { return };
         // What is not told ends by itself.
         match self.store.disown(&link, session, stream).await {
-            Ok(()) => self.store.health.did(Operation::Release, stream),
-            Err(error) => self.store.health.failed(Operation::Release, stream, &error),
+            Ok(()) => self.store.health.did(Operation::PacedPicture, stream),
+            Err(error) => self.store.health.failed(Operation::PacedPicture, stream, &error),
         }
     }
 
