@@ -28,14 +28,14 @@ use crate::codec::Encoder;
 use crate::codec::payload::Packetiser;
 use crate::media::encoded::OutFrame;
 use crate::pipeline::bandwidth::Throttle;
-use crate::threads::turns::Turns;
+use crate::threads::turns::CodecSchedule;
 
 /// One session's encoding half.
 pub(crate) struct Egress {
     pub(crate) releases: Arc<PacedQueue>,
     pub(crate) encoder: Box<dyn Encoder>,
     /// Of the thread that this runs on.
-    pub(crate) turns: Arc<Turns>,
+    pub(crate) turns: Arc<CodecSchedule>,
     pub(crate) throttle: Throttle,
     /// What the path to the browser carries, kbit/s.
     pub(crate) carries: watch::Receiver<u32>,

@@ -34,7 +34,7 @@ use crate::pipeline::assembler::AccessUnit;
 use crate::pipeline::backlog::PacketQueue;
 use crate::pipeline::intake::Intake;
 use crate::telemetry;
-use crate::threads::turns::Turns;
+use crate::threads::turns::CodecSchedule;
 
 /// One session's decoding half.
 pub(crate) struct Ingress {
@@ -42,7 +42,7 @@ pub(crate) struct Ingress {
     pub(crate) codec: Codec,
     pub(crate) decoder: Box<dyn Decoder>,
     /// Of the thread that this runs on.
-    pub(crate) turns: Arc<Turns>,
+    pub(crate) turns: Arc<CodecSchedule>,
     pub(crate) frames: Arc<FrameQueue>,
     /// The one handle from which this hop nudges the session; a fresh clone per frame would defeat
     /// the mailbox bound.

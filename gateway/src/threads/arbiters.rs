@@ -16,7 +16,7 @@ use crate::telemetry;
 use crate::threads::governor::{Governor, Work};
 use crate::threads::load::Place;
 use crate::threads::slices;
-use crate::threads::turns::Turns;
+use crate::threads::turns::CodecSchedule;
 
 /// All of a gateway's arbiters. Each is one OS thread.
 pub(crate) struct Arbiters {
@@ -35,7 +35,7 @@ struct CodecThread {
     arbiter: ArbiterHandle,
     /// Nanoseconds spent within tasks, by the clock on the wall: those in which another thread had the core count too.
     worked: Arc<AtomicU64>,
-    turns: Arc<Turns>,
+    turns: Arc<CodecSchedule>,
 }
 
 impl CodecThread {
@@ -130,7 +130,7 @@ fn named(name: &str) -> ArbiterHandle {
 
 impl CodecArbiter {
     /// Who is next on this thread.
-    pub(crate) fn turns(&self) -> Arc<Turns> {
+    pub(crate) fn turns(&self) -> Arc<CodecSchedule> {
         Arc::clone(&self.thread.turns)
     }
 

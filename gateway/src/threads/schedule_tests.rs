@@ -21,7 +21,7 @@ fn note(log: &Log, what: char) {
 }
 
 /// Has always more to decode.
-async fn decoder(turns: Arc<Turns>, log: Log, name: char, stop: CancellationToken) {
+async fn decoder(turns: Arc<CodecSchedule>, log: Log, name: char, stop: CancellationToken) {
     while !stop.is_cancelled() {
         for _ in 0..FRAMES_OF_A_TURN {
             let turn = turns.decode().await;
@@ -33,7 +33,7 @@ async fn decoder(turns: Arc<Turns>, log: Log, name: char, stop: CancellationToke
 }
 
 /// Has `pictures` to encode, each as soon as the one before is done.
-async fn encoder(turns: Arc<Turns>, log: Log, name: char, pictures: usize) {
+async fn encoder(turns: Arc<CodecSchedule>, log: Log, name: char, pictures: usize) {
     for _ in 0..pictures {
         let turn = turns.encode().await;
         note(&log, name);
@@ -43,7 +43,7 @@ async fn encoder(turns: Arc<Turns>, log: Log, name: char, pictures: usize) {
 
 #[tokio::test]
 async fn with_more_than_time_encoders_go_in_turn_and_decoders_get_half_of_their_time() {
-    let (turns, log, stop) = (Arc::<Turns>::default(), Log::default(), CancellationToken::new());
+    let (turns, log, stop) = (Arc::<CodecSchedule>::default(), Log::default(), CancellationToken::new());
     let all = LocalSet::new();
     for name in ['a', 'b', 'c', 'd', 'e'] {
         all.spawn_local(decoder(Arc::clone(&turns), Arc::clone(&log), name, stop.clone()));
@@ -73,7 +73,7 @@ async fn with_more_than_time_encoders_go_in_turn_and_decoders_get_half_of_their_
 
 #[tokio::test]
 async fn who_has_video_to_decode_is_first() {
-    let (turns, log) = (Arc::<Turns>::default(), Log::default());
+    let (turns, log) = (Arc::<CodecSchedule>::default(), Log::default());
     let all = LocalSet::new();
     all.spawn_local(encoder(Arc::clone(&turns), Arc::clone(&log), 'A', 1));
     // Scheduled behind it.
@@ -92,7 +92,7 @@ async fn who_has_video_to_decode_is_first() {
 
 #[tokio::test]
 async fn who_gives_up_waiting_keeps_nobody() {
-    let turns = Turns::default();
+    let turns = CodecSchedule::default();
     let turn = turns.encode().await;
     turn.encoded(ENCODING);
     turns.decode().await.decoded(ENCODING);

@@ -18,7 +18,7 @@ use crate::threads::relief::Steps;
 
 /// One for each codec thread. Only tasks of that thread use it, and whoever looks at its load.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct CodecSchedule {
     /// One encoder at a time. Waiting: at most one for each of the thread's sessions.
     encoders: Semaphore,
     /// One decoder at a time: who must wait for an encoder keeps its place. Waiting: as above.
@@ -37,22 +37,22 @@ pub(crate) struct Turns {
 
 /// An encoder's turn, which ends with it.
 pub(crate) struct EncoderTurn<'a> {
-    turns: &'a Turns,
+    turns: &'a CodecSchedule,
     _waiting: Waiting<'a>,
     _permit: Option<SemaphorePermit<'a>>,
 }
 
 /// A decoder's turn, which ends with it.
 pub(crate) struct DecoderTurn<'a> {
-    turns: &'a Turns,
+    turns: &'a CodecSchedule,
     _permit: Option<SemaphorePermit<'a>>,
 }
 
-/// Counted in [`Turns::waiting`].
-struct Waiting<'a>(&'a Turns);
+/// Counted in [`CodecSchedule::waiting`].
+struct Waiting<'a>(&'a CodecSchedule);
 
 impl<'a> Waiting<'a> {
-    fn new(turns: &'a Turns) -> Self {
+    fn new(turns: &'a CodecSchedule) -> Self {
         turns.waiting.fetch_add(1, Ordering::Relaxed);
         Self(turns)
     }
@@ -64,7 +64,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Default for Turns {
+impl Default for CodecSchedule {
     fn default() -> Self {
         Self {
             encoders: Semaphore::new(1),
@@ -78,7 +78,7 @@ impl Default for Turns {
     }
 }
 
-impl Turns {
+impl CodecSchedule {
     /// Waits until a picture may be encoded; ask for the newest only then.
     ///
     /// Cancel safe.
