@@ -18,7 +18,7 @@ use crate::pipeline::assembler::{AccessUnit, Assembler};
 use crate::pipeline::egress;
 use crate::pipeline::pacer::{Action, Pacer};
 use crate::telemetry::Stage;
-use crate::telemetry::books::{Hop, Ticket};
+use crate::telemetry::ledger::{Hop, Ticket};
 use crate::workers::link::convert::{self, Incoming, Outcome};
 
 /// The gateway's parts of one stream. Each call is a hop, and takes what the one before gave.

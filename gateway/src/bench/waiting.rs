@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Frame;
 use crate::media::frame::{FrameQueue, Policy};
 use crate::pipeline::pacer::{self, Action};
-use crate::telemetry::books::Hop;
+use crate::telemetry::ledger::Hop;
 
 /// A `FrameQueue` in front of the worker.
 pub struct Queue(Arc<FrameQueue>);

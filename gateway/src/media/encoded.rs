@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::frame::CaptureStamp;
-use crate::telemetry::books::Ticket;
+use crate::telemetry::ledger::Ticket;
 
 /// One encoded frame for the browser.
 pub(crate) struct OutFrame {

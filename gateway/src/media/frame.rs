@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::codec::{Picture, Rotation};
-use crate::telemetry::books::{Hop, Reason, Ticket};
+use crate::telemetry::ledger::{Hop, Reason, Ticket};
 
 /// Of RTP's 90 kHz clock.
 pub(crate) fn ticks(time: Duration) -> u64 {

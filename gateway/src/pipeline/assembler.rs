@@ -17,7 +17,7 @@ use crate::codec::Codec;
 use crate::codec::payload::{append, starts_frame, starts_keyframe};
 use crate::media::packet::HeaderExtensions;
 use crate::media::packet::Packet;
-use crate::telemetry::books::{Reason, Ticket};
+use crate::telemetry::ledger::{Reason, Ticket};
 
 /// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it the gap is given up.
 pub(crate) const WINDOW_PACKETS: usize = 512;

@@ -11,7 +11,7 @@ use crate::codec::{CodecError, Picture};
 use crate::media::frame::Policy;
 use crate::media::limits::VideoLimits;
 use crate::media::packet::{HeaderExtensions, Packet};
-use crate::telemetry::books::Hop;
+use crate::telemetry::ledger::Hop;
 
 /// A frame of one packet.
 fn packet(number: u16, keyframe: bool) -> Packet {

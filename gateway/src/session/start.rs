@@ -34,7 +34,7 @@ use crate::pipeline::pacer::PacerActor;
 use crate::stream::controls::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
-use crate::telemetry::books::Hop;
+use crate::telemetry::ledger::Hop;
 use crate::threads::arbiters::Arbiters;
 use crate::workers::link::{CreditWindow, LinkContext};
 

@@ -3,7 +3,7 @@
 //! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this file can produce.
 //! `docs/metrics.md` lists them and a test compares the two.
 
-pub(crate) mod books;
+pub(crate) mod ledger;
 pub(crate) mod trace;
 pub(crate) mod worker_series;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::codec::Codec;
-use crate::telemetry::books::{Hop, Reason};
+use crate::telemetry::ledger::{Hop, Reason};
 use crate::telemetry::worker_series::{Gauge, WorkerSeries};
 
 /// Those of each worker, which come and go with it.

@@ -1,7 +1,7 @@
 //! Spans of frames: one frame in `--trace-frames` is traced, with the real times of each hop.
 //!
 //! A session's span is `tracing`'s. A frame's is not: what it is made of is known only afterwards, on threads that never
-//! meet. So its [`Ticket`](crate::telemetry::books::Ticket) carries it, and the books that count a frame's end also end its span.
+//! meet. So its [`Ticket`](crate::telemetry::ledger::Ticket) carries it, and the books that count a frame's end also end its span.
 //! Where nothing is exported there is none, and for the frames in between it costs a comparison.
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -74,7 +74,7 @@ use crate::stream::controls::LiveSession;
 use crate::stream::outputs::Reader;
 use crate::stream::spec::Mode;
 use crate::telemetry;
-use crate::telemetry::books::{Hop, Reason};
+use crate::telemetry::ledger::{Hop, Reason};
 
 /// The data channel that FastRTC's clients open.
 const CHANNEL: &str = "text";

@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::ladder::{Ladder, Rung};
 use super::pace::Pace;
 use crate::media::limits::BitrateLimits;
-use crate::telemetry::books::Reason;
+use crate::telemetry::ledger::Reason;
 
 /// A picture whose moment has come.
 #[derive(Clone, Copy, Debug)]

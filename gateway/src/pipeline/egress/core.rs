@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::codec::Picture;
 use crate::pipeline::bandwidth::{Due, Target, Throttle};
-use crate::telemetry::books::Reason;
+use crate::telemetry::ledger::Reason;
 
 /// What the decision on one picture needs to know.
 #[derive(Clone, Copy)]

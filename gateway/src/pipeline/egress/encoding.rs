@@ -14,7 +14,7 @@ use crate::codec::payload::Packetiser;
 use crate::codec::{Encoded, Encoder, Picture, scale};
 use crate::media::encoded::OutFrame;
 use crate::pipeline::bandwidth::Due;
-use crate::telemetry::books::{Hop, Reason};
+use crate::telemetry::ledger::{Hop, Reason};
 use crate::telemetry::{self, Stage};
 use crate::threads::turns::EncoderTurn;
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::codec::Picture;
 use crate::media::frame::CaptureStamp;
-use crate::telemetry::books::{Hop, Reason, Ticket};
+use crate::telemetry::ledger::{Hop, Reason, Ticket};
 
 /// A picture whose moment has come.
 #[derive(Debug)]

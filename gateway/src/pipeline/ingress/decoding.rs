@@ -8,7 +8,7 @@ use super::clock::CaptureClock;
 use crate::media::frame::Frame;
 use crate::pipeline::assembler::AccessUnit;
 use crate::telemetry::Stage;
-use crate::telemetry::books::Reason;
+use crate::telemetry::ledger::Reason;
 
 /// `None` is a frame that is not shown.
 pub(super) type Decoded = Result<Option<Frame>, NeedsKeyframe>;

@@ -6,7 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{AcquireError, Notify, Semaphore, SemaphorePermit};
 
 use crate::media::frame::Frame;
-use crate::telemetry::books::Reason;
+use crate::telemetry::ledger::Reason;
 
 /// > A worker's credits = those we may use + frames at the worker + answers that are still to be shown.
 ///

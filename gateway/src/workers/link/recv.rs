@@ -23,7 +23,7 @@ use super::convert::{self, Incoming, Outcome};
 use crate::media::event::{Detached, EndReason, Notice, ResultWaiting, SessionEvent, Severity};
 use crate::media::frame::Frame;
 use crate::stream::spec::Mode;
-use crate::telemetry::books::{Hop, Reason};
+use crate::telemetry::ledger::{Hop, Reason};
 use crate::telemetry::{self, Stage};
 use crate::workers::placement::Slot;
 use crate::workers::pool::Health;

@@ -20,7 +20,7 @@ use crate::media::frame::{Frame, FrameQueue};
 use crate::stream::controls::LiveSession;
 use crate::stream::inputs::Values;
 use crate::telemetry::Stage;
-use crate::telemetry::books::{Hop, Ticket};
+use crate::telemetry::ledger::{Hop, Ticket};
 
 /// Sends until nothing waits. Cancel safe: a frame is either still in the queue or noted as in flight.
 pub(super) async fn drain(

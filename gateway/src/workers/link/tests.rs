@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::media::frame::Policy;
 use crate::media::frame::testing::frame;
-use crate::telemetry::books::Hop;
+use crate::telemetry::ledger::Hop;
 
 const CAMERA: Duration = Duration::from_millis(33);
 /// Three seconds' worth.
