@@ -14,7 +14,7 @@ use super::{Entry, Gateway};
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
 use crate::session::{Admit, Admitted, End, Session, workers_for};
-use crate::stream::controls::LiveSession;
+use crate::stream::live_session::LiveSession;
 use crate::threads::arbiters::CodecArbiter;
 use crate::workers::placement::{ClaimError, Placement, Slot, limit};
 use crate::workers::pool::{Pool, WorkerHandle};

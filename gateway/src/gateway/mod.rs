@@ -36,7 +36,7 @@ use crate::session::{
     WorkerSearch, new_sessions, open,
 };
 use crate::shares::Rates;
-use crate::stream::controls::LiveSession;
+use crate::stream::live_session::LiveSession;
 use crate::stream::inputs::Values;
 use crate::threads::arbiters::{Arbiters, CodecArbiter};
 use crate::threads::load::LOOK_INTERVAL;

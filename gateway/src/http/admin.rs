@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::gateway::{CloseSession, Gateway, ListSessions};
 use crate::http::{self, Forward};
-use crate::stream::controls::LiveSession;
+use crate::stream::live_session::LiveSession;
 use crate::telemetry;
 
 /// What the handlers share.

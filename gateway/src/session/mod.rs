@@ -38,7 +38,7 @@ use crate::browser::messages;
 use crate::browser::peer::Peer;
 use crate::media::event::{EndReason, FrameWaiting, SessionEvent};
 use crate::pipeline::bandwidth::asked_fps;
-use crate::stream::controls::LiveSession;
+use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::threads::arbiters::CodecArbiter;

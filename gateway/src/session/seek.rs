@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::media::event::{EndReason, SessionEvent};
-use crate::stream::controls::LiveSession;
+use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Spec;
 use crate::workers::link::{DialError, Dialed, dial};
 use crate::workers::placement::{Placement, Slot};

@@ -31,7 +31,7 @@ use crate::pipeline::egress::{Egress, PacedQueue};
 use crate::pipeline::ingress::Ingress;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::pacer::PacerActor;
-use crate::stream::controls::LiveSession;
+use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::telemetry::ledger::Hop;

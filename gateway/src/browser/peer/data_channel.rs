@@ -10,7 +10,7 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use super::Messaging;
 use crate::browser::messages::{self, ClientMessage, outputs};
 use crate::media::event::{EndReason, SessionEvent};
-use crate::stream::controls::LiveSession;
+use crate::stream::live_session::LiveSession;
 use crate::stream::outputs::{Event, Reader};
 use crate::telemetry;
 

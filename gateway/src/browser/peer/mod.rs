@@ -70,7 +70,7 @@ use crate::media::event::{ConnectStage, DriverEnd, EndReason, SessionEvent};
 use crate::media::limits::{BitrateLimits, VideoLimits};
 use crate::media::signs::Signs;
 use crate::pipeline::backlog::PacketQueue;
-use crate::stream::controls::LiveSession;
+use crate::stream::live_session::LiveSession;
 use crate::stream::outputs::Reader;
 use crate::stream::spec::Mode;
 use crate::telemetry;

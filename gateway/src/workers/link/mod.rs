@@ -39,7 +39,7 @@ pub(crate) use self::dial::{DialError, Dialed, dial};
 pub(crate) use self::flight::CreditWindow;
 use crate::media::event::{FrameWaiting, ResultWaiting, SessionEvent};
 use crate::media::frame::FrameQueue;
-use crate::stream::controls::LiveSession;
+use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::workers::pool::WorkerHandle;

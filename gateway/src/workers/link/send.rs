@@ -17,7 +17,7 @@ use tracing::Span;
 use super::{CreditWindow, convert};
 use crate::codec::{Picture, Rotation};
 use crate::media::frame::{Frame, FrameQueue};
-use crate::stream::controls::LiveSession;
+use crate::stream::live_session::LiveSession;
 use crate::stream::inputs::Values;
 use crate::telemetry::Stage;
 use crate::telemetry::ledger::{Hop, Ticket};
