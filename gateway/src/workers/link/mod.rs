@@ -16,7 +16,7 @@
 pub(crate) mod convert;
 mod dial;
 mod exchange;
-mod flight;
+mod credit_window;
 mod recv;
 mod send;
 #[cfg(test)]
@@ -36,7 +36,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 pub(crate) use self::dial::{DialError, Dialed, dial};
-pub(crate) use self::flight::CreditWindow;
+pub(crate) use self::credit_window::CreditWindow;
 use crate::media::event::{FrameWaiting, ResultWaiting, SessionEvent};
 use crate::media::frame::FrameQueue;
 use crate::stream::live_session::LiveSession;
