@@ -10,7 +10,7 @@ mod core;
 mod perform;
 mod rate;
 mod renegotiation;
-mod seek;
+mod worker_search;
 mod start;
 mod watch;
 
@@ -31,7 +31,7 @@ pub(crate) use self::perform::{Admit, Admitted};
 use self::rate::Offers;
 pub(crate) use self::rate::new_sessions;
 pub(crate) use self::renegotiation::Answer;
-pub(crate) use self::seek::{WorkerSearch, workers_for};
+pub(crate) use self::worker_search::{WorkerSearch, workers_for};
 use self::start::Parts;
 pub(crate) use self::start::{PendingSession, SessionChannels, Timeouts, open};
 use crate::browser::messages;

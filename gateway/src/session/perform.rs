@@ -7,7 +7,7 @@ use tracing::{Instrument, error, info, warn};
 
 use super::Session;
 use super::core::{Action, Event, Previous, Told};
-use super::seek::{PreviousWorker, SearchOutcome};
+use super::worker_search::{PreviousWorker, SearchOutcome};
 use crate::browser::messages;
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
