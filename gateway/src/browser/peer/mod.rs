@@ -16,7 +16,7 @@ mod failure;
 mod feedback;
 mod interceptors;
 mod keyframes;
-mod level;
+mod h264_level;
 mod nack;
 mod remb;
 mod remote_candidates;
