@@ -28,7 +28,7 @@ use crate::codec::Encoder;
 use crate::codec::payload::Packetiser;
 use crate::media::encoded::OutFrame;
 use crate::pipeline::bandwidth::Throttle;
-use crate::threads::turns::CodecSchedule;
+use crate::threads::schedule::CodecSchedule;
 
 /// One session's encoding half.
 pub(crate) struct Egress {

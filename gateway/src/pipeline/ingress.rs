@@ -34,7 +34,7 @@ use crate::pipeline::assembler::AccessUnit;
 use crate::pipeline::backlog::PacketQueue;
 use crate::pipeline::intake::Intake;
 use crate::telemetry;
-use crate::threads::turns::CodecSchedule;
+use crate::threads::schedule::CodecSchedule;
 
 /// One session's decoding half.
 pub(crate) struct Ingress {

@@ -16,7 +16,7 @@ use crate::telemetry;
 use crate::threads::governor::{Governor, Work};
 use crate::threads::load::Place;
 use crate::threads::slices;
-use crate::threads::turns::CodecSchedule;
+use crate::threads::schedule::CodecSchedule;
 
 /// All of a gateway's arbiters. Each is one OS thread.
 pub(crate) struct Arbiters {

@@ -6,4 +6,4 @@ mod governor;
 pub(crate) mod load;
 pub(crate) mod relief;
 pub(crate) mod slices;
-pub(crate) mod turns;
+pub(crate) mod schedule;

@@ -16,7 +16,7 @@ use crate::media::encoded::OutFrame;
 use crate::pipeline::bandwidth::Due;
 use crate::telemetry::ledger::{Hop, Reason};
 use crate::telemetry::{self, Stage};
-use crate::threads::turns::EncoderTurn;
+use crate::threads::schedule::EncoderTurn;
 
 /// Breaks when the peer is gone.
 pub(super) type Flow = ControlFlow<()>;
