@@ -6,7 +6,7 @@ mod placement;
 mod srtp;
 mod waiting;
 
-pub use self::path::{Frame, Path, PacedPicture, Unit};
+pub use self::path::{Frame, PacedPicture, Path, Unit};
 pub use self::placement::{Held, SharedSlots, Workers};
 pub use self::srtp::{RtpPacket, RtpStream, Srtp};
 pub use self::waiting::{Pacer, Queue};

@@ -36,8 +36,8 @@ use crate::session::{
     WorkerSearch, new_sessions, open,
 };
 use crate::shares::Rates;
-use crate::stream::live_session::LiveSession;
 use crate::stream::inputs::Values;
+use crate::stream::live_session::LiveSession;
 use crate::threads::arbiters::{Arbiters, CodecArbiter};
 use crate::threads::load::LOOK_INTERVAL;
 use crate::workers::placement::Placement;

@@ -1,7 +1,7 @@
 //! What a stream is, and what the outside may do with a session of it: its declaration, inputs and outputs. It may import
 //! `media`, `telemetry` and `codec`; it knows no connection, no worker and no HTTP.
 
-pub(crate) mod live_session;
 pub(crate) mod inputs;
+pub(crate) mod live_session;
 pub(crate) mod outputs;
 pub(crate) mod spec;

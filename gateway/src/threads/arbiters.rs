@@ -15,8 +15,8 @@ use tracing::{error, info, warn};
 use crate::telemetry;
 use crate::threads::governor::{Governor, Work};
 use crate::threads::load::Place;
-use crate::threads::slices;
 use crate::threads::schedule::CodecSchedule;
+use crate::threads::slices;
 
 /// All of a gateway's arbiters. Each is one OS thread.
 pub(crate) struct Arbiters {

@@ -5,5 +5,5 @@ pub(crate) mod arbiters;
 mod governor;
 pub(crate) mod load;
 pub(crate) mod relief;
-pub(crate) mod slices;
 pub(crate) mod schedule;
+pub(crate) mod slices;

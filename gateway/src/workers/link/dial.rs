@@ -14,8 +14,8 @@ use tracing::{Span, debug};
 use super::convert::{self, Incoming};
 use super::{exchange, recv};
 use crate::media::event::{EndReason, SessionEvent};
-use crate::stream::live_session::LiveSession;
 use crate::stream::inputs::Values;
+use crate::stream::live_session::LiveSession;
 use crate::workers::placement::Slot;
 use crate::workers::pool::WorkerHandle;
 

@@ -14,9 +14,9 @@
 //! it, [`open`] makes the link, [`Attached::leave`] lets it go when its frames are back.
 
 pub(crate) mod convert;
+mod credit_window;
 mod dial;
 mod exchange;
-mod credit_window;
 mod recv;
 mod send;
 #[cfg(test)]
@@ -35,8 +35,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-pub(crate) use self::dial::{DialError, Dialed, dial};
 pub(crate) use self::credit_window::CreditWindow;
+pub(crate) use self::dial::{DialError, Dialed, dial};
 use crate::media::event::{FrameWaiting, ResultWaiting, SessionEvent};
 use crate::media::frame::FrameQueue;
 use crate::stream::live_session::LiveSession;

@@ -17,8 +17,8 @@ use tracing::Span;
 use super::{CreditWindow, convert};
 use crate::codec::{Picture, Rotation};
 use crate::media::frame::{Frame, FrameQueue};
-use crate::stream::live_session::LiveSession;
 use crate::stream::inputs::Values;
+use crate::stream::live_session::LiveSession;
 use crate::telemetry::Stage;
 use crate::telemetry::ledger::{Hop, Ticket};
 
