@@ -166,7 +166,7 @@ async fn serve(
 
     // Its clients are few and known; half of it is left whoever of them goes wrong.
     let caps = Caps::new(Port::Admin, shares.admin, shares.admin / 2, Arc::new(|_| false));
-    let shared = admin::HttpState {
+    let shared = admin::AdminState {
         gateway: gateway.clone(),
         forward,
         probed: admin::Probed { draining, watchdog: watchdog.clone() },

@@ -51,7 +51,7 @@ impl Workers {
             };
             let spec = Arc::new(Spec::from_wire(wire).expect("a declaration without a fault"));
             let (client, health) = (client.clone(), health.clone());
-            Serving { name: n.to_string(), reach: Locality::Network, client, spec, health }
+            WorkerHandle { name: n.to_string(), reach: Locality::Network, client, spec, health }
         };
         Self((0..count).map(worker).collect())
     }

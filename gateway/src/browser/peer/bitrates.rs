@@ -6,7 +6,7 @@ use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RtpCodecKind};
 use tokio::sync::watch;
 
 use super::remb::Remb;
-use super::{congestion, level};
+use super::{congestion, h264_level};
 use crate::media::limits::BitrateLimits;
 use crate::media::limits::VideoLimits;
 
@@ -86,7 +86,7 @@ pub(crate) fn ask(answer: &str, limits: BitrateLimits, most: VideoLimits) -> Str
         if video && text.starts_with("a=fmtp:") {
             let payload_type = text["a=fmtp:".len()..].split(' ').next().unwrap_or_default();
             let frames = if is_vp(payload_type) { &frames } else { "" };
-            asked.extend([&level::limited(text, most, limits.max), ";", frames, &start, "\r\n"]);
+            asked.extend([&h264_level::limited(text, most, limits.max), ";", frames, &start, "\r\n"]);
             continue;
         }
         asked.push_str(line);

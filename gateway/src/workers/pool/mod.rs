@@ -231,7 +231,7 @@ pub(crate) mod testing {
         let spec = Spec { instance: name.to_owned(), ..crate::stream::spec::testing::spec(stream, capacity) };
         let client = FrameWorkerClient::new(channel);
         let (name, reach, health) = (name.to_owned(), Locality::Network, watched::channel(Health::Serving).1);
-        Serving { name, reach, client, spec: Arc::new(spec), health }
+        WorkerHandle { name, reach, client, spec: Arc::new(spec), health }
     }
 }
 

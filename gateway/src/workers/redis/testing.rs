@@ -58,7 +58,7 @@ pub(in crate::workers) fn workers(count: usize, capacity: u32) -> Vec<WorkerHand
     let one = serving("0", "s", capacity);
     let number = |n: usize| {
         let spec = Spec { instance: n.to_string(), ..(*one.spec).clone() };
-        Serving { name: n.to_string(), spec: Arc::new(spec), ..one.clone() }
+        WorkerHandle { name: n.to_string(), spec: Arc::new(spec), ..one.clone() }
     };
     (0..count).map(number).collect()
 }
