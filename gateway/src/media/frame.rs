@@ -1,4 +1,10 @@
-//! A picture on its way, and the one bounded queue that every hand-over between threads uses.
+//! Hop 3 of 10: a frame is accepted, or skipped for a newer one. The frame, and the one bounded queue that every hand-over
+//! between threads uses.
+//! In:    decoded frames from `ingress`; results from `link::recv`.   Out: `link::send`; the pacer.
+//! Runs:  whichever thread pushes decides: for hop 3 the session's codec arbiter.
+//! Full:  [`Policy::NewestWins`]: the newest takes the waiting one's place (`reason="skipped"`). [`Policy::Fifo`]: a
+//!        further one is refused (`reason="overflow"`).
+//! Clock: capture time since the session's first frame.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

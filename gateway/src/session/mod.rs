@@ -1,9 +1,8 @@
-//! Hop 3 of 10: decoded frames, accepted or skipped; and everything else that a session decides.
-//! In:    the session's `FrameQueue`, filled by `ingress`.   Out: the same queue, emptied by `link::send`.
-//! Runs:  the session arbiter.   Full: skipping frames, the newest takes the waiting one's place
-//!        (`reason="skipped"`); else `FIFO_FRAMES` wait and a further one is refused (`reason="overflow"`), which the
-//!        client is told once.
-//! Clock: monotonic, for deadlines and for how long nothing has come.
+//! The actor of one session. Its pure `core` decides; the actor carries that out (`perform`), and passes on nudges: a frame
+//! waits for the worker.
+//!
+//! It may import `browser`, `pipeline` and what is below those; it knows the gateway by two addresses that take a message
+//! each. It runs on the session arbiter.
 
 mod answers;
 mod core;

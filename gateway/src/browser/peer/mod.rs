@@ -1,6 +1,6 @@
-//! Hops 1 and 10 of 10: the WebRTC connection with one browser.
-//! In:    datagrams.   Out: RTP packets to `ingress::PacketQueue`; messages and states to the session.
-//! In:    `OutFrame`s from `egress`, at most `OUT_FRAMES`; texts, at most `OUT_TEXTS`.   Out: datagrams.
+//! Hop 10 of 10: encoded pictures out; and all else of the WebRTC connection with one browser.
+//! In:    `OutFrame`s from `egress`, at most `OUT_FRAMES`; texts, at most `OUT_TEXTS`.   Out: datagrams. Hop 1 (`tracks`)
+//!        takes the other way.
 //! Runs:  the media runtime; callbacks run on the connection's driver and only store or spawn.
 //! Full:  see the queues' constants; each loss is counted.
 //! Clock: RTP 90 kHz; ICE and DTLS keep their own timers.
