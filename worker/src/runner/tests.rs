@@ -83,11 +83,13 @@ fn frames_that_wait_when_the_session_ends_are_dropped() {
     release.send(()).unwrap();
     assert!(matches!(outside.replies.blocking_recv(), Some(Ok(Reply::Result { seq: 0, outcome: Ok(_), .. }))));
     assert!(outside.replies.blocking_recv().is_none(), "the second frame was dropped");
-    assert_eq!(entries.recv_timeout(PATIENCE), Err(blocking::RecvTimeoutError::Disconnected));
     // The end of the replies is what a gateway sees, so all must have been given back before.
     assert_eq!((outside.pool.sessions(), outside.returned.is_cancelled()), (0, true));
     let left = iter::from_fn(|| outside.credits.take().then_some(())).count();
     assert_eq!(left, 2 - 2 + 1);
+    // The pool has the stream, and with it the handler's function.
+    drop(outside.pool);
+    assert_eq!(entries.recv_timeout(PATIENCE), Err(blocking::RecvTimeoutError::Disconnected));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reframe_proto::v1;
 use reframe_proto::v1::to_worker::Message;
+use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -38,7 +39,7 @@ async fn simulate(handler_takes: Duration) -> (Vec<(u64, Duration, bool)>, u64) 
     // When each frame was put into the queue.
     let pushed = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&pushed);
-    let worker = actix::spawn(async move {
+    let worker = spawn_local(async move {
         let mut started = Vec::new();
         while let Some(message) = messages.recv().await {
             let Some(Message::Frame(v1::Frame { seq, .. })) = message.message else {
@@ -70,10 +71,11 @@ async fn simulate(handler_takes: Duration) -> (Vec<(u64, Duration, bool)>, u64) 
     (started, refused.unwrap_or(0))
 }
 
-#[actix::test]
+// Paused from the start: the timer counts whole milliseconds from there.
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_is_behind_fills_the_mailbox_and_starts_on_the_newest_frame() {
-    tokio::time::pause();
-    let (started, refused) = simulate(Duration::from_millis(200)).await;
+    let simulated = simulate(Duration::from_millis(200));
+    let (started, refused) = LocalSet::new().run_until(simulated).await;
     assert_eq!(started.len(), 16, "three seconds at 200 ms, and the first");
     for (seq, age, newest) in started {
         assert!(newest && age < CAMERA, "frame {seq} was {age:?} old");
@@ -82,10 +84,10 @@ async fn a_worker_that_is_behind_fills_the_mailbox_and_starts_on_the_newest_fram
     assert_eq!(refused, FRAMES - 2);
 }
 
-#[actix::test]
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_keeps_up_is_given_each_frame_at_once() {
-    tokio::time::pause();
-    let (started, refused) = simulate(Duration::from_millis(20)).await;
+    let simulated = simulate(Duration::from_millis(20));
+    let (started, refused) = LocalSet::new().run_until(simulated).await;
     let each: Vec<_> = (0..FRAMES).map(|seq| (seq, Duration::ZERO, true)).collect();
     assert_eq!((started, refused), (each, 0));
 }
