@@ -31,12 +31,8 @@ fn offers_that_never_connect_cost_a_handful_of_lines() {
     let lines = log.lines().count() - before;
     assert!(lines <= LINES, "{lines} lines for {OFFERS} offers:\n{log}");
 
-    // One that does connect is told, with its address, whatever came before it: as soon as this client may begin a session.
-    let connect = || {
-        let options = Options::camera("honest", Video::Live(Format::SMALL));
-        Peer::connect(&cluster.page(""), options).ok()
-    };
-    let mut peer = eventually("an answer", PATIENCE, connect);
+    // One that does connect is told, with its address, whatever came before it.
+    let mut peer = connect(&cluster, "honest", Video::Live(Format::SMALL));
     peer.wait_received(5, PATIENCE);
     peer.close();
     cluster.wait_for_sessions(0, CLOSED);

@@ -84,7 +84,14 @@ fn connect_with(cluster: &Cluster, options: Options) -> Peer {
 /// To the stream at `path`, `/NAME` or nothing.
 #[track_caller]
 fn connect_at(cluster: &Cluster, path: &str, options: Options) -> Peer {
-    let peer = Peer::connect(&cluster.page(path), options).unwrap_or_else(|reply| panic!("no answer: {reply:?}"));
+    // Who has begun many sessions lately waits, as a page does.
+    let answered = eventually("a turn for a new session", PATIENCE, || {
+        match Peer::connect(&cluster.page(path), options.clone()) {
+            Err(reply) if reply.status == 429 => None,
+            answered => Some(answered),
+        }
+    });
+    let peer = answered.unwrap_or_else(|reply| panic!("no answer: {reply:?}"));
     peer.wait_connected(PATIENCE);
     // It has its slot: only then does the server begin to tell figures. Or it had it.
     peer.wait_until("admitted", PATIENCE, |stats| {
