@@ -22,14 +22,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::browser::net::{MediaError, MediaPort};
-use crate::config::Config;
 use crate::config::cluster::Cluster;
-use crate::config::tls;
+use crate::config::{Config, tls};
 use crate::gateway::{Drain, Gateway, Shutdown};
-use crate::http::Forward;
 use crate::http::announce::announce;
 use crate::http::edge::{Caps, Exempt, Guard, Memory, Port};
-use crate::http::{admin, edge};
+use crate::http::{Forward, admin, edge};
 use crate::session::Timeouts;
 use crate::telemetry::trace;
 use crate::threads::arbiters::Arbiters;

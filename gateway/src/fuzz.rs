@@ -20,19 +20,14 @@ use rtc::stun::attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_USE_CANDIDATE};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::browser::guard;
 use crate::browser::messages::ClientMessage;
 use crate::browser::net::{Check, Kind, classify};
-use crate::browser::offer;
 use crate::browser::peer::{self, ExtensionIds, Feedback, Missing, Remb};
-use crate::codec::Codec;
-use crate::codec::Codecs;
-use crate::codec::payload;
+use crate::browser::{guard, offer};
+use crate::codec::{Codec, Codecs, payload};
 use crate::fuzz::stack::Stack;
-use crate::media::limits::BitrateLimits;
-use crate::media::limits::VideoLimits;
-use crate::media::packet::HeaderExtensions;
-use crate::media::packet::Packet;
+use crate::media::limits::{BitrateLimits, VideoLimits};
+use crate::media::packet::{HeaderExtensions, Packet};
 use crate::pipeline::assembler::Assembler;
 use crate::stream::spec::Mode;
 

@@ -9,9 +9,8 @@ use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::{self, FromWorker, ToWorker, to_worker};
 
 use crate::convert::{self, Message};
-use crate::frame::Rotation;
 use crate::frame::pixels::I420;
-use crate::frame::{Frame, PixelFormat};
+use crate::frame::{Frame, PixelFormat, Rotation};
 use crate::message::{Job, Reply};
 use crate::mode::Mode;
 

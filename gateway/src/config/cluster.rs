@@ -11,10 +11,9 @@ use reframe_proto::exchange::pass;
 use tokio::runtime::Handle;
 use tonic::transport::Uri;
 
-use super::Options;
-use super::addresses;
 use super::parse::{list, parse, within};
 use super::worker_address::WorkerAddress;
+use super::{Options, addresses};
 
 /// How long a session may be without a worker before it ends, where nothing says otherwise.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(30);

@@ -15,7 +15,7 @@ pub(crate) struct Signs {
     messages: AtomicU64,
     /// Frames that were decoded.
     frames: AtomicU64,
-    /// Milliseconds without a frame, for whoever needs a slot; written by the session each second.
+    /// Milliseconds without a frame. The session writes it each second; the gateway reads it when another session needs a slot.
     idle_ms: AtomicU64,
 }
 

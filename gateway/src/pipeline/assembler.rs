@@ -15,8 +15,7 @@ use tokio::time::Instant;
 
 use crate::codec::Codec;
 use crate::codec::payload::{append, starts_frame, starts_keyframe};
-use crate::media::packet::HeaderExtensions;
-use crate::media::packet::Packet;
+use crate::media::packet::{HeaderExtensions, Packet};
 use crate::telemetry::ledger::{Reason, Ticket};
 
 /// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it the gap is given up.

@@ -3,7 +3,7 @@
 //! In:    [`PacedQueue`], one waiting (of a generator, three: they are early).
 //! Out:   `peer`'s queue of `OutFrame`s.
 //! Runs:  the session's codec arbiter; nothing but codecs runs there, and decoders come first
-//!        (`turns`).
+//!        (`schedule`).
 //! Full:  a newer release takes the waiting one's place,
 //!        `frames_dropped_total{hop="egress",reason="skipped"}`; where the network carries too
 //!        little some are left out (`reason="congested"`), and all made smaller, as also where

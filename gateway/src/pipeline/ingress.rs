@@ -2,7 +2,7 @@
 //! In:    [`PacketQueue`] from `peer`, at most `BACKLOG_PACKETS`.
 //! Out:   the session's `FrameQueue`, and a nudge.
 //! Runs:  the session's codec arbiter; nothing but codecs runs there, and decoders come first
-//!        (`turns`). A turn decodes all that waits, for at most `TURN`.
+//!        (`schedule`). A turn decodes all that waits, for at most `TURN`.
 //! Full:  the whole backlog is dropped, and of one older than `BACKLOG_AGE` all but the newest
 //!        keyframe: late video is worth nothing. Counted in
 //!        `packets_dropped_total{reason="backlog"}`; decoding resumes at a keyframe.

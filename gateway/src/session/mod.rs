@@ -41,8 +41,7 @@ use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::threads::arbiters::CodecArbiter;
-use crate::workers::link::LinkContext;
-use crate::workers::link::{Attached, Dialed};
+use crate::workers::link::{Attached, Dialed, LinkContext};
 use crate::workers::placement::Slot;
 use crate::workers::pool::WorkerHandle;
 

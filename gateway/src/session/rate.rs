@@ -70,14 +70,9 @@ impl Offers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shares::taken;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    /// Of `tries` in a row, each `every` apart, how many were taken.
-    fn taken(tries: u32, every: Duration, mut take: impl FnMut(Instant) -> bool) -> u32 {
-        let start = Instant::now();
-        (0..tries).map(|n| u32::from(take(start + every * n))).sum()
-    }
 
     #[test]
     fn a_client_begins_so_many_and_others_theirs() {

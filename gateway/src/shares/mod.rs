@@ -15,6 +15,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 pub(crate) use self::amounts::{Exhausted, Share, Shares};
 pub(crate) use self::crowd::Crowd;
+#[cfg(test)]
+pub(crate) use self::rates::tests::taken;
 pub(crate) use self::rates::{Bucket, Rates};
 
 /// Of an IPv6 address, the bits that a host may choose (RFC 4291, section 2.5.4). One customer has a whole /64 at least

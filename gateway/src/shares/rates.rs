@@ -79,13 +79,13 @@ impl Rates {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     /// Of `tries` in a row, each `every` apart, how many were taken.
-    fn taken(tries: u32, every: Duration, mut take: impl FnMut(Instant) -> bool) -> u32 {
+    pub(crate) fn taken(tries: u32, every: Duration, mut take: impl FnMut(Instant) -> bool) -> u32 {
         let start = Instant::now();
         (0..tries).map(|n| u32::from(take(start + every * n))).sum()
     }

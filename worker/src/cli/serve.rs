@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::{Address, Sockets};
 use super::{Common, Failure, Settings, keep, start_log};
-use crate::server::memory;
-use crate::server::{ServeError, Server};
+use crate::server::{ServeError, Server, memory};
 use crate::stream::Stream;
 
 /// The longest `--grace`, in seconds: an hour, as for a gateway.

@@ -19,8 +19,7 @@ use crate::components::InputValue;
 use crate::frame::Rotation;
 use crate::frame::pixels::I420;
 use crate::inputs::Inputs;
-use crate::message::Severity;
-use crate::message::{Job, Reply};
+use crate::message::{Job, Reply, Severity};
 use crate::mode::Mode;
 use crate::stream::Stream;
 

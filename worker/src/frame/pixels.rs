@@ -12,8 +12,7 @@ use yuv::{
     yuv420_to_bgr, yuv420_to_rgb,
 };
 
-use super::Rotation;
-use super::{Frame, PixelFormat};
+use super::{Frame, PixelFormat, Rotation};
 
 /// Why no conversion here can fail.
 const SIZED: &str = "planes and strides follow from a size that was checked";

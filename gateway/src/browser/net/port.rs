@@ -10,14 +10,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
-use super::candidates;
 use super::packet::{Kind, classify};
 use super::policy::CandidatePolicy;
-use super::public;
 use super::routes::{Path, Routes, Stray};
 use super::session::{Inbox, SessionPort};
 use super::tcp::{self, AcceptQueue};
 use super::udp::SharedSocket;
+use super::{candidates, public};
 use crate::config::media::Media;
 use crate::config::public::Public;
 use crate::telemetry;

@@ -7,8 +7,7 @@ use tokio::sync::watch;
 
 use super::remb::Remb;
 use super::{congestion, h264_level};
-use crate::media::limits::BitrateLimits;
-use crate::media::limits::VideoLimits;
+use crate::media::limits::{BitrateLimits, VideoLimits};
 
 /// Among the other recorders of arrivals.
 const REMB: Slot = Slot::Custom(9_500);

@@ -5,7 +5,7 @@
 //! Full:  see the queues' constants; each loss is counted.
 //! Clock: RTP 90 kHz; ICE and DTLS keep their own timers.
 //!
-//! `webrtc` types stop here, at `offer`, `net` and the payloaders of `payload`.
+//! Types of the `webrtc` crates stay in `browser`, but for the payloaders of `codec::payload`.
 
 mod bitrates;
 mod codecs;

@@ -8,8 +8,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::codec::{Encoded, H264Encoder, Picture};
-use crate::media::packet::HeaderExtensions;
-use crate::media::packet::Packet;
+use crate::media::packet::{HeaderExtensions, Packet};
 use crate::pipeline::assembler::Assembler;
 
 fn appended(payload: &[u8]) -> Vec<u8> {

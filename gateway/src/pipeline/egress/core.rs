@@ -112,8 +112,8 @@ impl Core {
             self.shown = None;
         }
         let Attempt { target, keyframe } = attempt;
-        // Whoever asked for a keyframe still waits for it. And after a picture that the encoder
-        // took and the browser never sees, the next must not refer to it.
+        // The browser still waits for the keyframe that it asked for. After a picture that the encoder
+        // took and the browser never sees, the next picture must not refer to it.
         let keyframe_if_lost = keyframe || made == Made::Frame;
         Unit { size: (target.width, target.height), keyframe_if_lost }
     }
@@ -123,7 +123,7 @@ impl Core {
         self.shown = Some((picture, unit.size));
     }
 
-    /// The browser never sees the unit, or there is none.
+    /// The unit was dropped, or the encoder made none.
     pub(super) fn lost(&mut self, unit: Unit) {
         self.keyframe_due |= unit.keyframe_if_lost;
     }

@@ -10,7 +10,7 @@ const FRAME: Duration = Duration::from_millis(33);
 /// A unit, in bytes.
 const UNIT: usize = 1_000;
 
-/// A picture that is none of the others.
+/// A picture that differs from all others.
 pub(super) fn picture(width: u32, height: u32) -> Picture {
     Picture { width, height, data: vec![0; (width * height * 3 / 2) as usize].into() }
 }
