@@ -1,5 +1,5 @@
-//! Links libvpx into the program where that can be, and says loudly what OpenH264's own build only whispers: that it goes
-//! without assembler.
+//! Links libvpx into the program where that can be, and says loudly what OpenH264's own build only
+//! whispers: that it goes without assembler.
 
 use std::env;
 use std::path::Path;
@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 fn main() {
     link_libvpx();
     // Elsewhere its assembler is for the C compiler, or there is none to miss.
-    let needs_nasm = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64" || arch == "x86");
+    let needs_nasm =
+        env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64" || arch == "x86");
     let nasm = Command::new("nasm").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !needs_nasm || nasm.is_ok_and(|status| status.success()) {
         println!("cargo:rerun-if-changed=build.rs");
@@ -22,22 +23,29 @@ fn main() {
     );
 }
 
-/// As an archive, if it is installed as one (Debian's and Ubuntu's libvpx-dev have it): then libvpx takes its memory from us
-/// (`src/codec/vpx/memory.rs`), and the program runs where there is no libvpx. Else `libvpx-native-sys` has named the shared
-/// library, and memory is all that is lost.
+/// As an archive, if it is installed as one (Debian's and Ubuntu's libvpx-dev have it): then libvpx
+/// takes its memory from us (`src/codec/vpx/memory.rs`), and the program runs where there is no
+/// libvpx. Else `libvpx-native-sys` has named the shared library, and memory is all that is lost.
 fn link_libvpx() {
     println!("cargo:rustc-check-cfg=cfg(libvpx_archive)");
     let elsewhere = ["VPX_LIB_DIR", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR"];
     elsewhere.iter().for_each(|name| println!("cargo:rerun-if-env-changed={name}"));
     // Whoever names a libvpx gets that, whose bindings these are.
-    if env::var("TARGET") != env::var("HOST") || elsewhere.iter().any(|name| env::var_os(name).is_some()) {
+    if env::var("TARGET") != env::var("HOST")
+        || elsewhere.iter().any(|name| env::var_os(name).is_some())
+    {
         return;
     }
     // Not pkg-config: Debian's file names a folder where it is not.
     let asked = Command::new("cc").arg("-print-file-name=libvpx.a").output();
-    let answer = asked.map(|answer| String::from_utf8_lossy(&answer.stdout).trim().to_owned()).unwrap_or_default();
+    let answer = asked
+        .map(|answer| String::from_utf8_lossy(&answer.stdout).trim().to_owned())
+        .unwrap_or_default();
     // A name without a folder is one that was not found.
-    let Some(archive) = Path::new(&answer).canonicalize().ok().filter(|_| answer.starts_with('/')) else { return };
+    let Some(archive) = Path::new(&answer).canonicalize().ok().filter(|_| answer.starts_with('/'))
+    else {
+        return;
+    };
     let Some(folder) = archive.parent() else { return };
     if !folder.starts_with("/usr/lib") {
         return;

@@ -1,9 +1,10 @@
 //! A gateway from start to stop: runtimes, servers, signals.
 //!
-//! Threads: the main one runs the actix system (gateway actor, signals), two serve HTTP, one the admin port, one all
-//! sessions and links, one all pacers, `--codec-threads` the codecs; beside them the media runtime, a tokio
-//! multi-thread runtime, serves WebRTC and gRPC. No frame is coded where a socket or a timer is served. A watchdog asks
-//! every one of them whether it still runs (`reframe_trace::watchdog`).
+//! Threads: the main one runs the actix system (gateway actor, signals), two serve HTTP, one the
+//! admin port, one all sessions and links, one all pacers, `--codec-threads` the codecs; beside
+//! them the media runtime, a tokio multi-thread runtime, serves WebRTC and gRPC. No frame is coded
+//! where a socket or a timer is served. A watchdog asks every one of them whether it still runs
+//! (`reframe_trace::watchdog`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -79,7 +80,8 @@ pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
     let mut media = tokio::runtime::Builder::new_multi_thread();
     let media = media.thread_name("media").on_thread_start(slices::short).enable_all().build()?;
     let handle = media.handle().clone();
-    let served = actix_web::rt::System::new().block_on(serve(config, cluster, descriptors, metrics, handle));
+    let served =
+        actix_web::rt::System::new().block_on(serve(config, cluster, descriptors, metrics, handle));
     media.shutdown_timeout(Duration::from_millis(200));
     served
 }
@@ -108,7 +110,8 @@ async fn serve(
         let connections = shares.public;
         warn!(
             descriptors,
-            connections, "too few file descriptors for --max-connections: raise their limit (ulimit -Hn)"
+            connections,
+            "too few file descriptors for --max-connections: raise their limit (ulimit -Hn)"
         );
     }
     let opening = media.spawn(MediaPort::open(config.media, shares.media)).await;
@@ -117,14 +120,16 @@ async fn serve(
         let _on_media = media.enter();
         let pool = Pool::start(cluster.workers);
         let known = pool.clone();
-        let placement = placement::start(cluster.shared, admin_address, Box::new(move || known.serving()));
+        let placement =
+            placement::start(cluster.shared, admin_address, Box::new(move || known.serving()));
         (pool, placement)
     };
     let arbiters = Arc::new(Arbiters::start(config.codec_threads, config.max_load));
     arbiters.watch(&watchdog);
     let forward = Forward::new(Arc::clone(&placement), pool.clone());
     let timeouts = Timeouts { reconnect: cluster.reconnect_limit, idle: config.idle_limit };
-    let gateway = Gateway::new(pool.clone(), placement, arbiters, media, port, config.video, timeouts);
+    let gateway =
+        Gateway::new(pool.clone(), placement, arbiters, media, port, config.video, timeouts);
     let peers = gateway.peers.clone();
     let draining = gateway.draining();
     let gateway = gateway.start();
@@ -132,8 +137,14 @@ async fn serve(
     let (ice_servers, codecs) = (Arc::new(config.ice_servers), config.codecs);
     let proxies = Arc::new(config.trusted_proxies);
     let trusted = Arc::clone(&proxies);
-    let public =
-        http::HttpState { gateway: gateway.clone(), pool, forward: forward.clone(), ice_servers, codecs, proxies };
+    let public = http::HttpState {
+        gateway: gateway.clone(),
+        pool,
+        forward: forward.clone(),
+        ice_servers,
+        codecs,
+        proxies,
+    };
     // Many clients share a proxy's address.
     let exempt: Exempt = Arc::new(move |address| trusted.trusts(address));
     let caps = Caps::new(Port::Public, shares.public, config.edge.connections_each, exempt);
@@ -208,8 +219,8 @@ async fn serve(
         }
     });
 
-    // SIGTERM: an orchestrator's or `kill`'s, who has another gateway; SIGINT: Ctrl-C, who has not. The second of either
-    // means "now".
+    // SIGTERM: an orchestrator's or `kill`'s, who has another gateway; SIGINT: Ctrl-C, who has not.
+    // The second of either means "now".
     let grace = tokio::select! { _ = terminate.recv() => cluster.grace, _ = interrupt.recv() => Duration::ZERO };
     info!(?grace, "stopping; a second signal ends at once");
     tokio::select! {
@@ -220,8 +231,8 @@ async fn serve(
     Ok(())
 }
 
-/// No new sessions; the running ones are asked to go elsewhere and have `grace` for it; those that are left are ended, and
-/// their last words delivered. Requests are answered until then.
+/// No new sessions; the running ones are asked to go elsewhere and have `grace` for it; those that
+/// are left are ended, and their last words delivered. Requests are answered until then.
 async fn stop(
     gateway: actix::Addr<Gateway>,
     grace: Duration,

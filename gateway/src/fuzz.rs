@@ -1,6 +1,8 @@
-//! What strangers' bytes reach first, as functions of bytes, for `tests/fuzz`. No part of the interface.
+//! What strangers' bytes reach first, as functions of bytes, for `tests/fuzz`. No part of the
+//! interface.
 //!
-//! Each panics when an invariant breaks. What is found goes into the corpus, which the test below runs everywhere.
+//! Each panics when an invariant breaks. What is found goes into the corpus, which the test below
+//! runs everywhere.
 
 pub(crate) mod stack;
 
@@ -107,11 +109,12 @@ pub fn h264(data: &[u8]) {
     decode(Codec::H264, data);
 }
 
-/// Units of one input: a large picture takes long, and the fuzzer takes an input that runs for 10 s for a fault.
+/// Units of one input: a large picture takes long, and the fuzzer takes an input that runs for 10 s
+/// for a fault.
 const MAX_UNITS: usize = 16;
 
-/// All units by one decoder, also what follows a failure: more than a session does, which waits for a keyframe then. Their
-/// sizes are looked at here, the rest by the codec's library.
+/// All units by one decoder, also what follows a failure: more than a session does, which waits for
+/// a keyframe then. Their sizes are looked at here, the rest by the codec's library.
 fn decode(codec: Codec, data: &[u8]) {
     let Ok(mut decoder) = codec.decoder() else { return };
     for unit in parts(data).take(MAX_UNITS) {
@@ -127,14 +130,16 @@ fn split_codec(data: &[u8]) -> Option<(Codec, &[u8])> {
     Some((Codec::ALL[usize::from(*codec) % Codec::ALL.len()], rest))
 }
 
-/// The codec in one byte, then RTP packets of six bytes each and their payload: sequence number, timestamp in frames of
-/// 30 fps, a bit for the SSRC and seven for the milliseconds since the one before, a bit for the marker and seven for the
-/// payload's length.
+/// The codec in one byte, then RTP packets of six bytes each and their payload: sequence number,
+/// timestamp in frames of 30 fps, a bit for the SSRC and seven for the milliseconds since the one
+/// before, a bit for the marker and seven for the payload's length.
 pub fn assembler(data: &[u8]) {
     let Some((codec, mut data)) = split_codec(data) else { return };
     let mut assembler = Assembler::new(codec);
     let mut now = Instant::now();
-    while let Some((&[high, low, time_high, time_low, wait, flags], rest)) = data.split_first_chunk() {
+    while let Some((&[high, low, time_high, time_low, wait, flags], rest)) =
+        data.split_first_chunk()
+    {
         let (payload, rest) = rest.split_at(usize::from(flags >> 1).min(rest.len()));
         data = rest;
         now += Duration::from_millis((wait & 0x7f).into());
@@ -151,11 +156,15 @@ pub fn assembler(data: &[u8]) {
         );
         while assembler.pop(now).is_some() {}
         assert!(assembler.is_bounded(), "more is held than may be");
-        assert!(assembler.deadline().is_none_or(|at| at > now), "a deadline in the past is a loop without a pause");
+        assert!(
+            assembler.deadline().is_none_or(|at| at > now),
+            "a deadline in the past is a loop without a pause"
+        );
     }
 }
 
-/// Packets of three bytes each, of which some are missing: sequence number, and milliseconds since the one before.
+/// Packets of three bytes each, of which some are missing: sequence number, and milliseconds since
+/// the one before.
 pub fn missing(mut data: &[u8]) {
     let (mut missing, mut now) = (Missing::default(), Instant::now().into_std());
     while let Some((&[high, low, wait], rest)) = data.split_first_chunk() {
@@ -185,12 +194,24 @@ pub fn offer(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(offer) = offer::parse(text.clone().into_owned()) {
         for mode in [Mode::SendReceive, Mode::Receive, Mode::Send] {
-            let Ok((reduced, negotiated)) = offer.negotiate(mode, &Codecs::Browsers) else { continue };
-            let again = offer::parse(reduced.sdp).and_then(|offer| offer.negotiate(mode, &Codecs::Browsers));
-            assert_eq!(again.map(|(_, negotiated)| negotiated), Ok(negotiated), "what is left is what was chosen");
+            let Ok((reduced, negotiated)) = offer.negotiate(mode, &Codecs::Browsers) else {
+                continue;
+            };
+            let again = offer::parse(reduced.sdp)
+                .and_then(|offer| offer.negotiate(mode, &Codecs::Browsers));
+            assert_eq!(
+                again.map(|(_, negotiated)| negotiated),
+                Ok(negotiated),
+                "what is left is what was chosen"
+            );
         }
     }
-    drop((offer::origin(&text), offer::ice_ufrag(&text), offer::first_video(&text), Feedback::offered(&text)));
+    drop((
+        offer::origin(&text),
+        offer::ice_ufrag(&text),
+        offer::first_video(&text),
+        Feedback::offered(&text),
+    ));
 }
 
 /// The text of an answer of the stack's, which repeats much of the offer.
@@ -202,7 +223,8 @@ pub fn answer(data: &[u8]) {
     let lines = placed.split_inclusive("\r\n").filter(|line| *line == ours);
     assert_eq!(lines.count(), 1, "our candidates stand in it, once");
     let asked = peer::ask(&placed, LIMITS, VideoLimits { long: 1280, short: 720, fps: 30.0 });
-    let sections = |text: &str| text.split_inclusive("\r\n").filter(|line| line.starts_with("m=")).count();
+    let sections =
+        |text: &str| text.split_inclusive("\r\n").filter(|line| line.starts_with("m=")).count();
     assert_eq!(sections(&asked), sections(&placed));
     ExtensionIds::of(&asked);
 }
@@ -225,7 +247,8 @@ pub fn message(data: &[u8]) {
 fn parts(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (length, rest) = data.split_first_chunk()?;
-        let (part, behind) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
+        let (part, behind) =
+            rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
         data = behind;
         Some(part)
     })
@@ -261,7 +284,8 @@ fn cookie(answer: &[u8]) -> &[u8] {
     answer.get(36..32 + usize::from(u16::from_be_bytes(length))).unwrap_or_default()
 }
 
-/// An association that is up: the stack's SCTP, the guard before it, and our tag. The peer's first TSN is 1.
+/// An association that is up: the stack's SCTP, the guard before it, and our tag. The peer's first
+/// TSN is 1.
 pub(crate) fn connected() -> (Stack, u32) {
     connected_from(1)
 }
@@ -269,7 +293,8 @@ pub(crate) fn connected() -> (Stack, u32) {
 /// The same with another first TSN.
 pub(crate) fn connected_from(tsn: u32) -> (Stack, u32) {
     let mut stack = Stack::server();
-    let init = [&[1, 0, 0, 20, 0, 0, 0, 9, 0, 2, 0, 0, 4, 0, 8, 0][..], &tsn.to_be_bytes()].concat();
+    let init =
+        [&[1, 0, 0, 20, 0, 0, 0, 9, 0, 2, 0, 0, 4, 0, 8, 0][..], &tsn.to_be_bytes()].concat();
     let taken = stack.deliver(&packet(0, &init));
     let answers = stack.answers();
     let answer = answers.first().map_or(&[][..], Vec::as_slice);
@@ -282,19 +307,25 @@ pub(crate) fn connected_from(tsn: u32) -> (Stack, u32) {
     (stack, tag)
 }
 
-/// Chunks of SCTP as `parts`, a packet each, from a peer that is connected: through the guard, into the stack.
+/// Chunks of SCTP as `parts`, a packet each, from a peer that is connected: through the guard, into
+/// the stack.
 pub fn sctp(data: &[u8]) {
     let (mut stack, tag) = connected();
     for part in parts(data) {
         let refused = stack.deliver(&packet(tag, part)).is_err();
         let answers = stack.answers();
-        // Each chunk has one at most, but a reset all those that wait, of which the guard lets none wait.
+        // Each chunk has one at most, but a reset all those that wait, of which the guard lets none
+        // wait.
         assert!(answers.len() <= part.len() / 4 + 2, "more than what came: {}", answers.len());
-        assert!(answers.iter().all(|answer| answer.len() <= 4 * 1_024), "a SACK of all that is missing");
+        assert!(
+            answers.iter().all(|answer| answer.len() <= 4 * 1_024),
+            "a SACK of all that is missing"
+        );
         assert!(!refused || answers.is_empty(), "what is refused is not answered");
         assert!(stack.associations() <= 1);
         if refused {
-            // Timers, as of a peer that does not answer. What they send is not an answer to what comes next.
+            // Timers, as of a peer that does not answer. What they send is not an answer to what
+            // comes next.
             stack.wait(Duration::from_millis(100));
             stack.answers();
         }
@@ -303,7 +334,13 @@ pub fn sctp(data: &[u8]) {
 
 /// A data channel's first message, as the stack takes it.
 fn open(message: &[u8]) {
-    drop(DataChannel::accept(DataChannelConfig::default(), 0, 1, PayloadProtocolIdentifier::Dcep, message));
+    drop(DataChannel::accept(
+        DataChannelConfig::default(),
+        0,
+        1,
+        PayloadProtocolIdentifier::Dcep,
+        message,
+    ));
 }
 
 /// A message of the data channels' own protocol that the guard lets through.
@@ -311,7 +348,10 @@ pub fn dcep(data: &[u8]) {
     if guard::is_dcep(data) {
         open(data);
         let mut message = data;
-        assert!(rtc::datachannel::message::Message::unmarshal(&mut message).is_ok(), "what passes is whole");
+        assert!(
+            rtc::datachannel::message::Message::unmarshal(&mut message).is_ok(),
+            "what passes is whole"
+        );
     }
 }
 
@@ -328,7 +368,8 @@ pub fn srtp(data: &[u8]) {
         let guard = Arc::new(guard::Guard::default());
         let Ok(provider) = guard::provider(&guard) else { return };
         let (key, salt) = (vec![1; profile.key_len()], vec![2; profile.salt_len()]);
-        let context = rtc::srtp::context::Context::new(&key, &salt, profile, None, None, provider.crypto());
+        let context =
+            rtc::srtp::context::Context::new(&key, &salt, profile, None, None, provider.crypto());
         let Ok(mut context) = context else { return };
         if guard.admit(data).is_ok() {
             // Told apart as the stack does.
@@ -378,8 +419,10 @@ mod tests {
     fn corpora_and_what_is_near_them_break_nothing() {
         let mut random = SmallRng::seed_from_u64(11);
         for (name, target) in TARGETS {
-            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(name);
-            let mut entries: Vec<_> = std::fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+            let corpus =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(name);
+            let mut entries: Vec<_> =
+                std::fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
             entries.sort();
             assert!(!entries.is_empty(), "{}", corpus.display());
             for entry in entries {

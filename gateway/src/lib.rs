@@ -1,7 +1,7 @@
 //! The Reframe gateway: terminates WebRTC for browsers and has their video processed by workers.
 //!
-//! Each folder says in its `mod.rs` what it is and what it may import: only folders below it in this table, which
-//! `tests/e2e/docs.rs` holds. `ARCHITECTURE.md` follows a frame through them.
+//! Each folder says in its `mod.rs` what it is and what it may import: only folders below it in
+//! this table, which `tests/e2e/docs.rs` holds. `ARCHITECTURE.md` follows a frame through them.
 //!
 //! | folder | what it is |
 //! |---|---|

@@ -7,7 +7,8 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use reframe_gateway::{ClusterOptions, EXIT_USAGE, Options};
 
-/// Frames are 1.4 MB each and cross threads: glibc's allocator returns and faults in their pages every time.
+/// Frames are 1.4 MB each and cross threads: glibc's allocator returns and faults in their pages
+/// every time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -26,8 +27,8 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    // The allocator asks for 24 MB of huge pages, and hardly uses them (docs/decisions/0016-memory.md). An error is a kernel
-    // without any.
+    // The allocator asks for 24 MB of huge pages, and hardly uses them
+    // (docs/decisions/0016-memory.md). An error is a kernel without any.
     rustix::thread::disable_transparent_huge_pages(true).ok();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -44,7 +45,9 @@ fn main() -> ExitCode {
     problems.extend(cluster.as_ref().err().cloned().unwrap_or_default());
     let log = cli.log.validate();
     problems.extend(log.as_ref().err().cloned().unwrap_or_default());
-    let (Ok(config), Ok(cluster), Ok(log)) = (config, cluster, log) else { return usage(&problems) };
+    let (Ok(config), Ok(cluster), Ok(log)) = (config, cluster, log) else {
+        return usage(&problems);
+    };
     let _export = match log.start("reframe-gateway") {
         Ok(export) => export,
         Err(error) => return usage(&[told(&error)]),

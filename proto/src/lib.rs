@@ -1,10 +1,11 @@
 //! The wire between a Reframe gateway and its workers.
 //!
-//! [`v1`] is generated from `proto/reframe/v1/worker.proto` and committed, so that nobody who builds Reframe, or a
-//! handler on top of it, needs `protoc`; `tests/drift.rs` fails when the two differ and says how to regenerate.
+//! [`v1`] is generated from `proto/reframe/v1/worker.proto` and committed, so that nobody who
+//! builds Reframe, or a handler on top of it, needs `protoc`; `tests/drift.rs` fails when the two
+//! differ and says how to regenerate.
 //!
-//! The numbers here are the ones that both ends must agree on. They are constants, not options: a gateway and a
-//! worker configured apart would refuse each other's frames.
+//! The numbers here are the ones that both ends must agree on. They are constants, not options: a
+//! gateway and a worker configured apart would refuse each other's frames.
 
 pub mod exchange;
 
@@ -16,19 +17,20 @@ pub const MAX_DIMENSION: u32 = 4096;
 
 /// The largest gRPC message, in bytes, set on both sides of every call.
 ///
-/// Room for one 4096x2304 I420 frame (14.2 MB) and its header. tonic's own default, 4 MiB, would refuse a 1080p RGB
-/// frame (6.2 MB) and is easily forgotten on one side.
+/// Room for one 4096x2304 I420 frame (14.2 MB) and its header. tonic's own default, 4 MiB, would
+/// refuse a 1080p RGB frame (6.2 MB) and is easily forgotten on one side.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The largest picture, in bytes of I420: a message less room for its other fields.
 pub const MAX_PICTURE_BYTES: usize = MAX_MESSAGE_BYTES - 1024;
 
-/// The largest message that may be the first of a call, `Open` among them, in bytes: until a worker has answered, it does
-/// not know for whom it would keep more. Inputs that make an `Open` longer follow it.
+/// The largest message that may be the first of a call, `Open` among them, in bytes: until a worker
+/// has answered, it does not know for whom it would keep more. Inputs that make an `Open` longer
+/// follow it.
 pub const MAX_OPEN_BYTES: usize = 64 * 1024;
 
-/// The longest JSON text of one result's outputs, in bytes: the least that a WebRTC data channel must carry in one
-/// message is 64 KiB (RFC 8841, section 6.1), and they go out with their names.
+/// The longest JSON text of one result's outputs, in bytes: the least that a WebRTC data channel
+/// must carry in one message is 64 KiB (RFC 8841, section 6.1), and they go out with their names.
 pub const MAX_OUTPUTS_BYTES: usize = 32 * 1024;
 
 /// The longest text that an input may be set to, in characters, whatever its declaration says.
@@ -43,8 +45,8 @@ pub const FRAME_RATES: std::ops::RangeInclusive<f64> = 1.0..=240.0;
 /// What a video's bitrate may be, in kbit/s.
 pub const BITRATES_KBPS: std::ops::RangeInclusive<u32> = 100..=20_000;
 
-/// HTTP/2 flow-control window of one stream, in bytes: several frames, so that one never waits for a window update
-/// (measured: 20-25 % less CPU per 720p round trip than with tonic's default).
+/// HTTP/2 flow-control window of one stream, in bytes: several frames, so that one never waits for
+/// a window update (measured: 20-25 % less CPU per 720p round trip than with tonic's default).
 pub const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 
 /// HTTP/2 flow-control window of one connection, which all sessions with a worker share, in bytes.
@@ -53,7 +55,8 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// HTTP/2 frame size, in bytes: fewer, larger DATA frames. 1 MiB gained nothing more when measured.
 pub const HTTP2_FRAME_BYTES: u32 = 256 * 1024;
 
-/// Bytes of an I420 picture: a full-size luma plane and two chroma planes of half the size, rounded up.
+/// Bytes of an I420 picture: a full-size luma plane and two chroma planes of half the size, rounded
+/// up.
 ///
 /// ```
 /// assert_eq!(reframe_proto::i420_len(1280, 720), 1_382_400);
@@ -66,7 +69,8 @@ pub const fn i420_len(width: u32, height: u32) -> usize {
     luma + 2 * chroma
 }
 
-/// Whether a picture of this size may go over the wire: no side is 0 or above [`MAX_DIMENSION`], and it fits a message.
+/// Whether a picture of this size may go over the wire: no side is 0 or above [`MAX_DIMENSION`],
+/// and it fits a message.
 ///
 /// ```
 /// assert!(reframe_proto::picture_fits(4096, 2304));
@@ -81,8 +85,8 @@ pub const fn picture_fits(width: u32, height: u32) -> bool {
 /// First parts of a gateway's own paths, which no stream can be named after.
 const RESERVED_NAMES: [&str; 4] = ["api", "webrtc", "input_hook", "updates"];
 
-/// Whether a stream may have this name: a part of a URL, 1 to 64 of `a-z`, `0-9`, `-` and `_`, and none of the
-/// gateway's own paths.
+/// Whether a stream may have this name: a part of a URL, 1 to 64 of `a-z`, `0-9`, `-` and `_`, and
+/// none of the gateway's own paths.
 ///
 /// ```
 /// assert!(reframe_proto::is_stream_name("skip-frames"));
@@ -90,15 +94,19 @@ const RESERVED_NAMES: [&str; 4] = ["api", "webrtc", "input_hook", "updates"];
 /// ```
 #[must_use]
 pub fn is_stream_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    let plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+    };
     (1..=64).contains(&name.len()) && name.bytes().all(plain) && !RESERVED_NAMES.contains(&name)
 }
 
-/// Whether an input or output may have this name: an identifier of at most 64 bytes that no message uses itself.
+/// Whether an input or output may have this name: an identifier of at most 64 bytes that no message
+/// uses itself.
 ///
 /// ```
 /// assert!(reframe_proto::is_component_name("conf_threshold"));
-/// assert!(!reframe_proto::is_component_name("2nd") && !reframe_proto::is_component_name("webrtc_id"));
+/// assert!(!reframe_proto::is_component_name("2nd"));
+/// assert!(!reframe_proto::is_component_name("webrtc_id"));
 /// ```
 #[must_use]
 pub fn is_component_name(name: &str) -> bool {

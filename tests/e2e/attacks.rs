@@ -1,7 +1,9 @@
-//! Attackers beside an honest stream, which must not notice: no packet, offer or neighbour of it stops the gateway.
+//! Attackers beside an honest stream, which must not notice: no packet, offer or neighbour of it
+//! stops the gateway.
 //!
-//! The attacks, and what each may cost, are in `tests/src/attacker/attacks/mod.rs`. Judged from outside alone:
-//! pictures, slots, memory, `/healthz`, logs and replies. How an attack is held off is not looked at.
+//! The attacks, and what each may cost, are in `tests/src/attacker/attacks/mod.rs`. Judged from
+//! outside alone: pictures, slots, memory, `/healthz`, logs and replies. How an attack is held off
+//! is not looked at.
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -12,8 +14,8 @@ use tokio::time::Instant;
 /// The same attacks each time.
 const SEED: u64 = 1;
 
-/// Makes all attacks of one group, one after the other. That slots and memory are given back is waited for once: it
-/// takes seconds, in which nothing happens.
+/// Makes all attacks of one group, one after the other. That slots and memory are given back is
+/// waited for once: it takes seconds, in which nothing happens.
 #[track_caller]
 #[expect(clippy::print_stderr, reason = "the figures, where a test's output is shown")]
 fn make(name: &str) {

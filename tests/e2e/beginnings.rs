@@ -2,7 +2,8 @@
 
 use reframe_tests::source::{Format, Video};
 use reframe_worker::{
-    AdditionalOutputs, Frame, Handler, HandlerError, Number, Output, Session, Stream, VideoStreamHandler,
+    AdditionalOutputs, Frame, Handler, HandlerError, Number, Output, Session, Stream,
+    VideoStreamHandler,
 };
 use serde_json::json;
 
@@ -38,8 +39,12 @@ fn a_handler_that_does_not_start_is_told() {
     ] {
         for round in 0..2 {
             let options = Options::camera(format!("{round}"), Video::Live(Format::SMALL));
-            let mut peer = Peer::connect(&cluster.page(stream), options).expect("the place is free");
-            assert_eq!(peer.wait_message("end_stream", PATIENCE), json!({ "type": "end_stream", "data": end }));
+            let mut peer =
+                Peer::connect(&cluster.page(stream), options).expect("the place is free");
+            assert_eq!(
+                peer.wait_message("end_stream", PATIENCE),
+                json!({ "type": "end_stream", "data": end })
+            );
             assert_eq!(peer.stats().messages[0]["message"], json!(error));
             peer.close();
             cluster.wait_for_sessions(0, CLOSED);
@@ -69,7 +74,8 @@ fn a_generator_may_come_to_its_pictures_late() {
     let books = assert_balanced(&cluster);
     assert_eq!((books.emitted, books.consumed), (EACH as f64, EACH as f64), "{books}");
 
-    let mut peer = Peer::connect(&cluster.page("/nothing"), Options::viewer("none")).expect("an answer");
+    let mut peer =
+        Peer::connect(&cluster.page("/nothing"), Options::viewer("none")).expect("an answer");
     peer.wait_message("end_stream", PATIENCE);
     assert_eq!(peer.stats().received.len(), 0);
     peer.close();

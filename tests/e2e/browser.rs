@@ -1,4 +1,5 @@
-//! The page in a real Chromium: what the person in front of it sees, when all goes well and when it does not.
+//! The page in a real Chromium: what the person in front of it sees, when all goes well and when it
+//! does not.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,15 +24,19 @@ fn the_picture_comes_back_upside_down() {
         browser.wait_for_state("live");
         assert_eq!(cluster.sessions(), 1.0);
         let (sent, _) = browser.wait_for_picture("preview", "the camera", |code| !code.flipped);
-        let (shown, first) = browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
-        // A mirrored or turned picture has no code that can be read. Colours travel apart from it: the scene is pale
-        // below its code and yellow at its other end. Over the whole clip either varies by 22 at most.
+        let (shown, first) =
+            browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+        // A mirrored or turned picture has no code that can be read. Colours travel apart from it:
+        // the scene is pale below its code and yellow at its other end. Over the whole clip either
+        // varies by 22 at most.
         let (pale, yellow) = (sent.mean(0.14, 0.30), sent.mean(0.84, 1.00));
         let (shown_pale, shown_yellow) = (shown.mean(0.70, 0.86), shown.mean(0.00, 0.16));
         assert!(distance(pale, yellow) > 50.0, "the scene is {pale:?} and {yellow:?}");
         assert!(distance(pale, shown_pale) < 30.0, "sent {pale:?}, shown {shown_pale:?}");
         assert!(distance(yellow, shown_yellow) < 30.0, "sent {yellow:?}, shown {shown_yellow:?}");
-        browser.wait_for_picture("output", "another picture", |code| code.flipped && code.number != first.number);
+        browser.wait_for_picture("output", "another picture", |code| {
+            code.flipped && code.number != first.number
+        });
         let status = eventually("numbers in the status line", SOON, || {
             Some(browser.text("status")).filter(|status| status.contains("round trip"))
         });
@@ -70,7 +75,8 @@ fn a_visitor_over_the_limit_is_told() {
     browser.wait_for_state("failed");
     assert_eq!(
         browser.text("outcome"),
-        "Every place is taken\nThis server runs one stream at once. Press Start again when someone has left."
+        "Every place is taken\nThis server runs one stream at once. Press Start again when \
+         someone has left."
     );
     assert_eq!(cluster.sessions(), 1.0, "the first visitor keeps the place");
     keep_screenshots(&browser, "limit");
@@ -83,13 +89,18 @@ fn a_handlers_errors_and_its_end_are_told() {
     browser.open(&cluster.page("/"));
     browser.click("start");
     browser.wait_for_state("live");
-    eventually("the handler's error", SOON, || browser.text("messages").contains("Error\nframe ").then_some(()));
+    eventually("the handler's error", SOON, || {
+        browser.text("messages").contains("Error\nframe ").then_some(())
+    });
     // Its 100th frame makes the handler panic.
     browser.wait_for_state("ended");
     let outcome = browser.text("outcome");
-    assert!(outcome.contains("crashed") && outcome.ends_with("Press Start to begin again."), "{outcome}");
-    // Nine frames failed, and then the handler; the page keeps four messages. On a machine that cannot keep up one of
-    // them is a warning of that.
+    assert!(
+        outcome.contains("crashed") && outcome.ends_with("Press Start to begin again."),
+        "{outcome}"
+    );
+    // Nine frames failed, and then the handler; the page keeps four messages. On a machine that
+    // cannot keep up one of them is a warning of that.
     let messages = browser.text("messages");
     assert_eq!(messages.matches("Dismiss").count(), 4, "{messages}");
     assert!(!messages.contains("frame 60 ") && messages.contains("frame 80 "), "{messages}");
@@ -101,12 +112,18 @@ fn a_handlers_errors_and_its_end_are_told() {
 #[test]
 fn a_camera_that_cannot_be_had_is_told() {
     let cluster = Cluster::launch("flip");
-    for (camera, title) in [(Camera::Denied, "The camera is not allowed"), (Camera::Missing, "No camera was found")] {
+    for (camera, title) in
+        [(Camera::Denied, "The camera is not allowed"), (Camera::Missing, "No camera was found")]
+    {
         let browser = start(&format!("{camera:?}"), camera);
         browser.open(&cluster.page("/"));
         browser.click("start");
         browser.wait_for_state("failed");
-        assert!(browser.text("outcome").starts_with(&format!("{title}\n")), "{}", browser.text("outcome"));
+        assert!(
+            browser.text("outcome").starts_with(&format!("{title}\n")),
+            "{}",
+            browser.text("outcome")
+        );
         assert_eq!(browser.console_errors(), Vec::<String>::new());
     }
 
@@ -117,7 +134,8 @@ fn a_camera_that_cannot_be_had_is_told() {
     browser.wait_for_state("failed");
     let outcome = browser.text("outcome");
     assert!(
-        outcome.starts_with("This page may not use the camera\n") && outcome.contains("http://localhost:"),
+        outcome.starts_with("This page may not use the camera\n")
+            && outcome.contains("http://localhost:"),
         "{outcome}"
     );
     assert_eq!(cluster.metrics().sum("reframe_frames_received_total", &[]), 0.0);

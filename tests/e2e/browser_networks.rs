@@ -1,4 +1,5 @@
-//! A real Chromium on networks that let little through: by TCP, by a TURN server, not at all, and not for a while.
+//! A real Chromium on networks that let little through: by TCP, by a TURN server, not at all, and
+//! not for a while.
 
 use reframe_tests::browser::{Browser, Camera};
 use reframe_tests::cluster::Cluster;
@@ -54,13 +55,18 @@ fn a_relay_that_refuses_is_told() {
     browser.click("start");
     browser.wait_for_state("failed");
     let outcome = browser.text("outcome");
-    assert!(outcome.starts_with("The relay refused this page\n") && outcome.contains("401"), "{outcome}");
+    assert!(
+        outcome.starts_with("The relay refused this page\n") && outcome.contains("401"),
+        "{outcome}"
+    );
 }
 
-/// By TCP alone: the browser's own candidates would lead our checks to it, here where both are on one machine.
+/// By TCP alone: the browser's own candidates would lead our checks to it, here where both are on
+/// one machine.
 #[test]
 fn an_address_that_does_not_answer_is_named() {
-    let cluster = Cluster::launch_with("flip", &[&LOOPBACK[..], &["--public-ip", "198.51.100.1"]].concat());
+    let cluster =
+        Cluster::launch_with("flip", &[&LOOPBACK[..], &["--public-ip", "198.51.100.1"]].concat());
     let browser = start("nowhere", Camera::Allowed);
     browser.open(&cluster.page("/?ice=tcp"));
     browser.click("start");
@@ -70,7 +76,8 @@ fn an_address_that_does_not_answer_is_named() {
     assert!(outcome.contains("198.51.100.1 port ") && outcome.contains("(TCP)"), "{outcome}");
 }
 
-/// The page hears nothing of the server over WebRTC while `silent`, though all of it comes; and counts its offers.
+/// The page hears nothing of the server over WebRTC while `silent`, though all of it comes; and
+/// counts its offers.
 fn start_deaf(browser: &Browser, page: &str) {
     browser.open(page);
     browser.run(
@@ -105,7 +112,9 @@ fn a_silence_has_one_restart_and_then_another_connection() {
     let browser = start("silence", Camera::Allowed);
     start_deaf(&browser, &cluster.page("/"));
     browser.run("window.silent = true");
-    eventually("another connection", SOON, || (browser.run("return window.offers") == 2).then_some(()));
+    eventually("another connection", SOON, || {
+        (browser.run("return window.offers") == 2).then_some(())
+    });
     assert_eq!(browser.run("return window.restartsAtLoss"), 1);
     browser.run("window.silent = false");
     browser.wait_for_state("live");
@@ -114,7 +123,8 @@ fn a_silence_has_one_restart_and_then_another_connection() {
     cluster.wait_for_sessions(0, SOON);
 }
 
-/// The restart under way when the network comes back went to one that is gone: it is not waited for.
+/// The restart under way when the network comes back went to one that is gone: it is not waited
+/// for.
 #[test]
 fn a_restart_into_a_dead_network_is_begun_anew() {
     let cluster = Cluster::launch("flip");
@@ -131,8 +141,11 @@ fn a_restart_into_a_dead_network_is_begun_anew() {
     );
     eventually("a restart", SOON, || (browser.run("return window.restarts") == 1).then_some(()));
     browser.run("window.silent = false; window.dispatchEvent(new Event('online'))");
-    eventually("another restart", SOON, || (browser.run("return window.restarts") == 2).then_some(()));
-    let (_, code) = browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+    eventually("another restart", SOON, || {
+        (browser.run("return window.restarts") == 2).then_some(())
+    });
+    let (_, code) =
+        browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
     browser.wait_for_picture("output", "another picture", |next| next.number != code.number);
     assert_eq!(browser.run("return window.offers"), 1, "the connection that it had");
     assert_eq!(cluster.sessions(), 1.0);
@@ -153,10 +166,14 @@ fn a_network_that_comes_and_goes_is_no_silence_of_the_servers() {
            window.silent = false;
          }, 500);",
     );
-    eventually("the last change", SOON, || (browser.run("return window.changes") == 8).then_some(()));
-    let (_, code) = browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+    eventually("the last change", SOON, || {
+        (browser.run("return window.changes") == 8).then_some(())
+    });
+    let (_, code) =
+        browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
     browser.wait_for_picture("output", "another picture", |next| next.number != code.number);
-    let (offers, restarts) = (browser.run("return window.offers"), browser.run("return window.restarts"));
+    let (offers, restarts) =
+        (browser.run("return window.offers"), browser.run("return window.restarts"));
     assert_eq!(offers, 1, "the connection that it had");
     assert!(restarts.as_u64().is_some_and(|restarts| restarts > 1), "{restarts}");
     assert_eq!(cluster.sessions(), 1.0);

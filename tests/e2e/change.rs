@@ -1,5 +1,5 @@
-//! What a browser may change while its session runs: tracks, directions, its network. The session, and with it the
-//! handler, goes on.
+//! What a browser may change while its session runs: tracks, directions, its network. The session,
+//! and with it the handler, goes on.
 //!
 //! A client of a dozen lines instead of the page, since the page does less than a browser can.
 
@@ -9,7 +9,8 @@ use serde_json::json;
 use super::browser::{SOON, start};
 use super::*;
 
-/// Offers the camera as the page does, and shows what comes back in `#mine`; `negotiate` offers again.
+/// Offers the camera as the page does, and shows what comes back in `#mine`; `negotiate` offers
+/// again.
 const CLIENT: &str = "
     const video = Object.assign(document.createElement('video'), { id: 'mine', autoplay: true, muted: true });
     document.body.append(video);
@@ -63,8 +64,11 @@ fn asynchronous(script: &str) -> String {
 /// Two different ones, the camera's upside down.
 #[track_caller]
 fn new_pictures(browser: &Browser) {
-    let (_, first) = browser.wait_for_picture("mine", "the camera upside down", |code| code.flipped);
-    browser.wait_for_picture("mine", "another picture", |code| code.flipped && code.number != first.number);
+    let (_, first) =
+        browser.wait_for_picture("mine", "the camera upside down", |code| code.flipped);
+    browser.wait_for_picture("mine", "another picture", |code| {
+        code.flipped && code.number != first.number
+    });
 }
 
 /// One session from the first offer on, with one worker.
@@ -87,7 +91,8 @@ fn a_camera_goes_off_and_another_comes() {
     browser.run(&asynchronous("await way.sender.replaceTrack(await camera(320, 240))"));
     new_pictures(&browser);
     eventually("the other camera's size", SOON, || {
-        (browser.run("return document.getElementById('mine').videoWidth") == json!(320)).then_some(())
+        (browser.run("return document.getElementById('mine').videoWidth") == json!(320))
+            .then_some(())
     });
     assert_one_session(&cluster);
 }
@@ -102,7 +107,8 @@ fn a_tab_in_the_background_keeps_its_session() {
     browser.wait_for_state("live");
     browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
     browser.run(
-        "window.seen = []; document.addEventListener('visibilitychange', () => window.seen.push(document.hidden))",
+        "window.seen = []; document.addEventListener('visibilitychange', () => \
+         window.seen.push(document.hidden))",
     );
     browser.open_tab("about:blank");
     let emitted = || cluster.metrics().sum("reframe_frames_emitted_total", &[]);
@@ -112,7 +118,8 @@ fn a_tab_in_the_background_keeps_its_session() {
     browser.close_tab();
     assert_eq!(browser.run("return window.seen"), json!([true, false]), "hidden, and seen again");
     browser.wait_for_state("live");
-    let (_, first) = browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+    let (_, first) =
+        browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
     browser.wait_for_picture("output", "another picture", |code| code.number != first.number);
     assert_one_session(&cluster);
     assert_eq!(cluster.metrics().sum("reframe_offers_total", &[("outcome", "renegotiated")]), 0.0);
@@ -125,7 +132,8 @@ fn another_track_takes_the_cameras_place() {
     let browser = connected(&cluster, "replaced", "[{}]");
     let shown = |width: u32| {
         eventually("the track's size", SOON, || {
-            (browser.run("return document.getElementById('mine').videoWidth") == json!(width)).then_some(())
+            (browser.run("return document.getElementById('mine').videoWidth") == json!(width))
+                .then_some(())
         });
         new_pictures(&browser);
     };
@@ -147,9 +155,11 @@ fn another_track_takes_the_cameras_place() {
 fn directions_and_sections_change_in_mid_stream() {
     let cluster = Cluster::launch("flip");
     let browser = connected(&cluster, "renegotiated", "[{}]");
-    browser.run(&asynchronous("way.direction = 'inactive'; await negotiate({ renegotiate: true })"));
+    browser
+        .run(&asynchronous("way.direction = 'inactive'; await negotiate({ renegotiate: true })"));
     browser.run(&asynchronous("pc.addTransceiver('audio'); await negotiate()"));
-    browser.run(&asynchronous("way.direction = 'sendrecv'; await negotiate({ renegotiate: true })"));
+    browser
+        .run(&asynchronous("way.direction = 'sendrecv'; await negotiate({ renegotiate: true })"));
     new_pictures(&browser);
     assert_one_session(&cluster);
     assert_eq!(cluster.metrics().sum("reframe_offers_total", &[("outcome", "renegotiated")]), 3.0);
@@ -183,7 +193,8 @@ fn an_unanswerable_offer_changes_nothing() {
     ));
     assert_eq!(refused, json!("invalid_offer"));
     new_pictures(&browser);
-    browser.run(&asynchronous("pc.addTransceiver('audio'); await negotiate({ renegotiate: true })"));
+    browser
+        .run(&asynchronous("pc.addTransceiver('audio'); await negotiate({ renegotiate: true })"));
     new_pictures(&browser);
     assert_one_session(&cluster);
 }
@@ -212,9 +223,11 @@ fn after_an_ice_restart_the_session_goes_on() {
 fn a_simulcast_offer_gets_one_layer() {
     let cluster = Cluster::launch("flip");
     // The first is what is left.
-    let layers = "[{ rid: 'f' }, { rid: 'h', scaleResolutionDownBy: 2 }, { rid: 'q', scaleResolutionDownBy: 4 }]";
+    let layers = "[{ rid: 'f' }, { rid: 'h', scaleResolutionDownBy: 2 }, \
+                  { rid: 'q', scaleResolutionDownBy: 4 }]";
     let browser = connected(&cluster, "simulcast", layers);
     assert_one_session(&cluster);
-    let sent = "return [...(await pc.getStats()).values()].filter((s) => s.type === 'outbound-rtp' && s.framesSent > 0).length";
+    let sent = "return [...(await pc.getStats()).values()].filter((s) => s.type === \
+                'outbound-rtp' && s.framesSent > 0).length";
     assert_eq!(browser.run(&asynchronous(sent)), json!(1));
 }

@@ -20,7 +20,17 @@ fn every_problem_is_listed_at_once() {
     assert_refused(
         "reframe-worker",
         &["launch", "--demo", "nonsense", "--http", "here", "--admin", "70000", "--capacity", "0"],
-        &["--demo", "nonsense", "flip", "skip-frames", "--http", "here", "--admin", "70000", "--capacity"],
+        &[
+            "--demo",
+            "nonsense",
+            "flip",
+            "skip-frames",
+            "--http",
+            "here",
+            "--admin",
+            "70000",
+            "--capacity",
+        ],
     );
     assert_refused(
         "reframe-worker",
@@ -45,9 +55,21 @@ fn unknown_options_and_commands_are_refused() {
 #[test]
 fn help_says_defaults_units_and_environment() {
     let helps: [(&str, &[&str], &[&str]); 3] = [
-        ("reframe-worker", &["launch", "--help"], &["--demo", "--http", "--admin", "--capacity", "127.0.0.1:8080"]),
-        ("reframe-worker", &["serve", "--help"], &["--demo", "--listen", "127.0.0.1:50051", "--capacity", "1 to 1024"]),
-        ("reframe-gateway", &["--help"], &["--http", "--admin", "--workers", "127.0.0.1:8080", "127.0.0.1:9090"]),
+        (
+            "reframe-worker",
+            &["launch", "--help"],
+            &["--demo", "--http", "--admin", "--capacity", "127.0.0.1:8080"],
+        ),
+        (
+            "reframe-worker",
+            &["serve", "--help"],
+            &["--demo", "--listen", "127.0.0.1:50051", "--capacity", "1 to 1024"],
+        ),
+        (
+            "reframe-gateway",
+            &["--help"],
+            &["--http", "--admin", "--workers", "127.0.0.1:8080", "127.0.0.1:9090"],
+        ),
     ];
     for (binary, args, named) in helps {
         let output = run(binary, args);
@@ -72,12 +94,14 @@ fn help_shows_no_secret_of_the_environment() {
         ("reframe-worker", &["serve", "--help"]),
     ] {
         let output = run_in(&secrets, binary, args);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && text.contains("--log"), "{binary} {args:?}: {text}");
         assert!(!text.contains("hunter2"), "{binary} {args:?} shows a secret:\n{text}");
     }
     // Nor what is refused.
-    let output = run_in(&[("REFRAME_REDIS", "redis://user:hunter2@redis:port")], "reframe-gateway", &[]);
+    let output =
+        run_in(&[("REFRAME_REDIS", "redis://user:hunter2@redis:port")], "reframe-gateway", &[]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), USAGE, "{text}");
     assert!(text.contains("--redis: ") && !text.contains("hunter2"), "{text}");

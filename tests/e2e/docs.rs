@@ -1,4 +1,5 @@
-//! What the documents say is there is there: paths, metric names, options, routes, examples and the hops' headers.
+//! What the documents say is there is there: paths, metric names, options, routes, examples and the
+//! hops' headers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,12 +23,18 @@ fn read(path: &str) -> String {
 /// All documents, the sources of which are checked below.
 fn documents() -> Vec<String> {
     let mut documents: Vec<String> =
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).into();
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+            .map(str::to_owned)
+            .into();
     for folder in ["docs", "docs/decisions"] {
         for entry in fs::read_dir(root().join(folder)).expect("the folder") {
             let name = entry.expect("an entry").file_name().into_string().expect("a UTF-8 name");
-            documents
-                .extend(Path::new(&name).extension().is_some_and(|e| e == "md").then(|| format!("{folder}/{name}")));
+            documents.extend(
+                Path::new(&name)
+                    .extension()
+                    .is_some_and(|e| e == "md")
+                    .then(|| format!("{folder}/{name}")),
+            );
         }
     }
     documents
@@ -43,10 +50,14 @@ fn mentions(text: &str) -> Vec<&str> {
 /// The words of `text` that start with `prefix`, up to the first character that no name has.
 fn words<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
     text.match_indices(prefix)
-        .filter(|(at, _)| !text[..*at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-'))
+        .filter(|(at, _)| {
+            !text[..*at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        })
         .map(|(at, _)| {
             let rest = &text[at..];
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-')).unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'))
+                .unwrap_or(rest.len());
             rest[..end].trim_end_matches(['-', '_'])
         })
         .filter(|word| word.len() > prefix.len())
@@ -62,31 +73,50 @@ fn every_path_that_a_document_names_exists() {
             let looks_like_a_path = mention.contains('/')
                 && !mention.contains([' ', '<', ':', '{', '…', '='])
                 && !mention.starts_with(['/', '-'])
-                && ["gateway", "worker", "proto", "tests", "docs", "scripts", "decisions", "deploy"]
-                    .iter()
-                    .any(|top| mention.split('/').next() == Some(top));
+                && [
+                    "gateway",
+                    "worker",
+                    "proto",
+                    "tests",
+                    "docs",
+                    "scripts",
+                    "decisions",
+                    "deploy",
+                ]
+                .iter()
+                .any(|top| mention.split('/').next() == Some(top));
             if looks_like_a_path {
                 checked += 1;
                 let beside = root().join(&folder).join(mention);
-                assert!(beside.exists() || root().join(mention).exists(), "{document} names {mention}");
+                assert!(
+                    beside.exists() || root().join(mention).exists(),
+                    "{document} names {mention}"
+                );
             }
         }
     }
     assert!(checked > 30, "only {checked} paths found: the test has gone blind");
 }
 
-/// Each row's last cell names files, behind a file the tests in it, and attacks: each is named in one row.
+/// Each row's last cell names files, behind a file the tests in it, and attacks: each is named in
+/// one row.
 #[test]
 fn every_test_that_the_security_page_names_exists() {
     let (mut checked, mut source) = (0, String::new());
-    for row in read("docs/security.md").lines().filter(|line| line.starts_with("| ") && line.ends_with(" |")) {
+    for row in read("docs/security.md")
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.ends_with(" |"))
+    {
         let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
         for mention in mentions(cell) {
             if mention.ends_with(".rs") {
                 source = read(mention);
             } else if mention.contains('_') {
                 checked += 1;
-                assert!(source.contains(&format!("fn {mention}()")), "docs/security.md names {mention}");
+                assert!(
+                    source.contains(&format!("fn {mention}()")),
+                    "docs/security.md names {mention}"
+                );
             }
         }
     }
@@ -119,7 +149,8 @@ fn the_metrics_page_lists_what_the_gateway_describes() {
         .filter_map(|line| line.strip_prefix("| `reframe_"))
         .map(|rest| rest.split('`').next().unwrap())
         .collect();
-    let documented: BTreeSet<String> = documented.iter().map(|name| format!("reframe_{name}")).collect();
+    let documented: BTreeSet<String> =
+        documented.iter().map(|name| format!("reframe_{name}")).collect();
     assert_eq!(documented, described.iter().map(|name| (*name).to_owned()).collect());
     assert!(described.len() > 10);
     let used: BTreeSet<&str> =
@@ -139,7 +170,10 @@ fn the_options_page_lists_what_help_says() {
         let help = String::from_utf8(process::run(program, arguments).stdout).unwrap();
         for flag in words(&help, "--") {
             let told = format!("`{flag}`");
-            assert!(matches!(flag, "--help" | "--version") || page.contains(&told), "{flag} of {program}");
+            assert!(
+                matches!(flag, "--help" | "--version") || page.contains(&told),
+                "{flag} of {program}"
+            );
             helped.insert(flag.to_owned());
         }
         for variable in words(&help, "REFRAME_") {
@@ -166,7 +200,11 @@ fn routes() -> BTreeSet<String> {
         let source = fs::read_to_string(file).expect("a source");
         for route in source.split(".route(\"").skip(1) {
             let (path, rest) = route.split_once('"').expect("the path's end");
-            let method = rest.split_once("web::").and_then(|(_, rest)| rest.split_once('(')).expect("a method").0;
+            let method = rest
+                .split_once("web::")
+                .and_then(|(_, rest)| rest.split_once('('))
+                .expect("a method")
+                .0;
             // The one of a scope itself.
             let path = if path.is_empty() { "/{stream}" } else { path };
             routes.insert(format!("{} {path}", method.to_uppercase()));
@@ -181,7 +219,9 @@ fn the_openapi_file_has_every_route_and_no_other() {
     let api: Value = serde_json::from_str(&text).expect("JSON");
     let mut described = BTreeSet::new();
     for (path, item) in api["paths"].as_object().unwrap() {
-        for method in ["get", "post", "put", "patch", "delete"].into_iter().filter(|method| item.get(method).is_some())
+        for method in ["get", "post", "put", "patch", "delete"]
+            .into_iter()
+            .filter(|method| item.get(method).is_some())
         {
             described.insert(format!("{} {path}", method.to_uppercase()));
         }
@@ -190,14 +230,16 @@ fn the_openapi_file_has_every_route_and_no_other() {
     assert!(described.len() > 10);
     let schemas: BTreeSet<&str> =
         api["components"]["schemas"].as_object().unwrap().keys().map(String::as_str).collect();
-    let used = text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
+    let used =
+        text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
     assert_eq!(used.collect::<BTreeSet<_>>(), schemas);
 }
 
 /// Every field that `value` must have by the schema, and none that is not in it.
 #[track_caller]
 fn assert_fits(schema: &Value, value: &Value) {
-    let fields: BTreeSet<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+    let fields: BTreeSet<&str> =
+        value.as_object().expect("an object").keys().map(String::as_str).collect();
     let described: BTreeSet<&str> =
         schema["properties"].as_object().expect("an object").keys().map(String::as_str).collect();
     let required: BTreeSet<&str> =
@@ -218,7 +260,11 @@ fn a_declaration_has_the_fields_that_the_openapi_file_says() {
         assert_fits(schemas.as_object().unwrap().values().find(of_its_type).unwrap(), input);
     }
     assert_eq!(inputs.iter().map(|input| input["type"].as_str()).collect::<BTreeSet<_>>().len(), 6);
-    stream["outputs"].as_array().unwrap().iter().for_each(|output| assert_fits(&schemas["Output"], output));
+    stream["outputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .for_each(|output| assert_fits(&schemas["Output"], output));
 }
 
 #[test]
@@ -235,13 +281,22 @@ fn the_http_page_has_every_route_and_no_other() {
 
 #[test]
 fn the_http_page_and_the_openapi_file_have_every_error() {
-    let sources: String = http_sources().iter().map(|path| fs::read_to_string(path).expect("a source")).collect();
-    let failed =
-        sources.split("failed(StatusCode::").skip(1).filter_map(|rest| rest.split_once(", ")?.1.strip_prefix('"'));
-    let others = ["unavailable(\"", "\"error\": \""].into_iter().flat_map(|before| sources.split(before).skip(1));
+    let sources: String =
+        http_sources().iter().map(|path| fs::read_to_string(path).expect("a source")).collect();
+    let failed = sources
+        .split("failed(StatusCode::")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(", ")?.1.strip_prefix('"'));
+    let others = ["unavailable(\"", "\"error\": \""]
+        .into_iter()
+        .flat_map(|before| sources.split(before).skip(1));
     // Those of offers have names that the data channel shares.
     let refusals = read("gateway/src/media/refused.rs");
-    let table = refusals.split("fn error(").nth(1).and_then(|rest| rest.split("\n    }").next()).expect("the table");
+    let table = refusals
+        .split("fn error(")
+        .nth(1)
+        .and_then(|rest| rest.split("\n    }").next())
+        .expect("the table");
     let errors: BTreeSet<String> = failed
         .chain(others)
         .chain(table.split("=> \"").skip(1))
@@ -249,18 +304,23 @@ fn the_http_page_and_the_openapi_file_have_every_error() {
         .map(str::to_owned)
         .collect();
     let api: Value = serde_json::from_str(&read("docs/openapi.json")).expect("JSON");
-    let described = &api["components"]["schemas"]["Failure"]["properties"]["meta"]["properties"]["error"]["enum"];
+    let described = &api["components"]["schemas"]["Failure"]["properties"]["meta"]["properties"]["error"]
+        ["enum"];
     let described: BTreeSet<String> = serde_json::from_value(described.clone()).expect("texts");
     assert_eq!(described, errors);
     let page = read("docs/http-api.md");
     let told: BTreeSet<&str> = mentions(&page).into_iter().collect();
-    assert!(errors.len() > 5 && errors.iter().all(|error| told.contains(error.as_str())), "{errors:?}");
+    assert!(
+        errors.len() > 5 && errors.iter().all(|error| told.contains(error.as_str())),
+        "{errors:?}"
+    );
 }
 
 #[test]
 fn the_http_page_has_every_message_and_no_other() {
     let types = |text: &str| -> BTreeSet<String> {
-        let types = text.split("\"type\":").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+        let types =
+            text.split("\"type\":").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
         types.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
     };
     let source = read("gateway/src/browser/messages.rs");
@@ -276,15 +336,19 @@ fn every_example_is_shown_as_it_is() {
     let mut shown = BTreeSet::new();
     for document in documents() {
         let text = read(&document);
-        for (path, rest) in text.split("<!-- ").skip(1).filter_map(|rest| rest.split_once(" -->\n```rust\n")) {
+        for (path, rest) in
+            text.split("<!-- ").skip(1).filter_map(|rest| rest.split_once(" -->\n```rust\n"))
+        {
             let block = rest.split_once("```").expect("the block's end").0;
             assert_eq!(block, read(path), "{document} shows another {path}");
             shown.insert(path.to_owned());
         }
     }
     let folder = fs::read_dir(root().join("worker/examples")).expect("the folder");
-    let examples = folder.map(|entry| entry.expect("an entry").file_name().into_string().expect("a UTF-8 name"));
-    let examples: BTreeSet<String> = examples.map(|name| format!("worker/examples/{name}")).collect();
+    let examples = folder
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a UTF-8 name"));
+    let examples: BTreeSet<String> =
+        examples.map(|name| format!("worker/examples/{name}")).collect();
     assert_eq!(shown, examples);
 }
 

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// Re-emission fills any gap; this is for a machine that is busy with eight streams and two process starts.
+/// Re-emission fills any gap; this is for a machine that is busy with eight streams and two process
+/// starts.
 const NO_GAP: Duration = Duration::from_secs(2);
 
 #[test]
@@ -18,8 +19,10 @@ fn a_rolling_restart_of_all_workers_drops_no_session() {
     let workers = (0..3).map(|_| Worker::serve("flip")).collect();
     let mut cluster = Cluster::of(workers);
     let clip = Arc::new(Clip::encode(Format::SMALL, 900, 60).expect("the encoder works"));
-    let camera =
-        |n: usize| Options { decode: n == 0, ..Options::camera(format!("{n}"), Video::Clip(Arc::clone(&clip))) };
+    let camera = |n: usize| Options {
+        decode: n == 0,
+        ..Options::camera(format!("{n}"), Video::Clip(Arc::clone(&clip)))
+    };
     let mut peers: Vec<_> = (0..8).map(|n| connect_with(&cluster, camera(n))).collect();
     peers.iter().for_each(|peer| peer.wait_received(15, PATIENCE));
     let began = Instant::now().into_std();
@@ -29,7 +32,11 @@ fn a_rolling_restart_of_all_workers_drops_no_session() {
         worker.process.terminate();
         // Its sessions have somewhere to go, so it does not wait for its grace.
         let status = worker.process.exit(PATIENCE);
-        assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}", worker.process.log());
+        assert!(
+            status.is_some_and(|status| status.success()),
+            "{status:?}\n{}",
+            worker.process.log()
+        );
         *worker = Worker::serve_with("flip", &address, &[]);
         eventually("the gateway knows the new worker", PATIENCE, || {
             (cluster.metrics().sum("reframe_worker_up", &[]) == 3.0).then_some(())
@@ -80,7 +87,8 @@ fn a_gateway_that_drains_sends_its_sessions_elsewhere() {
     let told = peer.wait_message("update_connection", PATIENCE);
     assert_eq!(told["data"], "reconnect");
     assert_eq!(get(&cluster.admin("/readyz")).expect("the admin port answers").status, 503);
-    let refused = Peer::connect(&cluster.page(""), Options::camera("late", Video::Live(Format::SMALL)));
+    let refused =
+        Peer::connect(&cluster.page(""), Options::camera("late", Video::Live(Format::SMALL)));
     let reply = refused.expect_err("it is stopping");
     assert_eq!((reply.status, &reply.json()["meta"]["error"]), (503, &json!("draining")));
     assert!(reply.retry_after.is_some());
@@ -105,10 +113,21 @@ fn a_gateways_grace_is_a_deadline_and_a_second_signal_ends_it_at_once() {
         } else {
             peer.wait_until("closed", PATIENCE, |stats| stats.closed_by_server.then_some(()));
             let stats = peer.stats();
-            assert_eq!(stats.messages.last().map(|message| &message["data"]), Some(&json!("closed")));
-            assert_eq!(stats.message("end_stream"), None, "its client may still be on its way to another gateway");
+            assert_eq!(
+                stats.messages.last().map(|message| &message["data"]),
+                Some(&json!("closed"))
+            );
+            assert_eq!(
+                stats.message("end_stream"),
+                None,
+                "its client may still be on its way to another gateway"
+            );
         }
         let status = cluster.gateway.exit(PATIENCE);
-        assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}", cluster.gateway.log());
+        assert!(
+            status.is_some_and(|status| status.success()),
+            "{status:?}\n{}",
+            cluster.gateway.log()
+        );
     }
 }

@@ -45,7 +45,8 @@ fn a_vanished_client_is_noticed() {
 fn an_offer_that_never_connects_ends_and_never_had_a_slot() {
     let cluster = Cluster::launch("flip");
     let body = json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": "never" });
-    let reply = post(&cluster.page("/webrtc/offer"), body.to_string()).expect("the gateway answers");
+    let reply =
+        post(&cluster.page("/webrtc/offer"), body.to_string()).expect("the gateway answers");
     assert_eq!((reply.status, &reply.json()["type"]), (200, &json!("answer")));
     let ended = || cluster.metrics().by("reframe_sessions_ended_total", "reason");
     let never = [("never_connected", 1.0), ("connection_failed", 1.0)];
@@ -82,7 +83,8 @@ fn a_failing_handler_costs_its_frame_and_a_panicking_one_its_session() {
     wait_for_more(&second);
     second.wait_message("end_stream", PATIENCE);
     cluster.wait_for_sessions(0, PATIENCE);
-    let failed = cluster.metrics().sum("reframe_frames_dropped_total", &[("reason", "handler_error")]);
+    let failed =
+        cluster.metrics().sum("reframe_frames_dropped_total", &[("reason", "handler_error")]);
     assert_eq!(failed, 18.0, "nine of each session");
     first.close();
     second.close();

@@ -13,8 +13,9 @@ use super::*;
 const RECOVERED: Duration = Duration::from_secs(8);
 
 fn cameras(cluster: &Cluster, count: usize) -> Vec<Peer> {
-    let peers: Vec<_> =
-        (0..count).map(|n| connect(cluster, &format!("camera-{n}"), Video::Live(Format::SMALL))).collect();
+    let peers: Vec<_> = (0..count)
+        .map(|n| connect(cluster, &format!("camera-{n}"), Video::Live(Format::SMALL)))
+        .collect();
     peers.iter().for_each(|peer| peer.wait_received(15, PATIENCE));
     peers
 }
@@ -29,7 +30,8 @@ fn wait_for_new(peer: &Peer, since: std::time::Instant, within: Duration) {
 }
 
 fn by_worker(cluster: &Cluster) -> Vec<f64> {
-    let mut counts: Vec<_> = cluster.metrics().by("reframe_worker_sessions", "worker").into_values().collect();
+    let mut counts: Vec<_> =
+        cluster.metrics().by("reframe_worker_sessions", "worker").into_values().collect();
     counts.sort_by(f64::total_cmp);
     counts
 }
@@ -52,8 +54,10 @@ fn sessions_of_a_killed_worker_go_on_at_another() {
     assert_eq!(cluster.sessions(), 4.0);
     assert_eq!(by_worker(&cluster), [0.0, 4.0]);
     let all: Vec<_> = peers.iter().map(Peer::stats).collect();
-    let warned =
-        all.iter().filter(|stats| told(stats, "warning").iter().any(|text| text.contains("went away"))).count();
+    let warned = all
+        .iter()
+        .filter(|stats| told(stats, "warning").iter().any(|text| text.contains("went away")))
+        .count();
     assert_eq!(warned, 2, "those who lost their worker, and no other");
     for stats in &all {
         assert_flipped_in_order(stats);
@@ -67,7 +71,8 @@ fn sessions_of_a_killed_worker_go_on_at_another() {
     eventually("no worker is left", PATIENCE, || (cluster.serving() == 0.0).then_some(()));
     // The page is served, says so and waits.
     assert_eq!(get(&cluster.admin("/readyz")).expect("the admin port answers").status, 200);
-    let refused = Peer::connect(&cluster.page(""), Options::camera("late", Video::Live(Format::SMALL)));
+    let refused =
+        Peer::connect(&cluster.page(""), Options::camera("late", Video::Live(Format::SMALL)));
     let reply = refused.expect_err("there is no worker");
     assert_eq!((reply.status, &reply.json()["meta"]["error"]), (503, &json!("no_worker")));
     peers.iter_mut().for_each(Peer::close);
@@ -85,7 +90,10 @@ fn inputs_are_set_again_at_the_next_worker() {
     let busy = cluster.busy_worker().expect("one has it");
     cluster.workers[busy].process.kill9();
     peer.wait_until("the next handler's first look at its inputs", RECOVERED, |stats| {
-        stats.outputs("seen").get(before).map(|seen| assert!(kept(seen), "from the first frame on: {seen}"))
+        stats
+            .outputs("seen")
+            .get(before)
+            .map(|seen| assert!(kept(seen), "from the first frame on: {seen}"))
     });
     peer.close();
     assert_balanced(&cluster);
@@ -103,7 +111,11 @@ fn a_worker_that_hangs_is_left() {
     for stats in peers.iter().map(Peer::stats) {
         assert_flipped_in_order(&stats);
         // The last picture is shown on meanwhile.
-        assert!(stats.longest_gap(frozen) < Duration::from_secs(1), "{:?}", stats.longest_gap(frozen));
+        assert!(
+            stats.longest_gap(frozen) < Duration::from_secs(1),
+            "{:?}",
+            stats.longest_gap(frozen)
+        );
     }
     assert_eq!(by_worker(&cluster), [0.0, 2.0]);
     peers.iter_mut().for_each(Peer::close);
@@ -143,8 +155,12 @@ fn a_session_waits_for_a_worker_with_room() {
         peer.wait_message("update_connection", PATIENCE);
     }
     let listed = get(&cluster.admin("/api/sessions")).expect("the admin port answers").json();
-    let states: Vec<_> =
-        listed["sessions"].as_array().expect("a list").iter().map(|one| one["state"].clone()).collect();
+    let states: Vec<_> = listed["sessions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["state"].clone())
+        .collect();
     assert_eq!(states, ["reconnecting", "reconnecting"]);
     // The last picture is shown on.
     let seen = peers[0].stats().received.len();
@@ -182,7 +198,8 @@ fn a_session_without_a_worker_ends_at_the_limit() {
     assert_balanced(&cluster);
 }
 
-/// A frame that makes its handler's process crash would go on to do that to the next, and to all sessions there.
+/// A frame that makes its handler's process crash would go on to do that to the next, and to all
+/// sessions there.
 #[test]
 fn a_session_whose_workers_die_one_after_the_other_does_not_take_all_of_them() {
     let mut cluster = Cluster::separate("flip", 5);
@@ -190,10 +207,13 @@ fn a_session_whose_workers_die_one_after_the_other_does_not_take_all_of_them() {
     peer.wait_received(5, PATIENCE);
     let mut dead = Vec::new();
     for _ in 0..4 {
-        let busy =
-            eventually("another worker has it", PATIENCE, || cluster.busy_worker().filter(|busy| !dead.contains(busy)));
+        let busy = eventually("another worker has it", PATIENCE, || {
+            cluster.busy_worker().filter(|busy| !dead.contains(busy))
+        });
         let seen = peer.stats().numbers().len();
-        peer.wait_until("new pictures of it", PATIENCE, |stats| (stats.numbers().len() > seen).then_some(()));
+        peer.wait_until("new pictures of it", PATIENCE, |stats| {
+            (stats.numbers().len() > seen).then_some(())
+        });
         cluster.workers[busy].process.kill9();
         dead.push(busy);
     }
@@ -213,12 +233,20 @@ fn a_generator_begins_again_at_another_worker() {
     cluster.workers[busy].process.kill9();
     let killed = Instant::now().into_std();
     peer.wait_until("the first number again, and more", RECOVERED, |stats| {
-        let numbers: Vec<_> =
-            stats.received.iter().filter(|frame| frame.complete > killed).filter_map(|frame| frame.code).collect();
+        let numbers: Vec<_> = stats
+            .received
+            .iter()
+            .filter(|frame| frame.complete > killed)
+            .filter_map(|frame| frame.code)
+            .collect();
         (numbers.iter().any(|code| code.number < 5) && numbers.last()?.number > 20).then_some(())
     });
     let stats = peer.stats();
-    let off_grid = stats.received.windows(2).filter(|pair| (pair[1].rtp_time - pair[0].rtp_time) % 3_000 != 0).count();
+    let off_grid = stats
+        .received
+        .windows(2)
+        .filter(|pair| (pair[1].rtp_time - pair[0].rtp_time) % 3_000 != 0)
+        .count();
     assert_eq!(off_grid, 0, "the metronome does not notice");
     peer.close();
     assert_balanced(&cluster);

@@ -1,4 +1,5 @@
-//! The page in a real Firefox. Its made-up camera shows one colour that changes, without a number to read.
+//! The page in a real Firefox. Its made-up camera shows one colour that changes, without a number
+//! to read.
 
 use std::path::Path;
 
@@ -24,15 +25,19 @@ fn the_picture_comes_back() {
         browser.wait_for_state("live");
         let emitted = || cluster.metrics().sum("reframe_frames_emitted_total", &[]);
         let before = emitted();
-        eventually("processed frames", SOON, || (emitted() - before >= SECONDS * 30.0).then_some(()));
+        eventually("processed frames", SOON, || {
+            (emitted() - before >= SECONDS * 30.0).then_some(())
+        });
         // Its playback quality counts no frames of a stream.
         eventually("they are shown", SOON, || {
             let shown = browser.run(
-                "const output = document.getElementById('output'); return output.videoWidth && output.currentTime",
+                "const output = document.getElementById('output'); return output.videoWidth && \
+                 output.currentTime",
             );
             (shown.as_f64()? >= SECONDS).then_some(())
         });
-        // The same colour on both sides, up to what a round trip changes it by: no grey of a picture that is none.
+        // The same colour on both sides, up to what a round trip changes it by: no grey of a
+        // picture that is none.
         eventually("the camera's colour", SOON, || {
             let [sent, shown] = ["preview", "output"].map(|id| browser.picture(id).mean(0.1, 0.9));
             let distance = sent.iter().zip(shown).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);

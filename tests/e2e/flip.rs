@@ -17,7 +17,8 @@ fn every_frame_comes_back_flipped_and_in_order() {
     assert_flipped_in_order(&stats);
     assert!(stats.received.iter().all(|frame| (frame.width, frame.height) == (640, 480)));
 
-    // A handler of a millisecond leaves no reason to lose frames, but for what a stalled machine makes of it.
+    // A handler of a millisecond leaves no reason to lose frames, but for what a stalled machine
+    // makes of it.
     let (sent, shown) = (stats.sent.len(), stats.numbers().len());
     assert!(
         shown * 10 >= sent * 8,
@@ -31,7 +32,8 @@ fn every_frame_comes_back_flipped_and_in_order() {
     assert_balanced(&cluster);
 }
 
-/// Not only the number: every plane of the whole picture, so that swapped colours or a shifted row would show.
+/// Not only the number: every plane of the whole picture, so that swapped colours or a shifted row
+/// would show.
 #[test]
 fn the_picture_is_the_cameras_upside_down() {
     let cluster = Cluster::launch("flip");
@@ -46,7 +48,9 @@ fn the_picture_is_the_cameras_upside_down() {
         let number = stats.received.last().and_then(|frame| frame.code).expect("a number").number;
         let expected = flip_vertical(width, height, &Camera::new(width, height).frame(number));
         let (luma, chroma) = (width as usize * height as usize, expected.len());
-        for (plane, range) in [("Y", 0..luma), ("U", luma..(luma + chroma) / 2), ("V", (luma + chroma) / 2..chroma)] {
+        for (plane, range) in
+            [("Y", 0..luma), ("U", luma..(luma + chroma) / 2), ("V", (luma + chroma) / 2..chroma)]
+        {
             let psnr = psnr(&picture.data[range.clone()], &expected[range]);
             // Twice VP8 and a trip through RGB: about 30 dB; any mistake in a plane is below 20.
             assert!(psnr > 25.0, "{width}x{height} {plane}: {psnr:.1} dB");

@@ -6,7 +6,9 @@ use reframe_tests::process::Process;
 use reframe_tests::redis::RedisServer;
 use reframe_tests::source::{Format, Video};
 use reframe_tests::updates::Updates;
-use reframe_worker::{AdditionalOutputs, Frame, HandlerError, Number, Session, Slider, Stream, VideoStreamHandler};
+use reframe_worker::{
+    AdditionalOutputs, Frame, HandlerError, Number, Session, Slider, Stream, VideoStreamHandler,
+};
 use serde_json::json;
 
 use super::*;
@@ -84,7 +86,8 @@ impl Gateway {
 
     fn trickle(&self, id: &str) -> (u16, Value) {
         let candidate = json!({ "candidate": "candidate:1 1 udp 2122260223 127.0.0.1 9 typ host", "sdpMid": "0" });
-        let body = json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id }).to_string();
+        let body =
+            json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id }).to_string();
         let reply = post(&self.page("/webrtc/offer"), body).expect("an answer");
         (reply.status, reply.json())
     }
@@ -121,7 +124,11 @@ fn each_gateway_answers_for_the_sessions_of_the_other() {
         (session["state"] != "connecting").then_some((status, session))
     });
     assert_eq!((status, &session["id"], &session["state"]), (200, &json!("here"), &json!("live")));
-    assert_eq!(get(&b.admin("/api/sessions")).expect("an answer").json(), json!({ "sessions": [] }), "its own only");
+    assert_eq!(
+        get(&b.admin("/api/sessions")).expect("an answer").json(),
+        json!({ "sessions": [] }),
+        "its own only"
+    );
 
     assert_eq!(b.hook("here", 7.0), (200, json!({ "status": "ok" })));
     peer.wait_output("by", PATIENCE, |by| by.as_f64() == Some(7.0));
@@ -131,10 +138,15 @@ fn each_gateway_answers_for_the_sessions_of_the_other() {
         (422, &json!("invalid_input"), &json!("by"))
     );
 
-    let mut updates = b.updates("here").unwrap_or_else(|reply| panic!("no event stream: {reply:?}"));
-    let mut count = || updates.expect("outputs", PATIENCE).json()["count"].as_u64().expect("a count");
+    let mut updates =
+        b.updates("here").unwrap_or_else(|reply| panic!("no event stream: {reply:?}"));
+    let mut count =
+        || updates.expect("outputs", PATIENCE).json()["count"].as_u64().expect("a count");
     let counts: Vec<_> = (0..10).map(|_| count()).collect();
-    assert!(counts.iter().copied().eq(counts[0]..counts[0] + 10), "as they come, each once: {counts:?}");
+    assert!(
+        counts.iter().copied().eq(counts[0]..counts[0] + 10),
+        "as they come, each once: {counts:?}"
+    );
 
     let closed = delete(&b.admin("/api/sessions/here")).expect("an answer");
     assert_eq!((closed.status, closed.json()), (200, json!({ "status": "ok" })));
@@ -142,10 +154,15 @@ fn each_gateway_answers_for_the_sessions_of_the_other() {
     let ended = updates.expect("end_stream", PATIENCE);
     assert_eq!(told["data"], json!(ended.data), "the same reason");
     assert_eq!((updates.next(PATIENCE), updates.ended()), (None, true));
-    assert_eq!((b.forwarded("ok"), b.forwarded("unreachable") + b.forwarded("timeout")), (6.0, 0.0));
+    assert_eq!(
+        (b.forwarded("ok"), b.forwarded("unreachable") + b.forwarded("timeout")),
+        (6.0, 0.0)
+    );
     peer.close();
 
-    eventually("it is known nowhere", PATIENCE, || (b.session("here") == (404, unknown())).then_some(()));
+    eventually("it is known nowhere", PATIENCE, || {
+        (b.session("here") == (404, unknown())).then_some(())
+    });
     assert_eq!(b.hook("here", 1.0), (404, unknown()));
     assert_eq!(b.updates("here").expect_err("it has ended").status, 404);
     assert_eq!(b.trickle("here"), (200, unknown()));
@@ -170,16 +187,17 @@ fn a_candidate_may_come_before_its_offer_and_to_another_gateway() {
     assert!(b.forwarded("ok") >= 1.0);
 }
 
-/// A session has eight readers, of which its data channel is one. That one here is gone is known there before the next
-/// event, of which there is none.
+/// A session has eight readers, of which its data channel is one. That one here is gone is known
+/// there before the next event, of which there is none.
 #[test]
 fn a_reader_that_leaves_here_is_gone_there() {
     // Signs of life go over a quiet stream every 15 s; without them the connection alone can tell.
     const NOTICED: Duration = Duration::from_secs(10);
     let (_redis, _worker, a, b) = started();
     let mut peer = a.connect("read");
-    let mut readers: Vec<_> =
-        (0..7).map(|_| b.updates("read").unwrap_or_else(|reply| panic!("no event stream: {reply:?}"))).collect();
+    let mut readers: Vec<_> = (0..7)
+        .map(|_| b.updates("read").unwrap_or_else(|reply| panic!("no event stream: {reply:?}")))
+        .collect();
     readers.iter_mut().for_each(|reader| drop(reader.expect("outputs", PATIENCE)));
     peer.stop_camera();
     let reply = a.updates("read").expect_err("there are eight");
@@ -194,13 +212,17 @@ fn a_reader_that_leaves_here_is_gone_there() {
 fn an_owner_that_was_killed_is_told_until_its_lease_ends() {
     let (_redis, _worker, mut a, b) = started();
     let _peer = a.connect("lost");
-    let mut updates = b.updates("lost").unwrap_or_else(|reply| panic!("no event stream: {reply:?}"));
+    let mut updates =
+        b.updates("lost").unwrap_or_else(|reply| panic!("no event stream: {reply:?}"));
     updates.expect("outputs", PATIENCE);
 
     a.process.kill9();
     let (status, body) = b.hook("lost", 1.0);
     assert_eq!((status, &body["meta"]["error"]), (503, &json!("owner_unavailable")));
-    assert!(body["meta"]["message"].as_str().is_some_and(|text| text.contains("try again")), "{body}");
+    assert!(
+        body["meta"]["message"].as_str().is_some_and(|text| text.contains("try again")),
+        "{body}"
+    );
     assert_eq!(b.trickle("lost").0, 503);
     assert_eq!(b.session("lost").0, 503);
     assert_eq!(b.updates("lost").expect_err("nobody gives any").status, 503);
@@ -212,7 +234,9 @@ fn an_owner_that_was_killed_is_told_until_its_lease_ends() {
     }
     assert!(updates.ended());
 
-    eventually("the lease's end", PATIENCE, || (b.hook("lost", 1.0) == (404, unknown())).then_some(()));
+    eventually("the lease's end", PATIENCE, || {
+        (b.hook("lost", 1.0) == (404, unknown())).then_some(())
+    });
     assert_eq!(b.trickle("lost"), (200, unknown()));
     assert_eq!(b.session("lost"), (404, unknown()));
     assert_eq!(b.updates("lost").expect_err("nobody has it").status, 404);

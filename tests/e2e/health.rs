@@ -1,4 +1,5 @@
-//! What orchestrators are told of a gateway: not well when one of its threads hangs, and well when it only had no time.
+//! What orchestrators are told of a gateway: not well when one of its threads hangs, and well when
+//! it only had no time.
 
 use reframe_tests::cluster::Worker;
 use reframe_tests::held::Held;
@@ -44,17 +45,31 @@ fn a_thread_that_hangs_is_named_then_unhealthy_and_all_is_well_when_it_goes_on()
     for thread in ["codec-1", "session", "worker"] {
         let held = hold(&cluster.gateway, thread);
         let told = wait_status(&cluster, "/readyz", 503);
-        assert!(told.starts_with("stuck for ") && told.trim_end().ends_with(&format!(": {thread}")), "{told}");
+        assert!(
+            told.starts_with("stuck for ") && told.trim_end().ends_with(&format!(": {thread}")),
+            "{told}"
+        );
         let stuck = cluster.metrics().by("reframe_thread_stuck", "thread");
-        assert!(stuck.len() > 8 && stuck.iter().all(|(name, stuck)| *stuck == f64::from(name == thread)), "{stuck:?}");
+        assert!(
+            stuck.len() > 8
+                && stuck.iter().all(|(name, stuck)| *stuck == f64::from(name == thread)),
+            "{stuck:?}"
+        );
         let told = wait_status(&cluster, "/healthz", 503);
         assert!(told.trim_end().ends_with(&format!(": {thread}")), "{told}");
         drop(held);
         wait_status(&cluster, "/healthz", 200);
         wait_status(&cluster, "/readyz", 200);
         for line in ["stuck: no sign of life", "still stuck", "no longer stuck"] {
-            let found = || (lines(&cluster.gateway, &[&format!("thread=\"{thread}\""), line]) == 1).then_some(());
-            assert!(try_eventually(PATIENCE, found).is_some(), "once {line}: {}", cluster.gateway.log());
+            let found = || {
+                (lines(&cluster.gateway, &[&format!("thread=\"{thread}\""), line]) == 1)
+                    .then_some(())
+            };
+            assert!(
+                try_eventually(PATIENCE, found).is_some(),
+                "once {line}: {}",
+                cluster.gateway.log()
+            );
         }
     }
     assert_eq!(cluster.metrics().sum("reframe_thread_stuck", &[]), 0.0);
@@ -74,12 +89,14 @@ fn a_process_with_a_thread_that_hangs_for_long_ends_itself_with_a_line_that_says
     let held = hold(&cluster.gateway, "pacer");
     // Its only thread that moves frames is the main one.
     let held_too = hold(&cluster.workers[0].process, "reframe-worker");
-    for (process, thread, held) in
-        [(&mut cluster.gateway, "pacer", held), (&mut cluster.workers[0].process, "worker", held_too)]
-    {
+    for (process, thread, held) in [
+        (&mut cluster.gateway, "pacer", held),
+        (&mut cluster.workers[0].process, "worker", held_too),
+    ] {
         eventually("its last line", STUCK, || process.log().contains(LAST_LINE).then_some(()));
         drop(held);
-        let status = process.exit(PATIENCE).unwrap_or_else(|| panic!("it goes on: {}", process.log()));
+        let status =
+            process.exit(PATIENCE).unwrap_or_else(|| panic!("it goes on: {}", process.log()));
         assert_eq!(status.code(), Some(70), "{}", process.log());
         let log = process.log();
         let last = log.lines().last().unwrap_or_default();
@@ -108,7 +125,8 @@ fn a_process_that_was_stopped_blames_nobody() {
 
 #[test]
 fn a_gateway_without_a_worker_is_ready_and_its_page_says_that_it_waits() {
-    let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "http://127.0.0.1:1"];
+    let ports =
+        ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "http://127.0.0.1:1"];
     let mut gateway = Process::start("reframe-gateway", &ports);
     let page = gateway.announced("page ");
     let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();

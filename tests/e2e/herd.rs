@@ -1,7 +1,8 @@
 //! A hundred pages lose their gateway at once, and all are live again at the other one.
 //!
-//! The pages are scripted, with the timing of the real one, read from its source (`reframe_tests::herd`); the real one is
-//! in `reconnect.rs`. The same with a thousand of them, in virtual time: `tests/src/herd/tests.rs`.
+//! The pages are scripted, with the timing of the real one, read from its source
+//! (`reframe_tests::herd`); the real one is in `reconnect.rs`. The same with a thousand of them, in
+//! virtual time: `tests/src/herd/tests.rs`.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
@@ -26,12 +27,15 @@ use super::*;
 const PAGES: usize = 100;
 /// Of sixteen slots each.
 const WORKERS: usize = 7;
-/// From the end of their gateway until every page has a new picture. Of it the pages take three seconds to notice.
+/// From the end of their gateway until every page has a new picture. Of it the pages take three
+/// seconds to notice.
 const ALL_BACK: Duration = Duration::from_secs(20);
 /// For a hundred to connect a first time, on a machine that has other work.
 const ALL_LIVE: Duration = Duration::from_secs(60);
-/// A picture has the smallest size that has a number, and there are few: it is the herd that is tested.
-const FORMAT: Format = Format { width: MIN_WIDTH, height: MIN_HEIGHT, fps: 4.0, bitrate_kbps: 100, codec: Codec::Vp8 };
+/// A picture has the smallest size that has a number, and there are few: it is the herd that is
+/// tested.
+const FORMAT: Format =
+    Format { width: MIN_WIDTH, height: MIN_HEIGHT, fps: 4.0, bitrate_kbps: 100, codec: Codec::Vp8 };
 
 /// A page that waits is told to stop.
 struct Stopped;
@@ -79,7 +83,8 @@ impl Page {
         peer.close();
     }
 
-    /// Somebody has pressed Start. What is told here is not what is tested: it tries until it has a place.
+    /// Somebody has pressed Start. What is told here is not what is tested: it tries until it has a
+    /// place.
     fn begin(&mut self) -> Result<Peer, Stopped> {
         loop {
             match self.connect(self.timing.first) {
@@ -101,14 +106,17 @@ impl Page {
             }
             silent_looks += 1;
             let restarts = self.timing.restart_looks + 1..=self.timing.silent_looks;
-            if restarts.contains(&silent_looks) && restart.as_ref().is_none_or(JoinHandle::is_finished) {
+            if restarts.contains(&silent_looks)
+                && restart.as_ref().is_none_or(JoinHandle::is_finished)
+            {
                 restart = Some(self.restart());
             }
         }
         Ok(())
     }
 
-    /// Asks for another path to the same session. Where that was there is nobody, and the other gateway knows none of it.
+    /// Asks for another path to the same session. Where that was there is nobody, and the other
+    /// gateway knows none of it.
     fn restart(&self) -> JoinHandle<()> {
         let url = format!("{}/webrtc/offer", self.address);
         let body = json!({ "sdp": &*self.further, "type": "offer", "webrtc_id": self.id(), "renegotiate": true });
@@ -157,8 +165,9 @@ impl Page {
             Some(stats) if ended(&stats) => return Err(format!("ended: {}", stats.summary())),
             Some(_) => {}
         }
-        // The page is content by now, and waits for it as long as something comes. Whatever is decoded was sent on this
-        // connection; its number need not be readable, as a busy server scales pictures down.
+        // The page is content by now, and waits for it as long as something comes. Whatever is
+        // decoded was sent on this connection; its number need not be readable, as a busy server
+        // scales pictures down.
         let shown = |stats: &Stats| stats.received.iter().any(|frame| frame.width > 0);
         match try_eventually(ALL_BACK, || shown(&peer.stats()).then_some(())) {
             Some(()) => Ok(peer),
@@ -217,7 +226,8 @@ impl Herd {
     /// What pages tell within this time, as much as there is to tell.
     fn told(&self, within: Duration) -> Vec<Told> {
         let deadline = Instant::now() + within;
-        let next = || self.told.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok();
+        let next =
+            || self.told.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok();
         std::iter::from_fn(next).take(PAGES).collect()
     }
 }
@@ -262,18 +272,25 @@ fn a_hundred_pages_that_lose_their_gateway_at_once_are_live_again() {
     println!("{figures}");
     assert_eq!(backs.len(), PAGES, "not all are back within {ALL_BACK:?}: {figures}");
     second.wait_for_sessions(PAGES, PATIENCE);
-    assert_eq!(second.metrics().sum("reframe_sessions_ended_total", &[("reason", "crowded_out")]), 0.0, "{figures}");
+    assert_eq!(
+        second.metrics().sum("reframe_sessions_ended_total", &[("reason", "crowded_out")]),
+        0.0,
+        "{figures}"
+    );
     drop(herd);
     second.wait_for_sessions(0, PATIENCE);
 }
 
 /// For people: how they came back, and who came last.
 fn figures(backs: &[Back], killed: Instant, spent: Duration, seed: u64) -> String {
-    let percentiles =
-        |when: fn(&Back) -> Instant| Percentiles::of(backs.iter().map(|back| when(back) - killed).collect());
+    let percentiles = |when: fn(&Back) -> Instant| {
+        Percentiles::of(backs.iter().map(|back| when(back) - killed).collect())
+    };
     let failed = backs.iter().map(|back| back.failed.len()).sum::<usize>();
     let last = backs.iter().max_by_key(|back| back.live);
-    let last = last.map(|back| format!("page {} after {:?}, {:?}", back.page, back.live - killed, back.failed));
+    let last = last.map(|back| {
+        format!("page {} after {:?}, {:?}", back.page, back.live - killed, back.failed)
+    });
     format!(
         "{} of {PAGES} back (seed {seed}); ms until noticed {:?}, until live {:?}; {failed} tries failed; the last: {}; \
          {spent:?} of the second gateway's CPU",

@@ -1,4 +1,5 @@
-//! Clients that send what no input takes: each is refused by name, answered or counted, and nobody else notices.
+//! Clients that send what no input takes: each is refused by name, answered or counted, and nobody
+//! else notices.
 
 use reframe_tests::http::{Reply, delete, get, post};
 use reframe_tests::peer::{Media, offer_sdp};
@@ -37,8 +38,11 @@ fn what_is_refused_names_its_field_and_changes_nothing() {
     let cases: Vec<_> = cases.chain([("nonsense".to_owned(), json!(1))]).collect();
     let bodies = cases.iter().map(|(name, value)| {
         // Something good beside it, which must not be applied either.
-        let other =
-            if *name == declared.names["checkbox"] { ("slider", json!(0.5)) } else { ("checkbox", json!(true)) };
+        let other = if *name == declared.names["checkbox"] {
+            ("slider", json!(0.5))
+        } else {
+            ("checkbox", json!(true))
+        };
         let mut body = declared.values([other]);
         body[name.as_str()] = value.clone();
         (name, body)
@@ -49,12 +53,18 @@ fn what_is_refused_names_its_field_and_changes_nothing() {
         assert_eq!((reply.status, &body["status"]), (422, &json!("failed")), "{name}: {reply:?}");
         assert_eq!(body["meta"]["error"], "invalid_input", "{name}: {reply:?}");
         assert_eq!(body["meta"]["field"], name, "{reply:?}");
-        assert!(body["meta"]["message"].as_str().is_some_and(|text| text.len() > 10), "{name}: {reply:?}");
+        assert!(
+            body["meta"]["message"].as_str().is_some_and(|text| text.len() > 10),
+            "{name}: {reply:?}"
+        );
     };
 
     for (name, body) in &bodies {
         let offer = json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": "bad", "inputs": body });
-        assert_refused(&post(&cluster.page("/webrtc/offer"), offer.to_string()).expect("an answer"), name);
+        assert_refused(
+            &post(&cluster.page("/webrtc/offer"), offer.to_string()).expect("an answer"),
+            name,
+        );
     }
     assert_eq!(cluster.sessions(), 0.0, "none of them took the one slot");
 
@@ -65,7 +75,9 @@ fn what_is_refused_names_its_field_and_changes_nothing() {
     }
     for (n, (name, body)) in bodies.iter().enumerate() {
         peer.set_inputs(body);
-        peer.wait_until("a refusal", PATIENCE, |stats| (told(stats, "error").len() > n).then_some(()));
+        peer.wait_until("a refusal", PATIENCE, |stats| {
+            (told(stats, "error").len() > n).then_some(())
+        });
         let error = told(&peer.stats(), "error").pop().expect("one was waited for");
         assert!(error.contains(name.as_str()) && error.len() > name.len() + 10, "{body}: {error}");
     }
@@ -73,7 +85,8 @@ fn what_is_refused_names_its_field_and_changes_nothing() {
     let body = json!({ "status": "failed", "meta": { "error": "unknown_connection" } });
     assert_eq!((unknown.status, unknown.json()), (404, body));
 
-    // A change that is seen after all of them: had one been applied, it would be seen before or with it.
+    // A change that is seen after all of them: had one been applied, it would be seen before or
+    // with it.
     let good = declared.values([("number", json!(3))]);
     peer.set_inputs(&good);
     wait_seen(&peer, &declared.with(&good));
@@ -97,7 +110,11 @@ fn hostile_texts_are_answered_or_counted() {
 
     for (what, status, body) in [
         ("nested arrays", 422, format!("{{\"webrtc_id\":\"hostile\",\"{slider}\":{deep}}}")),
-        ("nested objects", 422, format!("{{\"webrtc_id\":\"hostile\",\"{slider}\":{deep_object}}}")),
+        (
+            "nested objects",
+            422,
+            format!("{{\"webrtc_id\":\"hostile\",\"{slider}\":{deep_object}}}"),
+        ),
         ("nothing but nesting", 422, deep.clone()),
         ("a string of 1 MB", 413, format!("{{\"webrtc_id\":\"hostile\",\"{slider}\":\"{long}\"}}")),
         ("NaN", 422, format!("{{\"webrtc_id\":\"hostile\",\"{slider}\":NaN}}")),
@@ -147,7 +164,10 @@ fn hostile_texts_are_answered_or_counted() {
         });
     }
     let largest = peer.stats().messages.iter().map(|message| message.to_string().len()).max();
-    assert!(largest.is_some_and(|bytes| bytes < 64 * 1024), "{largest:?} bytes in one message back");
+    assert!(
+        largest.is_some_and(|bytes| bytes < 64 * 1024),
+        "{largest:?} bytes in one message back"
+    );
 
     // All is well after that.
     assert_eq!(peer.stats().outputs("seen").len(), 1, "nothing was applied");
@@ -159,7 +179,8 @@ fn hostile_texts_are_answered_or_counted() {
     assert_balanced(&cluster);
 }
 
-/// A thousand messages a second of every kind: the one who sends them may feel it, the other session may not.
+/// A thousand messages a second of every kind: the one who sends them may feel it, the other
+/// session may not.
 #[test]
 fn a_flood_disturbs_no_other_session() {
     const ROUNDS: usize = 90;
@@ -176,7 +197,9 @@ fn a_flood_disturbs_no_other_session() {
     for round in 0..ROUNDS {
         // Thirty rounds a second, by the other one's camera.
         let sent = other.stats().sent.len();
-        other.wait_until("its camera goes on", PATIENCE, |stats| (stats.sent.len() > sent).then_some(()));
+        other.wait_until("its camera goes on", PATIENCE, |stats| {
+            (stats.sent.len() > sent).then_some(())
+        });
         for n in 0..EACH {
             flooder.send_text(match n % 4 {
                 0 => json!({ "type": "set_input", "data": declared.values([("number", json!(round as f64 / 10.0))]) })
@@ -195,7 +218,10 @@ fn a_flood_disturbs_no_other_session() {
     assert!(age < Duration::from_millis(250), "{age:?}");
     assert_eq!((stats.undecodable, stats.messages.len()), (0, 2), "{}", stats.summary());
     // The flooder's last word is obeyed all the same.
-    wait_seen(&flooder, &declared.with(&declared.values([("number", json!((ROUNDS - 1) as f64 / 10.0))])));
+    wait_seen(
+        &flooder,
+        &declared.with(&declared.values([("number", json!((ROUNDS - 1) as f64 / 10.0))])),
+    );
     let grown = cluster.gateway.rss_bytes().saturating_sub(memory);
     assert!(grown < 64 << 20, "{} kB more", grown >> 10);
     let lines = cluster.gateway.log().lines().count() - lines;
@@ -205,7 +231,8 @@ fn a_flood_disturbs_no_other_session() {
     assert_balanced(&cluster);
 }
 
-/// Whichever way it comes in. It is told to the client alone: not to the log, and to no placement store.
+/// Whichever way it comes in. It is told to the client alone: not to the log, and to no placement
+/// store.
 #[test]
 fn what_cannot_be_an_id_is_refused() {
     let cluster = Cluster::launch("echo-inputs");
@@ -223,7 +250,11 @@ fn what_cannot_be_an_id_is_refused() {
     ];
     let assert_refused = |what: &str, id: &str, reply: Reply| {
         let body = reply.json();
-        assert_eq!((reply.status, &body["meta"]["error"]), (422, &json!("invalid_request")), "{what} {id:?}: {body}");
+        assert_eq!(
+            (reply.status, &body["meta"]["error"]),
+            (422, &json!("invalid_request")),
+            "{what} {id:?}: {body}"
+        );
         let message = body["meta"]["message"].as_str().unwrap_or_default();
         assert!(message.contains("`webrtc_id`") && message.len() < 200, "{what} {id:?}: {message}");
     };
@@ -240,11 +271,27 @@ fn what_cannot_be_an_id_is_refused() {
         assert_refused("updates", id, get(&updates).expect("an answer"));
         for (what, path, body) in [
             ("input_hook", "/input_hook", json!({ "webrtc_id": id })),
-            ("offer", "/webrtc/offer", json!({ "type": "offer", "sdp": offer_sdp(Media::default()), "webrtc_id": id })),
-            ("candidate", "/webrtc/offer", json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id })),
+            (
+                "offer",
+                "/webrtc/offer",
+                json!({ "type": "offer", "sdp": offer_sdp(Media::default()), "webrtc_id": id }),
+            ),
+            (
+                "candidate",
+                "/webrtc/offer",
+                json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id }),
+            ),
         ] {
-            assert_refused(what, id, post(&cluster.page(path), body.to_string()).expect("an answer"));
-            assert_refused(what, id, post(&cluster.admin(path), body.to_string()).expect("an answer"));
+            assert_refused(
+                what,
+                id,
+                post(&cluster.page(path), body.to_string()).expect("an answer"),
+            );
+            assert_refused(
+                what,
+                id,
+                post(&cluster.admin(path), body.to_string()).expect("an answer"),
+            );
         }
     }
     let log = cluster.gateway.log();

@@ -1,4 +1,5 @@
-//! Datagrams that are no WebRTC, and WebRTC that carries no video: a counter each, never a panic or a line of log.
+//! Datagrams that are no WebRTC, and WebRTC that carries no video: a counter each, never a panic or
+//! a line of log.
 
 use std::net::UdpSocket;
 
@@ -12,13 +13,17 @@ struct Noise(u64);
 impl Noise {
     fn bytes(&mut self, length: usize) -> Vec<u8> {
         let mut byte = || {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             self.0.to_be_bytes()[0]
         };
         (0..length).map(|_| byte()).collect()
     }
 
-    /// Starts of every protocol that shares the port (RFC 7983 tells them apart by the first byte), then noise.
+    /// Starts of every protocol that shares the port (RFC 7983 tells them apart by the first byte),
+    /// then noise.
     fn datagram(&mut self, n: usize) -> Vec<u8> {
         let head: &[u8] = match n % 10 {
             // STUN: a binding request whose length is a lie, and one that is cut off.
@@ -27,7 +32,8 @@ impl Noise {
             // DTLS: a handshake record, a fragment of a later epoch, a length beyond the datagram.
             2 => &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 1, 0, 0, 28],
             3 => &[23, 254, 253, 0, 9, 0, 0, 0, 0, 0, 1, 0xff, 0xff],
-            // RTP: fifteen contributing sources, an extension of 64 K words, padding longer than the packet.
+            // RTP: fifteen contributing sources, an extension of 64 K words, padding longer than
+            // the packet.
             4 => &[0x8f, 96, 0, 1],
             5 => &[0x90, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0xbe, 0xde, 0xff, 0xff],
             6 => &[0xa0, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0xff],
@@ -73,16 +79,21 @@ fn junk_datagrams_disturb_nobody() {
     assert_flipped_in_order(&peer.stats());
     assert!(cluster.gateway.alive());
     let counted = cluster.metrics().sum("reframe_packets_dropped_total", &[("reason", "junk")]);
-    // Of each ten datagrams at least one is of no protocol at all; the rest looks like one at first sight.
+    // Of each ten datagrams at least one is of no protocol at all; the rest looks like one at first
+    // sight.
     assert!(counted >= (DATAGRAMS / 10) as f64, "{counted} counted as junk");
     let lines = cluster.gateway.log().lines().count() - logged;
-    assert!(lines < 20, "{lines} lines of log for {DATAGRAMS} datagrams:\n{}", cluster.gateway.log());
+    assert!(
+        lines < 20,
+        "{lines} lines of log for {DATAGRAMS} datagrams:\n{}",
+        cluster.gateway.log()
+    );
     peer.close();
     assert_balanced(&cluster);
 }
 
-/// Encrypted and sequenced as it should be, but no VP8: the stream recovers with the next keyframe, others notice
-/// nothing, and each broken frame is in the books.
+/// Encrypted and sequenced as it should be, but no VP8: the stream recovers with the next keyframe,
+/// others notice nothing, and each broken frame is in the books.
 #[test]
 fn broken_video_is_counted_and_recovered_from() {
     const BROKEN: usize = 60;
@@ -96,13 +107,16 @@ fn broken_video_is_counted_and_recovered_from() {
     for n in 0..BROKEN {
         let mut payload = noise.bytes([1, 2, 3, 10, 100, 3_000][n % 6]);
         if n % 2 == 0 {
-            // A keyframe's start code with a size of noise, up to 16383x16383: nothing may be allocated for it.
+            // A keyframe's start code with a size of noise, up to 16383x16383: nothing may be
+            // allocated for it.
             let head = [0x10, 0, 0, 0x9d, 0x01, 0x2a];
             payload.splice(0..0, head);
         }
         broken.send_frame(payload);
         let sent = broken.stats().sent.len();
-        broken.wait_until("the camera goes on", PATIENCE, |stats| (stats.sent.len() > sent).then_some(()));
+        broken.wait_until("the camera goes on", PATIENCE, |stats| {
+            (stats.sent.len() > sent).then_some(())
+        });
     }
     let asked = broken.stats().keyframe_requests;
     assert!(asked > 0, "the server asks for a keyframe");

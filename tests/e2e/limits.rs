@@ -13,7 +13,8 @@ fn echo() -> VideoStreamHandler {
     VideoStreamHandler::new(|frame: Frame| Ok::<_, HandlerError>(frame))
 }
 
-/// White, as no picture of the camera is: at 5 fps it waits for its turn to be shown, and the end waits for it.
+/// White, as no picture of the camera is: at 5 fps it waits for its turn to be shown, and the end
+/// waits for it.
 #[test]
 fn a_handlers_close_comes_after_its_last_picture() {
     const LAST: u32 = 20;
@@ -30,7 +31,9 @@ fn a_handlers_close_comes_after_its_last_picture() {
     });
     let cluster = Cluster::local([Stream::builder(handler.fps(5.0)).build()]);
     let mut peer = connect(&cluster, "close", Video::Live(Format::SMALL));
-    let stats = peer.wait_until("the end", PATIENCE, |stats| stats.message("end_stream").map(|_| stats.clone()));
+    let stats = peer.wait_until("the end", PATIENCE, |stats| {
+        stats.message("end_stream").map(|_| stats.clone())
+    });
     assert_eq!(stats.messages, [json!({ "type": "end_stream", "data": "enough" })]);
     let luma = &stats.picture.expect("a picture").data[..320 * 240];
     let mean = luma.iter().map(|pixel| u32::from(*pixel)).sum::<u32>() / (320 * 240);
@@ -62,7 +65,8 @@ fn a_session_ends_at_its_time_limit() {
 
 #[test]
 fn each_stream_has_a_limit_of_its_own() {
-    let limited = |name: &str, limit| Stream::builder(echo()).name(name).concurrency_limit(limit).build();
+    let limited =
+        |name: &str, limit| Stream::builder(echo()).name(name).concurrency_limit(limit).build();
     let cluster = Cluster::local([limited("one", 1), limited("two", 2)]);
     let offer = |stream: &str, n: u32| {
         let options = Options::camera(format!("{stream}-{n}"), Video::Live(Format::SMALL));
@@ -93,16 +97,22 @@ fn each_stream_has_a_limit_of_its_own() {
 #[test]
 fn an_operator_sees_and_ends_sessions() {
     let cluster = Cluster::launch("flip");
-    let sessions = || get(&cluster.admin("/api/sessions")).expect("an answer").json()["sessions"].clone();
+    let sessions =
+        || get(&cluster.admin("/api/sessions")).expect("an answer").json()["sessions"].clone();
     assert_eq!(sessions(), json!([]));
     let mut peer = connect(&cluster, "seen", Video::Live(Format::SMALL));
     let mut other = connect(&cluster, "other", Video::Live(Format::SMALL));
-    let offer = json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": "never" });
-    assert_eq!(post(&cluster.page("/webrtc/offer"), offer.to_string()).expect("an answer").status, 200);
+    let offer =
+        json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": "never" });
+    assert_eq!(
+        post(&cluster.page("/webrtc/offer"), offer.to_string()).expect("an answer").status,
+        200
+    );
 
     eventually("two live sessions and one to come", PATIENCE, || {
         let listed = sessions();
-        let mut states: Vec<_> = listed.as_array()?.iter().filter_map(|session| session["state"].as_str()).collect();
+        let mut states: Vec<_> =
+            listed.as_array()?.iter().filter_map(|session| session["state"].as_str()).collect();
         states.sort_unstable();
         (states == ["connecting", "live", "live"]).then_some(())
     });
@@ -111,7 +121,10 @@ fn an_operator_sees_and_ends_sessions() {
     let session = one.json();
     let facts = ["id", "stream", "mode", "state"].map(|field| session[field].clone());
     assert_eq!(facts, ["seen", "flip", "send-receive", "live"].map(|text| json!(text)));
-    assert!(session["age_seconds"].as_f64().is_some_and(|age| (0.0..120.0).contains(&age)), "{session}");
+    assert!(
+        session["age_seconds"].as_f64().is_some_and(|age| (0.0..120.0).contains(&age)),
+        "{session}"
+    );
     assert!(session["worker"].as_str().is_some_and(|worker| !worker.is_empty()), "{session}");
 
     let end = |id: &str| {
@@ -120,18 +133,25 @@ fn an_operator_sees_and_ends_sessions() {
     };
     assert_eq!(end("seen"), (200, json!({ "status": "ok" })));
     peer.wait_message("end_stream", PATIENCE);
-    let kinds: Vec<_> = peer.stats().messages.iter().map(|message| message["type"].clone()).collect();
+    let kinds: Vec<_> =
+        peer.stats().messages.iter().map(|message| message["type"].clone()).collect();
     assert_eq!(kinds, [json!("update_connection"), json!("end_stream")]);
     assert_eq!(end("never").0, 200);
     cluster.wait_for_sessions(1, CLOSED);
     for id in ["seen", "never", "nobody"] {
         assert_eq!(
-            (end(id).0, get(&cluster.admin(&format!("/api/sessions/{id}"))).expect("an answer").status),
+            (
+                end(id).0,
+                get(&cluster.admin(&format!("/api/sessions/{id}"))).expect("an answer").status
+            ),
             (404, 404)
         );
         // The public port has no authentication, so it has none of this.
         let public = cluster.page(&format!("/api/sessions/{id}"));
-        assert_eq!((get(&public).expect("an answer").status, delete(&public).expect("an answer").status), (404, 404));
+        assert_eq!(
+            (get(&public).expect("an answer").status, delete(&public).expect("an answer").status),
+            (404, 404)
+        );
     }
     let seen = other.stats().received.len();
     other.wait_received(seen + 10, PATIENCE);

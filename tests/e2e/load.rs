@@ -55,7 +55,11 @@ fn a_load_of_two_streams_comes_back_in_order() {
     assert_eq!(counts.map(|name| total[name].as_u64().unwrap()), [2, 2, 2, 0, 0, 1, 0], "{total}");
     for (stream, sampled) in [(0, true), (1, false)] {
         let row = &report["streams"][stream];
-        assert_eq!((&row["outcome"], &row["sampled"]), (&Value::from("served"), &Value::from(sampled)), "{row}");
+        assert_eq!(
+            (&row["outcome"], &row["sampled"]),
+            (&Value::from("served"), &Value::from(sampled)),
+            "{row}"
+        );
         let [received, measured, decoded, undecodable, new] =
             ["received", "measured_frames", "decoded", "undecodable", "new_pictures"]
                 .map(|name| row[name].as_u64().unwrap());
@@ -86,8 +90,18 @@ fn an_interrupted_load_reports_what_there_was() {
     let cluster = Cluster::launch("flip");
     let json = file("interrupted.json");
     // The second of two streams would be offered after five minutes.
-    let plan = ["--streams", "2", "--ramp", "600", "--size", "320x240", "--json", json.to_str().expect("UTF-8")];
-    let mut tool = Process::start("reframe-loadtest", &[&[cluster.page("").as_str()], &plan[..]].concat());
+    let plan = [
+        "--streams",
+        "2",
+        "--ramp",
+        "600",
+        "--size",
+        "320x240",
+        "--json",
+        json.to_str().expect("UTF-8"),
+    ];
+    let mut tool =
+        Process::start("reframe-loadtest", &[&[cluster.page("").as_str()], &plan[..]].concat());
     eventually("pictures come back", PATIENCE, || {
         (cluster.metrics().sum("reframe_frames_emitted_total", &[]) > 30.0).then_some(())
     });
@@ -96,7 +110,11 @@ fn an_interrupted_load_reports_what_there_was() {
     assert_eq!(status.code(), Some(0), "{}", tool.log());
     let report = report(&json);
     let counts = ["planned", "offered", "served", "refused", "silent"];
-    assert_eq!(counts.map(|name| report["total"][name].as_u64().unwrap()), [2, 1, 1, 0, 0], "{report}");
+    assert_eq!(
+        counts.map(|name| report["total"][name].as_u64().unwrap()),
+        [2, 1, 1, 0, 0],
+        "{report}"
+    );
     assert_eq!(report["measured"], Value::Null);
     cluster.wait_for_sessions(0, CLOSED);
 }
@@ -106,7 +124,10 @@ fn a_load_on_nobody_is_refused_in_words() {
     let output = load("http://127.0.0.1:1", &["--duration", "1"]);
     let table = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{table}");
-    assert!(table.contains("0 of 2 served, 2 refused, 0 silent") && table.contains("2 x unreachable: "), "{table}");
+    assert!(
+        table.contains("0 of 2 served, 2 refused, 0 silent") && table.contains("2 x unreachable: "),
+        "{table}"
+    );
 }
 
 #[test]

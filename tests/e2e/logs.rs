@@ -38,8 +38,11 @@ fn offers_that_never_connect_cost_a_handful_of_lines() {
     cluster.wait_for_sessions(0, CLOSED);
     let log = cluster.gateway.log();
     for line in ["connected", "session ended reason=\"client_closed\""] {
-        let told =
-            |text: &&str| ["session=\"honest\"", "client=127.0.0.1", line].into_iter().all(|part| text.contains(part));
+        let told = |text: &&str| {
+            ["session=\"honest\"", "client=127.0.0.1", line]
+                .into_iter()
+                .all(|part| text.contains(part))
+        };
         assert_eq!(log.lines().filter(told).count(), 1, "{line}: {log}");
     }
     assert!(cluster.gateway.alive());
@@ -63,26 +66,44 @@ fn workers_that_come_and_go_leave_no_series() {
     std::fs::write(&hosts, "127.0.0.1 localhost\n").expect("a file");
     let inside = |script: &str| {
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", &format!("mount --bind \"$1\" /etc/hosts && {script}"), "sh"]);
-        command.arg(&hosts).arg(std::env::current_exe().expect("this program")).env(HOSTS, &hosts).output()
+        command.args([
+            "--mount",
+            "sh",
+            "-c",
+            &format!("mount --bind \"$1\" /etc/hosts && {script}"),
+            "sh",
+        ]);
+        command
+            .arg(&hosts)
+            .arg(std::env::current_exe().expect("this program"))
+            .env(HOSTS, &hosts)
+            .output()
     };
     let output = inside(&format!("exec \"$2\" --exact {NAME} --include-ignored --nocapture"));
     let output = output.expect("a mount namespace");
-    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let text = [output.stdout, output.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat();
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
     std::fs::remove_file(&hosts).ok();
 }
 
 fn come_and_go(hosts: &std::path::Path) {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a free port");
     let port = free.port();
     let gateway = Gateway::start(&["--workers", &format!("dns://workers.test:{port}")]);
     let mut last = Vec::new();
     for round in 0..ROUNDS {
-        let addresses: Vec<_> = (0..AT_A_TIME).map(|n| format!("127.0.{}.{}", round + 1, n + 1)).collect();
-        let workers: Vec<_> =
-            addresses.iter().map(|address| Worker::serve_with("flip", &format!("{address}:{port}"), &[])).collect();
-        let names: String = addresses.iter().map(|address| format!("{address} workers.test\n")).collect();
+        let addresses: Vec<_> =
+            (0..AT_A_TIME).map(|n| format!("127.0.{}.{}", round + 1, n + 1)).collect();
+        let workers: Vec<_> = addresses
+            .iter()
+            .map(|address| Worker::serve_with("flip", &format!("{address}:{port}"), &[]))
+            .collect();
+        let names: String =
+            addresses.iter().map(|address| format!("{address} workers.test\n")).collect();
         std::fs::write(hosts, format!("127.0.0.1 localhost\n{names}")).expect("the file");
         // Those of the round before are stopped when the new ones are there.
         let urls: Vec<_> = workers.iter().map(|worker| worker.url.as_str()).collect();

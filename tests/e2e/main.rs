@@ -1,7 +1,8 @@
-//! End to end: real processes, real sockets, an independent WebRTC client. One binary, one module for each theme.
+//! End to end: real processes, real sockets, an independent WebRTC client. One binary, one module
+//! for each theme.
 //!
-//! Needs the binaries: `cargo build --bins` first. Bounds in time are for hangs, not for speed: they are several times
-//! what a busy two-core machine takes; counts and orders are exact.
+//! Needs the binaries: `cargo build --bins` first. Bounds in time are for hangs, not for speed:
+//! they are several times what a busy two-core machine takes; counts and orders are exact.
 
 mod attacks;
 mod bandwidth;
@@ -100,8 +101,8 @@ fn connect_at(cluster: &Cluster, path: &str, options: Options) -> Peer {
     peer
 }
 
-/// Everything that came back came back upside down, was sent before, and is in order; a picture is shown again only
-/// right after itself, which is a re-emission.
+/// Everything that came back came back upside down, was sent before, and is in order; a picture is
+/// shown again only right after itself, which is a re-emission.
 #[track_caller]
 fn assert_flipped_in_order(stats: &Stats) {
     assert_eq!((stats.undecodable, &stats.failed), (0, &None));
@@ -150,13 +151,19 @@ impl Books {
 impl fmt::Display for Books {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { received, emitted, consumed, dropped, detail } = self;
-        write!(f, "received {received}, emitted {emitted}, consumed {consumed}, dropped {dropped}: {detail}")
+        write!(
+            f,
+            "received {received}, emitted {emitted}, consumed {consumed}, dropped {dropped}: \
+             {detail}"
+        )
     }
 }
 
-/// Stops the camera and waits until the server has dealt with all that was sent; gives the final notes and metrics.
+/// Stops the camera and waits until the server has dealt with all that was sent; gives the final
+/// notes and metrics.
 ///
-/// Every frame sent was received by the server, and each was emitted, and shown to us, or has another end in the books.
+/// Every frame sent was received by the server, and each was emitted, and shown to us, or has
+/// another end in the books.
 #[track_caller]
 fn settle_books(cluster: &Cluster, peer: &Peer) -> (Stats, Metrics) {
     peer.stop_camera();
@@ -166,7 +173,8 @@ fn settle_books(cluster: &Cluster, peer: &Peer) -> (Stats, Metrics) {
         let books = Books::read(&metrics);
         let stats = peer.stats();
         let shown = stats.numbers().len() as f64;
-        (books.received == sent && books.balanced() && books.emitted == shown).then_some((stats, metrics))
+        (books.received == sent && books.balanced() && books.emitted == shown)
+            .then_some((stats, metrics))
     })
 }
 
@@ -174,18 +182,23 @@ fn settle_books(cluster: &Cluster, peer: &Peer) -> (Stats, Metrics) {
 #[track_caller]
 fn wait_for_more(peer: &Peer) {
     let seen = peer.stats().numbers().len();
-    peer.wait_until("more pictures", PATIENCE, |stats| (stats.numbers().len() >= seen + 10).then_some(()));
+    peer.wait_until("more pictures", PATIENCE, |stats| {
+        (stats.numbers().len() >= seen + 10).then_some(())
+    });
 }
 
 /// Sessions that moved to another worker, recovered at one, or lost theirs for good.
 fn failovers(cluster: &Cluster) -> [f64; 3] {
     let counts = cluster.metrics();
-    ["moved", "recovered", "lost"].map(|outcome| counts.sum("reframe_failovers_total", &[("outcome", outcome)]))
+    ["moved", "recovered", "lost"]
+        .map(|outcome| counts.sum("reframe_failovers_total", &[("outcome", outcome)]))
 }
 
-/// After all sessions have ended: each frame that came in was emitted, consumed, or is in one count of drops.
+/// After all sessions have ended: each frame that came in was emitted, consumed, or is in one count
+/// of drops.
 ///
-/// A slot is free before the last frame that was being decoded has found its end, so this waits for that too.
+/// A slot is free before the last frame that was being decoded has found its end, so this waits for
+/// that too.
 #[track_caller]
 fn assert_balanced(cluster: &Cluster) -> Books {
     cluster.wait_for_sessions(0, CLOSED);
@@ -198,7 +211,8 @@ fn assert_balanced(cluster: &Cluster) -> Books {
     books
 }
 
-/// The texts of all messages of `kind`; FastRTC's front-ends read one key or the other, so both must say the same.
+/// The texts of all messages of `kind`; FastRTC's front-ends read one key or the other, so both
+/// must say the same.
 fn told(stats: &Stats, kind: &str) -> Vec<String> {
     let messages = stats.messages.iter().filter(|message| message["type"] == kind);
     let text = |message: &Value| {

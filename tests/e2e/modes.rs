@@ -36,7 +36,9 @@ fn every_form_of_output_has_its_own_end() {
     let handled = metrics.sum("reframe_handler_seconds_count", &[]);
     assert_eq!(handled, LAST_FORM + 1.0, "{books}");
     // Every tenth, from `first` on, as the handler numbers them.
-    let numbered = |what: &str, first: u32| (0..20).map(|n| format!("{what}{}", first + 10 * n)).collect::<Vec<_>>();
+    let numbered = |what: &str, first: u32| {
+        (0..20).map(|n| format!("{what}{}", first + 10 * n)).collect::<Vec<_>>()
+    };
     let texts = |kind: &str, start: &str| {
         let texts = stats.messages.iter().filter(|message| message["type"] == kind);
         let texts = texts.map(|message| message["data"].as_str().unwrap_or_default().to_owned());
@@ -45,14 +47,16 @@ fn every_form_of_output_has_its_own_end() {
     for kind in ["log", "warning", "error"] {
         assert_eq!(texts(kind, kind), numbered(&format!("{kind} "), 8));
     }
-    let errors: Vec<_> = numbered("frame ", 7).into_iter().map(|text| format!("{text} fails on purpose")).collect();
+    let errors: Vec<_> =
+        numbered("frame ", 7).into_iter().map(|text| format!("{text} fails on purpose")).collect();
     assert_eq!(texts("error", "frame"), errors);
     let outputs: Vec<_> = (0..20).flat_map(|n| [json!(10 * n + 1), json!(10 * n + 2)]).collect();
     assert_eq!(stats.outputs("frame"), outputs.iter().collect::<Vec<_>>());
     assert_eq!(stats.messages.last().map(|message| &message["type"]), Some(&json!("end_stream")));
 
     // A busy machine may leave out a picture; it may not show one out of turn.
-    let mut sizes: Vec<_> = stats.received.iter().map(|frame| (frame.width, frame.height)).collect();
+    let mut sizes: Vec<_> =
+        stats.received.iter().map(|frame| (frame.width, frame.height)).collect();
     sizes.dedup();
     let mut turn = FORM_SIZES.iter().cycle().take(FORM_SIZES.len() * 21);
     assert!(sizes.iter().all(|size| turn.any(|expected| expected == size)), "{sizes:?}");
@@ -64,13 +68,16 @@ fn every_form_of_output_has_its_own_end() {
 fn a_send_stream_gives_outputs_and_no_picture() {
     let cluster = Cluster::launch("sink");
     // As the page offers it, and as a client that knows one kind of offer does.
-    for options in
-        [Options::sender("send", Video::Live(Format::SMALL)), Options::camera("both", Video::Live(Format::SMALL))]
-    {
+    for options in [
+        Options::sender("send", Video::Live(Format::SMALL)),
+        Options::camera("both", Video::Live(Format::SMALL)),
+    ] {
         let before = Books::read(&cluster.metrics());
         let mut peer = connect_with(&cluster, options);
         let what = "thirty values";
-        peer.wait_until(what, PATIENCE, |stats| (stats.outputs("brightness").len() >= 30).then_some(()));
+        peer.wait_until(what, PATIENCE, |stats| {
+            (stats.outputs("brightness").len() >= 30).then_some(())
+        });
         peer.stop_camera();
         let sent = peer.stats().sent.len() as f64;
         let books = eventually("every frame sent is in the books", PATIENCE, || {
@@ -113,7 +120,8 @@ fn an_offer_must_fit_the_streams_mode() {
         ("there-and-back", Direction::SendOnly, None),
         ("there-and-back", Direction::RecvOnly, None),
         ("from", Direction::RecvOnly, Some("a=sendonly")),
-        // What such a client sends is ignored (`receive::a_camera_that_nobody_asked_for_is_ignored`).
+        // What such a client sends is ignored
+        // (`receive::a_camera_that_nobody_asked_for_is_ignored`).
         ("from", Direction::SendRecv, Some("a=sendrecv")),
         ("from", Direction::SendOnly, None),
         ("to", Direction::SendOnly, Some("a=recvonly")),
@@ -124,9 +132,12 @@ fn an_offer_must_fit_the_streams_mode() {
         let what = format!("{direction:?}-to-{stream}");
         let sdp = offer_sdp(Media::video(direction));
         let body = json!({ "sdp": sdp, "type": "offer", "webrtc_id": what });
-        let reply = post(&cluster.page(&format!("/{stream}/webrtc/offer")), body.to_string()).expect("an answer");
+        let reply = post(&cluster.page(&format!("/{stream}/webrtc/offer")), body.to_string())
+            .expect("an answer");
         if let Some(expected) = answer {
-            let section = reply.json()["sdp"].as_str().and_then(|sdp| Some(sdp.split_once("m=video")?.1.to_owned()));
+            let section = reply.json()["sdp"]
+                .as_str()
+                .and_then(|sdp| Some(sdp.split_once("m=video")?.1.to_owned()));
             let section = section.unwrap_or_else(|| panic!("{what}: {reply:?}"));
             let section = section.split("m=").next().unwrap_or_default();
             assert!(section.contains(expected), "{what}: {section}");
@@ -141,7 +152,8 @@ fn an_offer_must_fit_the_streams_mode() {
     }
 }
 
-/// From the least that a codec takes to full HD, even and odd: colours and rows stay where they are.
+/// From the least that a codec takes to full HD, even and odd: colours and rows stay where they
+/// are.
 #[test]
 fn pictures_of_any_size_come_back() {
     let cluster = Cluster::launch("flip");
@@ -151,11 +163,15 @@ fn pictures_of_any_size_come_back() {
         peer.wait_received(6, PATIENCE);
         let stats = peer.stats();
         assert_eq!((stats.undecodable, &stats.failed), (0, &None), "{width}x{height}");
-        assert!(stats.received.iter().all(|frame| (frame.width, frame.height) == (width, height)), "{width}x{height}");
+        assert!(
+            stats.received.iter().all(|frame| (frame.width, frame.height) == (width, height)),
+            "{width}x{height}"
+        );
         // The smallest carry no number: it is whichever of those sent it is most like.
         let picture = stats.picture.expect("a decoded picture");
         let camera = Camera::new(width, height);
-        let likeness = |number| psnr(&picture.data, &flip_vertical(width, height, &camera.frame(number)));
+        let likeness =
+            |number| psnr(&picture.data, &flip_vertical(width, height, &camera.frame(number)));
         let newest = stats.sent.iter().rev().take(8).map(|sent| likeness(sent.number));
         let psnr = newest.fold(0.0, f64::max);
         assert!(psnr > 24.0, "{width}x{height}: {psnr:.1} dB");

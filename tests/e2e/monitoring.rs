@@ -1,4 +1,5 @@
-//! What an operator sees: a real Prometheus scrapes a real run, and the dashboard's own queries find it there.
+//! What an operator sees: a real Prometheus scrapes a real run, and the dashboard's own queries
+//! find it there.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -13,8 +14,13 @@ use reframe_tests::source::Format;
 use super::*;
 
 /// Panels of what does not happen in this run.
-const WITHOUT_DATA: [&str; 5] =
-    ["Sessions ended", "Release error, p99", "Stuck handlers", "Packets dropped", "Errors and forwarded requests"];
+const WITHOUT_DATA: [&str; 5] = [
+    "Sessions ended",
+    "Release error, p99",
+    "Stuck handlers",
+    "Packets dropped",
+    "Errors and forwarded requests",
+];
 
 fn deploy(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(path)
@@ -63,8 +69,10 @@ impl Prometheus {
     /// Waits until it has scraped this counter at `least` or more.
     fn wait_scraped(&self, counter: &str, least: f64) {
         eventually(&format!("{counter} was scraped"), PATIENCE, || {
-            let reply = get(&format!("{}/api/v1/query?query=sum({counter})", self.url)).expect("Prometheus answers");
-            let value: f64 = reply.json()["data"]["result"][0]["value"][1].as_str()?.parse().ok()?;
+            let reply = get(&format!("{}/api/v1/query?query=sum({counter})", self.url))
+                .expect("Prometheus answers");
+            let value: f64 =
+                reply.json()["data"]["result"][0]["value"][1].as_str()?.parse().ok()?;
             (value >= least).then_some(())
         });
     }
@@ -99,7 +107,8 @@ fn every_panel_of_the_dashboard_has_data_and_no_alert_is_wrong() {
     }
     let mut without = String::new();
     let seen = try_eventually(PATIENCE, || {
-        let asked = Command::new("python3").arg(deploy("grafana/queries.py")).arg(&prometheus.url).output();
+        let asked =
+            Command::new("python3").arg(deploy("grafana/queries.py")).arg(&prometheus.url).output();
         let asked = asked.expect("python3 starts");
         let complaint = String::from_utf8_lossy(&asked.stderr);
         assert!(asked.status.success(), "a query that Prometheus refuses: {complaint}");
@@ -107,9 +116,11 @@ fn every_panel_of_the_dashboard_has_data_and_no_alert_is_wrong() {
         without.lines().all(|panel| WITHOUT_DATA.contains(&panel)).then_some(())
     });
     assert!(seen.is_some(), "panels without data:\n{without}");
-    let rules = get(&format!("{}/api/v1/rules", prometheus.url)).expect("Prometheus answers").json();
+    let rules =
+        get(&format!("{}/api/v1/rules", prometheus.url)).expect("Prometheus answers").json();
     let groups = rules["data"]["groups"].as_array().expect("groups of rules");
-    let rules: Vec<_> = groups.iter().flat_map(|group| group["rules"].as_array().expect("rules")).collect();
+    let rules: Vec<_> =
+        groups.iter().flat_map(|group| group["rules"].as_array().expect("rules")).collect();
     assert!(rules.len() >= 10, "the project's alerts are there: {rules:?}");
     for rule in rules {
         assert_ne!(rule["health"], "err", "{rule}");
@@ -119,8 +130,10 @@ fn every_panel_of_the_dashboard_has_data_and_no_alert_is_wrong() {
 
 #[test]
 fn the_alerts_do_what_their_tests_say() {
-    for arguments in [["check", "config", "prometheus/prometheus.yml"], ["test", "rules", "prometheus/alerts_test.yml"]]
-    {
+    for arguments in [
+        ["check", "config", "prometheus/prometheus.yml"],
+        ["test", "rules", "prometheus/alerts_test.yml"],
+    ] {
         let checked = Command::new("promtool").args(arguments).current_dir(deploy("")).output();
         let checked = checked.expect("`promtool` starts; Debian's package prometheus has it");
         let said = [checked.stdout, checked.stderr].concat();

@@ -22,7 +22,8 @@ fn through(id: &str, video: Video, through: SocketAddr) -> Options {
 
 /// The addresses in an answer.
 fn answered(cluster: &Cluster, id: &str) -> Vec<String> {
-    let body = serde_json::json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": id });
+    let body =
+        serde_json::json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": id });
     let reply = post(&cluster.page("/webrtc/offer"), body.to_string()).expect("an answer").json();
     let sdp = reply["sdp"].as_str().unwrap_or_else(|| panic!("no answer: {reply}"));
     let lines = sdp.lines().filter(|line| line.starts_with("a=candidate:"));
@@ -43,9 +44,12 @@ fn forty_sessions_share_one_port_and_leave_nothing() {
     let before = cluster.gateway.descriptors();
     let mut peers: Vec<Peer> = (0..SESSIONS)
         .map(|n| {
-            let options =
-                Options { decode: n == 0, ..Options::camera(format!("session-{n}"), Video::Clip(Arc::clone(&clip))) };
-            Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer: {reply:?}"))
+            let options = Options {
+                decode: n == 0,
+                ..Options::camera(format!("session-{n}"), Video::Clip(Arc::clone(&clip)))
+            };
+            Peer::connect(&cluster.page(""), options)
+                .unwrap_or_else(|reply| panic!("no answer: {reply:?}"))
         })
         .collect();
     for peer in &peers {
@@ -58,12 +62,18 @@ fn forty_sessions_share_one_port_and_leave_nothing() {
         peer.wait_received(10, PATIENCE);
     }
     assert_flipped_in_order(&peers[0].stats());
-    // What a session has descriptors for is its link to the worker, and here that is in the same process.
+    // What a session has descriptors for is its link to the worker, and here that is in the same
+    // process.
     let used = cluster.gateway.descriptors();
-    assert!(used <= before + SESSIONS / 2, "{used} descriptors for {SESSIONS} sessions, {before} without");
+    assert!(
+        used <= before + SESSIONS / 2,
+        "{used} descriptors for {SESSIONS} sessions, {before} without"
+    );
     peers.iter_mut().for_each(Peer::close);
     cluster.wait_for_sessions(0, PATIENCE);
-    eventually("no descriptor is left", PATIENCE, || (cluster.gateway.descriptors() <= before).then_some(()));
+    eventually("no descriptor is left", PATIENCE, || {
+        (cluster.gateway.descriptors() <= before).then_some(())
+    });
 }
 
 #[test]
@@ -71,7 +81,10 @@ fn both_families_reach_it() {
     let cluster = Cluster::launch_with("flip", &["--media", "127.0.0.1,::1"]);
     let mut v4 = connect(&cluster, "v4", Video::Live(Format::SMALL));
     let place = Place { local: IpAddr::V6(Ipv6Addr::LOCALHOST), through: None };
-    let mut v6 = connect_with(&cluster, Options { place, ..Options::camera("v6", Video::Live(Format::SMALL)) });
+    let mut v6 = connect_with(
+        &cluster,
+        Options { place, ..Options::camera("v6", Video::Live(Format::SMALL)) },
+    );
     v4.wait_received(20, PATIENCE);
     v6.wait_received(20, PATIENCE);
     for peer in [&v4, &v6] {
@@ -100,7 +113,8 @@ fn a_browser_that_udp_does_not_reach_uses_tcp() {
     assert_balanced(&cluster);
 }
 
-/// The browser's NAT gives it another address in the midst of it all; its next check moves it, and nobody else.
+/// The browser's NAT gives it another address in the midst of it all; its next check moves it, and
+/// nobody else.
 #[test]
 fn an_address_that_changes_is_followed() {
     let cluster = Cluster::launch_with("flip", &LOOPBACK);
@@ -108,7 +122,12 @@ fn an_address_that_changes_is_followed() {
     let server = direct.server()[0];
     let nats = [Nat::before(server, Outside::Udp), Nat::before(server, Outside::Udp)];
     let mut moving: Vec<Peer> = (0..2)
-        .map(|n| connect_with(&cluster, through(&format!("moving-{n}"), Video::Live(Format::SMALL), nats[n].inside)))
+        .map(|n| {
+            connect_with(
+                &cluster,
+                through(&format!("moving-{n}"), Video::Live(Format::SMALL), nats[n].inside),
+            )
+        })
         .collect();
     for peer in &moving {
         peer.wait_received(10, PATIENCE);
@@ -123,7 +142,10 @@ fn an_address_that_changes_is_followed() {
         peer.close();
     }
     cluster.wait_for_sessions(0, PATIENCE);
-    assert_eq!(cluster.metrics().by("reframe_sessions_ended_total", "reason")["client_closed"], 3.0);
+    assert_eq!(
+        cluster.metrics().by("reframe_sessions_ended_total", "reason")["client_closed"],
+        3.0
+    );
 }
 
 /// Well-formed, from nobody that we know; on either protocol.
@@ -136,7 +158,11 @@ fn strangers_at_the_port_get_nothing_and_harm_nobody() {
     let server = peer.server()[0];
     // A binding request for a session `nobody`, without a signature; RTP; DTLS.
     let username = [&[0, 6, 0, 12][..], b"nobody:there"].concat();
-    let check = [&[0, 1, 0, 16, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12][..], &username].concat();
+    let check = [
+        &[0, 1, 0, 16, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12][..],
+        &username,
+    ]
+    .concat();
     let stranger = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     for datagram in [&check[..], &[0x80; 40], &[22, 0xfe, 0xfd, 0, 0, 0]] {
         stranger.send_to(datagram, server).expect("the loopback interface takes datagrams");
@@ -179,14 +205,18 @@ fn browsers_are_told_the_public_address_and_no_other() {
     );
     let without = Cluster::launch_with("flip", &[&LOOPBACK[..], &["--ice-tcp", "off"]].concat());
     let told = answered(&without, "without");
-    assert!(told.len() == 1 && told[0].starts_with("127.0.0.1 ") && !told[0].contains("tcp"), "{told:?}");
+    assert!(
+        told.len() == 1 && told[0].starts_with("127.0.0.1 ") && !told[0].contains("tcp"),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn a_stun_server_tells_the_public_address() {
     let turn = TurnServer::start(&directory("stun"), "secret");
     let server = format!("stun:{}", turn.address());
-    let cluster = Cluster::launch_with("flip", &[&LOOPBACK[..], &["--public-ip", &server]].concat());
+    let cluster =
+        Cluster::launch_with("flip", &[&LOOPBACK[..], &["--public-ip", &server]].concat());
     let mut peer = connect(&cluster, "stun", Video::Live(Format::SMALL));
     peer.wait_received(10, PATIENCE);
     peer.close();
@@ -194,10 +224,22 @@ fn a_stun_server_tells_the_public_address() {
     // A port where nobody answers: the start fails, and says why.
     let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let server = format!("stun:{}", silent.local_addr().expect("its address"));
-    let options = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--media", "127.0.0.1", "--public-ip", &server];
+    let options = [
+        "--http",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--media",
+        "127.0.0.1",
+        "--public-ip",
+        &server,
+    ];
     let output = reframe_tests::process::run("reframe-gateway", &options);
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && text.contains("--public-ip") && text.contains(&server[5..]), "{text}");
+    assert!(
+        !output.status.success() && text.contains("--public-ip") && text.contains(&server[5..]),
+        "{text}"
+    );
 }
 
 /// An offer, and then nothing: the log and the metrics say which step failed.
@@ -209,7 +251,11 @@ fn a_connection_that_fails_says_where() {
         let failed = cluster.metrics().by("reframe_connection_failures_total", "step");
         failed.get("no_packet").is_some_and(|count| *count == 1.0).then_some(())
     });
-    assert!(cluster.gateway.log().contains("no packet from the browser reached us"), "{}", cluster.gateway.log());
+    assert!(
+        cluster.gateway.log().contains("no packet from the browser reached us"),
+        "{}",
+        cluster.gateway.log()
+    );
     // One that was connected, and vanishes.
     let mut peer = connect(&cluster, "vanishes", Video::Live(Format::SMALL));
     peer.vanish();
@@ -221,14 +267,22 @@ fn a_connection_that_fails_says_where() {
 
 #[test]
 fn browsers_get_fresh_credentials_for_turn() {
-    let options = ["--ice-servers", "stun:stun.example.org:3478,turn:turn.example.org", "--turn-secret", "secret"];
+    let options = [
+        "--ice-servers",
+        "stun:stun.example.org:3478,turn:turn.example.org",
+        "--turn-secret",
+        "secret",
+    ];
     let cluster = Cluster::launch_with("flip", &options);
-    let servers = || get(&cluster.page("/webrtc/ice_servers")).expect("an answer").json()["iceServers"].clone();
+    let servers = || {
+        get(&cluster.page("/webrtc/ice_servers")).expect("an answer").json()["iceServers"].clone()
+    };
     let (first, second) = (servers(), servers());
     assert_eq!(first[0], serde_json::json!({ "urls": ["stun:stun.example.org:3478"] }));
     assert_eq!(first[1]["urls"], serde_json::json!(["turn:turn.example.org"]));
     assert_ne!(first[1]["credential"], second[1]["credential"]);
-    let (expiry, name) = first[1]["username"].as_str().expect("a name").split_once(':').expect("two parts");
+    let (expiry, name) =
+        first[1]["username"].as_str().expect("a name").split_once(':').expect("two parts");
     assert!(expiry.parse::<u64>().is_ok() && !name.is_empty());
     // Below a stream's name too; the secret is nowhere.
     let named = get(&cluster.page("/flip/webrtc/ice_servers")).expect("an answer");
@@ -237,5 +291,6 @@ fn browsers_get_fresh_credentials_for_turn() {
 }
 
 pub(super) fn directory(name: &str) -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("turn-{name}-{}", std::process::id()))
+    std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("turn-{name}-{}", std::process::id()))
 }

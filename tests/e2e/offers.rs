@@ -17,7 +17,8 @@ fn offer(cluster: &Cluster, id: &str, sdp: &str, renegotiate: bool) -> Reply {
     post(&cluster.page("/webrtc/offer"), body.to_string()).expect("an answer")
 }
 
-/// No bound refuses it. The stack refuses some: those that send layers in two sections, or only in a later one.
+/// No bound refuses it. The stack refuses some: those that send layers in two sections, or only in
+/// a later one.
 #[track_caller]
 fn assert_within_bounds(cluster: &Cluster, id: &str, sdp: &str) -> bool {
     let reply = offer(cluster, id, sdp, false);
@@ -36,8 +37,11 @@ fn what_browsers_offer_is_within_the_bounds() {
         let path = file.expect("an entry").path();
         if path.extension().is_some_and(|extension| extension == "sdp") {
             let name = path.file_stem().expect("a name").to_string_lossy();
-            answered +=
-                usize::from(assert_within_bounds(&cluster, &name, &fs::read_to_string(&path).expect("an offer")));
+            answered += usize::from(assert_within_bounds(
+                &cluster,
+                &name,
+                &fs::read_to_string(&path).expect("an offer"),
+            ));
             count += 1;
         }
     }
@@ -72,10 +76,21 @@ fn this_browser_offers_less_than_half_of_what_is_taken() {
     );
     let sdp = sdp.as_str().expect("an offer");
     let sections = sdp.lines().filter(|line| line.starts_with("m=")).count();
-    let formats = sdp.lines().filter(|line| line.starts_with("m=")).map(|line| line.split(' ').count() - 3).max();
+    let formats = sdp
+        .lines()
+        .filter(|line| line.starts_with("m="))
+        .map(|line| line.split(' ').count() - 3)
+        .max();
     assert_eq!(sections, 4);
-    assert!(2 * sdp.len() <= 64 * 1024 && 2 * sdp.lines().count() <= 2048, "{} bytes:\n{sdp}", sdp.len());
-    assert!(formats.is_some_and(|formats| (10..=64).contains(&formats)), "{formats:?} payload types:\n{sdp}");
+    assert!(
+        2 * sdp.len() <= 64 * 1024 && 2 * sdp.lines().count() <= 2048,
+        "{} bytes:\n{sdp}",
+        sdp.len()
+    );
+    assert!(
+        formats.is_some_and(|formats| (10..=64).contains(&formats)),
+        "{formats:?} payload types:\n{sdp}"
+    );
     assert_within_bounds(&cluster, "everything", sdp);
 }
 
@@ -94,7 +109,10 @@ fn more_than_any_browser_offers_is_refused_and_named() {
     }
     let candidate = "a=candidate:1 1 udp 2122260223 192.0.2.1 9 typ host\r\n";
     for (what, sdp) in [
-        ("bytes", format!("{head}{}", section.repeat(2_400)).chars().take(100_000).collect::<String>()),
+        (
+            "bytes",
+            format!("{head}{}", section.repeat(2_400)).chars().take(100_000).collect::<String>(),
+        ),
         ("sections", format!("{head}{}", "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n".repeat(1_000))),
         ("lines", repeated("a=x\r\n", 5_000)),
         ("payload types", formats),
@@ -105,9 +123,16 @@ fn more_than_any_browser_offers_is_refused_and_named() {
         for (id, renegotiate) in [("new", false), ("runs", true)] {
             let reply = offer(&cluster, id, &sdp, renegotiate);
             let body = reply.json();
-            assert_eq!((reply.status, &body["meta"]["error"]), (400, &json!("invalid_offer")), "{what}: {reply:?}");
+            assert_eq!(
+                (reply.status, &body["meta"]["error"]),
+                (400, &json!("invalid_offer")),
+                "{what}: {reply:?}"
+            );
             let message = body["meta"]["message"].as_str().unwrap_or_default();
-            assert!(message.contains(what) && message.contains("at most") && message.len() < 200, "{what}: {message}");
+            assert!(
+                message.contains(what) && message.contains("at most") && message.len() < 200,
+                "{what}: {message}"
+            );
         }
     }
     // Not even read as JSON.

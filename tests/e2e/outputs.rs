@@ -3,7 +3,9 @@
 use reframe_tests::http::get;
 use reframe_tests::source::{Format, Video};
 use reframe_tests::updates::Updates;
-use reframe_worker::{AdditionalOutputs, CloseStream, Frame, Json, Number, Output, Stream, VideoStreamHandler};
+use reframe_worker::{
+    AdditionalOutputs, CloseStream, Frame, Json, Number, Output, Stream, VideoStreamHandler,
+};
 use serde_json::json;
 
 use super::*;
@@ -25,7 +27,10 @@ fn counting(last: u64) -> Stream {
             (frame, AdditionalOutputs::new([json!(count), json!({ "twice": 2 * count })])).into()
         }
     });
-    Stream::builder(handler).additional_outputs([Number::new("count")]).additional_outputs([Json::new("more")]).build()
+    Stream::builder(handler)
+        .additional_outputs([Number::new("count")])
+        .additional_outputs([Json::new("more")])
+        .build()
 }
 
 #[test]
@@ -44,13 +49,14 @@ fn they_come_on_the_data_channel_and_as_events_in_order() {
         .filter(|message| message["type"] == "outputs" || message["type"] == "fetch_output")
         .collect();
     for (n, pair) in (1..).zip(messages.chunks(2)) {
-        let outputs = json!({ "type": "outputs", "data": { "count": n, "more": { "twice": 2 * n } } });
+        let outputs =
+            json!({ "type": "outputs", "data": { "count": n, "more": { "twice": 2 * n } } });
         assert_eq!(pair, [&outputs, &json!({ "type": "fetch_output", "data": [] })]);
     }
     assert_eq!(messages.len() as u64, 2 * LAST);
 
-    // As events: the same values, and each time the first alone, as FastRTC's documents have it. From when it was asked
-    // for, so the first are missing.
+    // As events: the same values, and each time the first alone, as FastRTC's documents have it.
+    // From when it was asked for, so the first are missing.
     let mut first = None;
     let mut next = None;
     let end = loop {
@@ -78,7 +84,8 @@ fn they_come_on_the_data_channel_and_as_events_in_order() {
 #[test]
 fn only_a_running_session_has_events() {
     let cluster = Cluster::local([counting(u64::MAX)]);
-    let reply = Updates::open(&cluster.page("/updates?webrtc_id=nobody")).expect_err("there is no session");
+    let reply =
+        Updates::open(&cluster.page("/updates?webrtc_id=nobody")).expect_err("there is no session");
     assert_eq!((reply.status, &reply.json()["meta"]["error"]), (404, &json!("unknown_connection")));
     assert!((400..500).contains(&get(&cluster.page("/updates")).expect("an answer").status));
 
@@ -90,16 +97,18 @@ fn only_a_running_session_has_events() {
         reader.expect("end_stream", PATIENCE);
         assert_eq!((reader.next(PATIENCE), reader.ended()), (None, true));
     }
-    let reply = Updates::open(&cluster.page("/updates?webrtc_id=left")).expect_err("the session has ended");
+    let reply =
+        Updates::open(&cluster.page("/updates?webrtc_id=left")).expect_err("the session has ended");
     assert_eq!(reply.status, 404);
     assert_balanced(&cluster);
 }
 
-/// It loses the oldest: the server keeps a few for it and counts the rest, and what it reads when it wakes up is in
-/// order and ends with the newest.
+/// It loses the oldest: the server keeps a few for it and counts the rest, and what it reads when
+/// it wakes up is in order and ends with the newest.
 #[test]
 fn a_reader_that_stops_costs_no_memory() {
-    // Of text in each output: enough in all to fill the sockets between server and reader many times over.
+    // Of text in each output: enough in all to fill the sockets between server and reader many
+    // times over.
     const BYTES: usize = 30 << 10;
     const ENOUGH: usize = 450;
     let handler = VideoStreamHandler::per_session(|| {
@@ -109,17 +118,23 @@ fn a_reader_that_stops_costs_no_memory() {
             (frame, AdditionalOutputs::new([json!({ "count": count, "text": "x".repeat(BYTES) })]))
         }
     });
-    let cluster = Cluster::local([Stream::builder(handler).additional_outputs([Json::new("large")]).build()]);
+    let cluster =
+        Cluster::local([Stream::builder(handler).additional_outputs([Json::new("large")]).build()]);
     let mut peer = connect(&cluster, "slow", Video::Live(Format::SMALL));
     let mut reader = updates(&cluster, "slow");
-    let first = reader.expect("outputs", PATIENCE).json()["large"]["count"].as_u64().expect("a count");
+    let first =
+        reader.expect("outputs", PATIENCE).json()["large"]["count"].as_u64().expect("a count");
     peer.wait_until("a warm server", PATIENCE, |stats| (stats.messages.len() >= 120).then_some(()));
     let memory = cluster.gateway.rss_bytes();
-    peer.wait_until("many large outputs", PATIENCE, |stats| (stats.messages.len() >= 2 * ENOUGH).then_some(()));
+    peer.wait_until("many large outputs", PATIENCE, |stats| {
+        (stats.messages.len() >= 2 * ENOUGH).then_some(())
+    });
     let grown = cluster.gateway.rss_bytes().saturating_sub(memory);
     // All that was told since is 12 MB.
     assert!(grown < 8 << 20, "{} kB more", grown >> 10);
-    let lost = |reader: &str| cluster.metrics().sum("reframe_outputs_dropped_total", &[("reader", reader)]);
+    let lost = |reader: &str| {
+        cluster.metrics().sum("reframe_outputs_dropped_total", &[("reader", reader)])
+    };
     assert!(lost("updates") > 0.0, "the reader lost some");
     assert_eq!(lost("channel"), 0.0);
 
@@ -142,7 +157,12 @@ fn a_reader_that_stops_costs_no_memory() {
     };
     assert!(read.is_sorted_by(|a, b| a < b), "out of order, or twice: {read:?}, then {end:?}");
     // One more may have come while the browser was leaving.
-    assert!(read.last() >= counts.last(), "the newest is kept: {:?}, {:?}", read.last(), counts.last());
+    assert!(
+        read.last() >= counts.last(),
+        "the newest is kept: {:?}, {:?}",
+        read.last(),
+        counts.last()
+    );
     assert!(read.len() < counts.len(), "{} of {}", read.len(), counts.len());
     assert_balanced(&cluster);
 }

@@ -1,4 +1,5 @@
-//! A gateway that is busy takes no more sessions, and keeps those that it has; with too many of them it does less for each.
+//! A gateway that is busy takes no more sessions, and keeps those that it has; with too many of
+//! them it does less for each.
 
 use std::sync::Arc;
 
@@ -10,14 +11,17 @@ use serde_json::json;
 use super::browser::start;
 use super::*;
 
-/// Some six steps of 4 s, one after the other, and some that are tried in vain on a machine that has other work.
+/// Some six steps of 4 s, one after the other, and some that are tried in vain on a machine that
+/// has other work.
 const RELIEVED: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_busy_gateway_keeps_its_sessions_and_takes_no_more() {
     // One session alone is more than that.
     let cluster = Cluster::launch_with("flip", &["--max-load", "1"]);
-    let offer = |id: &str| Peer::connect(&cluster.page(""), Options::camera(id, Video::Live(Format::SMALL)));
+    let offer = |id: &str| {
+        Peer::connect(&cluster.page(""), Options::camera(id, Video::Live(Format::SMALL)))
+    };
     // Not a small one, which takes about as much of two threads as is asked for below.
     let mut first = connect(&cluster, "first", Video::Live(Format::VGA));
     // At once, when nothing was measured yet, and later.
@@ -33,7 +37,12 @@ fn a_busy_gateway_keeps_its_sessions_and_takes_no_more() {
     assert_eq!((offers("answered"), offers("overloaded")), (1.0, 2.0));
     let load = metrics.sum("reframe_load_ratio", &[]);
     assert!(load > 0.01, "{load}");
-    assert_eq!(cluster.gateway.log().matches("(--max-load)").count(), 1, "told once: {}", cluster.gateway.log());
+    assert_eq!(
+        cluster.gateway.log().matches("(--max-load)").count(),
+        1,
+        "told once: {}",
+        cluster.gateway.log()
+    );
     // It is for those that run.
     assert_eq!(get(&cluster.admin("/readyz")).expect("an answer").status, 200);
 
@@ -57,8 +66,10 @@ fn assert_healthy(cluster: &Cluster) {
 }
 
 fn stream(cluster: &Cluster, n: usize, clip: &Arc<Clip>) -> Peer {
-    let options = Options { decode: n == 0, ..Options::camera(n.to_string(), Video::Clip(Arc::clone(clip))) };
-    Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
+    let options =
+        Options { decode: n == 0, ..Options::camera(n.to_string(), Video::Clip(Arc::clone(clip))) };
+    Peer::connect(&cluster.page(""), options)
+        .unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
 }
 
 #[test]
@@ -79,8 +90,12 @@ fn with_more_than_time_all_streams_get_smaller_and_whole_again() {
     });
 
     peers.drain(1..).for_each(|mut peer| peer.close());
-    peers[0].wait_until("a whole picture", RELIEVED, |stats| height(stats).filter(|height| *height == 720));
-    eventually("all of them", RELIEVED, || (cluster.metrics().sum("reframe_relief_steps", &[]) == 0.0).then_some(()));
+    peers[0].wait_until("a whole picture", RELIEVED, |stats| {
+        height(stats).filter(|height| *height == 720)
+    });
+    eventually("all of them", RELIEVED, || {
+        (cluster.metrics().sum("reframe_relief_steps", &[]) == 0.0).then_some(())
+    });
     // While it still had fewer, and time for all.
     assert!(cluster.metrics().sum("reframe_frames_dropped_total", &[("reason", "busy")]) > 0.0);
     assert!(cluster.gateway.log().contains("more to code than time"), "{}", cluster.gateway.log());
@@ -112,13 +127,16 @@ fn a_browser_is_asked_for_less_and_sends_less_until_there_is_time_again() {
     assert!(first.as_f64().is_some_and(|fps| (7.5..=20.0).contains(&fps)), "{first}");
     for peer in &peers {
         // Of ten 14 at 20 fps; more than an encoder leaves out by itself.
-        let fewer = |stats: &Stats| stats.sent.windows(10).any(|of| of[9].number >= of[0].number + 13);
+        let fewer =
+            |stats: &Stats| stats.sent.windows(10).any(|of| of[9].number >= of[0].number + 13);
         peer.wait_until("fewer pictures", PATIENCE, |stats| fewer(stats).then_some(()));
         assert_healthy(&cluster);
     }
 
     peers.iter_mut().for_each(Peer::close);
-    eventually("the page is let off", RELIEVED, || (browser.run("return window.limit") == "none").then_some(()));
+    eventually("the page is let off", RELIEVED, || {
+        (browser.run("return window.limit") == "none").then_some(())
+    });
     browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
     assert_eq!(browser.console_errors(), Vec::<String>::new());
 }

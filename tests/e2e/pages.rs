@@ -1,4 +1,5 @@
-//! Every demo on its page: what a person sees of it, and that its inputs are obeyed and its outputs shown.
+//! Every demo on its page: what a person sees of it, and that its inputs are obeyed and its outputs
+//! shown.
 
 use reframe_tests::browser::{Browser, Camera, KEY_END, KEY_HOME, KEY_RIGHT};
 use reframe_tests::http::delete;
@@ -8,8 +9,15 @@ use super::browser::{SOON, keep_screenshots, start};
 use super::*;
 
 #[track_caller]
-fn wait_output(browser: &Browser, name: &str, what: &str, accept: impl Fn(&Value) -> bool) -> Value {
-    eventually(&format!("the output {name} {what}"), SOON, || Some(browser.output(name)).filter(|value| accept(value)))
+fn wait_output(
+    browser: &Browser,
+    name: &str,
+    what: &str,
+    accept: impl Fn(&Value) -> bool,
+) -> Value {
+    eventually(&format!("the output {name} {what}"), SOON, || {
+        Some(browser.output(name)).filter(|value| accept(value))
+    })
 }
 
 /// With everything in view: Chromium pauses a muted video that is scrolled away.
@@ -40,9 +48,14 @@ fn stop(browser: &Browser, cluster: &Cluster, name: &str) {
 /// The video element shows a picture of this size, and then another picture.
 #[track_caller]
 fn assert_moves(browser: &Browser, id: &str, size: [u32; 2]) {
-    let seen =
-        || browser.run(&format!("const v = document.getElementById('{id}'); return [v.videoWidth, v.videoHeight]"));
-    eventually(&format!("a picture of {size:?} in #{id}"), SOON, || (seen() == json!(size)).then_some(()));
+    let seen = || {
+        browser.run(&format!(
+            "const v = document.getElementById('{id}'); return [v.videoWidth, v.videoHeight]"
+        ))
+    };
+    eventually(&format!("a picture of {size:?} in #{id}"), SOON, || {
+        (seen() == json!(size)).then_some(())
+    });
     let first = browser.picture(id);
     assert!(first.mean(0.0, 1.0).iter().any(|mean| *mean > 20.0), "#{id} is black");
     eventually("another picture", SOON, || (browser.picture(id) != first).then_some(()));
@@ -53,8 +66,14 @@ fn the_index_leads_to_every_demo() {
     let cluster = Cluster::launch_all();
     let browser = start_wide("index", Camera::Allowed);
     browser.open(&cluster.page("/"));
-    let titles = || browser.run("return [...document.querySelectorAll('#streams a')].map((link) => link.textContent)");
-    eventually("six streams", SOON, || (titles().as_array().is_some_and(|titles| titles.len() == 6)).then_some(()));
+    let titles = || {
+        browser.run(
+            "return [...document.querySelectorAll('#streams a')].map((link) => link.textContent)",
+        )
+    };
+    eventually("six streams", SOON, || {
+        (titles().as_array().is_some_and(|titles| titles.len() == 6)).then_some(())
+    });
     keep_screenshots(&browser, "index");
     for n in 0..6 {
         let title = titles()[n].as_str().expect("a text").to_owned();
@@ -62,7 +81,9 @@ fn the_index_leads_to_every_demo() {
         eventually(&title, SOON, || (browser.text("title") == title).then_some(()));
         eventually("a way back", SOON, || (browser.text("others") == "All streams").then_some(()));
         browser.click("others");
-        eventually("the index", SOON, || (titles().as_array().is_some_and(|titles| titles.len() == 6)).then_some(()));
+        eventually("the index", SOON, || {
+            (titles().as_array().is_some_and(|titles| titles.len() == 6)).then_some(())
+        });
     }
     assert_eq!(browser.console_errors(), Vec::<String>::new());
 }
@@ -93,7 +114,11 @@ fn every_demo_with_a_camera_works_on_its_page() {
     wait_output(&browser, "brightness", "is a plot", |plot| values(plot) > 30);
     let latest = wait_output(&browser, "brightness", "goes on", |plot| values(plot) > 60);
     assert!(
-        latest.as_array().expect("a list").iter().all(|mean| mean.as_f64().is_some_and(|mean| mean > 30.0)),
+        latest
+            .as_array()
+            .expect("a list")
+            .iter()
+            .all(|mean| mean.as_f64().is_some_and(|mean| mean > 30.0)),
         "{latest}"
     );
     browser.wait_for_picture("preview", "the camera itself", |code| !code.flipped);
@@ -110,12 +135,15 @@ fn every_demo_without_a_camera_works_on_its_page() {
     stop(&browser, &cluster, "generation");
 
     live(&browser, &cluster, "output-fps");
-    wait_output(&browser, "fps", "is near 60", |fps| fps.as_f64().is_some_and(|fps| (30.0..66.0).contains(&fps)));
+    wait_output(&browser, "fps", "is near 60", |fps| {
+        fps.as_f64().is_some_and(|fps| (30.0..66.0).contains(&fps))
+    });
     assert_moves(&browser, "output", [640, 360]);
     stop(&browser, &cluster, "output-fps");
 }
 
-/// What was set before Start holds from the first frame; every kind of control is obeyed while it runs.
+/// What was set before Start holds from the first frame; every kind of control is obeyed while it
+/// runs.
 #[test]
 fn every_kind_of_input_is_obeyed() {
     let cluster = Cluster::launch("echo-inputs");
@@ -149,7 +177,8 @@ fn every_kind_of_input_is_obeyed() {
     seen("follows the textbox", "textbox", json!("hello!?"));
     browser.press("input-dropdown", "b");
     seen("follows the dropdown", "dropdown", json!("blue"));
-    let pick = "const colour = document.getElementById('input-color_picker'); colour.value = '#ff8000';
+    let pick =
+        "const colour = document.getElementById('input-color_picker'); colour.value = '#ff8000';
                 colour.dispatchEvent(new Event('input', { bubbles: true }))";
     browser.run(pick);
     seen("follows the colour", "color_picker", json!("#ff8000"));
@@ -163,11 +192,19 @@ fn every_kind_of_input_is_obeyed() {
     assert_eq!(browser.text("messages"), "");
 
     // An operator ends it; the outputs stay to be read.
-    let listed = reframe_tests::http::get(&cluster.admin("/api/sessions")).expect("an answer").json();
+    let listed =
+        reframe_tests::http::get(&cluster.admin("/api/sessions")).expect("an answer").json();
     let id = listed["sessions"][0]["id"].as_str().expect("one session").to_owned();
-    assert_eq!(delete(&cluster.admin(&format!("/api/sessions/{id}"))).expect("an answer").status, 200);
+    assert_eq!(
+        delete(&cluster.admin(&format!("/api/sessions/{id}"))).expect("an answer").status,
+        200
+    );
     browser.wait_for_state("ended");
-    assert!(browser.text("outcome").starts_with("The server closed this stream"), "{}", browser.text("outcome"));
+    assert!(
+        browser.text("outcome").starts_with("The server closed this stream"),
+        "{}",
+        browser.text("outcome")
+    );
     assert_eq!(browser.output("seen")["color_picker"], json!("#ff8000"));
     keep_screenshots(&browser, "closed");
     assert_eq!(browser.console_errors(), Vec::<String>::new());

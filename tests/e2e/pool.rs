@@ -30,7 +30,9 @@ impl Gateway {
     }
 
     pub(super) fn metrics(&self) -> Metrics {
-        Metrics::parse(&get(&format!("{}/metrics", self.admin)).expect("the admin port answers").body)
+        Metrics::parse(
+            &get(&format!("{}/metrics", self.admin)).expect("the admin port answers").body,
+        )
     }
 
     /// Waits until exactly those are up, of all that it knows.
@@ -38,7 +40,11 @@ impl Gateway {
     fn wait_up(&self, expected: &[&str]) {
         eventually(&format!("{expected:?} are up"), PATIENCE, || {
             let metrics = self.metrics().by("reframe_worker_up", "worker");
-            let up: Vec<_> = metrics.iter().filter(|(_, up)| **up == 1.0).map(|(worker, _)| worker.as_str()).collect();
+            let up: Vec<_> = metrics
+                .iter()
+                .filter(|(_, up)| **up == 1.0)
+                .map(|(worker, _)| worker.as_str())
+                .collect();
             (up == expected).then_some(())
         });
     }
@@ -46,16 +52,23 @@ impl Gateway {
     /// Waits for a line of the log that has all of `parts`.
     #[track_caller]
     fn wait_line(&self, parts: &[&str]) {
-        eventually(&format!("a line with {parts:?}"), PATIENCE, || (self.lines(parts) > 0).then_some(()));
+        eventually(&format!("a line with {parts:?}"), PATIENCE, || {
+            (self.lines(parts) > 0).then_some(())
+        });
     }
 
     fn lines(&self, parts: &[&str]) -> usize {
-        self.process.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+        self.process
+            .log()
+            .lines()
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .count()
     }
 }
 
 fn worker(title: &str) -> LocalWorker {
-    let stream = Stream::builder(VideoStreamHandler::new(|frame: Frame| Ok(frame))).title(title).build();
+    let stream =
+        Stream::builder(VideoStreamHandler::new(|frame: Frame| Ok(frame))).title(title).build();
     LocalWorker::serve(stream, 1)
 }
 
@@ -67,15 +80,21 @@ fn a_contradiction_is_refused_with_a_reason_until_the_old_worker_has_gone() {
     let gateway = Gateway::of(&[&old_url, &new_url]);
     let first = eventually("one of them is refused", PATIENCE, || {
         let metrics = gateway.metrics();
-        let refused = metrics.sum("reframe_workers_refused_total", &[("reason", "contradiction")]) == 1.0;
+        let refused =
+            metrics.sum("reframe_workers_refused_total", &[("reason", "contradiction")]) == 1.0;
         let up = metrics.by("reframe_worker_up", "worker");
         up.into_iter().find(|(_, up)| refused && *up == 1.0).map(|(worker, _)| worker)
     });
-    let ((first_worker, title), (second_worker, other_url, other_title)) =
-        if first == old_url { ((old, "old"), (new, new_url, "new")) } else { ((new, "new"), (old, old_url, "old")) };
+    let ((first_worker, title), (second_worker, other_url, other_title)) = if first == old_url {
+        ((old, "old"), (new, new_url, "new"))
+    } else {
+        ((new, "new"), (old, old_url, "old"))
+    };
     gateway.wait_up(&[&first]);
     gateway.wait_line(&[&other_url, "worker refused", "differs=title"]);
-    let shown = || get(&format!("{}/api/streams", gateway.page)).unwrap().json()["streams"][0]["title"].clone();
+    let shown = || {
+        get(&format!("{}/api/streams", gateway.page)).unwrap().json()["streams"][0]["title"].clone()
+    };
     assert_eq!(shown(), title);
 
     drop(first_worker);
@@ -96,7 +115,8 @@ fn a_worker_that_drains_is_out_and_its_successor_at_the_same_address_is_in() {
     assert!(worker.process.exit(PATIENCE).is_some_and(|status| status.success()));
     gateway.wait_up(&[]);
     let address = worker.url.strip_prefix("http://").unwrap();
-    let _successor = Process::start("reframe-worker", &["serve", "--demo", "flip", "--listen", address]);
+    let _successor =
+        Process::start("reframe-worker", &["serve", "--demo", "flip", "--listen", address]);
     gateway.wait_up(&[&worker.url]);
     assert_eq!(gateway.metrics().sum("reframe_workers_refused_total", &[]), 0.0);
 }
@@ -110,10 +130,15 @@ fn what_is_no_worker_is_named_in_the_log_and_the_others_serve() {
     let silent_url = format!("http://{}", silent.local_addr().unwrap());
     let good = worker("good");
     let name = "dns://no-such-name.invalid:50051";
-    let mut gateway = Gateway::of(&[&other.admin, &tls, &silent_url, "http://127.0.0.1:1", name, good.url()]);
+    let mut gateway =
+        Gateway::of(&[&other.admin, &tls, &silent_url, "http://127.0.0.1:1", name, good.url()]);
     gateway.wait_up(&[good.url()]);
     for url in [&other.admin, &tls, &silent_url, "http://127.0.0.1:1"] {
-        gateway.wait_line(&[&format!("worker={url} "), "worker not available", "no worker answers there"]);
+        gateway.wait_line(&[
+            &format!("worker={url} "),
+            "worker not available",
+            "no worker answers there",
+        ]);
     }
     gateway.wait_line(&["name=no-such-name.invalid", "name not found"]);
     eventually("the lookups are counted", PATIENCE, || {

@@ -29,7 +29,12 @@ fn socket(ip: &str) -> UdpSocket {
 }
 
 fn candidate(address: SocketAddr, n: usize) -> String {
-    format!("candidate:{n} 1 udp {} {} {} typ host generation 0", 2_122_260_223 - n, address.ip(), address.port())
+    format!(
+        "candidate:{n} 1 udp {} {} {} typ host generation 0",
+        2_122_260_223 - n,
+        address.ip(),
+        address.port()
+    )
 }
 
 /// The value of an attribute, the first of its kind.
@@ -73,7 +78,8 @@ fn is_request(datagram: &[u8]) -> bool {
 
 /// A binding request with a user name, signed with `password`.
 fn check(username: &str, password: &str, transaction: u32) -> Vec<u8> {
-    let mut message = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].to_vec();
+    let mut message =
+        [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].to_vec();
     message[16..20].copy_from_slice(&transaction.to_be_bytes());
     let add = |message: &mut Vec<u8>, kind: u16, value: &[u8]| {
         message.extend(kind.to_be_bytes());
@@ -96,11 +102,13 @@ fn check(username: &str, password: &str, transaction: u32) -> Vec<u8> {
 fn nobody_is_spoken_to_who_was_only_named() {
     let cluster = Cluster::launch_with("flip", &LOOPBACK);
     let victims = [socket("127.0.0.1"), socket("127.0.0.1")];
-    let [in_offer, trickled] = [&victims[0], &victims[1]].map(|socket| socket.local_addr().expect("its address"));
+    let [in_offer, trickled] =
+        [&victims[0], &victims[1]].map(|socket| socket.local_addr().expect("its address"));
     let sdp = with_candidates((0..CANDIDATES).map(|n| candidate(in_offer, n)));
     offer(&cluster, "named", &sdp);
     for n in 0..CANDIDATES {
-        let candidate = json!({ "candidate": candidate(trickled, n), "sdpMid": "0", "sdpMLineIndex": 0 });
+        let candidate =
+            json!({ "candidate": candidate(trickled, n), "sdpMid": "0", "sdpMLineIndex": 0 });
         let body = json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": "named" });
         let reply = post(&cluster.page("/webrtc/offer"), body.to_string()).expect("an answer");
         assert_eq!((reply.status, reply.json()), (200, json!({ "status": "success" })));
@@ -125,18 +133,28 @@ fn an_address_that_does_not_answer_is_asked_ten_times() {
         let name = format!("{theirs}{restart}");
         let answer = offer(&cluster, "silent", &sdp.replace(&theirs, &name));
         let (ours, password) = (value(&answer, "a=ice-ufrag:"), value(&answer, "a=ice-pwd:"));
-        let port = value(&answer, "a=candidate:").split(' ').nth(5).expect("a port").parse().expect("a number");
+        let port = value(&answer, "a=candidate:")
+            .split(' ')
+            .nth(5)
+            .expect("a port")
+            .parse()
+            .expect("a number");
         for _ in 0..20 {
             let check = check(&format!("{ours}:{name}"), password, sent);
-            victim.send_to(&check, SocketAddr::from(([127, 0, 0, 1], port))).expect("loopback takes it");
+            victim
+                .send_to(&check, SocketAddr::from(([127, 0, 0, 1], port)))
+                .expect("loopback takes it");
             sent += 1;
             datagrams.extend(came(&victim, Instant::now() + QUIET / 60));
         }
     }
     datagrams.extend(came(&victim, Instant::now() + QUIET));
-    let (requests, answers): (Vec<_>, Vec<_>) = datagrams.iter().partition(|datagram| is_request(datagram));
+    let (requests, answers): (Vec<_>, Vec<_>) =
+        datagrams.iter().partition(|datagram| is_request(datagram));
     assert_eq!(requests.len(), PROBES, "and {} answers to {sent} checks", answers.len());
-    assert!(answers.len() <= sent as usize && answers.iter().all(|answer| answer.starts_with(&[1, 1])));
+    assert!(
+        answers.len() <= sent as usize && answers.iter().all(|answer| answer.starts_with(&[1, 1]))
+    );
     let dropped = cluster.metrics().by("reframe_packets_dropped_total", "reason");
     assert!(dropped["not_answered"] >= 1.0, "{dropped:?}");
 }
@@ -152,7 +170,9 @@ fn unsigned_stun_on_a_known_path_is_dropped() {
     // tie-breaker, on which the stack would take the other role and answer.
     let role = [0x80, 0x29, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
     for kind in [[0, 1], [1, 1], [1, 0x11], [0, 0x11]] {
-        let header = [kind[0], kind[1], 0, 12, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        let header = [
+            kind[0], kind[1], 0, 12, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+        ];
         for _ in 0..EACH {
             peer.send_datagram([&header[..], &role].concat());
         }
@@ -177,28 +197,46 @@ const NETWORK: &str = "ip link set lo up && ip link add outer type veth peer nam
 #[test]
 #[ignore = "needs root: scripts/privileged.sh"]
 fn a_gateway_that_speaks_first_does_so_five_times_to_ten_addresses() {
-    in_namespace("probes::a_gateway_that_speaks_first_does_so_five_times_to_ten_addresses", NETWORK, || {
-        let options = ["--media", "10.77.0.1", "--candidates", "any"];
-        let cluster = Cluster::launch_with("flip", &options);
-        let named: Vec<UdpSocket> = (0..12).map(|_| socket("10.77.0.1")).collect();
-        let never = [socket("127.0.0.1"), socket("169.254.7.7")];
-        let all = never.iter().chain(&named).map(|socket| socket.local_addr().expect("its address"));
-        offer(&cluster, "named", &with_candidates(all.enumerate().map(|(n, address)| candidate(address, n))));
-        let until = Instant::now() + QUIET;
-        let counts: Vec<usize> = named.iter().map(|socket| came(socket, until).len()).collect();
-        assert!(counts[..10].iter().all(|count| (1..=PROBES_UNHEARD).contains(count)), "{counts:?}");
-        assert_eq!(counts[10..], [0, 0]);
-        for socket in &never {
-            assert!(came(socket, Instant::now()).is_empty());
-        }
-        // The server can only make the first step with the candidate that was told to it.
-        let local: IpAddr = "10.77.0.1".parse().expect("an address");
-        for candidates in [Candidates::InOffer, Candidates::TrickledBefore, Candidates::TrickledAfter] {
-            let place = Place { local, through: None };
-            let options = Options::camera(format!("{candidates:?}"), Video::Live(Format::SMALL));
-            let mut peer = connect_with(&cluster, Options { candidates, place, wait_for_server: true, ..options });
-            peer.wait_received(5, PATIENCE);
-            peer.close();
-        }
-    });
+    in_namespace(
+        "probes::a_gateway_that_speaks_first_does_so_five_times_to_ten_addresses",
+        NETWORK,
+        || {
+            let options = ["--media", "10.77.0.1", "--candidates", "any"];
+            let cluster = Cluster::launch_with("flip", &options);
+            let named: Vec<UdpSocket> = (0..12).map(|_| socket("10.77.0.1")).collect();
+            let never = [socket("127.0.0.1"), socket("169.254.7.7")];
+            let all =
+                never.iter().chain(&named).map(|socket| socket.local_addr().expect("its address"));
+            offer(
+                &cluster,
+                "named",
+                &with_candidates(all.enumerate().map(|(n, address)| candidate(address, n))),
+            );
+            let until = Instant::now() + QUIET;
+            let counts: Vec<usize> = named.iter().map(|socket| came(socket, until).len()).collect();
+            assert!(
+                counts[..10].iter().all(|count| (1..=PROBES_UNHEARD).contains(count)),
+                "{counts:?}"
+            );
+            assert_eq!(counts[10..], [0, 0]);
+            for socket in &never {
+                assert!(came(socket, Instant::now()).is_empty());
+            }
+            // The server can only make the first step with the candidate that was told to it.
+            let local: IpAddr = "10.77.0.1".parse().expect("an address");
+            for candidates in
+                [Candidates::InOffer, Candidates::TrickledBefore, Candidates::TrickledAfter]
+            {
+                let place = Place { local, through: None };
+                let options =
+                    Options::camera(format!("{candidates:?}"), Video::Live(Format::SMALL));
+                let mut peer = connect_with(
+                    &cluster,
+                    Options { candidates, place, wait_for_server: true, ..options },
+                );
+                peer.wait_received(5, PATIENCE);
+                peer.close();
+            }
+        },
+    );
 }

@@ -16,19 +16,24 @@ const WATCHED: Duration = Duration::from_secs(10);
 struct Grid {
     /// Each frame's place on the grid, counted from the first one's.
     slots: Vec<u64>,
-    /// By how much the least delayed frame of the last second came later than that of the first: what a client sees of
-    /// a drift.
+    /// By how much the least delayed frame of the last second came later than that of the first:
+    /// what a client sees of a drift.
     drift: f64,
 }
 
 impl Grid {
     /// # Panics
     /// When a timestamp is not on the grid, or one does not follow the one before it.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of frames")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of frames"
+    )]
     #[track_caller]
     fn of(frames: &[Received], fps: f64) -> Self {
         let tick = 90_000.0 / fps;
-        // Timestamps are whole ticks, so a rate that does not divide the clock is rounded at both ends.
+        // Timestamps are whole ticks, so a rate that does not divide the clock is rounded at both
+        // ends.
         let tolerance = if tick.fract() == 0.0 { 0.0 } else { 1.0 };
         let origin = frames.first().expect("frames").rtp_time;
         let mut slots = Vec::with_capacity(frames.len());
@@ -44,7 +49,8 @@ impl Grid {
             frames[n].arrived.duration_since(frames[0].arrived).as_secs_f64() - due.as_secs_f64()
         };
         let second = (fps as usize).min(frames.len());
-        let least = |range: std::ops::Range<usize>| range.map(lateness).fold(f64::INFINITY, f64::min);
+        let least =
+            |range: std::ops::Range<usize>| range.map(lateness).fold(f64::INFINITY, f64::min);
         let drift = least(frames.len() - second..frames.len()) - least(0..second);
         Self { slots, drift }
     }
@@ -59,7 +65,8 @@ fn view(cluster: &Cluster, id: &str, inputs: Value) -> Peer {
 #[test]
 fn the_rate_is_exact_and_does_not_drift() {
     let rates = [15.0, 29.97, 60.0];
-    let clusters = rates.map(|fps| (fps, Cluster::launch_with("ticker", &["--fps", &fps.to_string()])));
+    let clusters =
+        rates.map(|fps| (fps, Cluster::launch_with("ticker", &["--fps", &fps.to_string()])));
     std::thread::scope(|scope| {
         for (fps, cluster) in &clusters {
             scope.spawn(move || {
@@ -69,15 +76,23 @@ fn the_rate_is_exact_and_does_not_drift() {
                 let first = peer.stats().received[0].arrived;
                 let what = "ten seconds of pictures";
                 peer.wait_until(what, WATCHED + PATIENCE, |stats| {
-                    stats.received.last().filter(|frame| frame.arrived.duration_since(first) >= WATCHED).map(drop)
+                    stats
+                        .received
+                        .last()
+                        .filter(|frame| frame.arrived.duration_since(first) >= WATCHED)
+                        .map(drop)
                 });
                 let received = peer.stats().received;
                 let Grid { slots, drift } = Grid::of(&received, *fps);
-                // Hardly a place was left empty. What the bench holds to a millisecond is held here to what a stalled
-                // test cannot do by itself.
+                // Hardly a place was left empty. What the bench holds to a millisecond is held here
+                // to what a stalled test cannot do by itself.
                 assert!(drift.abs() < 0.05, "{fps} fps: {drift:.4} s of drift in {WATCHED:?}");
                 let places = slots.last().expect("frames were received") + 1;
-                assert!(received.len() as u64 * 10 >= places * 9, "{fps} fps: {} of {places} places", received.len());
+                assert!(
+                    received.len() as u64 * 10 >= places * 9,
+                    "{fps} fps: {} of {places} places",
+                    received.len()
+                );
                 peer.close();
                 assert_balanced(cluster);
             });
@@ -91,7 +106,9 @@ fn the_end_of_a_generator_is_told_after_its_last_picture() {
     const PICTURES: u32 = 45;
     let cluster = Cluster::launch("ticker");
     let mut peer = view(&cluster, "ends", json!({ "stop_after": PICTURES }));
-    let stats = peer.wait_until("the end", PATIENCE, |stats| stats.message("end_stream").map(|_| stats.clone()));
+    let stats = peer.wait_until("the end", PATIENCE, |stats| {
+        stats.message("end_stream").map(|_| stats.clone())
+    });
     assert_eq!(stats.messages.last().map(|message| &message["type"]), Some(&json!("end_stream")));
     cluster.wait_for_sessions(0, CLOSED);
     assert_every_number(&stats, PICTURES);
@@ -102,7 +119,10 @@ fn the_end_of_a_generator_is_told_after_its_last_picture() {
     let repeated = cluster.metrics().sum("reframe_frames_repeated_total", &[]);
     // What is shown again at the end may be on its way when that is told.
     let shown = stats.received.len() as f64;
-    assert!((shown..=shown + 3.0).contains(&(books.emitted + repeated)), "{shown} shown, {repeated} repeated, {books}");
+    assert!(
+        (shown..=shown + 3.0).contains(&(books.emitted + repeated)),
+        "{shown} shown, {repeated} repeated, {books}"
+    );
     let ended = cluster.metrics().by("reframe_sessions_ended_total", "reason");
     assert_eq!(ended.values().sum::<f64>(), 1.0, "{ended:?}");
     peer.close();
@@ -112,7 +132,10 @@ fn the_end_of_a_generator_is_told_after_its_last_picture() {
 #[track_caller]
 fn assert_every_number(stats: &Stats, count: u32) {
     assert_eq!((stats.undecodable, &stats.failed), (0, &None));
-    assert!(stats.received.iter().all(|frame| frame.code.is_some_and(|code| !code.flipped)), "a picture has no number");
+    assert!(
+        stats.received.iter().all(|frame| frame.code.is_some_and(|code| !code.flipped)),
+        "a picture has no number"
+    );
     assert_eq!(stats.numbers(), Vec::from_iter(0..count));
 }
 
@@ -130,8 +153,8 @@ fn each_session_has_a_generator_of_its_own() {
     assert_balanced(&cluster);
 }
 
-/// While it stalls the last picture is sent again and again; afterwards the rate is what it was, and nothing is made up
-/// for.
+/// While it stalls the last picture is sent again and again; afterwards the rate is what it was,
+/// and nothing is made up for.
 #[test]
 fn a_stall_is_followed_by_no_burst() {
     let cluster = Cluster::launch("ticker");
@@ -157,18 +180,26 @@ fn a_stall_is_followed_by_no_burst() {
     let stats = peer.stats();
     let Grid { slots, drift } = Grid::of(&stats.received, 30.0);
     assert!(drift.abs() < 1.0 / 30.0, "{drift:.4} s of drift");
-    assert!(slots.len() as u64 * 10 >= slots.last().expect("frames were received") * 9, "{slots:?}");
+    assert!(
+        slots.len() as u64 * 10 >= slots.last().expect("frames were received") * 9,
+        "{slots:?}"
+    );
     let after = stats.received[seen..].iter().filter(|frame| frame.arrived >= resumed);
     let fps = Stats::fps(&after.copied().collect::<Vec<_>>());
     assert!(fps < 45.0, "{fps:.1} fps after the stall");
     // The generator went on where it was.
-    assert!(newest(&stats).is_some_and(|number| number > stalled + 30), "{:?} after {stalled}", newest(&stats));
+    assert!(
+        newest(&stats).is_some_and(|number| number > stalled + 30),
+        "{:?} after {stalled}",
+        newest(&stats)
+    );
     assert_every_number(&stats, newest(&stats).expect("pictures were shown") + 1);
     peer.close();
     assert_balanced(&cluster);
 }
 
-/// A client that offers a camera to a stream that wants none gets its pictures; what it sends is not in the books.
+/// A client that offers a camera to a stream that wants none gets its pictures; what it sends is
+/// not in the books.
 #[test]
 fn a_camera_that_nobody_asked_for_is_ignored() {
     let cluster = Cluster::launch("ticker");
@@ -179,5 +210,8 @@ fn a_camera_that_nobody_asked_for_is_ignored() {
     peer.close();
     let books = assert_balanced(&cluster);
     assert_eq!(books.emitted, 30.0, "{books}");
-    assert!(books.dropped <= 8.0, "pulls that the end left without a picture, and no camera's frames: {books}");
+    assert!(
+        books.dropped <= 8.0,
+        "pulls that the end left without a picture, and no camera's frames: {books}"
+    );
 }

@@ -48,8 +48,10 @@ fn wait_slider(browser: &Browser, what: &str, timeout: Duration, value: &Value) 
 /// Still the track that the first connection had.
 #[track_caller]
 fn assert_one_camera(browser: &Browser) {
-    let camera = "const [track] = preview.srcObject.getVideoTracks(); return [window.cameras, track.readyState]";
-    let camera = browser.run(&format!("const preview = document.getElementById('preview'); {camera}"));
+    let camera = "const [track] = preview.srcObject.getVideoTracks(); return [window.cameras, \
+                  track.readyState]";
+    let camera =
+        browser.run(&format!("const preview = document.getElementById('preview'); {camera}"));
     assert_eq!(camera, json!([1, "live"]));
 }
 
@@ -64,7 +66,8 @@ fn a_killed_gateway_is_replaced_by_another_and_inputs_hold() {
 #[test]
 fn a_gateway_that_hangs_is_replaced_by_another_and_inputs_hold() {
     goes_on_elsewhere("hung", |gateway, balancer| {
-        // A balancer that asks `/readyz` does that by itself: what is stopped still takes connections.
+        // A balancer that asks `/readyz` does that by itself: what is stopped still takes
+        // connections.
         balancer.only(Some(1));
         gateway.freeze();
     });
@@ -79,7 +82,8 @@ fn goes_on_elsewhere(name: &str, fault: impl FnOnce(&mut Process, &Balancer)) {
     browser.press("input-slider", KEY_END);
     wait_slider(&browser, "the slider is obeyed", SOON, &json!(1));
 
-    // The panel keeps its values. A new handler tells what it sees at first: without these that can be told.
+    // The panel keeps its values. A new handler tells what it sees at first: without these that can
+    // be told.
     browser.run("document.getElementById('output-seen').dataset.value = 'null'");
     let killed = Instant::now();
     fault(&mut first.gateway, &balancer);
@@ -93,7 +97,9 @@ fn goes_on_elsewhere(name: &str, fault: impl FnOnce(&mut Process, &Balancer)) {
 
     wait_slider(&browser, "the slider still holds", SOON, &json!(1));
     browser.click("input-checkbox");
-    eventually("the checkbox is obeyed", SOON, || (browser.output("seen")["checkbox"] == true).then_some(()));
+    eventually("the checkbox is obeyed", SOON, || {
+        (browser.output("seen")["checkbox"] == true).then_some(())
+    });
     let (_, code) = browser.wait_for_picture("output", "the camera", |_| true);
     browser.wait_for_picture("output", "another picture", |next| next.number != code.number);
     assert_one_camera(&browser);
@@ -130,7 +136,9 @@ fn a_gateway_that_stops_is_left_for_another_without_a_gap() {
     assert_eq!(browser.text("messages"), "");
     wait_slider(&browser, "the slider still holds", SOON, &json!(1));
     browser.click("input-checkbox");
-    eventually("the checkbox is obeyed", SOON, || (browser.output("seen")["checkbox"] == true).then_some(()));
+    eventually("the checkbox is obeyed", SOON, || {
+        (browser.output("seen")["checkbox"] == true).then_some(())
+    });
     assert_one_camera(&browser);
     browser.click("start");
     browser.wait_for_state("idle");
@@ -162,7 +170,10 @@ fn a_page_that_finds_no_gateway_gives_up() {
         (browser.run("return document.body.dataset.state") == "failed").then_some(())
     });
     let outcome = browser.text("outcome");
-    assert!(outcome.starts_with("The connection was lost\nIt did not come back within a minute."), "{outcome}");
+    assert!(
+        outcome.starts_with("The connection was lost\nIt did not come back within a minute."),
+        "{outcome}"
+    );
     keep_screenshots(&browser, "lost");
     browser.click("start");
     eventually("the server is missed", SOON, || {

@@ -62,7 +62,10 @@ fn running_sessions_do_not_notice_that_redis_was_killed_and_came_back_empty() {
     peers.push(camera(&first, "c"));
     peers.push(camera(&second, "d"));
     eventually("both gateways say so", PATIENCE, || {
-        [&first, &second].iter().all(|one| one.metrics().sum("reframe_placement_up", &[]) == 0.0).then_some(())
+        [&first, &second]
+            .iter()
+            .all(|one| one.metrics().sum("reframe_placement_up", &[]) == 0.0)
+            .then_some(())
     });
 
     redis.restart();
@@ -90,7 +93,10 @@ fn five_hundred_sessions_leave_nothing_behind() {
                 let cluster = &cluster;
                 scope.spawn(move || {
                     let id = format!("{number}-{n}");
-                    let camera = Options { decode: false, ..Options::camera(id, Video::Live(Format::SMALL)) };
+                    let camera = Options {
+                        decode: false,
+                        ..Options::camera(id, Video::Live(Format::SMALL))
+                    };
                     let mut peer = connect_with(cluster, camera);
                     peer.wait_received(1, PATIENCE);
                     peer.close();
@@ -99,8 +105,11 @@ fn five_hundred_sessions_leave_nothing_behind() {
         });
         cluster.wait_for_sessions(0, PATIENCE);
     };
-    let processes = || cluster.workers.iter().map(|worker| &worker.process).chain([&cluster.gateway]);
-    let open = || processes().map(|process| (process.descriptors(), process.threads())).collect::<Vec<_>>();
+    let processes =
+        || cluster.workers.iter().map(|worker| &worker.process).chain([&cluster.gateway]);
+    let open = || {
+        processes().map(|process| (process.descriptors(), process.threads())).collect::<Vec<_>>()
+    };
     // Pools and lazily made things are there after the first few.
     (0..3).for_each(batch);
     wait_held(&redis, 0);
@@ -115,7 +124,10 @@ fn five_hundred_sessions_leave_nothing_behind() {
     wait_held(&redis, 0);
     assert_eq!(redis.cli(&["KEYS", "*:session:*"]).trim(), "", "no session is known");
     eventually("as many file descriptors and threads as before", PATIENCE, || {
-        let grown = open().into_iter().zip(&before).any(|(now, before)| now.0 > before.0 || now.1 > before.1);
+        let grown = open()
+            .into_iter()
+            .zip(&before)
+            .any(|(now, before)| now.0 > before.0 || now.1 > before.1);
         (!grown).then_some(())
     });
     let ended = cluster.metrics().by("reframe_sessions_ended_total", "reason");

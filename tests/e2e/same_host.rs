@@ -32,7 +32,10 @@ fn pictures_go_through_shared_memory() {
     let descriptors = cluster.workers[0].process.descriptors();
     peers.iter_mut().for_each(Peer::close);
     assert_balanced(&cluster);
-    assert!(descriptors <= 24, "{descriptors} descriptors: memory stays mapped, its file does not stay open");
+    assert!(
+        descriptors <= 24,
+        "{descriptors} descriptors: memory stays mapped, its file does not stay open"
+    );
 }
 
 #[test]
@@ -58,7 +61,8 @@ fn junk_at_the_memorys_socket_harms_nobody() {
         .into();
     // Any file is none.
     let stream = UnixStream::connect(&socket).expect("the worker listens");
-    pass::send(&stream, 7, std::fs::File::open("/dev/zero").expect("it is there")).expect("it is sent");
+    pass::send(&stream, 7, std::fs::File::open("/dev/zero").expect("it is there"))
+        .expect("it is sent");
     let peer = connect(&cluster, "one", Video::Live(Format::SMALL));
     peer.wait_received(30, PATIENCE);
     assert_flipped_in_order(&peer.stats());
@@ -82,7 +86,8 @@ fn a_killed_worker_is_followed_by_one_at_its_socket() {
     });
     assert_flipped_in_order(&peer.stats());
     assert_eq!(links(&cluster, "memory"), 2.0, "once with each");
-    // Told to end, a worker takes its sockets with it. One with a session would wait for it to move.
+    // Told to end, a worker takes its sockets with it. One with a session would wait for it to
+    // move.
     peer.close();
     cluster.wait_for_sessions(0, CLOSED);
     let socket = path(&cluster.workers[0]);

@@ -36,7 +36,8 @@ fn candidates_may_come_before_or_after_the_offer() {
 #[test]
 fn an_early_candidate_is_told_of_success() {
     let cluster = Cluster::launch("flip");
-    let candidate = json!({ "candidate": "candidate:1 1 udp 2122260223 127.0.0.1 9 typ host", "sdpMid": "0" });
+    let candidate =
+        json!({ "candidate": "candidate:1 1 udp 2122260223 127.0.0.1 9 typ host", "sdpMid": "0" });
     let body = json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": "early" });
     std::thread::scope(|scope| {
         let early = scope.spawn(|| offer_json(&cluster, &body));
@@ -72,8 +73,14 @@ fn an_audio_section_beside_the_video_is_no_obstacle() {
 fn candidates_are_where_browsers_look_for_them() {
     let cluster = Cluster::launch("flip");
     let media = Media { audio: true, ..Media::default() };
-    let peer = connect_with(&cluster, Options { media, ..Options::camera("audio", Video::Live(Format::SMALL)) });
-    assert!(!peer.server().is_empty(), "the answer has no candidate in a section that was not refused");
+    let peer = connect_with(
+        &cluster,
+        Options { media, ..Options::camera("audio", Video::Live(Format::SMALL)) },
+    );
+    assert!(
+        !peer.server().is_empty(),
+        "the answer has no candidate in a section that was not refused"
+    );
 }
 
 /// With one slot, an input that took it would make every later one fail differently.
@@ -86,10 +93,19 @@ fn bad_input_is_refused_and_takes_no_slot() {
         ("nothing", String::new()),
         ("JSON of another shape", "[1, 2]".to_owned()),
         ("no webrtc_id", json!({ "sdp": good, "type": "offer" }).to_string()),
-        ("an empty webrtc_id", json!({ "sdp": good, "type": "offer", "webrtc_id": "" }).to_string()),
-        ("a number for webrtc_id", json!({ "sdp": good, "type": "offer", "webrtc_id": 7 }).to_string()),
+        (
+            "an empty webrtc_id",
+            json!({ "sdp": good, "type": "offer", "webrtc_id": "" }).to_string(),
+        ),
+        (
+            "a number for webrtc_id",
+            json!({ "sdp": good, "type": "offer", "webrtc_id": 7 }).to_string(),
+        ),
         ("no type", json!({ "sdp": good, "webrtc_id": "bad" }).to_string()),
-        ("an unknown type", json!({ "sdp": good, "type": "answer", "webrtc_id": "bad" }).to_string()),
+        (
+            "an unknown type",
+            json!({ "sdp": good, "type": "answer", "webrtc_id": "bad" }).to_string(),
+        ),
         ("no sdp", json!({ "type": "offer", "webrtc_id": "bad" }).to_string()),
         ("no candidate", json!({ "type": "ice-candidate", "webrtc_id": "bad" }).to_string()),
     ];
@@ -113,7 +129,8 @@ fn bad_input_is_refused_and_takes_no_slot() {
         ("no fingerprint", without(&good, "a=fingerprint")),
     ];
     for (what, sdp) in descriptions {
-        let reply = offer_json(&cluster, &json!({ "sdp": sdp, "type": "offer", "webrtc_id": "bad" }));
+        let reply =
+            offer_json(&cluster, &json!({ "sdp": sdp, "type": "offer", "webrtc_id": "bad" }));
         assert_refused(&cluster, what, &reply, 400, "invalid_offer");
     }
     let mut peer = connect(&cluster, "bad", Video::Live(Format::SMALL));
@@ -128,7 +145,10 @@ fn assert_refused(cluster: &Cluster, what: &str, reply: &Reply, status: u16, err
     let body = reply.json();
     assert_eq!((reply.status, &body["status"]), (status, &json!("failed")), "{what}: {reply:?}");
     assert_eq!(body["meta"]["error"], error, "{what}: {reply:?}");
-    assert!(body["meta"]["message"].as_str().is_some_and(|text| text.len() > 10), "{what}: {reply:?}");
+    assert!(
+        body["meta"]["message"].as_str().is_some_and(|text| text.len() > 10),
+        "{what}: {reply:?}"
+    );
     assert_eq!(cluster.sessions(), 0.0, "{what}");
 }
 
@@ -140,7 +160,8 @@ fn without(sdp: &str, prefix: &str) -> String {
 fn an_id_is_used_once_at_a_time() {
     let cluster = Cluster::launch("flip");
     let mut peer = connect(&cluster, "twin", Video::Live(Format::SMALL));
-    let again = Peer::connect(&cluster.page(""), Options::camera("twin", Video::Live(Format::SMALL)));
+    let again =
+        Peer::connect(&cluster.page(""), Options::camera("twin", Video::Live(Format::SMALL)));
     let reply = again.expect_err("the id is taken");
     assert_eq!((reply.status, reply.json()), (200, failed("connection_already_exists")));
     assert_eq!(cluster.sessions(), 1.0);
@@ -156,10 +177,13 @@ fn an_id_is_used_once_at_a_time() {
 #[test]
 fn over_the_limit_is_told_with_the_limit() {
     let cluster = Cluster::launch_with("flip", &["--capacity", "2"]);
-    let mut peers: Vec<_> = (0..2).map(|n| connect(&cluster, &format!("in-{n}"), Video::Live(Format::SMALL))).collect();
-    let refused = Peer::connect(&cluster.page(""), Options::camera("out", Video::Live(Format::SMALL)));
+    let mut peers: Vec<_> =
+        (0..2).map(|n| connect(&cluster, &format!("in-{n}"), Video::Live(Format::SMALL))).collect();
+    let refused =
+        Peer::connect(&cluster.page(""), Options::camera("out", Video::Live(Format::SMALL)));
     let reply = refused.expect_err("both slots are taken");
-    let body = json!({ "status": "failed", "meta": { "error": "concurrency_limit_reached", "limit": 2 } });
+    let body =
+        json!({ "status": "failed", "meta": { "error": "concurrency_limit_reached", "limit": 2 } });
     assert_eq!((reply.status, reply.json()), (200, body));
     assert_eq!(cluster.sessions(), 2.0);
     peers[0].close();
@@ -174,18 +198,27 @@ fn candidates_are_checked_and_never_take_a_slot() {
     let cluster = Cluster::launch("flip");
     let mut peer = connect(&cluster, "known", Video::Live(Format::SMALL));
     let send = |id: &str, candidate: Value| {
-        let reply = offer_json(&cluster, &json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id }));
+        let reply = offer_json(
+            &cluster,
+            &json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id }),
+        );
         (reply.status, reply.json())
     };
     let bare = "candidate:1 1 udp 2122260223 127.0.0.1 9 typ host";
     let success = (200, json!({ "status": "success" }));
     let line = |text: &str| json!({ "candidate": text, "sdpMid": "0", "sdpMLineIndex": 0 });
     assert_eq!(send("known", line(bare)), success, "without the trailing fields");
-    assert_eq!(send("known", line(&format!("{bare} generation 0 ufrag abcd network-cost 999"))), success);
+    assert_eq!(
+        send("known", line(&format!("{bare} generation 0 ufrag abcd network-cost 999"))),
+        success
+    );
     assert_eq!(send("known", line("")), success, "the browser's end-of-candidates mark");
-    for bad in
-        ["candidate:", "nonsense", "candidate:1 1 udp x 127.0.0.1 9 typ host", "candidate:1 1 udp 1 h 70000 typ host"]
-    {
+    for bad in [
+        "candidate:",
+        "nonsense",
+        "candidate:1 1 udp x 127.0.0.1 9 typ host",
+        "candidate:1 1 udp 1 h 70000 typ host",
+    ] {
         assert_eq!(send("known", line(bad)), (200, failed("invalid_candidate_format")), "{bad}");
     }
     for bad in [json!("text"), json!({}), json!({ "candidate": 7 })] {
@@ -195,7 +228,9 @@ fn candidates_are_checked_and_never_take_a_slot() {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..100)
             .map(|thread| {
-                scope.spawn(move || (0..4).map(|n| send(&format!("unknown-{thread}-{n}"), line(bare))).collect())
+                scope.spawn(move || {
+                    (0..4).map(|n| send(&format!("unknown-{thread}-{n}"), line(bare))).collect()
+                })
             })
             .collect();
         for thread in threads {
@@ -223,8 +258,16 @@ fn what_a_page_and_an_operator_ask_for() {
     let page = get(&cluster.page("/")).expect("the gateway answers");
     assert!(page.status == 200 && page.body.contains("<video"), "{page:?}");
     for path in ["/healthz", "/readyz", "/metrics"] {
-        assert_eq!(get(&cluster.admin(path)).expect("the admin port answers").status, 200, "{path}");
-        assert_eq!(get(&cluster.page(path)).expect("the gateway answers").status, 404, "{path} is not for the public");
+        assert_eq!(
+            get(&cluster.admin(path)).expect("the admin port answers").status,
+            200,
+            "{path}"
+        );
+        assert_eq!(
+            get(&cluster.page(path)).expect("the gateway answers").status,
+            404,
+            "{path} is not for the public"
+        );
     }
     assert_eq!(get(&cluster.page("/nowhere")).expect("the gateway answers").status, 404);
 }

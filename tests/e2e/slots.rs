@@ -55,13 +55,18 @@ fn ended(cluster: &Cluster, reason: &str) -> f64 {
 
 /// The value of a line of SDP.
 fn line<'a>(sdp: &'a str, name: &str) -> &'a str {
-    sdp.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in {sdp}")).trim()
+    sdp.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap_or_else(|| panic!("no {name} in {sdp}"))
+        .trim()
 }
 
-/// The first check of the client that made `offer` (RFC 8445, section 7.1.1), signed as the answer says.
+/// The first check of the client that made `offer` (RFC 8445, section 7.1.1), signed as the answer
+/// says.
 fn check(offer: &str, answer: &str) -> Vec<u8> {
     let user = format!("{}:{}", line(answer, "a=ice-ufrag:"), line(offer, "a=ice-ufrag:"));
-    let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+    let mut message =
+        vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
     let mut add = |kind: u16, value: &[u8]| {
         message.extend(kind.to_be_bytes());
         message.extend(u16::try_from(value.len()).expect("it is short").to_be_bytes());
@@ -84,7 +89,8 @@ fn check(offer: &str, answer: &str) -> Vec<u8> {
 
 /// Sends the first check of a session whose browser is otherwise silent.
 fn send_check(socket: &UdpSocket, offer: &str, answer: &str) {
-    let candidate = answer.lines().find(|line| line.starts_with("a=candidate:")).expect("a candidate");
+    let candidate =
+        answer.lines().find(|line| line.starts_with("a=candidate:")).expect("a candidate");
     let fields: Vec<_> = candidate.split_whitespace().collect();
     let to = format!("{}:{}", fields[4], fields[5]);
     socket.send_to(&check(offer, answer), to).expect("the loopback interface takes datagrams");
@@ -104,7 +110,11 @@ fn offers_take_nothing_and_checks_a_quarter() {
         reply["sdp"].as_str().unwrap_or_else(|| panic!("no answer: {reply}")).to_owned()
     };
     let answers: Vec<_> = offers.iter().enumerate().map(answer).collect();
-    assert_eq!((cluster.sessions(), starts.load(Ordering::Relaxed)), (0.0, 0), "an offer takes nothing");
+    assert_eq!(
+        (cluster.sessions(), starts.load(Ordering::Relaxed)),
+        (0.0, 0),
+        "an offer takes nothing"
+    );
 
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     for (offer, answer) in offers.iter().zip(&answers).take(CHECKED) {
@@ -113,7 +123,9 @@ fn offers_take_nothing_and_checks_a_quarter() {
     cluster.wait_for_sessions(QUARTER as usize, PATIENCE);
     let mut honest = connect(&cluster, "honest", Video::Live(Format::SMALL));
     honest.wait_received(30, PATIENCE);
-    eventually("those without DTLS end", NO_DTLS, || (ended(&cluster, "no_dtls") == CHECKED as f64).then_some(()));
+    eventually("those without DTLS end", NO_DTLS, || {
+        (ended(&cluster, "no_dtls") == CHECKED as f64).then_some(())
+    });
     cluster.wait_for_sessions(1, PATIENCE);
     assert_eq!(starts.load(Ordering::Relaxed), QUARTER + 1, "the handler never started for more");
     wait_for_more(&honest);
@@ -128,7 +140,8 @@ fn of_two_offers_for_one_slot_one_is_told_on_its_connection() {
     let cluster = Cluster::local([stream]);
     let silence = Network::both(1, Conditions { blackout: true, ..Conditions::default() });
     let camera = |id: &str| Options::camera(id, Video::Live(Format::SMALL)).with_network(silence);
-    let mut peers = ["a", "b"].map(|id| Peer::connect(&cluster.page(""), camera(id)).expect("there is room"));
+    let mut peers =
+        ["a", "b"].map(|id| Peer::connect(&cluster.page(""), camera(id)).expect("there is room"));
     assert_eq!(cluster.sessions(), 0.0);
     peers.iter().for_each(|peer| peer.set_network(Network::default()));
 
@@ -167,12 +180,14 @@ fn a_page_that_comes_too_late_says_what_a_refused_offer_does() {
     );
     browser.click("start");
     eventually("the page's offer is answered", PATIENCE, || {
-        (cluster.metrics().sum("reframe_offers_total", &[("outcome", "answered")]) == 1.0).then_some(())
+        (cluster.metrics().sum("reframe_offers_total", &[("outcome", "answered")]) == 1.0)
+            .then_some(())
     });
     let mut sooner = connect(&cluster, "sooner", Video::Live(Format::SMALL));
     browser.run("window.openGate()");
     browser.wait_for_state("failed");
-    let told = "Every place is taken\nThis server runs one stream at once. Press Start again when someone has left.";
+    let told = "Every place is taken\nThis server runs one stream at once. Press Start again when \
+                someone has left.";
     assert_eq!(browser.text("outcome"), told);
     assert_eq!(browser.console_errors(), Vec::<String>::new());
     sooner.wait_received(10, PATIENCE);
@@ -210,7 +225,8 @@ fn who_sends_no_video_gives_its_slot_back() {
     first.wait_received(10, PATIENCE);
     first.stop_camera();
 
-    let second = || Peer::connect(&stopped.page(""), Options::camera("second", Video::Live(Format::SMALL)));
+    let second =
+        || Peer::connect(&stopped.page(""), Options::camera("second", Video::Live(Format::SMALL)));
     let refused = second().expect_err("it is taken, and not idle for long");
     assert_eq!(refused.json()["meta"]["error"], "concurrency_limit_reached");
     let mut second = eventually("the idle session makes room", NO_VIDEO, || second().ok());
@@ -236,7 +252,11 @@ fn a_viewer_is_not_idle() {
     let mut viewer = connect_with(&cluster, Options::viewer("viewer"));
     let began = viewer.stats().connected.expect("it is connected");
     viewer.wait_until("pictures for three times the limit", PATIENCE, |stats| {
-        stats.received.last().filter(|last| last.arrived > began + Duration::from_secs(6)).map(|_| ())
+        stats
+            .received
+            .last()
+            .filter(|last| last.arrived > began + Duration::from_secs(6))
+            .map(|_| ())
     });
     viewer.close();
     assert_balanced(&cluster);
@@ -254,7 +274,11 @@ fn a_session_without_a_browser_is_answered_a_few_times() {
         assert_eq!((reply.status, &reply.json()["type"]), (200, &json!("answer")), "{reply:?}");
     }
     for reply in refused {
-        assert_eq!((reply.status, &reply.json()["meta"]["error"]), (503, &json!("busy")), "{reply:?}");
+        assert_eq!(
+            (reply.status, &reply.json()["meta"]["error"]),
+            (503, &json!("busy")),
+            "{reply:?}"
+        );
         assert!(reply.retry_after.is_some(), "{reply:?}");
     }
     assert_eq!(cluster.sessions(), 0.0);

@@ -10,7 +10,8 @@ const DEMOS: [&str; 6] = ["detection", "flip", "generation", "output-fps", "sink
 
 fn names(reply: &Value) -> Vec<String> {
     let streams = reply["streams"].as_array().expect("a list of streams");
-    let mut names: Vec<_> = streams.iter().map(|stream| stream["name"].as_str().expect("a name").to_owned()).collect();
+    let mut names: Vec<_> =
+        streams.iter().map(|stream| stream["name"].as_str().expect("a name").to_owned()).collect();
     names.sort();
     names
 }
@@ -50,12 +51,14 @@ fn sessions_of_different_streams_run_side_by_side() {
     assert_eq!(cluster.sessions(), 3.0);
 
     // A session belongs to its stream, and its id to the gateway.
-    let nowhere =
-        Peer::connect(&cluster.page("/nowhere"), Options::camera("d", small())).expect_err("there is no such");
+    let nowhere = Peer::connect(&cluster.page("/nowhere"), Options::camera("d", small()))
+        .expect_err("there is no such");
     assert_eq!((nowhere.status, &nowhere.json()["meta"]["error"]), (404, &json!("unknown_stream")));
-    let several = Peer::connect(&cluster.page(""), Options::camera("d", small())).expect_err("there are several");
+    let several = Peer::connect(&cluster.page(""), Options::camera("d", small()))
+        .expect_err("there are several");
     assert_eq!((several.status, &several.json()["meta"]["error"]), (404, &json!("unknown_stream")));
-    let again = Peer::connect(&cluster.page("/sink"), Options::sender("a", small())).expect_err("the id is taken");
+    let again = Peer::connect(&cluster.page("/sink"), Options::sender("a", small()))
+        .expect_err("the id is taken");
     assert_eq!(again.json()["meta"]["error"], "connection_already_exists");
     [&mut flip, &mut sink, &mut fps].into_iter().for_each(Peer::close);
     assert_balanced(&cluster);

@@ -1,4 +1,5 @@
-//! Handlers that do not return: their session ends all the same, and what they hold is given back or reported.
+//! Handlers that do not return: their session ends all the same, and what they hold is given back
+//! or reported.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -107,17 +108,24 @@ fn one_that_never_returns_is_reported_until_it_does() {
     assert_eq!(stuck(&cluster), 0.0, "its session still runs");
 
     peer.close();
-    let listed = || get(&cluster.admin("/api/sessions")).expect("an answer").json()["sessions"].clone();
+    let listed =
+        || get(&cluster.admin("/api/sessions")).expect("an answer").json()["sessions"].clone();
     eventually("the session is over", CLOSED, || (listed() == json!([])).then_some(()));
     eventually("the handler is reported", PATIENCE, || (stuck(&cluster) == 1.0).then_some(()));
-    assert_eq!((counts.stopped.load(Ordering::Relaxed), cluster.sessions()), (0, 1.0), "its thread holds its slot");
+    assert_eq!(
+        (counts.stopped.load(Ordering::Relaxed), cluster.sessions()),
+        (0, 1.0),
+        "its thread holds its slot"
+    );
     // The others' slots are free, and so is its id.
     let mut next = connect(&cluster, "stuck", Video::Live(Format::SMALL));
     counts.wait_entered(2);
     gate.open();
     eventually("it has returned", PATIENCE, || (stuck(&cluster) == 0.0).then_some(()));
     let shown = next.stats().numbers().len();
-    next.wait_until("more pictures", PATIENCE, |stats| (stats.numbers().len() > shown + 5).then_some(()));
+    next.wait_until("more pictures", PATIENCE, |stats| {
+        (stats.numbers().len() > shown + 5).then_some(())
+    });
     next.close();
     assert_balanced(&cluster);
     counts.wait_stopped(2);

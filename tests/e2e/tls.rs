@@ -1,4 +1,5 @@
-//! The page over https: certificates from files and self-signed ones, looked at with OpenSSL, and the options' refusals.
+//! The page over https: certificates from files and self-signed ones, looked at with OpenSSL, and
+//! the options' refusals.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -22,8 +23,8 @@ fn gateway(options: &[&str]) -> (Process, String) {
     (gateway, page)
 }
 
-/// The certificate that `page` shows to who asks for `name`, and its answer to `GET /api/streams`; trusts `root`, or,
-/// without one, everybody.
+/// The certificate that `page` shows to who asks for `name`, and its answer to `GET /api/streams`;
+/// trusts `root`, or, without one, everybody.
 fn get(page: &str, name: &str, root: Option<&X509>) -> Result<(X509, String), String> {
     let address = page.strip_prefix("https://").expect("an https address").trim_end_matches('/');
     let mut connector = SslConnector::builder(SslMethod::tls_client()).expect("OpenSSL works");
@@ -37,7 +38,8 @@ fn get(page: &str, name: &str, root: Option<&X509>) -> Result<(X509, String), St
     }
     let socket = TcpStream::connect(address).expect("the gateway listens");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    let mut connection = connector.build().connect(name, socket).map_err(|error| error.to_string())?;
+    let mut connection =
+        connector.build().connect(name, socket).map_err(|error| error.to_string())?;
     let request = "GET /api/streams HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     connection.write_all(request.as_bytes()).expect("a request is taken");
     let mut answer = String::new();
@@ -50,7 +52,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("reframe-e2e-tls-{name}-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("reframe-e2e-tls-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         Self(folder)
     }
@@ -77,9 +80,13 @@ fn a_self_signed_certificate_holds_for_this_machine() {
     gateway.announced("Only this machine reaches the page");
     let (certificate, _) = get(&page, "localhost", None).unwrap();
     for name in ["localhost", "127.0.0.1", "::1"] {
-        let (shown, answer) = get(&page, name, Some(&certificate)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (shown, answer) =
+            get(&page, name, Some(&certificate)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(shown.to_der().unwrap(), certificate.to_der().unwrap());
-        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("{\"streams\":[]}"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("{\"streams\":[]}"),
+            "{answer}"
+        );
     }
     get(&page, "example.com", Some(&certificate)).unwrap_err();
 }
@@ -89,11 +96,15 @@ fn every_address_is_announced_where_others_reach_it() {
     let options = ["--http", "0.0.0.0:0", "--admin", "127.0.0.1:0", "--tls", "self-signed"];
     let mut gateway = Process::start("reframe-gateway", &options);
     let page = gateway.announced("page ");
-    let port = page.strip_prefix("https://127.0.0.1:").expect("the first address opens here").to_owned();
-    // An address of this machine, if it has one: nothing is sent, the system only chooses where it would send from.
+    let port =
+        page.strip_prefix("https://127.0.0.1:").expect("the first address opens here").to_owned();
+    // An address of this machine, if it has one: nothing is sent, the system only chooses where it
+    // would send from.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     let outside = socket.connect("192.0.2.1:9").ok().and_then(|()| socket.local_addr().ok());
-    if let Some(ip) = outside.map(|address| address.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()) {
+    if let Some(ip) =
+        outside.map(|address| address.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback())
+    {
         assert_eq!(gateway.announced(&format!("page https://{ip}:")), port);
         let page = format!("https://{ip}:{port}");
         let (certificate, _) = get(&page, "localhost", None).unwrap();
@@ -112,13 +123,17 @@ fn authority(name: &str) -> CertificateParams {
 fn certificates_from_files_are_shown_with_their_chain() {
     let folder = Folder::new("files");
     // An authority that the client knows, one that only the file has, and the certificate.
-    let root = CertifiedIssuer::self_signed(authority("root"), KeyPair::generate().unwrap()).unwrap();
-    let between = CertifiedIssuer::signed_by(authority("between"), KeyPair::generate().unwrap(), &root).unwrap();
+    let root =
+        CertifiedIssuer::self_signed(authority("root"), KeyPair::generate().unwrap()).unwrap();
+    let between =
+        CertifiedIssuer::signed_by(authority("between"), KeyPair::generate().unwrap(), &root)
+            .unwrap();
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["reframe.example".to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, "reframe.example");
     let chain = params.signed_by(&key, &between).unwrap().pem() + &between.pem();
-    let (cert, key) = (folder.file("cert.pem", &chain), folder.file("key.pem", &key.serialize_pem()));
+    let (cert, key) =
+        (folder.file("cert.pem", &chain), folder.file("key.pem", &key.serialize_pem()));
     let (_gateway, page) = gateway(&["--tls-cert", &cert, "--tls-key", &key]);
     let root = X509::from_pem(root.pem().as_bytes()).unwrap();
     let (_, answer) = get(&page, "reframe.example", Some(&root)).unwrap();
@@ -140,14 +155,17 @@ fn a_renewed_certificate_is_shown_and_a_broken_one_is_not() {
     let (mut gateway, page) = gateway(&["--tls-cert", &cert, "--tls-key", &key]);
     let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
     let metric = |name: &str| {
-        let reply = reframe_tests::http::get(&format!("{admin}/metrics")).expect("the admin port answers");
+        let reply =
+            reframe_tests::http::get(&format!("{admin}/metrics")).expect("the admin port answers");
         reframe_tests::metrics::Metrics::parse(&reply.body).sum(name, &[])
     };
     let shown = || get(&page, "localhost", None).unwrap().0.to_pem().unwrap();
     let is = |pem: &str| X509::from_pem(pem.as_bytes()).unwrap().to_pem().unwrap();
     let expiry = "reframe_tls_certificate_expiry_timestamp_seconds";
     assert_eq!(shown(), is(&first));
-    eventually("its expiry is told", PATIENCE, || (metric(expiry) == 2_493_072_000.0).then_some(()));
+    eventually("its expiry is told", PATIENCE, || {
+        (metric(expiry) == 2_493_072_000.0).then_some(())
+    });
 
     // Its key is missing still.
     folder.file("cert.pem", &second);
@@ -157,7 +175,9 @@ fn a_renewed_certificate_is_shown_and_a_broken_one_is_not() {
     assert!(gateway.log().contains("is not the key of the certificate"), "{}", gateway.log());
     folder.file("key.pem", &second_key);
     eventually("the new one is shown", PATIENCE, || (shown() == is(&second)).then_some(()));
-    eventually("its expiry is told", PATIENCE, || (metric(expiry) == 2_556_144_000.0).then_some(()));
+    eventually("its expiry is told", PATIENCE, || {
+        (metric(expiry) == 2_556_144_000.0).then_some(())
+    });
 }
 
 #[test]
@@ -180,7 +200,8 @@ fn wrong_options_are_told_by_name() {
     let folder = Folder::new("wrong");
     let pair = || {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let certificate =
+            CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
         (certificate.pem(), key.serialize_pem())
     };
     let cert = folder.file("cert.pem", &pair().0);
@@ -189,7 +210,10 @@ fn wrong_options_are_told_by_name() {
         (&["--tls", "yes", "--http", "here"], &["--tls: `yes`", "self-signed", "--http: `here`"]),
         (&["--tls-cert", &cert], &["--tls-key: is needed"]),
         (&["--tls-key", &other], &["--tls-cert: is needed"]),
-        (&["--tls-cert", "/absent/cert", "--tls-key", "/absent/key"], &["--tls-cert: cannot", "--tls-key: cannot"]),
+        (
+            &["--tls-cert", "/absent/cert", "--tls-key", "/absent/key"],
+            &["--tls-cert: cannot", "--tls-key: cannot"],
+        ),
         (&["--tls-cert", &cert, "--tls-key", &other], &["--tls-key: ", &cert, &other]),
     ];
     for (options, named) in cases {

@@ -1,4 +1,5 @@
-//! Whoever reaches a worker's port and is no gateway: what that costs is bounded, and the gateway's sessions go on.
+//! Whoever reaches a worker's port and is no gateway: what that costs is bounded, and the gateway's
+//! sessions go on.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +17,9 @@ use reframe_tests::attacker::tcp::is_closed;
 use reframe_tests::cluster::Worker;
 use reframe_tests::process::Process;
 use reframe_tests::source::{Format, Video};
-use reframe_worker::{AdditionalOutputs, Frame, Json, Session, Stream, Textbox, VideoStreamHandler};
+use reframe_worker::{
+    AdditionalOutputs, Frame, Json, Session, Stream, Textbox, VideoStreamHandler,
+};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -38,8 +41,8 @@ const SESSION: &str = "/reframe.v1.FrameWorker/Session";
 const DESCRIBE: &str = "/reframe.v1.FrameWorker/Describe";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-/// What a worker may need more for all that strangers send at once: the calls that wait, as long as they may be, and as
-/// much for what carries them. Without bounds it is gigabytes.
+/// What a worker may need more for all that strangers send at once: the calls that wait, as long as
+/// they may be, and as much for what carries them. Without bounds it is gigabytes.
 const MEMORY: u64 = 64 << 20;
 
 /// A gateway with a session that runs, in front of one worker, and somebody else who reaches that.
@@ -54,7 +57,8 @@ impl Scene {
         let cluster = Cluster::of(vec![Worker::serve("flip")]);
         let honest = connect(&cluster, "honest", Video::Live(Format::SMALL));
         honest.wait_received(10, PATIENCE);
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         Self { cluster, honest, runtime }
     }
 
@@ -78,9 +82,13 @@ impl Scene {
     /// All that the log says of what was turned away, by reason.
     fn turned_away(&self) -> BTreeMap<String, u64> {
         let mut sums = BTreeMap::new();
-        for line in self.worker().log().lines().filter(|line| line.contains("peers were turned away")) {
-            for (reason, count) in line.split_whitespace().filter_map(|field| field.split_once('=')) {
-                *sums.entry(reason.to_owned()).or_default() += count.parse::<u64>().unwrap_or_default();
+        for line in
+            self.worker().log().lines().filter(|line| line.contains("peers were turned away"))
+        {
+            for (reason, count) in line.split_whitespace().filter_map(|field| field.split_once('='))
+            {
+                *sums.entry(reason.to_owned()).or_default() +=
+                    count.parse::<u64>().unwrap_or_default();
             }
         }
         sums
@@ -128,7 +136,11 @@ async fn call(mut channel: Channel, path: &str, parts: Vec<Bytes>) -> Code {
 }
 
 /// How these calls end, on channels that they share.
-fn call_all(scene: &Scene, channels: usize, calls: Vec<(&'static str, Vec<Bytes>)>) -> BTreeMap<i32, usize> {
+fn call_all(
+    scene: &Scene,
+    channels: usize,
+    calls: Vec<(&'static str, Vec<Bytes>)>,
+) -> BTreeMap<i32, usize> {
     let channels: Vec<_> = (0..channels).map(|_| scene.stranger()).collect();
     scene.runtime.block_on(async {
         let mut set = JoinSet::new();
@@ -154,7 +166,8 @@ fn forget_peak(process: &Process) {
     fs::write(format!("/proc/{}/clear_refs", process.id()), "5").expect("it is ours");
 }
 
-/// Those that say that they are too long are refused before they are; those that are not are given up.
+/// Those that say that they are too long are refused before they are; those that are not are given
+/// up.
 #[test]
 fn unfinished_first_messages_cost_no_memory() {
     let scene = Scene::start();
@@ -167,20 +180,30 @@ fn unfinished_first_messages_cost_no_memory() {
     let large = [vec![message(15 << 20, 0)], vec![part; 15]].concat();
     let codes = call_all(&scene, 20, vec![(SESSION, large.clone()); 200]);
     assert_eq!(codes, BTreeMap::from([(Code::OutOfRange.into(), 200)]), "an open");
-    let codes = call_all(&scene, 20, [vec![(DESCRIBE, large.clone()); 100], vec![(WATCH, large); 100]].concat());
+    let codes = call_all(
+        &scene,
+        20,
+        [vec![(DESCRIBE, large.clone()); 100], vec![(WATCH, large); 100]].concat(),
+    );
     assert_eq!(codes, BTreeMap::from([(Code::OutOfRange.into(), 200)]), "any other call");
     // None declares too much, and each goes on behind its message.
     let small = [vec![message(0, 0)], vec![Bytes::from(vec![0; 1 << 20]); 15]].concat();
-    let codes = call_all(&scene, 20, [vec![(DESCRIBE, small.clone()); 100], vec![(WATCH, small); 100]].concat());
+    let codes = call_all(
+        &scene,
+        20,
+        [vec![(DESCRIBE, small.clone()); 100], vec![(WATCH, small); 100]].concat(),
+    );
     assert_eq!(codes, BTreeMap::from([(Code::OutOfRange.into(), 200)]), "more than one message");
     scene.wait_turned_away("too_long", 600);
 
     // As long as it may be, but for the last byte.
     let almost = vec![message(MAX_OPEN_BYTES, MAX_OPEN_BYTES - 1)];
     let codes = call_all(&scene, 20, vec![(SESSION, almost); UNANSWERED]);
-    let (late, displaced) = (codes.get(&Code::DeadlineExceeded.into()), codes.get(&Code::ResourceExhausted.into()));
+    let (late, displaced) =
+        (codes.get(&Code::DeadlineExceeded.into()), codes.get(&Code::ResourceExhausted.into()));
     // The gateway's own calls, if it makes some meanwhile, find a place.
-    let (late, displaced) = (late.copied().unwrap_or_default(), displaced.copied().unwrap_or_default());
+    let (late, displaced) =
+        (late.copied().unwrap_or_default(), displaced.copied().unwrap_or_default());
     assert!(late + displaced == UNANSWERED && late >= UNANSWERED - 3, "{codes:?}");
     scene.wait_turned_away("unfinished", late);
 
@@ -199,11 +222,15 @@ fn an_honest_call_finds_a_place_among_any_number_that_wait() {
     let channels: Vec<_> = (0..silent / 32).map(|_| scene.stranger()).collect();
     let mut set = JoinSet::new();
     for channel in channels.iter().cycle().take(silent) {
-        set.spawn_on(call(channel.clone(), SESSION, vec![message(1_000, 10)]), scene.runtime.handle());
+        set.spawn_on(
+            call(channel.clone(), SESSION, vec![message(1_000, 10)]),
+            scene.runtime.handle(),
+        );
     }
     let mut client = FrameWorkerClient::new(scene.stranger());
     for _ in 0..10 {
-        let described = scene.runtime.block_on(client.describe(DescribeRequest {})).expect("an answer");
+        let described =
+            scene.runtime.block_on(client.describe(DescribeRequest {})).expect("an answer");
         assert_eq!(described.into_inner().name, "flip");
     }
     let codes = scene.runtime.block_on(set.join_all());
@@ -276,7 +303,8 @@ fn inputs_that_are_too_long_for_an_open_follow_it() {
     let names: Vec<_> = (0..TEXTS).map(|n| format!("text_{n}")).collect();
     let handler = VideoStreamHandler::new(|frame: Frame, session: &Session| {
         let inputs = session.inputs();
-        let lengths = (0..TEXTS).map(|n| inputs.get::<String>(&format!("text_{n}")).map_or(0, |text| text.len()));
+        let lengths = (0..TEXTS)
+            .map(|n| inputs.get::<String>(&format!("text_{n}")).map_or(0, |text| text.len()));
         (frame, AdditionalOutputs::new([json!(lengths.collect::<Vec<_>>())]))
     });
     let mut stream = Stream::builder(handler).additional_outputs([Json::new("lengths")]);
@@ -287,7 +315,8 @@ fn inputs_that_are_too_long_for_an_open_follow_it() {
     // Four bytes each: 96 KiB.
     let text = "\u{1f3a5}".repeat(4096);
     assert!(TEXTS * text.len() > MAX_OPEN_BYTES);
-    let values: serde_json::Map<_, _> = names.iter().map(|name| (name.clone(), json!(text))).collect();
+    let values: serde_json::Map<_, _> =
+        names.iter().map(|name| (name.clone(), json!(text))).collect();
     let options = Options::camera("long", Video::Live(Format::SMALL)).with_inputs(values.into());
     let mut peer = connect_with(&cluster, options);
     let all = json!(vec![text.len(); TEXTS]);

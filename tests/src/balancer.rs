@@ -1,6 +1,7 @@
 //! A load balancer in front of several gateways: plain TCP, a connection to each in turn.
 //!
-//! It knows nothing of HTTP, as a Kubernetes service does not: what comes on one connection goes to one gateway.
+//! It knows nothing of HTTP, as a Kubernetes service does not: what comes on one connection goes to
+//! one gateway.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -38,11 +39,15 @@ impl Balancer {
     /// When one is no such address, or the loopback interface has no free port.
     #[must_use]
     pub fn start(backends: &[String]) -> Self {
-        let address = |url: &String| url.strip_prefix("http://").and_then(|address| address.parse().ok());
-        let addresses =
-            backends.iter().map(|url| address(url).unwrap_or_else(|| panic!("{url} is not http://IP:PORT"))).collect();
+        let address =
+            |url: &String| url.strip_prefix("http://").and_then(|address| address.parse().ok());
+        let addresses = backends
+            .iter()
+            .map(|url| address(url).unwrap_or_else(|| panic!("{url} is not http://IP:PORT")))
+            .collect();
         let backends = Arc::new(Mutex::new(Backends { addresses, next: 0, only: None }));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -57,7 +62,8 @@ impl Balancer {
         format!("http://{}{path}", self.address)
     }
 
-    /// New connections go to the backend of this index and to no other; `None` is back to all of them.
+    /// New connections go to the backend of this index and to no other; `None` is back to all of
+    /// them.
     ///
     /// # Panics
     /// Never: nothing panics while it holds the lock.
@@ -65,7 +71,8 @@ impl Balancer {
         self.backends.lock().expect("nothing panics while it holds the lock").only = backend;
     }
 
-    /// From now on nothing passes, either way, and nobody is told: connections stay open, and new ones are taken.
+    /// From now on nothing passes, either way, and nobody is told: connections stay open, and new
+    /// ones are taken.
     pub fn cut(&self) {
         self.cut.cancel();
     }
@@ -104,7 +111,8 @@ async fn serve(listener: TcpListener, backends: Arc<Mutex<Backends>>, cut: Cance
             // One that refuses is passed over. Without any the client's connection closes.
             if let Ok(mut backend) = TcpStream::connect(&chosen[..]).await {
                 // It ends as either end likes: an error is how a killed process ends.
-                let copied = cut.run_until_cancelled(copy_bidirectional(&mut client, &mut backend)).await;
+                let copied =
+                    cut.run_until_cancelled(copy_bidirectional(&mut client, &mut backend)).await;
                 if copied.is_none() {
                     // With both sockets, so that neither end learns of anything.
                     std::future::pending::<()>().await;
@@ -127,7 +135,10 @@ mod tests {
         let listener = Listener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         std::thread::spawn(move || {
-            listener.incoming().flatten().for_each(|mut stream| stream.write_all(name.as_bytes()).expect("it listens"))
+            listener
+                .incoming()
+                .flatten()
+                .for_each(|mut stream| stream.write_all(name.as_bytes()).expect("it listens"))
         });
         url
     }

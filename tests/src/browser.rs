@@ -1,8 +1,9 @@
-//! A real Chromium, without a window, driven through Debian's chromedriver: what a person in front of the page would see.
-//! And a Firefox, where there is geckodriver.
+//! A real Chromium, without a window, driven through Debian's chromedriver: what a person in front
+//! of the page would see. And a Firefox, where there is geckodriver.
 //!
-//! Its camera is a clip of [`pattern::Camera`](crate::pattern::Camera), so that a picture read back from the page tells
-//! its number and which way up it is. Calls block, and panic with what they were about: there is nobody to handle it.
+//! Its camera is a clip of [`pattern::Camera`](crate::pattern::Camera), so that a picture read back
+//! from the page tells its number and which way up it is. Calls block, and panic with what they
+//! were about: there is nobody to handle it.
 
 mod driver;
 mod flows;
@@ -23,7 +24,8 @@ use self::picture::READ;
 use crate::pattern::Code;
 use crate::wait::{eventually, try_eventually};
 
-/// From a click to what it leads to. Generous: a cold Chromium on a busy machine takes ten seconds to its first picture.
+/// From a click to what it leads to. Generous: a cold Chromium on a busy machine takes ten seconds
+/// to its first picture.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// WebDriver's names of keys (its section 17.4.2).
@@ -74,8 +76,8 @@ impl Browser {
         Self::connect(driver, capabilities)
     }
 
-    /// Starts geckodriver and a Firefox with the camera that it makes up itself; `None` where there is no geckodriver.
-    /// No console and no sizes of the page: those commands are Chromium's.
+    /// Starts geckodriver and a Firefox with the camera that it makes up itself; `None` where there
+    /// is no geckodriver. No console and no sizes of the page: those commands are Chromium's.
     ///
     /// # Panics
     /// When Firefox does not start: `firefox-esr` is not installed, most likely.
@@ -102,18 +104,30 @@ impl Browser {
     }
 
     fn connect(driver: Driver, capabilities: Value) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let Value::Object(capabilities) = capabilities else { unreachable!("it is written as an object") };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let Value::Object(capabilities) = capabilities else {
+            unreachable!("it is written as an object")
+        };
         let client = runtime
-            .block_on(ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&driver.url))
+            .block_on(
+                ClientBuilder::new(HttpConnector::new())
+                    .capabilities(capabilities)
+                    .connect(&driver.url),
+            )
             .expect("a session with the browser");
-        let session = runtime.block_on(client.session_id()).expect("the session's id").expect("a session is open");
+        let session = runtime
+            .block_on(client.session_id())
+            .expect("the session's id")
+            .expect("a session is open");
         Self { client, driver, session, runtime }
     }
 
     /// Opens `url` and returns when it has loaded.
     pub fn open(&self, url: &str) {
-        self.runtime.block_on(self.client.goto(url)).unwrap_or_else(|error| panic!("opening {url}: {error}"));
+        self.runtime
+            .block_on(self.client.goto(url))
+            .unwrap_or_else(|error| panic!("opening {url}: {error}"));
     }
 
     /// Opens `url` in another tab and looks at that one from now on; the others go on.
@@ -145,7 +159,8 @@ impl Browser {
             .unwrap_or_else(|error| panic!("clicking #{id}: {error}"));
     }
 
-    /// Types `keys` into the element with this id; WebDriver has code points for those without a character ([`KEY_END`]).
+    /// Types `keys` into the element with this id; WebDriver has code points for those without a
+    /// character ([`KEY_END`]).
     pub fn press(&self, id: &str, keys: &str) {
         self.runtime
             .block_on(async { self.client.find(Locator::Id(id)).await?.send_keys(keys).await })
@@ -155,7 +170,9 @@ impl Browser {
     /// The newest value that the output of this name shows; `Null` while it shows none.
     #[must_use]
     pub fn output(&self, name: &str) -> Value {
-        let json = self.run(&format!("return document.getElementById('output-{name}').dataset.value ?? 'null'"));
+        let json = self.run(&format!(
+            "return document.getElementById('output-{name}').dataset.value ?? 'null'"
+        ));
         json.as_str().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
     }
 
@@ -182,10 +199,18 @@ impl Browser {
     pub fn wait_for_state(&self, state: &str) {
         let mut shown = String::new();
         let reached = try_eventually(PATIENCE, || {
-            shown = self.run("return document.body.dataset.state").as_str().unwrap_or_default().to_owned();
+            shown = self
+                .run("return document.body.dataset.state")
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             (shown == state).then_some(())
         });
-        assert!(reached.is_some(), "the page is {shown:?}, not {state:?}; it says: {:?}", self.text_of_page());
+        assert!(
+            reached.is_some(),
+            "the page is {shown:?}, not {state:?}; it says: {:?}",
+            self.text_of_page()
+        );
     }
 
     /// The picture that the video element with this id shows now.
@@ -210,12 +235,18 @@ impl Browser {
         Picture { rgb }
     }
 
-    /// Waits until the video element with this id shows a picture whose number can be read and that `accept` takes.
+    /// Waits until the video element with this id shows a picture whose number can be read and that
+    /// `accept` takes.
     ///
     /// # Panics
     /// When it shows none within a minute.
     #[track_caller]
-    pub fn wait_for_picture(&self, id: &str, what: &str, accept: impl Fn(Code) -> bool) -> (Picture, Code) {
+    pub fn wait_for_picture(
+        &self,
+        id: &str,
+        what: &str,
+        accept: impl Fn(Code) -> bool,
+    ) -> (Picture, Code) {
         eventually(&format!("#{id} shows {what}"), PATIENCE, || {
             let picture = self.picture(id);
             let code = picture.code().filter(|code| accept(*code))?;
@@ -227,23 +258,32 @@ impl Browser {
     pub fn resize(&self, width: u32, height: u32) {
         // Not the window: Chromium's is never narrower than 500 pixels.
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
-        let _: Value =
-            self.vendor("goog/cdp/execute", &json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics }));
+        let _: Value = self.vendor(
+            "goog/cdp/execute",
+            &json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics }),
+        );
     }
 
     /// Keeps what the page looks like now as a PNG file.
     pub fn screenshot(&self, path: &Path) {
         let png = self.runtime.block_on(self.client.screenshot()).expect("a screenshot");
-        std::fs::create_dir_all(path.parent().expect("a file in a directory")).expect("a directory for screenshots");
-        std::fs::write(path, png).unwrap_or_else(|error| panic!("writing {}: {error}", path.display()));
+        std::fs::create_dir_all(path.parent().expect("a file in a directory"))
+            .expect("a directory for screenshots");
+        std::fs::write(path, png)
+            .unwrap_or_else(|error| panic!("writing {}: {error}", path.display()));
     }
 
-    /// The console's errors since the last call: uncaught exceptions, refused resources, policy violations.
+    /// The console's errors since the last call: uncaught exceptions, refused resources, policy
+    /// violations.
     #[must_use]
     pub fn console_errors(&self) -> Vec<String> {
         let entries = self.vendor("se/log", &json!({ "type": "browser" }));
         let entries = entries.as_array().expect("a list of log entries");
-        entries.iter().filter(|entry| entry["level"] == "SEVERE").map(|entry| entry["message"].to_string()).collect()
+        entries
+            .iter()
+            .filter(|entry| entry["level"] == "SEVERE")
+            .map(|entry| entry["message"].to_string())
+            .collect()
     }
 
     fn text_of_page(&self) -> String {
@@ -253,7 +293,8 @@ impl Browser {
     /// A command of chromedriver's own, which fantoccini does not know.
     fn vendor(&self, command: &str, body: &Value) -> Value {
         let url = format!("{}/session/{}/{command}", self.driver.url, self.session);
-        let mut response = ureq::post(&url).send_json(body).unwrap_or_else(|error| panic!("{command}: {error}"));
+        let mut response =
+            ureq::post(&url).send_json(body).unwrap_or_else(|error| panic!("{command}: {error}"));
         response.body_mut().read_json::<Value>().expect("JSON")["value"].take()
     }
 }

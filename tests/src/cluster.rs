@@ -71,8 +71,10 @@ impl Worker {
     /// When it does not come up.
     #[must_use]
     pub fn serve_with(demo: &str, listen: &str, options: &[&str]) -> Self {
-        let mut process =
-            Process::start("reframe-worker", &[&["serve", "--demo", demo, "--listen", listen], options].concat());
+        let mut process = Process::start(
+            "reframe-worker",
+            &[&["serve", "--demo", demo, "--listen", listen], options].concat(),
+        );
         let url = process.announced("reframe-worker listening on ");
         Self { process, url }
     }
@@ -82,7 +84,9 @@ impl Drop for Worker {
     /// Killed, it leaves its sockets, unless another worker has them by now.
     fn drop(&mut self) {
         self.process.kill9();
-        if let Some(path) = self.url.strip_prefix("unix:").filter(|path| UnixStream::connect(path).is_err()) {
+        if let Some(path) =
+            self.url.strip_prefix("unix:").filter(|path| UnixStream::connect(path).is_err())
+        {
             for path in [path.into(), pass::socket(path.as_ref())] {
                 drop(std::fs::remove_file(path));
             }
@@ -146,8 +150,8 @@ impl Cluster {
         Self { workers, ..Self::over(urls, options) }
     }
 
-    /// One more `reframe-gateway` over the workers of `other`, started with `options`. The workers stay `other`'s, and
-    /// end with it.
+    /// One more `reframe-gateway` over the workers of `other`, started with `options`. The workers
+    /// stay `other`'s, and end with it.
     ///
     /// # Panics
     /// When it does not come up.
@@ -171,7 +175,8 @@ impl Cluster {
     /// When it does not come up.
     #[must_use]
     pub fn local_with(streams: impl IntoIterator<Item = Stream>, options: &[&str]) -> Self {
-        let local: Vec<_> = streams.into_iter().map(|stream| LocalWorker::serve(stream, LOCAL_CAPACITY)).collect();
+        let local: Vec<_> =
+            streams.into_iter().map(|stream| LocalWorker::serve(stream, LOCAL_CAPACITY)).collect();
         let urls = local.iter().map(|worker| worker.url().to_owned()).collect();
         Self { _local: local, ..Self::over(urls, options) }
     }
@@ -182,21 +187,27 @@ impl Cluster {
 
     fn start(binary: &str, args: &[&str], urls: Vec<String>) -> Self {
         let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        // A machine that builds beside the tests delays packets as a full network would. Where that is not the question
-        // it shall not cost pictures: this is enough for 720p.
-        let calm: &[&str] = if args.contains(&"--bitrate-min") { &[] } else { &["--bitrate-min", "1000"] };
+        // A machine that builds beside the tests delays packets as a full network would. Where that
+        // is not the question it shall not cost pictures: this is enough for 720p.
+        let calm: &[&str] =
+            if args.contains(&"--bitrate-min") { &[] } else { &["--bitrate-min", "1000"] };
         // Nor sessions.
-        let tireless: &[&str] = if args.contains(&"--max-load") { &[] } else { &["--max-load", "100"] };
+        let tireless: &[&str] =
+            if args.contains(&"--max-load") { &[] } else { &["--max-load", "100"] };
         let mut gateway = Process::start(binary, &[args, &ports, calm, tireless].concat());
         let page = gateway.announced("page ").trim_end_matches('/').to_owned();
         let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
         let cluster = Self { gateway, workers: Vec::new(), _local: Vec::new(), urls, page, admin };
         eventually("the gateway is ready", READY, || {
-            http::get(&cluster.admin("/readyz")).is_ok_and(|reply| reply.status == 200).then_some(())
+            http::get(&cluster.admin("/readyz"))
+                .is_ok_and(|reply| reply.status == 200)
+                .then_some(())
         });
         // One at least: in `launch` it has none that is listed here.
         let serving = cluster.urls.len().max(1) as f64;
-        eventually("the gateway knows every worker", READY, || (cluster.serving() >= serving).then_some(()));
+        eventually("the gateway knows every worker", READY, || {
+            (cluster.serving() >= serving).then_some(())
+        });
         cluster
     }
 
@@ -232,7 +243,9 @@ impl Cluster {
     #[must_use]
     pub fn busy_worker(&self) -> Option<usize> {
         let sessions = self.metrics().by("reframe_worker_sessions", "worker");
-        self.workers.iter().position(|worker| sessions.get(&worker.url).is_some_and(|count| *count > 0.0))
+        self.workers
+            .iter()
+            .position(|worker| sessions.get(&worker.url).is_some_and(|count| *count > 0.0))
     }
 
     /// The workers that take sessions now, `reframe_workers_serving`.
@@ -253,6 +266,8 @@ impl Cluster {
     /// When that takes longer than `timeout`.
     #[track_caller]
     pub fn wait_for_sessions(&self, count: usize, timeout: Duration) {
-        eventually(&format!("{count} sessions"), timeout, || (self.sessions() == count as f64).then_some(()));
+        eventually(&format!("{count} sessions"), timeout, || {
+            (self.sessions() == count as f64).then_some(())
+        });
     }
 }

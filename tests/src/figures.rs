@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn percentiles_are_values_that_occurred() {
-        let of = |count: u64| Percentiles::of((1..=count).rev().map(Duration::from_millis).collect());
+        let of =
+            |count: u64| Percentiles::of((1..=count).rev().map(Duration::from_millis).collect());
         assert_eq!(of(100), Some(Percentiles { p50: 50.0, p95: 95.0, p99: 99.0 }));
         assert_eq!(of(3), Some(Percentiles { p50: 2.0, p95: 3.0, p99: 3.0 }));
         assert_eq!(of(1), Some(Percentiles { p50: 1.0, p95: 1.0, p99: 1.0 }));

@@ -1,4 +1,5 @@
-//! A message's way over gRPC without a network: what tonic makes of it, in the chunks in which HTTP/2 carries it.
+//! A message's way over gRPC without a network: what tonic makes of it, in the chunks in which
+//! HTTP/2 carries it.
 
 use std::pin::pin;
 
@@ -17,8 +18,10 @@ use tonic_prost::ProstCodec;
 /// When the message is larger than is allowed.
 pub async fn encode<M: Message + 'static>(message: M) -> Bytes {
     let encoder = ProstCodec::<M, ()>::default().encoder();
-    let mut body = pin!(EncodeBody::new_client(encoder, once(Ok(message)), None, Some(MAX_MESSAGE_BYTES)));
-    let frame = body.frame().await.expect("a body of one message").expect("a message within the limit");
+    let mut body =
+        pin!(EncodeBody::new_client(encoder, once(Ok(message)), None, Some(MAX_MESSAGE_BYTES)));
+    let frame =
+        body.frame().await.expect("a body of one message").expect("a message within the limit");
     frame.into_data().expect("data before trailers")
 }
 
@@ -30,7 +33,8 @@ pub async fn decode<M: Message + Default + 'static>(body: Bytes) -> M {
     let length = body.len();
     let cut = move |from: usize| body.slice(from..length.min(from + HTTP2_FRAME_BYTES as usize));
     let chunks = (0..length).step_by(HTTP2_FRAME_BYTES as usize).map(cut);
-    let body = StreamBody::new(iter(chunks.map(|chunk| Ok::<_, Status>(hyper::body::Frame::data(chunk)))));
+    let body =
+        StreamBody::new(iter(chunks.map(|chunk| Ok::<_, Status>(hyper::body::Frame::data(chunk)))));
     let decoder = ProstCodec::<(), M>::default().decoder();
     let mut messages = Streaming::new_request(decoder, body, None, Some(MAX_MESSAGE_BYTES));
     messages.message().await.expect("a sound body").expect("a body of one message")

@@ -1,5 +1,5 @@
-//! One thread of another process, held still while the others run: what a deadlock or a blocking call does to it. A signal
-//! stops a whole process; a debugger stops a thread.
+//! One thread of another process, held still while the others run: what a deadlock or a blocking
+//! call does to it. A signal stops a whole process; a debugger stops a thread.
 #![expect(unsafe_code, reason = "rustix has no ptrace")]
 
 use std::fs;
@@ -7,7 +7,8 @@ use std::io;
 use std::marker::PhantomData;
 use std::ptr;
 
-/// A thread that is held; it goes on when this is dropped, at the latest when the thread that holds it ends.
+/// A thread that is held; it goes on when this is dropped, at the latest when the thread that holds
+/// it ends.
 #[derive(Debug)]
 pub struct Held {
     thread: libc::pid_t,
@@ -26,11 +27,12 @@ impl Held {
         let thread = thread(process, name)?;
         // SAFETY: seize reads no memory of ours: address and data are 0.
         check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, thread, NULL, NULL) })?;
-        let held = Self { thread, is_process: thread.cast_unsigned() == process, _here: PhantomData };
+        let held =
+            Self { thread, is_process: thread.cast_unsigned() == process, _here: PhantomData };
         // SAFETY: as above.
         check(unsafe { libc::ptrace(libc::PTRACE_INTERRUPT, thread, NULL, NULL) })?;
-        // SAFETY: no status is asked for. It returns when the thread has stopped, which takes no more than its next entry
-        // into the kernel.
+        // SAFETY: no status is asked for. It returns when the thread has stopped, which takes no
+        // more than its next entry into the kernel.
         check(unsafe { libc::waitpid(thread, ptr::null_mut(), libc::__WALL) }.into())?;
         Ok(held)
     }

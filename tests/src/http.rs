@@ -50,12 +50,20 @@ pub fn delete(url: &str) -> Result<Reply, ureq::Error> {
     reply(agent().delete(url).call()?)
 }
 
-/// A fresh agent each time: a pooled connection to a process that is gone would look like a failure of the next one.
+/// A fresh agent each time: a pooled connection to a process that is gone would look like a failure
+/// of the next one.
 fn agent() -> Agent {
     Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build().into()
 }
 
 fn reply(mut response: ureq::http::Response<ureq::Body>) -> Result<Reply, ureq::Error> {
-    let retry_after = response.headers().get("retry-after").and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-    Ok(Reply { status: response.status().as_u16(), body: response.body_mut().read_to_string()?, retry_after })
+    let retry_after = response
+        .headers()
+        .get("retry-after")
+        .and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    Ok(Reply {
+        status: response.status().as_u16(),
+        body: response.body_mut().read_to_string()?,
+        retry_after,
+    })
 }

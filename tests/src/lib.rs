@@ -1,7 +1,8 @@
 //! Harness of the end-to-end tests and the load generator.
 //!
-//! Everything here looks at Reframe from outside: real processes, real sockets, and a WebRTC client built on `str0m`,
-//! which shares no code with the gateway's WebRTC stack. Only the libvpx wrapper is the gateway's own.
+//! Everything here looks at Reframe from outside: real processes, real sockets, and a WebRTC client
+//! built on `str0m`, which shares no code with the gateway's WebRTC stack. Only the libvpx wrapper
+//! is the gateway's own.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -29,6 +30,8 @@ pub mod balancer;
 pub mod browser;
 pub mod cluster;
 pub mod collector;
+#[cfg(test)]
+mod columns;
 pub mod figures;
 pub mod grpc;
 pub mod held;

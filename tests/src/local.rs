@@ -1,6 +1,7 @@
 //! A worker inside the test's own process, for handlers that a test writes itself and looks into.
 //!
-//! It speaks the same gRPC over the same sockets as a worker process; the gateway in front of it is a real process.
+//! It speaks the same gRPC over the same sockets as a worker process; the gateway in front of it is
+//! a real process.
 
 use std::net::SocketAddr;
 
@@ -8,7 +9,8 @@ use reframe_worker::{Server, Stream};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// A running worker. Dropping it shuts it down without waiting: a handler that never returns ends with the process.
+/// A running worker. Dropping it shuts it down without waiting: a handler that never returns ends
+/// with the process.
 #[derive(Debug)]
 pub struct LocalWorker {
     url: String,
@@ -22,7 +24,8 @@ impl LocalWorker {
     /// When the loopback interface has no free port.
     #[must_use]
     pub fn serve(stream: Stream, capacity: u32) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address: SocketAddr = listener.local_addr().expect("a bound socket has an address");

@@ -21,7 +21,11 @@ impl Metrics {
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Self(lines.map(|line| sample(line).unwrap_or_else(|| panic!("not a metric: {line:?}"))).collect())
+        Self(
+            lines
+                .map(|line| sample(line).unwrap_or_else(|| panic!("not a metric: {line:?}")))
+                .collect(),
+        )
     }
 
     /// The sum of every series of `name` that carries all of `labels`; 0 when there is none.
@@ -43,8 +47,8 @@ impl Metrics {
         values
     }
 
-    /// An upper bound of the `quantile` (0 to 1) of the histogram `name`: the upper end of the bucket that holds it, so
-    /// infinite where that is the last. `None` when nothing was recorded.
+    /// An upper bound of the `quantile` (0 to 1) of the histogram `name`: the upper end of the
+    /// bucket that holds it, so infinite where that is the last. `None` when nothing was recorded.
     #[must_use]
     pub fn quantile(&self, name: &str, quantile: f64) -> Option<f64> {
         let buckets = self.by(&format!("{name}_bucket"), "le");
@@ -63,7 +67,10 @@ impl Metrics {
 
     fn matching(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = &Sample> {
         self.0.iter().filter(move |sample| {
-            sample.name == name && labels.iter().all(|(key, value)| sample.labels.get(*key).is_some_and(|v| v == value))
+            sample.name == name
+                && labels
+                    .iter()
+                    .all(|(key, value)| sample.labels.get(*key).is_some_and(|v| v == value))
         })
     }
 }
@@ -140,7 +147,8 @@ reframe_worker_sessions{worker="a, \"b\" {c}\\d"} 2e0
     #[test]
     fn a_quantile_is_the_end_of_its_bucket() {
         let metrics = Metrics::parse(
-            "h_bucket{le=\"0.001\"} 98\nh_bucket{le=\"0.01\"} 99\nh_bucket{le=\"+Inf\"} 100\nempty_bucket{le=\"+Inf\"} 0\n",
+            "h_bucket{le=\"0.001\"} 98\nh_bucket{le=\"0.01\"} 99\nh_bucket{le=\"+Inf\"} \
+             100\nempty_bucket{le=\"+Inf\"} 0\n",
         );
         let quantiles = [0.5, 0.98, 0.99, 1.0].map(|quantile| metrics.quantile("h", quantile));
         assert_eq!(quantiles, [Some(0.001), Some(0.001), Some(0.01), Some(f64::INFINITY)]);

@@ -1,7 +1,9 @@
-//! What may stand between a browser and a server: a NAT that changes its mind, or one that lets only TCP through.
+//! What may stand between a browser and a server: a NAT that changes its mind, or one that lets
+//! only TCP through.
 //!
-//! A peer sends its datagrams to [`Nat::inside`]; they reach the server from another socket, as such or as frames on a TCP
-//! connection (RFC 4571). Each has a thread of its own, which ends with it.
+//! A peer sends its datagrams to [`Nat::inside`]; they reach the server from another socket, as
+//! such or as frames on a TCP connection (RFC 4571). Each has a thread of its own, which ends with
+//! it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -52,7 +54,10 @@ impl Nat {
         let (rebind, (stop, stopped)) = (Arc::new(Notify::new()), oneshot::channel());
         let again = Arc::clone(&rebind);
         let run = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
                 let socket = UdpSocket::from_std(socket).expect("a socket");
                 tokio::select! {
@@ -66,7 +71,8 @@ impl Nat {
         Self { inside, rebind, _stop: stop }
     }
 
-    /// From now on the server sees the peer at another address, and what it sends to the old one gets lost.
+    /// From now on the server sees the peer at another address, and what it sends to the old one
+    /// gets lost.
     pub fn rebind(&self) {
         self.rebind.notify_one();
     }
@@ -113,7 +119,11 @@ impl Way {
     }
 }
 
-async fn udp(socket: UdpSocket, mut outgoing: mpsc::Receiver<Vec<u8>>, incoming: mpsc::Sender<Vec<u8>>) {
+async fn udp(
+    socket: UdpSocket,
+    mut outgoing: mpsc::Receiver<Vec<u8>>,
+    incoming: mpsc::Sender<Vec<u8>>,
+) {
     let mut room = [0; DATAGRAM];
     loop {
         tokio::select! {
@@ -139,7 +149,10 @@ async fn read_frames(mut read: impl AsyncReadExt + Unpin, incoming: mpsc::Sender
     }
 }
 
-async fn write_frames(mut write: impl AsyncWriteExt + Unpin, mut outgoing: mpsc::Receiver<Vec<u8>>) {
+async fn write_frames(
+    mut write: impl AsyncWriteExt + Unpin,
+    mut outgoing: mpsc::Receiver<Vec<u8>>,
+) {
     while let Some(datagram) = outgoing.recv().await {
         let length = u16::try_from(datagram.len()).expect("a datagram has less than 64 KiB");
         let frame = [&length.to_be_bytes(), datagram.as_slice()].concat();

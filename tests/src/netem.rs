@@ -1,7 +1,9 @@
-//! A bad network between a peer and the server, from a seed: the same datagrams at the same times meet the same fate.
+//! A bad network between a peer and the server, from a seed: the same datagrams at the same times
+//! meet the same fate.
 //!
-//! Pure: datagrams and `now` in, datagrams out; the peer's thread asks when the next one is due. One [`Link`] for each
-//! direction. A datagram meets, in this order: the blackout, the loss, the bottleneck, the delay.
+//! Pure: datagrams and `now` in, datagrams out; the peer's thread asks when the next one is due.
+//! One [`Link`] for each direction. A datagram meets, in this order: the blackout, the loss, the
+//! bottleneck, the delay.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,7 +17,8 @@ use tokio::time::Instant;
 #[cfg(test)]
 mod tests;
 
-/// Datagrams on their way in one direction: more than two seconds of 20 Mbit/s. One more is lost, and counted.
+/// Datagrams on their way in one direction: more than two seconds of 20 Mbit/s. One more is lost,
+/// and counted.
 const IN_FLIGHT: usize = 8_192;
 
 /// Both directions, as the peer sees them.
@@ -188,7 +191,9 @@ impl Link {
 
     /// When the last bit is through; `None` when the queue is full.
     fn through_the_bottleneck(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
-        let Some(Bottleneck { kbps, queue_bytes }) = self.conditions.bottleneck else { return Some(now) };
+        let Some(Bottleneck { kbps, queue_bytes }) = self.conditions.bottleneck else {
+            return Some(now);
+        };
         let bytes_per_second = f64::from(kbps) * 125.0;
         let start = self.clear_at.map_or(now, |at| at.max(now));
         let waiting = (start - now).as_secs_f64() * bytes_per_second;

@@ -1,9 +1,10 @@
 //! A synthetic camera: moving, grainy I420 pictures that carry their own number.
 //!
-//! Pictures are packed I420 (`reframe_proto::i420_len` bytes: Y, U, V without padding), of even or odd size. The top
-//! eighth is the code: 2 rows of 20 black or white blocks, 32 bits of frame number and 8 of checksum, most significant
-//! bit first. Blocks are a twentieth of the width, so they outlive VP8 at bit rates where the rest of the picture is
-//! mush. A vertical flip moves the code to the bottom, which is how [`read`] tells a processed picture from an echo.
+//! Pictures are packed I420 (`reframe_proto::i420_len` bytes: Y, U, V without padding), of even or
+//! odd size. The top eighth is the code: 2 rows of 20 black or white blocks, 32 bits of frame
+//! number and 8 of checksum, most significant bit first. Blocks are a twentieth of the width, so
+//! they outlive VP8 at bit rates where the rest of the picture is mush. A vertical flip moves the
+//! code to the bottom, which is how [`read`] tells a processed picture from an echo.
 
 use reframe_proto::i420_len;
 
@@ -38,9 +39,11 @@ pub struct Code {
 pub struct Camera {
     width: u32,
     height: u32,
-    /// The static scene, `MARGIN` larger than the picture in both directions: panning is a shifted copy.
+    /// The static scene, `MARGIN` larger than the picture in both directions: panning is a shifted
+    /// copy.
     scene: Vec<u8>,
-    /// Sensor noise, `GRAIN` values longer than a row; every row of every frame starts at another place of it.
+    /// Sensor noise, `GRAIN` values longer than a row; every row of every frame starts at another
+    /// place of it.
     grain: Vec<u8>,
 }
 
@@ -48,8 +51,8 @@ pub struct Camera {
 const MARGIN: u32 = 64;
 
 impl Camera {
-    /// A camera that takes pictures of `width` x `height` pixels. Below [`MIN_WIDTH`] x [`MIN_HEIGHT`] their number
-    /// cannot be read back.
+    /// A camera that takes pictures of `width` x `height` pixels. Below [`MIN_WIDTH`] x
+    /// [`MIN_HEIGHT`] their number cannot be read back.
     #[must_use]
     pub fn new(width: u32, height: u32) -> Self {
         let mut random = 0x9e37_79b9_u32;
@@ -57,13 +60,15 @@ impl Camera {
         let mut scene = Vec::with_capacity(w as usize * h as usize);
         for y in 0..h {
             for x in 0..w {
-                // Soft triangle waves with some hard edges: cheap, and neither flat nor noise to an encoder.
+                // Soft triangle waves with some hard edges: cheap, and neither flat nor noise to an
+                // encoder.
                 let soft = triangle(x * 3 + y, 509) / 2 + triangle(y * 2 + 97, 251) / 3;
                 let edge = if (x / 48 + y / 40).is_multiple_of(3) { 24 } else { 0 };
                 scene.push(clamp(40 + soft + edge));
             }
         }
-        let grain = (0..GRAIN + width as usize).map(|_| (xorshift(&mut random) % 7) as u8).collect();
+        let grain =
+            (0..GRAIN + width as usize).map(|_| (xorshift(&mut random) % 7) as u8).collect();
         Self { width, height, scene, grain }
     }
 
@@ -147,8 +152,8 @@ impl Camera {
 
 /// Reads the code of a packed I420 picture, at the top or upside down at the bottom.
 ///
-/// `None` when neither end of the picture holds a code whose checksum is right: a picture of something else, damaged,
-/// or mirrored. Pictures that were scaled as a whole can still be read.
+/// `None` when neither end of the picture holds a code whose checksum is right: a picture of
+/// something else, damaged, or mirrored. Pictures that were scaled as a whole can still be read.
 ///
 /// # Panics
 /// When `data` is shorter than the luma plane.
@@ -157,7 +162,9 @@ pub fn read(width: u32, height: u32, data: &[u8]) -> Option<Code> {
     if width < MIN_WIDTH || height < MIN_HEIGHT {
         return None;
     }
-    [false, true].into_iter().find_map(|flipped| Some(Code { number: read_at(width, height, data, flipped)?, flipped }))
+    [false, true]
+        .into_iter()
+        .find_map(|flipped| Some(Code { number: read_at(width, height, data, flipped)?, flipped }))
 }
 
 fn read_at(width: u32, height: u32, data: &[u8], flipped: bool) -> Option<u32> {
@@ -199,7 +206,8 @@ pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
     10.0 * (255.0_f64.powi(2) / mean).log10()
 }
 
-/// The rows of a packed I420 picture in reverse order, plane by plane: what a vertical flip should give.
+/// The rows of a packed I420 picture in reverse order, plane by plane: what a vertical flip should
+/// give.
 #[must_use]
 pub fn flip_vertical(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
     let (luma, chroma) = data.split_at(width as usize * height as usize);
@@ -213,7 +221,10 @@ pub fn flip_vertical(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
 
 /// Never 0 for number 0, so that a black picture carries no number.
 fn checksum(number: u32) -> u8 {
-    number.to_be_bytes().iter().fold(0xa5_u8, |sum, byte| sum.rotate_left(3) ^ byte.wrapping_mul(29))
+    number
+        .to_be_bytes()
+        .iter()
+        .fold(0xa5_u8, |sum, byte| sum.rotate_left(3) ^ byte.wrapping_mul(29))
 }
 
 /// Length of the noise table: prime, so that no two rows of a picture line up.
@@ -267,8 +278,10 @@ mod tests {
             assert_eq!(read(640, 480, &vec![luma; i420_len(640, 480)]), None, "flat {luma}");
         }
         let camera = Camera::new(640, 480);
-        let mirrored: Vec<u8> =
-            camera.frame(77)[..640 * 480].chunks(640).flat_map(|row| row.iter().rev().copied()).collect();
+        let mirrored: Vec<u8> = camera.frame(77)[..640 * 480]
+            .chunks(640)
+            .flat_map(|row| row.iter().rev().copied())
+            .collect();
         assert_eq!(read(640, 480, &mirrored), None);
     }
 
@@ -278,7 +291,9 @@ mod tests {
         for column in 0..COLUMNS {
             let mut frame = camera.frame(1234);
             for row in frame.chunks_mut(320).take(15) {
-                row[(column * 16) as usize..][..16].iter_mut().for_each(|pixel| *pixel = BLACK + WHITE - *pixel);
+                row[(column * 16) as usize..][..16]
+                    .iter_mut()
+                    .for_each(|pixel| *pixel = BLACK + WHITE - *pixel);
             }
             assert_eq!(read(320, 240, &frame), None);
         }

@@ -1,4 +1,5 @@
-//! One of Reframe's binaries as a child process: its announcements, its end, its memory and CPU time.
+//! One of Reframe's binaries as a child process: its announcements, its end, its memory and CPU
+//! time.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -13,7 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait::{eventually, try_eventually};
 
-/// Until a process has said where it listens; a debug build on a busy machine needs a second or two.
+/// Until a process has said where it listens; a debug build on a busy machine needs a second or
+/// two.
 const STARTUP: Duration = Duration::from_secs(30);
 
 /// Of its log, what a failing test shows.
@@ -21,7 +23,8 @@ const LAST_LINES: usize = 40;
 
 /// A running binary. Killed (SIGKILL, by its own process id) when dropped.
 ///
-/// Its standard error goes to a file under `target/tmp`, which is kept, and its end shown, when the test fails.
+/// Its standard error goes to a file under `target/tmp`, which is kept, and its end shown, when the
+/// test fails.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -66,13 +69,17 @@ impl Process {
             };
         }
         // It becomes the program: the process id is the program's.
-        command.arg(format!("--nofile={descriptors}:{descriptors}")).arg(program.get_program()).args(args);
+        command
+            .arg(format!("--nofile={descriptors}:{descriptors}"))
+            .arg(program.get_program())
+            .args(args);
         Self::spawn(name, command)
     }
 
     fn spawn(name: &str, mut command: Command) -> Self {
         let log = log_path(name);
-        let stderr = File::create(&log).unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
+        let stderr = File::create(&log)
+            .unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -144,7 +151,8 @@ impl Process {
         self.signal(Signal::INT);
     }
 
-    /// Sends SIGSTOP: a process that hangs, until [`Process::thaw`]. Only [`Process::kill9`] ends it.
+    /// Sends SIGSTOP: a process that hangs, until [`Process::thaw`]. Only [`Process::kill9`] ends
+    /// it.
     ///
     /// # Panics
     /// When the process is already gone.
@@ -161,7 +169,8 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        let pid =
+            i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         // The child is not collected yet, so the id is still its own.
         kill_process(pid, signal).expect("the process is there");
     }
@@ -189,7 +198,10 @@ impl Process {
     #[must_use]
     pub fn threads(&self) -> usize {
         let status = proc(self.child.id(), "status");
-        let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).expect("the count of threads");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Threads:"))
+            .expect("the count of threads");
         line.trim().parse().expect("a number")
     }
 
@@ -240,8 +252,8 @@ impl Usage {
     #[must_use]
     pub fn of(id: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The second field is the name in parentheses and may hold anything. From the third on: utime and stime are
-        // fields 14 and 15, in clock ticks, rss is field 24, in pages.
+        // The second field is the name in parentheses and may hold anything. From the third on:
+        // utime and stime are fields 14 and 15, in clock ticks, rss is field 24, in pages.
         let (_, fields) = stat.rsplit_once(')')?;
         let fields: Vec<_> = fields.split_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
@@ -297,7 +309,8 @@ pub fn run_in(environment: &[(&str, &str)], name: &str, args: &[&str]) -> Output
     command.output().unwrap_or_else(|error| panic!("cannot run {name}: {error}"))
 }
 
-/// The binary of the same build as this test, without whatever of ours the developer's shell exports.
+/// The binary of the same build as this test, without whatever of ours the developer's shell
+/// exports.
 fn command(name: &str) -> Command {
     let path = profile_dir().join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --bins` first", path.display());
@@ -309,18 +322,24 @@ fn command(name: &str) -> Command {
     command
 }
 
-/// `target/<profile>`: tests run from its `deps`, tools like the load generator from the directory itself.
+/// `target/<profile>`: tests run from its `deps`, tools like the load generator from the directory
+/// itself.
 fn profile_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("the path of this executable");
     let dir = exe.parent().expect("a file is in a directory");
-    if dir.ends_with("deps") { dir.parent().expect("deps is in the profile").to_owned() } else { dir.to_owned() }
+    if dir.ends_with("deps") {
+        dir.parent().expect("deps is in the profile").to_owned()
+    } else {
+        dir.to_owned()
+    }
 }
 
 /// `target/tmp/NAME-PID-N.log`: unique among the test processes that run side by side.
 fn log_path(name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let dir = profile_dir().parent().map_or_else(|| PathBuf::from("."), Path::to_owned).join("tmp");
-    fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("cannot make {}: {error}", dir.display()));
+    fs::create_dir_all(&dir)
+        .unwrap_or_else(|error| panic!("cannot make {}: {error}", dir.display()));
     dir.join(format!("{name}-{}-{}.log", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 

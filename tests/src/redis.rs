@@ -1,6 +1,7 @@
 //! A real `redis-server` on a free port of the loopback interface, empty, nothing of it on disk.
 //!
-//! The gateway's own tests include this file (`gateway/src/workers/redis/mod.rs`), so it uses nothing of this crate.
+//! The gateway's own tests include this file (`gateway/src/workers/redis/mod.rs`), so it uses
+//! nothing of this crate.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -58,7 +59,8 @@ impl RedisServer {
     /// `redis://…`, with the password.
     #[must_use]
     pub fn url(&self) -> String {
-        let login = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
+        let login =
+            self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
         format!("redis://{login}127.0.0.1:{}", self.port)
     }
 
@@ -81,7 +83,8 @@ impl RedisServer {
     /// When it does not come up.
     pub fn restart(&mut self) {
         self.kill9();
-        self.child = spawn(self.port, self.password.as_deref()).expect("redis-server starts again on its port");
+        self.child = spawn(self.port, self.password.as_deref())
+            .expect("redis-server starts again on its port");
     }
 
     /// SIGSTOP: it takes connections and commands, and answers none.
@@ -96,7 +99,10 @@ impl RedisServer {
 
     fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "kill {signal} of a process that is ours");
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "kill {signal} of a process that is ours"
+        );
     }
 
     /// What `redis-cli` answers to a command.
@@ -110,8 +116,10 @@ impl RedisServer {
         if let Some(password) = &self.password {
             cli.args(["--no-auth-warning", "-a", password]);
         }
-        let output =
-            cli.args(command).output().unwrap_or_else(|error| panic!("redis-cli (Debian: redis-tools): {error}"));
+        let output = cli
+            .args(command)
+            .output()
+            .unwrap_or_else(|error| panic!("redis-cli (Debian: redis-tools): {error}"));
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 }
@@ -125,12 +133,22 @@ impl Drop for RedisServer {
 /// `None` when it ends at once: its port is taken.
 fn spawn(port: u16, password: Option<&str>) -> Option<Child> {
     let mut command = Command::new("redis-server");
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    command.args([
+        "--port",
+        &port.to_string(),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]);
     if let Some(password) = password {
         command.args(["--requirepass", password]);
     }
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let mut child = child.unwrap_or_else(|error| panic!("redis-server (Debian: redis-server) is needed: {error}"));
+    let mut child = child
+        .unwrap_or_else(|error| panic!("redis-server (Debian: redis-server) is needed: {error}"));
     let deadline = Instant::now() + STARTUP;
     loop {
         if !matches!(child.try_wait(), Ok(None)) {
@@ -139,7 +157,10 @@ fn spawn(port: u16, password: Option<&str>) -> Option<Child> {
         if answers(port) {
             return Some(child);
         }
-        assert!(Instant::now() < deadline, "redis-server does not answer on port {port} within {STARTUP:?}");
+        assert!(
+            Instant::now() < deadline,
+            "redis-server does not answer on port {port} within {STARTUP:?}"
+        );
         std::thread::park_timeout(POLL);
     }
 }

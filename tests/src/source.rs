@@ -35,26 +35,32 @@ pub struct Format {
 
 impl Format {
     /// 640x480 at 30 fps and 1 Mbit/s: what a laptop camera sends when nobody asks for more.
-    pub const VGA: Self = Self { width: 640, height: 480, fps: 30.0, bitrate_kbps: 1_000, codec: Codec::Vp8 };
+    pub const VGA: Self =
+        Self { width: 640, height: 480, fps: 30.0, bitrate_kbps: 1_000, codec: Codec::Vp8 };
     /// 1280x720 at 30 fps and 2 Mbit/s.
-    pub const HD: Self = Self { width: 1280, height: 720, fps: 30.0, bitrate_kbps: 2_000, codec: Codec::Vp8 };
+    pub const HD: Self =
+        Self { width: 1280, height: 720, fps: 30.0, bitrate_kbps: 2_000, codec: Codec::Vp8 };
     /// 320x240 at 30 fps and 300 kbit/s: for many streams on a small machine.
-    pub const SMALL: Self = Self { width: 320, height: 240, fps: 30.0, bitrate_kbps: 300, codec: Codec::Vp8 };
+    pub const SMALL: Self =
+        Self { width: 320, height: 240, fps: 30.0, bitrate_kbps: 300, codec: Codec::Vp8 };
 }
 
 /// Pictures encoded once and sent as often as wanted, in a loop, at next to no cost.
 ///
-/// The first unit and every `keyframe_every`-th are keyframes. Numbers start at 0 and repeat with each round, so the age
-/// of a returned picture is known only up to the length of the clip: make it longer than any delay worth telling apart.
+/// The first unit and every `keyframe_every`-th are keyframes. Numbers start at 0 and repeat with
+/// each round, so the age of a returned picture is known only up to the length of the clip: make it
+/// longer than any delay worth telling apart.
 #[derive(Debug)]
 pub struct Clip {
     format: Format,
     units: Vec<Unit>,
-    /// The same pictures, but fewer of them a second, the fastest first; for who sends less when asked.
+    /// The same pictures, but fewer of them a second, the fastest first; for who sends less when
+    /// asked.
     slower: Vec<Self>,
 }
 
-/// What an obedient clip keeps, of how many, when it is asked for less: what is asked of 30 fps are 20, 15, 10 and 7.5.
+/// What an obedient clip keeps, of how many, when it is asked for less: what is asked of 30 fps are
+/// 20, 15, 10 and 7.5.
 const SLOWER: [(u32, u32); 4] = [(2, 3), (1, 2), (1, 3), (1, 4)];
 
 impl Clip {
@@ -66,7 +72,8 @@ impl Clip {
         Self::part(format, frames, keyframe_every, (1, 1))
     }
 
-    /// The same, for a peer that sends fewer pictures a second when the server asks it to, as browsers with the page do.
+    /// The same, for a peer that sends fewer pictures a second when the server asks it to, as
+    /// browsers with the page do.
     ///
     /// # Errors
     /// The encoder failed.
@@ -77,7 +84,12 @@ impl Clip {
     }
 
     /// Of `frames` pictures some of each so many, at the same bitrate.
-    fn part(format: Format, frames: u32, keyframe_every: u32, (some, of): (u32, u32)) -> Result<Self, CodecError> {
+    fn part(
+        format: Format,
+        frames: u32,
+        keyframe_every: u32,
+        (some, of): (u32, u32),
+    ) -> Result<Self, CodecError> {
         let kept = f64::from(some) / f64::from(of);
         let format = Format { fps: format.fps * kept, ..format };
         let mut live = Live::new(format);
@@ -111,7 +123,8 @@ impl Clip {
 /// What a peer sends.
 #[derive(Clone, Debug)]
 pub enum Video {
-    /// Encoded by the peer itself: numbers never repeat and a keyframe request is answered by the next picture.
+    /// Encoded by the peer itself: numbers never repeat and a keyframe request is answered by the
+    /// next picture.
     Live(Format),
     /// Shared: numbers repeat and a keyframe request skips forward to the clip's next keyframe.
     Clip(Arc<Clip>),
@@ -158,7 +171,8 @@ impl Source {
                 }
                 let number = now.units[*next].number;
                 // Another encoding, which begins with a keyframe: the first behind where we are.
-                let keyframe = part.units.iter().position(|unit| unit.keyframe && unit.number >= number);
+                let keyframe =
+                    part.units.iter().position(|unit| unit.keyframe && unit.number >= number);
                 (*most, *next) = (fps, keyframe.unwrap_or(0));
                 part.format.fps
             }
@@ -171,7 +185,8 @@ impl Source {
             Self::Live(live) => live.next(keyframe),
             Self::Clip { clip, most, next } => {
                 let units = &clip.at_most(*most).units;
-                let skipped = units[*next..].iter().take_while(|unit| keyframe && !unit.keyframe).count();
+                let skipped =
+                    units[*next..].iter().take_while(|unit| keyframe && !unit.keyframe).count();
                 let unit = units.get(*next + skipped).unwrap_or(&units[0]).clone();
                 *next = (*next + skipped + 1) % units.len();
                 Ok(Some(unit))
@@ -201,7 +216,11 @@ impl Live {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive 90 kHz time below 2^63")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive 90 kHz time below 2^63"
+    )]
     fn next(&mut self, keyframe: bool) -> Result<Option<Unit>, CodecError> {
         let number = self.number;
         self.number += 1;
@@ -209,7 +228,11 @@ impl Live {
         let picture = Picture { width, height, data: Bytes::from(self.camera.frame(number)) };
         let pts = (f64::from(number) * self.ticks) as u64;
         let encoded = self.encoder.encode(&picture, pts, keyframe)?;
-        Ok(encoded.map(|encoded| Unit { number, data: Arc::from(&encoded.data[..]), keyframe: encoded.keyframe }))
+        Ok(encoded.map(|encoded| Unit {
+            number,
+            data: Arc::from(&encoded.data[..]),
+            keyframe: encoded.keyframe,
+        }))
     }
 }
 
@@ -225,21 +248,31 @@ mod tests {
             let clip = Clip::encode(format, 30, 1_000).unwrap();
             let camera = Camera::new(format.width, format.height);
             let mut decoder = format.codec.decoder().unwrap();
-            assert!(clip.units().len() >= 25, "rate control dropped {} of 30", 30 - clip.units().len());
+            assert!(
+                clip.units().len() >= 25,
+                "rate control dropped {} of 30",
+                30 - clip.units().len()
+            );
             for unit in clip.units() {
-                let picture = decoder.decode(&unit.data).unwrap().expect("every unit shows a picture");
+                let picture =
+                    decoder.decode(&unit.data).unwrap().expect("every unit shows a picture");
                 let code = read(picture.width, picture.height, &picture.data);
                 assert_eq!(code, Some(Code { number: unit.number, flipped: false }));
                 // A real codec's work: neither trivial (above 50 dB) nor hopeless.
                 let psnr = psnr(&picture.data, &camera.frame(unit.number));
-                assert!((24.0..50.0).contains(&psnr), "{format:?} frame {}: {psnr:.1} dB", unit.number);
+                assert!(
+                    (24.0..50.0).contains(&psnr),
+                    "{format:?} frame {}: {psnr:.1} dB",
+                    unit.number
+                );
             }
         }
     }
 
     #[test]
     fn an_obedient_clip_has_fewer_pictures_a_second_when_asked() {
-        let mut source = Video::Clip(Arc::new(Clip::obedient(Format::SMALL, 24, 12).unwrap())).start();
+        let mut source =
+            Video::Clip(Arc::new(Clip::obedient(Format::SMALL, 24, 12).unwrap())).start();
         let next = |source: &mut Source| source.next(false).unwrap().unwrap();
         assert_eq!([next(&mut source).number, next(&mut source).number], [0, 1]);
         assert_eq!(source.limit(20.0), 20.0);
@@ -261,9 +294,14 @@ mod tests {
     fn a_clip_loops_and_skips_to_keyframes() {
         let clip = Arc::new(Clip::encode(Format::SMALL, 10, 4).unwrap());
         let numbers: Vec<u32> = clip.units().iter().map(|unit| unit.number).collect();
-        assert_eq!(numbers, Vec::from_iter(0..10), "rate control dropped pictures of a ten picture clip");
+        assert_eq!(
+            numbers,
+            Vec::from_iter(0..10),
+            "rate control dropped pictures of a ten picture clip"
+        );
         let mut source = Video::Clip(clip).start();
-        let mut next = |keyframe| source.next(keyframe).unwrap().expect("clips leave nothing out").number;
+        let mut next =
+            |keyframe| source.next(keyframe).unwrap().expect("clips leave nothing out").number;
         assert_eq!([next(false), next(false), next(true), next(false)], [0, 1, 4, 5]);
         assert_eq!([next(true), next(false), next(true), next(true)], [8, 9, 0, 4]);
     }

@@ -29,8 +29,20 @@ impl TurnServer {
         let port = free.local_addr().expect("a bound socket has an address").port();
         drop(free);
         let child = Command::new("turnserver")
-            .args(["-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--realm=reframe.test"])
-            .args(["--use-auth-secret", "--no-cli", "--no-tls", "--no-dtls", "--allow-loopback-peers", "--fingerprint"])
+            .args([
+                "-n",
+                "--listening-ip=127.0.0.1",
+                "--relay-ip=127.0.0.1",
+                "--realm=reframe.test",
+            ])
+            .args([
+                "--use-auth-secret",
+                "--no-cli",
+                "--no-tls",
+                "--no-dtls",
+                "--allow-loopback-peers",
+                "--fingerprint",
+            ])
             .arg(format!("--listening-port={port}"))
             .arg(format!("--static-auth-secret={secret}"))
             .arg(format!("--userdb={}", directory.join("turn.db").display()))

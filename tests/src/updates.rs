@@ -1,7 +1,7 @@
 //! A reader of server-sent events (`GET /updates?webrtc_id=…`), with its own idea of when to read.
 //!
-//! It reads only while somebody waits for an event; otherwise what the server sends fills the sockets between them, as
-//! with a browser's tab that is stopped.
+//! It reads only while somebody waits for an event; otherwise what the server sends fills the
+//! sockets between them, as with a browser's tab that is stopped.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -54,32 +54,55 @@ impl Updates {
     /// # Panics
     /// When nobody answers with HTTP.
     pub fn open(url: &str) -> Result<Self, Reply> {
-        let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("http://host/path");
+        let (host, path) = url
+            .strip_prefix("http://")
+            .and_then(|rest| rest.split_once('/'))
+            .expect("http://host/path");
         let mut stream = TcpStream::connect(host).expect("the server takes connections");
         write!(
             stream,
-            "GET /{path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n"
+            "GET /{path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\nConnection: \
+             close\r\n\r\n"
         )
         .expect("the server reads a request");
-        let mut updates = Self { stream, chunks: Vec::new(), text: Vec::new(), events: VecDeque::new(), ended: false };
+        let mut updates = Self {
+            stream,
+            chunks: Vec::new(),
+            text: Vec::new(),
+            events: VecDeque::new(),
+            ended: false,
+        };
         let deadline = Instant::now() + ANSWER;
         let head = loop {
             if let Some(end) = find(&updates.chunks, b"\r\n\r\n") {
                 break updates.chunks.drain(..end + 4).collect::<Vec<_>>();
             }
-            assert!(updates.read(deadline), "no answer but {:?}", String::from_utf8_lossy(&updates.chunks));
+            assert!(
+                updates.read(deadline),
+                "no answer but {:?}",
+                String::from_utf8_lossy(&updates.chunks)
+            );
         };
         let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an HTTP status");
+        let status =
+            head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an HTTP status");
         if status == 200 && head.contains("\r\ncontent-type: text/event-stream") {
-            assert!(head.contains("\r\ntransfer-encoding: chunked"), "a stream without a length is chunked: {head}");
+            assert!(
+                head.contains("\r\ntransfer-encoding: chunked"),
+                "a stream without a length is chunked: {head}"
+            );
             return Ok(updates);
         }
         while updates.read(deadline) {}
-        Err(Reply { status, body: String::from_utf8_lossy(&updates.chunks).into_owned(), retry_after: None })
+        Err(Reply {
+            status,
+            body: String::from_utf8_lossy(&updates.chunks).into_owned(),
+            retry_after: None,
+        })
     }
 
-    /// The next event; `None` when none has come in time or the stream has ended ([`Updates::ended`]).
+    /// The next event; `None` when none has come in time or the stream has ended
+    /// ([`Updates::ended`]).
     pub fn next(&mut self, timeout: Duration) -> Option<Event> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -103,7 +126,8 @@ impl Updates {
         let deadline = Instant::now() + timeout;
         loop {
             let event = self.next(deadline.saturating_duration_since(Instant::now()));
-            let event = event.unwrap_or_else(|| panic!("no {kind:?} within {timeout:?}; ended {}", self.ended));
+            let event = event
+                .unwrap_or_else(|| panic!("no {kind:?} within {timeout:?}; ended {}", self.ended));
             if event.kind == kind {
                 return event;
             }
@@ -137,8 +161,9 @@ impl Updates {
     /// `SIZE\r\n`, as many bytes, `\r\n`, again and again (RFC 9112, section 7.1).
     fn unwrap_chunks(&mut self) {
         while let Some(line) = find(&self.chunks, b"\r\n") {
-            let size =
-                std::str::from_utf8(&self.chunks[..line]).ok().and_then(|hex| usize::from_str_radix(hex, 16).ok());
+            let size = std::str::from_utf8(&self.chunks[..line])
+                .ok()
+                .and_then(|hex| usize::from_str_radix(hex, 16).ok());
             let size = size.expect("a chunk's size");
             let Some(chunk) = self.chunks.get(line + 2..line + 2 + size + 2) else { return };
             self.text.extend_from_slice(&chunk[..size]);
@@ -153,7 +178,9 @@ impl Updates {
             let fields = |name: &str| {
                 let prefix = format!("{name}:");
                 let values = block.lines().filter_map(|line| line.strip_prefix(&prefix));
-                values.map(|value| value.strip_prefix(' ').unwrap_or(value).to_owned()).collect::<Vec<_>>()
+                values
+                    .map(|value| value.strip_prefix(' ').unwrap_or(value).to_owned())
+                    .collect::<Vec<_>>()
             };
             let data = fields("data");
             // A block without data is a comment that keeps the connection open.
@@ -194,7 +221,8 @@ mod tests {
         url
     }
 
-    const STREAM: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n";
+    const STREAM: &str =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n";
 
     #[test]
     fn events_come_out_of_chunks_however_they_are_cut() {
@@ -207,7 +235,8 @@ mod tests {
             "\n0\r\n\r\n",
         ];
         let mut updates = Updates::open(&serve(STREAM, parts)).unwrap();
-        let event = |kind: &str, data: &str| Some(Event { kind: kind.to_owned(), data: data.to_owned() });
+        let event =
+            |kind: &str, data: &str| Some(Event { kind: kind.to_owned(), data: data.to_owned() });
         assert_eq!(updates.next(ANSWER), event("outputs", "{}"));
         assert_eq!(updates.next(ANSWER), event("message", "1\n2"));
         assert_eq!((updates.next(ANSWER), updates.ended()), (None, true));
@@ -215,8 +244,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_a_reply() {
-        let url =
-            serve("HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n\r\n", &["{\"status\":", "\"failed\"}"]);
+        let url = serve(
+            "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n\r\n",
+            &["{\"status\":", "\"failed\"}"],
+        );
         let reply = Updates::open(&url).unwrap_err();
         assert_eq!((reply.status, reply.json()["status"].as_str()), (404, Some("failed")));
     }

@@ -1,7 +1,7 @@
 //! Bounded, level-triggered waiting: the one place of the harness that polls.
 //!
-//! A condition is looked at again and again until it holds; nothing is ever assumed to have happened because some time
-//! has passed. What a wait was for is part of its failure text.
+//! A condition is looked at again and again until it holds; nothing is ever assumed to have
+//! happened because some time has passed. What a wait was for is part of its failure text.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub fn eventually<T>(what: &str, timeout: Duration, condition: impl FnMut() -> O
 
 /// Like [`eventually`], for a condition that may fail to come true: `None` after `timeout`.
 ///
-/// The condition is always looked at once more after the deadline, so that a long stall of this process alone is not
-/// taken for a failure of the other.
+/// The condition is always looked at once more after the deadline, so that a long stall of this
+/// process alone is not taken for a failure of the other.
 pub fn try_eventually<T>(timeout: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + timeout;
     loop {

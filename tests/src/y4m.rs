@@ -1,6 +1,7 @@
 //! Writes YUV4MPEG2 files: what Chromium plays, in a loop, in place of a camera.
 //!
-//! The format is one header line, then for each picture the line `FRAME` and the packed I420 planes.
+//! The format is one header line, then for each picture the line `FRAME` and the packed I420
+//! planes.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -37,8 +38,10 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
 
         let header = b"YUV4MPEG2 W320 H240 F30:1 Ip A1:1 C420jpeg\n";
-        let expected: Vec<u8> =
-            (0..3).flat_map(|number| [b"FRAME\n".to_vec(), camera.frame(number)]).flatten().collect();
+        let expected: Vec<u8> = (0..3)
+            .flat_map(|number| [b"FRAME\n".to_vec(), camera.frame(number)])
+            .flatten()
+            .collect();
         assert!(clip.starts_with(header));
         assert_eq!(clip[header.len()..], expected);
     }

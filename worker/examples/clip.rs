@@ -1,4 +1,5 @@
-//! A file, address or camera as a source, which needs an installed `ffmpeg`; the stream ends with the clip.
+//! A file, address or camera as a source, which needs an installed `ffmpeg`; the stream ends with
+//! the clip.
 //!
 //! `cargo run --release --example clip -- launch --source clip.mp4`
 
@@ -16,9 +17,11 @@ struct Options {
 
 fn main() -> std::process::ExitCode {
     cli::run(|options: Options| {
-        // Opened for each session: everyone sees it from its beginning. At the stream's rate, so that it plays at its own
-        // speed whatever rate it was made for.
-        let clip = VideoStreamHandler::generator(move || Ok(Video::options().fps(30.0).open(&options.source)?));
+        // Opened for each session: everyone sees it from its beginning. At the stream's rate, so
+        // that it plays at its own speed whatever rate it was made for.
+        let clip = VideoStreamHandler::generator(move || {
+            Ok(Video::options().fps(30.0).open(&options.source)?)
+        });
         Ok([Stream::builder(clip.fps(30.0)).title("A clip").build()])
     })
 }

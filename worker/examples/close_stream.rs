@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use reframe_worker::{AdditionalOutputs, CloseStream, Frame, Number, Output, Stream, VideoStreamHandler};
+use reframe_worker::{
+    AdditionalOutputs, CloseStream, Frame, Number, Output, Stream, VideoStreamHandler,
+};
 
 const SHOW: Duration = Duration::from_secs(10);
 

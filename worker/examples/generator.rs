@@ -1,4 +1,5 @@
-//! Pictures from an iterator, with no camera: a bar that moves over a colour of the client's choice.
+//! Pictures from an iterator, with no camera: a bar that moves over a colour of the client's
+//! choice.
 //!
 //! `cargo run --release --example generator -- launch`
 
@@ -7,8 +8,11 @@ use reframe_worker::{ColorPicker, Frame, HandlerError, Session, Stream, VideoStr
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 360;
 
-/// One session's pictures. The function runs once for each session, the iterator on that session's thread.
-fn bars(session: Session) -> Result<impl Iterator<Item = Result<Frame, HandlerError>>, HandlerError> {
+/// One session's pictures. The function runs once for each session, the iterator on that session's
+/// thread.
+fn bars(
+    session: Session,
+) -> Result<impl Iterator<Item = Result<Frame, HandlerError>>, HandlerError> {
     Ok((0..WIDTH).step_by(4).cycle().map(move |left| {
         let colour: [u8; 3] = session.inputs().get("colour")?;
         let mut frame = Frame::filled(WIDTH, HEIGHT, colour)?;

@@ -18,5 +18,8 @@ fn turn(mut frame: Frame) -> Result<Frame, HandlerError> {
 }
 
 fn main() -> std::process::ExitCode {
-    Stream::builder(VideoStreamHandler::new(turn).skip_frames(true)).title("A quarter turn").build().run()
+    Stream::builder(VideoStreamHandler::new(turn).skip_frames(true))
+        .title("A quarter turn")
+        .build()
+        .run()
 }

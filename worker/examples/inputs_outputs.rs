@@ -3,11 +3,15 @@
 //! `cargo run --release --example inputs_outputs -- launch`
 
 use reframe_worker::{
-    AdditionalOutputs, Frame, HandlerError, LinePlot, Number, Session, Slider, Stream, VideoStreamHandler,
+    AdditionalOutputs, Frame, HandlerError, LinePlot, Number, Session, Slider, Stream,
+    VideoStreamHandler,
 };
 
 /// Paints what is brighter than the slider says, and tells how much that is.
-fn highlight(mut frame: Frame, session: &Session) -> Result<(Frame, AdditionalOutputs), HandlerError> {
+fn highlight(
+    mut frame: Frame,
+    session: &Session,
+) -> Result<(Frame, AdditionalOutputs), HandlerError> {
     let threshold: f32 = session.inputs().get("threshold")?;
     let mut bright: u32 = 0;
     for pixel in frame.data_mut().chunks_exact_mut(3) {
@@ -24,7 +28,10 @@ fn highlight(mut frame: Frame, session: &Session) -> Result<(Frame, AdditionalOu
 fn main() -> std::process::ExitCode {
     Stream::builder(VideoStreamHandler::new(highlight).skip_frames(true))
         .title("Highlights")
-        .additional_inputs([Slider::new("threshold", 0.0..=1.0).step(0.01).value(0.7).label("Threshold")])
+        .additional_inputs([Slider::new("threshold", 0.0..=1.0)
+            .step(0.01)
+            .value(0.7)
+            .label("Threshold")])
         .additional_outputs([Number::new("bright").label("Bright (%)")])
         .additional_outputs([LinePlot::new("history").label("Over time")])
         .build()

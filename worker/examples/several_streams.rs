@@ -1,4 +1,5 @@
-//! Several streams in one program: `launch` shows all of them, `serve --stream NAME` is a worker of one.
+//! Several streams in one program: `launch` shows all of them, `serve --stream NAME` is a worker of
+//! one.
 //!
 //! `cargo run --release --example several_streams -- launch`
 

@@ -2,7 +2,9 @@
 //!
 //! `cargo run --release --example sink -- launch`
 
-use reframe_worker::{AdditionalOutputs, Frame, LinePlot, Mode, PixelFormat, Stream, VideoStreamHandler};
+use reframe_worker::{
+    AdditionalOutputs, Frame, LinePlot, Mode, PixelFormat, Stream, VideoStreamHandler,
+};
 
 fn brightness(frame: Frame) -> AdditionalOutputs {
     let sum: u64 = frame.data().iter().copied().map(u64::from).sum();
@@ -10,7 +12,8 @@ fn brightness(frame: Frame) -> AdditionalOutputs {
 }
 
 fn main() -> std::process::ExitCode {
-    let handler = VideoStreamHandler::new(brightness).pixel_format(PixelFormat::Gray8).skip_frames(true);
+    let handler =
+        VideoStreamHandler::new(brightness).pixel_format(PixelFormat::Gray8).skip_frames(true);
     Stream::builder(handler)
         .mode(Mode::Send)
         .title("Brightness")

@@ -2,7 +2,9 @@
 //!
 //! `cargo run --release --example stateful -- launch`
 
-use reframe_worker::{Frame, Handler, HandlerError, Output, PixelFormat, Session, Slider, Stream, VideoStreamHandler};
+use reframe_worker::{
+    Frame, Handler, HandlerError, Output, PixelFormat, Session, Slider, Stream, VideoStreamHandler,
+};
 
 /// How bright each pixel still glows.
 #[derive(Default)]
@@ -39,7 +41,10 @@ fn main() -> std::process::ExitCode {
     let handler = VideoStreamHandler::per_session(Trails::default).pixel_format(PixelFormat::Gray8);
     Stream::builder(handler)
         .title("Trails")
-        .additional_inputs([Slider::new("keep", 0.0..=100.0).step(1.0).value(95.0).label("Keep (%)")])
+        .additional_inputs([Slider::new("keep", 0.0..=100.0)
+            .step(1.0)
+            .value(95.0)
+            .label("Keep (%)")])
         .build()
         .run()
 }

@@ -1,4 +1,5 @@
-//! What benchmarks measure from inside: a frame's way through a worker, on the caller's thread. No part of the interface.
+//! What benchmarks measure from inside: a frame's way through a worker, on the caller's thread. No
+//! part of the interface.
 
 use std::mem;
 use std::sync::Arc;
@@ -67,7 +68,8 @@ impl Path {
     pub fn answer(&self, picture: Picture) -> FromWorker {
         let Picture { seq, i420 } = picture;
         let outcome = Ok(Some(i420));
-        let reply = Reply::Result { seq, handler_time: Duration::ZERO, outcome, outputs: Vec::new() };
+        let reply =
+            Reply::Result { seq, handler_time: Duration::ZERO, outcome, outputs: Vec::new() };
         convert::reply(reply, self.exchange.as_deref())
     }
 
@@ -92,7 +94,14 @@ impl Picture {
     #[must_use]
     pub fn into_message(self) -> ToWorker {
         let Self { seq, i420: I420 { width, height, data, rotation } } = self;
-        let frame = v1::Frame { seq, width, height, data, rotation: rotation.degrees(), ..v1::Frame::default() };
+        let frame = v1::Frame {
+            seq,
+            width,
+            height,
+            data,
+            rotation: rotation.degrees(),
+            ..v1::Frame::default()
+        };
         ToWorker { message: Some(to_worker::Message::Frame(frame)) }
     }
 }

@@ -29,8 +29,8 @@ pub struct HandlerError {
 }
 
 impl HandlerError {
-    /// The longest message, in bytes; the rest is cut off. It is one line on a page; without a bound
-    /// a `{:?}` of the wrong value could outgrow a whole message on the wire.
+    /// The longest message, in bytes; the rest is cut off. It is one line on a page; without a
+    /// bound a `{:?}` of the wrong value could outgrow a whole message on the wire.
     pub const MAX_BYTES: usize = 1024;
 
     /// An error with this message, which did not come from another error.
@@ -40,13 +40,16 @@ impl HandlerError {
         Self { message, source: None }
     }
 
-    /// The same error with another message: what the browser is shown need not be what the log says.
+    /// The same error with another message: what the browser is shown need not be what the log
+    /// says.
     ///
     /// ```
     /// # use reframe_worker::HandlerError;
     /// # fn load() -> Result<(), HandlerError> {
     /// let model = std::fs::read("model.onnx");
-    /// model.map_err(|error| HandlerError::from(error).with_message("The model could not be loaded"))?;
+    /// model.map_err(|error| {
+    ///     HandlerError::from(error).with_message("The model could not be loaded")
+    /// })?;
     /// # Ok(())
     /// # }
     /// ```
@@ -75,7 +78,8 @@ impl HandlerError {
     pub(crate) fn chain(&self) -> String {
         let mut text = self.message.clone();
         let mut last = text.clone();
-        let mut next: Option<&dyn Error> = self.source.as_deref().map(|source| source as &dyn Error);
+        let mut next: Option<&dyn Error> =
+            self.source.as_deref().map(|source| source as &dyn Error);
         while let Some(error) = next {
             let words = error.to_string();
             if words != last {

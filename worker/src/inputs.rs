@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::components::{InputComponent, InputValue, colour};
 
-/// The values of a stream's inputs at one moment, by name: the declared ones, or what the client has set since.
+/// The values of a stream's inputs at one moment, by name: the declared ones, or what the client
+/// has set since.
 ///
 /// A snapshot: it does not change. [`Session::inputs`](crate::Session::inputs) has the newest.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -36,7 +37,8 @@ pub enum InputError {
 
 impl Inputs {
     pub(crate) fn declared(components: &[InputComponent]) -> Self {
-        let value = |component: &InputComponent| (component.about().name.clone(), component.first());
+        let value =
+            |component: &InputComponent| (component.about().name.clone(), component.first());
         Self(Arc::new(components.iter().map(value).collect()))
     }
 
@@ -51,8 +53,9 @@ impl Inputs {
         self.0.get(name)
     }
 
-    /// The value of an input: `f64`, `f32`, an integer or `usize` of a number (rounded, for a client may set any that is
-    /// within the bounds), `bool` of a checkbox, `String` of a text, choice or colour, `[u8; 3]` of a colour.
+    /// The value of an input: `f64`, `f32`, an integer or `usize` of a number (rounded, for a
+    /// client may set any that is within the bounds), `bool` of a checkbox, `String` of a text,
+    /// choice or colour, `[u8; 3]` of a colour.
     ///
     /// ```
     /// # use reframe_worker::{Frame, HandlerError, Session};
@@ -67,7 +70,8 @@ impl Inputs {
     ///
     /// When the stream declares no such input, or when its value is none of this type.
     pub fn get<T: FromInput>(&self, name: &str) -> Result<T, InputError> {
-        let value = self.value(name).ok_or_else(|| InputError::Unknown { name: name.to_owned() })?;
+        let value =
+            self.value(name).ok_or_else(|| InputError::Unknown { name: name.to_owned() })?;
         T::from_input(value).ok_or_else(|| InputError::Type {
             name: name.to_owned(),
             value: value.to_string(),
@@ -80,7 +84,9 @@ impl InputValue {
     pub(crate) const fn same_type(&self, other: &Self) -> bool {
         matches!(
             (self, other),
-            (Self::Number(_), Self::Number(_)) | (Self::Flag(_), Self::Flag(_)) | (Self::Text(_), Self::Text(_))
+            (Self::Number(_), Self::Number(_))
+                | (Self::Flag(_), Self::Flag(_))
+                | (Self::Text(_), Self::Text(_))
         )
     }
 }
@@ -202,7 +208,10 @@ mod tests {
         assert_eq!(error::<usize>("count"), "the input \"count\" is -3, which is no usize");
         assert_eq!(error::<bool>("gain"), "the input \"gain\" is 0.5, which is no bool");
         assert_eq!(error::<f32>("style"), "the input \"style\" is \"edges\", which is no f32");
-        assert_eq!(error::<[u8; 3]>("style"), "the input \"style\" is \"edges\", which is no [u8; 3]");
+        assert_eq!(
+            error::<[u8; 3]>("style"),
+            "the input \"style\" is \"edges\", which is no [u8; 3]"
+        );
         assert_eq!(error::<String>("grey"), "the input \"grey\" is true, which is no String");
     }
 
@@ -226,6 +235,9 @@ mod tests {
     fn what_is_set_replaces_what_is_declared() {
         let declared = inputs();
         let set = declared.with([("gain".to_owned(), InputValue::Number(2.0))]);
-        assert_eq!((declared.get("gain"), set.get("gain"), set.get("count")), (Ok(0.5), Ok(2.0), Ok(-3)));
+        assert_eq!(
+            (declared.get("gain"), set.get("gain"), set.get("count")),
+            (Ok(0.5), Ok(2.0), Ok(-3))
+        );
     }
 }

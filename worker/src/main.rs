@@ -8,7 +8,8 @@ use clap::Args;
 use reframe_proto::FRAME_RATES;
 use reframe_worker::{Stream, cli};
 
-/// Frames are buffers of a megabyte and more, which glibc maps and unmaps one by one (docs of the crate: "Cost").
+/// Frames are buffers of a megabyte and more, which glibc maps and unmaps one by one (docs of the
+/// crate: "Cost").
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -18,7 +19,8 @@ struct Options {
     #[arg(long, env = "REFRAME_DEMO", value_name = "NAME", help = demos::help())]
     demo: Option<String>,
 
-    /// What `generation` plays in place of its sample clip: a file, an https or rtsp address, or a camera [/dev/video0].
+    /// What `generation` plays in place of its sample clip: a file, an https or rtsp address, or a
+    /// camera [/dev/video0].
     #[arg(long, env = "REFRAME_SOURCE", value_name = "URL")]
     source: Option<String>,
 

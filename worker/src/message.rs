@@ -9,11 +9,13 @@ use crate::frame::pixels::I420;
 
 /// Replies of one session that wait for the transport.
 ///
-/// Room for all that a gateway with three credits can have unread (`Opened`, three results, an error and the end), so
-/// only one that does not read its replies yet sends on makes the handler wait.
+/// Room for all that a gateway with three credits can have unread (`Opened`, three results, an
+/// error and the end), so only one that does not read its replies yet sends on makes the handler
+/// wait.
 pub(crate) const REPLIES: usize = 6;
 
-/// Of the author's notices, how many wait beside the replies. More are dropped: a page shows one at a time.
+/// Of the author's notices, how many wait beside the replies. More are dropped: a page shows one at
+/// a time.
 pub(crate) const NOTICES: usize = 7;
 
 /// What the gateway asks for: the messages of a session's actor.
@@ -44,9 +46,14 @@ impl Job {
 pub(crate) enum Reply {
     /// Once, when the handler has started; nothing but notices before it.
     Opened { credits: u32 },
-    /// What became of one frame or pull; gives its credit back. Without a picture when only values came, which are JSON,
-    /// one for each output or none.
-    Result { seq: u64, handler_time: Duration, outcome: Result<Option<I420>, HandlerError>, outputs: Vec<String> },
+    /// What became of one frame or pull; gives its credit back. Without a picture when only values
+    /// came, which are JSON, one for each output or none.
+    Result {
+        seq: u64,
+        handler_time: Duration,
+        outcome: Result<Option<I420>, HandlerError>,
+        outputs: Vec<String>,
+    },
     /// For the client, outside of any frame.
     Notice { level: Severity, message: String },
     /// Last: the session ends, by a fault or because its handler meant it.

@@ -16,15 +16,18 @@ thread_local! {
     static CURRENT: RefCell<Option<Session>> = const { RefCell::new(None) };
 }
 
-/// One browser's use of the stream, as its handler sees it. Clones are the same session, and any thread may use them.
+/// One browser's use of the stream, as its handler sees it. Clones are the same session, and any
+/// thread may use them.
 #[derive(Clone)]
 pub struct Session(Arc<Shared>);
 
 struct Shared {
     id: String,
-    /// The sender is the service's and lives as long as the call: that it is gone says that the session is closed.
+    /// The sender is the service's and lives as long as the call: that it is gone says that the
+    /// session is closed.
     inputs: watch::Receiver<Inputs>,
-    /// Weak, because the end of the replies is the end of the call, and the author may keep a session for ever.
+    /// Weak, because the end of the replies is the end of the call, and the author may keep a
+    /// session for ever.
     replies: mpsc::WeakSender<Result<Reply, Status>>,
     /// Notices that found no room.
     dropped: AtomicU64,
@@ -36,11 +39,16 @@ impl Session {
         inputs: watch::Receiver<Inputs>,
         replies: &mpsc::Sender<Result<Reply, Status>>,
     ) -> Self {
-        Self(Arc::new(Shared { id, inputs, replies: replies.downgrade(), dropped: AtomicU64::new(0) }))
+        Self(Arc::new(Shared {
+            id,
+            inputs,
+            replies: replies.downgrade(),
+            dropped: AtomicU64::new(0),
+        }))
     }
 
-    /// The session that this thread works for: `Some` on the thread that a handler or generator is called on, `None` on
-    /// all others.
+    /// The session that this thread works for: `Some` on the thread that a handler or generator is
+    /// called on, `None` on all others.
     #[must_use]
     pub fn current() -> Option<Self> {
         CURRENT.with_borrow(Clone::clone)
@@ -63,11 +71,11 @@ impl Session {
         self.0.inputs.borrow().clone()
     }
 
-    /// Whether the session is over: its browser has left, the gateway is gone, or this worker shuts down. What the
-    /// handler makes after that is thrown away.
+    /// Whether the session is over: its browser has left, the gateway is gone, or this worker shuts
+    /// down. What the handler makes after that is thrown away.
     ///
-    /// It says so at once, also during a call of the handler; so one that works or waits for long in a call looks here
-    /// from time to time and returns. Until it does, its slot is taken.
+    /// It says so at once, also during a call of the handler; so one that works or waits for long
+    /// in a call looks here from time to time and returns. Until it does, its slot is taken.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.inputs.has_changed().is_err()
@@ -75,8 +83,8 @@ impl Session {
 
     /// Shows a message to the person in front of the browser.
     ///
-    /// Never waits: when the transport is behind, the message is dropped and counted in the session's log. It is cut at
-    /// [`HandlerError::MAX_BYTES`].
+    /// Never waits: when the transport is behind, the message is dropped and counted in the
+    /// session's log. It is cut at [`HandlerError::MAX_BYTES`].
     pub fn log(&self, message: impl fmt::Display) {
         self.notify(Severity::Log, message);
     }
@@ -95,7 +103,9 @@ impl Session {
         let Some(replies) = self.0.replies.upgrade() else { return };
         let message = HandlerError::new(message.to_string()).into_message();
         // Results keep their room, so that a chatty handler does not wait for its own chatter.
-        if replies.capacity() <= REPLIES || replies.try_send(Ok(Reply::Notice { level, message })).is_err() {
+        if replies.capacity() <= REPLIES
+            || replies.try_send(Ok(Reply::Notice { level, message })).is_err()
+        {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -1,5 +1,5 @@
-//! What benchmarks measure from inside: the parts of a frame's way, and many gateways' placements. No part of the
-//! interface.
+//! What benchmarks measure from inside: the parts of a frame's way, and many gateways' placements.
+//! No part of the interface.
 
 mod path;
 mod placement;

@@ -1,4 +1,5 @@
-//! A frame's way through the gateway, hop by hop, on the caller's thread: without actors, timers and sockets.
+//! A frame's way through the gateway, hop by hop, on the caller's thread: without actors, timers
+//! and sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,8 @@ pub struct Frame(pub(super) frame::Frame);
 pub struct PacedPicture(egress::PacedPicture);
 
 impl Path {
-    /// Of a stream at `fps` and `kbps` (kbit/s); with an exchange, a worker in this process takes its pictures from there.
+    /// Of a stream at `fps` and `kbps` (kbit/s); with an exchange, a worker in this process takes
+    /// its pictures from there.
     ///
     /// # Panics
     /// When the codec's library has no memory.
@@ -90,7 +92,11 @@ impl Path {
     /// When the unit is damaged.
     pub fn decode(&mut self, Unit(unit): Unit) -> Frame {
         let started = Instant::now();
-        let picture = self.decoder.decode(&unit.data).expect("a sound unit").expect("a unit that shows a picture");
+        let picture = self
+            .decoder
+            .decode(&unit.data)
+            .expect("a sound unit")
+            .expect("a unit that shows a picture");
         unit.ticket.stage(Stage::Decode, started, Instant::now());
         let frame = Frame::new(self.frames, picture, unit.ticket);
         self.frames += 1;
@@ -131,10 +137,22 @@ impl Path {
     /// # Panics
     /// When no picture waits, or not yet that long.
     pub fn pace(&mut self, now: Instant) -> PacedPicture {
-        assert_eq!(self.pacer.poll(now, !self.results.is_empty()), Action::PacedPicture, "a picture that is due");
-        let frame::Frame { captured, picture, stamp, ticket, .. } = self.results.pop().expect("it waits");
+        assert_eq!(
+            self.pacer.poll(now, !self.results.is_empty()),
+            Action::PacedPicture,
+            "a picture that is due"
+        );
+        let frame::Frame { captured, picture, stamp, ticket, .. } =
+            self.results.pop().expect("it waits");
         let pts = self.pacer.released(now, captured);
-        PacedPicture(egress::PacedPicture { picture, pts, released: now, leave_at: None, stamp, ticket: Some(ticket) })
+        PacedPicture(egress::PacedPicture {
+            picture,
+            pts,
+            released: now,
+            leave_at: None,
+            stamp,
+            ticket: Some(ticket),
+        })
     }
 
     /// Hop 9, first half; `None` when rate control left the picture out.
@@ -143,7 +161,8 @@ impl Path {
     /// When the codec's library fails.
     pub fn encode(&mut self, PacedPicture(release): PacedPicture) -> Option<Encoded> {
         let started = Instant::now();
-        let encoded = self.encoder.encode(&release.picture, release.pts, false).expect("a sound picture");
+        let encoded =
+            self.encoder.encode(&release.picture, release.pts, false).expect("a sound picture");
         let now = Instant::now();
         if let Some(ticket) = release.ticket {
             ticket.stage(Stage::Encode, started, now);

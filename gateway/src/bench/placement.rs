@@ -36,7 +36,8 @@ impl Workers {
     /// Never: the declaration is a constant.
     #[must_use]
     pub fn new(count: usize, capacity: u32) -> Self {
-        let client = FrameWorkerClient::new(Endpoint::from_static("http://127.0.0.1:1").connect_lazy());
+        let client =
+            FrameWorkerClient::new(Endpoint::from_static("http://127.0.0.1:1").connect_lazy());
         let (_, health) = watch::channel(Health::Serving);
         let worker = |n: usize| {
             let wire = StreamSpec {
@@ -70,7 +71,10 @@ impl SharedSlots {
         let shared = SharedPlacement { redis, password_file: None, lease, advertise: None };
         let [high, low] = number.to_be_bytes();
         let us = ([10, 0, high, low], 9090).into();
-        Self { placement: placement::start(Some(shared), us, serving), workers: Arc::clone(&workers.0) }
+        Self {
+            placement: placement::start(Some(shared), us, serving),
+            workers: Arc::clone(&workers.0),
+        }
     }
 
     /// Places a session; `None` when there is no slot.

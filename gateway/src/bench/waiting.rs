@@ -45,7 +45,8 @@ impl Pacer {
         Self(pacer::Pacer::new(fps))
     }
 
-    /// A result, captured at `captured`, waits at `now`: its time stamp if it is released, as one that is on time is.
+    /// A result, captured at `captured`, waits at `now`: its time stamp if it is released, as one
+    /// that is on time is.
     pub fn result(&mut self, now: Instant, captured: Duration) -> Option<u64> {
         let release = self.0.poll(now, true) == Action::PacedPicture;
         release.then(|| self.0.released(now, captured))

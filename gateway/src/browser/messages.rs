@@ -1,4 +1,5 @@
-//! What the client is told: FastRTC's messages on the data channel, in words for the person who looks at the page.
+//! What the client is told: FastRTC's messages on the data channel, in words for the person who
+//! looks at the page.
 //!
 //! What the log says is another text, written where the fault is seen.
 
@@ -19,43 +20,60 @@ pub(crate) fn last_words(reason: &EndReason) -> Option<String> {
         | EndReason::Driver(_) => return None,
         EndReason::Refused(refused) => refused.in_words(),
         EndReason::NoVideo { packets: false } => {
-            "No video came from this browser. Check that the camera is on and that nothing blocks it, then start again."
+            "No video came from this browser. Check that the camera is on and that nothing blocks \
+             it, then start again."
                 .to_owned()
         }
         EndReason::NoVideo { packets: true } => {
-            "Video came from this browser, but nothing in it could be decoded. Try another browser, or another codec."
+            "Video came from this browser, but nothing in it could be decoded. Try another \
+             browser, or another codec."
                 .to_owned()
         }
         EndReason::Idle(limit) => {
-            format!("This browser sent no video for {limit:?}, so the stream was ended. Start again to go on.")
+            format!(
+                "This browser sent no video for {limit:?}, so the stream was ended. Start \
+                     again to go on."
+            )
         }
         EndReason::Displaced => {
-            "This browser sent no video any more, and somebody else needed the place. Start again to go on.".to_owned()
+            "This browser sent no video any more, and somebody else needed the place. Start again \
+             to go on."
+                .to_owned()
         }
         EndReason::WorkerLost => {
-            "The worker that processed this stream went away, and no other has room. Try again in a moment.".to_owned()
+            "The worker that processed this stream went away, and no other has room. Try again in \
+             a moment."
+                .to_owned()
         }
         EndReason::HandlerFailed(message) | EndReason::HandlerEnded(message) => message.clone(),
-        EndReason::TimeLimit(limit) => format!("A stream here runs for {limit:?} at most. Start again for another."),
+        EndReason::TimeLimit(limit) => format!(
+            "A stream here runs for {limit:?} at most. Start \
+            again for another."
+        ),
         EndReason::Operator => "The server closed this stream.".to_owned(),
         EndReason::Shutdown => "The server is stopping. Start again in a moment.".to_owned(),
     })
 }
 
-/// The last messages of a session: `error` where something failed that the worker has not told itself, with what the
-/// HTTP answer would have said where that was too early to know it; `update_connection` where the server wants the client
-/// gone; then `end_stream`, but not to one that was asked to go to another gateway and has not found it yet, for which
-/// this is not the end.
+/// The last messages of a session: `error` where something failed that the worker has not told
+/// itself, with what the HTTP answer would have said where that was too early to know it;
+/// `update_connection` where the server wants the client gone; then `end_stream`, but not to one
+/// that was asked to go to another gateway and has not found it yet, for which this is not the end.
 pub(crate) fn farewell(reason: &EndReason, leaving: bool) -> Vec<String> {
     if leaving && *reason == EndReason::Shutdown {
         return vec![connection("closed")];
     }
     let Some(message) = last_words(reason) else { return Vec::new() };
     let first = match reason {
-        EndReason::WorkerLost => Some(notice(&Notice { level: Severity::Error, message: message.clone() })),
+        EndReason::WorkerLost => {
+            Some(notice(&Notice { level: Severity::Error, message: message.clone() }))
+        }
         EndReason::Refused(refused) => {
             let meta = refused.meta();
-            Some(json!({ "type": "error", "data": message, "message": message, "meta": meta }).to_string())
+            Some(
+                json!({ "type": "error", "data": message, "message": message, "meta": meta })
+                    .to_string(),
+            )
         }
         EndReason::TimeLimit(_)
         | EndReason::Operator
@@ -86,9 +104,13 @@ impl ClientMessage {
             return Self::Text;
         }
         // Also an object that is nested too deep.
-        let Ok(Value::Object(mut message)) = serde_json::from_str(text) else { return Self::Unknown };
+        let Ok(Value::Object(mut message)) = serde_json::from_str(text) else {
+            return Self::Unknown;
+        };
         match (message.remove("type"), message.remove("data")) {
-            (Some(Value::String(kind)), Some(Value::Object(set))) if kind == "set_input" => Self::SetInput(set),
+            (Some(Value::String(kind)), Some(Value::Object(set))) if kind == "set_input" => {
+                Self::SetInput(set)
+            }
             _ => Self::Unknown,
         }
     }
@@ -96,11 +118,15 @@ impl ClientMessage {
 
 /// A handler's values, a JSON object by name: themselves, and FastRTC's nudge to fetch them.
 pub(crate) fn outputs(values: &str) -> [String; 2] {
-    [format!(r#"{{"type":"outputs","data":{values}}}"#), r#"{"type":"fetch_output","data":[]}"#.to_owned()]
+    [
+        format!(r#"{{"type":"outputs","data":{values}}}"#),
+        r#"{"type":"fetch_output","data":[]}"#.to_owned(),
+    ]
 }
 
-/// Something about the connection that the browser cannot see: `reconnecting` while the session has no worker,
-/// `connected` when it has one again; `reconnect` asks the client to start over, at another gateway; `closed` is the end.
+/// Something about the connection that the browser cannot see: `reconnecting` while the session has
+/// no worker, `connected` when it has one again; `reconnect` asks the client to start over, at
+/// another gateway; `closed` is the end.
 pub(crate) fn connection(state: &str) -> String {
     json!({ "type": "update_connection", "data": state }).to_string()
 }
@@ -120,9 +146,10 @@ pub(crate) fn moved() -> String {
     notice(&Notice { level: Severity::Warning, message })
 }
 
-/// What a browser cannot know: frames that the handler was too busy for, and the mean time in milliseconds from a
-/// frame's last packet in to its picture's last packet out; and how many frames a second it is asked to send at most, while
-/// there is more to code than time. Also the server's sign of life, once a second.
+/// What a browser cannot know: frames that the handler was too busy for, and the mean time in
+/// milliseconds from a frame's last packet in to its picture's last packet out; and how many frames
+/// a second it is asked to send at most, while there is more to code than time. Also the server's
+/// sign of life, once a second.
 pub(crate) fn stats(skipped: Option<u64>, server_ms: Option<f64>, max_fps: Option<f64>) -> String {
     json!({ "type": "stats", "data": { "skipped": skipped, "server_ms": server_ms, "max_fps": max_fps } }).to_string()
 }
@@ -131,7 +158,8 @@ pub(crate) fn refused(error: &InputError) -> String {
     notice(&Notice { level: Severity::Error, message: error.to_string() })
 }
 
-/// FastRTC documents `data` and sends `message` for errors and warnings; its front-ends read either, so both go out.
+/// FastRTC documents `data` and sends `message` for errors and warnings; its front-ends read
+/// either, so both go out.
 pub(crate) fn notice(notice: &Notice) -> String {
     let message = &notice.message;
     match notice.level {
@@ -162,7 +190,8 @@ mod tests {
     #[test]
     fn who_loses_the_race_for_a_slot_is_told_what_http_would_have_said() {
         let told = farewell(&EndReason::Refused(OfferRefused::Full(2)), false);
-        let told: Vec<Value> = told.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+        let told: Vec<Value> =
+            told.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
         let [error, end] = &told[..] else { panic!("{told:?}") };
         assert_eq!(error["meta"], json!({ "error": "concurrency_limit_reached", "limit": 2 }));
         assert_eq!((&error["type"], &error["data"]), (&json!("error"), &error["message"]));
@@ -182,8 +211,18 @@ mod tests {
         let message = json!({ "type": "set_input", "data": set }).to_string();
         assert_eq!(ClientMessage::read(&message), ClientMessage::SetInput(expected));
         assert_eq!(ClientMessage::read("handshake"), ClientMessage::Text);
-        let deep = format!("{{\"type\":\"set_input\",\"data\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
-        for unknown in ["{", r#"{"type":"dance"}"#, r#"{"type":"set_input","data":[1]}"#, r#"{"type":7}"#, &deep] {
+        let deep = format!(
+            "{{\"type\":\"set_input\",\"data\":{}1{}}}",
+            "[".repeat(10_000),
+            "]".repeat(10_000)
+        );
+        for unknown in [
+            "{",
+            r#"{"type":"dance"}"#,
+            r#"{"type":"set_input","data":[1]}"#,
+            r#"{"type":7}"#,
+            &deep,
+        ] {
             assert_eq!(ClientMessage::read(unknown), ClientMessage::Unknown, "{:.40}", unknown);
         }
     }

@@ -1,4 +1,5 @@
-//! Reads the headers that are read here: bits from the most significant on, and H.264's Exp-Golomb codes.
+//! Reads the headers that are read here: bits from the most significant on, and H.264's Exp-Golomb
+//! codes.
 
 /// A position in some bytes. Every read beyond the end is `None`.
 pub(super) struct Bits<'a> {

@@ -1,9 +1,9 @@
 //! Codecs: access units to pictures and back.
 //!
-//! [`Decoder`] and [`Encoder`] are two of the project's four seams, so that a further codec, or a hardware one, is one
-//! more file here. Implementations are single-threaded (libvpx's own threads cost 30-40 % more CPU per frame when
-//! measured) and run on codec arbiters only. A decoder looks at the size that a unit claims before its library does:
-//! libraries allocate what they are told.
+//! [`Decoder`] and [`Encoder`] are two of the project's four seams, so that a further codec, or a
+//! hardware one, is one more file here. Implementations are single-threaded (libvpx's own threads
+//! cost 30-40 % more CPU per frame when measured) and run on codec arbiters only. A decoder looks
+//! at the size that a unit claims before its library does: libraries allocate what they are told.
 
 mod bits;
 pub(crate) mod h264;
@@ -121,7 +121,8 @@ pub enum CodecError {
         /// Pixels, as claimed.
         height: u32,
     },
-    /// Not a unit of this codec, or of a kind of it that is not spoken here; the library has not seen it.
+    /// Not a unit of this codec, or of a kind of it that is not spoken here; the library has not
+    /// seen it.
     #[error("{0}")]
     Unit(&'static str),
     /// The library's own words.
@@ -147,22 +148,29 @@ pub trait Decoder: Send {
 pub trait Encoder: Send {
     /// Encodes one picture; `None` when rate control dropped it. A change of size makes a keyframe.
     ///
-    /// `pts` is in 90 kHz ticks and must grow from call to call: the bitrate is kept by it, at whatever rate pictures come.
+    /// `pts` is in 90 kHz ticks and must grow from call to call: the bitrate is kept by it, at
+    /// whatever rate pictures come.
     ///
     /// # Errors
     /// The picture is outside the size limits, or the library failed.
-    fn encode(&mut self, picture: &Picture, pts: u64, force_keyframe: bool) -> Result<Option<Encoded>, CodecError>;
+    fn encode(
+        &mut self,
+        picture: &Picture,
+        pts: u64,
+        force_keyframe: bool,
+    ) -> Result<Option<Encoded>, CodecError>;
 
-    /// A unit that shows the last picture once more, to whoever has its unit; made at next to no cost, and no later one
-    /// refers to it. `None` where there is none: the picture is to be encoded again, with the same
-    /// meaning of `pts`. That is so with some codecs always, and with a picture that could still be much better now and
-    /// then.
+    /// A unit that shows the last picture once more, to whoever has its unit; made at next to no
+    /// cost, and no later one refers to it. `None` where there is none: the picture is to be
+    /// encoded again, with the same meaning of `pts`. That is so with some codecs always, and with
+    /// a picture that could still be much better now and then.
     fn repeat(&mut self, pts: u64) -> Option<Encoded>;
 
-    /// Aims at `kbps` (kbit/s) from the next picture on: no keyframe, nothing is rebuilt. Cheap enough for every frame.
+    /// Aims at `kbps` (kbit/s) from the next picture on: no keyframe, nothing is rebuilt. Cheap
+    /// enough for every frame.
     fn set_bitrate(&mut self, kbps: u32);
 
-    /// From the next picture on, as fast as it can be without looking bad; or as well as there is time. Cheap enough for
-    /// every frame.
+    /// From the next picture on, as fast as it can be without looking bad; or as well as there is
+    /// time. Cheap enough for every frame.
     fn set_fastest(&mut self, _: bool) {}
 }

@@ -37,7 +37,9 @@ impl Picture {
 
     /// Whether `other` is this very one, not only alike: no pixel is looked at.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        let place = |picture: &Self| (picture.data.as_ptr(), picture.data.len(), picture.width, picture.height);
+        let place = |picture: &Self| {
+            (picture.data.as_ptr(), picture.data.len(), picture.width, picture.height)
+        };
         place(self) == place(other)
     }
 

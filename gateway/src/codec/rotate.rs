@@ -17,15 +17,18 @@ pub(crate) enum Rotation {
 }
 
 impl Rotation {
-    /// From the video orientation extension: its two lowest bits count quarter turns (3GPP TS 26.114, section 7.4.5).
-    /// The others say which camera it is and whether it is mirrored, which browsers leave to whoever shows it.
+    /// From the video orientation extension: its two lowest bits count quarter turns (3GPP TS
+    /// 26.114, section 7.4.5). The others say which camera it is and whether it is mirrored, which
+    /// browsers leave to whoever shows it.
     pub(crate) fn from_orientation(byte: u8) -> Self {
         [Self::Upright, Self::Quarter, Self::Half, Self::ThreeQuarters][usize::from(byte & 3)]
     }
 
     /// 0, 90, 180 or 270; `None` for anything else.
     pub(crate) fn from_degrees(degrees: u32) -> Option<Self> {
-        [Self::Upright, Self::Quarter, Self::Half, Self::ThreeQuarters].into_iter().find(|one| one.degrees() == degrees)
+        [Self::Upright, Self::Quarter, Self::Half, Self::ThreeQuarters]
+            .into_iter()
+            .find(|one| one.degrees() == degrees)
     }
 
     pub(crate) fn degrees(self) -> u32 {
@@ -53,7 +56,8 @@ pub(crate) fn turn(picture: Picture, rotation: Rotation) -> Picture {
     Picture { width, height, data: Bytes::from(turned) }
 }
 
-/// Side of the squares in which a plane is read: their rows and columns stay in the first-level cache.
+/// Side of the squares in which a plane is read: their rows and columns stay in the first-level
+/// cache.
 const BLOCK: usize = 32;
 
 fn turn_plane(plane: &[u8], columns: usize, rows: usize, rotation: Rotation, into: &mut Vec<u8>) {
@@ -68,7 +72,8 @@ fn turn_plane(plane: &[u8], columns: usize, rows: usize, rotation: Rotation, int
         for left in (0..columns).step_by(BLOCK) {
             for x in left..columns.min(left + BLOCK) {
                 for y in top..rows.min(top + BLOCK) {
-                    // A turned row is a column: from the bottom up, or from the top down and the rows in reverse.
+                    // A turned row is a column: from the bottom up, or from the top down and the
+                    // rows in reverse.
                     let place = match rotation {
                         Rotation::Quarter => x * rows + (rows - 1 - y),
                         _ => (columns - 1 - x) * rows + y,
@@ -86,7 +91,9 @@ mod tests {
 
     /// Luma that counts up, so that every place is told from every other.
     fn counting(width: u32, height: u32) -> Picture {
-        let data = (0..i420_len(width, height)).map(|n| u8::try_from(n % 251).unwrap()).collect::<Vec<_>>();
+        let data = (0..i420_len(width, height))
+            .map(|n| u8::try_from(n % 251).unwrap())
+            .collect::<Vec<_>>();
         Picture { width, height, data: data.into() }
     }
 
@@ -95,7 +102,11 @@ mod tests {
         // 1 2 3     4 1
         // 4 5 6  -> 5 2
         //           6 3
-        let picture = Picture { width: 3, height: 2, data: Bytes::from_static(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) };
+        let picture = Picture {
+            width: 3,
+            height: 2,
+            data: Bytes::from_static(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        };
         let turned = turn(picture.clone(), Rotation::Quarter);
         assert_eq!((turned.width, turned.height), (2, 3));
         assert_eq!(turned.data[..], [4, 1, 5, 2, 6, 3, 7, 8, 9, 10]);
@@ -124,7 +135,10 @@ mod tests {
 
     #[test]
     fn rotations_are_read_from_both_wires() {
-        assert_eq!([0, 1, 2, 3, 0x0d].map(|byte| Rotation::from_orientation(byte).degrees()), [0, 90, 180, 270, 90]);
+        assert_eq!(
+            [0, 1, 2, 3, 0x0d].map(|byte| Rotation::from_orientation(byte).degrees()),
+            [0, 90, 180, 270, 90]
+        );
         assert_eq!(Rotation::from_degrees(270), Some(Rotation::ThreeQuarters));
         assert_eq!(Rotation::from_degrees(45), None);
     }

@@ -7,17 +7,24 @@ use reframe_proto::i420_len;
 
 use super::Picture;
 
-/// `picture` at `width` x `height` pixels. Comes back as it is when it has that size already, or is not whole.
+/// `picture` at `width` x `height` pixels. Comes back as it is when it has that size already, or is
+/// not whole.
 ///
-/// Each pixel is a weighted mean of all that it stands for, so that lines do not flicker when a picture is halved.
+/// Each pixel is a weighted mean of all that it stands for, so that lines do not flicker when a
+/// picture is halved.
 #[must_use]
 pub fn scale(picture: &Picture, width: u32, height: u32) -> Picture {
     let same = (picture.width, picture.height) == (width, height);
-    if same || picture.data.len() != i420_len(picture.width, picture.height) || width == 0 || height == 0 {
+    if same
+        || picture.data.len() != i420_len(picture.width, picture.height)
+        || width == 0
+        || height == 0
+    {
         return picture.clone();
     }
     // Refused are planes of the wrong length only, which was checked.
-    scale_planes(picture, width, height).map_or_else(|_| picture.clone(), |data| Picture { width, height, data })
+    scale_planes(picture, width, height)
+        .map_or_else(|_| picture.clone(), |data| Picture { width, height, data })
 }
 
 fn scale_planes(picture: &Picture, width: u32, height: u32) -> Result<Bytes, ResizeError> {
@@ -25,7 +32,9 @@ fn scale_planes(picture: &Picture, width: u32, height: u32) -> Result<Bytes, Res
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     let mut scaled = BytesMut::zeroed(i420_len(width, height));
     let (mut from, mut to) = (&picture.data[..], &mut scaled[..]);
-    for (old, new) in plane_sizes(picture.width, picture.height).into_iter().zip(plane_sizes(width, height)) {
+    for (old, new) in
+        plane_sizes(picture.width, picture.height).into_iter().zip(plane_sizes(width, height))
+    {
         let (old_plane, old_rest) = from.split_at(area(old));
         let (new_plane, new_rest) = to.split_at_mut(area(new));
         let old_plane = ImageRef::new(old.0, old.1, old_plane, PixelType::U8);

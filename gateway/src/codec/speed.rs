@@ -1,17 +1,18 @@
-//! How fast a VP8 encoder works for how much quality: by the time that it takes of the time that there is, and its thread
-//! has. Pure.
+//! How fast a VP8 encoder works for how much quality: by the time that it takes of the time that
+//! there is, and its thread has. Pure.
 
 use std::time::Duration;
 
-/// libvpx's `cpu-used`, best first. Negative is fixed; -8 is the knee of the curve (5.7 ms and 37.8 dB at 720p), -16 loses
-/// 3 dB and is never used.
+/// libvpx's `cpu-used`, best first. Negative is fixed; -8 is the knee of the curve (5.7 ms and 37.8
+/// dB at 720p), -16 loses 3 dB and is never used.
 const SPEEDS: [i32; 4] = [-6, -8, -10, -12];
 /// Where a stream begins.
 const START: usize = 1;
-/// Part of the frame interval, smoothed, above which the next faster one is taken. A core that is shared has little more.
+/// Part of the frame interval, smoothed, above which the next faster one is taken. A core that is
+/// shared has little more.
 const BUSY: f64 = 0.40;
-/// Part below which the next better one is taken: two steps differ by less than the ratio of the two bounds, so that a
-/// step back does not follow.
+/// Part below which the next better one is taken: two steps differ by less than the ratio of the
+/// two bounds, so that a step back does not follow.
 const IDLE: f64 = 0.18;
 /// Weight of the newest frame: a second's worth of frames decides, one slow frame does not.
 const WEIGHT: f64 = 0.05;
@@ -48,7 +49,8 @@ impl Speed {
         self.cpu_used() != before
     }
 
-    /// Notes that a frame `took` so long where they come each `interval`; true when the speed changed.
+    /// Notes that a frame `took` so long where they come each `interval`; true when the speed
+    /// changed.
     pub(super) fn observe(&mut self, took: Duration, interval: Duration) -> bool {
         if self.set_fastest {
             return false;
@@ -77,7 +79,8 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_millis(33);
 
-    /// Encodes for ten seconds with what each speed takes; gives the speeds that were used in order.
+    /// Encodes for ten seconds with what each speed takes; gives the speeds that were used in
+    /// order.
     fn run(speed: &mut Speed, took: impl Fn(i32) -> u64) -> Vec<i32> {
         let mut used = vec![speed.cpu_used()];
         for _ in 0..300 {

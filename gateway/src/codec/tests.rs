@@ -34,15 +34,21 @@ fn odd_and_changing_sizes_survive_a_round_trip() {
         let (mut encoder, mut decoder) = (codec.encoder(1_000, 30.0), codec.decoder().unwrap());
         let sizes = [(16, 16), (33, 17), (640, 480), (1, 1), (641, 359), (1280, 720), (64, 48)];
         for (step, (width, height)) in sizes.into_iter().enumerate() {
-            let unit = encoder.encode(&grey(width, height, 90), step as u64 * 3_000, false).unwrap().unwrap();
+            let unit = encoder
+                .encode(&grey(width, height, 90), step as u64 * 3_000, false)
+                .unwrap()
+                .unwrap();
             assert!(unit.keyframe, "{codec}: a change of size starts with a keyframe");
             let picture = decoder.decode(&unit.data).unwrap().unwrap();
             // H.264 has even sides only, and none under a macroblock.
-            let side = |side: u32| if codec == Codec::H264 { side.next_multiple_of(2).max(16) } else { side };
+            let side = |side: u32| {
+                if codec == Codec::H264 { side.next_multiple_of(2).max(16) } else { side }
+            };
             assert_eq!((picture.width, picture.height), (side(width), side(height)), "{codec}");
             assert_eq!(picture.data.len(), i420_len(side(width), side(height)));
             let (luma, chroma) = picture.data.split_at((picture.width * picture.height) as usize);
-            let furthest = |plane: &[u8], from: u8| plane.iter().map(|value| value.abs_diff(from)).max();
+            let furthest =
+                |plane: &[u8], from: u8| plane.iter().map(|value| value.abs_diff(from)).max();
             let off = (furthest(luma, 90), furthest(chroma, 128));
             // VP9 begins at its coarsest; a misplaced plane or stride is further off.
             assert!(off.0 < Some(32) && off.1 < Some(8), "{codec} {width}x{height}: {off:?}");
@@ -55,7 +61,13 @@ fn keyframes_come_when_forced_and_not_otherwise() {
     for codec in Codec::ALL {
         let mut encoder = codec.encoder(1_000, 30.0);
         let keys: Vec<bool> = (0..6_u8)
-            .map(|n| encoder.encode(&grey(320, 240, 60 + n), u64::from(n) * 3_000, n == 2).unwrap().unwrap().keyframe)
+            .map(|n| {
+                encoder
+                    .encode(&grey(320, 240, 60 + n), u64::from(n) * 3_000, n == 2)
+                    .unwrap()
+                    .unwrap()
+                    .keyframe
+            })
             .collect();
         assert_eq!(keys, [true, false, true, false, false, false], "{codec}");
     }
@@ -98,7 +110,8 @@ fn a_bitrate_is_kept_at_every_frame_rate() {
             let mut bytes = 0;
             // Ten seconds; in the first five the rate is learned and rate control settles.
             for frame in 0..10 * fps {
-                let unit = encoder.encode(&busy(640, 480, frame), frame * 90_000 / fps, false).unwrap();
+                let unit =
+                    encoder.encode(&busy(640, 480, frame), frame * 90_000 / fps, false).unwrap();
                 assert!(frame == 0 || unit.as_ref().is_none_or(|unit| !unit.keyframe), "{codec}");
                 bytes += unit.filter(|_| frame >= 5 * fps).map_or(0, |unit| unit.data.len());
             }
@@ -116,7 +129,8 @@ fn a_bitrate_set_early_outlives_a_change_of_size() {
             encoder.set_bitrate(kbps);
             let unit = encoder.encode(&grey(64, 64, 90), 0, false).unwrap();
             assert!(unit.is_some_and(|unit| unit.keyframe));
-            let sizes = (1..60).map(|n| encoder.encode(&busy(320, 240, n), n * 3_000, false).unwrap());
+            let sizes =
+                (1..60).map(|n| encoder.encode(&busy(320, 240, n), n * 3_000, false).unwrap());
             sizes.map(|unit| unit.map_or(0, |unit| unit.data.len())).sum::<usize>()
         };
         assert!(bytes(500) * 2 < bytes(2_000), "{codec}");
@@ -131,12 +145,35 @@ fn a_huge_claim_is_refused_before_anything_is_allocated() {
     // Marker, sync code, colour space, 16383 - 1 twice.
     let vp9 = [0x82, 0x49, 0x83, 0x42, 0x03, 0xff, 0xe3, 0xff, 0xe0, 0, 0];
     let refused = Codec::Vp9.decoder().unwrap().decode(&vp9);
-    assert!(matches!(refused, Err(CodecError::Size { width: 16_383, height: 16_383 })), "{refused:?}");
-    // 1024 by 1024 macroblocks: ue(0) four times, ue(1), no gaps, ue(1023) twice, frames only; then a picture.
-    let h264 = [0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x33, 0b1111_0100, 0, 0b0010_0000, 0, 0b0000_0001, 0, 0b0011_0000];
+    assert!(
+        matches!(refused, Err(CodecError::Size { width: 16_383, height: 16_383 })),
+        "{refused:?}"
+    );
+    // 1024 by 1024 macroblocks: ue(0) four times, ue(1), no gaps, ue(1023) twice, frames only; then
+    // a picture.
+    let h264 = [
+        0,
+        0,
+        0,
+        1,
+        0x67,
+        0x42,
+        0xc0,
+        0x33,
+        0b1111_0100,
+        0,
+        0b0010_0000,
+        0,
+        0b0000_0001,
+        0,
+        0b0011_0000,
+    ];
     let unit = [&h264[..], &[0, 0, 1, 0x68, 0xce, 0x3c, 0x80, 0, 0, 1, 0x65, 0x88]].concat();
     let refused = Codec::H264.decoder().unwrap().decode(&unit);
-    assert!(matches!(refused, Err(CodecError::Size { width: 16_384, height: 16_384 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(CodecError::Size { width: 16_384, height: 16_384 })),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -146,9 +183,11 @@ fn damage_is_an_error_and_the_decoder_lives_on() {
         assert!(decoder.decode(&[0x10, 0, 0, 1, 2, 3, 4, 5]).is_err());
         assert!(decoder.decode(&[]).is_err(), "{codec}");
         let mut encoder = codec.encoder(2_000, 30.0);
-        let units: Vec<Encoded> =
-            (0..40).filter_map(|n| encoder.encode(&busy(160, 120, n), n * 3_000, n == 20).unwrap()).collect();
-        let (damaged, sound) = units.split_at(units.iter().rposition(|unit| unit.keyframe).unwrap());
+        let units: Vec<Encoded> = (0..40)
+            .filter_map(|n| encoder.encode(&busy(160, 120, n), n * 3_000, n == 20).unwrap())
+            .collect();
+        let (damaged, sound) =
+            units.split_at(units.iter().rposition(|unit| unit.keyframe).unwrap());
         assert!(damaged.len() >= 15 && sound.len() >= 15, "{codec}");
         let mut random = SmallRng::seed_from_u64(3);
         for unit in damaged {
@@ -172,7 +211,8 @@ fn damage_is_an_error_and_the_decoder_lives_on() {
 fn noise_neither_panics_nor_grows() {
     for codec in Codec::ALL {
         let mut decoder = codec.decoder().unwrap();
-        let good = codec.encoder(300, 30.0).encode(&busy(64, 64, 1), 0, false).unwrap().unwrap().data;
+        let good =
+            codec.encoder(300, 30.0).encode(&busy(64, 64, 1), 0, false).unwrap().unwrap().data;
         let mut random = SmallRng::seed_from_u64(17);
         for step in 0..2_000 {
             let mut data = if step % 2 == 0 { good.to_vec() } else { Vec::new() };

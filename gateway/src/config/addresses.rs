@@ -38,9 +38,14 @@ impl Item {
 ///
 /// # Errors
 /// A line for each thing that it names and this machine has not.
-pub(super) fn select(given: &str, default: &str, interfaces: &[Interface]) -> Result<Vec<IpAddr>, Vec<String>> {
+pub(super) fn select(
+    given: &str,
+    default: &str,
+    interfaces: &[Interface],
+) -> Result<Vec<IpAddr>, Vec<String>> {
     let items = || given.split(',').map(str::trim).filter(|item| !item.is_empty());
-    let excluded: Vec<Item> = items().filter_map(|item| item.strip_prefix('!')).map(Item::parse).collect();
+    let excluded: Vec<Item> =
+        items().filter_map(|item| item.strip_prefix('!')).map(Item::parse).collect();
     let mut wanted: Vec<&str> = items().filter(|item| !item.starts_with('!')).collect();
     if wanted.is_empty() && !excluded.is_empty() {
         wanted = default.split(',').collect();
@@ -48,17 +53,23 @@ pub(super) fn select(given: &str, default: &str, interfaces: &[Interface]) -> Re
     let (mut selected, mut problems) = (Vec::new(), Vec::new());
     for text in wanted {
         let item = Item::parse(text);
-        let mut found: Vec<Interface> = interfaces.iter().filter(|interface| item.covers(interface)).cloned().collect();
+        let mut found: Vec<Interface> =
+            interfaces.iter().filter(|interface| item.covers(interface)).cloned().collect();
         match item {
-            // All of 127.0.0.0/8 is ours, and of no interface: whether we have an address shows when it is bound.
+            // All of 127.0.0.0/8 is ours, and of no interface: whether we have an address shows
+            // when it is bound.
             Item::Address(ip) if found.is_empty() => found.push((String::new(), ip)),
             Item::Interface(name) if found.is_empty() => {
-                problems.push(format!("--media: `{name}` is neither an IP address nor an interface with one"));
+                problems.push(format!(
+                    "--media: `{name}` is neither an IP address nor an interface with one"
+                ));
             }
             _ => {}
         }
         for interface in found {
-            if !excluded.iter().any(|item| item.covers(&interface)) && !selected.contains(&interface.1) {
+            if !excluded.iter().any(|item| item.covers(&interface))
+                && !selected.contains(&interface.1)
+            {
                 selected.push(interface.1);
             }
         }
@@ -69,8 +80,8 @@ pub(super) fn select(given: &str, default: &str, interfaces: &[Interface]) -> Re
     if problems.is_empty() { Ok(selected) } else { Err(problems) }
 }
 
-/// Every address of every interface, but for link-local ones: those mean nothing without their interface, which a
-/// candidate does not name. Empty when the system does not tell.
+/// Every address of every interface, but for link-local ones: those mean nothing without their
+/// interface, which a candidate does not name. Empty when the system does not tell.
 pub(super) fn interfaces() -> Vec<Interface> {
     let link_local = |ip: &IpAddr| match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
@@ -81,7 +92,8 @@ pub(super) fn interfaces() -> Vec<Interface> {
     found.filter(|(_, ip)| !ip.is_unspecified() && !link_local(ip)).collect()
 }
 
-/// This machine's addresses that others may reach, in the order of its interfaces, of both families.
+/// This machine's addresses that others may reach, in the order of its interfaces, of both
+/// families.
 pub(crate) fn addresses() -> Vec<IpAddr> {
     let mut found = Vec::new();
     for (_, ip) in interfaces() {
@@ -129,9 +141,12 @@ mod tests {
 
     #[test]
     fn what_this_machine_has_not_is_told() {
-        for (given, named) in
-            [("media.example.org", "media.example.org"), ("eth7", "eth7"), ("eth0,!eth0", "eth0,!eth0"), ("", "``")]
-        {
+        for (given, named) in [
+            ("media.example.org", "media.example.org"),
+            ("eth7", "eth7"),
+            ("eth0,!eth0", "eth0,!eth0"),
+            ("", "``"),
+        ] {
             let problems = select(given).unwrap_err();
             assert!(problems.len() == 1 && problems[0].starts_with("--media: "), "{problems:?}");
             assert!(problems[0].contains(named), "{problems:?}");

@@ -1,5 +1,5 @@
-//! What a gateway has around it: its workers, and other gateways. Options beside those of [`crate::config`], which a
-//! program that has everything in one process does not need.
+//! What a gateway has around it: its workers, and other gateways. Options beside those of
+//! [`crate::config`], which a program that has everything in one process does not need.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -22,14 +22,14 @@ const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct ClusterOptions {
-    /// The workers, comma-separated [http://host:port is one; unix:/path is one on this host, by shared memory;
-    /// dns://name:port is one at each address that the name has, looked up again every 5 s]; sessions go to the one that
-    /// has the fewest.
+    /// The workers, comma-separated [http://host:port is one; unix:/path is one on this host, by
+    /// shared memory; dns://name:port is one at each address that the name has, looked up again
+    /// every 5 s]; sessions go to the one that has the fewest.
     #[arg(long, env = "REFRAME_WORKERS", default_value = "http://127.0.0.1:50051")]
     pub workers: String,
 
-    /// Where the gateways of this deployment share what they know of sessions and slots [redis://host:port; without it
-    /// this gateway is the only one].
+    /// Where the gateways of this deployment share what they know of sessions and slots
+    /// [redis://host:port; without it this gateway is the only one].
     #[arg(long, env = "REFRAME_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
 
@@ -37,20 +37,24 @@ pub struct ClusterOptions {
     #[arg(long, env = "REFRAME_REDIS_PASSWORD_FILE", value_name = "FILE")]
     pub redis_password_file: Option<String>,
 
-    /// With --redis: how long the sessions of a gateway that died keep their slots [seconds, 2 to 300].
+    /// With --redis: how long the sessions of a gateway that died keep their slots [seconds, 2 to
+    /// 300].
     #[arg(long, env = "REFRAME_LEASE", value_name = "SECONDS", default_value = "10")]
     pub lease: String,
 
-    /// With --redis: this gateway's admin port, as the other gateways reach it [http://ip:port; of a name, the address
-    /// that this machine has of it at the start; default: --admin, if that names an address].
+    /// With --redis: this gateway's admin port, as the other gateways reach it [http://ip:port; of
+    /// a name, the address that this machine has of it at the start; default: --admin, if that
+    /// names an address].
     #[arg(long, env = "REFRAME_ADVERTISE", value_name = "URL")]
     pub advertise: Option<String>,
 
-    /// How long a session waits for another worker when its own is gone, before it ends [seconds, 1 to 600].
+    /// How long a session waits for another worker when its own is gone, before it ends [seconds, 1
+    /// to 600].
     #[arg(long, env = "REFRAME_RECONNECT_LIMIT", value_name = "SECONDS", default_value = "30")]
     pub reconnect_limit: String,
 
-    /// From SIGTERM until the sessions that have not moved to another gateway are ended [seconds, 0 to 3600].
+    /// From SIGTERM until the sessions that have not moved to another gateway are ended [seconds, 0
+    /// to 3600].
     #[arg(long, env = "REFRAME_GRACE", value_name = "SECONDS", default_value = "10")]
     pub grace: String,
 }
@@ -83,10 +87,17 @@ impl Cluster {
     #[must_use]
     pub fn alone(workers: Vec<WorkerAddress>) -> Self {
         let watched = Vec::new();
-        Self { workers, shared: None, reconnect_limit: RECONNECT_LIMIT, grace: Duration::ZERO, watched }
+        Self {
+            workers,
+            shared: None,
+            reconnect_limit: RECONNECT_LIMIT,
+            grace: Duration::ZERO,
+            watched,
+        }
     }
 
-    /// Has the gateway watch one more runtime of its process, a worker's: where that is stuck, the process is not healthy.
+    /// Has the gateway watch one more runtime of its process, a worker's: where that is stuck, the
+    /// process is not healthy.
     #[must_use]
     pub fn watching(mut self, thread: &'static str, runtime: Handle) -> Self {
         self.watched.push((thread, runtime));
@@ -108,18 +119,34 @@ impl ClusterOptions {
         let limit = within(&mut problems, "--reconnect-limit", &self.reconnect_limit, 1, 600);
         let grace = within(&mut problems, "--grace", &self.grace, 0, 3600);
         // An empty variable in a deployment's environment is one that was not set.
-        let redis = self.redis.as_deref().filter(|url| !url.is_empty()).and_then(|url| store(&mut problems, url));
+        let redis = self
+            .redis
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .and_then(|url| store(&mut problems, url));
         let password_file = self.redis_password_file.as_deref().filter(|file| !file.is_empty());
-        let password_file = password_file.and_then(|file| password(&mut problems, file, redis.as_ref()));
-        let admin = gateway.admin.trim().parse().ok().filter(|admin: &SocketAddr| admin.ip().is_unspecified());
+        let password_file =
+            password_file.and_then(|file| password(&mut problems, file, redis.as_ref()));
+        let admin = gateway
+            .admin
+            .trim()
+            .parse()
+            .ok()
+            .filter(|admin: &SocketAddr| admin.ip().is_unspecified());
         if let (Some(_), None, Some(admin)) = (&redis, &advertise, admin) {
-            problems.push(format!("--advertise: needed with --redis, as --admin {admin} names no address of ours"));
+            problems.push(format!(
+                "--advertise: needed with --redis, as --admin {admin} names no address of ours"
+            ));
         }
         match (lease, limit, grace) {
             (Some(lease), Some(limit), Some(grace)) if problems.is_empty() => {
                 let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-                let shared =
-                    redis.map(|redis| SharedPlacement { redis, password_file, lease: seconds(lease), advertise });
+                let shared = redis.map(|redis| SharedPlacement {
+                    redis,
+                    password_file,
+                    lease: seconds(lease),
+                    advertise,
+                });
                 let (reconnect_limit, grace) = (seconds(limit), seconds(grace));
                 Ok(Cluster { workers, shared, reconnect_limit, grace, watched: Vec::new() })
             }
@@ -136,7 +163,11 @@ fn store(problems: &mut Vec<String>, url: &str) -> Option<redis::Client> {
 }
 
 /// The file of the password of `redis`.
-fn password(problems: &mut Vec<String>, file: &str, redis: Option<&redis::Client>) -> Option<PathBuf> {
+fn password(
+    problems: &mut Vec<String>,
+    file: &str,
+    redis: Option<&redis::Client>,
+) -> Option<PathBuf> {
     let given = redis.and_then(|redis| redis.get_connection_info().redis_settings().password());
     if given.is_some() {
         problems.push("--redis-password-file: not together with a password in --redis".to_owned());
@@ -158,11 +189,12 @@ fn password(problems: &mut Vec<String>, file: &str, redis: Option<&redis::Client
 pub(crate) fn read_password(file: &Path) -> io::Result<String> {
     let text = std::fs::read_to_string(file)?;
     let line = text.lines().next().map(str::trim).filter(|line| !line.is_empty());
-    line.map(str::to_owned).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its first line is empty"))
+    line.map(str::to_owned)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its first line is empty"))
 }
 
-/// An address, whatever was given: a name that another gateway looked up again could be somebody else's by then. A name
-/// that several gateways share means the one that is this machine's.
+/// An address, whatever was given: a name that another gateway looked up again could be somebody
+/// else's by then. A name that several gateways share means the one that is this machine's.
 fn advertised(problems: &mut Vec<String>, given: &str) -> Option<SocketAddr> {
     let uri = address(problems, "--advertise", given, ADVERTISED)?;
     let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
@@ -174,15 +206,22 @@ fn advertised(problems: &mut Vec<String>, given: &str) -> Option<SocketAddr> {
         }
     };
     let ours = addresses::addresses();
-    let address = addresses.iter().find(|address| ours.contains(&address.ip())).or_else(|| addresses.first()).copied();
+    let address = addresses
+        .iter()
+        .find(|address| ours.contains(&address.ip()))
+        .or_else(|| addresses.first())
+        .copied();
     let address = address.filter(|address| !address.ip().is_unspecified() && address.port() != 0);
     if address.is_none() {
-        problems.push(format!("--advertise: `{given}` names no address that others reach; it must be {ADVERTISED}"));
+        problems.push(format!(
+            "--advertise: `{given}` names no address that others reach; it must be {ADVERTISED}"
+        ));
     }
     address
 }
 
-const WORKER: &str = "a URL like http://127.0.0.1:50051, unix:/run/worker.sock or dns://workers:50051";
+const WORKER: &str =
+    "a URL like http://127.0.0.1:50051, unix:/run/worker.sock or dns://workers:50051";
 const ADVERTISED: &str = "a URL like http://10.0.0.7:9090";
 
 fn workers(problems: &mut Vec<String>, given: &str) -> Vec<WorkerAddress> {
@@ -196,7 +235,10 @@ fn workers(problems: &mut Vec<String>, given: &str) -> Vec<WorkerAddress> {
 }
 
 fn name_and_port(problems: &mut Vec<String>, given: &str, whole: &str) -> Option<WorkerAddress> {
-    let parsed = given.trim_end_matches('/').rsplit_once(':').and_then(|(name, port)| Some((name, port.parse().ok()?)));
+    let parsed = given
+        .trim_end_matches('/')
+        .rsplit_once(':')
+        .and_then(|(name, port)| Some((name, port.parse().ok()?)));
     match parsed.filter(|(name, _)| !name.is_empty() && !name.contains(['/', ':', '@', ' '])) {
         Some((name, port)) => Some(WorkerAddress::Dns { name: name.to_owned(), port }),
         None => {
@@ -209,7 +251,11 @@ fn name_and_port(problems: &mut Vec<String>, given: &str, whole: &str) -> Option
 /// A plain http URL with a port and no path.
 fn address(problems: &mut Vec<String>, flag: &str, given: &str, wanted: &str) -> Option<Uri> {
     let uri: Uri = parse(problems, flag, given, wanted)?;
-    if uri.scheme_str() == Some("http") && uri.port().is_some() && uri.path() == "/" && uri.query().is_none() {
+    if uri.scheme_str() == Some("http")
+        && uri.port().is_some()
+        && uri.path() == "/"
+        && uri.query().is_none()
+    {
         return Some(uri);
     }
     problems.push(format!("{flag}: `{given}` is not {wanted}"));
@@ -271,9 +317,18 @@ mod tests {
             grace: "long".into(),
         };
         let problems = bad.validate(&gateway("127.0.0.1:0")).unwrap_err();
-        let count = |flag: &str| problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: "))).count();
-        let flags =
-            ["--workers", "--redis", "--redis-password-file", "--lease", "--advertise", "--reconnect-limit", "--grace"];
+        let count = |flag: &str| {
+            problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: "))).count()
+        };
+        let flags = [
+            "--workers",
+            "--redis",
+            "--redis-password-file",
+            "--lease",
+            "--advertise",
+            "--reconnect-limit",
+            "--grace",
+        ];
         assert_eq!(flags.map(count), [9, 1, 1, 1, 1, 1, 1], "{problems:?}");
         let none = ClusterOptions { workers: " ,".into(), ..options() };
         assert_eq!(none.validate(&gateway("127.0.0.1:0")).unwrap_err().len(), 1);
@@ -284,8 +339,12 @@ mod tests {
         let url = "redis://user:secret@redis:6379/1";
         let shared = ClusterOptions { redis: Some(url.into()), ..options() };
         let problems = shared.validate(&gateway("[::]:9090")).unwrap_err();
-        assert!(matches!(&problems[..], [one] if one.starts_with("--advertise: needed with --redis")), "{problems:?}");
-        let told = ClusterOptions { advertise: Some("http://10.0.0.7:9090".into()), ..shared.clone() };
+        assert!(
+            matches!(&problems[..], [one] if one.starts_with("--advertise: needed with --redis")),
+            "{problems:?}"
+        );
+        let told =
+            ClusterOptions { advertise: Some("http://10.0.0.7:9090".into()), ..shared.clone() };
         let placement = told.validate(&gateway("[::]:9090")).unwrap().shared.unwrap();
         assert_eq!(placement.redis.get_connection_info().addr().to_string(), "redis:6379");
         assert!(shared.validate(&gateway("10.0.0.7:9090")).is_ok());
@@ -309,22 +368,29 @@ mod tests {
                 }
                 address.to_string()
             });
-            assert_eq!((address.as_deref(), problems.len()), (told, usize::from(told.is_none())), "{given}");
+            assert_eq!(
+                (address.as_deref(), problems.len()),
+                (told, usize::from(told.is_none())),
+                "{given}"
+            );
         }
     }
 
     #[test]
     fn a_password_stands_in_one_place() {
-        let file = std::env::temp_dir().join(format!("reframe-cluster-password-{}", std::process::id()));
+        let file =
+            std::env::temp_dir().join(format!("reframe-cluster-password-{}", std::process::id()));
         std::fs::write(&file, "secret\n").unwrap();
         let with = |redis: &str| ClusterOptions {
             redis: Some(redis.into()),
             redis_password_file: file.to_str().map(str::to_owned),
             ..options()
         };
-        let placement = with("redis://redis:6379").validate(&gateway("10.0.0.7:9090")).unwrap().shared.unwrap();
+        let placement =
+            with("redis://redis:6379").validate(&gateway("10.0.0.7:9090")).unwrap().shared.unwrap();
         assert_eq!(placement.password_file.as_ref(), Some(&file));
-        let problems = with("redis://:other@redis:6379").validate(&gateway("10.0.0.7:9090")).unwrap_err();
+        let problems =
+            with("redis://:other@redis:6379").validate(&gateway("10.0.0.7:9090")).unwrap_err();
         assert!(
             matches!(&problems[..], [one] if one.starts_with("--redis-password-file: not together")),
             "{problems:?}"
@@ -334,9 +400,12 @@ mod tests {
 
     #[test]
     fn a_wrong_redis_is_named_without_its_password() {
-        for url in
-            ["redis://:secret@", "redis://:secret@host:99999999", "redis://:secret@host/x", "rediss://:secret@host"]
-        {
+        for url in [
+            "redis://:secret@",
+            "redis://:secret@host:99999999",
+            "redis://:secret@host/x",
+            "rediss://:secret@host",
+        ] {
             let wrong = ClusterOptions { redis: Some(url.into()), ..options() };
             let problems = wrong.validate(&gateway("127.0.0.1:0")).unwrap_err();
             let [one] = &problems[..] else { panic!("{url}: {problems:?}") };

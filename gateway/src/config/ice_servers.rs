@@ -1,8 +1,8 @@
 //! The STUN and TURN servers that browsers are to use, and their credentials.
 //!
-//! TURN servers share a secret with us (`draft-uberti-behave-turn-rest`): a user name is the time at which it expires and
-//! anything else, its password is our signature of it. The server needs to know nobody, and whoever keeps a password
-//! has it for `--turn-ttl` only.
+//! TURN servers share a secret with us (`draft-uberti-behave-turn-rest`): a user name is the time
+//! at which it expires and anything else, its password is our signature of it. The server needs to
+//! know nobody, and whoever keeps a password has it for `--turn-ttl` only.
 
 use std::time::Duration;
 
@@ -22,12 +22,13 @@ const SCHEMES: [&str; 4] = ["stun:", "stuns:", "turn:", "turns:"];
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct IceServerOptions {
-    /// STUN and TURN servers for browsers [comma-separated URLs like turn:host:3478?transport=tcp; or a JSON file with a
-    /// list of `{urls, username, credential}`].
+    /// STUN and TURN servers for browsers [comma-separated URLs like turn:host:3478?transport=tcp;
+    /// or a JSON file with a list of `{urls, username, credential}`].
     #[arg(long, env = "REFRAME_ICE_SERVERS", value_name = "URL|FILE", default_value = "")]
     pub ice_servers: String,
 
-    /// The secret that the TURN servers of --ice-servers share with us [text; coturn's static-auth-secret].
+    /// The secret that the TURN servers of --ice-servers share with us [text; coturn's
+    /// static-auth-secret].
     #[arg(long, env = "REFRAME_TURN_SECRET", value_name = "SECRET", hide_env_values = true)]
     pub turn_secret: Option<String>,
 
@@ -35,7 +36,8 @@ pub struct IceServerOptions {
     #[arg(long, env = "REFRAME_TURN_SECRET_FILE", value_name = "FILE")]
     pub turn_secret_file: Option<String>,
 
-    /// How long a browser's TURN credentials are good; a session may last longer [seconds, 60 to 86400].
+    /// How long a browser's TURN credentials are good; a session may last longer [seconds, 60 to
+    /// 86400].
     #[arg(long, env = "REFRAME_TURN_TTL", value_name = "SECONDS", default_value = "3600")]
     pub turn_ttl: String,
 }
@@ -71,11 +73,14 @@ impl IceServerOptions {
         let servers = servers(problems, self.ice_servers.trim());
         let secret = self.secret(problems);
         let ttl = within(problems, "--turn-ttl", &self.turn_ttl, 60, 86_400);
-        for server in servers.iter().filter(|server| server.is_turn() && server.credential.is_none()) {
+        for server in
+            servers.iter().filter(|server| server.is_turn() && server.credential.is_none())
+        {
             if secret.is_none() && problems.len() == before {
                 let url = server.urls().first().copied().unwrap_or_default();
                 problems.push(format!(
-                    "--ice-servers: `{url}` needs --turn-secret or --turn-secret-file, or a file with credentials"
+                    "--ice-servers: `{url}` needs --turn-secret or --turn-secret-file, or a file \
+                     with credentials"
                 ));
             }
         }
@@ -93,14 +98,16 @@ impl IceServerOptions {
             }
             (secret, None) => secret,
             (None, Some(file)) => match std::fs::read_to_string(&file) {
-                Ok(text) => {
-                    text.lines().next().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).or_else(
-                        || {
-                            problems.push(format!("--turn-secret-file: `{file}` has no first line"));
-                            None
-                        },
-                    )
-                }
+                Ok(text) => text
+                    .lines()
+                    .next()
+                    .map(str::trim)
+                    .filter(|line| !line.is_empty())
+                    .map(str::to_owned)
+                    .or_else(|| {
+                        problems.push(format!("--turn-secret-file: `{file}` has no first line"));
+                        None
+                    }),
                 Err(error) => {
                     problems.push(format!("--turn-secret-file: `{file}`: {error}"));
                     None
@@ -113,7 +120,12 @@ impl IceServerOptions {
 impl Default for IceServerOptions {
     /// As without any flag and variable.
     fn default() -> Self {
-        Self { ice_servers: String::new(), turn_secret: None, turn_secret_file: None, turn_ttl: "3600".to_owned() }
+        Self {
+            ice_servers: String::new(),
+            turn_secret: None,
+            turn_secret_file: None,
+            turn_ttl: "3600".to_owned(),
+        }
     }
 }
 
@@ -126,16 +138,21 @@ fn servers(problems: &mut Vec<String>, given: &str) -> Vec<IceServer> {
         urls.map(|urls| IceServer { urls, username: None, credential: None }).collect()
     } else {
         let read = std::fs::read_to_string(given).map_err(|error| error.to_string());
-        let parsed = read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        let parsed =
+            read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
         parsed.unwrap_or_else(|error| {
-            problems.push(format!("--ice-servers: `{given}` is no URL like stun:host:3478, and as a file: {error}"));
+            problems.push(format!(
+                "--ice-servers: `{given}` is no URL like stun:host:3478, and as a file: {error}"
+            ));
             Vec::new()
         })
     };
     for url in servers.iter().flat_map(IceServer::urls) {
         let host = SCHEMES.iter().find_map(|scheme| url.strip_prefix(scheme));
         if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
-            problems.push(format!("--ice-servers: `{url}` is not a URL like stun:host:3478 or turn:host:3478"));
+            problems.push(format!(
+                "--ice-servers: `{url}` is not a URL like stun:host:3478 or turn:host:3478"
+            ));
         }
     }
     servers
@@ -155,13 +172,16 @@ impl IceServer {
 }
 
 impl IceServers {
-    /// What a browser's `RTCPeerConnection` takes, with credentials that are good from `now`, in seconds since 1970, on.
-    /// `name` tells one browser from another in the TURN server's log and quotas.
+    /// What a browser's `RTCPeerConnection` takes, with credentials that are good from `now`, in
+    /// seconds since 1970, on. `name` tells one browser from another in the TURN server's log and
+    /// quotas.
     pub(crate) fn at(&self, now: u64, name: &str) -> Value {
         let username = format!("{}:{name}", now + self.ttl.as_secs());
         let servers = self.servers.iter().map(|server| {
             let (username, credential) = match (&self.secret, &server.credential) {
-                (Some(secret), None) if server.is_turn() => (Some(&username), Some(sign(secret, &username))),
+                (Some(secret), None) if server.is_turn() => {
+                    (Some(&username), Some(sign(secret, &username)))
+                }
                 (_, credential) => (server.username.as_ref(), credential.clone()),
             };
             let mut object = json!({ "urls": server.urls() });
@@ -176,7 +196,8 @@ impl IceServers {
 }
 
 fn sign(secret: &str, username: &str) -> String {
-    let mut hmac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+    let mut hmac =
+        Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
     hmac.update(username.as_bytes());
     STANDARD.encode(hmac.finalize().into_bytes())
 }
@@ -194,7 +215,11 @@ mod tests {
 
     fn options(servers: &str, secret: Option<&str>) -> IceServerOptions {
         let turn_secret = secret.map(str::to_owned);
-        IceServerOptions { ice_servers: servers.to_owned(), turn_secret, ..IceServerOptions::default() }
+        IceServerOptions {
+            ice_servers: servers.to_owned(),
+            turn_secret,
+            ..IceServerOptions::default()
+        }
     }
 
     fn check(options: &IceServerOptions) -> Result<Value, Vec<String>> {
@@ -241,12 +266,19 @@ mod tests {
             ("/absent/servers.json", None, "/absent/servers.json"),
         ] {
             let problems = check(&options(servers, secret)).unwrap_err();
-            assert!(problems.len() == 1 && problems[0].starts_with("--ice-servers: "), "{problems:?}");
+            assert!(
+                problems.len() == 1 && problems[0].starts_with("--ice-servers: "),
+                "{problems:?}"
+            );
             assert!(problems[0].contains(named), "{problems:?}");
         }
-        let both = IceServerOptions { turn_secret_file: Some("/absent".into()), ..options("", Some("secret")) };
+        let both = IceServerOptions {
+            turn_secret_file: Some("/absent".into()),
+            ..options("", Some("secret"))
+        };
         assert!(check(&both).unwrap_err()[0].starts_with("--turn-secret: "));
-        let absent = IceServerOptions { turn_secret_file: Some("/absent".into()), ..options("", None) };
+        let absent =
+            IceServerOptions { turn_secret_file: Some("/absent".into()), ..options("", None) };
         assert!(check(&absent).unwrap_err()[0].starts_with("--turn-secret-file: "));
     }
 }

@@ -14,8 +14,8 @@ const ADDRESSES: &str = "127.0.0.1,0.0.0.0,::";
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct MediaOptions {
-    /// Local addresses for media, comma-separated [ip or name of an interface; 0.0.0.0 and :: stand for every one of
-    /// their family but loopback; !ip and !interface leave one out].
+    /// Local addresses for media, comma-separated [ip or name of an interface; 0.0.0.0 and :: stand
+    /// for every one of their family but loopback; !ip and !interface leave one out].
     #[arg(long, env = "REFRAME_MEDIA", default_value = ADDRESSES)]
     pub media: String,
 
@@ -23,12 +23,13 @@ pub struct MediaOptions {
     #[arg(long, env = "REFRAME_MEDIA_PORT", value_name = "PORT", default_value = "0")]
     pub media_port: String,
 
-    /// The addresses that browsers are told instead of those of --media, behind a NAT or in a container [ip,…; or
-    /// stun:host:port, which is asked at the start].
+    /// The addresses that browsers are told instead of those of --media, behind a NAT or in a
+    /// container [ip,…; or stun:host:port, which is asked at the start].
     #[arg(long, env = "REFRAME_PUBLIC_IP", value_name = "IP", default_value = "")]
     pub public_ip: String,
 
-    /// The port that browsers are told instead of --media-port, where it is mapped to another [port; 0: it is not].
+    /// The port that browsers are told instead of --media-port, where it is mapped to another
+    /// [port; 0: it is not].
     #[arg(long, env = "REFRAME_PUBLIC_PORT", value_name = "PORT", default_value = "0")]
     pub public_port: String,
 
@@ -36,9 +37,9 @@ pub struct MediaOptions {
     #[arg(long, env = "REFRAME_ICE_TCP", value_name = "on|off", default_value = "on")]
     pub ice_tcp: String,
 
-    /// Which addresses the gateway sends ICE checks to: only those that a valid check came from, or also
-    /// the candidates that a browser lists, where a firewall blocks inbound packets until the gateway
-    /// has sent one [checked or any].
+    /// Which addresses the gateway sends ICE checks to: only those that a valid check came from, or
+    /// also the candidates that a browser lists, where a firewall blocks inbound packets until the
+    /// gateway has sent one [checked or any].
     #[arg(long, env = "REFRAME_CANDIDATES", value_name = "checked|any", default_value = "checked")]
     pub candidates: String,
 }

@@ -1,7 +1,9 @@
-//! Options: flag, environment variable, default and unit side by side, and the checks that turn them into a [`Config`].
+//! Options: flag, environment variable, default and unit side by side, and the checks that turn
+//! them into a [`Config`].
 //!
-//! Values are taken as text and checked here, not by `clap`, so that one start tells everything that is wrong.
-//! Unknown `REFRAME_` variables are not errors: Kubernetes injects such for every service it knows.
+//! Values are taken as text and checked here, not by `clap`, so that one start tells everything
+//! that is wrong. Unknown `REFRAME_` variables are not errors: Kubernetes injects such for every
+//! service it knows.
 //!
 //! It may import `media`, `telemetry` and `codec`; it knows nobody who reads its values.
 
@@ -53,12 +55,13 @@ pub struct Options {
     #[arg(long, env = "REFRAME_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<String>,
 
-    /// `self-signed`: https with a certificate made at the start, to try the page from a phone [instead of --tls-cert].
+    /// `self-signed`: https with a certificate made at the start, to try the page from a phone
+    /// [instead of --tls-cert].
     #[arg(long, env = "REFRAME_TLS")]
     pub tls: Option<String>,
 
-    /// Address of /metrics, /healthz, /readyz, /version and /api/sessions, where whoever reaches it may end sessions
-    /// [ip:port; port 0 picks a free one].
+    /// Address of /metrics, /healthz, /readyz, /version and /api/sessions, where whoever reaches it
+    /// may end sessions [ip:port; port 0 picks a free one].
     #[arg(long, env = "REFRAME_ADMIN", default_value = "127.0.0.1:9090")]
     pub admin: String,
 
@@ -86,16 +89,18 @@ pub struct Options {
     #[arg(long, env = "REFRAME_BITRATE_MIN", default_value = "100")]
     pub bitrate_min: String,
 
-    /// Largest video taken from a browser; larger is scaled down [pixels, WIDTHxHEIGHT, up to 4096x2304; upright too].
+    /// Largest video taken from a browser; larger is scaled down [pixels, WIDTHxHEIGHT, up to
+    /// 4096x2304; upright too].
     #[arg(long, env = "REFRAME_MAX_RESOLUTION", value_name = "SIZE", default_value = "1920x1080")]
     pub max_resolution: String,
 
-    /// Highest frame rate accepted from a browser; frames beyond it are dropped [frames a second, 1 to 240].
+    /// Highest frame rate accepted from a browser; frames beyond it are dropped [frames a second, 1
+    /// to 240].
     #[arg(long, env = "REFRAME_MAX_FPS", value_name = "FPS", default_value = "60")]
     pub max_fps: String,
 
-    /// Codecs to negotiate, comma-separated, the preferred one first [vp8, vp9, h264; default: all of them, in the
-    /// browser's order].
+    /// Codecs to negotiate, comma-separated, the preferred one first [vp8, vp9, h264; default: all
+    /// of them, in the browser's order].
     #[arg(long, env = "REFRAME_CODECS")]
     pub codecs: Option<String>,
 
@@ -103,23 +108,24 @@ pub struct Options {
     #[arg(long, env = "REFRAME_CODEC_THREADS", default_value = "0")]
     pub codec_threads: String,
 
-    /// Refuse a new session when it would make the codec threads busier than this [percent of the time, 1 to 100; 100 is
-    /// no limit].
+    /// Refuse a new session when it would make the codec threads busier than this [percent of the
+    /// time, 1 to 100; 100 is no limit].
     #[arg(long, env = "REFRAME_MAX_LOAD", value_name = "PERCENT", default_value = "90")]
     pub max_load: String,
 
-    /// How long to keep a session after its browser stopped sending video; 20 s where another client needs the slot
-    /// [seconds, 1 to 86400].
+    /// How long to keep a session after its browser stopped sending video; 20 s where another
+    /// client needs the slot [seconds, 1 to 86400].
     #[arg(long, env = "REFRAME_IDLE_LIMIT", value_name = "SECONDS", default_value = "300")]
     pub idle_limit: String,
 
-    /// Proxies in front of --http whose `X-Forwarded-For` or `Forwarded` is believed, comma-separated [addresses and
-    /// networks, as 10.0.0.0/8; default: none, a client is whoever connects].
+    /// Proxies in front of --http whose `X-Forwarded-For` or `Forwarded` is believed,
+    /// comma-separated [addresses and networks, as 10.0.0.0/8; default: none, a client is whoever
+    /// connects].
     #[arg(long, env = "REFRAME_TRUSTED_PROXIES", value_name = "LIST")]
     pub trusted_proxies: Option<String>,
 
-    /// Exit with code 70 when a thread has not responded for this long, so that a supervisor restarts the process
-    /// [seconds, 10 to 3600; 0 is never].
+    /// Exit with code 70 when a thread has not responded for this long, so that a supervisor
+    /// restarts the process [seconds, 10 to 3600; 0 is never].
     #[arg(long, env = "REFRAME_EXIT_WHEN_STUCK", value_name = "SECONDS", default_value = "30")]
     pub exit_when_stuck: String,
 
@@ -175,7 +181,8 @@ impl Options {
     pub fn validate(&self) -> Result<Config, Vec<String>> {
         let mut problems = Vec::new();
         let http = parse(&mut problems, "--http", &self.http, "an address like 127.0.0.1:8080");
-        let (mode, cert, key) = (self.tls.as_deref(), self.tls_cert.as_deref(), self.tls_key.as_deref());
+        let (mode, cert, key) =
+            (self.tls.as_deref(), self.tls_cert.as_deref(), self.tls_key.as_deref());
         let tls = Tls::from_options(&mut problems, mode, cert, key);
         let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
         let edge = self.edge.validate(&mut problems);
@@ -188,11 +195,14 @@ impl Options {
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let max_load = within(&mut problems, "--max-load", &self.max_load, 1, 100);
         let idle_limit = within(&mut problems, "--idle-limit", &self.idle_limit, 1, 86_400);
-        let trusted_proxies = TrustedProxies::from_option(&mut problems, self.trusted_proxies.as_deref());
+        let trusted_proxies =
+            TrustedProxies::from_option(&mut problems, self.trusted_proxies.as_deref());
         let exit_when_stuck = watchdog::give_up(&self.exit_when_stuck);
-        let exit_when_stuck =
-            exit_when_stuck.map_err(|problem| problems.push(format!("--exit-when-stuck: {problem}"))).ok();
-        let trace_frames = within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
+        let exit_when_stuck = exit_when_stuck
+            .map_err(|problem| problems.push(format!("--exit-when-stuck: {problem}")))
+            .ok();
+        let trace_frames =
+            within(&mut problems, "--trace-frames", &self.trace_frames, 0, 1_000_000);
         match (
             http,
             admin,
@@ -313,8 +323,14 @@ mod tests {
     fn good_options_pass() {
         let config = options().validate().unwrap();
         assert_eq!(config.codecs, Codecs::Ours(vec![Codec::H264, Codec::Vp8]));
-        assert_eq!(Options { codecs: None, ..options() }.validate().unwrap().codecs, Codecs::Browsers);
-        assert_eq!((config.video.bitrates.max, config.codec_threads, config.media.addresses.len()), (2_000, 3, 2));
+        assert_eq!(
+            Options { codecs: None, ..options() }.validate().unwrap().codecs,
+            Codecs::Browsers
+        );
+        assert_eq!(
+            (config.video.bitrates.max, config.codec_threads, config.media.addresses.len()),
+            (2_000, 3, 2)
+        );
         assert_eq!((config.max_load, config.exit_when_stuck), (0.75, None));
     }
 
@@ -361,7 +377,8 @@ mod tests {
             trace_frames: "-1".into(),
         };
         let problems = bad.validate().unwrap_err();
-        let flags: Vec<_> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
+        let flags: Vec<_> =
+            problems.iter().filter_map(|problem| problem.split(':').next()).collect();
         assert_eq!(
             flags,
             [

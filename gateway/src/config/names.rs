@@ -1,9 +1,9 @@
 //! By which names this server may be asked for, and whose pages may ask.
 //!
-//! A page of any site can point its own name at 127.0.0.1, or at an address of this network, and then reads what is
-//! there as its own (DNS rebinding). That needs a name: its browser says it in `Host`. So a request is answered where
-//! `Host` is an address, `localhost`, or a name that was allowed. Names below `localhost` never leave the machine
-//! (RFC 6761, 6.3).
+//! A page of any site can point its own name at 127.0.0.1, or at an address of this network, and
+//! then reads what is there as its own (DNS rebinding). That needs a name: its browser says it in
+//! `Host`. So a request is answered where `Host` is an address, `localhost`, or a name that was
+//! allowed. Names below `localhost` never leave the machine (RFC 6761, 6.3).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -35,15 +35,18 @@ impl Names {
         for given in parts(hosts) {
             match host_of(given) {
                 Some(host) if is_name(&host) => names.hosts.push(host),
-                _ => problems.push(format!("--allowed-hosts: `{given}` is not a name like video.example.com")),
+                _ => problems.push(format!(
+                    "--allowed-hosts: `{given}` is not a name like video.example.com"
+                )),
             }
         }
         for given in parts(origins) {
             match plain(given.trim_end_matches('/')) {
                 _ if given == "*" => names.any_origin = true,
                 Some(origin) => names.origins.push(origin),
-                None => problems
-                    .push(format!("--allowed-origins: `{given}` is not an origin like https://example.com, or `*`")),
+                None => problems.push(format!(
+                    "--allowed-origins: `{given}` is not an origin like https://example.com, or `*`"
+                )),
             }
         }
         names
@@ -62,7 +65,8 @@ impl Names {
 
     /// Whose page has sent `origin` to `authority`, over TLS or not.
     ///
-    /// On a connection without TLS an https page of the same name is ours too: a proxy before us ended its TLS.
+    /// On a connection without TLS an https page of the same name is ours too: a proxy before us
+    /// ended its TLS.
     pub(crate) fn asker(&self, origin: &str, authority: &str, secure: bool) -> Asker {
         let scheme = origin.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
         let ours = match scheme.as_deref() {
@@ -98,15 +102,19 @@ fn host_of(authority: &str) -> Option<String> {
 }
 
 fn is_name(host: &str) -> bool {
-    host.len() <= 253 && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    host.len() <= 253
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
-/// `scheme://host[:port]` in lower case, without the port that the scheme has anyway. Nothing else is an origin: `null`
-/// is none.
+/// `scheme://host[:port]` in lower case, without the port that the scheme has anyway. Nothing else
+/// is an origin: `null` is none.
 fn plain(origin: &str) -> Option<String> {
     let (scheme, authority) = origin.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
-    let fit = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b',');
+    let fit =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b',');
     if scheme.is_empty() || authority.is_empty() || !authority.bytes().all(fit) {
         return None;
     }
@@ -202,12 +210,17 @@ mod tests {
     #[test]
     fn allowed_origins_are_whole_ones() {
         let some = names("", "https://Friend.test/, http://friend.test:3000,capacitor://localhost");
-        for origin in
-            ["https://friend.test", "https://friend.test:443", "http://friend.test:3000", "capacitor://localhost"]
-        {
+        for origin in [
+            "https://friend.test",
+            "https://friend.test:443",
+            "http://friend.test:3000",
+            "capacitor://localhost",
+        ] {
             assert_eq!(some.asker(origin, "127.0.0.1:8080", false), Asker::Allowed, "{origin}");
         }
-        for origin in ["http://friend.test", "https://friend.test:444", "https://friend.test.evil", "null"] {
+        for origin in
+            ["http://friend.test", "https://friend.test:444", "https://friend.test.evil", "null"]
+        {
             assert_eq!(some.asker(origin, "127.0.0.1:8080", false), Asker::Elsewhere, "{origin}");
         }
         assert_eq!(names("", "*").asker("null", "127.0.0.1:8080", false), Asker::Allowed);
@@ -216,8 +229,16 @@ mod tests {
     #[test]
     fn wrong_options_are_told() {
         let mut problems = Vec::new();
-        Names::from_options(&mut problems, "*.example.com, http://a, ok.test, a b", "example.com, https://a/b, null");
-        let flags: Vec<_> = problems.iter().filter_map(|problem| problem.split('`').nth(1)).collect();
-        assert_eq!(flags, ["*.example.com", "http://a", "a b", "example.com", "https://a/b", "null"]);
+        Names::from_options(
+            &mut problems,
+            "*.example.com, http://a, ok.test, a b",
+            "example.com, https://a/b, null",
+        );
+        let flags: Vec<_> =
+            problems.iter().filter_map(|problem| problem.split('`').nth(1)).collect();
+        assert_eq!(
+            flags,
+            ["*.example.com", "http://a", "a b", "example.com", "https://a/b", "null"]
+        );
     }
 }

@@ -13,7 +13,12 @@ pub(crate) fn parse<T: std::str::FromStr>(
     parsed
 }
 
-pub(crate) fn list<T: std::str::FromStr>(problems: &mut Vec<String>, flag: &str, value: &str, wanted: &str) -> Vec<T> {
+pub(crate) fn list<T: std::str::FromStr>(
+    problems: &mut Vec<String>,
+    flag: &str,
+    value: &str,
+    wanted: &str,
+) -> Vec<T> {
     let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
     let parsed: Vec<T> = parts.filter_map(|part| parse(problems, flag, part, wanted)).collect();
     if parsed.is_empty() && !problems.iter().any(|problem| problem.starts_with(flag)) {
@@ -22,7 +27,13 @@ pub(crate) fn list<T: std::str::FromStr>(problems: &mut Vec<String>, flag: &str,
     parsed
 }
 
-pub(crate) fn within(problems: &mut Vec<String>, flag: &str, value: &str, low: u32, high: u32) -> Option<u32> {
+pub(crate) fn within(
+    problems: &mut Vec<String>,
+    flag: &str,
+    value: &str,
+    low: u32,
+    high: u32,
+) -> Option<u32> {
     let parsed = value.trim().parse().ok().filter(|number| (low..=high).contains(number));
     if parsed.is_none() {
         problems.push(format!("{flag}: `{value}` is not a number from {low} to {high}"));

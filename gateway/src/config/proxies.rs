@@ -21,7 +21,8 @@ impl FromStr for Network {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let (address, prefix) =
+            text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr = address.parse().map_err(drop)?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.map_or(Ok(most), |prefix| prefix.parse().map_err(drop))?;
@@ -48,7 +49,11 @@ impl TrustedProxies {
         // An empty variable in a deployment's environment is one that was not set.
         let given = given.filter(|given| !given.trim().is_empty());
         let wanted = "an address or a network like 10.0.0.7 or 10.0.0.0/8";
-        Self(given.map(|given| list(problems, "--trusted-proxies", given, wanted)).unwrap_or_default())
+        Self(
+            given
+                .map(|given| list(problems, "--trusted-proxies", given, wanted))
+                .unwrap_or_default(),
+        )
     }
 
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {

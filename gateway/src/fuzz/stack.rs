@@ -9,8 +9,8 @@ use rtc::crypto::RTCCryptoProvider;
 use rtc::dtls::config::{ClientAuthType, ConfigBuilder, HandshakeConfig};
 use rtc::dtls::crypto::Certificate;
 use rtc::sctp::{
-    Association, AssociationHandle, DatagramEvent, Endpoint, EndpointConfig, Event, Payload, PayloadProtocolIdentifier,
-    ServerConfig, StreamEvent, TransportConfig,
+    Association, AssociationHandle, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
+    PayloadProtocolIdentifier, ServerConfig, StreamEvent, TransportConfig,
 };
 use rtc::shared::TransportProtocol;
 use tokio::time::Instant;
@@ -42,7 +42,11 @@ impl Stack {
     #[cfg(test)]
     pub(crate) fn client() -> Self {
         let mut stack = Self::new(None);
-        let connected = stack.endpoint.connect(stack.now.into_std(), rtc::sctp::ClientConfig::default(), ADDRESS);
+        let connected = stack.endpoint.connect(
+            stack.now.into_std(),
+            rtc::sctp::ClientConfig::default(),
+            ADDRESS,
+        );
         if let Ok((handle, association)) = connected {
             stack.associations.insert(handle, association);
         }
@@ -141,7 +145,10 @@ impl Stack {
 }
 
 /// DTLS of one side.
-pub(crate) fn dtls(provider: Arc<dyn RTCCryptoProvider>, client: bool) -> Option<Arc<HandshakeConfig>> {
+pub(crate) fn dtls(
+    provider: Arc<dyn RTCCryptoProvider>,
+    client: bool,
+) -> Option<Arc<HandshakeConfig>> {
     let config = ConfigBuilder::default()
         .with_certificates(vec![CERTIFICATE.as_ref()?.clone()])
         .with_crypto_provider(provider)
@@ -159,8 +166,12 @@ static CERTIFICATE: LazyLock<Option<Certificate>> = LazyLock::new(|| {
 /// A server's handshake, given datagrams that the guard lets through.
 pub(crate) fn handshake(datagrams: &mut dyn Iterator<Item = &[u8]>) {
     let guard = Arc::new(guard::Guard::default());
-    let Some(config) = guard::provider(&guard).ok().and_then(|provider| dtls(provider, false)) else { return };
-    let mut endpoint = rtc::dtls::endpoint::Endpoint::new(ADDRESS, TransportProtocol::UDP, Some(config));
+    let Some(config) = guard::provider(&guard).ok().and_then(|provider| dtls(provider, false))
+    else {
+        return;
+    };
+    let mut endpoint =
+        rtc::dtls::endpoint::Endpoint::new(ADDRESS, TransportProtocol::UDP, Some(config));
     let now = Instant::now().into_std();
     for datagram in datagrams {
         if guard.admit(datagram).is_ok() {

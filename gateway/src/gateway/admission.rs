@@ -1,23 +1,28 @@
 //! Which sessions of this gateway may take a slot, and which have to wait or to go. Pure.
 //!
-//! An offer takes nothing. A session takes its slot at the first signed check of its browser, which proves that somebody
-//! is there; but those whose browser has not completed DTLS may together hold at most a quarter of their stream's slots
-//! ([`SHARE`]). The others are put off until DTLS is up, a few round trips later. So there is no queue: a check or a
-//! completed handshake is answered at once, by "now" or by "later".
+//! An offer takes nothing. A session takes its slot at the first signed check of its browser, which
+//! proves that somebody is there; but those whose browser has not completed DTLS may together hold
+//! at most a quarter of their stream's slots ([`SHARE`]). The others are put off until DTLS is up,
+//! a few round trips later. So there is no queue: a check or a completed handshake is answered at
+//! once, by "now" or by "later".
 //!
-//! > A session is in one of these at most: without a check, put off, or holding a slot without DTLS.
+//! > A session is in one of these at most: without a check, put off, or holding a slot without
+//! > DTLS.
 //!
-//! Sessions without a slot cost memory only, and are bounded too: beyond [`MAX_UNCHECKED`] and [`MAX_PUT_OFF`] the oldest
-//! one ends of the client network that has most of them. So a client that floods ends its own.
+//! Sessions without a slot cost memory only, and are bounded too: beyond [`MAX_UNCHECKED`] and
+//! [`MAX_PUT_OFF`] the oldest one ends of the client network that has most of them. So a client
+//! that floods ends its own.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::shares::Crowd;
 
-/// Sessions without DTLS hold at most one in so many of a stream's slots. Of fewer than four slots that is none.
+/// Sessions without DTLS hold at most one in so many of a stream's slots. Of fewer than four slots
+/// that is none.
 const SHARE: u32 = 4;
-/// Sessions that no signed check has come for; each costs some 400 kB. Full: one ends (`crowded_out`).
+/// Sessions that no signed check has come for; each costs some 400 kB. Full: one ends
+/// (`crowded_out`).
 const MAX_UNCHECKED: usize = 256;
 /// Sessions that wait for DTLS before they may take a slot. Full: as above.
 const MAX_PUT_OFF: usize = 256;
@@ -53,7 +58,9 @@ impl Admission {
 
     /// The first signed check of a session came; its stream has `slots`.
     pub(super) fn checked(&mut self, id: &str, stream: &str, slots: u32) -> Checked {
-        let Some(network) = self.unchecked.remove(|waiting| waiting == id) else { return Checked::Gone };
+        let Some(network) = self.unchecked.remove(|waiting| waiting == id) else {
+            return Checked::Gone;
+        };
         let held = self.without_dtls.values().filter(|early| early.stream == stream).count();
         if held < (slots / SHARE) as usize {
             self.without_dtls.insert(id.to_owned(), Early { stream: stream.to_owned(), network });
@@ -71,7 +78,9 @@ impl Admission {
     /// DTLS is up. True when the session has no slot, and is to take one now.
     pub(super) fn encrypted(&mut self, id: &str) -> bool {
         self.without_dtls.remove(id);
-        [&mut self.unchecked, &mut self.put_off].into_iter().any(|crowd| crowd.remove(|one| one == id).is_some())
+        [&mut self.unchecked, &mut self.put_off]
+            .into_iter()
+            .any(|crowd| crowd.remove(|one| one == id).is_some())
     }
 
     /// The session has ended.
@@ -163,10 +172,18 @@ mod tests {
             let gone = admission.answered(&n.to_string(), CLIENT);
             assert_eq!(gone, n.checked_sub(MAX_UNCHECKED).map(|n| n.to_string()));
         }
-        assert_eq!(admission.answered("honest", OTHER).as_deref(), Some("9744"), "for another client too");
+        assert_eq!(
+            admission.answered("honest", OTHER).as_deref(),
+            Some("9744"),
+            "for another client too"
+        );
         for n in 10_000..20_000_usize {
             let gone = admission.answered(&n.to_string(), CLIENT);
-            assert_eq!(gone, Some((n - MAX_UNCHECKED + 1).to_string()), "the honest one is not touched");
+            assert_eq!(
+                gone,
+                Some((n - MAX_UNCHECKED + 1).to_string()),
+                "the honest one is not touched"
+            );
         }
         assert_eq!(admission.checked("honest", "s", 100), Checked::Now);
         assert_eq!(admission.checked("0", "s", 100), Checked::Gone);

@@ -1,4 +1,5 @@
-//! What a session takes when its browser has shown that it is there: a place on a codec thread and a slot on a worker.
+//! What a session takes when its browser has shown that it is there: a place on a codec thread and
+//! a slot on a worker.
 //!
 //! [`super::admission`] says when; here it is done, by the gateway actor, which knows all sessions.
 
@@ -19,8 +20,8 @@ use crate::threads::arbiters::CodecArbiter;
 use crate::workers::placement::{ClaimError, Placement, Slot, limit};
 use crate::workers::pool::{Pool, WorkerHandle};
 
-/// How long a slot that an idle session gives up may take to be free: its worker closes the stream first. Longer, and
-/// whoever wanted it is told that there is none.
+/// How long a slot that an idle session gives up may take to be free: its worker closes the stream
+/// first. Longer, and whoever wanted it is told that there is none.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Between two looks for it: no store tells of a free slot.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
@@ -39,10 +40,13 @@ impl Handler<Admit> for Gateway {
                 Box::pin(std::future::ready(told.map(Err)).into_actor(self))
             }
             Some(Ok((codecs, controls))) => {
-                // Only for a browser that DTLS has shown to be there: a check alone costs its sender a datagram.
+                // Only for a browser that DTLS has shown to be there: a check alone costs its
+                // sender a datagram.
                 let idle = if encrypted { self.most_idle(&controls.spec.name) } else { None };
-                let (pool, placement, session) = (self.pool.clone(), Arc::clone(&self.placement), id.clone());
-                let claiming = async move { claim(&pool, &*placement, &controls, &session, idle).await };
+                let (pool, placement, session) =
+                    (self.pool.clone(), Arc::clone(&self.placement), id.clone());
+                let claiming =
+                    async move { claim(&pool, &*placement, &controls, &session, idle).await };
                 let claiming = self.media.spawn(claiming).into_actor(self);
                 Box::pin(claiming.map(move |claimed, gateway, _| match claimed {
                     Ok(Ok((worker, slot))) => Some(Ok(Admitted { codecs, worker, slot })),
@@ -80,8 +84,8 @@ impl Gateway {
         now.then(|| self.codec_place(encrypted).map(|codecs| (codecs, controls)))
     }
 
-    /// One whose browser may still fail to complete DTLS is not told, and tries again when it has: only then is there a
-    /// data channel to tell it on.
+    /// One whose browser may still fail to complete DTLS is not told, and tries again when it has:
+    /// only then is there a data channel to tell it on.
     fn refuse(&mut self, id: &str, refused: OfferRefused) -> Option<OfferRefused> {
         if self.admission.is_without_dtls(id) {
             let crowded_out = self.admission.put_off(id);
@@ -102,7 +106,8 @@ impl Gateway {
         }
     }
 
-    /// The session of this stream that has been without a frame for longest, if that is long enough.
+    /// The session of this stream that has been without a frame for longest, if that is long
+    /// enough.
     pub(super) fn most_idle(&self, stream: &str) -> Option<Idle> {
         let idle = self.sessions.values().filter_map(|entry| match entry {
             Entry::Running { session, controls, .. } if controls.spec.name == stream => {

@@ -1,7 +1,9 @@
-//! Candidates that arrive before their offer: a browser trickles them while its offer is still on the way.
+//! Candidates that arrive before their offer: a browser trickles them while its offer is still on
+//! the way.
 //!
-//! Pure. A candidate waits for its offer; its HTTP answer waits too, for [`ANSWER_WITHIN`], so that the client learns
-//! whether its id ever became a connection. The candidate itself is kept longer, for clients that send in sequence.
+//! Pure. A candidate waits for its offer; its HTTP answer waits too, for [`ANSWER_WITHIN`], so that
+//! the client learns whether its id ever became a connection. The candidate itself is kept longer,
+//! for clients that send in sequence.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +16,8 @@ use tokio::time::Instant;
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// How long an early candidate is kept.
 const KEEP: Duration = Duration::from_secs(10);
-/// Ids without a session that may have candidates here. Full: the candidate is refused as of an unknown connection.
+/// Ids without a session that may have candidates here. Full: the candidate is refused as of an
+/// unknown connection.
 const MAX_IDS: usize = 256;
 /// Candidates for one of them. Full: as above.
 const MAX_PER_ID: usize = 32;

@@ -1,5 +1,6 @@
-//! The gateway actor: which sessions there are, which may start (`admit`), and which of those that cannot all have a slot
-//! must wait (`admission`). It may import `session` and what is below that; it knows no HTTP.
+//! The gateway actor: which sessions there are, which may start (`admit`), and which of those that
+//! cannot all have a slot must wait (`admission`). It may import `session` and what is below that;
+//! it knows no HTTP.
 
 mod admission;
 mod admit;
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseActFuture,
-    ResponseFuture, WrapFuture,
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult,
+    ResponseActFuture, ResponseFuture, WrapFuture,
 };
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
@@ -32,8 +33,8 @@ use crate::config::Video;
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
 use crate::session::{
-    AddCandidate, Answers, End, PendingSession, Reconnect, Session, SessionChannels, SessionStopped, Timeouts,
-    WorkerSearch, new_sessions, open,
+    AddCandidate, Answers, End, PendingSession, Reconnect, Session, SessionChannels,
+    SessionStopped, Timeouts, WorkerSearch, new_sessions, open,
 };
 use crate::shares::Rates;
 use crate::stream::inputs::Values;
@@ -43,13 +44,16 @@ use crate::threads::load::LOOK_INTERVAL;
 use crate::workers::placement::Placement;
 use crate::workers::pool::Pool;
 
-/// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where back-pressure belongs.
+/// Offers, candidates and ends that may wait. Full: HTTP requests wait, which is where
+/// back-pressure belongs.
 const MAILBOX: usize = 64;
 
-/// Candidates that may wait for their session's answer; browsers have about ten. Full: further ones are ignored.
+/// Candidates that may wait for their session's answer; browsers have about ten. Full: further ones
+/// are ignored.
 const MAX_WAITING: usize = 32;
 
-/// Start a session of `stream`; the answer is SDP. It takes its slot when the browser has shown that it is there.
+/// Start a session of `stream`; the answer is SDP. It takes its slot when the browser has shown
+/// that it is there.
 #[derive(Message)]
 #[rtype(result = "Result<String, OfferRefused>")]
 pub(crate) struct StartSession {
@@ -69,7 +73,8 @@ pub(crate) struct StartSession {
 pub(crate) struct Candidate {
     pub(crate) id: String,
     pub(crate) candidate: Option<RTCIceCandidateInit>,
-    /// When there is no session of this id: whether to keep the candidate, and wait, for one that may be on its way.
+    /// When there is no session of this id: whether to keep the candidate, and wait, for one that
+    /// may be on its way.
     pub(crate) wait: bool,
 }
 
@@ -92,7 +97,8 @@ pub(crate) struct ListSessions;
 #[rtype(result = "bool")]
 pub(crate) struct CloseSession(pub(crate) String);
 
-/// Take no more sessions, and tell those that run to go to another gateway. The answer counts those that are left.
+/// Take no more sessions, and tell those that run to go to another gateway. The answer counts those
+/// that are left.
 #[derive(Message)]
 #[rtype(result = "watch::Receiver<usize>")]
 pub(crate) struct Drain;
@@ -132,7 +138,8 @@ enum Entry {
     Running {
         session: Addr<Session>,
         controls: Arc<LiveSession>,
-        /// Of its first offer. Whoever offers with this one is the browser that the session belongs to.
+        /// Of its first offer. Whoever offers with this one is the browser that the session belongs
+        /// to.
         origin: Option<String>,
     },
 }
@@ -184,7 +191,8 @@ impl Gateway {
         Arc::clone(&self.draining)
     }
 
-    /// Whether there is room for a session that now offers. Here and now: other gateways and workers are not asked yet.
+    /// Whether there is room for a session that now offers. Here and now: other gateways and
+    /// workers are not asked yet.
     fn admit(&mut self, id: &str, client: Option<IpAddr>) -> Result<(), OfferRefused> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(OfferRefused::Draining);
@@ -207,7 +215,9 @@ impl Gateway {
         if encrypted {
             // Told when it changes, not for each offer: the counter has them all.
             match (&place, std::mem::replace(&mut self.overloaded, place.is_err())) {
-                (Err(load), false) => warn!(load, "too busy for one session more (--max-load): offers are refused"),
+                (Err(load), false) => {
+                    warn!(load, "too busy for one session more (--max-load): offers are refused")
+                }
                 (Ok(_), true) => info!("sessions are taken again"),
                 _ => {}
             }
@@ -216,7 +226,13 @@ impl Gateway {
     }
 
     /// The connection is there: make the session around it.
-    fn open(&mut self, plan: PendingSession, origin: Option<String>, client: Option<IpAddr>, ctx: &mut Context<Self>) {
+    fn open(
+        &mut self,
+        plan: PendingSession,
+        origin: Option<String>,
+        client: Option<IpAddr>,
+        ctx: &mut Context<Self>,
+    ) {
         let (id, controls) = (plan.id.clone(), Arc::clone(&plan.controls));
         // Of whom nothing is known: of one client.
         let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -226,7 +242,8 @@ impl Gateway {
         let running = Entry::Running { session: session.clone(), controls, origin };
         if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, running) {
             for candidate in candidates {
-                // The mailbox is new; candidates beyond it are paths that the answer makes redundant.
+                // The mailbox is new; candidates beyond it are paths that the answer makes
+                // redundant.
                 drop(session.try_send(AddCandidate(candidate)));
             }
         }
@@ -235,7 +252,9 @@ impl Gateway {
     /// The session of this id, if it began with an offer of the same origin.
     fn of_origin(&self, id: &str, offered: Option<&str>) -> Option<Addr<Session>> {
         match self.sessions.get(id)? {
-            Entry::Running { session, origin, .. } if offered.is_some() && origin.as_deref() == offered => {
+            Entry::Running { session, origin, .. }
+                if offered.is_some() && origin.as_deref() == offered =>
+            {
                 Some(session.clone())
             }
             _ => None,
@@ -280,7 +299,8 @@ impl Handler<StartSession> for Gateway {
         workers.retain(|worker| worker.spec.name == stream);
         // One that would make room does so when this browser has shown that it is there.
         let yields = self.most_idle(&stream).is_some();
-        let (placement, port, open) = (Arc::clone(&self.placement), Arc::clone(&self.port), self.peers.token());
+        let (placement, port, open) =
+            (Arc::clone(&self.placement), Arc::clone(&self.port), self.peers.token());
         let answers = Arc::clone(&self.answers);
         let Video { bitrates, most } = self.video.clone();
         let session = id.clone();
@@ -300,14 +320,18 @@ impl Handler<StartSession> for Gateway {
             let ufrag = offer::ice_ufrag(&description.sdp).map(str::to_owned);
             let taps = wiring.taps(Arc::clone(&controls));
             let answered = match answers.turn(client).await {
-                Some(_turn) => peer::answer(description, &codec, port.join(), taps, open).await.map_err(|error| {
-                    debug!(%error, "offer not answerable");
-                    OfferRefused::Unanswerable
-                }),
+                Some(_turn) => peer::answer(description, &codec, port.join(), taps, open)
+                    .await
+                    .map_err(|error| {
+                        debug!(%error, "offer not answerable");
+                        OfferRefused::Unanswerable
+                    }),
                 None => Err(OfferRefused::Busy),
             };
             match answered {
-                Ok((sdp, peer)) => Ok(Answered { sdp, origin, ufrag, peer, codec, wiring, controls }),
+                Ok((sdp, peer)) => {
+                    Ok(Answered { sdp, origin, ufrag, peer, codec, wiring, controls })
+                }
                 Err(refused) => {
                     placement.disown(&session, &spec.name).await;
                     Err(refused)
@@ -318,13 +342,15 @@ impl Handler<StartSession> for Gateway {
         let answering = self.media.spawn(answering.instrument(span.clone()));
         let answered = answering.into_actor(self).map(move |answered, gateway, ctx| {
             let answered = answered.unwrap_or_else(|panic| {
-                error!(target: reframe_trace::STRANGER, session = id, %panic, "an offer was not answered");
+                error!(target: reframe_trace::STRANGER, session = id, %panic, "an offer was not \
+                    answered");
                 Err(OfferRefused::Unanswerable)
             });
             // Began before `Shutdown` and would miss it.
             let draining = gateway.draining.load(Ordering::Relaxed);
-            let answered =
-                answered.and_then(|answered| if draining { Err(OfferRefused::Draining) } else { Ok(answered) });
+            let answered = answered.and_then(|answered| {
+                if draining { Err(OfferRefused::Draining) } else { Ok(answered) }
+            });
             match answered {
                 Ok(Answered { sdp, origin, ufrag, peer, codec, wiring, controls }) => {
                     let seek = WorkerSearch {
@@ -335,8 +361,18 @@ impl Handler<StartSession> for Gateway {
                         events: wiring.events.clone(),
                     };
                     let (timeouts, answers) = (gateway.timeouts, Arc::clone(&gateway.answers));
-                    let plan =
-                        PendingSession { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers };
+                    let plan = PendingSession {
+                        id,
+                        span,
+                        wiring,
+                        peer,
+                        codec,
+                        seek,
+                        timeouts,
+                        controls,
+                        ufrag,
+                        answers,
+                    };
                     gateway.open(plan, origin, client, ctx);
                     Ok(sdp)
                 }
@@ -353,13 +389,19 @@ impl Handler<StartSession> for Gateway {
 impl Handler<Candidate> for Gateway {
     type Result = ResponseFuture<Result<(), CandidateError>>;
 
-    fn handle(&mut self, Candidate { id, candidate, wait }: Candidate, _: &mut Self::Context) -> Self::Result {
+    fn handle(
+        &mut self,
+        Candidate { id, candidate, wait }: Candidate,
+        _: &mut Self::Context,
+    ) -> Self::Result {
         match self.sessions.get_mut(&id) {
             Some(Entry::Running { session, .. }) => {
                 let Some(candidate) = candidate else { return Box::pin(async { Ok(()) }) };
                 let session = session.clone();
                 // Closed: the session ended a moment ago.
-                Box::pin(async move { session.send(AddCandidate(candidate)).await.map_err(|_| CandidateError) })
+                Box::pin(async move {
+                    session.send(AddCandidate(candidate)).await.map_err(|_| CandidateError)
+                })
             }
             Some(Entry::Opening(candidates)) => {
                 candidates.extend(candidate.filter(|_| candidates.len() < MAX_WAITING));

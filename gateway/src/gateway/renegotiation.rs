@@ -8,8 +8,8 @@ use crate::browser::offer;
 use crate::media::refused::OfferRefused;
 use crate::session::Answer;
 
-/// Answer a further offer of the browser whose session this is; `None` when it is not: no such session, or an offer of
-/// another connection.
+/// Answer a further offer of the browser whose session this is; `None` when it is not: no such
+/// session, or an offer of another connection.
 #[derive(Message)]
 #[rtype(result = "Option<Result<String, OfferRefused>>")]
 pub(crate) struct Renegotiate {
@@ -20,7 +20,11 @@ pub(crate) struct Renegotiate {
 impl Handler<Renegotiate> for Gateway {
     type Result = ResponseFuture<Option<Result<String, OfferRefused>>>;
 
-    fn handle(&mut self, Renegotiate { id, offer }: Renegotiate, _: &mut Self::Context) -> Self::Result {
+    fn handle(
+        &mut self,
+        Renegotiate { id, offer }: Renegotiate,
+        _: &mut Self::Context,
+    ) -> Self::Result {
         let session = self.of_origin(&id, offer::origin(&offer.sdp).as_deref());
         // Closed: it ended a moment ago.
         Box::pin(async move { session?.send(Answer(offer)).await.ok() })

@@ -46,8 +46,8 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .route("/api/sessions/{id}", web::delete().to(close));
 }
 
-/// All sessions of this gateway. Here and not on the public port, which has no authentication: whoever knows an id can
-/// end its session.
+/// All sessions of this gateway. Here and not on the public port, which has no authentication:
+/// whoever knows an id can end its session.
 async fn sessions(shared: web::Data<AdminState>) -> HttpResponse {
     // An error is a gateway that has stopped.
     let listed = shared.gateway.send(ListSessions).await.unwrap_or_default();
@@ -56,7 +56,11 @@ async fn sessions(shared: web::Data<AdminState>) -> HttpResponse {
 }
 
 /// One of them, or of another gateway.
-async fn session(shared: web::Data<AdminState>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+async fn session(
+    shared: web::Data<AdminState>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> HttpResponse {
     if let Err(problem) = http::check_id(&id) {
         return http::invalid_request(problem);
     }
@@ -67,7 +71,11 @@ async fn session(shared: web::Data<AdminState>, request: HttpRequest, id: web::P
     }
 }
 
-async fn close(shared: web::Data<AdminState>, request: HttpRequest, id: web::Path<String>) -> HttpResponse {
+async fn close(
+    shared: web::Data<AdminState>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> HttpResponse {
     if let Err(problem) = http::check_id(&id) {
         return http::invalid_request(problem);
     }
@@ -91,8 +99,12 @@ fn describe(id: &str, controls: &LiveSession) -> Value {
 
 async fn metrics(shared: web::Data<AdminState>) -> HttpResponse {
     match &shared.metrics {
-        Some(handle) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(telemetry::render(handle)),
-        None => HttpResponse::NotFound().content_type(TEXT).body("this process records its metrics elsewhere\n"),
+        Some(handle) => HttpResponse::Ok()
+            .content_type("text/plain; version=0.0.4")
+            .body(telemetry::render(handle)),
+        None => HttpResponse::NotFound()
+            .content_type(TEXT)
+            .body("this process records its metrics elsewhere\n"),
     }
 }
 
@@ -108,12 +120,14 @@ async fn readyz(shared: web::Data<AdminState>) -> HttpResponse {
 impl Probed {
     /// No thread has been without a sign of life for so long that only a new start helps.
     fn healthz(&self) -> HttpResponse {
-        let unhealthy: Vec<_> = self.watchdog.stuck().into_iter().filter(Stuck::is_unhealthy).collect();
+        let unhealthy: Vec<_> =
+            self.watchdog.stuck().into_iter().filter(Stuck::is_unhealthy).collect();
         if unhealthy.is_empty() { well("ok\n") } else { unwell(named(&unhealthy)) }
     }
 
-    /// New sessions should come here: it is not stopping and no thread is stuck. Without a worker too, since the page is
-    /// served, says so, and waits; were all gateways not ready for want of a worker, nobody would get even that.
+    /// New sessions should come here: it is not stopping and no thread is stuck. Without a worker
+    /// too, since the page is served, says so, and waits; were all gateways not ready for want of a
+    /// worker, nobody would get even that.
     fn readyz(&self) -> HttpResponse {
         let stuck = self.watchdog.stuck();
         if self.draining.load(Ordering::Relaxed) {
@@ -127,7 +141,10 @@ impl Probed {
 }
 
 fn named(stuck: &[Stuck]) -> String {
-    stuck.iter().map(|Stuck { thread, silent }| format!("stuck for {} s: {thread}\n", silent.as_secs())).collect()
+    stuck
+        .iter()
+        .map(|Stuck { thread, silent }| format!("stuck for {} s: {thread}\n", silent.as_secs()))
+        .collect()
 }
 
 fn well(text: &'static str) -> HttpResponse {
@@ -139,7 +156,8 @@ fn unwell(text: String) -> HttpResponse {
 }
 
 async fn version() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "name": "reframe-gateway", "version": env!("CARGO_PKG_VERSION") }))
+    HttpResponse::Ok()
+        .json(json!({ "name": "reframe-gateway", "version": env!("CARGO_PKG_VERSION") }))
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ fn gate() -> (Sender<()>, Receiver<()>) {
     channel()
 }
 
-/// Each arbiter is stuck for ten seconds and more, all at once; the endpoints name them, and come back with them.
+/// Each arbiter is stuck for ten seconds and more, all at once; the endpoints name them, and come
+/// back with them.
 #[actix_web::test]
 async fn stuck_threads_are_not_ready_then_not_healthy_and_well_again() {
     let watchdog = Watchdog::start(Report { delay: |_, _| {}, stuck: |_, _| {} }, None).unwrap();
@@ -32,8 +33,14 @@ async fn stuck_threads_are_not_ready_then_not_healthy_and_well_again() {
     // What the two need, and nothing else of a gateway: they ask nobody.
     let probes = App::new()
         .app_data(web::Data::new(Probed { draining: told, watchdog: shared }))
-        .route("/healthz", web::get().to(|probed: web::Data<Probed>| async move { probed.healthz() }))
-        .route("/readyz", web::get().to(|probed: web::Data<Probed>| async move { probed.readyz() }));
+        .route(
+            "/healthz",
+            web::get().to(|probed: web::Data<Probed>| async move { probed.healthz() }),
+        )
+        .route(
+            "/readyz",
+            web::get().to(|probed: web::Data<Probed>| async move { probed.readyz() }),
+        );
     let probes = init_service(probes).await;
     let ask = async |path: &str| {
         let answer = call_service(&probes, TestRequest::get().uri(path).to_request()).await;
@@ -61,7 +68,9 @@ async fn stuck_threads_are_not_ready_then_not_healthy_and_well_again() {
     assert!(body.starts_with("stuck for 1 s: "), "{body}");
     assert_eq!(ask("/healthz").await, (StatusCode::OK, "ok\n".to_owned()), "slow is not dead");
     let body = wait("/healthz", StatusCode::SERVICE_UNAVAILABLE).await;
-    let named = |name: &str| body.lines().any(|line| line.starts_with("stuck for 1") && line.ends_with(name));
+    let named = |name: &str| {
+        body.lines().any(|line| line.starts_with("stuck for 1") && line.ends_with(name))
+    };
     assert!(named("codec-0") || named("session"), "{body}");
     let stuck: Vec<_> = watchdog.stuck().into_iter().map(|stuck| stuck.thread).collect();
     assert_eq!(stuck, ["session", "codec-0"], "and no other");

@@ -1,4 +1,5 @@
-//! Where the gateway is: the lines on standard output that people click, phones scan and tests read.
+//! Where the gateway is: the lines on standard output that people click, phones scan and tests
+//! read.
 
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,7 +10,8 @@ use qrcode::render::unicode::Dense1x2;
 use crate::config::addresses::addresses;
 use crate::config::tls::Tls;
 
-/// Says where the two ports are. Each port's first address is one that a browser on this machine can open.
+/// Says where the two ports are. Each port's first address is one that a browser on this machine
+/// can open.
 #[expect(clippy::print_stdout, reason = "the program's one output: where it is")]
 pub(crate) fn announce(page: &[SocketAddr], admin: &[SocketAddr], tls: Option<&Tls>) {
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -26,14 +28,22 @@ pub(crate) fn announce(page: &[SocketAddr], admin: &[SocketAddr], tls: Option<&T
     }
     if tls.is_some_and(|tls| tls.self_signed) {
         println!(
-            "The certificate was made just now: a browser warns that it does not know it, and then lets you go on."
+            "The certificate was made just now: a browser warns that it does not know it, and \
+             then lets you go on."
         );
-        let specific = page.iter().find(|address| !address.ip().is_loopback() && !address.ip().is_unspecified());
+        let specific = page
+            .iter()
+            .find(|address| !address.ip().is_loopback() && !address.ip().is_unspecified());
         match elsewhere.first().or(specific) {
-            // Only on a terminal: in a file or a log collector the picture is twenty lines of noise.
-            Some(address) if io::stdout().is_terminal() => print!("{}", qr(&format!("https://{address}/"))),
+            // Only on a terminal: in a file or a log collector the picture is twenty lines of
+            // noise.
+            Some(address) if io::stdout().is_terminal() => {
+                print!("{}", qr(&format!("https://{address}/")))
+            }
             Some(_) => {}
-            None => println!("Only this machine reaches the page; for a phone add --http 0.0.0.0:8080."),
+            None => {
+                println!("Only this machine reaches the page; for a phone add --http 0.0.0.0:8080.")
+            }
         }
     }
 }
@@ -70,12 +80,16 @@ mod tests {
     }
 
     fn interfaces() -> Vec<IpAddr> {
-        ["192.168.1.5", "10.0.0.7", "2001:db8::5"].iter().map(|text| text.parse().unwrap()).collect()
+        ["192.168.1.5", "10.0.0.7", "2001:db8::5"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect()
     }
 
     #[test]
     fn the_first_address_opens_here() {
-        let shown: Vec<_> = addresses(&["0.0.0.0:80", "[::]:80", "192.168.1.5:80"]).into_iter().map(here).collect();
+        let shown: Vec<_> =
+            addresses(&["0.0.0.0:80", "[::]:80", "192.168.1.5:80"]).into_iter().map(here).collect();
         assert_eq!(shown, addresses(&["127.0.0.1:80", "[::1]:80", "192.168.1.5:80"]));
     }
 
@@ -83,7 +97,10 @@ mod tests {
     fn only_a_port_on_every_address_has_others() {
         let found = |bound: &str| reachable(bound.parse().unwrap(), interfaces());
         assert_eq!(found("0.0.0.0:80"), addresses(&["192.168.1.5:80", "10.0.0.7:80"]));
-        assert_eq!(found("[::]:80"), addresses(&["192.168.1.5:80", "10.0.0.7:80", "[2001:db8::5]:80"]));
+        assert_eq!(
+            found("[::]:80"),
+            addresses(&["192.168.1.5:80", "10.0.0.7:80", "[2001:db8::5]:80"])
+        );
         assert!(found("127.0.0.1:80").is_empty());
         assert!(found("192.168.1.5:80").is_empty());
     }

@@ -1,11 +1,13 @@
-//! Whose request it is: the address that connects, or the one that a proxy in front of us says it passes on for.
+//! Whose request it is: the address that connects, or the one that a proxy in front of us says it
+//! passes on for.
 //!
 //! > An address that a client can make up decides nothing.
 //!
-//! Proxies append to `X-Forwarded-For` (or to RFC 7239's `Forwarded`) the address that they were connected from; what stands
-//! to the left of that, their own client wrote. So the list is read from its right end, and the first address that is no
-//! trusted proxy's is the client's. A proxy knows one of the two headers and passes the other on as it came: where both are
-//! there and differ, neither is believed.
+//! Proxies append to `X-Forwarded-For` (or to RFC 7239's `Forwarded`) the address that they were
+//! connected from; what stands to the left of that, their own client wrote. So the list is read
+//! from its right end, and the first address that is no trusted proxy's is the client's. A proxy
+//! knows one of the two headers and passes the other on as it came: where both are there and
+//! differ, neither is believed.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,7 +16,8 @@ use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR}
 
 use crate::config::proxies::TrustedProxies;
 
-/// Proxies that one request may have come through. Of more, the ones further away are nobody's business.
+/// Proxies that one request may have come through. Of more, the ones further away are nobody's
+/// business.
 const MAX_HOPS: usize = 16;
 
 impl TrustedProxies {
@@ -28,8 +31,11 @@ impl TrustedProxies {
             return peer;
         }
         let listed = |name: &HeaderName, read: fn(&str) -> Option<IpAddr>| {
-            let lines: Vec<&str> = headers.get_all(name).map(|line| line.to_str().unwrap_or_default()).collect();
-            (!lines.is_empty()).then(|| self.furthest(peer, lines.iter().rev().flat_map(|line| line.rsplit(',')), read))
+            let lines: Vec<&str> =
+                headers.get_all(name).map(|line| line.to_str().unwrap_or_default()).collect();
+            (!lines.is_empty()).then(|| {
+                self.furthest(peer, lines.iter().rev().flat_map(|line| line.rsplit(',')), read)
+            })
         };
         match (listed(&X_FORWARDED_FOR, plain), listed(&FORWARDED, tagged)) {
             (Some(one), Some(other)) if one != other => peer,
@@ -59,7 +65,8 @@ impl TrustedProxies {
 
 /// `192.0.2.1`, `2001:db8::1`; some write a port too, and brackets.
 fn plain(text: &str) -> Option<IpAddr> {
-    let address = text.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
+    let address =
+        text.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     address.or_else(bracketed).map(|address: IpAddr| address.to_canonical())
 }
@@ -67,7 +74,9 @@ fn plain(text: &str) -> Option<IpAddr> {
 /// `for=192.0.2.1;proto=https`, `For="[2001:db8::1]:4711"`.
 fn tagged(text: &str) -> Option<IpAddr> {
     let pairs = text.split(';').filter_map(|pair| pair.split_once('='));
-    let mut of = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for")).map(|(_, value)| value.trim());
+    let mut of = pairs
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"))
+        .map(|(_, value)| value.trim());
     plain(of.next_back()?.trim_matches('"'))
 }
 
@@ -102,7 +111,11 @@ mod tests {
     fn the_first_from_the_right_that_is_no_proxy_is_the_client() {
         let through = |list| client(PROXIES, "10.0.0.1", &[("x-forwarded-for", list)]);
         assert_eq!(through("192.0.2.1"), "192.0.2.1");
-        assert_eq!(through("192.0.2.66, 192.0.2.1"), "192.0.2.1", "the left one is the client's own");
+        assert_eq!(
+            through("192.0.2.66, 192.0.2.1"),
+            "192.0.2.1",
+            "the left one is the client's own"
+        );
         assert_eq!(through("192.0.2.66,192.0.2.1 , 10.9.9.9, 127.0.0.1"), "192.0.2.1");
         assert_eq!(through("10.0.0.2, 10.0.0.3"), "10.0.0.2", "a client that is within");
         assert_eq!(through("[2001:db9::1]:443"), "2001:db9::1");
@@ -120,14 +133,20 @@ mod tests {
         }
         let endless = "10.0.0.9,".repeat(500) + "10.0.0.9";
         assert_eq!(through(&endless), "10.0.0.9");
-        assert_eq!(through(&format!("192.0.2.1,{}10.0.0.9", "10.0.0.9,".repeat(MAX_HOPS))), "10.0.0.9");
+        assert_eq!(
+            through(&format!("192.0.2.1,{}10.0.0.9", "10.0.0.9,".repeat(MAX_HOPS))),
+            "10.0.0.9"
+        );
     }
 
     #[test]
     fn forwarded_is_read_as_rfc_7239_has_it() {
         let through = |list| client(PROXIES, "10.0.0.1", &[("forwarded", list)]);
         assert_eq!(through("for=192.0.2.1"), "192.0.2.1");
-        assert_eq!(through("for=192.0.2.66, For=\"[2001:db9::1]:4711\";proto=https"), "2001:db9::1");
+        assert_eq!(
+            through("for=192.0.2.66, For=\"[2001:db9::1]:4711\";proto=https"),
+            "2001:db9::1"
+        );
         assert_eq!(through("proto=https;for=192.0.2.1;by=10.0.0.7, for=10.0.0.2"), "192.0.2.1");
         assert_eq!(through("for=_secret"), "10.0.0.1");
         assert_eq!(through("proto=https"), "10.0.0.1");
@@ -135,18 +154,28 @@ mod tests {
 
     #[test]
     fn of_two_headers_that_differ_one_is_forged() {
-        let both = |one, other| client(PROXIES, "10.0.0.1", &[("x-forwarded-for", one), ("forwarded", other)]);
+        let both = |one, other| {
+            client(PROXIES, "10.0.0.1", &[("x-forwarded-for", one), ("forwarded", other)])
+        };
         assert_eq!(both("192.0.2.1", "for=192.0.2.1"), "192.0.2.1");
         assert_eq!(both("192.0.2.1", "for=192.0.2.66"), "10.0.0.1");
     }
 
     #[test]
     fn what_is_no_network_is_named() {
-        for wrong in ["proxy", "10.0.0.0/33", "::1/129", "10.0.0/8", "10.0.0.1/", "10.0.0.1/-1", ","] {
+        for wrong in
+            ["proxy", "10.0.0.0/33", "::1/129", "10.0.0/8", "10.0.0.1/", "10.0.0.1/-1", ","]
+        {
             let mut problems = Vec::new();
             TrustedProxies::from_option(&mut problems, Some(wrong));
-            assert!(matches!(&problems[..], [one] if one.starts_with("--trusted-proxies: ")), "{wrong}: {problems:?}");
+            assert!(
+                matches!(&problems[..], [one] if one.starts_with("--trusted-proxies: ")),
+                "{wrong}: {problems:?}"
+            );
         }
-        assert_eq!(client("0.0.0.0/0, ::/0", "192.0.2.1", &[("x-forwarded-for", "192.0.2.2")]), "192.0.2.2");
+        assert_eq!(
+            client("0.0.0.0/0, ::/0", "192.0.2.1", &[("x-forwarded-for", "192.0.2.2")]),
+            "192.0.2.2"
+        );
     }
 }

@@ -11,16 +11,22 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{HttpState, check_id, failed, invalid_input, invalid_request, object, take_id, unless_json};
+use super::{
+    HttpState, check_id, failed, invalid_input, invalid_request, object, take_id, unless_json,
+};
 use crate::gateway::FindSession;
 use crate::stream::outputs::{Event, Reader};
 
-/// Between two signs of life on a quiet event stream: below the minute after which proxies give up, and what notices a
-/// reader that is gone.
+/// Between two signs of life on a quiet event stream: below the minute after which proxies give up,
+/// and what notices a reader that is gone.
 pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// `POST /input_hook`: `{webrtc_id, name: value, …}`.
-pub(super) async fn input_hook(shared: web::Data<HttpState>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+pub(super) async fn input_hook(
+    shared: web::Data<HttpState>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
     if let Some(refusal) = unless_json(&request) {
         return refusal;
     }
@@ -67,13 +73,17 @@ pub(super) async fn updates(
         let (text, more) = next(&reader).await;
         Some((Ok::<_, Infallible>(web::Bytes::from(text)), more.then_some(reader)))
     });
-    HttpResponse::Ok().content_type("text/event-stream").insert_header((CACHE_CONTROL, "no-store")).streaming(events)
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .streaming(events)
 }
 
 /// The next piece of the event stream, and whether there is more.
 async fn next(reader: &Reader) -> (String, bool) {
     match timeout(KEEPALIVE, reader.next()).await {
-        // All values by name for those who listen for `outputs`; and FastRTC's plain event with the first.
+        // All values by name for those who listen for `outputs`; and FastRTC's plain event with the
+        // first.
         Ok(Event::Update(update)) => {
             (format!("event: outputs\n{}\n{}\n", data(&update.values), data(&update.first)), true)
         }

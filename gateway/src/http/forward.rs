@@ -1,12 +1,14 @@
 //! Requests for a session that another gateway has: asked of that one, and its answer back.
 //!
-//! > What was forwarded once is not forwarded again: no request goes in circles, whatever the placement store says.
-//! > Whoever writes to that store chooses an address, and nothing else: method, path and headers are made here of parts
-//! > that were checked, and what comes back is JSON or an event stream, or nothing.
+//! > What was forwarded once is not forwarded again: no request goes in circles, whatever the
+//! > placement store says. Whoever writes to that store chooses an address, and nothing else:
+//! > method, path and headers are made here of parts that were checked, and what comes back is JSON
+//! > or an event stream, or nothing.
 //!
-//! First offers are not forwarded: whichever gateway gets one takes the session. Runs on the HTTP threads, never in the gateway
-//! actor. There is no queue: a request waits for its own answer, each step of that has a bound, and an event stream is
-//! read from its owner as fast as its reader takes it.
+//! First offers are not forwarded: whichever gateway gets one takes the session. Runs on the HTTP
+//! threads, never in the gateway actor. There is no queue: a request waits for its own answer, each
+//! step of that has a bound, and an event stream is read from its owner as fast as its reader takes
+//! it.
 
 use std::fmt::Write;
 use std::io;
@@ -35,21 +37,23 @@ use crate::telemetry;
 use crate::workers::placement::Placement;
 use crate::workers::pool::Pool;
 
-/// On every forwarded request. One that a client sets costs that client the forwarding, and nobody anything else.
+/// On every forwarded request. One that a client sets costs that client the forwarding, and nobody
+/// anything else.
 const MARK: &str = "x-reframe-forwarded";
 
 /// For the placement store to say who has a session. Over: nobody, as far as we know.
 const LOCATE_WITHIN: Duration = Duration::from_secs(1);
 /// For a connection to the owner, which is in the same cluster.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// For the owner's whole answer, or the beginning of an event stream. An early candidate's takes a second.
+/// For the owner's whole answer, or the beginning of an event stream. An early candidate's takes a
+/// second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// For the next bytes of an event stream, whose owner gives a sign of life every [`KEEPALIVE`].
 const SILENT: Duration = KEEPALIVE.saturating_mul(3);
 
-/// Requests that wait for other gateways, and event streams that come from them, each with a connection. Full: 503, as
-/// if the owner did not answer (`outcome="full"`).
+/// Requests that wait for other gateways, and event streams that come from them, each with a
+/// connection. Full: 503, as if the owner did not answer (`outcome="full"`).
 const AT_ONCE: usize = 256;
 /// Of an answer's head; what is longer is no gateway's.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -143,8 +147,8 @@ impl Forward {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_WITHIN));
         connector.set_nodelay(true);
-        // A connection for each request: an idle one is closed by the owner when it likes, and a request that was on its
-        // way then is lost.
+        // A connection for each request: an idle one is closed by the owner when it likes, and a
+        // request that was on its way then is lost.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .http1_max_buf_size(HEAD_BYTES)
@@ -152,24 +156,31 @@ impl Forward {
         Self { placement, pool, client, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// The answer of the other gateway that has session `id`, which was checked. `None`: there is none, as far as is
-    /// known, or this request has come from one.
+    /// The answer of the other gateway that has session `id`, which was checked. `None`: there is
+    /// none, as far as is known, or this request has come from one.
     ///
     /// # Cancel safety
     /// Dropped, it closes its connection; the owner may have done what was asked.
-    pub(crate) async fn answer(&self, request: &HttpRequest, id: &str, body: web::Bytes) -> Option<HttpResponse> {
+    pub(crate) async fn answer(
+        &self,
+        request: &HttpRequest,
+        id: &str,
+        body: web::Bytes,
+    ) -> Option<HttpResponse> {
         if request.headers().contains_key(MARK) {
             return None;
         }
         let ask = Ask::of(request)?;
         let streams: Vec<_> = self.pool.streams().into_keys().collect();
-        let owner = timeout(LOCATE_WITHIN, self.placement.locate(id, &streams)).await.ok().flatten()?;
+        let owner =
+            timeout(LOCATE_WITHIN, self.placement.locate(id, &streams)).await.ok().flatten()?;
         let path = ask.path(stream_of(request).as_deref(), id);
         let answered = timeout(ANSWER_WITHIN, self.send(owner, ask, &path, body)).await;
         let (outcome, response) = match answered.map_err(ForwardError::from).flatten() {
             Ok(response) => ("ok", response),
             Err(error) => {
-                // Clients can cause as many as they like: the counter tells operators, not a line each.
+                // Clients can cause as many as they like: the counter tells operators, not a line
+                // each.
                 debug!(session = id, %owner, error = &error as &dyn std::error::Error, "not forwarded");
                 let outcome = match error {
                     ForwardError::Timeout(_) => "timeout",
@@ -177,7 +188,8 @@ impl Forward {
                     ForwardError::Full => "full",
                     _ => "unreachable",
                 };
-                let problem = "the server that has this session does not answer; try again, or start a new session";
+                let problem = "the server that has this session does not answer; try again, or \
+                               start a new session";
                 (outcome, unavailable("owner_unavailable", problem))
             }
         };
@@ -186,7 +198,12 @@ impl Forward {
     }
 
     /// As above, or that nobody knows the session.
-    pub(crate) async fn or_unknown(&self, request: &HttpRequest, id: &str, body: web::Bytes) -> HttpResponse {
+    pub(crate) async fn or_unknown(
+        &self,
+        request: &HttpRequest,
+        id: &str,
+        body: web::Bytes,
+    ) -> HttpResponse {
         let answer = self.answer(request, id, body).await;
         answer.unwrap_or_else(|| failed(StatusCode::NOT_FOUND, "unknown_connection", None))
     }
@@ -199,7 +216,10 @@ impl Forward {
         body: web::Bytes,
     ) -> Result<HttpResponse, ForwardError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ForwardError::Full)?;
-        let request = Request::builder().method(ask.method()).uri(format!("http://{owner}{path}")).header(MARK, "1");
+        let request = Request::builder()
+            .method(ask.method())
+            .uri(format!("http://{owner}{path}"))
+            .header(MARK, "1");
         let request = if ask.method() == Method::POST {
             request.header(CONTENT_TYPE, "application/json").body(Full::new(body))?
         } else {
@@ -211,19 +231,26 @@ impl Forward {
         if !(status == 200 || (400..500).contains(&status) || status == 503) {
             return Err(ForwardError::Foreign);
         }
-        // Two versions of the crate `http` meet here: one has what hyper says, the other what actix understands.
-        let mut response = HttpResponse::build(StatusCode::from_u16(status).map_err(|_| ForwardError::Foreign)?);
-        let wait = head.headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse::<u32>().ok());
+        // Two versions of the crate `http` meet here: one has what hyper says, the other what actix
+        // understands.
+        let mut response =
+            HttpResponse::build(StatusCode::from_u16(status).map_err(|_| ForwardError::Foreign)?);
+        let wait =
+            head.headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse::<u32>().ok());
         if let Some(wait) = wait {
             response.insert_header((RETRY_AFTER.as_str(), wait.min(MAX_RETRY_AFTER)));
         }
-        let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind =
+            head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         match kind.split(';').next().map(str::trim) {
             Some("text/event-stream") if ask == Ask::Updates && status == 200 => {
                 Ok(events(response, body.into_data_stream(), place))
             }
             Some("application/json") => {
-                let whole = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(ForwardError::Broken)?;
+                let whole = Limited::new(body, MAX_BODY_BYTES)
+                    .collect()
+                    .await
+                    .map_err(ForwardError::Broken)?;
                 let whole = whole.to_bytes();
                 serde_json::from_slice::<IgnoredAny>(&whole).map_err(|_| ForwardError::Foreign)?;
                 Ok(response.content_type("application/json").body(whole))
@@ -248,7 +275,10 @@ where
         let _place = &place;
         event.map_err(io::Error::other)?.map_err(io::Error::other)
     });
-    response.content_type("text/event-stream").insert_header((CACHE_CONTROL.as_str(), "no-store")).streaming(events)
+    response
+        .content_type("text/event-stream")
+        .insert_header((CACHE_CONTROL.as_str(), "no-store"))
+        .streaming(events)
 }
 
 #[cfg(test)]

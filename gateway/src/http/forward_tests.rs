@@ -77,7 +77,9 @@ async fn json_of(response: HttpResponse) -> Value {
 
 /// A piece of a body that is under way.
 async fn next(body: &mut (impl MessageBody + Unpin)) -> Option<Result<web::Bytes, ()>> {
-    std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_next(cx)).await.map(|piece| piece.map_err(drop))
+    std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_next(cx))
+        .await
+        .map(|piece| piece.map_err(drop))
 }
 
 const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n\
@@ -96,8 +98,10 @@ async fn a_request_and_its_answer_are_made_anew_of_what_was_checked() {
     let answer = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json; charset=x\r\nRetry-After: 700\r\n\
                   Set-Cookie: a=b\r\nCache-Control: public\r\nContent-Length: 8\r\n\r\n{\"a\": 1}";
     let body = web::Bytes::from_static(b"{\"webrtc_id\":\"x\"}");
-    let (response, (_stream, text)) =
-        tokio::join!(forward.answer(&request, "x", body), owner.answer("{\"webrtc_id\":\"x\"}", answer));
+    let (response, (_stream, text)) = tokio::join!(
+        forward.answer(&request, "x", body),
+        owner.answer("{\"webrtc_id\":\"x\"}", answer)
+    );
 
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let mut lines: Vec<_> = head.lines().collect();
@@ -126,9 +130,15 @@ fn each_request_has_one_path() {
     for (request, expected) in [
         (TestRequest::post().uri("/webrtc/offer"), Some("POST /webrtc/offer")),
         (TestRequest::post().uri("/any/input_hook"), Some("POST /input_hook")),
-        (TestRequest::get().uri("/updates?webrtc_id=z"), Some("GET /updates?webrtc_id=a%20b%2F..%2Fc%3Fd")),
+        (
+            TestRequest::get().uri("/updates?webrtc_id=z"),
+            Some("GET /updates?webrtc_id=a%20b%2F..%2Fc%3Fd"),
+        ),
         (TestRequest::get().uri("/api/sessions/z"), Some("GET /api/sessions/a%20b%2F..%2Fc%3Fd")),
-        (TestRequest::delete().uri("/api/sessions/z"), Some("DELETE /api/sessions/a%20b%2F..%2Fc%3Fd")),
+        (
+            TestRequest::delete().uri("/api/sessions/z"),
+            Some("DELETE /api/sessions/a%20b%2F..%2Fc%3Fd"),
+        ),
         (TestRequest::get().uri("/metrics"), None),
         (TestRequest::put().uri("/input_hook"), None),
     ] {
@@ -143,7 +153,8 @@ async fn what_is_neither_json_nor_events_does_not_come_back() {
         "200 OK\r\nContent-Type: text/html\r\nContent-Length: 17\r\n\r\n<script></script>",
         "200 OK\r\nContent-Length: 8\r\n\r\n{\"a\": 1}",
         "200 OK\r\nContent-Type: application/json\r\nContent-Length: 6\r\n\r\n<html>",
-        "302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+        "302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Type: \
+         application/json\r\nContent-Length: 2\r\n\r\n{}",
         "500 No\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
         "404 No\r\nContent-Type: text/event-stream\r\nContent-Length: 2\r\n\r\n{}",
     ] {
@@ -151,8 +162,10 @@ async fn what_is_neither_json_nor_events_does_not_come_back() {
         let (forward, _) = to(Some(address));
         let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
         let whole = format!("HTTP/1.1 {answer}");
-        let (response, _stream) =
-            tokio::join!(forward.answer(&request, "x", web::Bytes::new()), owner.answer("", &whole));
+        let (response, _stream) = tokio::join!(
+            forward.answer(&request, "x", web::Bytes::new()),
+            owner.answer("", &whole)
+        );
         let response = response.unwrap();
         assert_unavailable(&response);
         assert_eq!(json_of(response).await["meta"]["error"], "owner_unavailable", "{answer}");
@@ -163,7 +176,8 @@ async fn what_is_neither_json_nor_events_does_not_come_back() {
 async fn so_many_are_asked_at_once_and_no_more() {
     let (_owner, address) = Owner::listen().await;
     let (forward, _) = to(Some(address));
-    let _all = Arc::clone(&forward.places).try_acquire_many_owned(AT_ONCE.try_into().unwrap()).unwrap();
+    let _all =
+        Arc::clone(&forward.places).try_acquire_many_owned(AT_ONCE.try_into().unwrap()).unwrap();
     let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
     assert_unavailable(&forward.answer(&request, "x", web::Bytes::new()).await.unwrap());
 }
@@ -181,8 +195,14 @@ async fn a_session_that_nobody_has_is_unknown() {
     let (forward, placement) = to(None);
     let request = TestRequest::get().uri("/updates").to_http_request();
     let response = forward.or_unknown(&request, "x", web::Bytes::new()).await;
-    assert_eq!((response.status(), placement.asked.load(Ordering::Relaxed)), (StatusCode::NOT_FOUND, 1));
-    assert_eq!(json_of(response).await, json!({ "status": "failed", "meta": { "error": "unknown_connection" } }));
+    assert_eq!(
+        (response.status(), placement.asked.load(Ordering::Relaxed)),
+        (StatusCode::NOT_FOUND, 1)
+    );
+    assert_eq!(
+        json_of(response).await,
+        json!({ "status": "failed", "meta": { "error": "unknown_connection" } })
+    );
 }
 
 #[track_caller]
@@ -210,12 +230,13 @@ async fn an_owner_that_hangs_is_given_up() {
     let (owner, address) = Owner::listen().await;
     let (forward, _) = to(Some(address));
     let request = TestRequest::get().uri("/updates").to_http_request();
-    let (response, _stream) = tokio::join!(forward.answer(&request, "x", web::Bytes::new()), async {
-        let (stream, _) = owner.request("").await;
-        // From here on only the clock can end the wait, and it moves when nothing else does.
-        tokio::time::pause();
-        stream
-    });
+    let (response, _stream) =
+        tokio::join!(forward.answer(&request, "x", web::Bytes::new()), async {
+            let (stream, _) = owner.request("").await;
+            // From here on only the clock can end the wait, and it moves when nothing else does.
+            tokio::time::pause();
+            stream
+        });
     assert_unavailable(&response.unwrap());
 }
 
@@ -236,7 +257,9 @@ async fn events_come_one_by_one_until_the_owner_ends_them() {
     let (owner, address) = Owner::listen().await;
     let (forward, _) = to(Some(address));
     let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
-    let open = || async { tokio::join!(forward.answer(&request, "x", web::Bytes::new()), owner.answer("", EVENTS)) };
+    let open = || async {
+        tokio::join!(forward.answer(&request, "x", web::Bytes::new()), owner.answer("", EVENTS))
+    };
 
     let (response, (mut stream, _)) = open().await;
     let response = response.unwrap();

@@ -12,7 +12,8 @@ use super::HttpState;
 /// Enough to tell the browsers of an hour apart.
 const NAME_LETTERS: usize = 12;
 
-/// `GET /webrtc/ice_servers`: before each connection, because credentials expire. Any gateway may answer.
+/// `GET /webrtc/ice_servers`: before each connection, because credentials expire. Any gateway may
+/// answer.
 #[expect(clippy::disallowed_methods, reason = "the TURN server compares with its own wall clock")]
 pub(super) async fn servers(shared: web::Data<HttpState>) -> HttpResponse {
     // An error is a clock before 1970, whose credentials are as good as none.

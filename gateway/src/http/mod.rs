@@ -1,9 +1,11 @@
-//! The public port: signalling, inputs, outputs and the page. FastRTC's wire, so that its front-ends work unchanged.
+//! The public port: signalling, inputs, outputs and the page. FastRTC's wire, so that its
+//! front-ends work unchanged.
 //!
-//! What that contract calls a failure is HTTP 200 with `{"status":"failed","meta":{"error":…}}`. What it has no word for
-//! is a 4xx or 503 with the same body and a `message` for people.
+//! What that contract calls a failure is HTTP 200 with `{"status":"failed","meta":{"error":…}}`.
+//! What it has no word for is a 4xx or 503 with the same body and a `message` for people.
 //!
-//! Every stream has all of it below `/NAME/`; the one named `default`, or the only one, also at the root.
+//! Every stream has all of it below `/NAME/`; the one named `default`, or the only one, also at the
+//! root.
 
 pub(crate) mod admin;
 pub(crate) mod announce;
@@ -38,8 +40,8 @@ use crate::workers::pool::Pool;
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
 /// Bytes of a client-chosen id.
 pub(crate) const MAX_ID_BYTES: usize = 128;
-/// Seconds after which a client may find a worker. Drawn anew for each: those that were refused together do not come
-/// again together.
+/// Seconds after which a client may find a worker. Drawn anew for each: those that were refused
+/// together do not come again together.
 const RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=3;
 
 /// What the handlers share.
@@ -53,16 +55,21 @@ pub(crate) struct HttpState {
     pub(crate) proxies: Arc<TrustedProxies>,
 }
 
-/// What every answer carries: browsers take no file for another kind than it says, and tell no other site of us.
+/// What every answer carries: browsers take no file for another kind than it says, and tell no
+/// other site of us.
 pub(crate) fn headers() -> DefaultHeaders {
-    DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")).add((REFERRER_POLICY, "no-referrer"))
+    DefaultHeaders::new()
+        .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((REFERRER_POLICY, "no-referrer"))
 }
 
 /// Adds every route of the public port.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.configure(limits).configure(stream_routes);
     // After the root's own, or it would catch them.
-    config.service(web::scope("/{stream}").route("", web::get().to(page::slash)).configure(stream_routes));
+    config.service(
+        web::scope("/{stream}").route("", web::get().to(page::slash)).configure(stream_routes),
+    );
 }
 
 /// Adds, on the admin port, those that other gateways forward to us.
@@ -100,8 +107,9 @@ fn session_routes(config: &mut web::ServiceConfig) {
         .route("/updates", web::get().to(control::updates));
 }
 
-/// A refusal of bodies that are not JSON. A page of another origin can make a browser post a form or plain text here, but
-/// not JSON without asking first: so no page elsewhere takes slots of a gateway on this person's computer.
+/// A refusal of bodies that are not JSON. A page of another origin can make a browser post a form
+/// or plain text here, but not JSON without asking first: so no page elsewhere takes slots of a
+/// gateway on this person's computer.
 fn unless_json(request: &HttpRequest) -> Option<HttpResponse> {
     if request.content_type() == "application/json" {
         return None;
@@ -130,13 +138,16 @@ fn take_id(object: &mut Map<String, Value>) -> Result<String, String> {
     check_id(&id).map(|()| id)
 }
 
-/// An id goes into logs, paths and the placement store: whichever way it comes in, this is asked first.
+/// An id goes into logs, paths and the placement store: whichever way it comes in, this is asked
+/// first.
 pub(crate) fn check_id(id: &str) -> Result<(), String> {
     let plain = id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
     if (1..=MAX_ID_BYTES).contains(&id.len()) && plain {
         return Ok(());
     }
-    Err(format!("`webrtc_id` must have 1 to {MAX_ID_BYTES} printable ASCII characters, without space and /"))
+    Err(format!(
+        "`webrtc_id` must have 1 to {MAX_ID_BYTES} printable ASCII characters, without space and /"
+    ))
 }
 
 /// The stream that the path names.
@@ -158,7 +169,8 @@ pub(crate) fn invalid_request(problem: String) -> HttpResponse {
 
 fn invalid_input(error: &InputError) -> HttpResponse {
     crate::telemetry::input_refused();
-    let meta = json!({ "error": "invalid_input", "field": error.field, "message": error.to_string() });
+    let meta =
+        json!({ "error": "invalid_input", "field": error.field, "message": error.to_string() });
     HttpResponse::UnprocessableEntity().json(json!({ "status": "failed", "meta": meta }))
 }
 

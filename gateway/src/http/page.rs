@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{HttpState, stream_of};
 use crate::workers::placement;
 
-/// The page may load from and talk to this server only; the video is a `MediaStream`, which needs no source.
+/// The page may load from and talk to this server only; the video is a `MediaStream`, which needs
+/// no source.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
                            base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -41,8 +42,8 @@ pub(super) fn files(config: &mut web::ServiceConfig) {
     }
 }
 
-/// `GET /`: the stream of the path. At the root the only one, or the index of several; before the first worker has
-/// come the stream's page too, which waits for it.
+/// `GET /`: the stream of the path. At the root the only one, or the index of several; before the
+/// first worker has come the stream's page too, which waits for it.
 pub(super) async fn page(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
     match stream_of(&request) {
         None if shared.pool.streams().len() > 1 => file(HTML, INDEX),
@@ -54,7 +55,9 @@ pub(super) async fn page(shared: web::Data<HttpState>, request: HttpRequest) -> 
 /// `GET /NAME`: the page's own paths are relative to `/NAME/`.
 pub(super) async fn slash(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
     match stream_of(&request).filter(|name| shared.pool.stream(Some(name)).is_some()) {
-        Some(name) => HttpResponse::TemporaryRedirect().insert_header((LOCATION, format!("{name}/"))).finish(),
+        Some(name) => {
+            HttpResponse::TemporaryRedirect().insert_header((LOCATION, format!("{name}/"))).finish()
+        }
         None => nowhere(),
     }
 }
@@ -65,7 +68,8 @@ pub(super) async fn streams(shared: web::Data<HttpState>, request: HttpRequest) 
     let name = stream_of(&request);
     let mut streams: Vec<Value> = Vec::new();
     for (stream, spec) in shared.pool.streams() {
-        let workers: Vec<_> = serving.iter().filter(|worker| worker.spec.name == stream).cloned().collect();
+        let workers: Vec<_> =
+            serving.iter().filter(|worker| worker.spec.name == stream).cloned().collect();
         if !workers.is_empty() && name.as_ref().is_none_or(|name| *name == stream) {
             streams.push(spec.to_json(placement::limit(&workers)));
         }

@@ -6,8 +6,8 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use serde_json::{Map, Value, json};
 
 use super::{
-    HttpState, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text, try_again, unavailable,
-    unless_json,
+    HttpState, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text,
+    try_again, unavailable, unless_json,
 };
 use crate::browser::offer;
 use crate::browser::offer::OfferError;
@@ -17,13 +17,19 @@ use crate::stream::inputs;
 use crate::telemetry;
 
 /// `POST /webrtc/offer`: an offer, or a trickled candidate.
-pub(super) async fn signal(shared: web::Data<HttpState>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+pub(super) async fn signal(
+    shared: web::Data<HttpState>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
     if let Some(refusal) = unless_json(&request) {
         return refusal;
     }
     match parse(&body) {
         Ok(Request::Offer(offered)) => answer(&shared, &request, body, offered).await,
-        Ok(Request::Candidate { id, candidate }) => add_candidate(&shared, &request, body, id, &candidate).await,
+        Ok(Request::Candidate { id, candidate }) => {
+            add_candidate(&shared, &request, body, id, &candidate).await
+        }
         Err(problem) => {
             telemetry::offer("malformed");
             invalid_request(problem)
@@ -73,7 +79,12 @@ fn parse(body: &[u8]) -> Result<Request, String> {
 }
 
 /// Nothing is taken before all checks have passed.
-async fn answer(shared: &HttpState, request: &HttpRequest, body: web::Bytes, offered: Offered) -> HttpResponse {
+async fn answer(
+    shared: &HttpState,
+    request: &HttpRequest,
+    body: web::Bytes,
+    offered: Offered,
+) -> HttpResponse {
     let Offered { id, sdp, inputs, renegotiate } = offered;
     let parsed = match offer::parse(sdp) {
         Ok(parsed) => parsed,
@@ -85,7 +96,8 @@ async fn answer(shared: &HttpState, request: &HttpRequest, body: web::Bytes, off
         return conclude(answered.map(|sdp| (sdp, "renegotiated")));
     }
     if renegotiate {
-        // At another gateway, perhaps. A new session would be no use to a browser that has a connection.
+        // At another gateway, perhaps. A new session would be no use to a browser that has a
+        // connection.
         let answer = shared.forward.answer(request, &id, body).await;
         return answer.unwrap_or_else(|| failed(StatusCode::OK, "unknown_connection", None));
     }
@@ -126,7 +138,9 @@ fn invalid_offer(problem: &OfferError) -> HttpResponse {
 
 fn conclude(answered: Result<(String, &'static str), OfferRefused>) -> HttpResponse {
     let (outcome, response) = match answered {
-        Ok((sdp, outcome)) => (outcome, HttpResponse::Ok().json(json!({ "type": "answer", "sdp": sdp }))),
+        Ok((sdp, outcome)) => {
+            (outcome, HttpResponse::Ok().json(json!({ "type": "answer", "sdp": sdp })))
+        }
         Err(refused) => refusal(refused),
     };
     telemetry::offer(outcome);
@@ -146,7 +160,9 @@ fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
         OfferRefused::NoWorker => busy("no worker serves this stream right now"),
         OfferRefused::Overloaded => busy("this server is busy right now"),
         OfferRefused::Draining => busy("this server is stopping"),
-        OfferRefused::Busy => busy("this session has offered too often, or too many offers are being answered"),
+        OfferRefused::Busy => {
+            busy("this session has offered too often, or too many offers are being answered")
+        }
         OfferRefused::NoCodec => busy("a codec could not be started"),
         OfferRefused::RateLimited => {
             let problem = "too many new sessions from your network lately; behind a proxy that serves many people, the \
@@ -160,8 +176,8 @@ fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
     }
 }
 
-/// Its session may be here, or at another gateway. Or nowhere yet: a candidate may overtake its offer, which may go to
-/// either; so both are asked once more when it has had time to come.
+/// Its session may be here, or at another gateway. Or nowhere yet: a candidate may overtake its
+/// offer, which may go to either; so both are asked once more when it has had time to come.
 async fn add_candidate(
     shared: &HttpState,
     request: &HttpRequest,
@@ -173,7 +189,10 @@ async fn add_candidate(
         return failed(StatusCode::OK, "invalid_candidate_format", None);
     };
     for wait in [false, true] {
-        let taken = shared.gateway.send(Candidate { id: id.clone(), candidate: candidate.clone(), wait }).await;
+        let taken = shared
+            .gateway
+            .send(Candidate { id: id.clone(), candidate: candidate.clone(), wait })
+            .await;
         // The outer error is a gateway that has stopped.
         if let Ok(Ok(())) = taken {
             return HttpResponse::Ok().json(json!({ "status": "success" }));
@@ -185,7 +204,8 @@ async fn add_candidate(
     failed(StatusCode::OK, "unknown_connection", None)
 }
 
-/// `None` is the end of candidates. `sdpMid` and `sdpMLineIndex` may be missing: there is one bundle.
+/// `None` is the end of candidates. `sdpMid` and `sdpMLineIndex` may be missing: there is one
+/// bundle.
 fn parse_candidate(candidate: &Value) -> Result<Option<RTCIceCandidateInit>, ()> {
     let line = candidate.get("candidate").and_then(Value::as_str).ok_or(())?;
     if line.is_empty() {
@@ -194,7 +214,10 @@ fn parse_candidate(candidate: &Value) -> Result<Option<RTCIceCandidateInit>, ()>
     if !offer::is_candidate(line) {
         return Err(());
     }
-    let index = candidate.get("sdpMLineIndex").and_then(Value::as_u64).and_then(|index| u16::try_from(index).ok());
+    let index = candidate
+        .get("sdpMLineIndex")
+        .and_then(Value::as_u64)
+        .and_then(|index| u16::try_from(index).ok());
     Ok(Some(RTCIceCandidateInit {
         candidate: line.to_owned(),
         sdp_mid: candidate.get("sdpMid").and_then(Value::as_str).map(str::to_owned),
@@ -214,7 +237,9 @@ fn no_stream(shared: &HttpState, stream: Option<String>) -> HttpResponse {
     let names = known.into_keys().collect::<Vec<_>>().join(", ");
     let problem = match stream {
         Some(_) => format!("no stream has this name; there are {names}"),
-        None => format!("this server has several streams: offer to /NAME/webrtc/offer, with one of {names}"),
+        None => format!(
+            "this server has several streams: offer to /NAME/webrtc/offer, with one of {names}"
+        ),
     };
     failed(StatusCode::NOT_FOUND, "unknown_stream", Some(problem))
 }

@@ -6,7 +6,8 @@ use actix::Message;
 
 use super::refused::OfferRefused;
 
-/// A frame was put into the queue that the receiver empties. Losing one is harmless when another waits.
+/// A frame was put into the queue that the receiver empties. Losing one is harmless when another
+/// waits.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct FrameWaiting;
@@ -140,7 +141,9 @@ impl EndReason {
     #[must_use]
     pub(crate) fn step(&self) -> Option<ConnectStage> {
         match self {
-            Self::ConnectionFailed(step) | Self::NeverConnected(step) | Self::NoDtls(step) => Some(*step),
+            Self::ConnectionFailed(step) | Self::NeverConnected(step) | Self::NoDtls(step) => {
+                Some(*step)
+            }
             _ => None,
         }
     }
@@ -189,10 +192,16 @@ impl ConnectStage {
                  addresses that we tell (--media-port, --public-ip)?"
             }
             Self::NoPath => {
-                "the browser's checks reached us, our answers did not reach the browser: is UDP from us blocked?"
+                "the browser's checks reached us, our answers did not reach the browser: is UDP \
+                 from us blocked?"
             }
-            Self::Encryption => "a path was found, but DTLS did not complete on it: are large packets lost on the way?",
-            Self::Silence => "the browser was connected and then vanished: its network, or the browser, is gone",
+            Self::Encryption => {
+                "a path was found, but DTLS did not complete on it: are large packets lost on the \
+                 way?"
+            }
+            Self::Silence => {
+                "the browser was connected and then vanished: its network, or the browser, is gone"
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Hop 3 of 10: a frame is accepted, or skipped for a newer one. The frame, and the one bounded queue that every hand-over
-//! between threads uses.
-//! In:    decoded frames from `ingress`; results from `link::recv`.   Out: `link::send`; the pacer.
+//! Hop 3 of 10: a frame is accepted, or skipped for a newer one. The frame, and the one bounded
+//! queue that every hand-over between threads uses.
+//! In:    decoded frames from `ingress`; results from `link::recv`.
+//! Out:   `link::send`; the pacer.
 //! Runs:  whichever thread pushes decides: for hop 3 the session's codec arbiter.
-//! Full:  [`Policy::NewestWins`]: the newest takes the waiting one's place (`reason="skipped"`). [`Policy::Fifo`]: a
-//!        further one is refused (`reason="overflow"`).
+//! Full:  [`Policy::NewestWins`]: the newest takes the waiting one's place (`reason="skipped"`).
+//!        [`Policy::Fifo`]: a further one is refused (`reason="overflow"`).
 //! Clock: capture time since the session's first frame.
 
 use std::collections::VecDeque;
@@ -41,8 +42,8 @@ pub(crate) struct Frame {
     pub(crate) since: Instant,
 }
 
-/// When a frame was captured, as an NTP time stamp (RFC 5905, section 6) of whoever captured it. Opaque to us: clocks
-/// differ.
+/// When a frame was captured, as an NTP time stamp (RFC 5905, section 6) of whoever captured it.
+/// Opaque to us: clocks differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CaptureStamp([u8; 8]);
 
@@ -66,10 +67,12 @@ pub(crate) enum Policy {
     Fifo(usize),
 }
 
-/// A bounded queue of frames between two threads. Frames wait here and never in a mailbox: a mailbox is FIFO and
-/// cannot replace, and its bound is per sender. What is sent beside it is only a nudge, so that losing one is harmless.
+/// A bounded queue of frames between two threads. Frames wait here and never in a mailbox: a
+/// mailbox is FIFO and cannot replace, and its bound is per sender. What is sent beside it is only
+/// a nudge, so that losing one is harmless.
 ///
-/// A frame that finds no room is counted at `hop`. Lock held for a push or a pop of one element only.
+/// A frame that finds no room is counted at `hop`. Lock held for a push or a pop of one element
+/// only.
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
     hop: Hop,
@@ -171,8 +174,13 @@ mod tests {
         assert_eq!(seqs, [0, 1, 2]);
     }
 
-    /// A camera, the queue, and a worker with one credit, in virtual time. Returns (number, age at handler start).
-    fn simulate(seed: u64, policy: Policy, handler_ms: std::ops::Range<u64>) -> Vec<(u64, Duration)> {
+    /// A camera, the queue, and a worker with one credit, in virtual time. Returns (number, age at
+    /// handler start).
+    fn simulate(
+        seed: u64,
+        policy: Policy,
+        handler_ms: std::ops::Range<u64>,
+    ) -> Vec<(u64, Duration)> {
         use rand::{RngExt, SeedableRng};
         let mut random = rand::rngs::SmallRng::seed_from_u64(seed);
         let queue = FrameQueue::new(Hop::Session, policy);
@@ -185,7 +193,8 @@ mod tests {
                 let Some(taken) = queue.pop() else { break };
                 let begins = worker_free.max(taken.since);
                 started.push((taken.seq, begins - taken.since));
-                worker_free = begins + Duration::from_millis(random.random_range(handler_ms.clone()));
+                worker_free =
+                    begins + Duration::from_millis(random.random_range(handler_ms.clone()));
             }
             queue.push(now, frame(number)).ok();
         }
@@ -199,7 +208,10 @@ mod tests {
             assert!((145..=155).contains(&started.len()), "{} of 30 s at 200 ms", started.len());
             assert!(started.is_sorted_by_key(|(number, _)| *number));
             let oldest = started.iter().map(|(_, age)| *age).max().unwrap();
-            assert!(oldest <= Duration::from_micros(33_334), "seed {seed}: {oldest:?} is more than one frame interval");
+            assert!(
+                oldest <= Duration::from_micros(33_334),
+                "seed {seed}: {oldest:?} is more than one frame interval"
+            );
         }
     }
 
@@ -208,7 +220,10 @@ mod tests {
         for seed in 0..20 {
             let started = simulate(seed, Policy::Fifo(8), 5..50);
             let numbers: Vec<u64> = started.iter().map(|(number, _)| *number).collect();
-            assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "seed {seed}: a frame is missing");
+            assert!(
+                numbers.iter().copied().eq(0..numbers.len() as u64),
+                "seed {seed}: a frame is missing"
+            );
             assert!(numbers.len() >= 890);
         }
     }

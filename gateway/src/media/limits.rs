@@ -17,11 +17,16 @@ impl VideoLimits {
     /// A size within, of the same shape and with even sides; the same when it is within already.
     pub(crate) fn fit(self, width: u32, height: u32) -> (u32, u32) {
         let (long, short) = (width.max(height), width.min(height));
-        let factor = (f64::from(self.long) / f64::from(long)).min(f64::from(self.short) / f64::from(short));
+        let factor =
+            (f64::from(self.long) / f64::from(long)).min(f64::from(self.short) / f64::from(short));
         if factor >= 1.0 {
             return (width, height);
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "smaller than a u32")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "smaller than a u32"
+        )]
         let side = |side: u32| (((f64::from(side) * factor) as u32) & !1).max(2);
         (side(width), side(height))
     }
@@ -50,7 +55,8 @@ pub(crate) struct BitrateOverrides {
 }
 
 impl BitrateLimits {
-    /// With the stream's wishes: the operator's maximum holds whatever a stream says, and start and minimum give way.
+    /// With the stream's wishes: the operator's maximum holds whatever a stream says, and start and
+    /// minimum give way.
     pub(crate) fn with(self, wishes: BitrateOverrides) -> Self {
         let max = wishes.max.unwrap_or(self.max).min(self.max);
         let min = wishes.min.unwrap_or(self.min).min(max);
@@ -66,7 +72,8 @@ mod tests {
     fn the_gateways_maximum_holds_and_the_rest_gives_way() {
         let gateway = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
         let with = |start, min, max| {
-            let BitrateLimits { start, min, max } = gateway.with(BitrateOverrides { start, min, max });
+            let BitrateLimits { start, min, max } =
+                gateway.with(BitrateOverrides { start, min, max });
             (start, min, max)
         };
         assert_eq!(with(None, None, None), (1_500, 100, 2_000));

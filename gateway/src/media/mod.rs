@@ -1,5 +1,5 @@
-//! What passes from hop to hop: the types that more than one stage of the frame's path knows. It may import `codec` and
-//! `telemetry`; it knows no actor, no thread and no connection.
+//! What passes from hop to hop: the types that more than one stage of the frame's path knows. It
+//! may import `codec` and `telemetry`; it knows no actor, no thread and no connection.
 
 pub(crate) mod encoded;
 pub(crate) mod event;

@@ -32,6 +32,9 @@ pub(crate) struct HeaderExtensions {
 impl HeaderExtensions {
     /// What both say together; `other` where they differ.
     pub(crate) fn and(self, other: Self) -> Self {
-        Self { rotation: other.rotation.or(self.rotation), captured: other.captured.or(self.captured) }
+        Self {
+            rotation: other.rotation.or(self.rotation),
+            captured: other.captured.or(self.captured),
+        }
     }
 }

@@ -14,7 +14,8 @@ pub(crate) enum OfferRefused {
     Overloaded,
     /// This gateway is stopping.
     Draining,
-    /// An earlier offer of the session is being answered, or it has offered too often, or too many others are answered.
+    /// An earlier offer of the session is being answered, or it has offered too often, or too many
+    /// others are answered.
     Busy,
     /// Its client's network has begun too many sessions lately.
     RateLimited,
@@ -25,7 +26,8 @@ pub(crate) enum OfferRefused {
 }
 
 impl OfferRefused {
-    /// What a program knows it by: `meta.error` of the HTTP answer and of the message on the connection.
+    /// What a program knows it by: `meta.error` of the HTTP answer and of the message on the
+    /// connection.
     pub(crate) fn error(self) -> &'static str {
         match self {
             Self::AlreadyExists => "connection_already_exists",
@@ -52,15 +54,24 @@ impl OfferRefused {
     pub(crate) fn in_words(self) -> String {
         match self {
             Self::Full(limit) => {
-                format!("All {limit} places are taken: somebody else got the last one. Try again later.")
+                format!(
+                    "All {limit} places are taken: somebody else got the last one. Try again later."
+                )
             }
-            Self::NoWorker => "No worker serves this stream right now. Try again in a moment.".to_owned(),
+            Self::NoWorker => {
+                "No worker serves this stream right now. Try again in a moment.".to_owned()
+            }
             Self::Overloaded | Self::Busy | Self::RateLimited => {
                 "This server is busy right now. Try again in a moment.".to_owned()
             }
-            Self::NoCodec => "This server cannot encode or decode the video right now. Try again later.".to_owned(),
+            Self::NoCodec => {
+                "This server cannot encode or decode the video right now. Try again later."
+                    .to_owned()
+            }
             Self::Draining => "This server is stopping. Try again in a moment.".to_owned(),
-            Self::AlreadyExists | Self::Unanswerable => "The server refused the stream. Start again.".to_owned(),
+            Self::AlreadyExists | Self::Unanswerable => {
+                "The server refused the stream. Start again.".to_owned()
+            }
         }
     }
 }

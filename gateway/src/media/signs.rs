@@ -6,7 +6,8 @@ use std::time::Duration;
 /// A session without a frame for so long gives way when its slot is wanted.
 const GIVES_WAY: Duration = Duration::from_secs(20);
 
-/// What was taken of a session's browser so far. Each count is written where that is taken, and read by its session.
+/// What was taken of a session's browser so far. Each count is written where that is taken, and
+/// read by its session.
 #[derive(Debug, Default)]
 pub(crate) struct Signs {
     /// RTP packets, decrypted.
@@ -15,7 +16,8 @@ pub(crate) struct Signs {
     messages: AtomicU64,
     /// Frames that were decoded.
     frames: AtomicU64,
-    /// Milliseconds without a frame. The session writes it each second; the gateway reads it when another session needs a slot.
+    /// Milliseconds without a frame. The session writes it each second; the gateway reads it when
+    /// another session needs a slot.
     idle_ms: AtomicU64,
 }
 
@@ -45,7 +47,8 @@ impl Signs {
     /// The counts now; `checks` are those that the stack has taken.
     pub(crate) fn counts(&self, checks: u64) -> Counts {
         let packets = self.packets.load(Ordering::Relaxed);
-        let heard = checks.wrapping_add(packets).wrapping_add(self.messages.load(Ordering::Relaxed));
+        let heard =
+            checks.wrapping_add(packets).wrapping_add(self.messages.load(Ordering::Relaxed));
         Counts { heard, packets, frames: self.frames.load(Ordering::Relaxed) }
     }
 }

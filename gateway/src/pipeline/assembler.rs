@@ -1,11 +1,12 @@
 //! RTP packets in any order in, whole frames in order out: the first half of hop 2, pure.
 //!
-//! The `rtc` crate's `SampleBuilder` is not used: it costs 11.5 MiB a stream and, fed hostile sequence numbers, 190 ms
-//! of CPU a packet. Here a packet costs one map operation, whatever its number, and memory is bounded by
-//! [`WINDOW_PACKETS`]. A frame is released by its marker bit at once, not when the next one begins.
+//! The `rtc` crate's `SampleBuilder` is not used: it costs 11.5 MiB a stream and, fed hostile
+//! sequence numbers, 190 ms of CPU a packet. Here a packet costs one map operation, whatever its
+//! number, and memory is bounded by [`WINDOW_PACKETS`]. A frame is released by its marker bit at
+//! once, not when the next one begins.
 //!
-//! > Frames come out in order. A frame that follows a lost one comes out only from the next keyframe on, because what
-//! > it refers to was never decoded.
+//! > Frames come out in order. A frame that follows a lost one comes out only from the next
+//! > keyframe on, because what it refers to was never decoded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,18 +19,21 @@ use crate::codec::payload::{append, starts_frame, starts_keyframe};
 use crate::media::packet::{HeaderExtensions, Packet};
 use crate::telemetry::ledger::{Reason, Ticket};
 
-/// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it the gap is given up.
+/// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it
+/// the gap is given up.
 pub(crate) const WINDOW_PACKETS: usize = 512;
-/// How long a missing packet is waited for: four requests over a path of 100 ms there and back (`peer/nack.rs`), which
-/// at 5 % loss each way all fail once in 11 000. More would be felt as a freeze that a keyframe ends sooner.
+/// How long a missing packet is waited for: four requests over a path of 100 ms there and back
+/// (`peer/nack.rs`), which at 5 % loss each way all fail once in 11 000. More would be felt as a
+/// freeze that a keyframe ends sooner.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(450);
-/// Packets missing at once beyond which nothing is waited for, nor asked for: a blackout, which a keyframe ends sooner
-/// than half a second of old video would.
+/// Packets missing at once beyond which nothing is waited for, nor asked for: a blackout, which a
+/// keyframe ends sooner than half a second of old video would.
 pub(crate) const MAX_MISSING: u64 = 128;
-/// Packets kept while there is no keyframe to start from: one whose first packet is asked for again must be here when it
-/// comes. Half a second of 2 Mbit/s video.
+/// Packets kept while there is no keyframe to start from: one whose first packet is asked for again
+/// must be here when it comes. Half a second of 2 Mbit/s video.
 const SEEK_PACKETS: usize = 128;
-/// A step in sequence numbers beyond which the sender is taken to have restarted (RFC 3550, appendix A.1).
+/// A step in sequence numbers beyond which the sender is taken to have restarted (RFC 3550,
+/// appendix A.1).
 const MAX_DROPOUT: i16 = 3_000;
 /// How far behind a packet may come (RFC 3550, appendix A.1).
 const MAX_MISORDER: i16 = -512;
@@ -58,13 +62,15 @@ pub(crate) struct Assembler {
     codec: Codec,
     /// Packets that are not part of a released frame, by extended sequence number.
     held: BTreeMap<u64, Packet>,
-    /// The books of the frames that `held` is part of, by extended number of their first-seen packet's timestamp.
+    /// The books of the frames that `held` is part of, by extended number of their first-seen
+    /// packet's timestamp.
     tickets: BTreeMap<u32, Ticket>,
     /// Of the stream that is followed.
     ssrc: u32,
     /// Of the one before, of which packets may still be under way.
     previous: Option<u32>,
-    /// Highest extended sequence number seen; starts away from zero so that early reordering cannot underflow.
+    /// Highest extended sequence number seen; starts away from zero so that early reordering cannot
+    /// underflow.
     highest: Option<u64>,
     /// The number that a restarted sender would use next (RFC 3550's `bad_seq`).
     restart: Option<u16>,
@@ -103,7 +109,8 @@ impl Assembler {
         let Some(number) = self.extend(packet.ssrc, packet.sequence) else { return false };
         let late = number < self.next.unwrap_or(self.floor);
         // Else its frame would be in the books twice.
-        let lost = self.lost == Some(packet.timestamp) && !starts_frame(self.codec, &packet.payload);
+        let lost =
+            self.lost == Some(packet.timestamp) && !starts_frame(self.codec, &packet.payload);
         if late || lost || self.held.contains_key(&number) {
             return false;
         }
@@ -156,7 +163,8 @@ impl Assembler {
         self.held.len() <= most && self.tickets.len() <= most + 1
     }
 
-    /// The decoder lost its state, or packets were dropped before they got here: start over at the next keyframe.
+    /// The decoder lost its state, or packets were dropped before they got here: start over at the
+    /// next keyframe.
     pub(crate) fn give_up(&mut self) {
         self.floor = self.floor.max(self.next.take().unwrap_or_default());
         self.gap_since = None;
@@ -171,19 +179,25 @@ impl Assembler {
         }
     }
 
-    /// What is held waited too long for us: all but the newest keyframe is thrown away, counted frame by frame. Were that
-    /// dropped too, a thread that is late each time would never show anything. One that is not whole stays only if its rest
-    /// may still come and nothing behind it is lost.
+    /// What is held waited too long for us: all but the newest keyframe is thrown away, counted
+    /// frame by frame. Were that dropped too, a thread that is late each time would never show
+    /// anything. One that is not whole stays only if its rest may still come and nothing behind it
+    /// is lost.
     pub(crate) fn keep_newest_keyframe(&mut self) -> Kept {
         let waited = self.held.len();
-        let Some((end, last)) = self.held.last_key_value().map(|(end, packet)| (*end, packet.timestamp)) else {
+        let Some((end, last)) =
+            self.held.last_key_value().map(|(end, packet)| (*end, packet.timestamp))
+        else {
             return Kept { packets_dropped: 0, broken_off: false };
         };
         let starts = |(_, packet): &(&u64, &Packet)| starts_keyframe(self.codec, &packet.payload);
         let newest = self.held.iter().rfind(starts).map(|(_, packet)| packet.timestamp);
         // Of H.264 both its parameter sets and its first slice start it.
-        let first = self.held.iter().filter(starts).find(|(_, packet)| Some(packet.timestamp) == newest);
-        let first = first.map(|(number, _)| *number).filter(|first| newest == Some(last) || self.is_whole(*first));
+        let first =
+            self.held.iter().filter(starts).find(|(_, packet)| Some(packet.timestamp) == newest);
+        let first = first
+            .map(|(number, _)| *number)
+            .filter(|first| newest == Some(last) || self.is_whole(*first));
         let kept = newest.filter(|_| first.is_some());
         self.held = first.map_or_else(BTreeMap::new, |first| self.held.split_off(&first));
         self.held.retain(|_, packet| Some(packet.timestamp) == kept);
@@ -212,11 +226,15 @@ impl Assembler {
             self.floor = next + 1;
             // A later frame's start is not part of what is lost.
             let first = self.held.first_key_value();
-            let lost = first.filter(|(number, packet)| **number == next || !starts_frame(self.codec, &packet.payload));
+            let lost = first.filter(|(number, packet)| {
+                **number == next || !starts_frame(self.codec, &packet.payload)
+            });
             if let Some(lost) = lost.map(|(_, packet)| packet.timestamp) {
                 self.drop_tickets(|timestamp| timestamp == lost, Reason::Incomplete);
                 self.lost = Some(lost);
-                while let Some(rest) = self.held.first_entry().filter(|rest| rest.get().timestamp == lost) {
+                while let Some(rest) =
+                    self.held.first_entry().filter(|rest| rest.get().timestamp == lost)
+                {
                     self.floor = *rest.key() + 1;
                     rest.remove();
                 }
@@ -233,7 +251,10 @@ impl Assembler {
             self.highest = Some(number);
             return Some(number);
         };
-        #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the sequence number")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low 16 bits are the sequence number"
+        )]
         let step = sequence.wrapping_sub(highest as u16).cast_signed();
         let same = self.ssrc == ssrc;
         if same && (MAX_MISORDER..=MAX_DROPOUT).contains(&step) {
@@ -242,8 +263,8 @@ impl Assembler {
             self.highest = Some(highest.max(number));
             return Some(number);
         }
-        // Another SSRC, which the stack has tied to our video; or two consecutive numbers, far away or of the one before:
-        // the sender restarted, nothing held can be completed.
+        // Another SSRC, which the stack has tied to our video; or two consecutive numbers, far away
+        // or of the one before: the sender restarted, nothing held can be completed.
         let known = same || self.previous == Some(ssrc);
         if known && self.restart.replace(sequence.wrapping_add(1)) != Some(sequence) {
             return None;
@@ -277,7 +298,10 @@ impl Assembler {
             && let Some((number, lost)) = self.held.pop_first()
         {
             self.floor = number + 1;
-            let goes_on = self.held.first_key_value().is_some_and(|(_, packet)| packet.timestamp == lost.timestamp);
+            let goes_on = self
+                .held
+                .first_key_value()
+                .is_some_and(|(_, packet)| packet.timestamp == lost.timestamp);
             if !goes_on && let Some(ticket) = self.tickets.remove(&lost.timestamp) {
                 ticket.dropped(Reason::NoKeyframe);
             }
@@ -321,10 +345,12 @@ impl Assembler {
         Some(AccessUnit { data: data.freeze(), timestamp, marks, ticket })
     }
 
-    /// How many packets are missing between the next frame's first and the newest; 0 when it is just not finished, and
-    /// without a start, because then patience begins with the keyframe.
+    /// How many packets are missing between the next frame's first and the newest; 0 when it is
+    /// just not finished, and without a start, because then patience begins with the keyframe.
     fn missing(&self) -> u64 {
-        let (Some(next), Some((newest, _))) = (self.next, self.held.last_key_value()) else { return 0 };
+        let (Some(next), Some((newest, _))) = (self.next, self.held.last_key_value()) else {
+            return 0;
+        };
         newest + 1 - next - self.held.len() as u64
     }
 

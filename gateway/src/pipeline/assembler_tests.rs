@@ -20,7 +20,9 @@ fn frame(number: u32, first: u16, packets: u16, keyframe: bool) -> Vec<Packet> {
                 timestamp: number_to_time(number),
                 marker: index + 1 == packets,
                 marks: HeaderExtensions::default(),
-                payload: Bytes::copy_from_slice(&[&[descriptor, body][..], &number.to_be_bytes()].concat()),
+                payload: Bytes::copy_from_slice(
+                    &[&[descriptor, body][..], &number.to_be_bytes()].concat(),
+                ),
             }
         })
         .collect()
@@ -81,7 +83,9 @@ fn reordering_doubling_and_padding_change_nothing() {
         let mut packets: Vec<Packet> = Vec::new();
         let mut shift = 0_u16;
         for mut frame in stream(seed, 65_300, 200, 50) {
-            frame.iter_mut().for_each(|packet| packet.sequence = packet.sequence.wrapping_add(shift));
+            frame
+                .iter_mut()
+                .for_each(|packet| packet.sequence = packet.sequence.wrapping_add(shift));
             let last = frame.last().unwrap().clone();
             packets.append(&mut frame);
             if random.random_bool(0.2) {
@@ -126,7 +130,10 @@ fn after_a_loss_frames_wait_then_resume_at_a_keyframe() {
         match number {
             ..10 => assert!(!assembler.needs_keyframe()),
             10 => {}
-            11 => assert_eq!(assembler.deadline(), Some(start + Duration::from_millis(330) + PATIENCE)),
+            11 => assert_eq!(
+                assembler.deadline(),
+                Some(start + Duration::from_millis(330) + PATIENCE)
+            ),
             26..40 => assert!(assembler.needs_keyframe()),
             _ => {}
         }
@@ -142,7 +149,8 @@ fn a_keyframe_with_a_hole_is_given_up_and_another_asked_for() {
         let (start, mut out) = (Instant::now(), Vec::new());
         let mut first = 0;
         for number in 0..12 {
-            // Frame 3 is a keyframe that misses a packet (its marker, with hole 3); frame 8 another, or not.
+            // Frame 3 is a keyframe that misses a packet (its marker, with hole 3); frame 8
+            // another, or not.
             let keyframe = number == 0 || number == 3 || (number == 8 && intact_after);
             let packets = frame(number, first, 4, keyframe);
             first += 4;
@@ -157,7 +165,8 @@ fn a_keyframe_with_a_hole_is_given_up_and_another_asked_for() {
                 assert!(assembler.needs_keyframe(), "hole {hole}: the patience has ended");
             }
         }
-        let expected: Vec<u32> = if intact_after { vec![0, 1, 2, 8, 9, 10, 11] } else { vec![0, 1, 2] };
+        let expected: Vec<u32> =
+            if intact_after { vec![0, 1, 2, 8, 9, 10, 11] } else { vec![0, 1, 2] };
         assert_eq!(out, expected, "hole {hole}");
         assert_eq!(assembler.needs_keyframe(), !intact_after);
     }
@@ -169,7 +178,8 @@ fn a_retransmission_in_time_loses_nothing() {
     let (now, mut out) = (Instant::now(), Vec::new());
     let frames = stream(6, 7, 12, 100);
     let missing = frames[3][0].clone();
-    for packet in frames.into_iter().flatten().filter(|packet| packet.sequence != missing.sequence) {
+    for packet in frames.into_iter().flatten().filter(|packet| packet.sequence != missing.sequence)
+    {
         assembler.push(now, packet);
         drain(&mut assembler, now, &mut out);
     }
@@ -209,7 +219,9 @@ fn a_keyframe_whose_first_packet_comes_last_is_shown() {
     let mut packets = frame(1, 2, 30, true);
     let first = packets.remove(0);
     // Three more frames are here when the retransmission comes.
-    packets.extend((2..5).flat_map(|number| frame(number, 28 + 2 * u16::try_from(number).unwrap(), 2, false)));
+    packets.extend(
+        (2..5).flat_map(|number| frame(number, 28 + 2 * u16::try_from(number).unwrap(), 2, false)),
+    );
     for packet in packets {
         assembler.push(start, packet);
         drain(&mut assembler, start, &mut out);
@@ -257,7 +269,9 @@ fn without_a_keyframe_little_is_kept() {
             payload: Bytes::from_static(&[1, 1]),
         };
         assert!(assembler.push(now, packet));
-        assert!(assembler.held.len() <= SEEK_PACKETS && assembler.tickets.len() <= SEEK_PACKETS / 7 + 2);
+        assert!(
+            assembler.held.len() <= SEEK_PACKETS && assembler.tickets.len() <= SEEK_PACKETS / 7 + 2
+        );
     }
 }
 
@@ -320,7 +334,11 @@ fn hostile_input_is_bounded_and_does_not_panic() {
         let payload: Vec<u8> = (0..length).map(|_| random.random()).collect();
         let packet = Packet {
             ssrc: u32::from(random.random_bool(0.01)),
-            sequence: if random.random_bool(0.5) { random.random() } else { u16::try_from(step % 65_536).unwrap() },
+            sequence: if random.random_bool(0.5) {
+                random.random()
+            } else {
+                u16::try_from(step % 65_536).unwrap()
+            },
             timestamp: random.random_range(0..50) * 3_000,
             marker: random.random(),
             marks: HeaderExtensions::default(),
@@ -361,7 +379,11 @@ fn of_a_late_backlog_the_newest_keyframe_is_left() {
 fn a_late_backlog_without_a_keyframe_is_gone() {
     let (mut assembler, now, mut out) = (Assembler::new(Codec::Vp8), Instant::now(), Vec::new());
     let frames = threes(5, &[0, 4]);
-    assert_eq!(assembler.keep_newest_keyframe(), Kept { packets_dropped: 0, broken_off: false }, "of nothing, nothing");
+    assert_eq!(
+        assembler.keep_newest_keyframe(),
+        Kept { packets_dropped: 0, broken_off: false },
+        "of nothing, nothing"
+    );
     frames[0].iter().for_each(|packet| assert!(assembler.push(now, packet.clone())));
     drain(&mut assembler, now, &mut out);
     // The last packet of the third frame is still to come.
@@ -395,7 +417,9 @@ fn a_late_keyframe_with_a_hole_is_not_waited_for() {
     let holed = frames.iter().flatten().filter(|packet| packet.sequence != 7);
     holed.for_each(|packet| assert!(assembler.push(now, packet.clone())));
     assert_eq!(assembler.keep_newest_keyframe(), Kept { packets_dropped: 11, broken_off: true });
-    assert!(assembler.pop(now).is_none() && assembler.needs_keyframe() && assembler.tickets.is_empty());
+    assert!(
+        assembler.pop(now).is_none() && assembler.needs_keyframe() && assembler.tickets.is_empty()
+    );
     assert!(!assembler.push(now, frames[2][1].clone()), "its frame is in the books already");
 }
 
@@ -413,7 +437,13 @@ fn a_late_keyframe_of_h264_keeps_its_parameter_sets() {
     // STAP-A with a parameter set each; an IDR slice in two fragments; a slice that is its first.
     let sets = [24, 0, 4, 0x67, 0x42, 0xe0, 0x1f, 0, 2, 0x68, 0xce];
     let (begin, end, slice) = ([0x7c, 0x85, 0x88, 1], [0x7c, 0x45, 2, 3], [0x41, 0x9a, 1]);
-    let parts = [(0, &slice[..], true), (1, &sets, false), (1, &begin, false), (1, &end, true), (2, &slice, true)];
+    let parts = [
+        (0, &slice[..], true),
+        (1, &sets, false),
+        (1, &begin, false),
+        (1, &end, true),
+        (2, &slice, true),
+    ];
     for (sequence, (number, payload, marker)) in (0..).zip(parts) {
         assert!(assembler.push(now, packet(sequence, number, marker, payload)));
     }

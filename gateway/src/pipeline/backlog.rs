@@ -12,7 +12,8 @@ use crate::telemetry;
 /// Packets that may wait for the decoder: a second of 4 Mbit/s video.
 const BACKLOG_PACKETS: usize = 512;
 
-/// Packets between the socket and the decoder. Never blocks: `peer` pushes from a task that serves the socket.
+/// Packets between the socket and the decoder. Never blocks: `peer` pushes from a task that serves
+/// the socket.
 #[derive(Default)]
 pub(crate) struct PacketQueue {
     state: Mutex<Backlog>,
@@ -24,7 +25,8 @@ struct Backlog {
     packets: VecDeque<Packet>,
     /// When the oldest of them came.
     since: Option<Instant>,
-    /// The backlog was thrown away since the last drain: a keyframe must come before the next frame.
+    /// The backlog was thrown away since the last drain: a keyframe must come before the next
+    /// frame.
     lost: bool,
 }
 
@@ -43,8 +45,8 @@ impl PacketQueue {
         self.changed.notify_one();
     }
 
-    /// Swaps what waits into `into` (which must be empty). Whether packets were lost since the last call, and since when the
-    /// oldest of these has waited.
+    /// Swaps what waits into `into` (which must be empty). Whether packets were lost since the last
+    /// call, and since when the oldest of these has waited.
     pub(super) fn drain(&self, into: &mut VecDeque<Packet>) -> (bool, Option<Instant>) {
         let mut state = self.state.lock();
         std::mem::swap(&mut state.packets, into);

@@ -18,7 +18,11 @@ struct Script {
 impl Encoder for Script {
     fn encode(&mut self, _: &Picture, _: u64, forced: bool) -> Result<Option<Encoded>, CodecError> {
         self.forced.try_send(forced).unwrap();
-        let made = self.made.pop_front().unwrap().map_err(|()| CodecError::Size { width: 2, height: 2 })?;
+        let made = self
+            .made
+            .pop_front()
+            .unwrap()
+            .map_err(|()| CodecError::Size { width: 2, height: 2 })?;
         Ok(made.map(|data| Encoded { data: Bytes::from_static(data), keyframe: forced }))
     }
 
@@ -62,11 +66,16 @@ async fn what_is_shown_already_is_encoded_once() {
     let [one, other] = [0, 1].map(|n| Picture { width: 2, height: 2, data: vec![n; 6].into() });
     let mut encoded = Vec::new();
     // Each: the picture, and whether it is a result or the last one again.
-    for (n, (picture, repeat, wanted)) in
-        [(&one, false, false), (&one, true, false), (&one, true, false), (&other, true, false), (&other, true, false)]
-            .into_iter()
-            .chain([(&one, false, false), (&one, true, true)])
-            .enumerate()
+    for (n, (picture, repeat, wanted)) in [
+        (&one, false, false),
+        (&one, true, false),
+        (&one, true, false),
+        (&other, true, false),
+        (&other, true, false),
+    ]
+    .into_iter()
+    .chain([(&one, false, false), (&one, true, true)])
+    .enumerate()
     {
         if wanted {
             keyframe_due.notify_one();
@@ -89,7 +98,8 @@ async fn what_is_shown_already_is_encoded_once() {
 async fn after_a_lost_picture_comes_a_keyframe() {
     /// An access unit delimiter, which the payload format has no place for.
     const NOTHING: &[u8] = &[0, 0, 0, 1, 0x09, 0x10];
-    // Each: what the encoder makes, whether the queue behind is full, and whether the next must be a keyframe.
+    // Each: what the encoder makes, whether the queue behind is full, and whether the next must be
+    // a keyframe.
     let script = [
         (Ok(Some(SLICE)), false, false),
         (Ok(None), false, false),
@@ -107,7 +117,13 @@ async fn after_a_lost_picture_comes_a_keyframe() {
     let running = tokio::spawn(egress.run());
     let mut expected = false;
     for (n, (_, full, then)) in script.into_iter().enumerate() {
-        let frame = || OutFrame { payloads: vec![], timestamp: 0, leave_at: None, stamp: None, ticket: None };
+        let frame = || OutFrame {
+            payloads: vec![],
+            timestamp: 0,
+            leave_at: None,
+            stamp: None,
+            ticket: None,
+        };
         if full {
             out.try_send(frame()).ok().unwrap();
         }

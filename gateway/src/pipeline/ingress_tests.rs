@@ -30,7 +30,11 @@ async fn a_backlog_is_as_old_as_its_oldest_packet() {
     let (queue, mut out) = (PacketQueue::default(), VecDeque::new());
     let mut drain = || {
         let (lost, since) = queue.drain(&mut out);
-        (lost, since.map(|since| since.elapsed()), out.drain(..).map(|packet| packet.sequence).collect::<Vec<_>>())
+        (
+            lost,
+            since.map(|since| since.elapsed()),
+            out.drain(..).map(|packet| packet.sequence).collect::<Vec<_>>(),
+        )
     };
     let ms = Duration::from_millis;
     queue.push(packet(1, true));
@@ -69,8 +73,10 @@ impl Handler<FrameWaiting> for Deaf {
 #[actix::test]
 async fn a_turn_decodes_all_that_waits_and_of_what_is_old_a_keyframe() {
     tokio::time::pause();
-    let (packets, decoded, stop) = (Arc::new(PacketQueue::default()), Arc::default(), CancellationToken::new());
-    let (frames, keyframe_wanted) = (FrameQueue::new(Hop::Session, Policy::NewestWins), Arc::new(Notify::new()));
+    let (packets, decoded, stop) =
+        (Arc::new(PacketQueue::default()), Arc::default(), CancellationToken::new());
+    let (frames, keyframe_wanted) =
+        (FrameQueue::new(Hop::Session, Policy::NewestWins), Arc::new(Notify::new()));
     let ingress = Ingress {
         packets: Arc::clone(&packets),
         codec: Codec::Vp8,
@@ -93,7 +99,10 @@ async fn a_turn_decodes_all_that_waits_and_of_what_is_old_a_keyframe() {
     (6..=9).for_each(|number| packets.push(packet(number, number == 7)));
     tokio::time::advance(BACKLOG_AGE).await;
     keyframe_wanted.notified().await;
-    assert_eq!((decoded.load(Ordering::Relaxed), frames.pop().map(|frame| frame.seq)), (6, Some(5)));
+    assert_eq!(
+        (decoded.load(Ordering::Relaxed), frames.pop().map(|frame| frame.seq)),
+        (6, Some(5))
+    );
     stop.cancel();
     running.await.unwrap();
 }

@@ -1,7 +1,8 @@
-//! What becomes of a decoded picture before the session sees it: left out, turned upright, made smaller. Second half of
-//! hop 2, pure.
+//! What becomes of a decoded picture before the session sees it: left out, turned upright, made
+//! smaller. Second half of hop 2, pure.
 //!
-//! A browser is asked for no more than the limits (`peer::bitrates`), but need not obey; a handler never gets more.
+//! A browser is asked for no more than the limits (`peer::bitrates`), but need not obey; a handler
+//! never gets more.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ pub(crate) struct Intake {
     upright: bool,
     /// As last said: senders say it with keyframes and changes only.
     rotation: Rotation,
-    /// When the next frame may have been captured: the generic cell rate algorithm (ITU-T I.371) on capture times, which
-    /// the network does not disturb.
+    /// When the next frame may have been captured: the generic cell rate algorithm (ITU-T I.371) on
+    /// capture times, which the network does not disturb.
     due: Duration,
 }
 
@@ -30,11 +31,13 @@ impl Intake {
         Self { most, upright, rotation: Rotation::Upright, due: Duration::ZERO }
     }
 
-    /// Notes what a frame's packets said, also of one that is then left out; false when it comes too soon after others.
+    /// Notes what a frame's packets said, also of one that is then left out; false when it comes
+    /// too soon after others.
     pub(crate) fn admits(&mut self, captured: Duration, marks: HeaderExtensions) -> bool {
         self.rotation = marks.rotation.unwrap_or(self.rotation);
         let interval = Duration::from_secs_f64((1.0 - SLACK) / self.most.fps);
-        // A quarter: captures are as regular as the camera, and half would let twice the rate through.
+        // A quarter: captures are as regular as the camera, and half would let twice the rate
+        // through.
         if captured + interval / 4 < self.due {
             return false;
         }
@@ -46,9 +49,16 @@ impl Intake {
     pub(crate) fn make(&self, picture: Picture) -> (Picture, Rotation) {
         let (width, height) = self.most.fit(picture.width, picture.height);
         // Scaled first: fewer pixels to turn.
-        let picture =
-            if (width, height) == (picture.width, picture.height) { picture } else { scale(&picture, width, height) };
-        if self.upright { (turn(picture, self.rotation), Rotation::Upright) } else { (picture, self.rotation) }
+        let picture = if (width, height) == (picture.width, picture.height) {
+            picture
+        } else {
+            scale(&picture, width, height)
+        };
+        if self.upright {
+            (turn(picture, self.rotation), Rotation::Upright)
+        } else {
+            (picture, self.rotation)
+        }
     }
 }
 
@@ -95,7 +105,12 @@ mod tests {
     #[test]
     fn a_clock_that_stands_still_lets_one_through() {
         let mut intake = Intake::new(MOST, true);
-        assert_eq!((0..1_000).filter(|_| intake.admits(Duration::ZERO, HeaderExtensions::default())).count(), 1);
+        assert_eq!(
+            (0..1_000)
+                .filter(|_| intake.admits(Duration::ZERO, HeaderExtensions::default()))
+                .count(),
+            1
+        );
     }
 
     #[test]
@@ -116,7 +131,9 @@ mod tests {
         let mut upright = Intake::new(MOST, true);
         let mut keep_rotation = Intake::new(MOST, false);
         for (n, (said, expected)) in
-            [(None, 0), (Some(Rotation::Quarter), 90), (None, 90), (Some(Rotation::Upright), 0)].into_iter().enumerate()
+            [(None, 0), (Some(Rotation::Quarter), 90), (None, 90), (Some(Rotation::Upright), 0)]
+                .into_iter()
+                .enumerate()
         {
             let at = Duration::from_secs(n as u64);
             assert!(upright.admits(at, says(said)) && keep_rotation.admits(at, says(said)));

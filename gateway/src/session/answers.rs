@@ -1,7 +1,7 @@
 //! How many answers are made at once: one for two cores.
 //!
-//! Making an answer is all CPU, and runs where media does: more of them at once would only take time from streams, and with
-//! one for each core a flood of offers would keep every core busy.
+//! Making an answer is all CPU, and runs where media does: more of them at once would only take
+//! time from streams, and with one for each core a flood of offers would keep every core busy.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,11 +12,13 @@ use tokio::time::timeout;
 
 use crate::shares::{Share, Shares, network};
 
-/// Offers that wait for their turn. Full: a further one is refused (`busy`). As many as the gateway actor's mailbox holds.
+/// Offers that wait for their turn. Full: a further one is refused (`busy`). As many as the gateway
+/// actor's mailbox holds.
 const MAX_WAITING: usize = 64;
 /// Of those, one client network's: others wait behind no more than these. Full: as above.
 const MAX_WAITING_EACH: usize = 32;
-/// How long one may wait; longer, and it is refused too. A page gives up on an answer after three seconds.
+/// How long one may wait; longer, and it is refused too. A page gives up on an answer after three
+/// seconds.
 const TURN_WITHIN: Duration = Duration::from_secs(1);
 
 /// One for each gateway.
@@ -29,10 +31,14 @@ pub(crate) struct Answers {
 impl Answers {
     /// For a machine of so many cores.
     pub(crate) fn new(cores: usize) -> Self {
-        Self { turns: Semaphore::new(cores.div_ceil(2)), places: Shares::new(MAX_WAITING, MAX_WAITING_EACH) }
+        Self {
+            turns: Semaphore::new(cores.div_ceil(2)),
+            places: Shares::new(MAX_WAITING, MAX_WAITING_EACH),
+        }
     }
 
-    /// Waits for a turn of this client, in the order of asking; `None` when it is not to be had in time.
+    /// Waits for a turn of this client, in the order of asking; `None` when it is not to be had in
+    /// time.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it holds nothing.
@@ -57,11 +63,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn as_many_as_cores_are_made_and_a_bounded_number_waits() {
         let answers = Arc::new(Answers::new(4));
-        let turns = [answers.turn(client(9)).await.unwrap(), answers.turn(client(9)).await.unwrap()];
+        let turns =
+            [answers.turn(client(9)).await.unwrap(), answers.turn(client(9)).await.unwrap()];
         let waiting: Vec<_> = (0..MAX_WAITING)
             .map(|n| {
                 let answers = Arc::clone(&answers);
-                tokio::spawn(async move { answers.turn(client(n / MAX_WAITING_EACH)).await.is_some() })
+                tokio::spawn(
+                    async move { answers.turn(client(n / MAX_WAITING_EACH)).await.is_some() },
+                )
             })
             .collect();
         while answers.places.held() < MAX_WAITING {

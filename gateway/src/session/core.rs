@@ -1,11 +1,13 @@
-//! What a session does about what happens to it: its connection, its slot, its worker, its end. Pure: it takes `now`,
-//! awaits nothing and holds nothing but values. The actor in `session/mod.rs` carries out what it returns.
+//! What a session does about what happens to it: its connection, its slot, its worker, its end.
+//! Pure: it takes `now`, awaits nothing and holds nothing but values. The actor in `session/mod.rs`
+//! carries out what it returns.
 //!
-//! Two things go on beside each other. The connection is made ([`Connection`]), and a worker is found, lost, replaced and
-//! left ([`State`]). A session that has ended stays [`State::Ended`] and asks for nothing more.
+//! Two things go on beside each other. The connection is made ([`Connection`]), and a worker is
+//! found, lost, replaced and left ([`State`]). A session that has ended stays [`State::Ended`] and
+//! asks for nothing more.
 //!
-//! > There is at most one link and one search at a time. A new link is made only when the last has said [`Detached`],
-//! > after which nothing of it touches what they share.
+//! > There is at most one link and one search at a time. A new link is made only when the last has
+//! > said [`Detached`], after which nothing of it touches what they share.
 
 use std::time::Duration;
 
@@ -17,16 +19,17 @@ use crate::media::refused::OfferRefused;
 use crate::media::signs::Counts;
 use crate::telemetry::Failover;
 
-/// A session whose browser sends no signed check ends after this. Browsers send their checks one round trip after the
-/// answer; until then the session takes some 400 kB.
+/// A session whose browser sends no signed check ends after this. Browsers send their checks one
+/// round trip after the answer; until then the session takes some 400 kB.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// From the first signed check until DTLS is up: two round trips, and a packet that is lost twice (RFC 6347, section
-/// 4.2.4.1: after one second, then after two).
+/// From the first signed check until DTLS is up: two round trips, and a packet that is lost twice
+/// (RFC 6347, section 4.2.4.1: after one second, then after two).
 const DTLS_TIMEOUT: Duration = Duration::from_secs(5);
-/// A worker that was lost sooner than this after it took the session may have been lost by the session's doing.
+/// A worker that was lost sooner than this after it took the session may have been lost by the
+/// session's doing.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
-/// Workers that one session may lose in such a way, one after the other. A frame that makes the handler's process crash
-/// must not go through all of them.
+/// Workers that one session may lose in such a way, one after the other. A frame that makes the
+/// handler's process crash must not go through all of them.
 const MAX_LOSSES: u32 = 3;
 
 /// How long things may last, by the options and the stream's declaration.
@@ -55,7 +58,8 @@ pub(super) enum Event<W> {
     NoCodec,
     /// The search has found a worker, which has started the handler; the actor has its end.
     Found,
-    /// The search has found that the worker which was to be left serves again; `draining`: it drains once more.
+    /// The search has found that the worker which was to be left serves again; `draining`: it
+    /// drains once more.
     Stay { draining: Option<W> },
     /// The search goes on without success.
     Waiting,
@@ -144,8 +148,8 @@ enum Connection {
 enum State {
     /// It holds no slot.
     Unadmitted,
-    /// There is no link, and a search runs. `lost`: since when there has been no worker; `None` until the search, or a
-    /// loss, has said so. `told`: the client knows.
+    /// There is no link, and a search runs. `lost`: since when there has been no worker; `None`
+    /// until the search, or a loss, has said so. `told`: the client knows.
     Searching { lost: Option<Instant>, told: bool },
     /// There is a link.
     Attached,
@@ -248,8 +252,13 @@ impl Core {
             return Vec::new();
         }
         let watch = Watch::new(now, counts, self.sends, self.limits.idle);
-        self.connection = Connection::Connected { watch, until: self.limits.time.map(|limit| now + limit) };
-        vec![Action::NoteConnected, Action::AskAdmission { encrypted: true }, Action::Tell(Told::Stats)]
+        self.connection =
+            Connection::Connected { watch, until: self.limits.time.map(|limit| now + limit) };
+        vec![
+            Action::NoteConnected,
+            Action::AskAdmission { encrypted: true },
+            Action::Tell(Told::Stats),
+        ]
     }
 
     /// The gateway is asked twice, and may say so twice: what comes second gives its slot back.
@@ -273,7 +282,13 @@ impl Core {
         }
     }
 
-    fn attach<W>(&mut self, now: Instant, lost: Option<Instant>, told: bool, moved: bool) -> Vec<Action<W>> {
+    fn attach<W>(
+        &mut self,
+        now: Instant,
+        lost: Option<Instant>,
+        told: bool,
+        moved: bool,
+    ) -> Vec<Action<W>> {
         self.state = State::Attached;
         let first = self.attached.replace(now).is_none();
         let mut actions = vec![Action::Attach];
@@ -283,7 +298,8 @@ impl Core {
         match lost {
             _ if first => {}
             Some(lost) => {
-                actions.push(Action::Count(Failover::Recovered, now.saturating_duration_since(lost)));
+                actions
+                    .push(Action::Count(Failover::Recovered, now.saturating_duration_since(lost)));
                 actions.push(Action::Tell(Told::TakenOver));
             }
             None if moved => {
@@ -310,7 +326,11 @@ impl Core {
     fn waiting<W>(&mut self, now: Instant) -> Vec<Action<W>> {
         let State::Searching { lost, told } = &mut self.state else { return Vec::new() };
         lost.get_or_insert(now);
-        if std::mem::replace(told, true) { Vec::new() } else { vec![Action::Tell(Told::Reconnecting)] }
+        if std::mem::replace(told, true) {
+            Vec::new()
+        } else {
+            vec![Action::Tell(Told::Reconnecting)]
+        }
     }
 
     fn draining<W>(&mut self, worker: W) -> Vec<Action<W>> {
@@ -334,7 +354,8 @@ impl Core {
             // With no worker to go to: the session itself is ending.
             return Vec::new();
         }
-        let soon = self.attached.is_some_and(|since| now.saturating_duration_since(since) < STABLE_AFTER);
+        let soon =
+            self.attached.is_some_and(|since| now.saturating_duration_since(since) < STABLE_AFTER);
         self.losses = if soon { self.losses + 1 } else { 1 };
         if self.losses > MAX_LOSSES {
             let mut actions = vec![Action::Count(Failover::Lost, Duration::ZERO)];
@@ -364,8 +385,12 @@ impl Core {
     /// What was due by now; nothing when the timer was early.
     fn timed_out<W>(&mut self, now: Instant, step: ConnectStage) -> Vec<Action<W>> {
         match self.connection {
-            Connection::Answered { until } if now >= until => return self.end(EndReason::NeverConnected(step)),
-            Connection::Checked { until } if now >= until => return self.end(EndReason::NoDtls(step)),
+            Connection::Answered { until } if now >= until => {
+                return self.end(EndReason::NeverConnected(step));
+            }
+            Connection::Checked { until } if now >= until => {
+                return self.end(EndReason::NoDtls(step));
+            }
             Connection::Connected { until: Some(until), .. } if now >= until => {
                 return self.end(EndReason::TimeLimit(self.limits.time.unwrap_or_default()));
             }
@@ -374,7 +399,8 @@ impl Core {
         match self.state {
             State::Searching { lost: Some(lost), .. } if now >= lost + self.limits.reconnect => {
                 // One that never had a worker has not lost any.
-                let lost = self.attached.map(|_| Action::Count(Failover::Lost, self.limits.reconnect));
+                let lost =
+                    self.attached.map(|_| Action::Count(Failover::Lost, self.limits.reconnect));
                 lost.into_iter().chain(self.end(EndReason::WorkerLost)).collect()
             }
             _ => Vec::new(),

@@ -1,4 +1,5 @@
-//! Each scenario of the failover, drain and limit tests between processes, in virtual time; and seeded courses of events.
+//! Each scenario of the failover, drain and limit tests between processes, in virtual time; and
+//! seeded courses of events.
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -25,7 +26,12 @@ struct Simulation {
 impl Simulation {
     fn new() -> Self {
         let now = Instant::now();
-        Self { core: Core::new(now, LIMITS, true), now, counts: Counts::default(), actions: Vec::new() }
+        Self {
+            core: Core::new(now, LIMITS, true),
+            now,
+            counts: Counts::default(),
+            actions: Vec::new(),
+        }
     }
 
     /// A session with a worker and a browser that sends.
@@ -73,7 +79,9 @@ impl Simulation {
     }
 
     fn ended(&self) -> Option<&EndReason> {
-        self.actions.iter().find_map(|action| if let Action::End(reason) = action { Some(reason) } else { None })
+        self.actions
+            .iter()
+            .find_map(|action| if let Action::End(reason) = action { Some(reason) } else { None })
     }
 }
 
@@ -108,7 +116,11 @@ fn a_session_begins_with_its_first_check_and_the_slot_that_was_claimed() {
     let asks = Action::AskAdmission { encrypted: true };
     assert_eq!(connected, [Action::NoteConnected, asks, Action::Tell(Told::Stats)]);
     assert_eq!(session.event(Event::Admitted), [], "what comes second gives its slot back");
-    assert_eq!(session.event(Event::Connected(Counts::default())), [], "back after an interruption");
+    assert_eq!(
+        session.event(Event::Connected(Counts::default())),
+        [],
+        "back after an interruption"
+    );
 }
 
 #[test]
@@ -136,9 +148,10 @@ fn who_never_checks_never_encrypts_or_never_sends_ends_in_time() {
 
 #[test]
 fn refusals_end_it_with_their_reason() {
-    for (event, refused) in
-        [(Event::Refused(OfferRefused::Full(2)), OfferRefused::Full(2)), (Event::NoCodec, OfferRefused::NoCodec)]
-    {
+    for (event, refused) in [
+        (Event::Refused(OfferRefused::Full(2)), OfferRefused::Full(2)),
+        (Event::NoCodec, OfferRefused::NoCodec),
+    ] {
         let mut session = Simulation::new();
         assert_eq!(session.event(event), [Action::End(EndReason::Refused(refused))]);
         assert_eq!(session.event(Event::Checked), [], "it has ended");
@@ -153,8 +166,14 @@ fn sessions_of_a_lost_worker_go_on_at_another() {
     assert_eq!(lost, [Action::Search(Previous::Lost(1))]);
     session.after(SECOND * 2);
     let recovered = Action::Count(Failover::Recovered, SECOND * 2);
-    assert_eq!(session.event(Event::Found), [Action::Attach, recovered, Action::Tell(Told::TakenOver)]);
-    assert!(session.core.deadline().is_some_and(|due| due > session.now + LIMITS.reconnect), "no limit is left");
+    assert_eq!(
+        session.event(Event::Found),
+        [Action::Attach, recovered, Action::Tell(Told::TakenOver)]
+    );
+    assert!(
+        session.core.deadline().is_some_and(|due| due > session.now + LIMITS.reconnect),
+        "no limit is left"
+    );
 }
 
 #[test]
@@ -177,13 +196,20 @@ fn a_session_without_a_worker_ends_at_the_limit() {
     session.after(LIMITS.reconnect - SECOND);
     assert_eq!(session.ended(), None);
     let end = session.after(SECOND);
-    assert_eq!(end, [Action::Count(Failover::Lost, LIMITS.reconnect), Action::End(EndReason::WorkerLost)]);
+    assert_eq!(
+        end,
+        [Action::Count(Failover::Lost, LIMITS.reconnect), Action::End(EndReason::WorkerLost)]
+    );
 
     let mut session = Simulation::new();
     session.event(Event::Connected(Counts::default()));
     session.event(Event::Admitted);
     session.event(Event::Waiting);
-    assert_eq!(session.after(LIMITS.reconnect), [Action::End(EndReason::WorkerLost)], "it never had one to lose");
+    assert_eq!(
+        session.after(LIMITS.reconnect),
+        [Action::End(EndReason::WorkerLost)],
+        "it never had one to lose"
+    );
 }
 
 #[test]
@@ -195,7 +221,10 @@ fn a_session_whose_workers_die_one_after_the_other_does_not_take_all_of_them() {
         session.event(Event::Found);
     }
     let end = session.event(Event::Detached(Detached::Lost, Some(MAX_LOSSES + 1)));
-    assert_eq!(end, [Action::Count(Failover::Lost, Duration::ZERO), Action::End(EndReason::WorkerLost)]);
+    assert_eq!(
+        end,
+        [Action::Count(Failover::Lost, Duration::ZERO), Action::End(EndReason::WorkerLost)]
+    );
 }
 
 #[test]
@@ -216,7 +245,8 @@ fn a_draining_worker_is_left_when_the_next_one_is_ready() {
     assert_eq!(session.event(Event::Draining(1)), [], "a search runs");
     assert_eq!(session.event(Event::Found), [Action::Leave], "the next one is dialled first");
     assert_eq!(session.event(Event::Draining(1)), [], "it is being left");
-    let moved = [Action::Attach, Action::Count(Failover::Moved, Duration::ZERO), Action::Tell(Told::Moved)];
+    let moved =
+        [Action::Attach, Action::Count(Failover::Moved, Duration::ZERO), Action::Tell(Told::Moved)];
     assert_eq!(session.event(Event::Detached(Detached::Left, Some(1))), moved);
     assert_eq!(session.event(Event::Draining(2)), [Action::Search(Previous::Draining(2))]);
 }
@@ -228,7 +258,10 @@ fn a_draining_worker_that_dies_meanwhile_is_a_loss() {
     assert_eq!(session.event(Event::Detached(Detached::Lost, Some(1))), [], "the search goes on");
     session.after(SECOND);
     let found = session.event(Event::Found);
-    assert_eq!(found[1..], [Action::Count(Failover::Recovered, SECOND), Action::Tell(Told::TakenOver)]);
+    assert_eq!(
+        found[1..],
+        [Action::Count(Failover::Recovered, SECOND), Action::Tell(Told::TakenOver)]
+    );
 
     let mut session = Simulation::live();
     session.event(Event::Draining(1));
@@ -242,7 +275,11 @@ fn a_worker_that_serves_again_is_not_left() {
     let mut session = Simulation::live();
     session.event(Event::Draining(1));
     assert_eq!(session.event(Event::Stay { draining: None }), []);
-    assert_eq!(session.event(Event::Draining(1)), [Action::Search(Previous::Draining(1))], "and later drains again");
+    assert_eq!(
+        session.event(Event::Draining(1)),
+        [Action::Search(Previous::Draining(1))],
+        "and later drains again"
+    );
     let again = session.event(Event::Stay { draining: Some(1) });
     assert_eq!(again, [Action::Search(Previous::Draining(1))], "or drains at once");
     session.event(Event::Detached(Detached::Lost, Some(1)));
@@ -292,8 +329,15 @@ impl Held {
                 self.slots += 1;
             }
             Action::Search(previous) => {
-                assert!(self.search.is_none() && self.found.is_none(), "two searches: {previous:?}");
-                assert_eq!(self.link.is_some(), matches!(previous, Previous::Draining(_)), "{previous:?}");
+                assert!(
+                    self.search.is_none() && self.found.is_none(),
+                    "two searches: {previous:?}"
+                );
+                assert_eq!(
+                    self.link.is_some(),
+                    matches!(previous, Previous::Draining(_)),
+                    "{previous:?}"
+                );
                 self.search = Some(matches!(previous, Previous::Claimed));
             }
             Action::Attach => {
@@ -307,7 +351,10 @@ impl Held {
             Action::End(_) => {
                 *self = Self { ended: true, ..Self::default() };
             }
-            Action::AskAdmission { .. } | Action::NoteConnected | Action::Tell(_) | Action::Count(..) => {}
+            Action::AskAdmission { .. }
+            | Action::NoteConnected
+            | Action::Tell(_)
+            | Action::Count(..) => {}
         }
     }
 }
@@ -376,7 +423,8 @@ fn any_course_holds_one_link_and_one_search_and_has_a_way_out() {
                 assert_eq!(session.core.deadline(), None, "{described}");
                 break;
             }
-            // Somebody will say something: a deadline, a search, an admission, a worker, or the browser.
+            // Somebody will say something: a deadline, a search, an admission, a worker, or the
+            // browser.
             let goes_on = session.core.deadline().is_some() || held.search.is_some() || asked > 0;
             assert!(goes_on || held.link.is_some() || connected, "no way out, {described}");
             assert_eq!(

@@ -1,8 +1,8 @@
-//! The actor of one session. Its pure `core` decides; the actor carries that out (`perform`), and passes on nudges: a frame
-//! waits for the worker.
+//! The actor of one session. Its pure `core` decides; the actor carries that out (`perform`), and
+//! passes on nudges: a frame waits for the worker.
 //!
-//! It may import `browser`, `pipeline` and what is below those; it knows the gateway by two addresses that take a message
-//! each. It runs on the session arbiter.
+//! It may import `browser`, `pipeline` and what is below those; it knows the gateway by two
+//! addresses that take a message each. It runs on the session arbiter.
 
 mod answers;
 mod core;
@@ -16,7 +16,10 @@ mod worker_search;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ArbiterHandle, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, StreamHandler};
+use actix::{
+    Actor, ArbiterHandle, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle,
+    StreamHandler,
+};
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -70,7 +73,8 @@ pub(crate) struct Reconnect;
 #[rtype(result = "()")]
 pub(crate) struct SessionStopped(pub(crate) String);
 
-/// The actor. It owns the session: when it stops, everything of it is dropped, and with that closed and counted.
+/// The actor. It owns the session: when it stops, everything of it is dropped, and with that closed
+/// and counted.
 pub(crate) struct Session {
     id: String,
     peer: Peer,
@@ -113,7 +117,9 @@ struct Held {
 impl Session {
     /// What the client cannot know; also our sign of life, and that it was admitted.
     fn tell_stats(&self) {
-        let Some(Held { ends, codecs }) = self.held.as_ref().filter(|_| self.controls.is_connected()) else {
+        let Some(Held { ends, codecs }) =
+            self.held.as_ref().filter(|_| self.controls.is_connected())
+        else {
             return;
         };
         let spec = &self.controls.spec;
@@ -122,7 +128,11 @@ impl Session {
         let skipped = sends.then(|| ends.waiting.skipped());
         let asked = codecs.turns().relief().asked;
         let max_fps = (sends && asked > 0).then(|| asked_fps(spec.fps, asked));
-        self.tell(messages::stats(skipped, self.controls.take_latency().filter(|_| sends), max_fps));
+        self.tell(messages::stats(
+            skipped,
+            self.controls.take_latency().filter(|_| sends),
+            max_fps,
+        ));
     }
 
     fn tell(&self, text: String) {
@@ -209,7 +219,9 @@ impl StreamHandler<SessionEvent> for Session {
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         let event = match event {
             SessionEvent::Checked => Event::Checked,
-            SessionEvent::Connected => Event::Connected(self.controls.signs.counts(self.peer.heard())),
+            SessionEvent::Connected => {
+                Event::Connected(self.controls.signs.counts(self.peer.heard()))
+            }
             SessionEvent::FallingBehind => Event::FallingBehind,
             SessionEvent::Notice(notice) => return self.tell(messages::notice(&notice)),
             SessionEvent::Relieved => return self.tell_stats(),

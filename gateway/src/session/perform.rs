@@ -17,7 +17,8 @@ use crate::workers::link;
 use crate::workers::placement::Slot;
 use crate::workers::pool::{Health, WorkerHandle};
 
-/// A session's browser has sent its first signed check, or completed DTLS. `None`: nothing is to be done now.
+/// A session's browser has sent its first signed check, or completed DTLS. `None`: nothing is to be
+/// done now.
 #[derive(Message)]
 #[rtype(result = "Option<Result<Admitted, OfferRefused>>")]
 pub(crate) struct Admit {
@@ -52,11 +53,12 @@ impl Session {
             ctx.cancel_future(timer);
         }
         self.timer = due.map(|due| {
-            let timer = ctx.run_later(due.saturating_duration_since(Instant::now()), |session, ctx| {
-                session.timer = None;
-                let step = session.peer.step();
-                session.handle_event(Event::Deadline(step), ctx);
-            });
+            let timer =
+                ctx.run_later(due.saturating_duration_since(Instant::now()), |session, ctx| {
+                    session.timer = None;
+                    let step = session.peer.step();
+                    session.handle_event(Event::Deadline(step), ctx);
+                });
             (due, timer)
         });
     }
@@ -84,7 +86,9 @@ impl Session {
             Action::Tell(Told::FallingBehind) => self.tell(messages::falling_behind()),
             Action::Count(outcome, took) => {
                 if outcome == Failover::Lost {
-                    self.span.in_scope(|| warn!(after = ?took, "no worker took over from the one that was lost"));
+                    self.span.in_scope(
+                        || warn!(after = ?took, "no worker took over from the one that was lost"),
+                    );
                 }
                 telemetry::failover(outcome, took);
             }
@@ -108,7 +112,9 @@ impl Session {
     }
 
     fn begin_admitted(&mut self, ctx: &mut Context<Self>) {
-        let (Some(parts), Some(admitted)) = (self.parts.take(), self.admitted.take()) else { return };
+        let (Some(parts), Some(admitted)) = (self.parts.take(), self.admitted.take()) else {
+            return;
+        };
         if let Err(error) = self.begin(*parts, *admitted, ctx) {
             self.span.in_scope(|| error!(%error, "no codec"));
             self.handle_event(Event::NoCodec, ctx);
@@ -136,7 +142,9 @@ impl Session {
                     session.found = Some(*dialed);
                     Event::Found
                 }
-                Ok(Some(Ok(SearchOutcome::Stay))) => Event::Stay { draining: session.draining_worker() },
+                Ok(Some(Ok(SearchOutcome::Stay))) => {
+                    Event::Stay { draining: session.draining_worker() }
+                }
                 Ok(Some(Err(reason))) => Event::SearchFailed(reason),
                 Err(error) if error.is_panic() => Event::SearchFailed(EndReason::WorkerLost),
                 // The session has ended; or the media runtime, and with it the gateway.
@@ -155,7 +163,9 @@ impl Session {
     fn attach(&mut self) {
         // There are both: nobody searches for a session that has not begun.
         let (Some(held), Some(dialed)) = (&self.held, self.found.take()) else { return };
-        let link = self.span.in_scope(|| link::open(dialed, &held.ends, &self.stop, &self.arbiter, &self.media));
+        let link = self
+            .span
+            .in_scope(|| link::open(dialed, &held.ends, &self.stop, &self.arbiter, &self.media));
         // Before, anybody can cause it; the line of the connection names the worker too.
         if self.controls.is_connected() {
             self.span.in_scope(|| info!(worker = link.worker.name, "worker attached"));
@@ -181,7 +191,8 @@ impl Session {
             }
             // A client may have made it so, and may again.
             None if matches!(reason, EndReason::Driver(_)) => {
-                error!(target: STRANGER, reason = label, "session ended: its connection's driver is gone");
+                error!(target: STRANGER, reason = label, "session ended: its connection's driver \
+                    is gone");
             }
             None if connected => info!(reason = label, "session ended"),
             None => info!(target: STRANGER, reason = label, "session ended, never connected"),

@@ -6,21 +6,23 @@ use tokio::time::Instant;
 
 use crate::shares::{Bucket, Rates};
 
-/// Further offers of a session, one each [`OFFER_EVERY`] on average: a browser that changes its tracks and its network at once
-/// makes a few in a row.
+/// Further offers of a session, one each [`OFFER_EVERY`] on average: a browser that changes its
+/// tracks and its network at once makes a few in a row.
 const OFFER_BURST: u32 = 4;
 /// See [`OFFER_BURST`].
 const OFFER_EVERY: Duration = Duration::from_secs(1);
-/// ICE restarts of a session: the page makes one in each silence of its network, so a minute apart on the whole is a bad
-/// journey. Each makes the stack gather anew and check every path again.
+/// ICE restarts of a session: the page makes one in each silence of its network, so a minute apart
+/// on the whole is a bad journey. Each makes the stack gather anew and check every path again.
 const RESTART_BURST: u32 = 8;
 /// See [`RESTART_BURST`].
 const RESTART_EVERY: Duration = Duration::from_secs(60);
 
-/// New sessions of one client network in a row, for each core: a class that opens a page together, behind one address.
+/// New sessions of one client network in a row, for each core: a class that opens a page together,
+/// behind one address.
 const NEW_BURST_PER_CORE: u32 = 32;
-/// New sessions of one client network a second, for each core. An answer takes 3.7 ms of a core (release, an offer of
-/// Chromium), a refused offer 0.5 ms; so a network has at most 4 % of each core.
+/// New sessions of one client network a second, for each core. An answer takes 3.7 ms of a core
+/// (release, an offer of Chromium), a refused offer 0.5 ms; so a network has at most 4 % of each
+/// core.
 const NEW_RATE_PER_CORE: u32 = 10;
 
 /// What clients may begin at a gateway of so many cores.
@@ -35,7 +37,8 @@ pub(crate) fn new_sessions(cores: usize) -> Rates {
 pub(super) struct Offers {
     all: Bucket,
     restarts: Bucket,
-    /// Those of a session whose browser has sent no signed check: nobody knows yet whether anybody is there.
+    /// Those of a session whose browser has sent no signed check: nobody knows yet whether anybody
+    /// is there.
     unchecked: u32,
     /// The user name fragment of the last offer; another one is an ICE restart.
     ufrag: Option<String>,
@@ -52,7 +55,8 @@ impl Offers {
         }
     }
 
-    /// Whether an offer with this user name fragment may be answered; `checked`: a signed check has come.
+    /// Whether an offer with this user name fragment may be answered; `checked`: a signed check has
+    /// come.
     pub(super) fn take(&mut self, now: Instant, ufrag: Option<&str>, checked: bool) -> bool {
         if !checked && self.unchecked == 0 || !self.all.take(now) {
             return false;
@@ -77,7 +81,9 @@ mod tests {
     #[test]
     fn a_client_begins_so_many_and_others_theirs() {
         let mut rates = new_sessions(2);
-        let mut of = |last: u8| taken(1_000, Duration::from_millis(1), |now| rates.take(now, [192, 0, 2, last].into()));
+        let mut of = |last: u8| {
+            taken(1_000, Duration::from_millis(1), |now| rates.take(now, [192, 0, 2, last].into()))
+        };
         // A second's, and the burst; the last comes a moment after.
         assert_eq!([of(1), of(2)], [64 + 19; 2]);
         let later = Instant::now() + SECOND * 2;
@@ -95,7 +101,11 @@ mod tests {
         // An hour's, and the burst.
         assert_eq!(restarts, 59 + RESTART_BURST);
         let mut offers = Offers::new(Instant::now(), Some("0"));
-        assert_eq!(taken(3_600, SECOND, |now| offers.take(now, Some("0"), true)), 3_600, "no restart");
+        assert_eq!(
+            taken(3_600, SECOND, |now| offers.take(now, Some("0"), true)),
+            3_600,
+            "no restart"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A session's beginning, in two steps: what it needs to wait for its browser, and, once it is admitted, its codecs, queues,
-//! actors and tasks, each on its own kind of thread.
+//! A session's beginning, in two steps: what it needs to wait for its browser, and, once it is
+//! admitted, its codecs, queues, actors and tasks, each on its own kind of thread.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,14 +37,16 @@ use crate::telemetry::ledger::Hop;
 use crate::threads::arbiters::Arbiters;
 use crate::workers::link::{CreditWindow, LinkContext};
 
-/// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a second at 30 fps,
-/// 11 MB at 720p.
+/// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a
+/// second at 30 fps, 11 MB at 720p.
 const FIFO_FRAMES: usize = 8;
-/// Pictures that may wait for the encoder: the newest; of a generator those whose time is still to come.
+/// Pictures that may wait for the encoder: the newest; of a generator those whose time is still to
+/// come.
 const RELEASES: usize = 1;
 /// See [`RELEASES`].
 const EARLY_RELEASES: usize = 3;
-/// Events from the connection and the worker. Full: their tasks wait, and with them only this session's peer.
+/// Events from the connection and the worker. Full: their tasks wait, and with them only this
+/// session's peer.
 const EVENTS: usize = 32;
 
 /// What exists before the session does: the ends that its connection is built with.
@@ -132,9 +134,10 @@ impl SessionChannels {
 
 fn encoder(negotiated: &Negotiated, kbps: u32, fps: f64) -> Box<dyn Encoder> {
     match negotiated.codec {
-        Codec::H264 if negotiated.single_nal => {
-            Box::new(H264Encoder::new(kbps, fps).with_max_slice(u32::try_from(MTU_PAYLOAD_BYTES).unwrap_or(u32::MAX)))
-        }
+        Codec::H264 if negotiated.single_nal => Box::new(
+            H264Encoder::new(kbps, fps)
+                .with_max_slice(u32::try_from(MTU_PAYLOAD_BYTES).unwrap_or(u32::MAX)),
+        ),
         codec => codec.encoder(kbps, fps),
     }
 }
@@ -149,12 +152,36 @@ pub(crate) fn open<G>(
 where
     G: Actor<Context = Context<G>> + Handler<Admit> + Handler<SessionStopped>,
 {
-    let PendingSession { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers } = plan;
-    let SessionChannels { packets, keyframe_wanted, keyframe_due, events, inbox, bitrates, most, carries } = wiring;
+    let PendingSession { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers } =
+        plan;
+    let SessionChannels {
+        packets,
+        keyframe_wanted,
+        keyframe_due,
+        events,
+        inbox,
+        bitrates,
+        most,
+        carries,
+    } = wiring;
     let arbiters = Arc::clone(arbiters);
     let arbiter = arbiters.session.clone();
-    let parts = Parts { packets, keyframe_wanted, keyframe_due, events, bitrates, most, carries, codec, arbiters };
-    let limits = Limits { reconnect: timeouts.reconnect, idle: timeouts.idle, time: controls.spec.time_limit };
+    let parts = Parts {
+        packets,
+        keyframe_wanted,
+        keyframe_due,
+        events,
+        bitrates,
+        most,
+        carries,
+        codec,
+        arbiters,
+    };
+    let limits = Limits {
+        reconnect: timeouts.reconnect,
+        idle: timeouts.idle,
+        time: controls.spec.time_limit,
+    };
     let core = Core::new(Instant::now(), limits, controls.spec.mode != Mode::Receive);
     let session = Session {
         id,
@@ -184,7 +211,8 @@ where
 }
 
 impl Session {
-    /// Makes all of an admitted session's actors and tasks, and begins with the worker that was claimed.
+    /// Makes all of an admitted session's actors and tasks, and begins with the worker that was
+    /// claimed.
     ///
     /// # Errors
     /// A codec could not be made; the slot is free again.
@@ -217,14 +245,21 @@ impl Session {
             let results = FrameQueue::new(Hop::Pacer, Policy::Fifo(FIFO_FRAMES));
             let releases = Arc::new(PacedQueue::new(EARLY_RELEASES));
             let (queue, out) = (Arc::clone(&results), Arc::clone(&releases));
-            let pacer = PacerActor::metronome(spec.fps, Arc::clone(&flight), queue, out, stop.clone());
+            let pacer =
+                PacerActor::metronome(spec.fps, Arc::clone(&flight), queue, out, stop.clone());
             (results, releases, pacer)
         } else {
-            // Also when nothing is skipped: the handler has seen every frame, and a queue of results in front of a meter
-            // that runs at the camera's own rate would never drain again.
+            // Also when nothing is skipped: the handler has seen every frame, and a queue of
+            // results in front of a meter that runs at the camera's own rate would never drain
+            // again.
             let results = FrameQueue::new(Hop::Pacer, Policy::NewestWins);
             let releases = Arc::new(PacedQueue::new(RELEASES));
-            let pacer = PacerActor::new(spec.fps, Arc::clone(&results), Arc::clone(&releases), stop.clone());
+            let pacer = PacerActor::new(
+                spec.fps,
+                Arc::clone(&results),
+                Arc::clone(&releases),
+                stop.clone(),
+            );
             (results, releases, pacer)
         };
         let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
@@ -255,8 +290,19 @@ impl Session {
             let nudge: Recipient<FrameWaiting> = ctx.address().recipient();
             let (intake, turns) = (Intake::new(most, !spec.keep_rotation), codecs.turns());
             let signs = Arc::clone(&controls.signs);
-            let ingress =
-                Ingress { packets, codec, decoder, turns, frames, nudge, events, keyframe_wanted, stop, intake, signs };
+            let ingress = Ingress {
+                packets,
+                codec,
+                decoder,
+                turns,
+                frames,
+                nudge,
+                events,
+                keyframe_wanted,
+                stop,
+                intake,
+                signs,
+            };
             codecs.spawn(ingress.run().instrument(self.span.clone()));
         }
         ctx.add_stream(WatchStream::new(codecs.turns().reliefs()).map(|_| SessionEvent::Relieved));

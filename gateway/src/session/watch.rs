@@ -1,11 +1,13 @@
-//! Whether a session's browser is still there, and still sends what the session is for. The core is pure.
+//! Whether a session's browser is still there, and still sends what the session is for. The core is
+//! pure.
 //!
-//! The stack has timers of its own, but they run in the stack: when its driver is dead or stuck they say nothing. So what
-//! is counted here is what was *taken* from the network ([`crate::media::signs::Signs`]), by whoever takes it, and a session looks at the
-//! counts once a second ([`Watch::look`]).
+//! The stack has timers of its own, but they run in the stack: when its driver is dead or stuck
+//! they say nothing. So what is counted here is what was *taken* from the network
+//! ([`crate::media::signs::Signs`]), by whoever takes it, and a session looks at the counts once a
+//! second ([`Watch::look`]).
 //!
-//! Time is counted by looks, each of which counts for [`MAX_STEP`] at most: while this whole process was stopped nobody
-//! could be heard, and that is no client's fault.
+//! Time is counted by looks, each of which counts for [`MAX_STEP`] at most: while this whole
+//! process was stopped nobody could be heard, and that is no client's fault.
 
 use std::time::Duration;
 
@@ -13,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::media::signs::Counts;
 
-/// Nothing authenticated was taken for so long: whatever the stack believes, the session is dead. A browser checks its
-/// path every 5 s at the least (RFC 7675, section 5.1).
+/// Nothing authenticated was taken for so long: whatever the stack believes, the session is dead. A
+/// browser checks its path every 5 s at the least (RFC 7675, section 5.1).
 const SILENCE: Duration = Duration::from_secs(15);
 /// A session that is to send video has so long for its first frame.
 const FIRST_FRAME: Duration = Duration::from_secs(20);
@@ -46,14 +48,20 @@ pub(super) struct Watch {
 impl Watch {
     /// `sends`: the browser is to send video.
     pub(super) fn new(now: Instant, counts: Counts, sends: bool, idle_limit: Duration) -> Self {
-        Self { last: (now, counts), silence: Duration::ZERO, idle: sends.then_some(Duration::ZERO), idle_limit }
+        Self {
+            last: (now, counts),
+            silence: Duration::ZERO,
+            idle: sends.then_some(Duration::ZERO),
+            idle_limit,
+        }
     }
 
     /// Compares the counts with those of the last look.
     pub(super) fn look(&mut self, now: Instant, counts: Counts) -> Option<Verdict> {
         let (then, before) = std::mem::replace(&mut self.last, (now, counts));
         let step = now.saturating_duration_since(then).min(MAX_STEP);
-        self.silence = if counts.heard == before.heard { self.silence + step } else { Duration::ZERO };
+        self.silence =
+            if counts.heard == before.heard { self.silence + step } else { Duration::ZERO };
         if let Some(idle) = &mut self.idle {
             *idle = if counts.frames == before.frames { *idle + step } else { Duration::ZERO };
         }
@@ -93,7 +101,11 @@ mod tests {
     impl Watched {
         fn new(sends: bool) -> Self {
             let now = Instant::now();
-            Self { watch: Watch::new(now, Counts::default(), sends, LIMIT), counts: Counts::default(), now }
+            Self {
+                watch: Watch::new(now, Counts::default(), sends, LIMIT),
+                counts: Counts::default(),
+                now,
+            }
         }
 
         fn after(&mut self, passed: Duration) -> Option<Verdict> {
@@ -101,8 +113,13 @@ mod tests {
             self.watch.look(self.now, self.counts)
         }
 
-        /// Looks until there is a verdict, `each` second doing this before; says after how many seconds it came.
-        fn verdict(&mut self, seconds: u32, mut each: impl FnMut(&mut Counts)) -> Option<(u32, Verdict)> {
+        /// Looks until there is a verdict, `each` second doing this before; says after how many
+        /// seconds it came.
+        fn verdict(
+            &mut self,
+            seconds: u32,
+            mut each: impl FnMut(&mut Counts),
+        ) -> Option<(u32, Verdict)> {
             (1..=seconds).find_map(|second| {
                 each(&mut self.counts);
                 self.after(LOOK).map(|verdict| (second, verdict))
@@ -124,19 +141,29 @@ mod tests {
                 }),
                 None
             );
-            assert_eq!(watched.verdict(60, |_| {}), Some((10, Verdict::Silent)), "5 s have passed already");
+            assert_eq!(
+                watched.verdict(60, |_| {}),
+                Some((10, Verdict::Silent)),
+                "5 s have passed already"
+            );
         }
     }
 
     #[test]
     fn a_client_that_never_sends_a_frame_is_told_what_came() {
         let heard = |counts: &mut Counts| counts.heard += 1;
-        assert_eq!(Watched::new(true).verdict(60, heard), Some((20, Verdict::NoVideo { packets: false })));
+        assert_eq!(
+            Watched::new(true).verdict(60, heard),
+            Some((20, Verdict::NoVideo { packets: false }))
+        );
         let rubbish = |counts: &mut Counts| {
             counts.heard += 1;
             counts.packets += 1;
         };
-        assert_eq!(Watched::new(true).verdict(60, rubbish), Some((20, Verdict::NoVideo { packets: true })));
+        assert_eq!(
+            Watched::new(true).verdict(60, rubbish),
+            Some((20, Verdict::NoVideo { packets: true }))
+        );
         assert_eq!(Watched::new(false).verdict(1_000, heard), None, "it is to send none");
     }
 
@@ -156,7 +183,10 @@ mod tests {
             signs.set_idle(watched.watch.idle());
             assert_eq!(signs.gives_way(), gives_way);
         }
-        assert_eq!(watched.verdict(1_000, |counts| counts.heard += 1), Some((300 - 21, Verdict::Idle)));
+        assert_eq!(
+            watched.verdict(1_000, |counts| counts.heard += 1),
+            Some((300 - 21, Verdict::Idle))
+        );
     }
 
     #[test]

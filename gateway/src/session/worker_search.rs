@@ -16,8 +16,9 @@ use crate::workers::link::{DialError, Dialed, dial};
 use crate::workers::placement::{Placement, Slot};
 use crate::workers::pool::{Health, Pool, WorkerHandle};
 
-/// Between two tries, unless a worker comes or changes meanwhile: nothing announces a freed slot. Doubled each time up to
-/// the second constant, and jittered, so that many waiting sessions do not load Redis at once.
+/// Between two tries, unless a worker comes or changes meanwhile: nothing announces a freed slot.
+/// Doubled each time up to the second constant, and jittered, so that many waiting sessions do not
+/// load Redis at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// See [`FIRST_PAUSE`].
 const LAST_PAUSE: Duration = Duration::from_secs(2);
@@ -102,9 +103,13 @@ impl WorkerSearch {
                     Ok(Err(DialError::Ended(reason))) if leave.is_none() => return Err(reason),
                     Ok(Err(_)) | Err(_) => {
                         if self.controls.is_connected() {
-                            info!(worker = name, "the worker did not take the session, looking for another");
+                            info!(
+                                worker = name,
+                                "the worker did not take the session, looking for another"
+                            );
                         } else {
-                            info!(target: STRANGER, worker = name, "the worker did not take the session");
+                            info!(target: STRANGER, worker = name, "the worker did not take the \
+                                session");
                         }
                         refused.insert(instance);
                         // There may be another with room.

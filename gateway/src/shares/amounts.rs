@@ -105,8 +105,12 @@ mod tests {
     #[test]
     fn each_network_has_its_part_and_gets_it_back() {
         let shares = Shares::new(10, 4);
-        let (mut first, mut second, mut other) = (share(&shares, 1), share(&shares, 1), share(&shares, 2));
-        assert_eq!((first.grow(3), second.grow(2), second.grow(1)), (Ok(()), Err(Exhausted::Network), Ok(())));
+        let (mut first, mut second, mut other) =
+            (share(&shares, 1), share(&shares, 1), share(&shares, 2));
+        assert_eq!(
+            (first.grow(3), second.grow(2), second.grow(1)),
+            (Ok(()), Err(Exhausted::Network), Ok(()))
+        );
         assert_eq!((first.grow(1), other.grow(4)), (Err(Exhausted::Network), Ok(())));
         drop(second);
         assert_eq!((first.grow(1), shares.held()), (Ok(()), 8));
@@ -123,6 +127,9 @@ mod tests {
             (proxy.grow(9), proxy.grow(2), share(&shares, 1).grow(2)),
             (Ok(()), Err(Exhausted::All), Err(Exhausted::All))
         );
-        assert_eq!((share(&shares, 1).grow(1), proxy.grow(usize::MAX)), (Ok(()), Err(Exhausted::All)));
+        assert_eq!(
+            (share(&shares, 1).grow(1), proxy.grow(usize::MAX)),
+            (Ok(()), Err(Exhausted::All))
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Who has to go when more wait than there are places for? A pure table: no socket, no clock.
 //!
-//! The oldest one of the network that has most of them: one that floods displaces itself, and while networks have one
-//! each, the oldest goes. No network has a fixed share: behind one address may be a company's every browser.
+//! The oldest one of the network that has most of them: one that floods displaces itself, and while
+//! networks have one each, the oldest goes. No network has a fixed share: behind one address may be
+//! a company's every browser.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -21,8 +22,8 @@ impl<T> Crowd<T> {
         Self { most, waiting: VecDeque::new() }
     }
 
-    /// One more, from `client`; returns the one that has to go for it, if any. That is never the new one itself, unless
-    /// there is room for nobody.
+    /// One more, from `client`; returns the one that has to go for it, if any. That is never the
+    /// new one itself, unless there is room for nobody.
     pub(crate) fn add(&mut self, client: IpAddr, one: T) -> Option<T> {
         self.waiting.push_back((network(client), one));
         if self.waiting.len() <= self.most {

@@ -1,5 +1,5 @@
-//! What strangers use up of something bounded, shared fairly among the networks that they come from. Pure: it knows no
-//! socket, no clock and nothing else of this crate.
+//! What strangers use up of something bounded, shared fairly among the networks that they come
+//! from. Pure: it knows no socket, no clock and nothing else of this crate.
 //!
 //! | module | what it shares |
 //! |---|---|
@@ -19,8 +19,8 @@ pub(crate) use self::crowd::Crowd;
 pub(crate) use self::rates::tests::taken;
 pub(crate) use self::rates::{Bucket, Rates};
 
-/// Of an IPv6 address, the bits that a host may choose (RFC 4291, section 2.5.4). One customer has a whole /64 at least
-/// (RFC 6177).
+/// Of an IPv6 address, the bits that a host may choose (RFC 4291, section 2.5.4). One customer has
+/// a whole /64 at least (RFC 6177).
 const HOST_BITS: u32 = 64;
 
 /// What one client cannot have many of: its IPv4 address, or the /64 of its IPv6 address.

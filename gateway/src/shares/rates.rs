@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::network;
 
-/// Networks that are remembered, each until its bucket is full again. Full: a further one gets nothing. It takes that
-/// many networks within the time that one bucket needs to fill.
+/// Networks that are remembered, each until its bucket is full again. Full: a further one gets
+/// nothing. It takes that many networks within the time that one bucket needs to fill.
 const MAX_NETWORKS: usize = 4_096;
 
 /// A token bucket.
@@ -31,7 +31,8 @@ impl Bucket {
     /// Whether there is one; it is taken.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at);
-        let more = u32::try_from(passed.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
+        let more =
+            u32::try_from(passed.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
         if self.left.saturating_add(more) >= self.burst {
             (self.left, self.at) = (self.burst, now);
         } else {
@@ -74,7 +75,10 @@ impl Rates {
                 return false;
             }
         }
-        self.each.entry(network).or_insert_with(|| Bucket::new(now, self.burst, self.every)).take(now)
+        self.each
+            .entry(network)
+            .or_insert_with(|| Bucket::new(now, self.burst, self.every))
+            .take(now)
     }
 }
 
@@ -114,7 +118,8 @@ pub(super) mod tests {
     #[test]
     fn each_network_has_its_rate() {
         let mut rates = Rates::new(4, SECOND);
-        let [one, same, other] = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|ip| ip.parse().unwrap());
+        let [one, same, other] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|ip| ip.parse().unwrap());
         let mut of = |client| taken(10, Duration::ZERO, |now| rates.take(now, client));
         assert_eq!((of(one), of(same), of(other)), (4, 0, 4));
     }

@@ -78,11 +78,14 @@ const ECHOED_CHARS: usize = 64;
 pub(crate) fn check(declared: &[Input], set: &Map<String, Json>) -> Result<Values, InputError> {
     let one = |(name, value): (&String, &Json)| {
         let input = declared.iter().find(|input| input.name == *name);
-        let accepted =
-            input.ok_or_else(|| "is no input of this stream".to_owned()).and_then(|input| input.accept(value));
+        let accepted = input
+            .ok_or_else(|| "is no input of this stream".to_owned())
+            .and_then(|input| input.accept(value));
         match accepted {
             Ok(value) => Ok((name.clone(), value)),
-            Err(problem) => Err(InputError { field: name.chars().take(ECHOED_CHARS).collect(), problem }),
+            Err(problem) => {
+                Err(InputError { field: name.chars().take(ECHOED_CHARS).collect(), problem })
+            }
         }
     };
     set.iter().map(one).collect()
@@ -94,11 +97,14 @@ impl Input {
         match &self.kind {
             Kind::Slider { minimum, maximum, .. } => number(value, Some(*minimum), Some(*maximum)),
             Kind::Number { minimum, maximum, .. } => number(value, *minimum, *maximum),
-            Kind::Checkbox { .. } => value.as_bool().map(Value::Flag).ok_or_else(|| wrong(value, "true or false")),
+            Kind::Checkbox { .. } => {
+                value.as_bool().map(Value::Flag).ok_or_else(|| wrong(value, "true or false"))
+            }
             Kind::Textbox { max_length, .. } => {
                 let text = value.as_str().ok_or_else(|| wrong(value, "a string"))?;
                 // Bytes first: the count is linear in a text that may be the whole body.
-                let fits = text.len() <= *max_length || text.chars().take(max_length + 1).count() <= *max_length;
+                let fits = text.len() <= *max_length
+                    || text.chars().take(max_length + 1).count() <= *max_length;
                 if !fits {
                     return Err(format!("must have at most {max_length} characters"));
                 }
@@ -107,13 +113,18 @@ impl Input {
             Kind::Dropdown { choices, .. } => {
                 let text = value.as_str().ok_or_else(|| wrong(value, "a string"))?;
                 let known = choices.iter().any(|choice| choice == text);
-                known.then(|| Value::Text(text.to_owned())).ok_or_else(|| "must be one of its choices".to_owned())
+                known
+                    .then(|| Value::Text(text.to_owned()))
+                    .ok_or_else(|| "must be one of its choices".to_owned())
             }
             Kind::ColorPicker { .. } => {
                 let text = value.as_str().ok_or_else(|| wrong(value, "a string"))?;
                 let hex = text.strip_prefix('#').filter(|hex| hex.len() == 6);
-                let colour = hex.is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
-                colour.then(|| Value::Text(text.to_ascii_lowercase())).ok_or_else(|| "must be #rrggbb".to_owned())
+                let colour =
+                    hex.is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                colour
+                    .then(|| Value::Text(text.to_ascii_lowercase()))
+                    .ok_or_else(|| "must be #rrggbb".to_owned())
             }
         }
     }
@@ -123,7 +134,9 @@ impl Input {
         match &self.kind {
             Kind::Slider { value, .. } | Kind::Number { value, .. } => json!(value),
             Kind::Checkbox { value } => json!(value),
-            Kind::Textbox { value, .. } | Kind::Dropdown { value, .. } | Kind::ColorPicker { value } => json!(value),
+            Kind::Textbox { value, .. }
+            | Kind::Dropdown { value, .. }
+            | Kind::ColorPicker { value } => json!(value),
         }
     }
 
@@ -137,9 +150,10 @@ impl Input {
                 ("number", json!({ "minimum": minimum, "maximum": maximum, "step": step }))
             }
             Kind::Checkbox { .. } => ("checkbox", json!({})),
-            Kind::Textbox { max_length, lines, placeholder, .. } => {
-                ("textbox", json!({ "max_length": max_length, "lines": lines, "placeholder": placeholder }))
-            }
+            Kind::Textbox { max_length, lines, placeholder, .. } => (
+                "textbox",
+                json!({ "max_length": max_length, "lines": lines, "placeholder": placeholder }),
+            ),
             Kind::Dropdown { choices, .. } => ("dropdown", json!({ "choices": choices })),
             Kind::ColorPicker { .. } => ("color_picker", json!({})),
         };
@@ -159,10 +173,17 @@ impl Input {
 
 fn number(value: &Json, minimum: Option<f64>, maximum: Option<f64>) -> Result<Value, String> {
     // Finite: JSON has neither NaN nor infinities, and numbers that overflow are no JSON to serde.
-    let number = value.as_f64().filter(|number| number.is_finite()).ok_or_else(|| wrong(value, "a number"))?;
+    let number = value
+        .as_f64()
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| wrong(value, "a number"))?;
     match (minimum, maximum) {
-        (Some(minimum), _) if number < minimum => Err(format!("must be at least {minimum}, not {number}")),
-        (_, Some(maximum)) if number > maximum => Err(format!("must be at most {maximum}, not {number}")),
+        (Some(minimum), _) if number < minimum => {
+            Err(format!("must be at least {minimum}, not {number}"))
+        }
+        (_, Some(maximum)) if number > maximum => {
+            Err(format!("must be at most {maximum}, not {number}"))
+        }
         _ => Ok(Value::Number(number)),
     }
 }
@@ -191,10 +212,19 @@ mod tests {
         let text = String::new;
         vec![
             input("slider", Kind::Slider { minimum: 0.0, maximum: 1.0, step: 0.01, value: 0.3 }),
-            input("number", Kind::Number { minimum: None, maximum: Some(9.0), step: None, value: 1.0 }),
+            input(
+                "number",
+                Kind::Number { minimum: None, maximum: Some(9.0), step: None, value: 1.0 },
+            ),
             input("checkbox", Kind::Checkbox { value: false }),
-            input("textbox", Kind::Textbox { value: text(), max_length: 3, lines: 1, placeholder: text() }),
-            input("dropdown", Kind::Dropdown { choices: vec!["a".into(), "b".into()], value: "a".into() }),
+            input(
+                "textbox",
+                Kind::Textbox { value: text(), max_length: 3, lines: 1, placeholder: text() },
+            ),
+            input(
+                "dropdown",
+                Kind::Dropdown { choices: vec!["a".into(), "b".into()], value: "a".into() },
+            ),
             input("colour", Kind::ColorPicker { value: "#000000".into() }),
         ]
     }

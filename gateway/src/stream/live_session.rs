@@ -1,4 +1,5 @@
-//! What the outside may do with a running session, whichever way it comes in: HTTP or the data channel.
+//! What the outside may do with a running session, whichever way it comes in: HTTP or the data
+//! channel.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,11 +16,13 @@ use crate::stream::outputs::Outputs;
 use crate::stream::spec::Spec;
 use crate::telemetry;
 
-/// One session's inputs and outputs. Shared by the connection, the link to the worker and the registry.
+/// One session's inputs and outputs. Shared by the connection, the link to the worker and the
+/// registry.
 #[derive(Debug)]
 pub(crate) struct LiveSession {
     pub(crate) spec: Arc<Spec>,
-    /// All that the client has set so far. A watch: whoever is late sees the last value, which is the one that counts.
+    /// All that the client has set so far. A watch: whoever is late sees the last value, which is
+    /// the one that counts.
     values: watch::Sender<Values>,
     pub(crate) outputs: Arc<Outputs>,
     /// What was taken of the browser.
@@ -80,12 +83,14 @@ impl LiveSession {
             telemetry::setup(self.since.elapsed());
         }
         self.emitted.fetch_add(1, Ordering::Relaxed);
-        self.emitted_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.emitted_us
+            .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// The mean of those since the last call, in milliseconds.
     pub(crate) fn take_latency(&self) -> Option<f64> {
-        let (count, us) = (self.emitted.swap(0, Ordering::Relaxed), self.emitted_us.swap(0, Ordering::Relaxed));
+        let (count, us) =
+            (self.emitted.swap(0, Ordering::Relaxed), self.emitted_us.swap(0, Ordering::Relaxed));
         (count > 0).then(|| us as f64 / count as f64 / 1_000.0)
     }
 
@@ -138,7 +143,12 @@ mod tests {
         let mut spec = spec("default", 1);
         for name in ["a", "b"] {
             let kind = Kind::Checkbox { value: false };
-            spec.inputs.push(Input { name: name.into(), label: String::new(), info: String::new(), kind });
+            spec.inputs.push(Input {
+                name: name.into(),
+                label: String::new(),
+                info: String::new(),
+                kind,
+            });
         }
         let controls = LiveSession::new(Arc::new(spec), Values::new());
         let mut seen = controls.values();
@@ -146,7 +156,8 @@ mod tests {
         set(json!({ "a": true })).unwrap();
         set(json!({ "b": true })).unwrap();
         set(json!({ "b": false, "a": 7 })).unwrap_err();
-        let expected = [("a", true), ("b", true)].map(|(name, flag)| (name.to_owned(), Value::Flag(flag)));
+        let expected =
+            [("a", true), ("b", true)].map(|(name, flag)| (name.to_owned(), Value::Flag(flag)));
         assert_eq!(*seen.borrow_and_update(), expected.into_iter().collect());
         set(json!({})).unwrap();
         assert!(!seen.has_changed().unwrap(), "nothing set, nothing changed");

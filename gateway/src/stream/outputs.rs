@@ -1,7 +1,8 @@
-//! What a handler tells beside its pictures, on its way to whoever reads along: the data channel, and `GET /updates`.
+//! What a handler tells beside its pictures, on its way to whoever reads along: the data channel,
+//! and `GET /updates`.
 //!
-//! > A reader that is slow loses the oldest, by a bound and into a counter. It never makes the worker wait, and never
-//! > another reader.
+//! > A reader that is slow loses the oldest, by a bound and into a counter. It never makes the
+//! > worker wait, and never another reader.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -74,7 +75,8 @@ impl Outputs {
         Arc::new(Self { names, readers: Mutex::default() })
     }
 
-    /// Hands a handler's values, each as JSON, to every reader. False when they are not JSON, or not as many as are declared.
+    /// Hands a handler's values, each as JSON, to every reader. False when they are not JSON, or
+    /// not as many as are declared.
     ///
     /// They go on as they are: what a handler nests, and in which order, is its own affair.
     pub(crate) fn publish(&self, values: &[String]) -> bool {
@@ -84,7 +86,8 @@ impl Outputs {
         }
         let Some(first) = values.first() else { return true };
         let first = serde_json::from_str(first).unwrap_or_else(|_| first.clone());
-        let named = self.names.iter().zip(values).map(|(name, value)| format!("\"{name}\":{value}"));
+        let named =
+            self.names.iter().zip(values).map(|(name, value)| format!("\"{name}\":{value}"));
         let values = format!("{{{}}}", named.collect::<Vec<_>>().join(","));
         let update = Arc::new(Update { values, first });
         for reader in &self.readers().open {
@@ -100,7 +103,8 @@ impl Outputs {
         true
     }
 
-    /// A new reader, from the next update on; `None` when there are too many. Its losses are counted as `label`'s.
+    /// A new reader, from the next update on; `None` when there are too many. Its losses are
+    /// counted as `label`'s.
     pub(crate) fn subscribe(self: &Arc<Self>, label: &'static str) -> Option<Reader> {
         let mut readers = self.readers();
         if readers.open.len() >= MAX_READERS {
@@ -179,11 +183,18 @@ mod tests {
         assert!(publish(&outputs, &["1", r#""a""#]) && publish(&outputs, &[r#""x""#, "null"]));
         outputs.end("done");
         let Event::Update(first) = reader.next().await else { panic!("an update was published") };
-        assert_eq!((first.values.as_str(), first.first.as_str()), (r#"{"count":1,"name":"a"}"#, "1"));
+        assert_eq!(
+            (first.values.as_str(), first.first.as_str()),
+            (r#"{"count":1,"name":"a"}"#, "1")
+        );
         let Event::Update(second) = reader.next().await else { panic!("another was published") };
         assert_eq!(second.first, "x");
         assert_eq!(reader.next().await, Event::Ended("done".into()));
-        assert_eq!(outputs.subscribe("updates").unwrap().next().await, Event::Ended("done".into()), "a late reader");
+        assert_eq!(
+            outputs.subscribe("updates").unwrap().next().await,
+            Event::Ended("done".into()),
+            "a late reader"
+        );
     }
 
     #[test]
@@ -213,7 +224,8 @@ mod tests {
     #[test]
     fn readers_are_bounded_and_leave() {
         let outputs = outputs();
-        let mut readers: Vec<_> = (0..MAX_READERS).map(|_| outputs.subscribe("updates").unwrap()).collect();
+        let mut readers: Vec<_> =
+            (0..MAX_READERS).map(|_| outputs.subscribe("updates").unwrap()).collect();
         assert!(outputs.subscribe("updates").is_none());
         readers.pop();
         assert!(outputs.subscribe("updates").is_some());

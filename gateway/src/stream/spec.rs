@@ -1,10 +1,12 @@
-//! What a stream declares: all that the gateway knows of it, from its workers' `Describe`. The wire's types end here.
+//! What a stream declares: all that the gateway knows of it, from its workers' `Describe`. The
+//! wire's types end here.
 
 use std::time::Duration;
 
 use reframe_proto::v1::{self, StreamSpec, output};
 use reframe_proto::{
-    FRAME_RATES, MAX_COMPONENTS, MAX_INPUT_CHARS, PROTOCOL_VERSION, is_component_name, is_stream_name,
+    FRAME_RATES, MAX_COMPONENTS, MAX_INPUT_CHARS, PROTOCOL_VERSION, is_component_name,
+    is_stream_name,
 };
 use serde_json::{Value, json};
 
@@ -87,17 +89,26 @@ impl Spec {
             v1::Mode::SendReceive => Mode::SendReceive,
             v1::Mode::Receive => Mode::Receive,
             v1::Mode::Send => Mode::Send,
-            v1::Mode::Unspecified => return Err(SpecError::Declaration("no mode that this gateway knows")),
+            v1::Mode::Unspecified => {
+                return Err(SpecError::Declaration("no mode that this gateway knows"));
+            }
         };
         let said = |kbps: u32| (kbps > 0).then_some(kbps);
-        let bitrates = [spec.bitrate_start_kbps, spec.bitrate_min_kbps, spec.bitrate_max_kbps].map(said);
+        let bitrates =
+            [spec.bitrate_start_kbps, spec.bitrate_min_kbps, spec.bitrate_max_kbps].map(said);
         let refusals = [
             (!is_stream_name(&spec.name), "a name that no URL could carry"),
             (!FRAME_RATES.contains(&spec.fps), "a frame rate outside 1 to 240"),
             (spec.capacity == 0, "no capacity"),
             (!is_instance(&spec.instance), "no instance that a key could carry"),
-            (!bitrates.into_iter().flatten().all(|kbps| BITRATES.contains(&kbps)), "a bitrate outside 100 to 20000"),
-            (spec.inputs.len().max(spec.outputs.len()) > MAX_COMPONENTS, "too many inputs or outputs"),
+            (
+                !bitrates.into_iter().flatten().all(|kbps| BITRATES.contains(&kbps)),
+                "a bitrate outside 100 to 20000",
+            ),
+            (
+                spec.inputs.len().max(spec.outputs.len()) > MAX_COMPONENTS,
+                "too many inputs or outputs",
+            ),
         ];
         if let Some((_, what)) = refusals.into_iter().find(|(refused, _)| *refused) {
             return Err(SpecError::Declaration(what));
@@ -124,7 +135,8 @@ impl Spec {
         })
     }
 
-    /// The fields in which two declarations of one stream differ. Each worker has an instance and a capacity of its own.
+    /// The fields in which two declarations of one stream differ. Each worker has an instance and a
+    /// capacity of its own.
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         // Without `..`, so that no new field is forgotten.
         let Self {
@@ -159,11 +171,12 @@ impl Spec {
         fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
     }
 
-    /// Whether a worker with this declaration can take over a session that began with `other`: what the session was built
-    /// from is the same.
+    /// Whether a worker with this declaration can take over a session that began with `other`: what
+    /// the session was built from is the same.
     pub(crate) fn takes_over(&self, other: &Self) -> bool {
         let built_from = ["mode", "fps", "skip_frames", "keep_rotation", "inputs", "outputs"];
-        self.name == other.name && !self.differences(other).iter().any(|field| built_from.contains(field))
+        self.name == other.name
+            && !self.differences(other).iter().any(|field| built_from.contains(field))
     }
 
     /// For `GET /api/streams`; `limit` is what bounds the stream's sessions now.
@@ -201,7 +214,9 @@ fn output(output: v1::Output) -> Result<Output, SpecError> {
         output::Kind::Label => "label",
         output::Kind::Json => "json",
         output::Kind::LinePlot => "line_plot",
-        output::Kind::Unspecified => return refuse(output.name, "a kind that this gateway does not know"),
+        output::Kind::Unspecified => {
+            return refuse(output.name, "a kind that this gateway does not know");
+        }
     };
     if !is_component_name(&output.name) {
         return refuse(output.name, "a name that is no identifier");
@@ -216,14 +231,20 @@ fn input(input: v1::Input) -> Result<Input, SpecError> {
         return refuse(name, "a name that is no identifier");
     }
     let kind = match kind {
-        Some(Wire::Slider(Slider { minimum, maximum, step, value })) => Kind::Slider { minimum, maximum, step, value },
-        Some(Wire::Number(Number { minimum, maximum, step, value })) => Kind::Number { minimum, maximum, step, value },
+        Some(Wire::Slider(Slider { minimum, maximum, step, value })) => {
+            Kind::Slider { minimum, maximum, step, value }
+        }
+        Some(Wire::Number(Number { minimum, maximum, step, value })) => {
+            Kind::Number { minimum, maximum, step, value }
+        }
         Some(Wire::Checkbox(checkbox)) => Kind::Checkbox { value: checkbox.value },
         Some(Wire::Textbox(Textbox { value, max_length, lines, placeholder })) => {
             let max_length = (max_length as usize).min(MAX_INPUT_CHARS);
             Kind::Textbox { value, max_length, lines, placeholder }
         }
-        Some(Wire::Dropdown(dropdown)) => Kind::Dropdown { choices: dropdown.choices, value: dropdown.value },
+        Some(Wire::Dropdown(dropdown)) => {
+            Kind::Dropdown { choices: dropdown.choices, value: dropdown.value }
+        }
         Some(Wire::ColorPicker(picker)) => Kind::ColorPicker { value: picker.value },
         None => return refuse(name, "a kind that this gateway does not know"),
     };
@@ -303,10 +324,18 @@ mod tests {
         assert!(with(|spec| spec.fps = f64::NAN).contains("frame rate"));
         assert!(with(|spec| spec.capacity = 0).contains("capacity"));
         assert!(with(|spec| spec.bitrate_max_kbps = 99).contains("bitrate"));
-        assert!(with(|spec| spec.inputs = vec![slider("a", 0.5); 2]).contains("`a` with a name that is taken"));
-        assert!(with(|spec| spec.inputs = vec![slider("a", 1.5)]).contains("`a` with a value outside"));
+        assert!(
+            with(|spec| spec.inputs = vec![slider("a", 0.5); 2])
+                .contains("`a` with a name that is taken")
+        );
+        assert!(
+            with(|spec| spec.inputs = vec![slider("a", 1.5)]).contains("`a` with a value outside")
+        );
         assert!(with(|spec| spec.inputs = vec![slider("a b", 0.5)]).contains("identifier"));
-        assert!(with(|spec| spec.inputs = (0..65).map(|n| slider(&format!("n{n}"), 0.5)).collect()).contains("many"));
+        assert!(
+            with(|spec| spec.inputs = (0..65).map(|n| slider(&format!("n{n}"), 0.5)).collect())
+                .contains("many")
+        );
         assert!(with(|spec| spec.outputs = vec![v1::Output::default()]).contains("kind"));
     }
 
@@ -314,8 +343,12 @@ mod tests {
     fn the_api_has_the_fields_of_each_kind() {
         let mut spec = wire("default", 1);
         spec.inputs = vec![slider("conf", 0.5)];
-        spec.outputs =
-            vec![v1::Output { name: "n".into(), label: "N".into(), kind: output::Kind::LinePlot.into(), points: 7 }];
+        spec.outputs = vec![v1::Output {
+            name: "n".into(),
+            label: "N".into(),
+            kind: output::Kind::LinePlot.into(),
+            points: 7,
+        }];
         let json = Spec::from_wire(spec).unwrap().to_json(3);
         assert_eq!(
             json["inputs"][0],
@@ -324,7 +357,10 @@ mod tests {
                 "minimum": 0.0, "maximum": 1.0, "step": 0.1, "value": 0.5,
             })
         );
-        assert_eq!(json["outputs"][0], json!({ "name": "n", "label": "N", "type": "line_plot", "points": 7 }));
+        assert_eq!(
+            json["outputs"][0],
+            json!({ "name": "n", "label": "N", "type": "line_plot", "points": 7 })
+        );
         assert_eq!((&json["concurrency_limit"], &json["time_limit"]), (&json!(3), &Value::Null));
     }
 }

@@ -1,9 +1,10 @@
 //! The books: every frame that comes in ends exactly once.
 //!
-//! A [`Ticket`] is made when the first packet of a frame arrives, or when a generator is asked for its next item, and
-//! travels with it through the hops. It ends by [`Ticket::emitted`], by [`Ticket::consumed`], by [`Ticket::dropped`], or
-//! by being dropped, which counts as `reason="ended"`: the frame was under way when its session ended. So
-//! `received = emitted + consumed + sum(dropped)` holds by construction once no session runs.
+//! A [`Ticket`] is made when the first packet of a frame arrives, or when a generator is asked for
+//! its next item, and travels with it through the hops. It ends by [`Ticket::emitted`], by
+//! [`Ticket::consumed`], by [`Ticket::dropped`], or by being dropped, which counts as
+//! `reason="ended"`: the frame was under way when its session ended. So `received = emitted +
+//! consumed + sum(dropped)` holds by construction once no session runs.
 
 use std::time::Duration;
 
@@ -113,7 +114,8 @@ impl Ticket {
         Self { hop: Hop::Ingress, arrived: now, open: true, span: None, _watched: None }
     }
 
-    /// Traces the frame as a part of its session, if it is one of the few: it is whole, and has its number.
+    /// Traces the frame as a part of its session, if it is one of the few: it is whole, and has its
+    /// number.
     pub(crate) fn trace(&mut self, session: &Span, seq: u64) {
         self.span = FrameSpan::sample(session, seq, self.arrived);
     }

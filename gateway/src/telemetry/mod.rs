@@ -1,7 +1,7 @@
 //! Metrics: every name of theirs that leaves this process is in this file.
 //!
-//! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this file can produce.
-//! `docs/metrics.md` lists them and a test compares the two.
+//! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this
+//! file can produce. `docs/metrics.md` lists them and a test compares the two.
 
 pub(crate) mod ledger;
 pub(crate) mod trace;
@@ -19,19 +19,26 @@ use crate::telemetry::worker_series::{Gauge, WorkerSeries};
 /// Those of each worker, which come and go with it.
 static WORKERS: Mutex<WorkerSeries> = Mutex::new(WorkerSeries::new());
 const WORKER_UP: Gauge = ("reframe_worker_up", "1 when the worker serves, else 0.");
-const WORKER_SESSIONS: Gauge = ("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
-const WORKER_STUCK: Gauge = ("reframe_worker_stuck", "Sessions that ended and whose handler has not returned.");
+const WORKER_SESSIONS: Gauge =
+    ("reframe_worker_sessions", "Sessions placed on the worker by this gateway.");
+const WORKER_STUCK: Gauge =
+    ("reframe_worker_stuck", "Sessions that ended and whose handler has not returned.");
 
 /// Histogram bounds in seconds: fine around a frame interval, up to a stalled second.
-const SECONDS: &[f64] =
-    &[0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0];
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2,
+    0.3, 0.5, 1.0, 2.0,
+];
 
 /// The same for what people wait for.
-const LONG_SECONDS: &[f64] = &[0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0];
+const LONG_SECONDS: &[f64] =
+    &[0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0];
 
 /// Histogram bounds of bitrates, in bytes a second: 100 kbit/s to 20 Mbit/s.
-const BITRATES: &[f64] =
-    &[12_500.0, 25_000.0, 37_500.0, 62_500.0, 93_750.0, 125e3, 187_500.0, 250e3, 375e3, 625e3, 1.25e6, 2.5e6];
+const BITRATES: &[f64] = &[
+    12_500.0, 25_000.0, 37_500.0, 62_500.0, 93_750.0, 125e3, 187_500.0, 250e3, 375e3, 625e3,
+    1.25e6, 2.5e6,
+];
 
 /// A part of a frame's way: the values of the label `stage`.
 #[derive(Clone, Copy, Debug)]
@@ -84,11 +91,15 @@ impl Failover {
     }
 }
 
-/// Installs the process-wide recorder. `None` when one is installed already: `launch` in a process that has its own.
+/// Installs the process-wide recorder. `None` when one is installed already: `launch` in a process
+/// that has its own.
 pub(crate) fn install() -> Option<PrometheusHandle> {
     let mut builder = PrometheusBuilder::new().set_buckets(SECONDS).ok()?;
-    for name in ["reframe_setup_seconds", "reframe_failover_seconds", "reframe_thread_delay_seconds"] {
-        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), LONG_SECONDS).ok()?;
+    for name in
+        ["reframe_setup_seconds", "reframe_failover_seconds", "reframe_thread_delay_seconds"]
+    {
+        builder =
+            builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), LONG_SECONDS).ok()?;
     }
     let bandwidth = Matcher::Full("reframe_bandwidth_bytes_per_second".to_owned());
     builder = builder.set_buckets_for_metric(bandwidth, BITRATES).ok()?;
@@ -139,9 +150,18 @@ fn workers() -> MutexGuard<'static, WorkerSeries> {
 }
 
 fn describe() {
-    describe_gauge!("reframe_thread_stuck", "1 while a thread has given no sign of life for a second or more, else 0.");
-    describe_histogram!("reframe_thread_delay_seconds", "How long a thread took to run a task that it was given.");
-    describe_counter!("reframe_log_lines_left_out_total", "Lines of the log that were too many of their kind.");
+    describe_gauge!(
+        "reframe_thread_stuck",
+        "1 while a thread has given no sign of life for a second or more, else 0."
+    );
+    describe_histogram!(
+        "reframe_thread_delay_seconds",
+        "How long a thread took to run a task that it was given."
+    );
+    describe_counter!(
+        "reframe_log_lines_left_out_total",
+        "Lines of the log that were too many of their kind."
+    );
     describe_gauge!("reframe_workers_serving", "Workers that take sessions of this gateway.");
     describe_gauge!("reframe_build_info", "Always 1; the version is in the label.");
     describe_gauge!("reframe_sessions_active", "Sessions that hold a slot.");
@@ -151,24 +171,40 @@ fn describe() {
     );
     describe_gauge!(
         "reframe_relief_steps",
-        "Steps by which pictures are made fewer and smaller for want of time, on the thread that has most."
+        "Steps by which pictures are made fewer and smaller for want of time, on the thread that \
+         has most."
     );
     describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
-    describe_counter!("reframe_sessions_total", "Sessions that started, by the codec of their video.");
+    describe_counter!(
+        "reframe_sessions_total",
+        "Sessions that started, by the codec of their video."
+    );
     describe_counter!("reframe_offers_total", "Offers by outcome.");
     describe_gauge!("reframe_http_connections", "Connections that an HTTP port holds.");
-    describe_counter!("reframe_http_refused_total", "Connections and requests that an HTTP port refused, by reason.");
+    describe_counter!(
+        "reframe_http_refused_total",
+        "Connections and requests that an HTTP port refused, by reason."
+    );
     describe_gauge!(
         "reframe_tls_certificate_expiry_timestamp_seconds",
         "When the certificate of the public port expires, in seconds since 1970."
     );
-    describe_counter!("reframe_tls_reload_errors_total", "Changed certificate files that could not be used.");
-    describe_counter!("reframe_forwarded_total", "Requests for a session of another gateway, by outcome.");
+    describe_counter!(
+        "reframe_tls_reload_errors_total",
+        "Changed certificate files that could not be used."
+    );
+    describe_counter!(
+        "reframe_forwarded_total",
+        "Requests for a session of another gateway, by outcome."
+    );
     describe_counter!(
         "reframe_frames_received_total",
         "Frames of which a packet arrived, or for which a generator was asked."
     );
-    describe_counter!("reframe_frames_emitted_total", "Received frames whose result was sent to the browser.");
+    describe_counter!(
+        "reframe_frames_emitted_total",
+        "Received frames whose result was sent to the browser."
+    );
     describe_counter!(
         "reframe_frames_consumed_total",
         "Received frames that the handler gave no picture for, and meant to."
@@ -178,41 +214,87 @@ fn describe() {
         "Connections with browsers that failed, by the step that did."
     );
     describe_counter!("reframe_frames_repeated_total", "Re-emissions of the last result.");
-    describe_counter!("reframe_frames_dropped_total", "Received frames that were lost, by hop and reason.");
-    describe_counter!("reframe_mailbox_full_total", "Nudges that a full mailbox refused, by actor.");
+    describe_counter!(
+        "reframe_frames_dropped_total",
+        "Received frames that were lost, by hop and reason."
+    );
+    describe_counter!(
+        "reframe_mailbox_full_total",
+        "Nudges that a full mailbox refused, by actor."
+    );
     describe_histogram!("reframe_stage_seconds", "Time that a frame spent in a part of its way.");
-    describe_histogram!("reframe_handler_seconds", "Time that the handler took for a frame, as its worker measured.");
+    describe_histogram!(
+        "reframe_handler_seconds",
+        "Time that the handler took for a frame, as its worker measured."
+    );
     describe_counter!("reframe_packets_dropped_total", "Packets that were thrown away, by reason.");
-    describe_counter!("reframe_ice_tcp_connections_total", "TCP connections to the media port, by outcome.");
-    describe_counter!("reframe_packets_requested_total", "Lost packets asked of browsers again, each request (NACK).");
+    describe_counter!(
+        "reframe_ice_tcp_connections_total",
+        "TCP connections to the media port, by outcome."
+    );
+    describe_counter!(
+        "reframe_packets_requested_total",
+        "Lost packets asked of browsers again, each request (NACK)."
+    );
     describe_counter!(
         "reframe_retransmissions_refused_total",
         "Packets that clients asked for and did not get, by reason."
     );
     describe_counter!("reframe_keyframe_requests_total", "Keyframe requests, by direction.");
-    describe_counter!("reframe_messages_dropped_total", "Messages for a browser that did not take them in time.");
-    describe_counter!("reframe_messages_ignored_total", "Messages from browsers that mean nothing here, by reason.");
+    describe_counter!(
+        "reframe_messages_dropped_total",
+        "Messages for a browser that did not take them in time."
+    );
+    describe_counter!(
+        "reframe_messages_ignored_total",
+        "Messages from browsers that mean nothing here, by reason."
+    );
     describe_counter!("reframe_inputs_refused_total", "Inputs that did not fit their declaration.");
-    describe_counter!("reframe_outputs_dropped_total", "Outputs that a slow reader lost, by reader.");
+    describe_counter!(
+        "reframe_outputs_dropped_total",
+        "Outputs that a slow reader lost, by reader."
+    );
     describe_histogram!(
         "reframe_release_error_seconds",
         "Mode receive: how far off its instant on the grid a picture left."
     );
-    describe_counter!("reframe_failovers_total", "Sessions that changed workers, or lost theirs for good, by outcome.");
-    describe_histogram!("reframe_failover_seconds", "For how long a session had no worker after it lost one.");
+    describe_counter!(
+        "reframe_failovers_total",
+        "Sessions that changed workers, or lost theirs for good, by outcome."
+    );
+    describe_histogram!(
+        "reframe_failover_seconds",
+        "For how long a session had no worker after it lost one."
+    );
     describe_histogram!(
         "reframe_bandwidth_bytes_per_second",
-        "Video that the path to a browser is thought to carry, once a second of each session with feedback."
+        "Video that the path to a browser is thought to carry, once a second of each session with \
+         feedback."
     );
     describe_histogram!("reframe_setup_seconds", "From an offer to the first picture sent.");
-    describe_counter!("reframe_workers_refused_total", "Workers that answered and are not used, by reason.");
-    describe_counter!("reframe_links_total", "Sessions that found a worker, by the way of their pictures to it.");
-    describe_counter!("reframe_discovery_errors_total", "Lookups of the name of workers that failed.");
+    describe_counter!(
+        "reframe_workers_refused_total",
+        "Workers that answered and are not used, by reason."
+    );
+    describe_counter!(
+        "reframe_links_total",
+        "Sessions that found a worker, by the way of their pictures to it."
+    );
+    describe_counter!(
+        "reframe_discovery_errors_total",
+        "Lookups of the name of workers that failed."
+    );
     describe_gauge!("reframe_slots", "Slots that the serving workers of a stream declare.");
     describe_gauge!("reframe_slots_used", "Those of them that are taken, by whichever gateway.");
-    describe_gauge!("reframe_placement_up", "With Redis: 1 when it shares sessions and slots, else 0.");
+    describe_gauge!(
+        "reframe_placement_up",
+        "With Redis: 1 when it shares sessions and slots, else 0."
+    );
     describe_counter!("reframe_placement_errors_total", "What Redis did not do, by operation.");
-    describe_histogram!("reframe_claim_seconds", "With Redis: time that it took to place a session.");
+    describe_histogram!(
+        "reframe_claim_seconds",
+        "With Redis: time that it took to place a session."
+    );
 }
 
 pub(crate) fn sessions_active(change: f64) {
@@ -278,7 +360,8 @@ pub(crate) fn frame_repeated() {
 }
 
 pub(crate) fn frame_dropped(hop: Hop, reason: Reason) {
-    counter!("reframe_frames_dropped_total", "hop" => hop.label(), "reason" => reason.label()).increment(1);
+    counter!("reframe_frames_dropped_total", "hop" => hop.label(), "reason" => reason.label())
+        .increment(1);
 }
 
 /// A nudge was refused. It costs no frame: those wait in a queue beside the mailbox.
@@ -412,7 +495,8 @@ pub(crate) fn thread_delay(kind: &'static str, took: Duration) {
     histogram!("reframe_thread_delay_seconds", "kind" => kind).record(took.as_secs_f64());
 }
 
-/// The label is a thread's name, of which there are as many as this process has threads that do work.
+/// The label is a thread's name, of which there are as many as this process has threads that do
+/// work.
 pub(crate) fn thread_stuck(thread: &str, stuck: bool) {
     gauge!("reframe_thread_stuck", "thread" => thread.to_owned()).set(f64::from(u8::from(stuck)));
 }

@@ -1,8 +1,9 @@
 //! Spans of frames: one frame in `--trace-frames` is traced, with the real times of each hop.
 //!
-//! A session's span is `tracing`'s. A frame's is not: what it is made of is known only afterwards, on threads that never
-//! meet. So its [`Ticket`](crate::telemetry::ledger::Ticket) carries it, and the books that count a frame's end also end its span.
-//! Where nothing is exported there is none, and for the frames in between it costs a comparison.
+//! A session's span is `tracing`'s. A frame's is not: what it is made of is known only afterwards,
+//! on threads that never meet. So its [`Ticket`](crate::telemetry::ledger::Ticket) carries it, and
+//! the books that count a frame's end also end its span. Where nothing is exported there is none,
+//! and for the frames in between it costs a comparison.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
@@ -33,8 +34,9 @@ pub(crate) struct FrameSpan {
 }
 
 impl FrameSpan {
-    /// The span of the frame `seq`, whose last packet came at `arrived`, as a child of the session's span; if the frame
-    /// is one of the few, and its session is traced. Boxed, so that the others are no larger for it.
+    /// The span of the frame `seq`, whose last packet came at `arrived`, as a child of the
+    /// session's span; if the frame is one of the few, and its session is traced. Boxed, so that
+    /// the others are no larger for it.
     pub(crate) fn sample(session: &Span, seq: u64, arrived: Instant) -> Option<Box<Self>> {
         let every = EVERY.load(Ordering::Relaxed);
         if every == 0 || !seq.is_multiple_of(u64::from(every)) {
@@ -62,8 +64,10 @@ impl FrameSpan {
     /// A part of the frame's way, which is over.
     pub(crate) fn stage(&self, name: &'static str, began: Instant, ended: Instant) {
         let tracer = global::tracer(SCOPE);
-        let mut span =
-            tracer.span_builder(name).with_start_time(wall(self.now, began)).start_with_context(&tracer, &self.context);
+        let mut span = tracer
+            .span_builder(name)
+            .with_start_time(wall(self.now, began))
+            .start_with_context(&tracer, &self.context);
         span.end_with_timestamp(wall(self.now, ended));
     }
 
@@ -107,7 +111,9 @@ mod tests {
         assert!(FrameSpan::sample(&tracing::info_span!("session"), 0, Instant::now()).is_none());
         let registry = tracing_subscriber::registry();
         tracing::subscriber::with_default(registry, || {
-            assert!(FrameSpan::sample(&tracing::info_span!("session"), 0, Instant::now()).is_none());
+            assert!(
+                FrameSpan::sample(&tracing::info_span!("session"), 0, Instant::now()).is_none()
+            );
         });
     }
 }

@@ -1,7 +1,9 @@
-//! The gauges that there is one of for each worker, kept here and not by the recorder, which forgets no series: each worker
-//! that a rollout or an autoscaler ever brought would stay until this gateway ends.
+//! The gauges that there is one of for each worker, kept here and not by the recorder, which
+//! forgets no series: each worker that a rollout or an autoscaler ever brought would stay until
+//! this gateway ends.
 //!
-//! > A worker has series while the pool knows it, a session is on it, or a handler of its own is stuck.
+//! > A worker has series while the pool knows it, a session is on it, or a handler of its own is
+//! > stuck.
 //!
 //! A scrape writes them. A program that brings a recorder of its own does not see them.
 
@@ -51,7 +53,8 @@ impl WorkerSeries {
     pub(crate) fn stuck(&mut self, worker: &str, more: bool) {
         self.change(worker, |worker| {
             let stuck = worker.stuck.unwrap_or_default();
-            worker.stuck = Some(if more { stuck.saturating_add(1) } else { stuck.saturating_sub(1) });
+            worker.stuck =
+                Some(if more { stuck.saturating_add(1) } else { stuck.saturating_sub(1) });
         });
     }
 
@@ -78,15 +81,23 @@ impl WorkerSeries {
         self.render_one(text, stuck, |worker| worker.stuck);
     }
 
-    fn render_one(&self, text: &mut String, (name, help): Gauge, value: impl Fn(&Worker) -> Option<u32>) {
-        let mut values = self.0.iter().filter_map(|(worker, of)| Some((worker, value(of)?))).peekable();
+    fn render_one(
+        &self,
+        text: &mut String,
+        (name, help): Gauge,
+        value: impl Fn(&Worker) -> Option<u32>,
+    ) {
+        let mut values =
+            self.0.iter().filter_map(|(worker, of)| Some((worker, value(of)?))).peekable();
         if values.peek().is_none() {
             return;
         }
-        write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n").expect("a String takes any text");
+        write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n")
+            .expect("a String takes any text");
         for (worker, value) in values {
             let worker = worker.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
-            writeln!(text, "{name}{{worker=\"{worker}\"}} {value}").expect("a String takes any text");
+            writeln!(text, "{name}{{worker=\"{worker}\"}} {value}")
+                .expect("a String takes any text");
         }
         text.push('\n');
     }
@@ -94,7 +105,9 @@ impl WorkerSeries {
 
 impl Worker {
     fn is_over(&self) -> bool {
-        self.up.is_none() && self.sessions.is_none_or(|count| count == 0) && self.stuck.is_none_or(|count| count == 0)
+        self.up.is_none()
+            && self.sessions.is_none_or(|count| count == 0)
+            && self.stuck.is_none_or(|count| count == 0)
     }
 }
 
@@ -107,7 +120,10 @@ mod tests {
     fn rendered(series: &WorkerSeries) -> Vec<String> {
         let mut text = String::new();
         series.render(&mut text, GAUGES);
-        text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned).collect()
+        text.lines()
+            .filter(|line| !line.starts_with('#') && !line.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]
@@ -116,7 +132,10 @@ mod tests {
         series.up("a", true);
         series.sessions("a", 2);
         series.stuck("a", true);
-        assert_eq!(rendered(&series), [r#"up{worker="a"} 1"#, r#"sessions{worker="a"} 2"#, r#"stuck{worker="a"} 1"#]);
+        assert_eq!(
+            rendered(&series),
+            [r#"up{worker="a"} 1"#, r#"sessions{worker="a"} 2"#, r#"stuck{worker="a"} 1"#]
+        );
         series.gone("a");
         assert_eq!(rendered(&series), [r#"sessions{worker="a"} 2"#, r#"stuck{worker="a"} 1"#]);
         series.sessions("a", 0);

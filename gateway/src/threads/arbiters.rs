@@ -33,7 +33,8 @@ pub(crate) struct Arbiters {
 #[derive(Clone)]
 struct CodecThread {
     arbiter: ArbiterHandle,
-    /// Nanoseconds spent within tasks, by the clock on the wall: those in which another thread had the core count too.
+    /// Nanoseconds spent within tasks, by the clock on the wall: those in which another thread had
+    /// the core count too.
     worked: Arc<AtomicU64>,
     turns: Arc<CodecSchedule>,
 }
@@ -53,8 +54,8 @@ pub(crate) struct CodecArbiter {
 }
 
 impl Arbiters {
-    /// Starts `codecs` codec threads, at least one, and one each of the others. Call inside the actix system.
-    /// Above `max_load`, a share, [`Arbiters::codec`] refuses.
+    /// Starts `codecs` codec threads, at least one, and one each of the others. Call inside the
+    /// actix system. Above `max_load`, a share, [`Arbiters::codec`] refuses.
     pub(crate) fn start(codecs: usize, max_load: f64) -> Self {
         let codec = |number| {
             let arbiter = named(&codec_name(number));
@@ -84,7 +85,8 @@ impl Arbiters {
         }
     }
 
-    /// A place on the codec arbiter that is least busy. `encrypted`: DTLS has shown that the browser is there.
+    /// A place on the codec arbiter that is least busy. `encrypted`: DTLS has shown that the
+    /// browser is there.
     ///
     /// # Errors
     /// What the load would be with it, where that is above the limit.
@@ -104,7 +106,10 @@ impl Arbiters {
             let steps = governor.steps(number);
             let before = thread.turns.relieve(steps);
             if before.is_none() && !steps.is_none() {
-                warn!(thread = number, "more to code than time: its browsers are asked for less, and get less");
+                warn!(
+                    thread = number,
+                    "more to code than time: its browsers are asked for less, and get less"
+                );
             } else if !before.is_none() && steps.is_none() {
                 info!(thread = number, "streams get whole pictures again");
             }
@@ -118,9 +123,11 @@ fn codec_name(number: usize) -> String {
     format!("codec-{number}")
 }
 
-/// An arbiter whose thread has this name for the system too (`top -H`), where actix calls all of its own the same.
+/// An arbiter whose thread has this name for the system too (`top -H`), where actix calls all of
+/// its own the same.
 fn named(name: &str) -> ArbiterHandle {
-    let (arbiter, name) = (Arbiter::new().handle(), CString::new(name).expect("there is no 0 in it"));
+    let (arbiter, name) =
+        (Arbiter::new().handle(), CString::new(name).expect("there is no 0 in it"));
     // Refused, or false: it keeps the name that it has.
     arbiter.spawn_fn(move || {
         rustix::thread::set_name(&name).ok();

@@ -1,9 +1,10 @@
 //! How busy the codec threads are, and whether one session more fits beside those that run. Pure.
 //!
-//! A thread's load is the share of wall-clock time, over the last two seconds, in which it was at work. Wall, not CPU: one
-//! whose core is taken by a handler, a neighbour or a cgroup's quota is as late as one that computes, and looks as busy.
-//! A session that was not there all that time is in the figure only in part; the rest is reckoned, so that a burst of
-//! offers does not slip in unseen.
+//! A thread's load is the share of wall-clock time, over the last two seconds, in which it was at
+//! work. Wall, not CPU: one whose core is taken by a handler, a neighbour or a cgroup's quota is as
+//! late as one that computes, and looks as busy. A session that was not there all that time is in
+//! the figure only in part; the rest is reckoned, so that a burst of offers does not slip in
+//! unseen.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -13,15 +14,15 @@ use tokio::time::Instant;
 
 /// Between two looks at the threads.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// Looks that are kept, the first and the last two seconds apart: longer than a hiccup, short enough that sessions that
-/// left are soon forgotten. Full: the oldest goes.
+/// Looks that are kept, the first and the last two seconds apart: longer than a hiccup, short
+/// enough that sessions that left are soon forgotten. Full: the oldest goes.
 const LOOKS: usize = 9;
-/// Of a codec thread, what a session is taken to need while none has been seen for long enough: 720p at 30 fps in VP8,
-/// 12 ms a frame (docs/limits.md).
+/// Of a codec thread, what a session is taken to need while none has been seen for long enough:
+/// 720p at 30 fps in VP8, 12 ms a frame (docs/limits.md).
 const FIRST_GUESS: f64 = 0.4;
 
-/// Of the limit, up to where a session may fill it whose browser DTLS has not shown to be there. The rest is left to
-/// those that are.
+/// Of the limit, up to where a session may fill it whose browser DTLS has not shown to be there.
+/// The rest is left to those that are.
 const WITHOUT_DTLS: f64 = 0.5;
 
 /// See the module.
@@ -45,14 +46,15 @@ pub(crate) struct Place {
 }
 
 impl Load {
-    /// Of `threads`, at least one, that have not worked yet; `most` is a share, above 0 and up to 1.
+    /// Of `threads`, at least one, that have not worked yet; `most` is a share, above 0 and up to
+    /// 1.
     pub(crate) fn new(now: Instant, threads: usize, most: f64) -> Self {
         let looks = VecDeque::from([(now, vec![Duration::ZERO; threads])]);
         Self { most, threads: vec![Thread::new(); threads], looks }
     }
 
-    /// Notes how long each thread has worked up to `now`; gives the mean load, which is above 1 where more was reckoned
-    /// than there is.
+    /// Notes how long each thread has worked up to `now`; gives the mean load, which is above 1
+    /// where more was reckoned than there is.
     pub(crate) fn look(&mut self, now: Instant, worked: Vec<Duration>) -> f64 {
         if self.looks.len() == LOOKS {
             self.looks.pop_front();
@@ -66,12 +68,13 @@ impl Load {
         self.threads[thread].iter().all(|place| place.strong_count() == 0)
     }
 
-    /// Takes a place on the thread with the least load among those that are not `shut`. A thread without sessions is
-    /// never shut. A session without neighbours is always taken when it is `encrypted`, which means that DTLS has shown
-    /// that its browser is there.
+    /// Takes a place on the thread with the least load among those that are not `shut`. A thread
+    /// without sessions is never shut. A session without neighbours is always taken when it is
+    /// `encrypted`, which means that DTLS has shown that its browser is there.
     ///
     /// # Errors
-    /// What the load of that thread would be with this session, where that is above the limit; 1 where all are shut.
+    /// What the load of that thread would be with this session, where that is above the limit; 1
+    /// where all are shut.
     pub(crate) fn take(
         &mut self,
         now: Instant,
@@ -82,7 +85,9 @@ impl Load {
         let (loads, share) = self.reckon();
         // Of sessions that do nothing yet: evenly.
         let least = |a: &usize, b: &usize| {
-            loads[*a].total_cmp(&loads[*b]).then(self.threads[*a].len().cmp(&self.threads[*b].len()))
+            loads[*a]
+                .total_cmp(&loads[*b])
+                .then(self.threads[*a].len().cmp(&self.threads[*b].len()))
         };
         let limited = self.most < 1.0;
         let open = |thread: &usize| !limited || self.threads[*thread].is_empty() || !shut(*thread);
@@ -101,11 +106,13 @@ impl Load {
 
     /// Each thread's load, and what a session takes of a thread.
     fn reckon(&self) -> (Vec<f64>, f64) {
-        let mut loads: Vec<f64> = (0..self.threads.len()).map(|thread| self.measured(thread)).collect();
+        let mut loads: Vec<f64> =
+            (0..self.threads.len()).map(|thread| self.measured(thread)).collect();
         let places = || self.threads.iter().flatten().filter_map(Weak::upgrade);
         let seen: f64 = places().map(|place| self.seen(&place)).sum();
         // Of those that left a moment ago there is work too: nobody takes more than a thread.
-        let share = if seen < 1.0 { FIRST_GUESS } else { (loads.iter().sum::<f64>() / seen).min(1.0) };
+        let share =
+            if seen < 1.0 { FIRST_GUESS } else { (loads.iter().sum::<f64>() / seen).min(1.0) };
         places().for_each(|place| loads[place.thread] += share * (1.0 - self.seen(&place)));
         (loads, share)
     }

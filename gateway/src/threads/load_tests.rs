@@ -101,7 +101,8 @@ fn a_session_goes_where_least_is_done() {
 #[test]
 fn those_without_dtls_leave_room_for_the_others() {
     let mut machine = Machine::new(2, 0.0);
-    let strangers: Vec<_> = (0..100).filter_map(|_| machine.load.take(machine.now, false, |_| false).ok()).collect();
+    let strangers: Vec<_> =
+        (0..100).filter_map(|_| machine.load.take(machine.now, false, |_| false).ok()).collect();
     assert_eq!(strangers.len(), 2, "0.4 of each thread, of 0.45");
     assert_eq!((0..100).filter(|_| machine.offer()).count(), 2, "0.8 of each thread, of 0.9");
     assert!(machine.load.take(machine.now, false, |_| false).is_err());
@@ -110,7 +111,8 @@ fn those_without_dtls_leave_room_for_the_others() {
 #[test]
 fn a_thread_that_is_shut_takes_nobody_but_the_first() {
     let mut machine = Machine::new(2, 0.1);
-    let mut take = |shut: &[usize]| machine.load.take(machine.now, true, |thread| shut.contains(&thread));
+    let mut take =
+        |shut: &[usize]| machine.load.take(machine.now, true, |thread| shut.contains(&thread));
     let first = take(&[0, 1]).unwrap();
     assert_eq!(first.thread, 0);
     let second = take(&[0]).unwrap();
@@ -143,6 +145,7 @@ fn a_refused_offer_leaves_nothing_and_one_that_failed_neither() {
 #[test]
 fn without_a_limit_everybody_is_taken() {
     let mut load = Load::new(Instant::now(), 1, 1.0);
-    let places: Vec<_> = (0..100).filter_map(|_| load.take(Instant::now(), true, |_| true).ok()).collect();
+    let places: Vec<_> =
+        (0..100).filter_map(|_| load.take(Instant::now(), true, |_| true).ok()).collect();
     assert_eq!(places.len(), 100);
 }

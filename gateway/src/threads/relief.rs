@@ -1,33 +1,40 @@
-//! How far the pictures of a codec thread are made cheaper because it has more to do than time. Pure.
+//! How far the pictures of a codec thread are made cheaper because it has more to do than time.
+//! Pure.
 //!
-//! By steps, of two kinds. Each stream goes a rung down its ladder (`bandwidth`): fewer frames a second, whoever sends more,
-//! and then smaller pictures, down to half their sides. That makes encoding cheaper, which mostly is most of the work. And
-//! browsers are asked to send fewer frames: those who do save us all of a frame's work. First both, as long as there is
-//! encoding to save; where that is not enough, or there is none, browsers are asked for still less. All is the same for all
-//! sessions of a thread, so they fall evenly.
+//! By steps, of two kinds. Each stream goes a rung down its ladder (`bandwidth`): fewer frames a
+//! second, whoever sends more, and then smaller pictures, down to half their sides. That makes
+//! encoding cheaper, which mostly is most of the work. And browsers are asked to send fewer frames:
+//! those who do save us all of a frame's work. First both, as long as there is encoding to save;
+//! where that is not enough, or there is none, browsers are asked for still less. All is the same
+//! for all sessions of a thread, so they fall evenly.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Looks that are compared, the first and the last three quarters of a second apart: several pictures of each session.
+/// Looks that are compared, the first and the last three quarters of a second apart: several
+/// pictures of each session.
 const LOOKS: usize = 4;
-/// Share of the time at work from which on a thread has too much to do: the rest are pauses between two tasks.
+/// Share of the time at work from which on a thread has too much to do: the rest are pauses between
+/// two tasks.
 const FULL: f64 = 0.95;
-/// What a step less is taken to multiply encoding with: frames a second by 1.3 or 1.5, sides by 1.8 or 2.3. Where that was too
-/// hopeful, above all where browsers then send more, the step comes back, and the next try later.
+/// What a step less is taken to multiply encoding with: frames a second by 1.3 or 1.5, sides by 1.8
+/// or 2.3. Where that was too hopeful, above all where browsers then send more, the step comes
+/// back, and the next try later.
 const STEP: f64 = 1.5;
-/// Encoding below this share of the time is not what there is too much of: no rung is given up for it.
+/// Encoding below this share of the time is not what there is too much of: no rung is given up for
+/// it.
 const WORTH_IT: f64 = 0.2;
-/// The ladder of 30 fps has as many down to half the sides: 20 and 15 fps, three quarters and half. One of 60 fps is at 15 then;
-/// of shorter ones the last are empty.
+/// The ladder of 30 fps has as many down to half the sides: 20 and 15 fps, three quarters and half.
+/// One of 60 fps is at 15 then; of shorter ones the last are empty.
 const MOST_RUNGS: usize = 4;
 /// Frames that the first rungs leave out need not be sent: as many steps are asked for with them.
 const ASKED_WITH_RUNGS: usize = 2;
 /// 20, 15, 10 and 7.5 frames a second (`bandwidth::asked_fps`).
 const MOST_ASKED: usize = 4;
-/// From one step to the next: the looks are of the new step then, a quarter of a second after it, when browsers have heard.
+/// From one step to the next: the looks are of the new step then, a quarter of a second after it,
+/// when browsers have heard.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
 /// To one step less; twice as long, up to the second, each time that one had to come back.
 const UP_AFTER: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(64)];
@@ -87,7 +94,13 @@ pub(crate) struct Relief {
 
 impl Relief {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { steps: Steps::default(), changed: now, tried: false, patience: UP_AFTER[0], looks: VecDeque::new() }
+        Self {
+            steps: Steps::default(),
+            changed: now,
+            tried: false,
+            patience: UP_AFTER[0],
+            looks: VecDeque::new(),
+        }
     }
 
     /// What was decided at the last look.
@@ -95,8 +108,8 @@ impl Relief {
         self.steps
     }
 
-    /// Notes how long the thread has worked up to `now`, and how much of that it encoded; gives the steps. To be called each
-    /// [`crate::threads::load::LOOK_INTERVAL`].
+    /// Notes how long the thread has worked up to `now`, and how much of that it encoded; gives the
+    /// steps. To be called each [`crate::threads::load::LOOK_INTERVAL`].
     pub(crate) fn look(&mut self, now: Instant, worked: Duration, encoded: Duration) -> Steps {
         if self.looks.len() == LOOKS {
             self.looks.pop_front();
@@ -120,7 +133,10 @@ impl Relief {
                 self.patience = (self.patience * 2).min(UP_AFTER[1]);
             }
             (self.steps, self.changed) = (more, now);
-        } else if !self.steps.is_none() && held >= self.patience && load + encoding * (STEP - 1.0) < FULL {
+        } else if !self.steps.is_none()
+            && held >= self.patience
+            && load + encoding * (STEP - 1.0) < FULL
+        {
             (self.steps, self.changed, self.tried) = (self.steps.less(worth_it), now, true);
         }
         self.steps

@@ -10,7 +10,8 @@ const DEAF: Left = ([1.0; 5], [1.0, 0.667, 0.5, 0.281, 0.125]);
 /// And such as send what they are asked for: of the rungs only smaller sides make a difference.
 const OBEDIENT: Left = ([1.0, 0.667, 0.5, 0.333, 0.25], [1.0, 1.0, 1.0, 0.562, 0.25]);
 
-/// A thread that decodes for a share of its time, and encodes for another where nothing is left out: steps asked, and rungs.
+/// A thread that decodes for a share of its time, and encodes for another where nothing is left
+/// out: steps asked, and rungs.
 fn run(
     relief: &mut Relief,
     now: &mut Instant,
@@ -61,11 +62,19 @@ fn what_does_not_help_is_not_done() {
     let mut now = Instant::now();
     let mut relief = Relief::new(now);
     let asked = [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)];
-    assert_eq!(run(&mut relief, &mut now, 30, DEAF, (0.9, 0.15)), asked, "it decodes: pictures stay as they are");
+    assert_eq!(
+        run(&mut relief, &mut now, 30, DEAF, (0.9, 0.15)),
+        asked,
+        "it decodes: pictures stay as they are"
+    );
     // A neighbour has left.
     let back = run(&mut relief, &mut now, 60, DEAF, (0.7, 0.1));
     assert_eq!(back, [(4, 0), (3, 0), (2, 0), (1, 0), (0, 0)]);
-    assert_eq!(run(&mut relief, &mut now, 60, DEAF, (0.6, 4.0)).last(), Some(&(4, 4)), "and there it ends");
+    assert_eq!(
+        run(&mut relief, &mut now, 60, DEAF, (0.6, 4.0)).last(),
+        Some(&(4, 4)),
+        "and there it ends"
+    );
     // Those whose pictures come back have left; it is decoding that remains.
     let back = run(&mut relief, &mut now, 30, DEAF, (0.7, 0.15));
     assert_eq!(back[..5], [(4, 4), (4, 3), (4, 2), (4, 1), (4, 0)]);
@@ -77,9 +86,13 @@ fn what_comes_back_is_tried_ever_more_seldom() {
     let mut now = Instant::now();
     let mut relief = Relief::new(now);
     // At the third step 0.69, which looks as if the second would do; there it is all.
-    let steps: Vec<_> = run(&mut relief, &mut now, 400, DEAF, (0.3, 1.4)).iter().map(|(_, rungs)| *rungs).collect();
+    let steps: Vec<_> =
+        run(&mut relief, &mut now, 400, DEAF, (0.3, 1.4)).iter().map(|(_, rungs)| *rungs).collect();
     assert_eq!(steps[..4], [0, 1, 2, 3]);
-    assert!(steps[4..].chunks(2).all(|pair| pair[0] == 2 && pair.get(1).is_none_or(|step| *step == 3)), "{steps:?}");
+    assert!(
+        steps[4..].chunks(2).all(|pair| pair[0] == 2 && pair.get(1).is_none_or(|step| *step == 3)),
+        "{steps:?}"
+    );
     assert!((6..=30).contains(&steps.len()), "eighty without patience: {steps:?}");
 }
 

@@ -1,11 +1,12 @@
 //! Who codes next on a codec thread, where all tasks take turns by themselves. `governor` decides.
 //!
-//! > Before each picture that is encoded, whoever has video to decode decodes; but no longer than half of what the last
-//! > picture took to encode.
+//! > Before each picture that is encoded, whoever has video to decode decodes; but no longer than
+//! > half of what the last picture took to encode.
 //!
-//! The first, because packets that wait for a decoder grow old, while of pictures that wait for an encoder the newest wins:
-//! what is then encoded has just come. The second, because there may be more to decode than there is time, and then
-//! nothing would ever be shown. Encoders go in the order in which they ask, and so do decoders where they must wait.
+//! The first, because packets that wait for a decoder grow old, while of pictures that wait for an
+//! encoder the newest wins: what is then encoded has just come. The second, because there may be
+//! more to decode than there is time, and then nothing would ever be shown. Encoders go in the
+//! order in which they ask, and so do decoders where they must wait.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -86,7 +87,8 @@ impl CodecSchedule {
         let waiting = Waiting::new(self);
         // An error is a closed semaphore, and nobody closes it.
         let permit = self.encoders.acquire().await.ok();
-        // Every decoder that has something to do is scheduled by now; one that waits since the last picture may go on.
+        // Every decoder that has something to do is scheduled by now; one that waits since the last
+        // picture may go on.
         loop {
             yield_now().await;
             if self.next(self.decoders.available_permits() == 0, true) == Next::Encode {
@@ -96,8 +98,8 @@ impl CodecSchedule {
         EncoderTurn { turns: self, _waiting: waiting, _permit: permit }
     }
 
-    /// Waits until a frame may be decoded: at once, unless decoders had their time and an encoder waits. The turn ends with what
-    /// it gives.
+    /// Waits until a frame may be decoded: at once, unless decoders had their time and an encoder
+    /// waits. The turn ends with what it gives.
     ///
     /// Cancel safe.
     pub(crate) async fn decode(&self) -> DecoderTurn<'_> {
@@ -143,7 +145,8 @@ impl CodecSchedule {
 }
 
 impl EncoderTurn<'_> {
-    /// A picture took so long to encode. Not for one that cost nothing: decoders would get nothing for it.
+    /// A picture took so long to encode. Not for one that cost nothing: decoders would get nothing
+    /// for it.
     pub(crate) fn encoded(&self, took: Duration) {
         self.turns.encoded.store(nanos(took), Ordering::Relaxed);
         self.turns.encoded_ever.fetch_add(nanos(took), Ordering::Relaxed);

@@ -43,13 +43,15 @@ async fn encoder(turns: Arc<CodecSchedule>, log: Log, name: char, pictures: usiz
 
 #[tokio::test]
 async fn with_more_than_time_encoders_go_in_turn_and_decoders_get_half_of_their_time() {
-    let (turns, log, stop) = (Arc::<CodecSchedule>::default(), Log::default(), CancellationToken::new());
+    let (turns, log, stop) =
+        (Arc::<CodecSchedule>::default(), Log::default(), CancellationToken::new());
     let all = LocalSet::new();
     for name in ['a', 'b', 'c', 'd', 'e'] {
         all.spawn_local(decoder(Arc::clone(&turns), Arc::clone(&log), name, stop.clone()));
     }
-    let encoders: Vec<_> =
-        ['A', 'B', 'C'].map(|name| all.spawn_local(encoder(Arc::clone(&turns), Arc::clone(&log), name, 20))).into();
+    let encoders: Vec<_> = ['A', 'B', 'C']
+        .map(|name| all.spawn_local(encoder(Arc::clone(&turns), Arc::clone(&log), name, 20)))
+        .into();
     all.run_until(async {
         for encoder in encoders {
             encoder.await.unwrap();
@@ -97,7 +99,10 @@ async fn who_gives_up_waiting_keeps_nobody() {
     turn.encoded(ENCODING);
     turns.decode().await.decoded(ENCODING);
     assert!(futures_util::poll!(std::pin::pin!(turns.encode())).is_pending());
-    assert!(futures_util::poll!(std::pin::pin!(turns.decode())).is_pending(), "this turn is not over");
+    assert!(
+        futures_util::poll!(std::pin::pin!(turns.decode())).is_pending(),
+        "this turn is not over"
+    );
     drop(turn);
     assert!(futures_util::poll!(std::pin::pin!(turns.decode())).is_ready());
     drop(turns.encode().await);

@@ -4,17 +4,21 @@
 //! | states of the slots, one page | frames: SLOTS x SLOT_BYTES | results: SLOTS x SLOT_BYTES |
 //! ```
 //!
-//! A slot's state is 0 while it is free, and otherwise the generation of the picture in it. Who gives a picture fills a
-//! free slot and then sets its state; who takes it copies it out and then clears the state.
+//! A slot's state is 0 while it is free, and otherwise the generation of the picture in it. Who
+//! gives a picture fills a free slot and then sets its state; who takes it copies it out and then
+//! clears the state.
 //!
-//! > Whatever the other process does, nothing is read or written outside of the mapping, and nobody waits: sizes and
-//! > indices are checked here, the file can neither shrink nor grow, and no byte of it decides where another is read.
+//! > Whatever the other process does, nothing is read or written outside of the mapping, and nobody
+//! > waits: sizes and indices are checked here, the file can neither shrink nor grow, and no byte
+//! > of it decides where another is read.
 //!
-//! The pixels are only ever copied, from and to memory of our own, and never borrowed: a process that writes where it
-//! should not spoils a picture, which is its own. It is how virtual machine monitors treat their guests' memory.
+//! The pixels are only ever copied, from and to memory of our own, and never borrowed: a process
+//! that writes where it should not spoils a picture, which is its own. It is how virtual machine
+//! monitors treat their guests' memory.
 //!
-//! The file is as large as the largest pictures need, but a page of it costs nothing before it is written, and the lowest
-//! free slot is taken: a session has as many pages as its pictures have had.
+//! The file is as large as the largest pictures need, but a page of it costs nothing before it is
+//! written, and the lowest free slot is taken: a session has as many pages as its pictures have
+//! had.
 
 #![expect(unsafe_code, reason = "memory shared with another process")]
 
@@ -25,7 +29,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatfs, ftruncate, memfd_create};
+use rustix::fs::{
+    MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatfs, ftruncate,
+    memfd_create,
+};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::MAX_PICTURE_BYTES;
@@ -41,7 +48,8 @@ const BYTES: usize = PAGE_BYTES + 2 * SLOTS * SLOT_BYTES;
 const FREE: u64 = 0;
 /// Without these a process could make the other fault (`SIGBUS`) by cutting the file.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
-/// `f_type` of memory files, statfs(2). Those of huge pages have another, and fault when there are none left.
+/// `f_type` of memory files, statfs(2). Those of huge pages have another, and fault when there are
+/// none left.
 const TMPFS: i128 = 0x0102_1994;
 
 /// Why memory was not taken.
@@ -70,7 +78,8 @@ unsafe impl Sync for Memory {}
 impl Memory {
     /// New, empty and sealed.
     pub(super) fn create() -> io::Result<(Self, OwnedFd)> {
-        let file = memfd_create("reframe-pictures", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        let file =
+            memfd_create("reframe-pictures", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, BYTES as u64)?;
         fcntl_add_seals(&file, SEALS)?;
         Ok((Self::map(&file)?, file))
@@ -81,7 +90,9 @@ impl Memory {
         let sound = || {
             let sealed = fcntl_get_seals(&file)?.contains(SEALS);
             let plain = i128::from(fstatfs(&file)?.f_type) == TMPFS;
-            rustix::io::Result::Ok(sealed && plain && usize::try_from(fstat(&file)?.st_size) == Ok(BYTES))
+            rustix::io::Result::Ok(
+                sealed && plain && usize::try_from(fstat(&file)?.st_size) == Ok(BYTES),
+            )
         };
         // Seals can be asked of memory files only.
         if sound() != Ok(true) {
@@ -92,14 +103,23 @@ impl Memory {
 
     fn map(file: impl AsFd) -> io::Result<Self> {
         // SAFETY: a new mapping at an address of the system's choice takes nobody's.
-        let base =
-            unsafe { mmap(ptr::null_mut(), BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file, 0) }?;
+        let base = unsafe {
+            mmap(
+                ptr::null_mut(),
+                BYTES,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                file,
+                0,
+            )
+        }?;
         NonNull::new(base.cast()).map(Self).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
     }
 
     fn state(&self, place: usize) -> &AtomicU64 {
         assert!(place < 2 * SLOTS);
-        // SAFETY: within the first page, aligned, and only ever used as an atomic, by both processes.
+        // SAFETY: within the first page, aligned, and only ever used as an atomic, by both
+        // processes.
         unsafe { self.0.cast::<AtomicU64>().add(place).as_ref() }
     }
 
@@ -113,7 +133,8 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: mapped by `map` with this length, and nobody has it any more. It cannot fail then.
+        // SAFETY: mapped by `map` with this length, and nobody has it any more. It cannot fail
+        // then.
         unsafe { munmap(self.0.as_ptr().cast(), BYTES) }.ok();
     }
 }
@@ -138,28 +159,37 @@ impl Lane {
     /// `None` when it finds no room.
     pub(super) fn write(&self, picture: &[u8]) -> Option<Slot> {
         let mut given = self.given.lock();
-        let free = |index: &usize| self.memory.state(self.first + index).load(Ordering::Acquire) == FREE;
+        let free =
+            |index: &usize| self.memory.state(self.first + index).load(Ordering::Acquire) == FREE;
         let index = (0..SLOTS).find(free).filter(|_| picture.len() <= SLOT_BYTES)?;
         let place = self.first + index;
         *given += 1;
-        // SAFETY: `slot` has checked place and length; memory that is mapped here is none that `picture` could be in, as
-        // nobody borrows it.
-        unsafe { ptr::copy_nonoverlapping(picture.as_ptr(), self.memory.slot(place, picture.len()), picture.len()) };
+        // SAFETY: `slot` has checked place and length; memory that is mapped here is none that
+        // `picture` could be in, as nobody borrows it.
+        unsafe {
+            ptr::copy_nonoverlapping(
+                picture.as_ptr(),
+                self.memory.slot(place, picture.len()),
+                picture.len(),
+            )
+        };
         self.memory.state(place).store(*given, Ordering::Release);
         Some(Slot { index: u32::try_from(index).ok()?, generation: *given })
     }
 
     /// `None` when that picture is not there.
     pub(super) fn read(&self, slot: Slot, len: usize) -> Option<Vec<u8>> {
-        let index = usize::try_from(slot.index).ok().filter(|index| *index < SLOTS && len <= SLOT_BYTES)?;
+        let index =
+            usize::try_from(slot.index).ok().filter(|index| *index < SLOTS && len <= SLOT_BYTES)?;
         let place = self.first + index;
         let state = self.memory.state(place);
         if slot.generation == FREE || state.load(Ordering::Acquire) != slot.generation {
             return None;
         }
         let mut picture = Vec::with_capacity(len);
-        // SAFETY: `slot` has checked place and length, and the new memory has room for it. The other process may write
-        // there, against the rules: then these bytes are of no picture, but they are bytes.
+        // SAFETY: `slot` has checked place and length, and the new memory has room for it. The
+        // other process may write there, against the rules: then these bytes are of no picture, but
+        // they are bytes.
         unsafe {
             ptr::copy_nonoverlapping(self.memory.slot(place, len), picture.as_mut_ptr(), len);
             picture.set_len(len);

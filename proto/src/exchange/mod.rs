@@ -1,12 +1,15 @@
-//! Pictures between a gateway and a worker of one machine: not in the messages, but where both can reach them.
+//! Pictures between a gateway and a worker of one machine: not in the messages, but where both can
+//! reach them.
 //!
-//! The gateway makes an exchange for each session at a worker and names its token in `Open`. Within one process it is a
-//! table that [`open`](Exchange::open) lists and the pictures are handed over; between processes of one host it is
-//! [memory](Exchange::share) that the gateway [passes](pass) to the worker beforehand, and they are copied in and out. A
-//! worker that [finds](Exchange::join) it says so in `Opened`; from then on a message may say in which [`Slot`] its
-//! pixels are. Any other worker finds nothing, and whatever finds no room goes as ever, in the message.
+//! The gateway makes an exchange for each session at a worker and names its token in `Open`. Within
+//! one process it is a table that [`open`](Exchange::open) lists and the pictures are handed over;
+//! between processes of one host it is [memory](Exchange::share) that the gateway [passes](pass) to
+//! the worker beforehand, and they are copied in and out. A worker that [finds](Exchange::join) it
+//! says so in `Opened`; from then on a message may say in which [`Slot`] its pixels are. Any other
+//! worker finds nothing, and whatever finds no room goes as ever, in the message.
 //!
-//! > A picture is taken once or not at all: what nobody takes goes with the exchange, which lives as long as the call.
+//! > A picture is taken once or not at all: what nobody takes goes with the exchange, which lives
+//! > as long as the call.
 //!
 //! No queue: as many pictures as credits are under way, each way.
 
@@ -65,8 +68,8 @@ impl Exchange {
         exchange
     }
 
-    /// A new one with another process of this host, and the memory to [`pass`] to it. It costs what is written: a picture
-    /// each way for each that is under way at once.
+    /// A new one with another process of this host, and the memory to [`pass`] to it. It costs what
+    /// is written: a picture each way for each that is under way at once.
     ///
     /// # Errors
     /// When the system has no such memory, or none left.
@@ -75,11 +78,12 @@ impl Exchange {
         Ok((Arc::new(Self::over(token(), memory)), file))
     }
 
-    /// One that another process of this host shares, for [`Exchange::join`] as long as this is held.
+    /// One that another process of this host shares, for [`Exchange::join`] as long as this is
+    /// held.
     ///
     /// # Errors
-    /// When `file` is not memory as [`Exchange::share`] makes it, which cannot shrink under who reads it; when `token` is
-    /// taken.
+    /// When `file` is not memory as [`Exchange::share`] makes it, which cannot shrink under who
+    /// reads it; when `token` is taken.
     pub fn admit(token: u64, file: OwnedFd) -> Result<Arc<Self>, NotOurs> {
         let exchange = Arc::new(Self::over(token, Memory::of(file)?));
         let mut open = OPEN.lock();
@@ -95,7 +99,8 @@ impl Exchange {
         Self { token, frames, results }
     }
 
-    /// The one with `token` that was opened or admitted in this process, as long as somebody has it.
+    /// The one with `token` that was opened or admitted in this process, as long as somebody has
+    /// it.
     #[must_use]
     pub fn join(token: u64) -> Option<Arc<Self>> {
         OPEN.lock().get(&token).and_then(Weak::upgrade)
@@ -111,7 +116,8 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let mut open = OPEN.lock();
-        // One that was refused, or is only shared from here, is not listed; another may be, with its token.
+        // One that was refused, or is only shared from here, is not listed; another may be, with
+        // its token.
         if open.get(&self.token).is_some_and(|listed| listed.strong_count() == 0) {
             open.remove(&self.token);
         }
@@ -122,7 +128,8 @@ impl Pictures {
     /// Leaves a picture for the other side, and says where.
     ///
     /// # Errors
-    /// The picture, when it finds no room: it is too large, or the other side has not taken those before it.
+    /// The picture, when it finds no room: it is too large, or the other side has not taken those
+    /// before it.
     pub fn give(&self, picture: Bytes) -> Result<Slot, Bytes> {
         match &self.0 {
             Carrier::Table(table) => {
@@ -136,17 +143,21 @@ impl Pictures {
         }
     }
 
-    /// Takes the picture of `len` bytes that the other side has left there; `None` when there is none, or it was taken.
+    /// Takes the picture of `len` bytes that the other side has left there; `None` when there is
+    /// none, or it was taken.
     #[must_use]
     pub fn take(&self, slot: Slot, len: usize) -> Option<Bytes> {
         match &self.0 {
-            Carrier::Table(table) => table.lock().0.remove(&slot.generation).filter(|picture| picture.len() == len),
+            Carrier::Table(table) => {
+                table.lock().0.remove(&slot.generation).filter(|picture| picture.len() == len)
+            }
             Carrier::Memory(lane) => lane.read(slot, len).map(Bytes::from),
         }
     }
 }
 
-/// From the operating system's randomness, by the standard library's own use of it for hash maps. 0 is none.
+/// From the operating system's randomness, by the standard library's own use of it for hash maps. 0
+/// is none.
 fn token() -> u64 {
     let random = || RandomState::new().hash_one(std::process::id());
     std::iter::repeat_with(random).find(|token| *token != 0).unwrap_or(1)

@@ -1,9 +1,10 @@
-//! Passing an [exchange](super::Exchange)'s memory to a worker of the same host, before the session opens.
+//! Passing an [exchange](super::Exchange)'s memory to a worker of the same host, before the session
+//! opens.
 //!
-//! A worker that listens on a Unix socket has a second one [beside](socket) it. Whoever connects there sends one message,
-//! the token with the memory's descriptor (`SCM_RIGHTS`, unix(7)), and is answered with [`TAKEN`]; the worker keeps the
-//! memory until the connection ends or its session has joined. The calls here do not wait: they are for sockets that do
-//! not block.
+//! A worker that listens on a Unix socket has a second one [beside](socket) it. Whoever connects
+//! there sends one message, the token with the memory's descriptor (`SCM_RIGHTS`, unix(7)), and is
+//! answered with [`TAKEN`]; the worker keeps the memory until the connection ends or its session
+//! has joined. The calls here do not wait: they are for sockets that do not block.
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -12,15 +13,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
 /// The answer to memory that was taken; to any other the connection is closed.
 pub const TAKEN: u8 = b'+';
 
-/// The socket of the worker at `unix:/path`, or with the two slashes of an authority that is not there (`unix:///path`);
-/// `None` when the address is no such, or names no file from the root on.
+/// The socket of the worker at `unix:/path`, or with the two slashes of an authority that is not
+/// there (`unix:///path`); `None` when the address is no such, or names no file from the root on.
 #[must_use]
 pub fn path(address: &str) -> Option<&Path> {
     let path = address.strip_prefix("unix:")?;
@@ -61,7 +62,8 @@ pub fn receive(from: impl AsFd) -> io::Result<(u64, OwnedFd)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut token = [0; size_of::<u64>()];
-    let received = recvmsg(from, &mut [IoSliceMut::new(&mut token)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received =
+        recvmsg(from, &mut [IoSliceMut::new(&mut token)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let mut files = control.drain().flat_map(|message| match message {
         RecvAncillaryMessage::ScmRights(files) => files.collect::<Vec<_>>(),
         _ => Vec::new(),

@@ -82,7 +82,10 @@ fn only_memory_that_stays_is_taken() {
     ftruncate(&file, len + 1).unwrap_err();
     assert!(matches!(Exchange::admit(0, file.try_clone().unwrap()), Err(NotOurs::Token)));
     let held = Exchange::admit(shared.token(), file.try_clone().unwrap()).unwrap();
-    assert!(matches!(Exchange::admit(shared.token(), file), Err(NotOurs::Token)), "a second with one token");
+    assert!(
+        matches!(Exchange::admit(shared.token(), file), Err(NotOurs::Token)),
+        "a second with one token"
+    );
     assert!(Arc::ptr_eq(&Exchange::join(shared.token()).unwrap(), &held), "the first stays");
 
     let made = |len: u64, seals| {
@@ -92,7 +95,12 @@ fn only_memory_that_stays_is_taken() {
         file
     };
     let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-    let others = [made(len, SealFlags::SHRINK), made(len, SealFlags::empty()), made(len - 1, sealed), made(0, sealed)];
+    let others = [
+        made(len, SealFlags::SHRINK),
+        made(len, SealFlags::empty()),
+        made(len - 1, sealed),
+        made(0, sealed),
+    ];
     for file in others.into_iter().chain([File::open("/dev/zero").unwrap().into()]) {
         assert!(matches!(Exchange::admit(7, file), Err(NotOurs::File)));
     }

@@ -28,8 +28,8 @@ pub fn header(context: &Context) -> String {
     headers.remove(HEADER).unwrap_or_default()
 }
 
-/// Makes a span that was never entered a child of the one that `traceparent` names. Without one, or with one that means
-/// nothing, it stays as it is.
+/// Makes a span that was never entered a child of the one that `traceparent` names. Without one, or
+/// with one that means nothing, it stays as it is.
 pub fn follow(span: &Span, traceparent: &str) {
     if traceparent.is_empty() {
         return;
@@ -44,7 +44,9 @@ pub fn follow(span: &Span, traceparent: &str) {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState, TracerProvider};
+    use opentelemetry::trace::{
+        SpanContext, SpanId, TraceFlags, TraceId, TraceState, TracerProvider,
+    };
     use opentelemetry_sdk::trace::SdkTracerProvider;
     use tracing_subscriber::layer::SubscriberExt;
 
@@ -63,7 +65,8 @@ mod tests {
         let (trace, span) = (0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, 0xb7ad_6b71_6920_3331);
         let context = |flags| {
             let state = TraceState::default();
-            let span = SpanContext::new(TraceId::from(trace), SpanId::from(span), flags, true, state);
+            let span =
+                SpanContext::new(TraceId::from(trace), SpanId::from(span), flags, true, state);
             Context::new().with_remote_span_context(span)
         };
         assert_eq!(header(&context(TraceFlags::SAMPLED)), SAMPLED);
@@ -85,13 +88,21 @@ mod tests {
 
     #[test]
     fn what_means_nothing_leaves_the_span_as_it_is() {
-        for nothing in ["", "00", "zz-…", "00-00000000000000000000000000000000-b7ad6b7169203331-01", &"0-".repeat(9999)]
-        {
+        for nothing in [
+            "",
+            "00",
+            "zz-…",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            &"0-".repeat(9999),
+        ] {
             exporting(|| {
                 let span = tracing::info_span!("session");
                 follow(&span, nothing);
                 let told = traceparent(&span);
-                assert!(told.len() == SAMPLED.len() && told[..36] != SAMPLED[..36], "{nothing:?}: {told}");
+                assert!(
+                    told.len() == SAMPLED.len() && told[..36] != SAMPLED[..36],
+                    "{nothing:?}: {told}"
+                );
             });
         }
     }

@@ -1,8 +1,8 @@
 //! Spans to an OpenTelemetry collector, by OTLP over gRPC.
 //!
-//! The variables are OpenTelemetry's own and read by its SDK; what is read here is whether to export at all. Spans are
-//! queued (`OTEL_BSP_MAX_QUEUE_SIZE`, 2048; a further one is dropped) and sent by a thread of the SDK, so nobody waits
-//! for a collector, be it slow or gone.
+//! The variables are OpenTelemetry's own and read by its SDK; what is read here is whether to
+//! export at all. Spans are queued (`OTEL_BSP_MAX_QUEUE_SIZE`, 2048; a further one is dropped) and
+//! sent by a thread of the SDK, so nobody waits for a collector, be it slow or gone.
 
 use std::env;
 use std::io;
@@ -28,7 +28,9 @@ const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORT
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// Another protocol than ours.
-    #[error("{variable}: `{protocol}` is not grpc, which is the protocol that traces are exported by")]
+    #[error(
+        "{variable}: `{protocol}` is not grpc, which is the protocol that traces are exported by"
+    )]
     Protocol {
         /// The variable that says so.
         variable: &'static str,
@@ -43,7 +45,8 @@ pub enum ExportError {
     Runtime(#[from] io::Error),
 }
 
-/// The way of spans out of this process. Dropping it sends what waits, or gives up after two seconds.
+/// The way of spans out of this process. Dropping it sends what waits, or gives up after two
+/// seconds.
 #[derive(Debug)]
 pub struct Export {
     provider: SdkTracerProvider,
@@ -54,7 +57,8 @@ pub struct Export {
 impl Export {
     /// `None` when the environment names no endpoint, or says that nothing is to be exported.
     pub(crate) fn from_env(service: &'static str) -> Result<Option<Self>, ExportError> {
-        let off = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        let off = variable("OTEL_SDK_DISABLED")
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
             || variable("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
         if off || ENDPOINTS.into_iter().find_map(variable).is_none() {
             return Ok(None);
@@ -63,23 +67,31 @@ impl Export {
         if let Some((variable, protocol)) = protocol.filter(|(_, protocol)| protocol != "grpc") {
             return Err(ExportError::Protocol { variable, protocol });
         }
-        let connection =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("traces").enable_all().build()?;
+        let connection = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("traces")
+            .enable_all()
+            .build()?;
         let exporter = {
             let _inside = connection.enter();
             SpanExporter::builder().with_tonic().build()?
         };
-        let provider =
-            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource(service)).build();
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(resource(service))
+            .build();
         // For spans whose times are known only afterwards, which `tracing` has no place for.
         global::set_tracer_provider(provider.clone());
         Ok(Some(Self { provider, _connection: connection }))
     }
 
-    pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> OpenTelemetryLayer<S, SdkTracer> {
+    pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(
+        &self,
+    ) -> OpenTelemetryLayer<S, SdkTracer> {
         tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer("reframe"))
-            // A session's span is entered thousands of times a second: what that would count says nothing about it.
+            // A session's span is entered thousands of times a second: what that would count says
+            // nothing about it.
             .with_tracked_inactivity(false)
             .with_threads(false)
             .with_location(false)
@@ -99,10 +111,13 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// What `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, and for what they do not say which program this is.
+/// What `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, and for what they do not say which
+/// program this is.
 fn resource(service: &'static str) -> Resource {
     let said = Resource::builder().build();
-    let named = said.get(&"service.name".into()).is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    let named = said
+        .get(&"service.name".into())
+        .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
     let ours = (!named).then(|| KeyValue::new("service.name", service));
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     Resource::builder().with_attributes(ours.into_iter().chain([version])).build()

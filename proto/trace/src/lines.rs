@@ -1,9 +1,10 @@
-//! Lines of the log, no more of one kind than a person could read: what a stranger can cause again and again must not fill a
-//! disk, nor take the time of those who write to it.
+//! Lines of the log, no more of one kind than a person could read: what a stranger can cause again
+//! and again must not fill a disk, nor take the time of those who write to it.
 //!
-//! A kind is a place in the source that logs. Each has a bucket of tokens, and a line without a token is left out and
-//! counted; the next one that is written says how many were. Lines of `debug` and `trace` are asked for by somebody who
-//! wants all of them, and code that is not Reframe's (a handler's, say) has its own rules: both are never left out.
+//! A kind is a place in the source that logs. Each has a bucket of tokens, and a line without a
+//! token is left out and counted; the next one that is written says how many were. Lines of `debug`
+//! and `trace` are asked for by somebody who wants all of them, and code that is not Reframe's (a
+//! handler's, say) has its own rules: both are never left out.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -47,7 +48,8 @@ const OF_STRANGERS: &[&str] = &[
 
 /// A handful, then one in ten seconds: enough to see that something goes on, and what.
 const RARE: Rate = Rate { burst: 5, every: Duration::from_secs(10) };
-/// Our own lines are of what happens to sessions and workers: fifty, then ten a second, are more than a gateway has in peace.
+/// Our own lines are of what happens to sessions and workers: fifty, then ten a second, are more
+/// than a gateway has in peace.
 const OURS: Rate = Rate { burst: 50, every: Duration::from_millis(100) };
 
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
@@ -70,14 +72,18 @@ struct Rate {
 impl Rate {
     /// None: all of them.
     fn of(target: &str, level: Level) -> Option<&'static Self> {
-        let within =
-            |module: &&str| target.strip_prefix(*module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+        let within = |module: &&str| {
+            target
+                .strip_prefix(*module)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
         if level > Level::INFO {
             None
         } else if OF_STRANGERS.iter().any(within) {
             Some(&RARE)
         } else {
-            // All of the crate `log` has one target here: a handler's own lines, and those of the libraries above.
+            // All of the crate `log` has one target here: a handler's own lines, and those of the
+            // libraries above.
             (target == "log" || target.starts_with("reframe_")).then_some(&OURS)
         }
     }
@@ -151,7 +157,9 @@ impl<'a, F: Fn() -> W, W: Write> MakeWriter<'a> for BoundedLines<F> {
                 Line { out: None, before: String::new() }
             }
             Some(0) => self.make_writer(),
-            Some(left_out) => Line { out: Some((self.out)()), before: told(left_out, meta, self.format) },
+            Some(left_out) => {
+                Line { out: Some((self.out)()), before: told(left_out, meta, self.format) }
+            }
         }
     }
 }
@@ -164,7 +172,10 @@ fn told(left_out: u64, meta: &Metadata<'_>, format: Format) -> String {
     let (level, target) = (meta.level(), meta.target());
     let mut line = String::new();
     let written = match format {
-        Format::Text => writeln!(line, "{time} {level:>5} {target}: {left_out} lines like the next one were left out"),
+        Format::Text => writeln!(
+            line,
+            "{time} {level:>5} {target}: {left_out} lines like the next one were left out"
+        ),
         Format::Json => writeln!(
             line,
             r#"{{"timestamp":"{time}","level":"{level}","message":"lines like the next one were left out","left_out":{left_out},"target":"{target}"}}"#
@@ -213,7 +224,10 @@ mod tests {
         assert_eq!([at(0), at(0), at(1), at(2), at(9)], [Some(0), Some(0), Some(0), None, None]);
         assert_eq!([at(10), at(11)], [Some(2), None]);
         // A long silence fills it, and no more than that.
-        assert_eq!([at(1_000_000), at(1_000_000), at(1_000_000), at(1_000_000)], [Some(1), Some(0), Some(0), None]);
+        assert_eq!(
+            [at(1_000_000), at(1_000_000), at(1_000_000), at(1_000_000)],
+            [Some(1), Some(0), Some(0), None]
+        );
     }
 
     #[derive(Clone, Default)]
@@ -254,7 +268,8 @@ mod tests {
             let written = Written::default();
             let out = written.clone();
             let lines = crate::lines(format, move || out.clone());
-            let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines));
+            let guard =
+                tracing::subscriber::set_default(tracing_subscriber::registry().with(lines));
             let line = || tracing::warn!(target: STRANGER, "again");
             (0..8).for_each(|_| line());
             tokio::time::advance(Duration::from_secs(10)).await;
@@ -265,9 +280,13 @@ mod tests {
             assert_eq!(lines.len(), 7, "{text}");
             match format {
                 Format::Text => {
-                    assert!(lines[5].ends_with(" WARN reframe::stranger: 3 lines like the next one were left out"))
+                    assert!(lines[5].ends_with(
+                        " WARN reframe::stranger: 3 lines like the next one were left out"
+                    ))
                 }
-                Format::Json => assert!(lines[5].contains(r#""left_out":3,"target":"reframe::stranger""#)),
+                Format::Json => {
+                    assert!(lines[5].contains(r#""left_out":3,"target":"reframe::stranger""#))
+                }
             }
         }
     }
@@ -276,11 +295,14 @@ mod tests {
     fn an_authors_lines_and_debugging_are_not_left_out() {
         let all = written(Format::Text, || {
             (0..1_000).for_each(|n| tracing::info!(target: "somebodys_handler", n, "a frame"));
-            (0..1_000).for_each(|n| tracing::debug!(target: "reframe_gateway::workers::link", n, "a frame"));
+            (0..1_000).for_each(
+                |n| tracing::debug!(target: "reframe_gateway::workers::link", n, "a frame"),
+            );
         });
         assert_eq!(all.len(), 2_000);
-        let ours =
-            written(Format::Text, || (0..1_000).for_each(|n| tracing::info!(target: "reframe_gateway", n, "a frame")));
+        let ours = written(Format::Text, || {
+            (0..1_000).for_each(|n| tracing::info!(target: "reframe_gateway", n, "a frame"))
+        });
         assert!((50..1_000).contains(&ours.len()), "{}", ours.len());
     }
 

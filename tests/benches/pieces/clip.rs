@@ -11,7 +11,8 @@ const FRAMES: u32 = 30;
 /// The units of a second of 720p at 30 fps and 2 Mbit/s, of which the first is a keyframe.
 pub(crate) fn units(codec: Codec) -> Vec<Encoded> {
     // Later keyframes only where the encoder wants them.
-    let clip = Clip::encode(Format { codec, ..Format::HD }, FRAMES, FRAMES).expect("the encoder works");
+    let clip =
+        Clip::encode(Format { codec, ..Format::HD }, FRAMES, FRAMES).expect("the encoder works");
     let unit = |unit: &reframe_tests::source::Unit| Encoded {
         data: Bytes::copy_from_slice(&unit.data),
         keyframe: unit.keyframe,

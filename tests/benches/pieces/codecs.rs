@@ -18,7 +18,13 @@ pub(crate) fn benches(criterion: &mut Criterion) {
         group.bench_function(format!("decode {codec}"), |bencher| {
             bencher.iter_batched_ref(
                 || codec.decoder().expect("memory for a decoder"),
-                |decoder| units.iter().map(|unit| decoder.decode(&unit.data).expect("a sound clip")).map(drop).count(),
+                |decoder| {
+                    units
+                        .iter()
+                        .map(|unit| decoder.decode(&unit.data).expect("a sound clip"))
+                        .map(drop)
+                        .count()
+                },
                 BatchSize::PerIteration,
             );
         });
@@ -27,7 +33,9 @@ pub(crate) fn benches(criterion: &mut Criterion) {
             bencher.iter_batched_ref(
                 || codec.encoder(2_000, 30.0),
                 |encoder| {
-                    let encode = |(pts, picture)| encoder.encode(picture, pts, false).expect("a sound picture");
+                    let encode = |(pts, picture)| {
+                        encoder.encode(picture, pts, false).expect("a sound picture")
+                    };
                     (0..).step_by(3_000).zip(&pictures).map(encode).map(drop).count()
                 },
                 BatchSize::PerIteration,

@@ -14,19 +14,30 @@ pub(crate) fn benches(criterion: &mut Criterion) {
         let picture = Picture::new(width, height, data);
         group.bench_function(format!("I420 to RGB24, {height}p, a new buffer"), |bencher| {
             let mut path = Path::new(PixelFormat::Rgb24, None);
-            bencher.iter_batched(|| picture.clone(), |picture| path.to_frame(picture), BatchSize::PerIteration);
+            bencher.iter_batched(
+                || picture.clone(),
+                |picture| path.to_frame(picture),
+                BatchSize::PerIteration,
+            );
         });
-        group.bench_function(format!("I420 to RGB24 and back, {height}p, the buffer again"), |bencher| {
-            let mut path = Path::new(PixelFormat::Rgb24, None);
-            bencher.iter(|| {
-                let frame = path.to_frame(picture.clone());
-                path.to_picture(frame)
-            });
-        });
+        group.bench_function(
+            format!("I420 to RGB24 and back, {height}p, the buffer again"),
+            |bencher| {
+                let mut path = Path::new(PixelFormat::Rgb24, None);
+                bencher.iter(|| {
+                    let frame = path.to_frame(picture.clone());
+                    path.to_picture(frame)
+                });
+            },
+        );
         group.bench_function(format!("RGB24 to I420, {height}p"), |bencher| {
             let mut path = Path::new(PixelFormat::Rgb24, None);
             let frame = path.to_frame(picture.clone());
-            bencher.iter_batched(|| frame.clone(), |frame: Frame| path.to_picture(frame), BatchSize::PerIteration);
+            bencher.iter_batched(
+                || frame.clone(),
+                |frame: Frame| path.to_picture(frame),
+                BatchSize::PerIteration,
+            );
         });
     }
     group.finish();

@@ -12,7 +12,9 @@ pub(crate) fn benches(criterion: &mut Criterion) {
     let table = Exchange::open();
     let (shared, memory) = Exchange::share().expect("the system has memory files");
     let admitted = Exchange::admit(shared.token(), memory).expect("it is ours");
-    for (name, ours, theirs) in [("in one process", &table, &table), ("through shared memory", &shared, &admitted)] {
+    for (name, ours, theirs) in
+        [("in one process", &table, &table), ("through shared memory", &shared, &admitted)]
+    {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let slot = ours.frames.give(picture.clone()).expect("each is taken at once");

@@ -21,7 +21,8 @@ pub(crate) fn benches(criterion: &mut Criterion) {
             bencher.iter_batched(
                 || (path(codec), frames.clone()),
                 |(mut path, frames)| {
-                    let whole = frames.into_iter().filter_map(|packets| path.assemble(packets)).count();
+                    let whole =
+                        frames.into_iter().filter_map(|packets| path.assemble(packets)).count();
                     assert_eq!(whole, units.len());
                 },
                 BatchSize::LargeInput,
@@ -42,7 +43,9 @@ pub(crate) fn benches(criterion: &mut Criterion) {
                 bencher.iter_batched_ref(
                     // It refuses what it has seen.
                     Srtp::new,
-                    |srtp| datagrams.iter().map(|datagram| srtp.unprotect(datagram)).map(drop).count(),
+                    |srtp| {
+                        datagrams.iter().map(|datagram| srtp.unprotect(datagram)).map(drop).count()
+                    },
                     BatchSize::LargeInput,
                 );
             });
@@ -57,5 +60,8 @@ fn path(codec: Codec) -> Path {
 
 fn frames(codec: Codec, units: &[Encoded]) -> Vec<Vec<RtpPacket>> {
     let (mut path, mut stream) = (path(codec), RtpStream::default());
-    (0..).zip(units).map(|(number, unit)| stream.packets(path.packetise(unit), number * 3_000)).collect()
+    (0..)
+        .zip(units)
+        .map(|(number, unit)| stream.packets(path.packetise(unit), number * 3_000))
+        .collect()
 }

@@ -1,5 +1,5 @@
-//! One program for all targets of `reframe_gateway::fuzz`, so that there is one to link: `TARGET` in the environment names
-//! the one that it gives its inputs to.
+//! One program for all targets of `reframe_gateway::fuzz`, so that there is one to link: `TARGET`
+//! in the environment names the one that it gives its inputs to.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -77,7 +77,8 @@ impl Arena {
     pub fn open(streams: usize) -> Result<Self, String> {
         caught(|| {
             let redis = RedisServer::start();
-            let worker = Worker::serve_with("flip", "127.0.0.1:0", &["--capacity", &CAPACITY.to_string()]);
+            let worker =
+                Worker::serve_with("flip", "127.0.0.1:0", &["--capacity", &CAPACITY.to_string()]);
             // Other gateways would reach it elsewhere, so this machine's loopback is no gateway's.
             let options = ["--redis", &redis.url(), "--advertise", "http://192.0.2.1:9090"];
             let cluster = Cluster::of_with(vec![worker], &options);
@@ -88,9 +89,19 @@ impl Arena {
             let before = cluster.gateway.cpu_time();
             for_time(ALONE);
             let honest_cores = (cluster.gateway.cpu_time() - before).div_duration_f64(ALONE);
-            let [public, admin] = [cluster.page(""), cluster.admin("")].map(|url| tcp::address(&url));
+            let [public, admin] =
+                [cluster.page(""), cluster.admin("")].map(|url| tcp::address(&url));
             let worker = tcp::address(&cluster.workers[0].url);
-            Self { page: cluster.page(""), public, admin, worker, judge, honest_cores, cluster, redis }
+            Self {
+                page: cluster.page(""),
+                public,
+                admin,
+                worker,
+                judge,
+                honest_cores,
+                cluster,
+                redis,
+            }
         })
     }
 
@@ -135,7 +146,8 @@ impl Arena {
         Outcome { held: broken.is_empty(), seen, fps: attack.judged.then_some(fps), settled: None }
     }
 
-    /// Waits until nobody has a slot but the honest, and memory is what it was; says how long that took.
+    /// Waits until nobody has a slot but the honest, and memory is what it was; says how long that
+    /// took.
     ///
     /// # Errors
     /// It takes too long.
@@ -144,8 +156,8 @@ impl Arena {
         settled.map_err(|left| format!("not given back: {left}"))
     }
 
-    /// Whether newcomers get all the slots that the honest streams leave: one may be lost to all and yet be nobody's.
-    /// They keep them, so nothing comes after this.
+    /// Whether newcomers get all the slots that the honest streams leave: one may be lost to all
+    /// and yet be nobody's. They keep them, so nothing comes after this.
     ///
     /// # Errors
     /// Some are missing.
@@ -157,15 +169,27 @@ impl Arena {
             Attacker::connect(&self.page, offer, AEAD, PATIENCE)
         };
         let newcomers = std::thread::scope(|scope| {
-            let some = |some| scope.spawn(move || <[usize]>::iter(some).map(connect).collect::<Result<Vec<_>, _>>());
+            let some = |some| {
+                scope.spawn(move || {
+                    <[usize]>::iter(some).map(connect).collect::<Result<Vec<_>, _>>()
+                })
+            };
             let threads: Vec<_> = free.chunks(free.len().div_ceil(AT_A_TIME)).map(some).collect();
-            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect::<Result<Vec<_>, _>>()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("it does not panic"))
+                .collect::<Result<Vec<_>, _>>()
         });
         let newcomers = newcomers.map_err(|error| format!("a slot is lost: {error}"))?;
         let newcomers: Vec<_> = newcomers.into_iter().flatten().collect();
-        let full = try_eventually(AT_ONCE, || (self.cluster.sessions() == CAPACITY as f64).then_some(()));
+        let full =
+            try_eventually(AT_ONCE, || (self.cluster.sessions() == CAPACITY as f64).then_some(()));
         full.ok_or_else(|| {
-            format!("{} newcomers, but {} of {CAPACITY} slots", newcomers.len(), self.cluster.sessions())
+            format!(
+                "{} newcomers, but {} of {CAPACITY} slots",
+                newcomers.len(),
+                self.cluster.sessions()
+            )
         })
     }
 
@@ -183,7 +207,8 @@ impl Arena {
         shown.ok_or_else(|| format!("a newcomer saw nothing within {:?}", began.elapsed()))
     }
 
-    /// What `act` gives, and what the gateway computes meanwhile beyond what the honest streams take of it.
+    /// What `act` gives, and what the gateway computes meanwhile beyond what the honest streams
+    /// take of it.
     pub fn busy<T>(&self, act: impl FnOnce() -> T) -> (T, Duration) {
         let (before, began) = (self.cluster.gateway.cpu_time(), Instant::now());
         let done = act();
@@ -200,7 +225,9 @@ impl Arena {
 
 /// Lines that are of no honest client: those of each of these are written.
 fn strangers_lines(log: &str) -> usize {
-    log.lines().filter(|line| !["honest-", "newcomer-"].iter().any(|name| line.contains(name))).count()
+    log.lines()
+        .filter(|line| !["honest-", "newcomer-"].iter().any(|name| line.contains(name)))
+        .count()
 }
 
 /// What the harness panics with is one attack's failure, not the end of all.

@@ -35,16 +35,25 @@ impl Attacker {
         while Instant::now() < deadline {
             if asked.elapsed() > THEIR_TURN && made.is_none() {
                 asked = Instant::now();
-                self.say(&sctp::packet(0, &[sctp::chunk(INIT, 0, &sctp::beginning(tag, tsn, None))]))?;
+                self.say(&sctp::packet(
+                    0,
+                    &[sctp::chunk(INIT, 0, &sctp::beginning(tag, tsn, None))],
+                ))?;
             }
             let Some(packet) = self.hear(AGAIN)? else { continue };
             let Some((_, kind, value)) = sctp::read(&packet) else { continue };
             match kind {
                 INIT | INIT_ACK => {
-                    let Some((theirs, their_tsn, cookie)) = sctp::read_beginning(value) else { continue };
+                    let Some((theirs, their_tsn, cookie)) = sctp::read_beginning(value) else {
+                        continue;
+                    };
                     made = Some(Association { tag: theirs, tsn, their_tsn });
                     let reply = if kind == INIT {
-                        sctp::chunk(INIT_ACK, 0, &sctp::beginning(tag, tsn, Some(b"a cookie of ours")))
+                        sctp::chunk(
+                            INIT_ACK,
+                            0,
+                            &sctp::beginning(tag, tsn, Some(b"a cookie of ours")),
+                        )
                     } else {
                         sctp::chunk(COOKIE_ECHO, 0, &cookie)
                     };
@@ -78,7 +87,11 @@ impl Attacker {
     ///
     /// # Errors
     /// DTLS is over.
-    pub fn answers(&mut self, association: Association, patience: Duration) -> Result<bool, String> {
+    pub fn answers(
+        &mut self,
+        association: Association,
+        patience: Duration,
+    ) -> Result<bool, String> {
         const ACK: u8 = HEARTBEAT + 1;
         let deadline = Instant::now() + patience;
         let text = sctp::parameter(1, b"still there?");
@@ -98,6 +111,7 @@ impl Attacker {
 #[must_use]
 pub fn sack(tsn: u32, said: u16, gaps: &[[u16; 2]]) -> Vec<u8> {
     let blocks: Vec<u8> = gaps.iter().flatten().flat_map(|edge| edge.to_be_bytes()).collect();
-    let head = [&tsn.to_be_bytes()[..], &0x10_0000_u32.to_be_bytes(), &said.to_be_bytes(), &[0, 0]].concat();
+    let head = [&tsn.to_be_bytes()[..], &0x10_0000_u32.to_be_bytes(), &said.to_be_bytes(), &[0, 0]]
+        .concat();
     sctp::chunk(SACK, 0, &[head, blocks].concat())
 }

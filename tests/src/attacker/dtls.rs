@@ -1,4 +1,5 @@
-//! DTLS in memory: datagrams in, datagrams out, and between them what the two ends say to each other.
+//! DTLS in memory: datagrams in, datagrams out, and between them what the two ends say to each
+//! other.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -66,7 +67,8 @@ fn make_identity() -> Result<Identity, ErrorStack> {
 /// Never: OpenSSL has SHA-256.
 #[must_use]
 pub fn fingerprint() -> String {
-    let digest = identity().certificate.digest(MessageDigest::sha256()).expect("OpenSSL has SHA-256");
+    let digest =
+        identity().certificate.digest(MessageDigest::sha256()).expect("OpenSSL has SHA-256");
     digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
@@ -91,7 +93,8 @@ impl Dtls {
     /// When OpenSSL does not know one of `ciphers`.
     #[must_use]
     pub fn new(role: Role, ciphers: &str) -> Self {
-        let stream = Self::stream(role, ciphers).unwrap_or_else(|error| panic!("{ciphers}: {error}"));
+        let stream =
+            Self::stream(role, ciphers).unwrap_or_else(|error| panic!("{ciphers}: {error}"));
         Self { stream, established: false }
     }
 
@@ -113,8 +116,9 @@ impl Dtls {
         SslStream::new(ssl, Datagrams::default())
     }
 
-    /// Takes a datagram and goes as far as it leads; true once the handshake is over. OpenSSL repeats what got lost, each
-    /// time that it is asked to go on and its time has come: a second at first.
+    /// Takes a datagram and goes as far as it leads; true once the handshake is over. OpenSSL
+    /// repeats what got lost, each time that it is asked to go on and its time has come: a second
+    /// at first.
     ///
     /// # Errors
     /// The other side ended it, or what it says is not acceptable.
@@ -186,7 +190,8 @@ mod tests {
 
     /// Carries datagrams to and fro until both are through, and says how it ended.
     fn shake(client: &str, server: &str) -> Result<(Dtls, Dtls), String> {
-        let (mut client, mut server) = (Dtls::new(Role::Client, client), Dtls::new(Role::Server, server));
+        let (mut client, mut server) =
+            (Dtls::new(Role::Client, client), Dtls::new(Role::Server, server));
         let (mut here, mut there) = (client.step(None)?, false);
         for _ in 0..10 {
             for datagram in client.outgoing() {

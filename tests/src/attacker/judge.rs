@@ -1,4 +1,5 @@
-//! Honest streams beside an attack, and what they make of it: they look at pictures, others at `/healthz`.
+//! Honest streams beside an attack, and what they make of it: they look at pictures, others at
+//! `/healthz`.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +16,13 @@ use crate::wait::{for_time, try_eventually};
 
 /// Of thirty pictures a second so many must be shown, repetitions among them.
 const SHOWN: f64 = 28.0 / 30.0;
-/// And so many must be new: the pacer fills in for one that is late, and a stream of repetitions alone is dead.
+/// And so many must be new: the pacer fills in for one that is late, and a stream of repetitions
+/// alone is dead.
 const NEW: f64 = 25.0 / 30.0;
 /// Longest time without a new picture.
 const FREEZE: Duration = Duration::from_secs(1);
-/// Pictures are counted over so long, from each whole second on: a hiccup of the machine that judges is not a fault.
+/// Pictures are counted over so long, from each whole second on: a hiccup of the machine that
+/// judges is not a fault.
 const WINDOW: Duration = Duration::from_secs(5);
 /// After an attack, for slots and memory.
 const SETTLED: Duration = Duration::from_secs(20);
@@ -75,7 +78,8 @@ pub struct Verdict {
     pub lost: usize,
 }
 
-/// Ten seconds of small pictures: the numbers say what is new, and encoding is done before it counts.
+/// Ten seconds of small pictures: the numbers say what is new, and encoding is done before it
+/// counts.
 #[must_use]
 fn clip() -> Arc<Clip> {
     Arc::new(Clip::encode(Format::SMALL, 300, 60).expect("the encoder works"))
@@ -130,18 +134,23 @@ impl Judge {
         Verdict { unhealthy: health.bad.or(nothing), slowest_health: health.slowest, ..verdict }
     }
 
-    /// Waits until nobody has a slot but the honest, and memory is what it was; says how long that took.
+    /// Waits until nobody has a slot but the honest, and memory is what it was; says how long that
+    /// took.
     ///
     /// # Errors
     /// It takes longer than `SETTLED`: how far it came.
     pub fn settle(&self, cluster: &Cluster) -> Result<Duration, String> {
         let (began, honest) = (Instant::now(), self.peers.len() as f64);
-        let look = || (cluster.sessions(), cluster.gateway.rss_bytes().saturating_sub(self.rss_before));
+        let look =
+            || (cluster.sessions(), cluster.gateway.rss_bytes().saturating_sub(self.rss_before));
         let settled = |(sessions, more)| sessions == honest && more <= KEPT_BYTES;
         let waited = try_eventually(SETTLED, || settled(look()).then(|| began.elapsed()));
         waited.ok_or_else(|| {
             let (sessions, more) = look();
-            format!("{sessions} sessions, {honest} of them honest, and {} MB more than before", more >> 20)
+            format!(
+                "{sessions} sessions, {honest} of them honest, and {} MB more than before",
+                more >> 20
+            )
         })
     }
 }
@@ -198,21 +207,38 @@ fn of(stats: &Stats, began: Instant, time: Duration) -> Verdict {
         worst_new = worst_new.min(new as f64 / sent);
     }
     // A silence that lasts until now has no end in the list.
-    let silence = new.last().map_or(time, |frame| (began + time).saturating_duration_since(frame.complete));
+    let silence =
+        new.last().map_or(time, |frame| (began + time).saturating_duration_since(frame.complete));
     // A machine that does not let our own camera take pictures shows none either.
     let times = stats.sent.iter().map(|sent| sent.at).filter(|at| *at >= began);
     let times: Vec<_> = std::iter::once(began).chain(times).chain([began + time]).collect();
-    let unsent = times.windows(2).map(|pair| pair[1].saturating_duration_since(pair[0])).max().unwrap_or_default();
+    let unsent = times
+        .windows(2)
+        .map(|pair| pair[1].saturating_duration_since(pair[0]))
+        .max()
+        .unwrap_or_default();
     let freeze = stats.longest_freeze(began).max(silence).saturating_sub(unsent);
     let lost = usize::from(stats.closed_by_server || stats.failed.is_some());
-    Verdict { time, shown: worst_shown, new: worst_new, freeze, unhealthy: None, slowest_health: Duration::ZERO, lost }
+    Verdict {
+        time,
+        shown: worst_shown,
+        new: worst_new,
+        freeze,
+        unhealthy: None,
+        slowest_health: Duration::ZERO,
+        lost,
+    }
 }
 
 impl Verdict {
     /// Whether an honest person would have noticed nothing.
     #[must_use]
     pub fn unnoticed(&self) -> bool {
-        self.lost == 0 && self.unhealthy.is_none() && self.shown >= SHOWN && self.new >= NEW && self.freeze <= FREEZE
+        self.lost == 0
+            && self.unhealthy.is_none()
+            && self.shown >= SHOWN
+            && self.new >= NEW
+            && self.freeze <= FREEZE
     }
 }
 
@@ -221,7 +247,8 @@ impl fmt::Display for Verdict {
         let Self { time, shown, new, freeze, unhealthy, slowest_health, lost } = self;
         write!(
             f,
-            "{:.1} of 30 fps shown, {:.1} new, {} ms without a new one, over {:.0} s; /healthz {} (slowest {} ms)",
+            "{:.1} of 30 fps shown, {:.1} new, {} ms without a new one, over {:.0} s; /healthz {} \
+             (slowest {} ms)",
             shown * 30.0,
             new * 30.0,
             freeze.as_millis(),

@@ -1,7 +1,8 @@
 //! A client that keeps to no rule: every datagram, record and packet of it is written by hand.
 //!
-//! It stands on OpenSSL's DTLS alone. What it does by itself is what keeps a session: it answers the gateway's checks
-//! while it is asked to wait. Nothing here runs in the background, and it talks to the loopback interface only.
+//! It stands on OpenSSL's DTLS alone. What it does by itself is what keeps a session: it answers
+//! the gateway's checks while it is asked to wait. Nothing here runs in the background, and it
+//! talks to the loopback interface only.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -37,7 +38,8 @@ use self::offer::{Answer, Offer};
 use self::stun::{Message, Read};
 use crate::http::Reply;
 
-/// Between two attempts at what may have got lost: checks, and OpenSSL's own timer is asked as often.
+/// Between two attempts at what may have got lost: checks, and OpenSSL's own timer is asked as
+/// often.
 const AGAIN: Duration = Duration::from_millis(50);
 /// As a host candidate's.
 const PRIORITY: u32 = 0x6eff_ffff;
@@ -84,7 +86,8 @@ impl Attacker {
     /// # Panics
     /// When the loopback interface has no free port.
     pub fn offer(page: &str, offer: Offer) -> Result<Self, Reply> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on the loopback interface");
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+            .expect("a free port on the loopback interface");
         let answer = offer.post(page)?;
         assert!(answer.media.ip().is_loopback(), "attacks stay on this machine: {}", answer.media);
         let (seen, tie_breaker) = (Seen::default(), rand::random());
@@ -95,10 +98,16 @@ impl Attacker {
     ///
     /// # Errors
     /// How far it came.
-    pub fn connect(page: &str, offer: Offer, ciphers: &str, patience: Duration) -> Result<Self, String> {
+    pub fn connect(
+        page: &str,
+        offer: Offer,
+        ciphers: &str,
+        patience: Duration,
+    ) -> Result<Self, String> {
         let mut attacker = Self::offer(page, offer).map_err(|reply| format!("offer: {reply:?}"))?;
         let role = attacker.answer.role;
-        // Their hello comes as soon as there is a path; one that nobody hears is repeated after a second.
+        // Their hello comes as soon as there is a path; one that nobody hears is repeated after a
+        // second.
         attacker.dtls = (role == Role::Server).then(|| Dtls::new(role, ciphers));
         attacker.reach(patience)?;
         attacker.encrypt(ciphers, patience)?;
@@ -190,7 +199,8 @@ impl Attacker {
         }
     }
 
-    /// Answers checks for so long, and asks as often as browsers do; what is said in DTLS is heard and forgotten.
+    /// Answers checks for so long, and asks as often as browsers do; what is said in DTLS is heard
+    /// and forgotten.
     pub fn stay(&mut self, time: Duration) {
         let deadline = Instant::now() + time;
         let mut asked = Instant::now();
@@ -254,7 +264,9 @@ impl Attacker {
         let mut room = [0; DATAGRAM];
         let length = match self.socket.recv_from(&mut room) {
             Ok((length, _)) => length,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(false),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(false);
+            }
             // An ICMP message: what we sent before found nobody.
             Err(_) => return Ok(true),
         };

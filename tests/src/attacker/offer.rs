@@ -77,8 +77,8 @@ impl Offer {
     /// Never: a text takes more text.
     #[must_use]
     pub fn sdp(&self) -> String {
-        // Made once: a new certificate for each would cost the attacker, and so the honest streams of this machine, more than
-        // any offer costs the gateway.
+        // Made once: a new certificate for each would cost the attacker, and so the honest streams
+        // of this machine, more than any offer costs the gateway.
         static SOUND: LazyLock<String> = LazyLock::new(|| offer_sdp(Media::default()));
         let candidates = self.candidates.iter().enumerate().map(|(n, address)| {
             let (ip, port) = (address.ip(), address.port());
@@ -95,11 +95,22 @@ impl Offer {
         for line in SOUND.lines() {
             let line = match line.split_once([':', '=']) {
                 Some(("o", _)) => format!("o=- {} 1 IN IP4 127.0.0.1", self.session),
-                Some(("m", media)) if media.starts_with("video") => format!("{line}{payload_types}"),
-                Some(_) if line.starts_with("a=candidate:") || line.starts_with("a=end-of-candidates") => continue,
-                Some(_) if line.starts_with("a=ice-ufrag:") => format!("a=ice-ufrag:{}", self.ufrag),
+                Some(("m", media)) if media.starts_with("video") => {
+                    format!("{line}{payload_types}")
+                }
+                Some(_)
+                    if line.starts_with("a=candidate:")
+                        || line.starts_with("a=end-of-candidates") =>
+                {
+                    continue;
+                }
+                Some(_) if line.starts_with("a=ice-ufrag:") => {
+                    format!("a=ice-ufrag:{}", self.ufrag)
+                }
                 Some(_) if line.starts_with("a=ice-pwd:") => format!("a=ice-pwd:{}", self.password),
-                Some(_) if line.starts_with("a=fingerprint:") => format!("a=fingerprint:sha-256 {}", fingerprint()),
+                Some(_) if line.starts_with("a=fingerprint:") => {
+                    format!("a=fingerprint:sha-256 {}", fingerprint())
+                }
                 Some(_) if line.starts_with("a=setup:") => {
                     format!("a=setup:{}\r\n{}", self.setup, candidates.take().unwrap_or_default())
                 }
@@ -110,7 +121,10 @@ impl Offer {
         }
         // As short as a section can be that is answered.
         sdp.extend((0..self.more_sections).map(|n| {
-            format!("m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:more{n}\r\na=rtpmap:96 VP8/90000\r\n")
+            format!(
+                "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 \
+                     0.0.0.0\r\na=mid:more{n}\r\na=rtpmap:96 VP8/90000\r\n"
+            )
         }));
         sdp.extend((0..self.more_lines).map(|n| format!("a=nothing:{n}\r\n")));
         sdp
@@ -127,7 +141,8 @@ impl Offer {
     /// # Errors
     /// Its reply, when that is no answer; a status of 0 when there was none.
     pub fn post(&self, page: &str) -> Result<Answer, Reply> {
-        let none = |error: ureq::Error| Reply { status: 0, body: error.to_string(), retry_after: None };
+        let none =
+            |error: ureq::Error| Reply { status: 0, body: error.to_string(), retry_after: None };
         let reply = post(&format!("{page}/webrtc/offer"), self.body()).map_err(none)?;
         let answer = reply.json();
         answer["sdp"].as_str().and_then(Answer::read).ok_or(reply)
@@ -139,7 +154,10 @@ impl Offer {
     /// Nobody replied.
     pub fn trickle(&self, page: &str, address: SocketAddr) -> Result<Value, ureq::Error> {
         let (ip, port) = (address.ip(), address.port());
-        let text = format!("candidate:9 1 udp 2130706431 {ip} {port} typ host generation 0 ufrag {}", self.ufrag);
+        let text = format!(
+            "candidate:9 1 udp 2130706431 {ip} {port} typ host generation 0 ufrag {}",
+            self.ufrag
+        );
         let candidate = json!({ "candidate": text, "sdpMid": "0", "sdpMLineIndex": 0 });
         let body = json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": self.id });
         post(&format!("{page}/webrtc/offer"), body.to_string()).map(|reply| reply.json())
@@ -148,11 +166,14 @@ impl Offer {
 
 impl Answer {
     fn read(sdp: &str) -> Option<Self> {
-        let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let value =
+            |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let address = |line: &str, protocol: &str| {
             let fields: Vec<_> = line.strip_prefix("a=candidate:")?.split_whitespace().collect();
-            let address =
-                SocketAddr::new(fields.get(4)?.parse::<Ipv4Addr>().ok()?.into(), fields.get(5)?.parse().ok()?);
+            let address = SocketAddr::new(
+                fields.get(4)?.parse::<Ipv4Addr>().ok()?.into(),
+                fields.get(5)?.parse().ok()?,
+            );
             fields.get(2)?.eq_ignore_ascii_case(protocol).then_some(address)
         };
         Some(Self {
@@ -177,7 +198,8 @@ mod tests {
     #[test]
     fn an_offer_has_what_was_asked_for() {
         let victim = SocketAddr::from(([192, 0, 2, 1], 9));
-        let offer = Offer { more_sections: 3, more_payload_types: 5, more_lines: 7, ..Offer::new("x") };
+        let offer =
+            Offer { more_sections: 3, more_payload_types: 5, more_lines: 7, ..Offer::new("x") };
         let offer = Offer { setup: "passive", candidates: vec![victim; 4], ..offer };
         let sdp = offer.sdp();
         let count = |text: &str| sdp.matches(text).count();

@@ -34,7 +34,8 @@ pub fn rows() -> Vec<Row> {
         let cells = line.strip_prefix('|').and_then(|line| line.strip_suffix('|'));
         let cells = cells.filter(|cells| within && line != HEAD && !cells.starts_with('-'));
         let mut cells = cells.into_iter().flat_map(|cells| cells.split('|')).map(str::trim);
-        if let (Some(promise), Some(bound), Some(test)) = (cells.next(), cells.next(), cells.next()) {
+        if let (Some(promise), Some(bound), Some(test)) = (cells.next(), cells.next(), cells.next())
+        {
             rows.push(Row { section, promise, bound, test });
         }
     }
@@ -49,11 +50,14 @@ mod tests {
     fn the_page_has_promises_and_other_tables() {
         let rows = rows();
         assert!(rows.len() > 30, "{} rows", rows.len());
-        assert!(
-            rows.iter().all(|row| !row.section.is_empty() && !row.promise.is_empty() && row.section != "Not defended")
-        );
+        assert!(rows.iter().all(|row| !row.section.is_empty()
+            && !row.promise.is_empty()
+            && row.section != "Not defended"));
         assert!(rows.iter().any(|row| row.bound.is_empty()), "one has no number");
-        assert!(rows.iter().all(|row| row.section != "Who can reach what"), "that table promises nothing");
+        assert!(
+            rows.iter().all(|row| row.section != "Who can reach what"),
+            "that table promises nothing"
+        );
         let row = Row { test: "`a.rs` `b_c`; attack `one`, attack `two-three`", ..rows[0] };
         assert_eq!(row.attacks().collect::<Vec<_>>(), ["one", "two-three"]);
     }

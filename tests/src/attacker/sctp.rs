@@ -76,7 +76,9 @@ pub fn parameter(kind: u16, value: &[u8]) -> Vec<u8> {
 /// What both INIT and INIT-ACK say, with FORWARD-TSN and RECONFIG among the extensions.
 #[must_use]
 pub fn beginning(tag: u32, tsn: u32, cookie: Option<&[u8]>) -> Vec<u8> {
-    let fixed = [&tag.to_be_bytes()[..], &0x10_0000_u32.to_be_bytes(), &[0xff; 4], &tsn.to_be_bytes()].concat();
+    let fixed =
+        [&tag.to_be_bytes()[..], &0x10_0000_u32.to_be_bytes(), &[0xff; 4], &tsn.to_be_bytes()]
+            .concat();
     let extensions = parameter(SUPPORTED_EXTENSIONS, &[RECONFIG, FORWARD_TSN]);
     let cookie = cookie.map(|cookie| parameter(STATE_COOKIE, cookie)).unwrap_or_default();
     [fixed, cookie, extensions].concat()
@@ -85,11 +87,17 @@ pub fn beginning(tag: u32, tsn: u32, cookie: Option<&[u8]>) -> Vec<u8> {
 /// DATA of one whole message.
 #[must_use]
 pub fn data(tsn: u32, stream: u16, sequence: u16, protocol: u32, payload: &[u8]) -> Vec<u8> {
-    let head = [&tsn.to_be_bytes()[..], &stream.to_be_bytes(), &sequence.to_be_bytes(), &protocol.to_be_bytes()];
+    let head = [
+        &tsn.to_be_bytes()[..],
+        &stream.to_be_bytes(),
+        &sequence.to_be_bytes(),
+        &protocol.to_be_bytes(),
+    ];
     chunk(DATA, WHOLE, &[&head.concat()[..], payload].concat())
 }
 
-/// DCEP's OPEN of a reliable channel, which says of its label and protocol to be so long (RFC 8832, section 5.1).
+/// DCEP's OPEN of a reliable channel, which says of its label and protocol to be so long (RFC 8832,
+/// section 5.1).
 #[must_use]
 pub fn open_channel(label: &[u8], label_length: u16, protocol_length: u16) -> Vec<u8> {
     let lengths = [label_length.to_be_bytes(), protocol_length.to_be_bytes()].concat();

@@ -69,7 +69,8 @@ impl Message {
     pub fn with_mapped_address(self, address: SocketAddr) -> Self {
         let SocketAddr::V4(address) = address else { return self };
         let port = address.port() ^ u16::from_be_bytes([COOKIE[0], COOKIE[1]]);
-        let ip: Vec<u8> = address.ip().octets().iter().zip(COOKIE).map(|(byte, mask)| byte ^ mask).collect();
+        let ip: Vec<u8> =
+            address.ip().octets().iter().zip(COOKIE).map(|(byte, mask)| byte ^ mask).collect();
         self.with(XOR_MAPPED_ADDRESS, &[&[0, 1][..], &port.to_be_bytes(), &ip].concat())
     }
 
@@ -140,7 +141,8 @@ pub fn read(datagram: &[u8]) -> Option<Read> {
 fn error_code(mut attributes: &[u8]) -> Option<u16> {
     loop {
         let (head, rest) = attributes.split_first_chunk::<4>()?;
-        let (kind, length) = (u16::from_be_bytes([head[0], head[1]]), u16::from_be_bytes([head[2], head[3]]));
+        let (kind, length) =
+            (u16::from_be_bytes([head[0], head[1]]), u16::from_be_bytes([head[2], head[3]]));
         if kind == ERROR_CODE {
             let value = rest.first_chunk::<4>()?;
             return Some(u16::from(value[2] & 7) * 100 + u16::from(value[3]));
@@ -168,8 +170,8 @@ mod tests {
         message.0[end - 3..].fill(b' ');
         let message = message.signed("VOkJxbRl1RmTxUk/WvJxBt").finish();
         let mac = [
-            0x9a, 0xea, 0xa7, 0x0c, 0xbf, 0xd8, 0xcb, 0x56, 0x78, 0x1e, 0xf2, 0xb5, 0xb2, 0xd3, 0xf2, 0x49, 0xc1, 0xb5,
-            0x71, 0xa2,
+            0x9a, 0xea, 0xa7, 0x0c, 0xbf, 0xd8, 0xcb, 0x56, 0x78, 0x1e, 0xf2, 0xb5, 0xb2, 0xd3,
+            0xf2, 0x49, 0xc1, 0xb5, 0x71, 0xa2,
         ];
         assert_eq!(message[message.len() - 28..message.len() - 8], mac);
         assert_eq!(message[message.len() - 4..], [0xe5, 0x7a, 0x3b, 0xcf]);

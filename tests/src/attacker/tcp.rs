@@ -9,7 +9,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// For one read or write.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Raises this process's limit of descriptors to what is allowed, and gives it: an attacker has as many as its victim.
+/// Raises this process's limit of descriptors to what is allowed, and gives it: an attacker has as
+/// many as its victim.
 ///
 /// # Panics
 /// Never: the limit may be raised as far as the hard one.
@@ -37,11 +38,13 @@ pub fn address(url: &str) -> SocketAddr {
 #[must_use]
 pub fn connections(to: SocketAddr, source: [u8; 4], count: usize) -> Vec<TcpStream> {
     raise_descriptors();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let connect = || async {
         let socket = tokio::net::TcpSocket::new_v4().expect("a descriptor");
         socket.bind((source, 0).into()).expect("an address of the loopback interface");
-        let stream = socket.connect(to).await.expect("the kernel takes it").into_std().expect("a socket");
+        let stream =
+            socket.connect(to).await.expect("the kernel takes it").into_std().expect("a socket");
         stream.set_nonblocking(false).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
@@ -57,7 +60,9 @@ pub fn connections(to: SocketAddr, source: [u8; 4], count: usize) -> Vec<TcpStre
 pub fn until_closed(mut connection: TcpStream) -> Result<String, String> {
     let mut text = Vec::new();
     match connection.read_to_end(&mut text) {
-        Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(format!("it is not closed: {error}")),
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => {
+            Err(format!("it is not closed: {error}"))
+        }
         _ => Ok(String::from_utf8_lossy(&text).into_owned()),
     }
 }

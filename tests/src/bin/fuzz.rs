@@ -1,7 +1,8 @@
-//! Runs what `tests/fuzz` lists on mutations of its corpora, as many as are asked for: without cargo-fuzz, and so without
-//! following new paths, but as fast as the target is.
+//! Runs what `tests/fuzz` lists on mutations of its corpora, as many as are asked for: without
+//! cargo-fuzz, and so without following new paths, but as fast as the target is.
 //!
-//! It prints each target's inputs and the slowest, and ends at the first panic, whose input it names.
+//! It prints each target's inputs and the slowest, and ends at the first panic, whose input it
+//! names.
 
 use std::error::Error;
 use std::path::Path;
@@ -41,16 +42,23 @@ impl Drop for Told<'_> {
 #[expect(clippy::print_stdout, reason = "a program for people")]
 fn main() -> Result<(), Box<dyn Error>> {
     let Options { targets, count, seed } = Options::parse();
-    if let Some(unknown) = targets.iter().find(|name| TARGETS.iter().all(|(target, _)| target != name)) {
-        return Err(format!("no target `{unknown}`; there are {:?}", TARGETS.map(|(name, _)| name)).into());
+    if let Some(unknown) =
+        targets.iter().find(|name| TARGETS.iter().all(|(target, _)| target != name))
+    {
+        return Err(format!(
+            "no target `{unknown}`; there are {:?}",
+            TARGETS.map(|(name, _)| name)
+        )
+        .into());
     }
     for (name, target) in TARGETS {
         if !targets.is_empty() && targets.iter().all(|wanted| wanted != name) {
             continue;
         }
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
-        let mut entries: Vec<_> =
-            std::fs::read_dir(corpus)?.map(|entry| Ok(entry?.path())).collect::<Result<_, std::io::Error>>()?;
+        let mut entries: Vec<_> = std::fs::read_dir(corpus)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_, std::io::Error>>()?;
         entries.sort();
         let seeds: Vec<Vec<u8>> = entries.iter().map(std::fs::read).collect::<Result<_, _>>()?;
         let mut random = SmallRng::seed_from_u64(seed);

@@ -1,8 +1,10 @@
-//! One 720p stream frame by frame through every hop, on one thread: what `make instructions` has valgrind count.
+//! One 720p stream frame by frame through every hop, on one thread: what `make instructions` has
+//! valgrind count.
 //!
-//! The hops are the library's own parts, in their order, without actors, timers and sockets, and without the WebRTC stack's
-//! interceptors. The worker is in the same process; what a message costs where it is not, is counted beside it.
-//! Each step is a function of [`step`], whose names `scripts/instructions.sh` knows.
+//! The hops are the library's own parts, in their order, without actors, timers and sockets, and
+//! without the WebRTC stack's interceptors. The worker is in the same process; what a message costs
+//! where it is not, is counted beside it. Each step is a function of [`step`], whose names
+//! `scripts/instructions.sh` knows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +24,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Until rate control has settled and every buffer was used once.
 const WARM_UP: usize = 20;
-/// With the warm-up fewer than 60: from there on the encoder looks at the clock for how fast it is to work, and valgrind
-/// takes fifty times as long.
+/// With the warm-up fewer than 60: from there on the encoder looks at the clock for how fast it is
+/// to work, and valgrind takes fifty times as long.
 const MEASURED: usize = 30;
 const INTERVAL: Duration = Duration::from_nanos(33_333_333);
 
@@ -56,7 +58,11 @@ fn main() {
     let (warm_up, measured) = frames.split_at(WARM_UP);
     warm_up.iter().for_each(|frame| stream.frame(frame));
     count(&mut stream, measured);
-    report(&format!("frames {}\npackets {}\n", measured.len(), measured.iter().map(Vec::len).sum::<usize>()));
+    report(&format!(
+        "frames {}\npackets {}\n",
+        measured.len(),
+        measured.iter().map(Vec::len).sum::<usize>()
+    ));
 }
 
 /// The clip as a browser sends it.

@@ -1,9 +1,10 @@
-//! A person at the page of a running installation, for a script that takes parts of it away: `deploy/test-compose.sh`.
+//! A person at the page of a running installation, for a script that takes parts of it away:
+//! `deploy/test-compose.sh`.
 //!
-//! Opens the page of a stream that flips in a real Chromium, starts it, and says `live` once the camera has come back
-//! upside down. Then, for each line of its input, it waits until [`PICTURES`] further pictures of the camera have come
-//! back, and says that line and how long it took: whatever was done before the line, the stream goes on. It ends with
-//! its input.
+//! Opens the page of a stream that flips in a real Chromium, starts it, and says `live` once the
+//! camera has come back upside down. Then, for each line of its input, it waits until [`PICTURES`]
+//! further pictures of the camera have come back, and says that line and how long it took: whatever
+//! was done before the line, the stream goes on. It ends with its input.
 
 use std::io;
 
@@ -40,10 +41,14 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// The number of a picture other than `last`: what is shown again while a worker is missing does not count.
+/// The number of a picture other than `last`: what is shown again while a worker is missing does
+/// not count.
 fn newer(browser: &Browser, last: Option<u32>) -> u32 {
     let accept = |number| last.is_none_or(|last| last != number);
-    browser.wait_for_picture("output", "a new picture", |code| code.flipped && accept(code.number)).1.number
+    browser
+        .wait_for_picture("output", "a new picture", |code| code.flipped && accept(code.number))
+        .1
+        .number
 }
 
 #[expect(clippy::print_stdout, reason = "what the script reads")]

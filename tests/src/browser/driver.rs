@@ -25,7 +25,8 @@ const CLIP: (u32, u32, u32, u32) = (640, 480, 30, 60);
 /// One second of 720p, 41 MB.
 const HD_CLIP: (u32, u32, u32, u32) = (1280, 720, 30, 30);
 
-/// A host name that leads to this machine, but that browsers do not trust as they trust `localhost`.
+/// A host name that leads to this machine, but that browsers do not trust as they trust
+/// `localhost`.
 pub const UNTRUSTED_HOST: &str = "reframe.test";
 
 /// A WebDriver server, and with it the browser that it starts.
@@ -42,7 +43,10 @@ pub(super) struct Driver {
 impl Driver {
     /// geckodriver; `None` where it is not installed. Debian has no package of it.
     pub(super) fn gecko(directory: PathBuf) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|socket| socket.local_addr())
+            .expect("a free port")
+            .port();
         let process = Command::new("geckodriver")
             .args(["--port", &port.to_string(), "--websocket-port", "0", "--profile-root"])
             .arg(&directory)
@@ -52,7 +56,8 @@ impl Driver {
             .stderr(Stdio::null())
             .spawn()
             .ok()?;
-        let driver = Self { process, url: format!("http://127.0.0.1:{port}"), directory, temporary: None };
+        let driver =
+            Self { process, url: format!("http://127.0.0.1:{port}"), directory, temporary: None };
         eventually("geckodriver listens", START, || TcpStream::connect(("127.0.0.1", port)).ok());
         Some(driver)
     }
@@ -61,24 +66,35 @@ impl Driver {
         // Not below `directory`: Chromium has a socket in it, whose path may have 107 bytes.
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let temporary = std::env::temp_dir().join(format!("reframe-chromium-{}-{number}", std::process::id()));
+        let temporary =
+            std::env::temp_dir().join(format!("reframe-chromium-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&temporary).expect("a directory for temporary files");
         let process = Command::new("chromedriver")
             .arg("--port=0")
             .env("TMPDIR", &temporary)
-            // A group of its own, so that Chromium's processes end with it whatever state they are in.
+            // A group of its own, so that Chromium's processes end with it whatever state they are
+            // in.
             .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver starts (Debian package chromium-driver)");
-        let mut driver = Self { process, url: String::new(), directory, temporary: Some(temporary) };
+        let mut driver =
+            Self { process, url: String::new(), directory, temporary: Some(temporary) };
         let stdout = driver.process.stdout.take().expect("it is piped");
-        // Nothing follows the sentence that ends with the port, so nobody misses the pipe that is closed after it.
+        // Nothing follows the sentence that ends with the port, so nobody misses the pipe that is
+        // closed after it.
         let port = BufReader::new(stdout)
             .lines()
             .map_while(Result::ok)
-            .find_map(|line| Some(line.split_once("started successfully on port ")?.1.trim_end_matches('.').to_owned()))
+            .find_map(|line| {
+                Some(
+                    line.split_once("started successfully on port ")?
+                        .1
+                        .trim_end_matches('.')
+                        .to_owned(),
+                )
+            })
             .expect("chromedriver says its port");
         driver.url = format!("http://127.0.0.1:{port}");
         driver
@@ -90,7 +106,8 @@ impl Drop for Driver {
         // The first two fail only when the processes are gone already.
         kill_process_group(Pid::from_child(&self.process), Signal::KILL).ok();
         self.process.wait().ok();
-        // Chromium's own processes are not our children and may still be writing. What stays costs disk space only.
+        // Chromium's own processes are not our children and may still be writing. What stays costs
+        // disk space only.
         for directory in [Some(&self.directory), self.temporary.as_ref()].into_iter().flatten() {
             try_eventually(CLEAN_UP, || std::fs::remove_dir_all(directory).ok());
         }
@@ -119,9 +136,11 @@ pub(super) fn arguments(directory: &Path, camera: Camera) -> Vec<String> {
     arguments.push(format!("--user-data-dir={}", directory.join("profile").display()));
     match camera {
         Camera::Allowed | Camera::AllowedHd => {
-            let (width, height, fps, frames) = if camera == Camera::AllowedHd { HD_CLIP } else { CLIP };
+            let (width, height, fps, frames) =
+                if camera == Camera::AllowedHd { HD_CLIP } else { CLIP };
             let clip = directory.join("camera.y4m");
-            y4m::write(&clip, &Pattern::new(width, height), fps, frames).expect("the camera's clip");
+            y4m::write(&clip, &Pattern::new(width, height), fps, frames)
+                .expect("the camera's clip");
             arguments.push("--use-fake-ui-for-media-stream".to_owned());
             arguments.push("--use-fake-device-for-media-stream".to_owned());
             arguments.push(format!("--use-file-for-fake-video-capture={}", clip.display()));

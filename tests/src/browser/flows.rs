@@ -57,7 +57,9 @@ impl Browser {
     #[must_use]
     pub fn flows(&self) -> Vec<Flows> {
         let number = |row: &Value, index: usize| row[index].as_f64().unwrap_or_default();
-        let lines = |row: &Value, index: usize| u32::try_from(row[index].as_u64().unwrap_or_default()).unwrap_or(0);
+        let lines = |row: &Value, index: usize| {
+            u32::try_from(row[index].as_u64().unwrap_or_default()).unwrap_or(0)
+        };
         let flows = |row: &Value| Flows {
             ms: number(row, 0),
             heights: [1, 2].map(|index| lines(row, index)),

@@ -2,7 +2,8 @@
 
 use crate::pattern::{self, Code};
 
-/// Pictures are read back at half the clip's size: enough for the code, a quarter of the text through WebDriver.
+/// Pictures are read back at half the clip's size: enough for the code, a quarter of the text
+/// through WebDriver.
 pub(super) const READ: (u32, u32) = (320, 240);
 
 /// What a video element shows, read back through a canvas.

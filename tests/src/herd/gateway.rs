@@ -1,4 +1,5 @@
-//! How many pages a gateway takes at once: its own bounds, and a machine that has so many cores and no more.
+//! How many pages a gateway takes at once: its own bounds, and a machine that has so many cores and
+//! no more.
 //!
 //! Pure. Whoever asks gets what happens to tickets, one for each try of a page.
 
@@ -8,10 +9,14 @@ use std::time::Duration;
 
 use super::source::Source;
 
-const ANSWERS: Source = Source { name: "answers.rs", text: include_str!("../../../gateway/src/session/answers.rs") };
-const ADMISSION: Source =
-    Source { name: "admission.rs", text: include_str!("../../../gateway/src/gateway/admission.rs") };
-const HTTP: Source = Source { name: "http/mod.rs", text: include_str!("../../../gateway/src/http/mod.rs") };
+const ANSWERS: Source =
+    Source { name: "answers.rs", text: include_str!("../../../gateway/src/session/answers.rs") };
+const ADMISSION: Source = Source {
+    name: "admission.rs",
+    text: include_str!("../../../gateway/src/gateway/admission.rs"),
+};
+const HTTP: Source =
+    Source { name: "http/mod.rs", text: include_str!("../../../gateway/src/http/mod.rs") };
 
 /// A page's try, by the page and how many it has begun.
 pub type Ticket = (usize, u32);
@@ -36,7 +41,10 @@ impl Bounds {
     /// When the gateway no longer has it, or does something else with it.
     #[must_use]
     pub fn of_the_gateway() -> Self {
-        ANSWERS.expect("turns: Semaphore::new(cores.div_ceil(2)), places: Shares::new(MAX_WAITING, MAX_WAITING_EACH)");
+        ANSWERS.expect(
+            "turns: Semaphore::new(cores.div_ceil(2)), places: \
+                        Shares::new(MAX_WAITING, MAX_WAITING_EACH)",
+        );
         HTTP.expect("let wait = rand::random_range(RETRY_AFTER_SECONDS);");
         let number = |source: Source, name| usize::try_from(source.number(name)).expect("a few");
         Self {

@@ -5,12 +5,18 @@ use std::time::Duration;
 use super::Dice;
 use super::source::Source;
 
-const SESSION: Source = Source { name: "session.js", text: include_str!("../../../gateway/src/http/page/session.js") };
-const CONNECTION: Source =
-    Source { name: "connection.js", text: include_str!("../../../gateway/src/http/page/connection.js") };
-const SIGNALLING: Source =
-    Source { name: "signalling.js", text: include_str!("../../../gateway/src/http/page/signalling.js") };
-const OUTCOME: Source = Source { name: "outcome.js", text: include_str!("../../../gateway/src/http/page/outcome.js") };
+const SESSION: Source =
+    Source { name: "session.js", text: include_str!("../../../gateway/src/http/page/session.js") };
+const CONNECTION: Source = Source {
+    name: "connection.js",
+    text: include_str!("../../../gateway/src/http/page/connection.js"),
+};
+const SIGNALLING: Source = Source {
+    name: "signalling.js",
+    text: include_str!("../../../gateway/src/http/page/signalling.js"),
+};
+const OUTCOME: Source =
+    Source { name: "outcome.js", text: include_str!("../../../gateway/src/http/page/outcome.js") };
 
 /// How long one try may take.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +61,9 @@ impl Timing {
     pub fn of_the_page() -> Self {
         SESSION.expect("Math.random() * (this.#current ? pause + SPREAD_MS : pause)");
         SESSION.expect("PAUSES_MS[Math.min(this.#tries, PAUSES_MS.length - 1)]");
-        SIGNALLING.expect("const told = seconds >= 0 ? Math.min(seconds * 1_000, MAX_RETRY_MS) : RETRY_MS;");
+        SIGNALLING.expect(
+            "const told = seconds >= 0 ? Math.min(seconds * 1_000, MAX_RETRY_MS) : RETRY_MS;",
+        );
         SIGNALLING.expect("return told * (1 + Math.random());");
         CONNECTION.expect("if (this.#silentLooks > SILENT_LOOKS) this.#lose(LOST);");
         CONNECTION.expect("else if (this.#silentLooks > RESTART_LOOKS) await this.#restart();");
@@ -90,8 +98,8 @@ impl Timing {
         told.min(self.max_retry).mul_f64(1.0 + dice.fraction())
     }
 
-    /// From the last thing that came until the page knows that it has lost its server: the first look still finds
-    /// something new.
+    /// From the last thing that came until the page knows that it has lost its server: the first
+    /// look still finds something new.
     #[must_use]
     pub fn noticed_within(&self) -> Duration {
         self.look * (self.silent_looks + 1)

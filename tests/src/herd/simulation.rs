@@ -18,7 +18,8 @@ pub enum Cause {
     Closed,
     /// It said that it will stop; it serves them meanwhile.
     Leaves,
-    /// Somebody pressed Start at each, and for a moment no worker was there: all were told to come again.
+    /// Somebody pressed Start at each, and for a moment no worker was there: all were told to come
+    /// again.
     Refused,
 }
 
@@ -57,13 +58,20 @@ impl Course {
     #[must_use]
     pub fn busiest(&self, window: Duration) -> usize {
         let until = |from: Duration| self.offers.partition_point(|at| *at < from + window);
-        self.offers.iter().enumerate().map(|(first, from)| until(*from) - first).max().unwrap_or_default()
+        self.offers
+            .iter()
+            .enumerate()
+            .map(|(first, from)| until(*from) - first)
+            .max()
+            .unwrap_or_default()
     }
 }
 
 impl fmt::Display for Course {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |percent: usize| self.live.get((self.live.len() * percent).div_ceil(100).saturating_sub(1));
+        let at = |percent: usize| {
+            self.live.get((self.live.len() * percent).div_ceil(100).saturating_sub(1))
+        };
         write!(
             f,
             "{} live, of ten 5 within {:?}, 9 within {:?}, all within {:?}; {} offers, {} of the busiest 100 ms, {} of \
@@ -119,12 +127,19 @@ struct Simulation {
     course: Course,
 }
 
-/// Runs it to its end: until each page is live, has failed, or has looked for a server for longer than the page does.
+/// Runs it to its end: until each page is live, has failed, or has looked for a server for longer
+/// than the page does.
 #[must_use]
 pub fn run(scene: Scene) -> Course {
     let (timing, bounds) = (Timing::of_the_page(), Bounds::of_the_gateway());
     let gateway = Gateway::new(bounds.clone(), scene.costs, scene.cores);
-    let course = Course { live: Vec::new(), offers: Vec::new(), most_offers: 0, most_unchecked: 0, failed: 0 };
+    let course = Course {
+        live: Vec::new(),
+        offers: Vec::new(),
+        most_offers: 0,
+        most_unchecked: 0,
+        failed: 0,
+    };
     let mut simulation = Simulation {
         scene,
         timing,
@@ -138,7 +153,9 @@ pub fn run(scene: Scene) -> Course {
         course,
     };
     (0..scene.pages).for_each(|page| simulation.begin(page));
-    while let Some(Reverse((at, _, event))) = simulation.events.pop().filter(|Reverse((at, ..))| *at < GIVEN_UP) {
+    while let Some(Reverse((at, _, event))) =
+        simulation.events.pop().filter(|Reverse((at, ..))| *at < GIVEN_UP)
+    {
         simulation.now = at;
         simulation.happen(event);
         while let Some((job, cost)) = simulation.gateway.run() {
@@ -164,9 +181,11 @@ impl Simulation {
         let noticed = match self.scene.cause {
             Cause::Killed => {
                 let (look, looks) = (self.timing.look, self.timing.silent_looks);
-                // Each has its own rhythm; that of a herd that came together before is the same, as in `Closed`.
+                // Each has its own rhythm; that of a herd that came together before is the same, as
+                // in `Closed`.
                 let first = look.mul_f64(self.dice.fraction());
-                (self.timing.restart_looks..looks).for_each(|n| self.plan(first + look * n, Event::Restart));
+                (self.timing.restart_looks..looks)
+                    .for_each(|n| self.plan(first + look * n, Event::Restart));
                 first + look * looks
             }
             Cause::Closed | Cause::Leaves | Cause::Refused => Duration::ZERO,
@@ -243,12 +262,14 @@ impl Simulation {
         self.again(ticket, passing);
     }
 
-    /// A try has failed; `passing`: the server said that it has no room now. Who has just pressed Start waits only for
-    /// that, and takes all else for the end.
+    /// A try has failed; `passing`: the server said that it has no room now. Who has just pressed
+    /// Start waits only for that, and takes all else for the end.
     fn again(&mut self, (page, _): Ticket, passing: bool) {
         self.pages[page].over = true;
         let pressed = self.scene.cause == Cause::Refused;
-        if pressed && !passing || !pressed && self.now > self.timing.noticed_within() + self.timing.regain {
+        if pressed && !passing
+            || !pressed && self.now > self.timing.noticed_within() + self.timing.regain
+        {
             self.course.failed += 1;
             return;
         }

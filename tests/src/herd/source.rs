@@ -1,5 +1,5 @@
-//! Constants of JavaScript and of Rust, read from the text of the program that has them: a model that has numbers of its
-//! own is right until somebody changes the program.
+//! Constants of JavaScript and of Rust, read from the text of the program that has them: a model
+//! that has numbers of its own is right until somebody changes the program.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -87,7 +87,8 @@ impl Source {
     #[must_use]
     pub fn seconds(self, name: &str) -> Duration {
         let value = self.constant(name);
-        let seconds = value.strip_prefix("Duration::from_secs(").and_then(|value| value.strip_suffix(')'));
+        let seconds =
+            value.strip_prefix("Duration::from_secs(").and_then(|value| value.strip_suffix(')'));
         Duration::from_secs(self.parsed(name, seconds.unwrap_or(value)))
     }
 
@@ -98,7 +99,8 @@ impl Source {
     #[must_use]
     pub fn range(self, name: &str) -> RangeInclusive<u32> {
         let value = self.constant(name);
-        let (from, to) = value.split_once("..=").unwrap_or_else(|| panic!("{}: {name} is {value}", self.name));
+        let (from, to) =
+            value.split_once("..=").unwrap_or_else(|| panic!("{}: {name} is {value}", self.name));
         self.parsed(name, from)..=self.parsed(name, to)
     }
 

@@ -9,8 +9,8 @@ const PAGES: usize = 1_000;
 /// The smallest machine that is worth a thousand pages.
 const CORES: usize = 2;
 const SEEDS: u64 = 20;
-/// CPU time on one core, of a development build: some 20 ms a page were measured, its first pictures among them
-/// (`tests/e2e/herd.rs` prints what it finds).
+/// CPU time on one core, of a development build: some 20 ms a page were measured, its first
+/// pictures among them (`tests/e2e/herd.rs` prints what it finds).
 const COSTS: Costs = Costs {
     answer: Duration::from_millis(5),
     connect: Duration::from_millis(10),
@@ -30,33 +30,44 @@ fn work() -> Duration {
     each.mul_f64(PAGES as f64 / CORES as f64)
 }
 
-/// The most that may come in a window: as many as come in it when all come evenly within `pause`, as many again of those
-/// that were refused meanwhile, and four standard deviations for chance.
+/// The most that may come in a window: as many as come in it when all come evenly within `pause`,
+/// as many again of those that were refused meanwhile, and four standard deviations for chance.
 fn even(pause: Duration) -> usize {
     let most = 2 * PAGES as u128 * WINDOW.as_micros() / pause.as_micros();
     usize::try_from(most + 4 * most.isqrt()).expect("a few")
 }
 
-/// Runs it with every seed, and once without jitter: that must break the bound of the busiest window, or this test proves
-/// nothing.
+/// Runs it with every seed, and once without jitter: that must break the bound of the busiest
+/// window, or this test proves nothing.
 #[track_caller]
 fn hold(cause: Cause, within: Duration, at_once: usize, offers: u32) {
     for seed in 0..SEEDS {
         let course = run(scene(cause, Some(seed)));
-        let told = format!("{cause:?}, seed {seed}, bounds {within:?}, {at_once}, {offers}: {course}");
-        assert_eq!(course.failed, 0, "pages gave up, is `busy` among PASSING of outcome.js? {told}");
+        let told =
+            format!("{cause:?}, seed {seed}, bounds {within:?}, {at_once}, {offers}: {course}");
+        assert_eq!(
+            course.failed, 0,
+            "pages gave up, is `busy` among PASSING of outcome.js? {told}"
+        );
         assert_eq!(course.live.len(), PAGES, "{told}");
         assert!(course.live.last().is_some_and(|last| *last <= within), "not live in time: {told}");
         assert!(course.busiest(WINDOW) <= at_once, "too many together: {told}");
         assert!(course.most_offers <= offers, "one tries too often: {told}");
-        assert!(course.most_unchecked <= Bounds::of_the_gateway().unchecked, "one is crowded out: {told}");
+        assert!(
+            course.most_unchecked <= Bounds::of_the_gateway().unchecked,
+            "one is crowded out: {told}"
+        );
     }
     let together = run(scene(cause, None));
-    assert!(together.busiest(WINDOW) > at_once, "{cause:?} without jitter, bound {at_once}: {together}");
+    assert!(
+        together.busiest(WINDOW) > at_once,
+        "{cause:?} without jitter, bound {at_once}: {together}"
+    );
 }
 
-/// Who is refused has a queue before it that keeps the gateway at work for longer than the first pauses, so no core
-/// rests for long before the last ones come, and these come within the longest pause.
+/// Who is refused has a queue before it that keeps the gateway at work for longer than the first
+/// pauses, so no core rests for long before the last ones come, and these come within the longest
+/// pause.
 fn all_within(noticed: Duration) -> Duration {
     noticed + work() + longest_pause()
 }
@@ -119,10 +130,14 @@ fn the_same_seed_takes_the_same_course() {
 #[test]
 fn constants_are_read_as_both_languages_write_them() {
     let text = "const A_B = 1;\nconst A = { x: 2_000, y: false };\nconst LIST = [1, 2_5];\nconst WORDS = [\"a\", \"b\"];\n\
-                /// A const A_C.\npub const N: usize = 3;\nconst R: Range<u32> = 1..=4;\nconst D: Duration = Duration::from_secs(5);";
+                /// A const A_C.\npub const N: usize = 3;\nconst R: Range<u32> = 1..=4;\nconst D:
+                /// Duration = Duration::from_secs(5);";
     let source = Source { name: "text", text };
     assert_eq!((source.number("A_B"), source.number("N"), source.range("R")), (1, 3, 1..=4));
-    assert_eq!((source.millis_at("A", "x"), source.seconds("D")), (Duration::from_secs(2), Duration::from_secs(5)));
+    assert_eq!(
+        (source.millis_at("A", "x"), source.seconds("D")),
+        (Duration::from_secs(2), Duration::from_secs(5))
+    );
     assert_eq!(source.list_of_millis("LIST"), [1, 25].map(Duration::from_millis));
     assert_eq!(source.list_of_texts("WORDS"), ["a", "b"]);
 }

@@ -8,14 +8,18 @@ fn datagram(number: u32, bytes: usize) -> Datagram {
     Datagram { bytes: payload, remote: ([127, 0, 0, 1], 9).into() }
 }
 
-/// Sends `count` datagrams of `bytes`, one each [`SPACING`]; what arrives, by number and the time since its sending.
+/// Sends `count` datagrams of `bytes`, one each [`SPACING`]; what arrives, by number and the time
+/// since its sending.
 fn run(link: &mut Link, count: u32, bytes: usize) -> Vec<(u32, Duration)> {
     let start = Instant::now();
     let mut arrived = Vec::new();
     let mut take_until = |link: &mut Link, end: Option<Instant>| {
         while let Some(at) = link.due().filter(|at| end.is_none_or(|end| *at <= end)) {
             assert_eq!(link.take(at - Duration::from_nanos(1)), None, "before its time");
-            let number = link.take(at).map(|it| u32::from_be_bytes(it.bytes[..4].try_into().unwrap())).unwrap();
+            let number = link
+                .take(at)
+                .map(|it| u32::from_be_bytes(it.bytes[..4].try_into().unwrap()))
+                .unwrap();
             arrived.push((number, at - (start + SPACING * number)));
         }
     };
@@ -78,11 +82,16 @@ fn jitter_reorders_unless_in_order() {
 #[test]
 fn losses_have_their_share_and_bursts_their_length() {
     const COUNT: u32 = 100_000;
-    for (loss, length) in [(Loss::Random(0.05), 1.05), (Loss::Bursts { share: 0.05, length: 4.0 }, 4.0)] {
+    for (loss, length) in
+        [(Loss::Random(0.05), 1.05), (Loss::Bursts { share: 0.05, length: 4.0 }, 4.0)]
+    {
         let mut link = Link::new(Conditions { loss, ..Conditions::default() }, 3);
         let arrived = numbers(&run(&mut link, COUNT, 100));
         let lost = COUNT - u32::try_from(arrived.len()).unwrap();
-        assert_eq!(link.counts(), Counts { sent: COUNT.into(), lost: lost.into(), ..Counts::default() });
+        assert_eq!(
+            link.counts(),
+            Counts { sent: COUNT.into(), lost: lost.into(), ..Counts::default() }
+        );
         let share = f64::from(lost) / f64::from(COUNT);
         assert!((0.045..0.055).contains(&share), "{loss:?}: {share}");
         let bursts = arrived.windows(2).filter(|pair| pair[1] > pair[0] + 1).count();
@@ -103,12 +112,16 @@ fn doubles_are_counted_beside() {
 
 #[test]
 fn a_bottleneck_delays_then_refuses() {
-    // 1000 bytes take 2 ms, and one is sent each millisecond: half of them, once the queue of ten is full.
+    // 1000 bytes take 2 ms, and one is sent each millisecond: half of them, once the queue of ten
+    // is full.
     let bottleneck = Some(Bottleneck { kbps: 4_000, queue_bytes: 10_000 });
     let mut link = Link::new(Conditions { bottleneck, ..Conditions::default() }, 5);
     let arrived = run(&mut link, 1_000, 1_000);
     assert_eq!(arrived[0].1, Duration::from_millis(2));
-    assert!(arrived.iter().all(|(_, late)| *late <= Duration::from_millis(22)), "the queue is bounded");
+    assert!(
+        arrived.iter().all(|(_, late)| *late <= Duration::from_millis(22)),
+        "the queue is bounded"
+    );
     assert_eq!(arrived.len() as u64 + link.counts().refused, 1_000);
     assert!((500..515).contains(&arrived.len()), "{}", arrived.len());
     assert!(numbers(&arrived).is_sorted());
@@ -132,7 +145,8 @@ fn a_blackout_begins_and_ends() {
 
 #[test]
 fn what_flies_is_bounded() {
-    let mut link = Link::new(Conditions { delay: Duration::from_secs(1), ..Conditions::default() }, 7);
+    let mut link =
+        Link::new(Conditions { delay: Duration::from_secs(1), ..Conditions::default() }, 7);
     let now = Instant::now();
     (0..10_000).for_each(|number| link.send(now, datagram(number, 4)));
     assert_eq!((link.flying.len(), link.counts().refused), (IN_FLIGHT, 10_000 - IN_FLIGHT as u64));

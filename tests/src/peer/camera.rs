@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::source::{Source, Unit, Video};
 
-/// Every stream's first RTP timestamp: two seconds before the 32-bit clock wraps, so that every test that runs longer
-/// crosses the wrap.
+/// Every stream's first RTP timestamp: two seconds before the 32-bit clock wraps, so that every
+/// test that runs longer crosses the wrap.
 const FIRST_TIMESTAMP: u64 = (1 << 32) - 2 * 90_000;
 
 /// A camera that starts once the connection stands.
@@ -57,15 +57,16 @@ impl Camera {
         self.clock.filter(|_| !self.stopped).map(|(_, due)| due)
     }
 
-    /// Takes the picture that is due, with its timestamp, and sets the time of the next: on the grid, so that pictures
-    /// that were missed are missed. `None` when rate control left it out.
+    /// Takes the picture that is due, with its timestamp, and sets the time of the next: on the
+    /// grid, so that pictures that were missed are missed. `None` when rate control left it out.
     pub(super) fn take(&mut self, now: Instant) -> Option<(MediaTime, Unit)> {
         let (_, due) = self.clock.as_mut()?;
         let taken = *due;
         while *due <= now {
             *due += self.interval;
         }
-        let unit = self.source.next(std::mem::take(&mut self.keyframe)).expect("the encoder works")?;
+        let unit =
+            self.source.next(std::mem::take(&mut self.keyframe)).expect("the encoder works")?;
         Some((self.timestamp(taken)?, unit))
     }
 

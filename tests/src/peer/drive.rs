@@ -1,9 +1,10 @@
 //! The peer's own thread: moves datagrams, keeps the camera's time, writes everything down.
 //!
-//! > Every mutation of an `Rtc` is followed by a complete drain of its outputs before the next one (`settle`).
+//! > Every mutation of an `Rtc` is followed by a complete drain of its outputs before the next one
+//! > (`settle`).
 //!
-//! One round: 1. settle; 2. wait for an order, a datagram, the next picture or str0m's own deadline; 3. do that one
-//! thing.
+//! One round: 1. settle; 2. wait for an order, a datagram, the next picture or str0m's own
+//! deadline; 3. do that one thing.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -47,7 +48,8 @@ pub(super) struct Driver {
     camera: Option<Camera>,
     screen: Screen,
     orientation: Option<VideoOrientation>,
-    /// Texts for a channel that is not open yet, or whose buffer is full; with [`TEXTS`] of them orders wait too.
+    /// Texts for a channel that is not open yet, or whose buffer is full; with [`TEXTS`] of them
+    /// orders wait too.
     texts: VecDeque<String>,
     commands: mpsc::Receiver<Command>,
     /// Set by an order to close: when to stop waiting for the server.
@@ -90,10 +92,12 @@ impl Driver {
         }
     }
 
-    /// Runs until told to stop, or until the connection is over. A runtime of its own: tokio's clock is finer than a
-    /// socket's read timeout (4 ms on many kernels), and pictures must leave on time.
+    /// Runs until told to stop, or until the connection is over. A runtime of its own: tokio's
+    /// clock is finer than a socket's read timeout (4 ms on many kernels), and pictures must leave
+    /// on time.
     pub(super) fn run(mut self) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         if let Err(error) = runtime.block_on(self.drive()) {
             self.notes.update(|stats| stats.failed = Some(error.to_string()));
         }
@@ -120,7 +124,10 @@ impl Driver {
                 continue;
             }
             let picture = self.camera.as_ref().and_then(Camera::due);
-            let wake_at = [picture, self.closing, wire.due()].into_iter().flatten().fold(deadline, Instant::min);
+            let wake_at = [picture, self.closing, wire.due()]
+                .into_iter()
+                .flatten()
+                .fold(deadline, Instant::min);
             let wake = tokio::select! {
                 biased;
                 command = self.commands.recv(), if self.texts.len() < TEXTS => Wake::Command(command),
@@ -173,7 +180,12 @@ impl Driver {
     fn receive(&mut self, datagram: &Datagram) -> Result<(), RtcError> {
         // Neither STUN, DTLS nor RTP: not for us.
         let Ok(contents) = datagram.bytes[..].try_into() else { return Ok(()) };
-        let receive = Receive { proto: Protocol::Udp, source: datagram.remote, destination: self.local, contents };
+        let receive = Receive {
+            proto: Protocol::Udp,
+            source: datagram.remote,
+            destination: self.local,
+            contents,
+        };
         self.rtc.handle_input(Input::Receive(Instant::now().into_std(), receive))
     }
 
@@ -186,7 +198,8 @@ impl Driver {
             Some(Command::Frame(payload)) => {
                 let now = Instant::now();
                 let timestamp = self.camera.as_mut().and_then(|camera| camera.timestamp(now));
-                let written = timestamp.map_or(Ok(()), |timestamp| self.write(now, timestamp, payload.into(), None));
+                let written = timestamp
+                    .map_or(Ok(()), |timestamp| self.write(now, timestamp, payload.into(), None));
                 if let Err(error) = written {
                     self.notes.update(|stats| stats.failed = Some(error.to_string()));
                 }
@@ -218,7 +231,9 @@ impl Driver {
                 Ok(false) => return,
                 Err(error) => {
                     let length = text.len();
-                    self.notes.update(|stats| stats.failed = Some(format!("a text of {length} bytes: {error}")));
+                    self.notes.update(|stats| {
+                        stats.failed = Some(format!("a text of {length} bytes: {error}"))
+                    });
                     self.texts.pop_front()
                 }
             };
@@ -232,7 +247,10 @@ impl Driver {
     }
 
     fn send_picture(&mut self, now: Instant, wire: &mut Wire) -> Result<(), RtcError> {
-        let Some((timestamp, unit)) = self.camera.as_mut().and_then(|camera| camera.take(now)) else { return Ok(()) };
+        let Some((timestamp, unit)) = self.camera.as_mut().and_then(|camera| camera.take(now))
+        else {
+            return Ok(());
+        };
         self.write(now, timestamp, unit.data, Some(captured(unit.number)))?;
         self.settle(wire)?;
         self.notes.update(|stats| stats.record_sent(unit.number, Instant::now().into_std()));
@@ -246,8 +264,12 @@ impl Driver {
         data: Arc<[u8]>,
         captured: Option<SystemTime>,
     ) -> Result<(), RtcError> {
-        let Some(mut writer) = self.video.and_then(|mid| self.rtc.writer(mid)) else { return Ok(()) };
-        let Some(pt) = writer.payload_params().next().map(|params| params.pt()) else { return Ok(()) };
+        let Some(mut writer) = self.video.and_then(|mid| self.rtc.writer(mid)) else {
+            return Ok(());
+        };
+        let Some(pt) = writer.payload_params().next().map(|params| params.pt()) else {
+            return Ok(());
+        };
         if let Some(orientation) = self.orientation {
             writer = writer.video_orientation(orientation);
         }
@@ -282,7 +304,8 @@ impl Driver {
             }
             Event::ChannelData(data) => {
                 let text = String::from_utf8_lossy(&data.data);
-                let message = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
+                let message = serde_json::from_str(&text)
+                    .unwrap_or_else(|_| Value::String(text.into_owned()));
                 if message["type"] == "stats"
                     && let Some(camera) = &mut self.camera
                 {
@@ -293,7 +316,9 @@ impl Driver {
             // Our own close is an event at once, long before the server knows of it.
             Event::ChannelClose(_) if self.closing.is_some() => {}
             Event::Closed if self.closing.is_some() => self.done = true,
-            Event::ChannelClose(_) | Event::Closed => self.notes.update(|stats| stats.closed_by_server = true),
+            Event::ChannelClose(_) | Event::Closed => {
+                self.notes.update(|stats| stats.closed_by_server = true)
+            }
             Event::KeyframeRequest(request) => {
                 if let Some(camera) = &mut self.camera {
                     camera.refresh();
@@ -321,7 +346,8 @@ impl Driver {
         }
         let Shown { frame, picture, damaged, ask } = self.screen.show(data, Instant::now());
         if ask && let Some(mut writer) = self.rtc.writer(data.mid) {
-            // Refused only where PLI was not negotiated; then the next keyframe comes when it comes.
+            // Refused only where PLI was not negotiated; then the next keyframe comes when it
+            // comes.
             drop(writer.request_keyframe(None, KeyframeRequestKind::Pli));
         }
         self.notes.update(|stats| {

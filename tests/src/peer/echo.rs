@@ -25,7 +25,8 @@ fn serve() -> String {
     std::thread::spawn(move || {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut rtc = None;
-        // Candidates may come before the offer or after it; one of each ends the signalling. In-offer peers send none.
+        // Candidates may come before the offer or after it; one of each ends the signalling.
+        // In-offer peers send none.
         while rtc.is_none() {
             exchange(&listener, &socket, &mut rtc);
         }
@@ -41,7 +42,12 @@ fn exchange(listener: &TcpListener, socket: &UdpSocket, rtc: &mut Option<Rtc>) {
     let mut stream = listener.accept().unwrap().0;
     let message = read_json(&mut stream);
     let reply = if message["type"] == "ice-candidate" {
-        assert!(message["candidate"]["candidate"].as_str().unwrap().contains(" typ host generation 0 ufrag "));
+        assert!(
+            message["candidate"]["candidate"]
+                .as_str()
+                .unwrap()
+                .contains(" typ host generation 0 ufrag ")
+        );
         json!({ "status": "success" })
     } else {
         let mut new = RtcConfig::new()
@@ -56,7 +62,12 @@ fn exchange(listener: &TcpListener, socket: &UdpSocket, rtc: &mut Option<Rtc>) {
         json!({ "sdp": answer.to_sdp_string(), "type": "answer" })
     };
     let body = reply.to_string();
-    write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
 }
 
 fn read_json(stream: &mut TcpStream) -> Value {
@@ -109,13 +120,18 @@ fn echo(mut rtc: Rtc, socket: &UdpSocket) {
             Output::Event(_) => continue,
         };
         let wait = deadline.saturating_duration_since(Instant::now().into_std());
-        socket.set_read_timeout(Some(wait.clamp(Duration::from_millis(1), Duration::from_secs(1)))).unwrap();
+        socket
+            .set_read_timeout(Some(wait.clamp(Duration::from_millis(1), Duration::from_secs(1))))
+            .unwrap();
         let input = match socket.recv_from(&mut buffer) {
             Ok((length, source)) => {
                 heard = Instant::now();
                 let contents = buffer[..length].try_into().unwrap();
                 let destination = socket.local_addr().unwrap();
-                Input::Receive(heard.into_std(), Receive { proto: Protocol::Udp, source, destination, contents })
+                Input::Receive(
+                    heard.into_std(),
+                    Receive { proto: Protocol::Udp, source, destination, contents },
+                )
             }
             Err(_) => Input::Timeout(Instant::now().into_std()),
         };
@@ -127,16 +143,26 @@ fn assert_echoed(stats: &Stats) {
     let sent: Vec<_> = stats.sent.iter().map(|sent| sent.number).collect();
     let numbers = stats.numbers();
     // The server may have joined a frame or two late, and the last ones may still be under way.
-    let start = sent.iter().position(|number| *number == numbers[0]).expect("a number that was sent");
+    let start =
+        sent.iter().position(|number| *number == numbers[0]).expect("a number that was sent");
     assert_eq!(numbers, sent[start..][..numbers.len()], "in order, none missing, none twice");
-    assert!(stats.received.iter().all(|frame| !frame.code.expect("decoded").flipped && frame.age.is_some()));
-    assert!(stats.received.windows(2).all(|pair| pair[0].rtp_time < pair[1].rtp_time), "across the timestamp wrap");
+    assert!(
+        stats
+            .received
+            .iter()
+            .all(|frame| !frame.code.expect("decoded").flipped && frame.age.is_some())
+    );
+    assert!(
+        stats.received.windows(2).all(|pair| pair[0].rtp_time < pair[1].rtp_time),
+        "across the timestamp wrap"
+    );
     assert_eq!((stats.undecodable, stats.failed.clone()), (0, None));
 }
 
 #[test]
 fn frames_and_messages_come_back() {
-    let mut peer = Peer::connect(&serve(), Options::camera("echo", Video::Live(Format::SMALL))).expect("an answer");
+    let mut peer = Peer::connect(&serve(), Options::camera("echo", Video::Live(Format::SMALL)))
+        .expect("an answer");
     peer.send_text("handshake");
     peer.wait_connected(PATIENCE);
     assert_eq!(peer.wait_message("log", PATIENCE), json!({ "type": "log", "data": "handshake" }));
@@ -152,7 +178,9 @@ fn frames_and_messages_come_back() {
 fn a_clip_is_sent_as_it_is() {
     let clip = Arc::new(Clip::encode(Format::SMALL, 200, 25).unwrap());
     let options = Options::camera("clip", Video::Clip(Arc::clone(&clip)));
-    let mut peer = Peer::connect(&serve(), Options { candidates: Candidates::TrickledBefore, ..options }).expect("ok");
+    let mut peer =
+        Peer::connect(&serve(), Options { candidates: Candidates::TrickledBefore, ..options })
+            .expect("ok");
     peer.wait_received(30, PATIENCE);
     assert_echoed(&peer.stats());
     peer.vanish();
@@ -161,7 +189,12 @@ fn a_clip_is_sent_as_it_is() {
 #[test]
 fn a_server_that_must_make_the_first_step_does() {
     let options = Options::camera("late", Video::Live(Format::SMALL));
-    let options = Options { candidates: Candidates::InOffer, wait_for_server: true, decode: false, ..options };
+    let options = Options {
+        candidates: Candidates::InOffer,
+        wait_for_server: true,
+        decode: false,
+        ..options
+    };
     let peer = Peer::connect(&serve(), options).expect("an answer");
     peer.wait_received(5, PATIENCE);
     assert!(peer.stats().received.iter().all(|frame| frame.code.is_none()));

@@ -1,7 +1,8 @@
 //! A browser without a browser: one WebRTC peer that signals, sends, receives and takes notes.
 //!
-//! It stands on `str0m`, so nothing it finds can be a mistake that it shares with the gateway's WebRTC stack. Each peer
-//! has a UDP socket and a thread of its own (`drive`); what happened is read through [`Stats`] at any time.
+//! It stands on `str0m`, so nothing it finds can be a mistake that it shares with the gateway's
+//! WebRTC stack. Each peer has a UDP socket and a thread of its own (`drive`); what happened is
+//! read through [`Stats`] at any time.
 
 mod camera;
 mod drive;
@@ -32,7 +33,8 @@ use tokio::sync::mpsc;
 use crate::http::Reply;
 use crate::netem::Network;
 
-/// Orders on their way to the peer's thread; a caller that is further ahead gets a panic, not a wait.
+/// Orders on their way to the peer's thread; a caller that is further ahead gets a panic, not a
+/// wait.
 const COMMANDS: usize = 1_024;
 
 /// A connected, or connecting, peer. Dropping it is [`Peer::vanish`] with the socket closed too.
@@ -42,8 +44,8 @@ pub struct Peer {
     shared: Arc<Shared>,
     server: Vec<SocketAddr>,
     thread: Option<JoinHandle<()>>,
-    /// Keeps the port open after the thread is gone: a closed one would answer the server with ICMP errors, which a
-    /// machine that is off does not.
+    /// Keeps the port open after the thread is gone: a closed one would answer the server with ICMP
+    /// errors, which a machine that is off does not.
     _socket: UdpSocket,
 }
 
@@ -70,7 +72,8 @@ impl Peer {
     /// The reply, when it was not an answer.
     ///
     /// # Panics
-    /// When the gateway cannot be reached, refuses a candidate, or its answer is not acceptable SDP.
+    /// When the gateway cannot be reached, refuses a candidate, or its answer is not acceptable
+    /// SDP.
     pub fn connect(page: &str, options: Options) -> Result<Self, Reply> {
         Self::try_connect(page, options).map_err(|refusal| match refusal {
             Refusal::Reply(reply) => reply,
@@ -86,7 +89,11 @@ impl Peer {
     /// # Panics
     /// When the gateway refuses a trickled candidate.
     pub fn try_connect(page: &str, options: Options) -> Result<Self, Refusal> {
-        let offer = Offer::make(options.media, options.candidates == Candidates::InOffer, options.place.local);
+        let offer = Offer::make(
+            options.media,
+            options.candidates == Candidates::InOffer,
+            options.place.local,
+        );
         let socket = offer.socket();
         let session = offer.exchange(page, &options)?;
         let server = session.server.clone();
@@ -111,7 +118,12 @@ impl Peer {
     /// # Panics
     /// When `timeout` passes first; the text names `what` and sums up what did happen.
     #[track_caller]
-    pub fn wait_until<T>(&self, what: &str, timeout: Duration, condition: impl FnMut(&Stats) -> Option<T>) -> T {
+    pub fn wait_until<T>(
+        &self,
+        what: &str,
+        timeout: Duration,
+        condition: impl FnMut(&Stats) -> Option<T>,
+    ) -> T {
         match self.shared.wait_until(timeout, condition) {
             Some(value) => value,
             None => panic!("not within {timeout:?}: {what}; {}", self.stats().summary()),
@@ -124,7 +136,9 @@ impl Peer {
     /// When `timeout` passes first.
     #[track_caller]
     pub fn wait_connected(&self, timeout: Duration) {
-        self.wait_until("connected", timeout, |stats| (stats.connected.is_some() && stats.channel_open).then_some(()));
+        self.wait_until("connected", timeout, |stats| {
+            (stats.connected.is_some() && stats.channel_open).then_some(())
+        });
     }
 
     /// Waits until `count` frames have been received.
@@ -152,9 +166,16 @@ impl Peer {
     /// # Panics
     /// When `timeout` passes first.
     #[track_caller]
-    pub fn wait_output(&self, name: &str, timeout: Duration, accept: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait_output(
+        &self,
+        name: &str,
+        timeout: Duration,
+        accept: impl Fn(&Value) -> bool,
+    ) -> Value {
         let what = format!("an acceptable value of the output {name:?}");
-        self.wait_until(&what, timeout, |stats| stats.newest_output(name).filter(|value| accept(value)).cloned())
+        self.wait_until(&what, timeout, |stats| {
+            stats.newest_output(name).filter(|value| accept(value)).cloned()
+        })
     }
 
     /// Sets inputs by a `set_input` message on the data channel; held back until that is open.
@@ -198,8 +219,8 @@ impl Peer {
         &self.server
     }
 
-    /// Leaves in order: stops sending, closes the data channel and returns once the server has closed the connection, or
-    /// after a second.
+    /// Leaves in order: stops sending, closes the data channel and returns once the server has
+    /// closed the connection, or after a second.
     pub fn close(&mut self) {
         self.end(Command::Close);
     }
@@ -213,7 +234,9 @@ impl Peer {
         match self.commands.try_send(command) {
             // Gone: nobody is left to be told.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => panic!("more than {COMMANDS} orders before the peer took one"),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                panic!("more than {COMMANDS} orders before the peer took one")
+            }
         }
     }
 

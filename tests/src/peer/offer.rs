@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use super::{Candidates, Media, Options};
 use crate::http::{Reply, post};
 
-/// How long a frame may wait for lost packets, its own and those before it: str0m asks five times for one, each 33 ms,
-/// and the worst path in the tests takes 100 ms there and back. Then a keyframe is asked for.
+/// How long a frame may wait for lost packets, its own and those before it: str0m asks five times
+/// for one, each 33 ms, and the worst path in the tests takes 100 ms there and back. Then a
+/// keyframe is asked for.
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Frames that may wait so long: more than come at any rate tested.
@@ -125,9 +126,11 @@ impl Offer {
         let url = format!("{page}/webrtc/offer");
         let id = &options.webrtc_id;
         if options.candidates == Candidates::TrickledBefore {
-            // Kept for the offer; but as long as that has not come, the server may say that it knows no such id.
+            // Kept for the offer; but as long as that has not come, the server may say that it
+            // knows no such id.
             let reply = post_candidate(&url, id, &self.candidate, &self.sdp);
-            let accepted = reply.json()["status"] == "success" || reply.json()["meta"]["error"] == "unknown_connection";
+            let accepted = reply.json()["status"] == "success"
+                || reply.json()["meta"]["error"] == "unknown_connection";
             assert!(reply.status == 200 && accepted, "{reply:?}");
         }
         let hidden = |line: &&str| {
@@ -141,11 +144,15 @@ impl Offer {
         }
         let reply = post(&url, body.to_string()).map_err(Refusal::Unreachable)?;
         let answer = reply.json();
-        let Some(sdp) = answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer") else {
+        let Some(sdp) =
+            answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer")
+        else {
             return Err(Refusal::Reply(reply));
         };
-        let (sections, server) = as_a_browser_reads(sdp, !options.wait_for_server, options.place.through);
-        let answer = SdpAnswer::from_sdp_string(&sections).map_err(|error| Refusal::Answer(error.to_string()))?;
+        let (sections, server) =
+            as_a_browser_reads(sdp, !options.wait_for_server, options.place.through);
+        let answer = SdpAnswer::from_sdp_string(&sections)
+            .map_err(|error| Refusal::Answer(error.to_string()))?;
         let accepted = self.rtc.sdp_api().accept_answer(self.pending, answer);
         accepted.map_err(|error| Refusal::Answer(error.to_string()))?;
         if options.candidates != Candidates::InOffer {
@@ -153,27 +160,46 @@ impl Offer {
         }
         if options.candidates == Candidates::TrickledAfter {
             let reply = post_candidate(&url, id, &self.candidate, &self.sdp);
-            assert_eq!((reply.status, reply.json()), (200, json!({ "status": "success" })), "candidate refused");
+            assert_eq!(
+                (reply.status, reply.json()),
+                (200, json!({ "status": "success" })),
+                "candidate refused"
+            );
         }
-        Ok(Session { rtc: self.rtc, socket: self.socket, video: self.video, channel: self.channel, server })
+        Ok(Session {
+            rtc: self.rtc,
+            socket: self.socket,
+            video: self.video,
+            channel: self.channel,
+            server,
+        })
     }
 }
 
 /// As browsers write it: with the trailing fields that FastRTC insists on.
 fn post_candidate(url: &str, id: &str, candidate: &Candidate, offer: &str) -> Reply {
-    let ufrag = offer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).expect("an offer has an ufrag");
-    let mid = offer.lines().find_map(|line| line.strip_prefix("a=mid:")).expect("an offer has a section");
+    let ufrag = offer
+        .lines()
+        .find_map(|line| line.strip_prefix("a=ice-ufrag:"))
+        .expect("an offer has an ufrag");
+    let mid =
+        offer.lines().find_map(|line| line.strip_prefix("a=mid:")).expect("an offer has a section");
     let text = format!("{} generation 0 ufrag {ufrag} network-cost 999", candidate.to_sdp_string());
-    let candidate = json!({ "candidate": text, "sdpMid": mid, "sdpMLineIndex": 0, "usernameFragment": ufrag });
+    let candidate =
+        json!({ "candidate": text, "sdpMid": mid, "sdpMLineIndex": 0, "usernameFragment": ufrag });
     let body = json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id });
     post(url, body.to_string()).expect("the gateway answers a candidate")
 }
 
 /// The answer for str0m, and the addresses in it; with `through` only that one.
 ///
-/// A section that was refused (port 0) needs no attributes, but str0m insists on a direction; and browsers ignore
-/// candidates in such a section, which str0m does not.
-fn as_a_browser_reads(sdp: &str, with_candidates: bool, through: Option<SocketAddr>) -> (String, Vec<SocketAddr>) {
+/// A section that was refused (port 0) needs no attributes, but str0m insists on a direction; and
+/// browsers ignore candidates in such a section, which str0m does not.
+fn as_a_browser_reads(
+    sdp: &str,
+    with_candidates: bool,
+    through: Option<SocketAddr>,
+) -> (String, Vec<SocketAddr>) {
     let (mut text, mut server, mut refused) = (String::new(), Vec::new(), false);
     for line in sdp.lines() {
         if line.starts_with("m=") {
@@ -201,7 +227,8 @@ fn as_a_browser_reads(sdp: &str, with_candidates: bool, through: Option<SocketAd
     (text, server)
 }
 
-/// The address in `a=candidate:FOUNDATION COMPONENT PROTOCOL PRIORITY ADDRESS PORT …` (RFC 8839), RTP component, UDP.
+/// The address in `a=candidate:FOUNDATION COMPONENT PROTOCOL PRIORITY ADDRESS PORT …` (RFC 8839),
+/// RTP component, UDP.
 fn address(line: &str) -> Option<SocketAddr> {
     let fields: Vec<_> = line.split_whitespace().collect();
     let ["1", protocol, _, ip, port] = fields.get(1..6)? else { return None };

@@ -17,7 +17,8 @@ pub struct Media {
     pub video: Option<Direction>,
     /// The one codec that the video section offers.
     pub codec: Codec,
-    /// Of H.264 nothing but this packetization mode (1 is true) and `profile-level-id`; `None`: all that browsers offer.
+    /// Of H.264 nothing but this packetization mode (1 is true) and `profile-level-id`; `None`: all
+    /// that browsers offer.
     pub h264: Option<(bool, u32)>,
     /// An Opus section, sent and received; nothing is ever put into it.
     pub audio: bool,
@@ -47,7 +48,8 @@ pub enum Candidates {
     TrickledBefore,
     /// Posted after the answer has come.
     TrickledAfter,
-    /// Not at all, as a browser's that hides it behind a name of its local network: its checks tell.
+    /// Not at all, as a browser's that hides it behind a name of its local network: its checks
+    /// tell.
     Hidden,
 }
 
@@ -80,13 +82,14 @@ pub struct Options {
     pub inputs: Value,
     /// How our address reaches the server.
     pub candidates: Candidates,
-    /// Hide the server's candidates from our ICE agent, so that only the server, with the candidate that we signalled,
-    /// can make the first step: proves that it was used.
+    /// Hide the server's candidates from our ICE agent, so that only the server, with the candidate
+    /// that we signalled, can make the first step: proves that it was used.
     pub wait_for_server: bool,
     /// Where it is.
     pub place: Place,
-    /// Decode what returns and read its number. Without it frames are only counted, which costs next to nothing. There
-    /// is nothing between: a VP8 picture needs all before it. To sample, let one peer of many decode.
+    /// Decode what returns and read its number. Without it frames are only counted, which costs
+    /// next to nothing. There is nothing between: a VP8 picture needs all before it. To sample, let
+    /// one peer of many decode.
     pub decode: bool,
     /// How our camera is held: the other side is told to turn its pictures by so much.
     pub orientation: Option<VideoOrientation>,

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::stats::Received;
 use crate::pattern;
 
-/// Between two keyframe requests for the same damage, as browsers do: one may be lost, a storm helps nobody.
+/// Between two keyframe requests for the same damage, as browsers do: one may be lost, a storm
+/// helps nobody.
 const ASK_AGAIN: Duration = Duration::from_millis(300);
 
 /// What became of a received frame.
@@ -44,7 +45,8 @@ impl Screen {
         if ask {
             self.asked = Some(now);
         }
-        let (width, height) = picture.as_ref().map_or((0, 0), |picture| (picture.width, picture.height));
+        let (width, height) =
+            picture.as_ref().map_or((0, 0), |picture| (picture.width, picture.height));
         let frame = Received {
             code: picture.as_ref().and_then(|picture| pattern::read(width, height, &picture.data)),
             rtp_time: data.time.numer(),

@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::netem::Counts;
 use crate::pattern;
 
-/// Frames and messages that are remembered one by one, per list: an hour at 30 fps. Later ones are not recorded.
+/// Frames and messages that are remembered one by one, per list: an hour at 30 fps. Later ones are
+/// not recorded.
 pub const RECORDS: usize = 108_000;
 
 /// A peer's notes.
@@ -44,9 +45,11 @@ pub struct Stats {
     pub keyframe_requests: u64,
     /// Of those, FIR.
     pub firs: u64,
-    /// Frames received that could not be decoded: damaged, or after a gap and before the next keyframe.
+    /// Frames received that could not be decoded: damaged, or after a gap and before the next
+    /// keyframe.
     pub undecodable: u64,
-    /// Frames received after a loss that no retransmission mended: at least one before them is missing.
+    /// Frames received after a loss that no retransmission mended: at least one before them is
+    /// missing.
     pub gaps: u64,
     /// PLI sent.
     pub plis: u64,
@@ -80,8 +83,8 @@ pub struct Received {
     pub arrived: Instant,
     /// When its last packet was read and the frame complete.
     pub complete: Instant,
-    /// From the last packet of the frame sent under this number to `complete`: for a frame shown for the first time
-    /// what the server added; for a re-emission, how old the picture is.
+    /// From the last packet of the frame sent under this number to `complete`: for a frame shown
+    /// for the first time what the server added; for a re-emission, how old the picture is.
     pub age: Option<Duration>,
     /// When its original was captured, as the server says.
     pub captured: Option<SystemTime>,
@@ -115,7 +118,8 @@ impl Stats {
     /// The numbers received, in order, each once however often it was shown in a row.
     #[must_use]
     pub fn numbers(&self) -> Vec<u32> {
-        let mut numbers: Vec<_> = self.received.iter().filter_map(|frame| Some(frame.code?.number)).collect();
+        let mut numbers: Vec<_> =
+            self.received.iter().filter_map(|frame| Some(frame.code?.number)).collect();
         numbers.dedup();
         numbers
     }
@@ -132,11 +136,15 @@ impl Stats {
         longest(self.received.iter().map(|frame| frame.complete), from)
     }
 
-    /// The longest time without a picture that shows another number than the one before, that ended at or after `from`.
+    /// The longest time without a picture that shows another number than the one before, that ended
+    /// at or after `from`.
     #[must_use]
     pub fn longest_freeze(&self, from: Instant) -> Duration {
-        let mut shown: Vec<_> =
-            self.received.iter().filter_map(|frame| Some((frame.complete, frame.code?.number))).collect();
+        let mut shown: Vec<_> = self
+            .received
+            .iter()
+            .filter_map(|frame| Some((frame.complete, frame.code?.number)))
+            .collect();
         shown.dedup_by_key(|(_, number)| *number);
         longest(shown.into_iter().map(|(at, _)| at), from)
     }
@@ -196,7 +204,12 @@ pub fn captured(number: u32) -> SystemTime {
 
 fn longest(times: impl Iterator<Item = Instant>, from: Instant) -> Duration {
     let times: Vec<_> = times.collect();
-    times.windows(2).filter(|pair| pair[1] >= from).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    times
+        .windows(2)
+        .filter(|pair| pair[1] >= from)
+        .map(|pair| pair[1] - pair[0])
+        .max()
+        .unwrap_or_default()
 }
 
 fn output<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
@@ -232,7 +245,11 @@ impl Shared {
         (stats.network, stats.resent) = (network, resent);
     }
 
-    pub(super) fn wait_until<T>(&self, timeout: Duration, mut condition: impl FnMut(&Stats) -> Option<T>) -> Option<T> {
+    pub(super) fn wait_until<T>(
+        &self,
+        timeout: Duration,
+        mut condition: impl FnMut(&Stats) -> Option<T>,
+    ) -> Option<T> {
         let mut found = None;
         let mut look = |stats: &mut Stats| {
             found = condition(stats);

@@ -1,7 +1,8 @@
-//! A peer's socket behind its network, and the retransmissions that str0m leaves to RTX, which the gateway has not.
+//! A peer's socket behind its network, and the retransmissions that str0m leaves to RTX, which the
+//! gateway has not.
 //!
-//! Browsers without RTX send a packet again as it was (RFC 4585). Encrypted again it would be the same bytes, so the
-//! datagram itself is kept.
+//! Browsers without RTX send a packet again as it was (RFC 4585). Encrypted again it would be the
+//! same bytes, so the datagram itself is kept.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::netem::{Counts, Datagram, Link, Network};
 
-/// Packets that can be sent again: two seconds of 2 Mbit/s, as browsers keep about that. The oldest goes first.
+/// Packets that can be sent again: two seconds of 2 Mbit/s, as browsers keep about that. The oldest
+/// goes first.
 const SENT: usize = 512;
 
 /// Larger than any datagram that arrives: we never offer more than str0m's MTU.
@@ -35,7 +37,8 @@ impl Wire {
     pub(super) async fn new(socket: std::net::UdpSocket, network: Network) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
-        // Until tokio has looked at it, it takes nothing: the first checks would be lost, and ICE a quarter of a second.
+        // Until tokio has looked at it, it takes nothing: the first checks would be lost, and ICE a
+        // quarter of a second.
         socket.writable().await?;
         Ok(Self {
             socket,
@@ -81,7 +84,8 @@ impl Wire {
             let following = (0..16_u16).filter(|bit| entry.blp >> bit & 1 == 1).map(|bit| bit + 1);
             for offset in std::iter::once(0).chain(following) {
                 let wanted = (*nack.ssrc, entry.pid.wrapping_add(offset));
-                let found = self.sent.iter().rev().find(|(ssrc, number, _)| (*ssrc, *number) == wanted);
+                let found =
+                    self.sent.iter().rev().find(|(ssrc, number, _)| (*ssrc, *number) == wanted);
                 if let Some((.., datagram)) = found {
                     self.up.send(now, datagram.clone());
                     self.resent += 1;

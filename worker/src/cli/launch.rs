@@ -1,5 +1,5 @@
-//! `launch`: a gateway and a worker for each stream in one process, joined by pipes in memory. The sessions take the same
-//! path as between machines, but for the pixels (`reframe_proto::exchange`).
+//! `launch`: a gateway and a worker for each stream in one process, joined by pipes in memory. The
+//! sessions take the same path as between machines, but for the pixels (`reframe_proto::exchange`).
 
 use std::error::Error;
 use std::thread;
@@ -15,7 +15,8 @@ use super::{Common, Failure, Settings, keep, start_log};
 use crate::server::{DEFAULT_CAPACITY, Server};
 use crate::stream::Stream;
 
-/// Connections that the gateway has opened and the worker has not accepted yet. It opens one; a few when it reconnects.
+/// Connections that the gateway has opened and the worker has not accepted yet. It opens one; a few
+/// when it reconnects.
 const CONNECTIONS: usize = 4;
 
 #[derive(Debug, Args)]
@@ -55,8 +56,9 @@ pub(super) fn run<O: Args>(
     start(config, streams, capacity).map_err(Failure::Launch)
 }
 
-/// Runs a gateway, and a worker for each stream, in this process until SIGINT or SIGTERM: what the command `launch` does,
-/// for a program with a command line of its own. Each stream takes 16 sessions at once.
+/// Runs a gateway, and a worker for each stream, in this process until SIGINT or SIGTERM: what the
+/// command `launch` does, for a program with a command line of its own. Each stream takes 16
+/// sessions at once.
 ///
 /// It installs no logger. Call it from a plain thread: it brings its own runtimes.
 ///
@@ -82,34 +84,47 @@ pub fn launch(
     options: &reframe_gateway::Options,
     streams: impl IntoIterator<Item = Stream>,
 ) -> Result<(), LaunchError> {
-    let streams = super::distinct(streams.into_iter().collect()).map_err(LaunchError::Configuration)?;
+    let streams =
+        super::distinct(streams.into_iter().collect()).map_err(LaunchError::Configuration)?;
     let config = options.validate().map_err(LaunchError::Configuration)?;
     start(config, streams, DEFAULT_CAPACITY)
 }
 
-fn start(config: reframe_gateway::Config, streams: Vec<Stream>, capacity: u32) -> Result<(), LaunchError> {
-    let stopped = |what| move |error: Box<dyn Error + Send + Sync>| LaunchError::Stopped(what, error);
+fn start(
+    config: reframe_gateway::Config,
+    streams: Vec<Stream>,
+    capacity: u32,
+) -> Result<(), LaunchError> {
+    let stopped =
+        |what| move |error: Box<dyn Error + Send + Sync>| LaunchError::Stopped(what, error);
     let shutdown = CancellationToken::new();
     let (addresses, servers): (Vec<_>, Vec<_>) = streams
         .into_iter()
         .map(|stream| {
             let name = stream.name.clone();
             let (connect, connections) = mpsc::channel(CONNECTIONS);
-            let serving = Server::new(stream, capacity).serve(connections, shutdown.clone().cancelled_owned());
+            let serving = Server::new(stream, capacity)
+                .serve(connections, shutdown.clone().cancelled_owned());
             (WorkerAddress::InProcess { name, connect }, serving)
         })
         .unzip();
-    // A thread of its own, as in `serve`: the gateway keeps the main one, and its runtimes are its own affair.
+    // A thread of its own, as in `serve`: the gateway keeps the main one, and its runtimes are its
+    // own affair.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| stopped("the worker's runtime did not start")(error.into()))?;
+    let runtime =
+        runtime.map_err(|error| stopped("the worker's runtime did not start")(error.into()))?;
     let (serving, handle) = (try_join_all(servers), runtime.handle().clone());
-    let worker = thread::Builder::new().name("worker".into()).spawn(move || runtime.block_on(serving));
-    let worker = worker.map_err(|error| stopped("the worker's thread did not start")(error.into()))?;
+    let worker =
+        thread::Builder::new().name("worker".into()).spawn(move || runtime.block_on(serving));
+    let worker =
+        worker.map_err(|error| stopped("the worker's thread did not start")(error.into()))?;
 
     let ended = reframe_gateway::run(config, Cluster::alone(addresses).watching("worker", handle));
-    // The gateway has handled the signals and closed its sessions; what is left are handlers on their way out.
+    // The gateway has handled the signals and closed its sessions; what is left are handlers on
+    // their way out.
     shutdown.cancel();
-    let served = worker.join().expect("the author's code runs on other threads, and ours does not panic");
+    let served =
+        worker.join().expect("the author's code runs on other threads, and ours does not panic");
     ended.map_err(|error| stopped("the gateway stopped")(error.into()))?;
     served.map(drop).map_err(|error| stopped("the worker stopped")(error.into()))
 }

@@ -38,7 +38,8 @@ impl fmt::Display for Address {
     }
 }
 
-/// The two sockets of a worker at a path: for calls, and beside it for memory. Their names go with it.
+/// The two sockets of a worker at a path: for calls, and beside it for memory. Their names go with
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct Sockets(Vec<Name>);
 
@@ -85,7 +86,10 @@ fn file_at(path: &Path) -> io::Result<(u64, u64)> {
 /// Removes a socket that nobody listens at.
 fn clear(path: &Path) -> io::Result<()> {
     let left = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    let dead = || UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    let dead = || {
+        UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    };
     // Anything else is for `bind` to refuse: `AddrInUse`.
     if left && dead() { fs::remove_file(path) } else { Ok(()) }
 }
@@ -119,8 +123,13 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("worker.sock");
         // As of a process that was killed: the names stay, and nobody listens.
-        drop((UnixListener::bind(&path).unwrap(), UnixListener::bind(pass::socket(&path)).unwrap()));
-        let (sockets, ..) = Sockets::bind(&path).map(|(sockets, calls, memory)| (sockets, (calls, memory))).unwrap();
+        drop((
+            UnixListener::bind(&path).unwrap(),
+            UnixListener::bind(pass::socket(&path)).unwrap(),
+        ));
+        let (sockets, ..) = Sockets::bind(&path)
+            .map(|(sockets, calls, memory)| (sockets, (calls, memory)))
+            .unwrap();
         drop(sockets);
         assert!(!path.exists() && !pass::socket(&path).exists());
 
@@ -132,7 +141,8 @@ mod tests {
         assert_eq!(Sockets::bind(&file).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert!(file.exists());
         drop((_sockets, _calls, _memory));
-        // Somebody's file beside it stays, and so does another worker's socket at a name that was ours.
+        // Somebody's file beside it stays, and so does another worker's socket at a name that was
+        // ours.
         fs::write(pass::socket(&path), "somebody's").unwrap();
         assert_eq!(Sockets::bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert!(!path.exists() && pass::socket(&path).exists());

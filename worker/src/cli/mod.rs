@@ -46,16 +46,16 @@ impl From<StreamError> for Problems {
     }
 }
 
-/// Runs streams as the command line says; what [`Stream::run`] does, for a program with several streams or with options
-/// of its own.
+/// Runs streams as the command line says; what [`Stream::run`] does, for a program with several
+/// streams or with options of its own.
 ///
-/// `streams` makes them from those options, one or more, each with a name of its own. `launch` runs all of them, `serve`
-/// the one that its option `--stream` names, or the only one. What is wrong with the options, `streams` returns as texts,
-/// one for each problem and each naming its option; they are listed together with all other problems of the
-/// configuration.
+/// `streams` makes them from those options, one or more, each with a name of its own. `launch` runs
+/// all of them, `serve` the one that its option `--stream` names, or the only one. What is wrong
+/// with the options, `streams` returns as texts, one for each problem and each naming its option;
+/// they are listed together with all other problems of the configuration.
 ///
-/// The exit code is 0 after a signal ended the program, 64 when the command line or the configuration is wrong, and 1
-/// for all else.
+/// The exit code is 0 after a signal ended the program, 64 when the command line or the
+/// configuration is wrong, and 1 for all else.
 ///
 /// ```no_run
 /// use reframe_worker::{Frame, Stream, VideoStreamHandler, cli};
@@ -82,7 +82,8 @@ impl From<StreamError> for Problems {
 ///
 /// # Panics
 ///
-/// Inside an asynchronous runtime, as of `#[tokio::main]`: it brings its own, so `main` is a plain function.
+/// Inside an asynchronous runtime, as of `#[tokio::main]`: it brings its own, so `main` is a plain
+/// function.
 #[must_use]
 pub fn run<O, S>(streams: impl FnOnce(O) -> Result<S, Problems>) -> ExitCode
 where
@@ -90,7 +91,10 @@ where
     S: IntoIterator<Item = Stream>,
 {
     let inside = tokio::runtime::Handle::try_current().is_ok();
-    assert!(!inside, "call this from a plain `fn main`, not from `#[tokio::main]`: it brings its own runtimes");
+    assert!(
+        !inside,
+        "call this from a plain `fn main`, not from `#[tokio::main]`: it brings its own runtimes"
+    );
     let streams = |options| match streams(options) {
         Ok(streams) => Ok(streams.into_iter().collect()),
         Err(problems) => Err(problems.0),
@@ -98,7 +102,8 @@ where
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // `--help` and `--version` are errors to clap, and go to stdout. A closed pipe is no concern of ours.
+            // `--help` and `--version` are errors to clap, and go to stdout. A closed pipe is no
+            // concern of ours.
             error.print().ok();
             return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
         }
@@ -133,8 +138,8 @@ enum Command<O: Args> {
 
 /// What every command has. Values are texts, so that all wrong ones can be reported at once.
 ///
-/// `group(skip)` here and in the commands: clap would name a group after the struct, and refuses an author's `Options`
-/// beside ours.
+/// `group(skip)` here and in the commands: clap would name a group after the struct, and refuses an
+/// author's `Options` beside ours.
 #[derive(Debug, Args)]
 #[group(skip)]
 struct Common<O: Args> {
@@ -162,12 +167,16 @@ struct Settings {
 
 impl<O: Args> Common<O> {
     /// The settings, or everything that is wrong.
-    fn validate(self, streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>) -> Result<Settings, Vec<String>> {
+    fn validate(
+        self,
+        streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>,
+    ) -> Result<Settings, Vec<String>> {
         let mut problems = Vec::new();
         let streams = keep(&mut problems, streams(self.streams).and_then(distinct));
         let capacity = self.capacity.trim().parse().ok().filter(|n| (1..=MAX_CAPACITY).contains(n));
-        let capacity = capacity
-            .ok_or_else(|| [format!("--capacity: `{}` is not a number from 1 to {MAX_CAPACITY}", self.capacity)]);
+        let capacity = capacity.ok_or_else(|| {
+            [format!("--capacity: `{}` is not a number from 1 to {MAX_CAPACITY}", self.capacity)]
+        });
         let capacity = keep(&mut problems, capacity);
         let log = keep(&mut problems, self.log.validate());
         match (streams, capacity, log) {
@@ -206,7 +215,10 @@ enum Failure {
 }
 
 /// The value, or its problems added to the list.
-fn keep<T>(problems: &mut Vec<String>, value: Result<T, impl IntoIterator<Item = String>>) -> Option<T> {
+fn keep<T>(
+    problems: &mut Vec<String>,
+    value: Result<T, impl IntoIterator<Item = String>>,
+) -> Option<T> {
     value.map_err(|found| problems.extend(found)).ok()
 }
 
@@ -226,7 +238,10 @@ fn told(error: &dyn Error) -> String {
     text
 }
 
-#[expect(clippy::print_stderr, reason = "for the person at the terminal, whatever the log filter says")]
+#[expect(
+    clippy::print_stderr,
+    reason = "for the person at the terminal, whatever the log filter says"
+)]
 fn report(failure: &Failure) -> ExitCode {
     eprintln!("error: {}", told(failure));
     let Failure::Configuration(problems) = failure else { return ExitCode::FAILURE };
@@ -237,7 +252,8 @@ fn report(failure: &Failure) -> ExitCode {
 }
 
 impl Stream {
-    /// Runs the stream as the command line says (`launch` or `serve`) until a signal ends it: all that `main` needs.
+    /// Runs the stream as the command line says (`launch` or `serve`) until a signal ends it: all
+    /// that `main` needs.
     ///
     /// A program with several streams, or with options of its own, uses [`run`].
     #[must_use]
@@ -290,7 +306,8 @@ mod tests {
 
     #[test]
     fn every_problem_is_found_at_once() {
-        let problems = validate(&["--capacity", "0", "--log", "loud=very"], &["a", "b", "a"]).unwrap_err();
+        let problems =
+            validate(&["--capacity", "0", "--log", "loud=very"], &["a", "b", "a"]).unwrap_err();
         assert_eq!(problems.len(), 3, "{problems:?}");
         assert_eq!(problems[0], "the program has two streams named `a`");
         assert_eq!(problems[1], "--capacity: `0` is not a number from 1 to 1024");

@@ -28,13 +28,13 @@ pub(super) struct Options<O: Args> {
     #[arg(long, env = "REFRAME_LISTEN", default_value = "127.0.0.1:50051")]
     listen: String,
 
-    /// From SIGTERM or Ctrl-C until the sessions that gateways have not moved to other workers are ended [seconds, 0 to
-    /// 3600].
+    /// From SIGTERM or Ctrl-C until the sessions that gateways have not moved to other workers are
+    /// ended [seconds, 0 to 3600].
     #[arg(long, env = "REFRAME_GRACE", value_name = "SECONDS", default_value = "30")]
     grace: String,
 
-    /// For how long the thread that moves frames may give no sign of life before this process ends itself, to be started
-    /// again [seconds, 10 to 3600; 0 is for ever].
+    /// For how long the thread that moves frames may give no sign of life before this process ends
+    /// itself, to be started again [seconds, 10 to 3600; 0 is for ever].
     #[arg(long, env = "REFRAME_EXIT_WHEN_STUCK", value_name = "SECONDS", default_value = "30")]
     exit_when_stuck: String,
 
@@ -55,12 +55,17 @@ pub(super) fn run<O: Args>(
     });
     let settings = keep(&mut problems, settings);
     let wanted = "an address like 127.0.0.1:50051 or unix:/run/worker.sock";
-    let address = listen.trim().parse::<Address>().map_err(|()| [format!("--listen: `{listen}` is not {wanted}")]);
+    let address = listen
+        .trim()
+        .parse::<Address>()
+        .map_err(|()| [format!("--listen: `{listen}` is not {wanted}")]);
     let address = keep(&mut problems, address);
     let seconds = grace.trim().parse().ok().filter(|seconds| (0..=MAX_GRACE).contains(seconds));
-    let seconds = seconds.ok_or_else(|| [format!("--grace: `{grace}` is not a number from 0 to {MAX_GRACE}")]);
+    let seconds = seconds
+        .ok_or_else(|| [format!("--grace: `{grace}` is not a number from 0 to {MAX_GRACE}")]);
     let grace = keep(&mut problems, seconds).map(Duration::from_secs);
-    let give_up = watchdog::give_up(&exit_when_stuck).map_err(|problem| [format!("--exit-when-stuck: {problem}")]);
+    let give_up = watchdog::give_up(&exit_when_stuck)
+        .map_err(|problem| [format!("--exit-when-stuck: {problem}")]);
     let give_up = keep(&mut problems, give_up);
     let (Some((stream, capacity, log)), Some(address), Some(grace), Some(give_up)) =
         (settings, address, grace, give_up)
@@ -68,14 +73,16 @@ pub(super) fn run<O: Args>(
         return Err(Failure::Configuration(problems));
     };
     let _export = start_log(log, "reframe-worker")?;
-    // One thread moves the frames of all sessions: each needs it for about 1 ms a 720p frame, and a second thread was
-    // measured to cost more than it gave. The handlers have theirs.
+    // One thread moves the frames of all sessions: each needs it for about 1 ms a 720p frame, and a
+    // second thread was measured to cost more than it gave. The handlers have theirs.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Run("the runtime did not start", error.into()))?;
-    // A stuck runtime answers no probe and no ping: gateways leave it. Who only looks whether the process is there learns of
-    // it by its end.
+    let runtime =
+        runtime.map_err(|error| Failure::Run("the runtime did not start", error.into()))?;
+    // A stuck runtime answers no probe and no ping: gateways leave it. Who only looks whether the
+    // process is there learns of it by its end.
     let watchdog = Watchdog::start(Report { delay: |_, _| {}, stuck: |_, _| {} }, give_up);
-    let watchdog = watchdog.map_err(|error| Failure::Run("the watchdog did not start", error.into()))?;
+    let watchdog =
+        watchdog.map_err(|error| Failure::Run("the watchdog did not start", error.into()))?;
     watchdog.watch_runtime("worker", "worker", runtime.handle().clone());
     runtime.block_on(serve(Server::new(stream, capacity).grace(grace), address))
 }
@@ -83,24 +90,33 @@ pub(super) fn run<O: Args>(
 /// The stream of this name, or the only one.
 fn choose(mut streams: Vec<Stream>, name: Option<&str>) -> Result<Stream, String> {
     let names: Vec<&str> = streams.iter().map(Stream::name).collect();
-    let (all, index) = (names.join(", "), name.map(|name| names.iter().position(|other| *other == name)));
+    let (all, index) =
+        (names.join(", "), name.map(|name| names.iter().position(|other| *other == name)));
     match (index, streams.len()) {
         (Some(Some(index)), _) => Ok(streams.swap_remove(index)),
         (None, 1) => Ok(streams.swap_remove(0)),
-        (Some(None), _) => Err(format!("--stream: `{}` is not one of {all}", name.unwrap_or_default())),
+        (Some(None), _) => {
+            Err(format!("--stream: `{}` is not one of {all}", name.unwrap_or_default()))
+        }
         (None, _) => Err(format!("--stream: a worker serves one stream, name it: {all}")),
     }
 }
 
 async fn serve(server: Server, address: Address) -> Result<(), Failure> {
-    let signals = Signals::new().map_err(|error| Failure::Run("no signal handler", error.into()))?;
+    let signals =
+        Signals::new().map_err(|error| Failure::Run("no signal handler", error.into()))?;
     let cannot = |error: io::Error| Failure::Run("cannot listen", error.into());
     let shutdown = CancellationToken::new();
     match address {
         Address::Tcp(address) => {
             let listener = TcpListener::bind(address).await.map_err(cannot)?;
             announce(&Address::Tcp(listener.local_addr().map_err(cannot)?));
-            until_told(signals, &shutdown, server.serve(listener, shutdown.clone().cancelled_owned())).await
+            until_told(
+                signals,
+                &shutdown,
+                server.serve(listener, shutdown.clone().cancelled_owned()),
+            )
+            .await
         }
         Address::Unix(path) => {
             let (_sockets, calls, pictures) = Sockets::bind(&path).map_err(cannot)?;
@@ -147,7 +163,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {
@@ -166,13 +185,18 @@ mod tests {
 
     #[test]
     fn one_stream_is_served_and_named_if_there_are_more() {
-        let stream =
-            |name: &&str| Stream::builder(VideoStreamHandler::new(|frame: Frame| Ok(frame))).name(*name).build();
-        let chosen =
-            |streams: &[&str], name| choose(streams.iter().map(stream).collect(), name).map(|stream| stream.name);
+        let stream = |name: &&str| {
+            Stream::builder(VideoStreamHandler::new(|frame: Frame| Ok(frame))).name(*name).build()
+        };
+        let chosen = |streams: &[&str], name| {
+            choose(streams.iter().map(stream).collect(), name).map(|stream| stream.name)
+        };
         assert_eq!(chosen(&["flip"], None), Ok("flip".into()));
         assert_eq!(chosen(&["flip", "sink"], Some("sink")), Ok("sink".into()));
-        assert_eq!(chosen(&["flip"], Some("flop")), Err("--stream: `flop` is not one of flip".into()));
+        assert_eq!(
+            chosen(&["flip"], Some("flop")),
+            Err("--stream: `flop` is not one of flip".into())
+        );
         let several = "--stream: a worker serves one stream, name it: flip, sink";
         assert_eq!(chosen(&["flip", "sink"], None), Err(several.into()));
     }

@@ -45,7 +45,9 @@ impl ColorPicker {
     }
 
     fn check(&self) -> Result<(), String> {
-        colour(&self.value).map(drop).ok_or_else(|| format!("its value {:?} is not #rrggbb", self.value))
+        colour(&self.value)
+            .map(drop)
+            .ok_or_else(|| format!("its value {:?} is not #rrggbb", self.value))
     }
 }
 
@@ -58,7 +60,8 @@ explained!(Checkbox, ColorPicker);
 ///
 /// ```
 /// # use reframe_worker::{Checkbox, InputComponent, Slider};
-/// let inputs: [InputComponent; 2] = [Slider::new("gain", 0.0..=2.0).into(), Checkbox::new("grey").into()];
+/// let inputs: [InputComponent; 2] =
+///     [Slider::new("gain", 0.0..=2.0).into(), Checkbox::new("grey").into()];
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

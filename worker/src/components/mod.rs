@@ -1,4 +1,5 @@
-//! The controls and displays that a page puts beside a stream's video, with Gradio's names for them and their fields.
+//! The controls and displays that a page puts beside a stream's video, with Gradio's names for them
+//! and their fields.
 
 mod inputs;
 mod numbers;
@@ -59,11 +60,15 @@ macro_rules! explained {
 use explained;
 
 /// What is wrong with the names of one list of components: `what` is `input` or `output`.
-pub(crate) fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
+pub(crate) fn check_names<'a>(
+    what: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), String> {
     let mut seen = HashSet::new();
     for name in names {
         if !is_component_name(name) {
-            let rule = "a name is a letter, then letters, digits and _, 64 at most, and not webrtc_id";
+            let rule =
+                "a name is a letter, then letters, digits and _, 64 at most, and not webrtc_id";
             return Err(format!("{what} {name:?}: {rule}"));
         }
         if !seen.insert(name) {

@@ -24,10 +24,17 @@ impl Slider {
     /// A slider over `range`, in hundred steps, that stands at its lower end.
     pub fn new(name: impl Into<String>, range: RangeInclusive<f64>) -> Self {
         let (minimum, maximum) = range.into_inner();
-        Self { about: About::new(name), minimum, maximum, step: (maximum - minimum) / 100.0, value: minimum }
+        Self {
+            about: About::new(name),
+            minimum,
+            maximum,
+            step: (maximum - minimum) / 100.0,
+            value: minimum,
+        }
     }
 
-    /// The distance of two positions. It guides the control only: a client may set any number of the range.
+    /// The distance of two positions. It guides the control only: a client may set any number of
+    /// the range.
     pub fn step(mut self, step: f64) -> Self {
         self.step = step;
         self
@@ -49,7 +56,8 @@ impl Slider {
     }
 }
 
-/// A number: an input, with or without bounds, or an output. A handler gets a number of any type, and returns one.
+/// A number: an input, with or without bounds, or an output. A handler gets a number of any type,
+/// and returns one.
 ///
 /// ```
 /// # use reframe_worker::Number;
@@ -83,7 +91,8 @@ impl Number {
         self
     }
 
-    /// How far one press of an arrow goes. It guides the control only: a client may set any number within the bounds.
+    /// How far one press of an arrow goes. It guides the control only: a client may set any number
+    /// within the bounds.
     pub fn step(mut self, step: f64) -> Self {
         self.step = Some(step);
         self
@@ -117,10 +126,18 @@ described!(Slider, Number);
 explained!(Slider, Number);
 
 fn check_step(step: f64) -> Result<(), String> {
-    if step.is_finite() && step > 0.0 { Ok(()) } else { Err(format!("its step {step} is not a positive number")) }
+    if step.is_finite() && step > 0.0 {
+        Ok(())
+    } else {
+        Err(format!("its step {step} is not a positive number"))
+    }
 }
 
 fn check_bounds(value: f64, minimum: Option<f64>, maximum: Option<f64>) -> Result<(), String> {
     let (least, most) = (minimum.unwrap_or(f64::MIN), maximum.unwrap_or(f64::MAX));
-    if least <= value && value <= most { Ok(()) } else { Err(format!("its value {value} is not {least} to {most}")) }
+    if least <= value && value <= most {
+        Ok(())
+    } else {
+        Err(format!("its value {value} is not {least} to {most}"))
+    }
 }

@@ -14,7 +14,8 @@ macro_rules! output {
         }
 
         impl $kind {
-            /// Shows the value that stands at its place in [`AdditionalOutputs`](crate::AdditionalOutputs).
+            /// Shows the value that stands at its place in
+            /// [`AdditionalOutputs`](crate::AdditionalOutputs).
             pub fn new(name: impl Into<String>) -> Self {
                 Self { about: About::new(name) }
             }
@@ -27,8 +28,8 @@ output! {
     Text
 }
 output! {
-    /// A class, or several with their confidence: a handler returns a string, or an object of label to a number from 0
-    /// to 1.
+    /// A class, or several with their confidence: a handler returns a string, or an object of label
+    /// to a number from 0 to 1.
     Label
 }
 output! {
@@ -36,8 +37,8 @@ output! {
     Json
 }
 
-/// A curve: a handler returns a number, which is appended; or an array of numbers or of `[x, y]`, which replaces what
-/// was shown.
+/// A curve: a handler returns a number, which is appended; or an array of numbers or of `[x, y]`,
+/// which replaces what was shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct LinePlot {
@@ -113,28 +114,35 @@ impl OutputComponent {
         let (fits, wanted) = match self {
             Self::Number(_) => (value.is_number(), "a number"),
             Self::Text(_) => (value.is_string(), "a text"),
-            Self::Label(_) => {
-                (value.is_string() || is_confidences(value), "a text, or an object of label to a number from 0 to 1")
-            }
+            Self::Label(_) => (
+                value.is_string() || is_confidences(value),
+                "a text, or an object of label to a number from 0 to 1",
+            ),
             Self::Json(_) => (true, ""),
-            Self::LinePlot(_) => {
-                (value.is_number() || is_curve(value), "a number, or an array of numbers or of [x, y]")
-            }
+            Self::LinePlot(_) => (
+                value.is_number() || is_curve(value),
+                "a number, or an array of numbers or of [x, y]",
+            ),
         };
-        if fits { Ok(()) } else { Err(format!("output {:?}: {} is not {wanted}", self.about().name, kind(value))) }
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("output {:?}: {} is not {wanted}", self.about().name, kind(value)))
+        }
     }
 }
 
 fn is_confidences(value: &Value) -> bool {
-    let confidence = |value: &Value| value.as_f64().is_some_and(|number| (0.0..=1.0).contains(&number));
+    let confidence =
+        |value: &Value| value.as_f64().is_some_and(|number| (0.0..=1.0).contains(&number));
     value.as_object().is_some_and(|labels| labels.values().all(confidence))
 }
 
 /// All numbers or all pairs.
 fn is_curve(value: &Value) -> bool {
-    let pair =
-        |point: &Value| matches!(point.as_array().map(Vec::as_slice), Some([x, y]) if x.is_number() && y.is_number());
-    let curve = |points: &Vec<Value>| points.iter().all(Value::is_number) || points.iter().all(pair);
+    let pair = |point: &Value| matches!(point.as_array().map(Vec::as_slice), Some([x, y]) if x.is_number() && y.is_number());
+    let curve =
+        |points: &Vec<Value>| points.iter().all(Value::is_number) || points.iter().all(pair);
     value.as_array().is_some_and(curve)
 }
 

@@ -51,11 +51,18 @@ impl Textbox {
 
     pub(super) fn check(&self) -> Result<(), String> {
         if !(1..=Self::MOST).contains(&self.max_length) {
-            return Err(format!("max_length {} is not 1 to {} characters", self.max_length, Self::MOST));
+            return Err(format!(
+                "max_length {} is not 1 to {} characters",
+                self.max_length,
+                Self::MOST
+            ));
         }
         let characters = self.value.chars().count();
         if characters > self.max_length as usize {
-            return Err(format!("its value has {characters} characters, over its max_length {}", self.max_length));
+            return Err(format!(
+                "its value has {characters} characters, over its max_length {}",
+                self.max_length
+            ));
         }
         if self.lines == 0 {
             return Err("it needs a line at least".to_owned());
@@ -83,7 +90,11 @@ pub struct Dropdown {
 impl Dropdown {
     /// A choice of `choices`, of which the first is chosen.
     pub fn new(name: impl Into<String>, choices: impl IntoIterator<Item: Into<String>>) -> Self {
-        Self { about: About::new(name), choices: choices.into_iter().map(Into::into).collect(), value: None }
+        Self {
+            about: About::new(name),
+            choices: choices.into_iter().map(Into::into).collect(),
+            value: None,
+        }
     }
 
     /// What is chosen at first.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-/// What an input is set to. Public because [`crate::FromInput`] names it, and unreachable because nobody else should.
+/// What an input is set to. Public because [`crate::FromInput`] names it, and unreachable because
+/// nobody else should.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InputValue {
     Number(f64),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use reframe_proto::exchange::Exchange;
 use reframe_proto::v1::{
-    self, EndStream, FromWorker, NoPicture, Notice, Opened, Picture, ToWorker, from_worker, notice, result, to_worker,
-    value,
+    self, EndStream, FromWorker, NoPicture, Notice, Opened, Picture, ToWorker, from_worker, notice,
+    result, to_worker, value,
 };
 use reframe_proto::{MAX_DIMENSION, i420_len};
 pub(crate) use spec::spec;
@@ -40,14 +40,23 @@ pub(crate) fn open(message: Option<ToWorker>) -> Result<v1::Open, Status> {
     }
 }
 
-/// Any message but the first, if the stream's mode has it. With an exchange, pictures may be in there.
-pub(crate) fn message(message: ToWorker, mode: Mode, exchange: Option<&Exchange>) -> Result<Message, Status> {
+/// Any message but the first, if the stream's mode has it. With an exchange, pictures may be in
+/// there.
+pub(crate) fn message(
+    message: ToWorker,
+    mode: Mode,
+    exchange: Option<&Exchange>,
+) -> Result<Message, Status> {
     let job = match (message.message, mode) {
-        (Some(to_worker::Message::Frame(wire)), Mode::SendReceive | Mode::Send) => frame(wire, exchange)?,
+        (Some(to_worker::Message::Frame(wire)), Mode::SendReceive | Mode::Send) => {
+            frame(wire, exchange)?
+        }
         (Some(to_worker::Message::Pull(v1::Pull { seq, traceparent })), Mode::Receive) => {
             Job::Pull { seq, traceparent }
         }
-        (Some(to_worker::Message::Inputs(v1::Inputs { values })), _) => return Ok(Message::Inputs(values)),
+        (Some(to_worker::Message::Inputs(v1::Inputs { values })), _) => {
+            return Ok(Message::Inputs(values));
+        }
         (Some(to_worker::Message::Open(_)), _) => {
             return Err(Status::invalid_argument("message: a session opens once"));
         }
@@ -64,10 +73,13 @@ fn misplaced(message: &str, mode: Mode) -> Status {
 
 /// A frame, checked so that everything behind may rely on its size.
 fn frame(frame: v1::Frame, exchange: Option<&Exchange>) -> Result<Job, Status> {
-    let v1::Frame { seq, capture_time_us, width, height, mut data, traceparent, rotation, slot } = frame;
+    let v1::Frame { seq, capture_time_us, width, height, mut data, traceparent, rotation, slot } =
+        frame;
     for (field, side) in [("frame.width", width), ("frame.height", height)] {
         if !(1..=MAX_DIMENSION).contains(&side) {
-            return Err(Status::invalid_argument(format!("{field}: {side} is not 1 to {MAX_DIMENSION} pixels")));
+            return Err(Status::invalid_argument(format!(
+                "{field}: {side} is not 1 to {MAX_DIMENSION} pixels"
+            )));
         }
     }
     if let (Some(exchange), Some(slot)) = (exchange, slot) {
@@ -76,18 +88,27 @@ fn frame(frame: v1::Frame, exchange: Option<&Exchange>) -> Result<Job, Status> {
     }
     let (actual, expected) = (data.len(), i420_len(width, height));
     if actual != expected {
-        let text = format!("frame.data: {actual} bytes, but a {width}x{height} I420 picture has {expected}");
+        let text = format!(
+            "frame.data: {actual} bytes, but a {width}x{height} I420 picture has {expected}"
+        );
         return Err(Status::invalid_argument(text));
     }
     let Some(rotation) = Rotation::from_degrees(rotation) else {
-        return Err(Status::invalid_argument(format!("frame.rotation: {rotation} is not 0, 90, 180 or 270 degrees")));
+        return Err(Status::invalid_argument(format!(
+            "frame.rotation: {rotation} is not 0, 90, 180 or 270 degrees"
+        )));
     };
     let capture_time = Duration::from_micros(capture_time_us);
-    Ok(Job::Frame { seq, capture_time, picture: I420 { width, height, data, rotation }, traceparent })
+    Ok(Job::Frame {
+        seq,
+        capture_time,
+        picture: I420 { width, height, data, rotation },
+        traceparent,
+    })
 }
 
-/// What holds when the client has set these. The gateway has checked them against the declaration; here only the types
-/// are, on which the handler relies.
+/// What holds when the client has set these. The gateway has checked them against the declaration;
+/// here only the types are, on which the handler relies.
 pub(crate) fn inputs(stream: &Stream, set: HashMap<String, v1::Value>) -> Result<Inputs, Status> {
     let declared = Inputs::declared(&stream.inputs);
     let mut values = Vec::with_capacity(set.len());
@@ -101,9 +122,13 @@ pub(crate) fn inputs(stream: &Stream, set: HashMap<String, v1::Value>) -> Result
         match (declared.value(&name), value) {
             // A gateway that has not asked for the declaration since the worker was replaced.
             (None, _) => tracing::debug!(input = ?name, "set, but not declared"),
-            (Some(declared), Some(value)) if declared.same_type(&value) => values.push((name, value)),
+            (Some(declared), Some(value)) if declared.same_type(&value) => {
+                values.push((name, value))
+            }
             (Some(_), _) => {
-                return Err(Status::invalid_argument(format!("inputs.{name}: a value of another type than declared")));
+                return Err(Status::invalid_argument(format!(
+                    "inputs.{name}: a value of another type than declared"
+                )));
             }
         }
     }
@@ -113,24 +138,35 @@ pub(crate) fn inputs(stream: &Stream, set: HashMap<String, v1::Value>) -> Result
 /// With an exchange, pictures go in there, if there is room.
 pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
     let message = match reply {
-        Reply::Opened { credits } => from_worker::Message::Opened(Opened { credits, exchange: exchange.is_some() }),
-        Reply::Result { seq, handler_time, outcome, outputs } => from_worker::Message::Result(v1::Result {
-            seq,
-            handler_us: u64::try_from(handler_time.as_micros()).unwrap_or(u64::MAX),
-            outcome: Some(match outcome {
-                Ok(Some(I420 { width, height, data, rotation })) => {
-                    let given = match exchange {
-                        Some(exchange) => exchange.results.give(data),
-                        None => Err(data),
-                    };
-                    let (slot, data) = given.map_or_else(|data| (None, data), |slot| (Some(slot), Bytes::new()));
-                    result::Outcome::Picture(Picture { width, height, data, rotation: rotation.degrees(), slot })
-                }
-                Ok(None) => result::Outcome::NoPicture(NoPicture {}),
-                Err(error) => result::Outcome::Error(error.into_message()),
-            }),
-            outputs,
-        }),
+        Reply::Opened { credits } => {
+            from_worker::Message::Opened(Opened { credits, exchange: exchange.is_some() })
+        }
+        Reply::Result { seq, handler_time, outcome, outputs } => {
+            from_worker::Message::Result(v1::Result {
+                seq,
+                handler_us: u64::try_from(handler_time.as_micros()).unwrap_or(u64::MAX),
+                outcome: Some(match outcome {
+                    Ok(Some(I420 { width, height, data, rotation })) => {
+                        let given = match exchange {
+                            Some(exchange) => exchange.results.give(data),
+                            None => Err(data),
+                        };
+                        let (slot, data) = given
+                            .map_or_else(|data| (None, data), |slot| (Some(slot), Bytes::new()));
+                        result::Outcome::Picture(Picture {
+                            width,
+                            height,
+                            data,
+                            rotation: rotation.degrees(),
+                            slot,
+                        })
+                    }
+                    Ok(None) => result::Outcome::NoPicture(NoPicture {}),
+                    Err(error) => result::Outcome::Error(error.into_message()),
+                }),
+                outputs,
+            })
+        }
         Reply::Notice { level, message } => {
             let level = match level {
                 Severity::Log => notice::Level::Log,
@@ -139,7 +175,9 @@ pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
             };
             from_worker::Message::Notice(Notice { level: level.into(), message })
         }
-        Reply::End { message, failed } => from_worker::Message::EndStream(EndStream { message, failed }),
+        Reply::End { message, failed } => {
+            from_worker::Message::EndStream(EndStream { message, failed })
+        }
     };
     FromWorker { message: Some(message) }
 }

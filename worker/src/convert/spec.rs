@@ -26,7 +26,9 @@ pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str) -> StreamSpec
         inputs: stream.inputs.iter().map(input).collect(),
         outputs: stream.outputs.iter().map(output).collect(),
         concurrency_limit: stream.concurrency_limit.unwrap_or(0),
-        time_limit_ms: stream.time_limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+        time_limit_ms: stream
+            .time_limit
+            .map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
         instance: instance.to_owned(),
         bitrate_start_kbps: stream.start_bitrate.map_or(0, Bitrate::kbps),
         bitrate_min_kbps: stream.bitrate.as_ref().map_or(0, |rates| rates.start().kbps()),
@@ -48,7 +50,9 @@ fn input(component: &InputComponent) -> v1::Input {
             step: number.step,
             value: number.first(),
         }),
-        InputComponent::Checkbox(checkbox) => input::Kind::Checkbox(input::Checkbox { value: checkbox.value }),
+        InputComponent::Checkbox(checkbox) => {
+            input::Kind::Checkbox(input::Checkbox { value: checkbox.value })
+        }
         InputComponent::Textbox(textbox) => input::Kind::Textbox(input::Textbox {
             value: textbox.value.clone(),
             max_length: textbox.max_length,

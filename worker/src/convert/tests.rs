@@ -10,8 +10,14 @@ fn wire(message: to_worker::Message) -> ToWorker {
 }
 
 fn picture(width: u32, height: u32, bytes: usize) -> ToWorker {
-    let frame =
-        v1::Frame { seq: 1, capture_time_us: 2, width, height, data: vec![0; bytes].into(), ..Default::default() };
+    let frame = v1::Frame {
+        seq: 1,
+        capture_time_us: 2,
+        width,
+        height,
+        data: vec![0; bytes].into(),
+        ..Default::default()
+    };
     wire(to_worker::Message::Frame(frame))
 }
 
@@ -35,7 +41,8 @@ fn with_an_exchange_pictures_may_be_in_there() {
     let exchange = Exchange::open();
     let slot = exchange.frames.give(vec![7; 6].into()).unwrap();
     let frame = || {
-        let frame = v1::Frame { seq: 1, width: 2, height: 2, slot: Some(slot), ..Default::default() };
+        let frame =
+            v1::Frame { seq: 1, width: 2, height: 2, slot: Some(slot), ..Default::default() };
         wire(to_worker::Message::Frame(frame))
     };
     match message(frame(), Mode::SendReceive, Some(&exchange)) {
@@ -44,15 +51,25 @@ fn with_an_exchange_pictures_may_be_in_there() {
     }
     let status = message(frame(), Mode::SendReceive, Some(&exchange)).unwrap_err();
     assert!(status.message().starts_with("frame.data: "), "taken before: {status}");
-    assert!(message(picture(2, 2, 6), Mode::SendReceive, Some(&exchange)).is_ok(), "for which there was no room");
+    assert!(
+        message(picture(2, 2, 6), Mode::SendReceive, Some(&exchange)).is_ok(),
+        "for which there was no room"
+    );
 
-    let picture = I420 { width: 2, height: 2, data: vec![9; 6].into(), rotation: Rotation::Upright };
-    let result =
-        Reply::Result { seq: 1, handler_time: Duration::ZERO, outcome: Ok(Some(picture)), outputs: Vec::new() };
+    let picture =
+        I420 { width: 2, height: 2, data: vec![9; 6].into(), rotation: Rotation::Upright };
+    let result = Reply::Result {
+        seq: 1,
+        handler_time: Duration::ZERO,
+        outcome: Ok(Some(picture)),
+        outputs: Vec::new(),
+    };
     let Some(from_worker::Message::Result(sent)) = reply(result, Some(&exchange)).message else {
         panic!("a result is a result")
     };
-    let Some(result::Outcome::Picture(Picture { width: 2, data, slot: Some(slot), .. })) = sent.outcome else {
+    let Some(result::Outcome::Picture(Picture { width: 2, data, slot: Some(slot), .. })) =
+        sent.outcome
+    else {
         panic!("a picture in the exchange is one")
     };
     assert!(data.is_empty());
@@ -95,7 +112,10 @@ fn each_mode_has_its_jobs() {
 #[test]
 fn only_open_opens() {
     let status = open(Some(picture(2, 2, 6))).unwrap_err();
-    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "message: another came before open"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::InvalidArgument, "message: another came before open")
+    );
     assert_eq!(open(None).unwrap_err().code(), Code::InvalidArgument);
 }
 

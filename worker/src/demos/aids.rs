@@ -1,8 +1,9 @@
 //! Aids for tests that are too small for files of their own.
 
 use reframe_worker::{
-    AdditionalOutputs, Checkbox, ColorPicker, Dropdown, Frame, HandlerError, InputComponent, InputError, Inputs, Json,
-    Number, Output, Session, Slider, Stream, StreamBuilder, Textbox, Value, VideoStreamHandler, json,
+    AdditionalOutputs, Checkbox, ColorPicker, Dropdown, Frame, HandlerError, InputComponent,
+    InputError, Inputs, Json, Number, Output, Session, Slider, Stream, StreamBuilder, Textbox,
+    Value, VideoStreamHandler, json,
 };
 
 /// Counts within its session, so a test knows which frame faults.

@@ -1,4 +1,5 @@
-//! Draws regions into a picture: a frame, and a label in a font of 8x8 bits that is part of the program.
+//! Draws regions into a picture: a frame, and a label in a font of 8x8 bits that is part of the
+//! program.
 
 use std::ops::DerefMut;
 
@@ -17,15 +18,20 @@ const INK: Rgb<u8> = Rgb([0, 0, 0]);
 pub(super) type Canvas<'a> = ImageBuffer<Rgb<u8>, &'a mut [u8]>;
 
 /// Fills a rectangle, as much of it as is in the picture.
-pub(super) fn fill<C>(canvas: &mut ImageBuffer<Rgb<u8>, C>, (left, top): (i32, i32), size: (u32, u32), colour: Rgb<u8>)
-where
+pub(super) fn fill<C>(
+    canvas: &mut ImageBuffer<Rgb<u8>, C>,
+    (left, top): (i32, i32),
+    size: (u32, u32),
+    colour: Rgb<u8>,
+) where
     C: DerefMut<Target = [u8]>,
 {
     let within = |from: i32, length: u32, limit: u32| {
         let end = from.saturating_add_unsigned(length).clamp(0, signed(limit));
         from.clamp(0, signed(limit)).cast_unsigned()..end.cast_unsigned()
     };
-    let (columns, rows) = (within(left, size.0, canvas.width()), within(top, size.1, canvas.height()));
+    let (columns, rows) =
+        (within(left, size.0, canvas.width()), within(top, size.1, canvas.height()));
     for y in rows {
         for x in columns.clone() {
             canvas.put_pixel(x, y, colour);
@@ -39,7 +45,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, region: &Region) {
     let scale = (canvas.height() / 360).max(1);
     let (left, top) = (signed(region.left), signed(region.top));
     let (width, height, line) = (region.width, region.height, 2 * scale);
-    let (right, bottom) = (left + signed(width.saturating_sub(line)), top + signed(height.saturating_sub(line)));
+    let (right, bottom) =
+        (left + signed(width.saturating_sub(line)), top + signed(height.saturating_sub(line)));
     fill(canvas, (left, top), (width, line.min(height)), FRAME);
     fill(canvas, (left, bottom), (width, line.min(height)), FRAME);
     fill(canvas, (left, top), (line.min(width), height), FRAME);
@@ -98,7 +105,9 @@ mod tests {
         for (width, height) in [(1, 1), (16, 16), (33, 17), (1920, 1080)] {
             let mut data = vec![0; (width * height * 3) as usize];
             let mut canvas = ImageBuffer::from_raw(width, height, data.as_mut_slice()).unwrap();
-            for region in [(0, 0, width, height), (width - 1, height - 1, 1, 1), (0, height / 2, width, 1)] {
+            for region in
+                [(0, 0, width, height), (width - 1, height - 1, 1, 1), (0, height / 2, width, 1)]
+            {
                 let (left, top, width, height) = region;
                 draw(&mut canvas, &Region { left, top, width, height, score: 0.5 });
             }

@@ -7,7 +7,8 @@ use std::{io, process};
 
 use reframe_worker::sources::{Video, VideoOptions};
 use reframe_worker::{
-    AdditionalOutputs, Frame, HandlerError, Number, Output, PixelFormat, Stream, StreamBuilder, VideoStreamHandler,
+    AdditionalOutputs, Frame, HandlerError, Number, Output, PixelFormat, Stream, StreamBuilder,
+    VideoStreamHandler,
 };
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
@@ -35,7 +36,8 @@ pub(super) fn output_fps() -> StreamBuilder {
         .additional_outputs([Number::new("fps").label("FPS")])
 }
 
-/// Passes frames on; about once a second with how many were asked for in each second since the last time.
+/// Passes frames on; about once a second with how many were asked for in each second since the last
+/// time.
 fn counted(
     frames: impl Iterator<Item = Result<Frame, HandlerError>>,
 ) -> impl Iterator<Item = Result<Output, HandlerError>> {
@@ -64,8 +66,8 @@ fn options() -> VideoOptions {
 }
 
 fn sample(options: &VideoOptions) -> Result<Video, HandlerError> {
-    // The clip is part of the program, and ffmpeg wants a file: one in memory leaves nothing behind, however this
-    // process ends, and every opening of its path has a position of its own.
+    // The clip is part of the program, and ffmpeg wants a file: one in memory leaves nothing
+    // behind, however this process ends, and every opening of its path has a position of its own.
     static FILE: LazyLock<Result<OwnedFd, Errno>> = LazyLock::new(|| {
         let file = memfd_create("sample.mp4", MemfdFlags::CLOEXEC)?;
         let mut rest: &[u8] = include_bytes!("../../assets/sample.mp4");
@@ -75,7 +77,9 @@ fn sample(options: &VideoOptions) -> Result<Video, HandlerError> {
         }
         Ok(file)
     });
-    let file = FILE.as_ref().map_err(|error| format!("no room for the sample clip: {}", io::Error::from(*error)))?;
+    let file = FILE
+        .as_ref()
+        .map_err(|error| format!("no room for the sample clip: {}", io::Error::from(*error)))?;
     let path = format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd());
     Ok(options.open(path)?)
 }
@@ -104,7 +108,9 @@ mod tests {
         tokio::time::advance(Duration::from_millis(900)).await;
         for n in 0..120 {
             tokio::time::advance(Duration::from_millis(20)).await;
-            if outputs.next().unwrap().unwrap() == (frame.clone(), AdditionalOutputs::new([50.0])).into() {
+            if outputs.next().unwrap().unwrap()
+                == (frame.clone(), AdditionalOutputs::new([50.0])).into()
+            {
                 told.push(n);
             }
         }

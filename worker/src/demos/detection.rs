@@ -1,7 +1,8 @@
 //! The demo `detection`: boxes around what moves, less those that are not sure enough.
 
 use reframe_worker::{
-    AdditionalOutputs, Frame, HandlerError, Number, Session, Slider, Stream, StreamBuilder, VideoStreamHandler,
+    AdditionalOutputs, Frame, HandlerError, Number, Session, Slider, Stream, StreamBuilder,
+    VideoStreamHandler,
 };
 
 use super::boxes;
@@ -29,7 +30,8 @@ fn handler() -> impl FnMut(Frame, &Session) -> Result<(Frame, AdditionalOutputs)
 /// Draws the regions whose score is at least `threshold`, and counts them.
 fn mark(detector: &mut Detector, mut frame: Frame, threshold: f32) -> (Frame, usize) {
     let regions = detector.detect(&frame.rgb_image());
-    let shown: Vec<Region> = regions.into_iter().filter(|region| region.score >= threshold).collect();
+    let shown: Vec<Region> =
+        regions.into_iter().filter(|region| region.score >= threshold).collect();
     let mut canvas = frame.rgb_image_mut();
     // The surest is drawn last and so on top.
     for region in shown.iter().rev() {

@@ -1,15 +1,16 @@
 //! The test aid `forms`: a different answer to each of ten frames.
 
 use reframe_worker::{
-    AdditionalOutputs, CloseStream, Frame, HandlerError, Number, Output, PixelFormat, Session, Stream, StreamBuilder,
-    VideoStreamHandler,
+    AdditionalOutputs, CloseStream, Frame, HandlerError, Number, Output, PixelFormat, Session,
+    Stream, StreamBuilder, VideoStreamHandler,
 };
 
 /// The frame that ends the stream, counted from 0.
 const LAST: u32 = 200;
 
 pub(super) fn stream() -> StreamBuilder {
-    Stream::builder(VideoStreamHandler::per_session(handler)).additional_outputs([Number::new("frame")])
+    Stream::builder(VideoStreamHandler::per_session(handler))
+        .additional_outputs([Number::new("frame")])
 }
 
 fn handler() -> impl FnMut(Frame, &Session) -> Result<Output, HandlerError> {
@@ -26,7 +27,9 @@ fn answer(n: u32, frame: Frame, session: &Session) -> Result<Output, HandlerErro
         return Ok((frame, CloseStream::new("done")).into());
     }
     let outputs = AdditionalOutputs::new([n]);
-    let flat = |width, height| -> Result<Output, HandlerError> { Ok(Frame::filled(width, height, COLOUR)?.into()) };
+    let flat = |width, height| -> Result<Output, HandlerError> {
+        Ok(Frame::filled(width, height, COLOUR)?.into())
+    };
     match n % 10 {
         1 => Ok((frame, outputs).into()),
         2 => Ok(outputs.into()),

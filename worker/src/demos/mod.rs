@@ -11,7 +11,8 @@ mod ticker;
 use std::time::Duration;
 
 use reframe_worker::{
-    AdditionalOutputs, Frame, LinePlot, Mode, PixelFormat, Stream, StreamBuilder, VideoStreamHandler,
+    AdditionalOutputs, Frame, LinePlot, Mode, PixelFormat, Stream, StreamBuilder,
+    VideoStreamHandler,
 };
 
 /// What the command line says to demos.
@@ -34,7 +35,8 @@ const DEMOS: [Demo; 6] = [
     Demo {
         name: "detection",
         title: "Moving things",
-        subtitle: "A box around whatever moves, with how sure the detector is of it. The slider hides the less sure ones.",
+        subtitle: "A box around whatever moves, with how sure the detector is of it. The slider \
+                   hides the less sure ones.",
         stream: |_| detection::stream(),
     },
     Demo {
@@ -46,20 +48,23 @@ const DEMOS: [Demo; 6] = [
     Demo {
         name: "skip-frames",
         title: "A slow handler",
-        subtitle: "Upside down, with 200 ms of work a frame. Frames that come meanwhile are skipped, so it never lags.",
+        subtitle: "Upside down, with 200 ms of work a frame. Frames that come meanwhile are \
+                   skipped, so it never lags.",
         stream: |_| Stream::builder(VideoStreamHandler::new(slow_flip).skip_frames(true)),
     },
     Demo {
         name: "output-fps",
         title: "60 frames per second",
-        subtitle: "A generator that is asked for 60 frames a second, and counts how many it really is.",
+        subtitle: "A generator that is asked for 60 frames a second, and counts how many it \
+                   really is.",
         stream: |_| clips::output_fps(),
     },
     Demo { name: "flip", title: "Flip", subtitle: "Your camera, upside down.", stream: |_| flip() },
     Demo {
         name: "sink",
         title: "Brightness",
-        subtitle: "Your camera is only watched: what comes back is a plot of how bright it is (0 to 255).",
+        subtitle: "Your camera is only watched: what comes back is a plot of how bright it is (0 \
+                   to 255).",
         stream: |_| sink(),
     },
 ];
@@ -75,13 +80,15 @@ const AIDS: [Demo; 6] = [
     Demo {
         name: "echo-inputs",
         title: "Echo of inputs",
-        subtitle: "A test aid: one input of each kind, and all of them as an output whenever one changes.",
+        subtitle: "A test aid: one input of each kind, and all of them as an output whenever one \
+                   changes.",
         stream: |_| aids::echo_inputs(),
     },
     Demo {
         name: "forms",
         title: "Forms of output",
-        subtitle: "A test aid: each frame is answered in another way, and the 201st ends the stream.",
+        subtitle: "A test aid: each frame is answered in another way, and the 201st ends the \
+                   stream.",
         stream: |_| forms::stream(),
     },
     Demo {
@@ -93,7 +100,8 @@ const AIDS: [Demo; 6] = [
     Demo {
         name: "keep-rotation",
         title: "As sent",
-        subtitle: "A test aid: frames as the camera sent them, untouched, and how far they are from upright.",
+        subtitle: "A test aid: frames as the camera sent them, untouched, and how far they are \
+                   from upright.",
         stream: |_| aids::keep_rotation(),
     },
     Demo {
@@ -110,7 +118,9 @@ const AIDS: [Demo; 6] = [
 ///
 /// When there is none of that name; the text says which there are.
 pub(crate) fn streams(name: Option<&str>, settings: &Settings) -> Result<Vec<Stream>, String> {
-    let build = |demo: &Demo| (demo.stream)(settings).name(demo.name).title(demo.title).subtitle(demo.subtitle).build();
+    let build = |demo: &Demo| {
+        (demo.stream)(settings).name(demo.name).title(demo.title).subtitle(demo.subtitle).build()
+    };
     let Some(name) = name else { return Ok(DEMOS.iter().map(build).collect()) };
     let named = DEMOS.iter().chain(&AIDS).find(|demo| demo.name == name);
     let demo = named.ok_or_else(|| format!("--demo: `{name}` is not one of {}", names(&DEMOS)))?;
@@ -129,7 +139,10 @@ fn names(demos: &[Demo]) -> String {
 /// Work that a demo only pretends to do.
 const WORK: Duration = Duration::from_millis(200);
 
-#[expect(clippy::disallowed_methods, reason = "stands for work: the thread is busy, not waiting for anything")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "stands for work: the thread is busy, not waiting for anything"
+)]
 fn slow_flip(frame: Frame) -> Frame {
     std::thread::sleep(WORK);
     frame.flip_vertical()
@@ -141,7 +154,8 @@ fn flip() -> StreamBuilder {
 }
 
 fn sink() -> StreamBuilder {
-    let handler = VideoStreamHandler::new(|frame: Frame| AdditionalOutputs::new([brightness(&frame)]));
+    let handler =
+        VideoStreamHandler::new(|frame: Frame| AdditionalOutputs::new([brightness(&frame)]));
     Stream::builder(handler.pixel_format(PixelFormat::Gray8).skip_frames(true))
         .mode(Mode::Send)
         .additional_outputs([LinePlot::new("brightness").label("Brightness").points(150)])
@@ -176,7 +190,8 @@ mod tests {
     fn aids_are_served_only_by_name() {
         assert_eq!(names_of(None), DEMOS.map(|demo| demo.name));
         let refused = streams(Some("flop"), &SETTINGS).unwrap_err();
-        let expected = "--demo: `flop` is not one of detection, generation, skip-frames, output-fps, flip, sink";
+        let expected = "--demo: `flop` is not one of detection, generation, skip-frames, \
+                        output-fps, flip, sink";
         assert_eq!(refused, expected);
     }
 

@@ -1,20 +1,24 @@
 //! Finds what moves: regions of a picture that differ from what usually is there.
 //!
-//! Pure: what it finds follows from the pictures it was shown, and nothing in it knows of time or of drawing.
+//! Pure: what it finds follows from the pictures it was shown, and nothing in it knows of time or
+//! of drawing.
 
 use image::{GrayImage, ImageBuffer, Rgb};
 
-/// Columns of the grid that the work is done on, at most: enough to find a hand across the room, and averaging away a
-/// camera's noise.
+/// Columns of the grid that the work is done on, at most: enough to find a hand across the room,
+/// and averaging away a camera's noise.
 const COLUMNS: u32 = 160;
 
-/// Grey levels beside the background that count as movement: above what noise leaves in a cell's mean.
+/// Grey levels beside the background that count as movement: above what noise leaves in a cell's
+/// mean.
 const MOVED: u8 = 20;
 
-/// Moving cells that are no more cells apart, in either direction, are of one thing: a striped shirt, legs and trunk.
+/// Moving cells that are no more cells apart, in either direction, are of one thing: a striped
+/// shirt, legs and trunk.
 const REACH: u32 = 5;
 
-/// Smaller things, in moving cells, are leaves and noise. 12 of 160x90 cells are a square of 28 pixels in 1280x720.
+/// Smaller things, in moving cells, are leaves and noise. 12 of 160x90 cells are a square of 28
+/// pixels in 1280x720.
 const SMALLEST: u32 = 12;
 
 /// The grey levels beside the background at which a cell is as likely moving as not.
@@ -27,8 +31,9 @@ pub(super) struct Region {
     pub(super) top: u32,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// How sure it is, 0 to less than 1: the mean over its box of 0 for a cell that does not move, and for one that
-    /// moves of how clearly it stands out. Weak contrast lowers it, and so does a box with much standing still in it.
+    /// How sure it is, 0 to less than 1: the mean over its box of 0 for a cell that does not move,
+    /// and for one that moves of how clearly it stands out. Weak contrast lowers it, and so does a
+    /// box with much standing still in it.
     pub(super) score: f32,
 }
 
@@ -44,7 +49,8 @@ pub(super) struct Detector {
 pub(super) type RgbView<'a> = ImageBuffer<Rgb<u8>, &'a [u8]>;
 
 impl Detector {
-    /// What moves in the next picture of this camera. The first, and the first of another size, only says what is there.
+    /// What moves in the next picture of this camera. The first, and the first of another size,
+    /// only says what is there.
     pub(super) fn detect(&mut self, picture: &RgbView<'_>) -> Vec<Region> {
         let cell = picture.width().div_ceil(COLUMNS);
         let grid = shrink(picture, cell);
@@ -68,9 +74,9 @@ impl Detector {
         regions(&moved).into_iter().map(fit).collect()
     }
 
-    /// The background goes one level towards every second picture: what passes by leaves no trace in it, what stays has
-    /// become background some seconds later. (A running mean has a trace of everything, and has to be told what not to
-    /// learn, which it then never does.)
+    /// The background goes one level towards every second picture: what passes by leaves no trace
+    /// in it, what stays has become background some seconds later. (A running mean has a trace of
+    /// everything, and has to be told what not to learn, which it then never does.)
     fn learn(&mut self, grid: &GrayImage) {
         self.pictures = self.pictures.wrapping_add(1);
         if self.pictures.is_multiple_of(2) {
@@ -92,15 +98,17 @@ fn shrink(picture: &RgbView<'_>, cell: u32) -> GrayImage {
         for row in band.chunks_exact(row_bytes) {
             for (sum, pixels) in sums.iter_mut().zip(row.chunks(cell * 3)) {
                 // BT.601 in 256ths.
-                let luma =
-                    |pixel: &[u8]| 77 * u32::from(pixel[0]) + 150 * u32::from(pixel[1]) + 29 * u32::from(pixel[2]);
+                let luma = |pixel: &[u8]| {
+                    77 * u32::from(pixel[0]) + 150 * u32::from(pixel[1]) + 29 * u32::from(pixel[2])
+                };
                 *sum += pixels.chunks_exact(3).map(luma).sum::<u32>() / 256;
             }
         }
         let band_rows = band.len() / row_bytes;
         grid.extend(sums.iter().enumerate().map(|(column, sum)| {
             let cell_columns = cell.min(row_bytes / 3 - column * cell);
-            u8::try_from(*sum as usize / (cell_columns * band_rows)).expect("a mean of bytes is a byte")
+            u8::try_from(*sum as usize / (cell_columns * band_rows))
+                .expect("a mean of bytes is a byte")
         }));
     }
     GrayImage::from_raw(columns, rows, grid).expect("a cell for each place")
@@ -159,7 +167,9 @@ fn parts(moved: &GrayImage) -> Vec<Part> {
             part.add((x, y), moved.as_raw()[index(x, y)]);
             for near_y in y.saturating_sub(REACH)..(y + REACH + 1).min(rows) {
                 for near_x in x.saturating_sub(REACH)..(x + REACH + 1).min(columns) {
-                    if moves(near_x, near_y) && !std::mem::replace(&mut taken[index(near_x, near_y)], true) {
+                    if moves(near_x, near_y)
+                        && !std::mem::replace(&mut taken[index(near_x, near_y)], true)
+                    {
                         open.push((near_x, near_y));
                     }
                 }

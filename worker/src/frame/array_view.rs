@@ -8,8 +8,8 @@ use super::{Frame, FrameError, PixelFormat};
 const SIZED: &str = "a frame has the bytes of its size";
 
 impl Frame {
-    /// The frame as an array of shape (height, width, channels), without a copy. RGB24 and BGR24 have 3 channels, GRAY8
-    /// has 1.
+    /// The frame as an array of shape (height, width, channels), without a copy. RGB24 and BGR24
+    /// have 3 channels, GRAY8 has 1.
     ///
     /// # Panics
     ///
@@ -31,8 +31,9 @@ impl Frame {
         ArrayViewMut3::from_shape(self.shape(), &mut self.data).expect(SIZED)
     }
 
-    /// A frame from an array of shape (height, width, channels); without a copy when the array is in that order and has
-    /// no gaps, which every array has that was not sliced, transposed or reversed.
+    /// A frame from an array of shape (height, width, channels); without a copy when the array is
+    /// in that order and has no gaps, which every array has that was not sliced, transposed or
+    /// reversed.
     ///
     /// # Errors
     ///
@@ -97,7 +98,9 @@ mod tests {
 
     #[test]
     fn channels_must_be_those_of_the_format() {
-        for (format, channels) in [(PixelFormat::Rgb24, 4), (PixelFormat::Gray8, 3), (PixelFormat::I420, 1)] {
+        for (format, channels) in
+            [(PixelFormat::Rgb24, 4), (PixelFormat::Gray8, 3), (PixelFormat::I420, 1)]
+        {
             let refused = Frame::from_array(format, Array3::zeros((2, 2, channels)));
             assert_eq!(refused, Err(FrameError::Channels { channels, format }));
         }

@@ -11,11 +11,12 @@ pub enum PixelFormat {
     /// 3 bytes a pixel: red, green, blue; 0 to 255 each.
     #[default]
     Rgb24,
-    /// 3 bytes a pixel: blue, green, red; 0 to 255 each. What OpenCV and the models trained with it expect.
+    /// 3 bytes a pixel: blue, green, red; 0 to 255 each. What OpenCV and the models trained with it
+    /// expect.
     Bgr24,
     /// Planes, 1.5 bytes a pixel: brightness (Y, `width * height` bytes), then U, then V (each
-    /// `width.div_ceil(2) * height.div_ceil(2)` bytes). BT.601, limited range: Y is 16 (black) to 235 (white). What the
-    /// browser's video is made of; costs no conversion.
+    /// `width.div_ceil(2) * height.div_ceil(2)` bytes). BT.601, limited range: Y is 16 (black) to
+    /// 235 (white). What the browser's video is made of; costs no conversion.
     I420,
     /// 1 byte a pixel: brightness, 0 (black) to 255 (white).
     Gray8,

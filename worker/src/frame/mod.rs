@@ -15,10 +15,11 @@ pub use format::PixelFormat;
 use reframe_proto::{MAX_DIMENSION, MAX_PICTURE_BYTES, i420_len};
 pub use rotation::Rotation;
 
-/// A picture: its size, and its pixels in one of four [formats](PixelFormat), RGB24 unless the handler asks for another.
+/// A picture: its size, and its pixels in one of four [formats](PixelFormat), RGB24 unless the
+/// handler asks for another.
 ///
-/// A `Frame` always has a size that the wire can carry and exactly the bytes of that size and format. What a handler
-/// returns may differ in both from what it was given.
+/// A `Frame` always has a size that the wire can carry and exactly the bytes of that size and
+/// format. What a handler returns may differ in both from what it was given.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     width: u32,
@@ -43,7 +44,10 @@ pub enum FrameError {
         height: u32,
     },
     /// Both sides are allowed, but not together.
-    #[error("a frame of {width}x{height} is {bytes} bytes on the wire, over the limit of {MAX_PICTURE_BYTES}")]
+    #[error(
+        "a frame of {width}x{height} is {bytes} bytes on the wire, over the limit of \
+         {MAX_PICTURE_BYTES}"
+    )]
     Area {
         /// Pixels.
         width: u32,
@@ -87,25 +91,44 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// When a side is 0 or over 4096 pixels, when the picture does not fit one message (4096x2304 does), or when `data`
-    /// is not [`format.len(width, height)`](PixelFormat::len) bytes long.
-    pub fn new(format: PixelFormat, width: u32, height: u32, data: Vec<u8>) -> Result<Self, FrameError> {
+    /// When a side is 0 or over 4096 pixels, when the picture does not fit one message (4096x2304
+    /// does), or when `data` is not [`format.len(width, height)`](PixelFormat::len) bytes long.
+    pub fn new(
+        format: PixelFormat,
+        width: u32,
+        height: u32,
+        data: Vec<u8>,
+    ) -> Result<Self, FrameError> {
         check_size(width, height)?;
         let (expected, actual) = (format.len(width, height), data.len());
         if actual != expected {
             return Err(FrameError::Length { width, height, format, expected, actual });
         }
-        Ok(Self { width, height, format, data, seq: 0, capture_time: Duration::ZERO, rotation: Rotation::Upright })
+        Ok(Self {
+            width,
+            height,
+            format,
+            data,
+            seq: 0,
+            capture_time: Duration::ZERO,
+            rotation: Rotation::Upright,
+        })
     }
 
     /// A frame of one colour (red, green, blue), as RGB24.
     ///
     /// # Errors
     ///
-    /// When a side is 0 or over 4096 pixels, or when the picture does not fit one message (4096x2304 does).
+    /// When a side is 0 or over 4096 pixels, or when the picture does not fit one message
+    /// (4096x2304 does).
     pub fn filled(width: u32, height: u32, colour: [u8; 3]) -> Result<Self, FrameError> {
         check_size(width, height)?;
-        Self::new(PixelFormat::Rgb24, width, height, colour.repeat(width as usize * height as usize))
+        Self::new(
+            PixelFormat::Rgb24,
+            width,
+            height,
+            colour.repeat(width as usize * height as usize),
+        )
     }
 
     /// Pixels in a row.
@@ -126,14 +149,15 @@ impl Frame {
         self.format
     }
 
-    /// All bytes. In RGB24 and BGR24, channel `c` of pixel `(x, y)` is at `(y * width + x) * 3 + c`; in GRAY8 the pixel
-    /// is at `y * width + x`; for I420 see [`PixelFormat::I420`].
+    /// All bytes. In RGB24 and BGR24, channel `c` of pixel `(x, y)` is at `(y * width + x) * 3 +
+    /// c`; in GRAY8 the pixel is at `y * width + x`; for I420 see [`PixelFormat::I420`].
     #[must_use]
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// All bytes, to change in place: the cheapest way to draw, because the frame's buffer is used again.
+    /// All bytes, to change in place: the cheapest way to draw, because the frame's buffer is used
+    /// again.
     #[must_use]
     pub fn data_mut(&mut self) -> &mut [u8] {
         &mut self.data
@@ -183,14 +207,15 @@ impl Frame {
         Self { format, data, ..self }
     }
 
-    /// The number of this frame in its session; a gap is a frame that was skipped. 0 in a frame the handler made.
+    /// The number of this frame in its session; a gap is a frame that was skipped. 0 in a frame the
+    /// handler made.
     #[must_use]
     pub const fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// When the picture was taken, on the session's own clock: zero is its first frame. Zero in a frame that the
-    /// handler made.
+    /// When the picture was taken, on the session's own clock: zero is its first frame. Zero in a
+    /// frame that the handler made.
     #[must_use]
     pub const fn capture_time(&self) -> Duration {
         self.capture_time
@@ -214,7 +239,9 @@ impl Frame {
 
     /// Bytes of a pixel.
     fn channels(&self) -> usize {
-        self.format.channels().unwrap_or_else(|| panic!("an {} frame has no rows of whole pixels", self.format))
+        self.format
+            .channels()
+            .unwrap_or_else(|| panic!("an {} frame has no rows of whole pixels", self.format))
     }
 
     /// The views have the layout of one format each.
@@ -233,7 +260,11 @@ impl Frame {
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { width, height, format, data: _, seq, capture_time, rotation } = self;
-        write!(f, "Frame({width}x{height} {format}, seq {seq}, at {capture_time:?}, rotation {})", rotation.degrees())
+        write!(
+            f,
+            "Frame({width}x{height} {format}, seq {seq}, at {capture_time:?}, rotation {})",
+            rotation.degrees()
+        )
     }
 }
 
@@ -253,7 +284,9 @@ const fn check_size(width: u32, height: u32) -> Result<(), FrameError> {
 fn flip(rows: &mut [u8], row_bytes: usize, height: usize) {
     let (top, bottom) = rows.split_at_mut(height / 2 * row_bytes);
     // With an odd height `bottom` begins with the middle row, which the shorter `top` leaves alone.
-    for (upper, lower) in top.chunks_exact_mut(row_bytes).zip(bottom.chunks_exact_mut(row_bytes).rev()) {
+    for (upper, lower) in
+        top.chunks_exact_mut(row_bytes).zip(bottom.chunks_exact_mut(row_bytes).rev())
+    {
         upper.swap_with_slice(lower);
     }
 }

@@ -1,15 +1,15 @@
 //! Conversions between the pixel formats, and to and from the wire's pictures.
 //!
-//! BT.601, limited range: what browsers mean by VP8 video over WebRTC, which has no field to say otherwise. GRAY8 has
-//! the full range, as RGB24 has.
+//! BT.601, limited range: what browsers mean by VP8 video over WebRTC, which has no field to say
+//! otherwise. GRAY8 has the full range, as RGB24 has.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use yuv::{
-    BufferStoreMut, YuvConversionMode, YuvGrayImage, YuvGrayImageMut, YuvPlanarImage, YuvPlanarImageMut, YuvRange,
-    YuvStandardMatrix, bgr_to_yuv400, bgr_to_yuv420, rgb_to_yuv400, rgb_to_yuv420, yuv400_to_bgr, yuv400_to_rgb,
-    yuv420_to_bgr, yuv420_to_rgb,
+    BufferStoreMut, YuvConversionMode, YuvGrayImage, YuvGrayImageMut, YuvPlanarImage,
+    YuvPlanarImageMut, YuvRange, YuvStandardMatrix, bgr_to_yuv400, bgr_to_yuv420, rgb_to_yuv400,
+    rgb_to_yuv420, yuv400_to_bgr, yuv400_to_rgb, yuv420_to_bgr, yuv420_to_rgb,
 };
 
 use super::{Frame, PixelFormat, Rotation};
@@ -22,7 +22,8 @@ const MATRIX: YuvStandardMatrix = YuvStandardMatrix::Bt601;
 /// Chroma of a picture without colour.
 const NEUTRAL: u8 = 128;
 
-/// An I420 picture without padding. `data` has `i420_len(width, height)` bytes: whoever makes one checks that.
+/// An I420 picture without padding. `data` has `i420_len(width, height)` bytes: whoever makes one
+/// checks that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct I420 {
     pub(crate) width: u32,
@@ -33,8 +34,8 @@ pub(crate) struct I420 {
 }
 
 impl I420 {
-    /// The picture for a handler, in `buffer`, whatever it held: a buffer of the same size is used again as it is. As
-    /// I420 it stays in the buffer that it came in.
+    /// The picture for a handler, in `buffer`, whatever it held: a buffer of the same size is used
+    /// again as it is. As I420 it stays in the buffer that it came in.
     pub(crate) fn into_frame(
         self,
         format: PixelFormat,
@@ -53,7 +54,8 @@ impl I420 {
         Frame { width, height, format, data, seq, capture_time, rotation }
     }
 
-    /// The picture for the wire, and the frame's buffer to be used again (empty if the picture has it).
+    /// The picture for the wire, and the frame's buffer to be used again (empty if the picture has
+    /// it).
     pub(crate) fn from_frame(frame: Frame) -> (Self, Vec<u8>) {
         let Frame { width, height, format, data, rotation, .. } = frame;
         if format == PixelFormat::I420 {
@@ -65,7 +67,8 @@ impl I420 {
     }
 }
 
-/// Fills `target` with the picture of `source`. Both have exactly the bytes of their format and this size.
+/// Fills `target` with the picture of `source`. Both have exactly the bytes of their format and
+/// this size.
 pub(crate) fn convert(
     width: u32,
     height: u32,
@@ -81,13 +84,27 @@ pub(crate) fn convert(
         }
         (Rgb24, Bgr24) | (Bgr24, Rgb24) => {
             let (pixels, _) = source.as_chunks::<3>();
-            for (target, [first, second, third]) in target.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+            for (target, [first, second, third]) in
+                target.as_chunks_mut::<3>().0.iter_mut().zip(pixels)
+            {
                 *target = [*third, *second, *first];
             }
             Ok(())
         }
-        (I420, Rgb24) => yuv420_to_rgb(&planes(width, height, source), target, width * 3, YuvRange::Limited, MATRIX),
-        (I420, Bgr24) => yuv420_to_bgr(&planes(width, height, source), target, width * 3, YuvRange::Limited, MATRIX),
+        (I420, Rgb24) => yuv420_to_rgb(
+            &planes(width, height, source),
+            target,
+            width * 3,
+            YuvRange::Limited,
+            MATRIX,
+        ),
+        (I420, Bgr24) => yuv420_to_bgr(
+            &planes(width, height, source),
+            target,
+            width * 3,
+            YuvRange::Limited,
+            MATRIX,
+        ),
         (I420, Gray8) => {
             expand(&source[..luma_len], target);
             Ok(())
@@ -95,7 +112,14 @@ pub(crate) fn convert(
         (Rgb24 | Bgr24, I420) => {
             let convert = if from == Rgb24 { rgb_to_yuv420 } else { bgr_to_yuv420 };
             let mode = YuvConversionMode::Balanced;
-            convert(&mut planes_mut(width, height, target), source, width * 3, YuvRange::Limited, MATRIX, mode)
+            convert(
+                &mut planes_mut(width, height, target),
+                source,
+                width * 3,
+                YuvRange::Limited,
+                MATRIX,
+                mode,
+            )
         }
         (Rgb24 | Bgr24, Gray8) => {
             let convert = if from == Rgb24 { rgb_to_yuv400 } else { bgr_to_yuv400 };
@@ -140,7 +164,8 @@ fn planes_mut(width: u32, height: u32, data: &mut [u8]) -> YuvPlanarImageMut<'_,
     }
 }
 
-/// Brightness from limited (16 to 235) to full range: times 255/219, as 1 + 42/256 so that 16 bits are enough.
+/// Brightness from limited (16 to 235) to full range: times 255/219, as 1 + 42/256 so that 16 bits
+/// are enough.
 fn expand(limited: &[u8], full: &mut [u8]) {
     for (full, limited) in full.iter_mut().zip(limited) {
         let above = u16::from(limited.saturating_sub(16));
@@ -181,9 +206,12 @@ mod tests {
 
     #[test]
     fn limited_range_bt601_has_its_well_known_values() {
-        for (rgb, yuv) in [([0, 0, 0], [16, 128, 128]), ([255; 3], [235, 128, 128]), ([255, 0, 0], [82, 90, 240])] {
+        for (rgb, yuv) in
+            [([0, 0, 0], [16, 128, 128]), ([255; 3], [235, 128, 128]), ([255, 0, 0], [82, 90, 240])]
+        {
             for format in [Rgb24, Bgr24] {
-                let picture = I420::from_frame(Frame::filled(2, 2, rgb).unwrap().to_format(format)).0;
+                let picture =
+                    I420::from_frame(Frame::filled(2, 2, rgb).unwrap().to_format(format)).0;
                 let got = [picture.data[0], picture.data[4], picture.data[5]];
                 let close = got.iter().zip(yuv).all(|(got, yuv)| got.abs_diff(yuv) <= 1);
                 assert!(close, "{rgb:?} became {got:?}, not {yuv:?}, from {format}");
@@ -193,7 +221,9 @@ mod tests {
 
     #[test]
     fn grey_is_the_brightness_of_a_colour_in_full_range() {
-        for (rgb, grey) in [([0; 3], 0), ([255; 3], 255), ([255, 0, 0], 76), ([0, 255, 0], 150), ([0, 0, 255], 29)] {
+        for (rgb, grey) in
+            [([0; 3], 0), ([255; 3], 255), ([255, 0, 0], 76), ([0, 255, 0], 150), ([0, 0, 255], 29)]
+        {
             for format in [Rgb24, Bgr24, PixelFormat::I420] {
                 let frame = Frame::filled(4, 4, rgb).unwrap().to_format(format).to_format(Gray8);
                 let worst = frame.data().iter().map(|got| got.abs_diff(grey)).max().unwrap();
@@ -210,9 +240,17 @@ mod tests {
         compress(&all, &mut limited);
         for i in 0..256 {
             let exact = ((i as f64 - 16.0) * 255.0 / 219.0).clamp(0.0, 255.0);
-            assert!((f64::from(full[i]) - exact).abs() <= 1.0, "{i} became {}, not {exact}", full[i]);
+            assert!(
+                (f64::from(full[i]) - exact).abs() <= 1.0,
+                "{i} became {}, not {exact}",
+                full[i]
+            );
             let exact = 16.0 + i as f64 * 219.0 / 255.0;
-            assert!((f64::from(limited[i]) - exact).abs() <= 1.0, "{i} became {}, not {exact}", limited[i]);
+            assert!(
+                (f64::from(limited[i]) - exact).abs() <= 1.0,
+                "{i} became {}, not {exact}",
+                limited[i]
+            );
         }
         assert_eq!((full[16], full[235], limited[0], limited[255]), (0, 255, 16, 235));
     }
@@ -254,7 +292,8 @@ mod tests {
     fn a_used_buffer_leaves_no_trace() {
         let picture = I420::from_frame(Frame::filled(5, 3, [10, 20, 30]).unwrap()).0;
         for format in [Rgb24, Bgr24, Gray8, PixelFormat::I420] {
-            let frame = |buffer| picture.clone().into_frame(format, 7, Duration::from_millis(1), buffer);
+            let frame =
+                |buffer| picture.clone().into_frame(format, 7, Duration::from_millis(1), buffer);
             let fresh = frame(Vec::new());
             assert_eq!(frame(vec![0xAA; 999]), fresh);
             assert_eq!(frame(vec![0xAA; 1]), fresh);

@@ -3,17 +3,21 @@ use super::*;
 /// Around the widths of SIMD registers, and every parity.
 const SIDES: [u32; 5] = [1, 2, 3, 16, 33];
 
-const FORMATS: [PixelFormat; 4] = [PixelFormat::Rgb24, PixelFormat::Bgr24, PixelFormat::I420, PixelFormat::Gray8];
+const FORMATS: [PixelFormat; 4] =
+    [PixelFormat::Rgb24, PixelFormat::Bgr24, PixelFormat::I420, PixelFormat::Gray8];
 
 /// A frame whose bytes are all different as far as a byte goes.
 fn noise(format: PixelFormat, width: u32, height: u32) -> Frame {
-    let data = (0..format.len(width, height)).map(|i| u8::try_from(i * 37 % 251).unwrap()).collect();
+    let data =
+        (0..format.len(width, height)).map(|i| u8::try_from(i * 37 % 251).unwrap()).collect();
     Frame::new(format, width, height, data).unwrap()
 }
 
 #[test]
 fn flips_rows_and_keeps_the_middle_of_an_odd_height() {
-    for (height, expected) in [(1, vec![0]), (2, vec![1, 0]), (3, vec![2, 1, 0]), (4, vec![3, 2, 1, 0])] {
+    for (height, expected) in
+        [(1, vec![0]), (2, vec![1, 0]), (3, vec![2, 1, 0]), (4, vec![3, 2, 1, 0])]
+    {
         let rgb = (0..height).flat_map(|row| [u8::try_from(row).unwrap(); 6]).collect();
         let flipped = Frame::new(PixelFormat::Rgb24, 2, height, rgb).unwrap().flip_vertical();
         let rows: Vec<u8> = flipped.rows().map(|row| row[0]).collect();
@@ -38,7 +42,9 @@ fn planes_flip_each_on_its_own() {
 #[test]
 fn two_flips_are_none_in_every_format_and_size() {
     for format in FORMATS {
-        for (width, height) in SIDES.into_iter().flat_map(|width| SIDES.map(|height| (width, height))) {
+        for (width, height) in
+            SIDES.into_iter().flat_map(|width| SIDES.map(|height| (width, height)))
+        {
             let frame = noise(format, width, height);
             let flipped = frame.clone().flip_vertical();
             assert_eq!(flipped == frame, height == 1, "{frame:?}");
@@ -49,11 +55,16 @@ fn two_flips_are_none_in_every_format_and_size() {
 
 #[test]
 fn refuses_what_the_wire_cannot_carry() {
-    for (width, height) in [(0, 1), (1, 0), (MAX_DIMENSION + 1, 1), (1, MAX_DIMENSION + 1), (u32::MAX, u32::MAX)] {
+    for (width, height) in
+        [(0, 1), (1, 0), (MAX_DIMENSION + 1, 1), (1, MAX_DIMENSION + 1), (u32::MAX, u32::MAX)]
+    {
         let refused = Frame::filled(width, height, [0; 3]);
         assert_eq!(refused.unwrap_err(), FrameError::Dimensions { width, height });
     }
-    assert!(matches!(Frame::filled(4096, 4096, [0; 3]), Err(FrameError::Area { bytes: 25_165_824, .. })));
+    assert!(matches!(
+        Frame::filled(4096, 4096, [0; 3]),
+        Err(FrameError::Area { bytes: 25_165_824, .. })
+    ));
     assert!(Frame::filled(4096, 2304, [0; 3]).is_ok());
 }
 
@@ -62,9 +73,15 @@ fn refuses_data_of_another_size() {
     for (format, expected) in FORMATS.into_iter().zip([27, 27, 17, 9]) {
         for actual in [expected - 1, expected + 1] {
             let refused = Frame::new(format, 3, 3, vec![0; actual]).unwrap_err();
-            assert_eq!(refused, FrameError::Length { width: 3, height: 3, format, expected, actual });
+            assert_eq!(
+                refused,
+                FrameError::Length { width: 3, height: 3, format, expected, actual }
+            );
         }
-        assert_eq!(Frame::new(format, 3, 3, vec![0; expected]).unwrap().into_data().len(), expected);
+        assert_eq!(
+            Frame::new(format, 3, 3, vec![0; expected]).unwrap().into_data().len(),
+            expected
+        );
     }
 }
 

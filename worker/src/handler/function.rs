@@ -1,18 +1,20 @@
 //! Functions and closures as handlers and generators.
 //!
-//! A type may implement `FnMut` for several argument lists, so one trait cannot be implemented for all of them; with a
-//! marker that differs for each it can. The compiler finds the marker, and nobody ever names one.
+//! A type may implement `FnMut` for several argument lists, so one trait cannot be implemented for
+//! all of them; with a marker that differs for each it can. The compiler finds the marker, and
+//! nobody ever names one.
 
 use super::{Handler, IntoOutput, Output};
 use crate::error::HandlerError;
 use crate::frame::Frame;
 use crate::session::Session;
 
-/// What can work on frames: `FnMut(Frame) -> R` and `FnMut(Frame, &Session) -> R`, where `R` is any [`IntoOutput`]; and
-/// every [`Handler`]. `Marker` tells them apart and is always inferred.
+/// What can work on frames: `FnMut(Frame) -> R` and `FnMut(Frame, &Session) -> R`, where `R` is any
+/// [`IntoOutput`]; and every [`Handler`]. `Marker` tells them apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
-    note = "a handler is a function (Frame) -> R or (Frame, &Session) -> R, or a type that implements Handler",
+    note = "a handler is a function (Frame) -> R or (Frame, &Session) -> R, or a type that \
+            implements Handler",
     note = "a closure must name the types of its arguments: |frame: Frame, session: &Session|"
 )]
 pub trait IntoHandler<Marker>: Send + 'static {
@@ -75,12 +77,13 @@ where
     }
 }
 
-/// What can make the pictures of one session: `Fn() -> Result<I, HandlerError>` and
-/// `Fn(Session) -> Result<I, HandlerError>`, where `I` is an iterator over any [`IntoOutput`]. `Marker` tells them apart
-/// and is always inferred.
+/// What can make the pictures of one session: `Fn() -> Result<I, HandlerError>` and `Fn(Session) ->
+/// Result<I, HandlerError>`, where `I` is an iterator over any [`IntoOutput`]. `Marker` tells them
+/// apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not make a generator",
-    note = "that does a function () -> Result<I, HandlerError> or (Session) -> Result<I, HandlerError>",
+    note = "that does a function () -> Result<I, HandlerError> or (Session) -> Result<I, \
+            HandlerError>",
     note = "where I is an iterator over frames, or over anything else that a handler may return"
 )]
 pub trait IntoGenerator<Marker>: Send + Sync + 'static {

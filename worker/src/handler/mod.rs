@@ -15,12 +15,12 @@ use crate::session::Session;
 
 /// The work done on one session's frames.
 ///
-/// Every session has its own handler on its own thread, so a handler may block and may keep state; nothing is shared
-/// between sessions unless the author shares it. Functions and closures need no `Handler`: see
-/// [`VideoStreamHandler::new`] and [`VideoStreamHandler::per_session`].
+/// Every session has its own handler on its own thread, so a handler may block and may keep state;
+/// nothing is shared between sessions unless the author shares it. Functions and closures need no
+/// `Handler`: see [`VideoStreamHandler::new`] and [`VideoStreamHandler::per_session`].
 ///
-/// The calls come in this order, never two at once: `start`, then `process` for each frame, then `stop`. A panic in any
-/// of them ends this session and no other.
+/// The calls come in this order, never two at once: `start`, then `process` for each frame, then
+/// `stop`. A panic in any of them ends this session and no other.
 ///
 /// ```
 /// use reframe_worker::{Frame, Handler, HandlerError, Output, Session};
@@ -44,7 +44,8 @@ pub trait Handler: Send + 'static {
     ///
     /// # Errors
     ///
-    /// Ends the session before it began; the client is shown the message. `stop` is then not called.
+    /// Ends the session before it began; the client is shown the message. `stop` is then not
+    /// called.
     fn start(&mut self, session: &Session) -> Result<(), HandlerError> {
         let _ = session;
         Ok(())
@@ -57,7 +58,7 @@ pub trait Handler: Send + 'static {
     /// Costs this frame only: the client is shown the message, and the next frame follows.
     fn process(&mut self, frame: Frame, session: &Session) -> Result<Output, HandlerError>;
 
-    /// Called once after the last frame, if `start` succeeded: also after `process` panicked, so that what `start`
-    /// acquired is given back.
+    /// Called once after the last frame, if `start` succeeded: also after `process` panicked, so
+    /// that what `start` acquired is given back.
     fn stop(&mut self) {}
 }

@@ -5,12 +5,12 @@ use serde_json::Value;
 use crate::error::HandlerError;
 use crate::frame::Frame;
 
-/// What a handler makes of a frame, or a generator yields: a picture, values to show beside it, the end of the stream,
-/// or several of them.
+/// What a handler makes of a frame, or a generator yields: a picture, values to show beside it, the
+/// end of the stream, or several of them.
 ///
-/// The forms that can be returned as they are: [`Frame`], `(Frame, AdditionalOutputs)`, [`AdditionalOutputs`],
-/// [`CloseStream`], `(Frame, CloseStream)`, `(Frame, AdditionalOutputs, CloseStream)`, `(AdditionalOutputs, CloseStream)`,
-/// and `()` for nothing.
+/// The forms that can be returned as they are: [`Frame`], `(Frame, AdditionalOutputs)`,
+/// [`AdditionalOutputs`], [`CloseStream`], `(Frame, CloseStream)`, `(Frame, AdditionalOutputs,
+/// CloseStream)`, `(AdditionalOutputs, CloseStream)`, and `()` for nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Output {
     pub(crate) frame: Option<Frame>,
@@ -30,8 +30,8 @@ pub struct Output {
 pub struct AdditionalOutputs(Vec<Value>);
 
 impl AdditionalOutputs {
-    /// One value for each declared output. A value that does not fit its output is an error of the frame; so is NaN,
-    /// which JSON cannot say.
+    /// One value for each declared output. A value that does not fit its output is an error of the
+    /// frame; so is NaN, which JSON cannot say.
     pub fn new(values: impl IntoIterator<Item: Into<Value>>) -> Self {
         Self(values.into_iter().map(Into::into).collect())
     }
@@ -68,11 +68,12 @@ impl Default for CloseStream {
     }
 }
 
-/// What a function over frames may return, and a generator yield: each form of [`Output`], or a `Result` of one with
-/// [`HandlerError`] as its error.
+/// What a function over frames may return, and a generator yield: each form of [`Output`], or a
+/// `Result` of one with [`HandlerError`] as its error.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
-    note = "it returns Frame, (Frame, AdditionalOutputs), AdditionalOutputs, CloseStream, (Frame, CloseStream), Output or ()",
+    note = "it returns Frame, (Frame, AdditionalOutputs), AdditionalOutputs, CloseStream, (Frame, \
+            CloseStream), Output or ()",
     note = "or a Result<_, HandlerError> of one of these"
 )]
 pub trait IntoOutput {
@@ -133,7 +134,9 @@ mod tests {
     fn each_form_is_what_it_says() {
         let frame = || Frame::filled(2, 2, [0; 3]).unwrap();
         let outputs = || AdditionalOutputs::new([1]);
-        let parts = |output: Output| (output.frame.is_some(), output.outputs.is_some(), output.close.is_some());
+        let parts = |output: Output| {
+            (output.frame.is_some(), output.outputs.is_some(), output.close.is_some())
+        };
         assert_eq!(parts(frame().into()), (true, false, false));
         assert_eq!(parts((frame(), outputs()).into()), (true, true, false));
         assert_eq!(parts(outputs().into()), (false, true, false));

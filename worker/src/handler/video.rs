@@ -14,7 +14,8 @@ use crate::session::Session;
 /// Makes what one session's thread runs.
 type Factory = dyn Fn(&Session) -> Result<Work, HandlerError> + Send + Sync;
 
-/// A handler for video, the rate it is shown at, and what becomes of frames that it has no time for.
+/// A handler for video, the rate it is shown at, and what becomes of frames that it has no time
+/// for.
 #[derive(Clone)]
 pub struct VideoStreamHandler {
     make: Arc<Factory>,
@@ -26,8 +27,8 @@ pub struct VideoStreamHandler {
 }
 
 impl VideoStreamHandler {
-    /// A plain function or closure over frames: `(Frame) -> R` or `(Frame, &Session) -> R`, where `R` is any
-    /// [`IntoOutput`]. Each session runs a clone of it.
+    /// A plain function or closure over frames: `(Frame) -> R` or `(Frame, &Session) -> R`, where
+    /// `R` is any [`IntoOutput`]. Each session runs a clone of it.
     ///
     /// ```
     /// use reframe_worker::{Frame, VideoStreamHandler};
@@ -38,9 +39,9 @@ impl VideoStreamHandler {
         Self::per_session(move || handler.clone())
     }
 
-    /// One handler for each session, made by `factory` on the session's own thread; so it may take its time, to load a
-    /// model for example, and a panic in it ends that session only. The handler is a closure, which may keep state, or a
-    /// type that implements [`Handler`].
+    /// One handler for each session, made by `factory` on the session's own thread; so it may take
+    /// its time, to load a model for example, and a panic in it ends that session only. The handler
+    /// is a closure, which may keep state, or a type that implements [`Handler`].
     ///
     /// ```
     /// use reframe_worker::{Frame, HandlerError, VideoStreamHandler};
@@ -63,12 +64,13 @@ impl VideoStreamHandler {
         Self::of(false, move |_| Ok(Work::Handler(Box::new(factory().into_handler()))))
     }
 
-    /// Pictures from an iterator, for a stream that only sends to the browser ([`Mode::Receive`]). Each session has its
-    /// own, made by `factory` on the session's thread, and asked for an item whenever the next picture is due soon. The
-    /// stream ends with the iterator.
+    /// Pictures from an iterator, for a stream that only sends to the browser ([`Mode::Receive`]).
+    /// Each session has its own, made by `factory` on the session's thread, and asked for an item
+    /// whenever the next picture is due soon. The stream ends with the iterator.
     ///
-    /// `factory` is `() -> Result<I, HandlerError>` or `(Session) -> Result<I, HandlerError>`, and the items are any
-    /// [`IntoOutput`]. When it fails, the session ends before it began, and the client is shown why.
+    /// `factory` is `() -> Result<I, HandlerError>` or `(Session) -> Result<I, HandlerError>`, and
+    /// the items are any [`IntoOutput`]. When it fails, the session ends before it began, and the
+    /// client is shown why.
     ///
     /// ```
     /// use reframe_worker::{Frame, HandlerError, Session, VideoStreamHandler};
@@ -86,13 +88,24 @@ impl VideoStreamHandler {
         })
     }
 
-    fn of(generates: bool, make: impl Fn(&Session) -> Result<Work, HandlerError> + Send + Sync + 'static) -> Self {
+    fn of(
+        generates: bool,
+        make: impl Fn(&Session) -> Result<Work, HandlerError> + Send + Sync + 'static,
+    ) -> Self {
         let pixel_format = PixelFormat::default();
-        Self { make: Arc::new(make), generates, fps: 30.0, skip_frames: false, keep_rotation: false, pixel_format }
+        Self {
+            make: Arc::new(make),
+            generates,
+            fps: 30.0,
+            skip_frames: false,
+            keep_rotation: false,
+            pixel_format,
+        }
     }
 
-    /// Frames per second that the browser is shown, 1 to 240, 30 by default. Fractional rates (29.97)
-    /// are exact. [`StreamBuilder::try_build`](crate::StreamBuilder::try_build) refuses any other.
+    /// Frames per second that the browser is shown, 1 to 240, 30 by default. Fractional rates
+    /// (29.97) are exact. [`StreamBuilder::try_build`](crate::StreamBuilder::try_build) refuses any
+    /// other.
     #[must_use]
     pub fn fps(mut self, fps: f64) -> Self {
         self.fps = fps;
@@ -101,8 +114,9 @@ impl VideoStreamHandler {
 
     /// What becomes of frames that arrive while the handler is busy; `false` by default.
     ///
-    /// With `true` only the newest of them waits, so a slow handler always works on the present. With `false` they wait
-    /// in order, in a bounded queue: for handlers that must see every frame and keep up on average.
+    /// With `true` only the newest of them waits, so a slow handler always works on the present.
+    /// With `false` they wait in order, in a bounded queue: for handlers that must see every frame
+    /// and keep up on average.
     #[must_use]
     pub fn skip_frames(mut self, skip_frames: bool) -> Self {
         self.skip_frames = skip_frames;
@@ -112,8 +126,8 @@ impl VideoStreamHandler {
     /// Whether frames keep the rotation that the camera sent them with; `false` by default.
     ///
     /// A phone sends what its sensor sees, and with it how the phone was held. With `false` the
-    /// gateway turns each frame upright before the handler sees it, which costs a copy of each frame
-    /// that is not upright. With `true` frames come as sent, and
+    /// gateway turns each frame upright before the handler sees it, which costs a copy of each
+    /// frame that is not upright. With `true` frames come as sent, and
     /// [`Frame::rotation`](crate::Frame::rotation) says how far they are from upright. What the
     /// handler returns is turned by its own rotation before it is shown.
     #[must_use]
@@ -122,7 +136,8 @@ impl VideoStreamHandler {
         self
     }
 
-    /// How the frames are laid out that the handler is given, RGB24 by default. What it returns may have any format.
+    /// How the frames are laid out that the handler is given, RGB24 by default. What it returns may
+    /// have any format.
     #[must_use]
     pub fn pixel_format(mut self, pixel_format: PixelFormat) -> Self {
         self.pixel_format = pixel_format;
@@ -143,15 +158,25 @@ impl VideoStreamHandler {
         if FRAME_RATES.contains(&self.fps) {
             return Ok(());
         }
-        Err(format!("fps must be from {} to {}, not {}", FRAME_RATES.start(), FRAME_RATES.end(), self.fps))
+        Err(format!(
+            "fps must be from {} to {}, not {}",
+            FRAME_RATES.start(),
+            FRAME_RATES.end(),
+            self.fps
+        ))
     }
 
     /// What to do when the handler and the stream's mode do not go together.
     pub(crate) fn check_mode(&self, mode: Mode) -> Result<(), String> {
         let generates = mode == Mode::Receive;
         match (self.generates, generates) {
-            (true, false) => Err(format!("a generator is given no frames: mode {mode} needs a function over frames")),
-            (false, true) => Err("mode receive has no frames to give: use VideoStreamHandler::generator".to_owned()),
+            (true, false) => Err(format!(
+                "a generator is given no frames: mode {mode} needs a function over frames"
+            )),
+            (false, true) => {
+                Err("mode receive has no frames to give: use VideoStreamHandler::generator"
+                    .to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -179,7 +204,8 @@ impl fmt::Debug for VideoStreamHandler {
         let kind = if *generates { "generator" } else { "handler" };
         write!(
             f,
-            "VideoStreamHandler({kind}, {fps} fps, skip_frames: {skip_frames}, keep_rotation: {keep_rotation}, {pixel_format})"
+            "VideoStreamHandler({kind}, {fps} fps, skip_frames: {skip_frames}, keep_rotation: \
+             {keep_rotation}, {pixel_format})"
         )
     }
 }
@@ -203,9 +229,15 @@ impl Work {
     /// # Panics
     ///
     /// When a handler is given no frame: the service lets in only what fits the mode.
-    pub(crate) fn run(&mut self, frame: Option<Frame>, session: &Session) -> Option<Result<Output, HandlerError>> {
+    pub(crate) fn run(
+        &mut self,
+        frame: Option<Frame>,
+        session: &Session,
+    ) -> Option<Result<Output, HandlerError>> {
         match self {
-            Self::Handler(handler) => Some(handler.process(frame.expect("the mode has frames"), session)),
+            Self::Handler(handler) => {
+                Some(handler.process(frame.expect("the mode has frames"), session))
+            }
             Self::Generator(items) => items.next(),
         }
     }

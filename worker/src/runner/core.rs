@@ -188,7 +188,8 @@ fn started<T>(result: Result<T, HandlerError>) -> Result<T, Fault> {
     result.map_err(|error| Fault::Start { message: error.into_message() })
 }
 
-/// The span of a call whose frame is one of the few that are traced. It is the author's to add spans within.
+/// The span of a call whose frame is one of the few that are traced. It is the author's to add
+/// spans within.
 fn traced(traceparent: &str, seq: u64) -> Span {
     if traceparent.is_empty() {
         return Span::none();
@@ -201,7 +202,8 @@ fn traced(traceparent: &str, seq: u64) -> Span {
 /// What is shown of an output: its picture, and its values as JSON.
 type Shows = (Option<Frame>, Vec<String>);
 
-/// Checks an output against the stream's mode and declaration. The inner error is the frame's, the outer the session's.
+/// Checks an output against the stream's mode and declaration. The inner error is the frame's, the
+/// outer the session's.
 fn present(
     stream: &Stream,
     output: Output,
@@ -212,9 +214,11 @@ fn present(
     let empty = frame.is_none() && outputs.is_none() && !closes;
     match stream.mode {
         Mode::Send if frame.is_some() => {
-            return Ok(Err("the handler returned a frame, but a stream of mode send shows none: return \
+            return Ok(Err(
+                "the handler returned a frame, but a stream of mode send shows none: return \
                            AdditionalOutputs or ()"
-                .into()));
+                    .into(),
+            ));
         }
         Mode::SendReceive if empty => {
             return Ok(Err("the handler returned nothing: mode send-receive needs a frame, or AdditionalOutputs at \
@@ -225,15 +229,19 @@ fn present(
     }
     let Some(current) = outputs else { return Ok(Ok((frame, Vec::new()))) };
     let handler = &stream.outputs_handler;
-    let values = guard("additional_outputs_handler", || handler(shown.previous(), current.values()))?;
+    let values =
+        guard("additional_outputs_handler", || handler(shown.previous(), current.values()))?;
     Ok(shown.update(&stream.outputs, values).map(|outputs| (frame, outputs)))
 }
 
-/// What the client is told of a fault. What a panic said is for the author and goes to the log only.
+/// What the client is told of a fault. What a panic said is for the author and goes to the log
+/// only.
 fn told(fault: &Fault) -> [Reply; 2] {
     let (error, end) = match fault {
         Fault::Start { message } => (message.as_str(), "the handler could not start"),
-        Fault::Panic { .. } => ("the handler crashed", "the stream ended because its handler crashed"),
+        Fault::Panic { .. } => {
+            ("the handler crashed", "the stream ended because its handler crashed")
+        }
     };
     [
         Reply::Notice { level: Severity::Error, message: error.to_owned() },
@@ -249,9 +257,9 @@ fn tell(replies: impl IntoIterator<Item = Reply>, reply: &mut Tell<'_>) -> Contr
 
 /// Runs a piece of the author's code so that its panic ends this session and nothing else.
 ///
-/// Unwind safety is asserted: of what `code` can reach, nothing but the handler outlives the panic, and the handler is
-/// only told to stop and dropped. What the author shares between handlers has the rules of threads: a `Mutex` says so
-/// by its poison.
+/// Unwind safety is asserted: of what `code` can reach, nothing but the handler outlives the panic,
+/// and the handler is only told to stop and dropped. What the author shares between handlers has
+/// the rules of threads: a `Mutex` says so by its poison.
 fn guard<T>(call: &'static str, code: impl FnOnce() -> T) -> Result<T, Fault> {
     panic::catch_unwind(AssertUnwindSafe(code))
         .map_err(|payload| Fault::Panic { call, message: text(&*payload).to_owned() })

@@ -1,9 +1,9 @@
 //! The way into a session's actor, bounded by its credits.
 //!
 //! > The mailbox has a place for every credit, so it refuses no job that came with one. It alone
-//! > cannot tell that a job came without: a place is free when the actor takes the job out, a credit
-//! > when the job is answered, and the job in the handler lies between the two. So the credit is
-//! > asked for first.
+//! > cannot tell that a job came without: a place is free when the actor takes the job out, a
+//! > credit when the job is answered, and the job in the handler lies between the two. So the
+//! > credit is asked for first.
 
 use std::sync::Arc;
 

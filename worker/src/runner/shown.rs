@@ -1,4 +1,5 @@
-//! From what the handler returned to what is shown: the outputs handler, and the checks of the declaration.
+//! From what the handler returned to what is shown: the outputs handler, and the checks of the
+//! declaration.
 
 use reframe_proto::MAX_OUTPUTS_BYTES;
 use serde_json::Value;
@@ -28,7 +29,8 @@ impl Shown {
     ) -> Result<Vec<String>, HandlerError> {
         if values.len() != declared.len() {
             let (values, declared) = (values.len(), declared.len());
-            let problem = format!("{values} additional outputs, but the stream declares {declared}");
+            let problem =
+                format!("{values} additional outputs, but the stream declares {declared}");
             return Err(HandlerError::new(problem));
         }
         for (output, value) in declared.iter().zip(&values) {
@@ -39,7 +41,8 @@ impl Shown {
         if total > MAX_OUTPUTS_BYTES {
             let (largest, bytes) = largest(declared, &json);
             return Err(HandlerError::new(format!(
-                "the additional outputs are {total} bytes of JSON, over {MAX_OUTPUTS_BYTES}; output {largest:?} alone has {bytes}"
+                "the additional outputs are {total} bytes of JSON, over {MAX_OUTPUTS_BYTES}; \
+                 output {largest:?} alone has {bytes}"
             )));
         }
         self.0 = values;
@@ -49,7 +52,8 @@ impl Shown {
 
 /// The output with the longest value, and its bytes.
 fn largest<'a>(declared: &'a [OutputComponent], json: &[String]) -> (&'a str, usize) {
-    let sizes = declared.iter().zip(json).map(|(output, json)| (output.about().name.as_str(), json.len()));
+    let sizes =
+        declared.iter().zip(json).map(|(output, json)| (output.about().name.as_str(), json.len()));
     sizes.max_by_key(|(_, bytes)| *bytes).unwrap_or_default()
 }
 
@@ -76,11 +80,20 @@ mod tests {
         for values in [
             [json!(1), json!("a"), json!("cat"), json!(null), json!(0.5)],
             [json!(-1.5), json!(""), json!({}), json!([1, "two"]), json!([])],
-            [json!(0), json!("é"), json!({ "cat": 1, "dog": 0.0 }), json!({ "a": {} }), json!([1, 2.5])],
+            [
+                json!(0),
+                json!("é"),
+                json!({ "cat": 1, "dog": 0.0 }),
+                json!({ "a": {} }),
+                json!([1, 2.5]),
+            ],
             [json!(0), json!("é"), json!("dog"), json!(true), json!([[0, 1], [0.5, 2]])],
         ] {
             let json = shown.update(&declared(), values.to_vec()).unwrap();
-            assert_eq!(json.iter().map(|json| serde_json::from_str(json).unwrap()).collect::<Vec<Value>>(), values);
+            assert_eq!(
+                json.iter().map(|json| serde_json::from_str(json).unwrap()).collect::<Vec<Value>>(),
+                values
+            );
             assert_eq!(shown.previous(), values);
         }
     }
@@ -92,14 +105,26 @@ mod tests {
             (0, json!("1"), "output \"count\": a text is not a number"),
             (0, json!(f64::NAN), "output \"count\": null (or NaN) is not a number"),
             (1, json!(1), "output \"word\": a number is not a text"),
-            (2, json!({ "cat": 1.1 }), "output \"class\": an object is not a text, or an object of label to a number"),
+            (
+                2,
+                json!({ "cat": 1.1 }),
+                "output \"class\": an object is not a text, or an object of label to a number",
+            ),
             (
                 2,
                 json!({ "cat": "sure" }),
                 "output \"class\": an object is not a text, or an object of label to a number",
             ),
-            (4, json!([[1, 2, 3]]), "output \"curve\": an array is not a number, or an array of numbers or of [x, y]"),
-            (4, json!([1, [2, 3]]), "output \"curve\": an array is not a number, or an array of numbers or of [x, y]"),
+            (
+                4,
+                json!([[1, 2, 3]]),
+                "output \"curve\": an array is not a number, or an array of numbers or of [x, y]",
+            ),
+            (
+                4,
+                json!([1, [2, 3]]),
+                "output \"curve\": an array is not a number, or an array of numbers or of [x, y]",
+            ),
         ] {
             let mut shown = Shown::default();
             shown.update(&declared(), good.to_vec()).unwrap();
@@ -124,10 +149,12 @@ mod tests {
     fn values_are_bounded() {
         let outputs = [Text::new("short").into(), Text::new("long").into()];
         // `""` and `"…"` have four bytes beside the text.
-        let update = |bytes| Shown::default().update(&outputs, vec![json!(""), json!("x".repeat(bytes))]);
+        let update =
+            |bytes| Shown::default().update(&outputs, vec![json!(""), json!("x".repeat(bytes))]);
         assert_eq!(update(MAX_OUTPUTS_BYTES - 4).unwrap().concat().len(), MAX_OUTPUTS_BYTES);
         let error = update(MAX_OUTPUTS_BYTES - 3).unwrap_err();
-        let expected = "the additional outputs are 32769 bytes of JSON, over 32768; output \"long\" alone has 32767";
+        let expected = "the additional outputs are 32769 bytes of JSON, over 32768; output \
+                        \"long\" alone has 32767";
         assert_eq!(error.message(), expected);
     }
 }

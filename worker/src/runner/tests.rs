@@ -81,7 +81,10 @@ fn frames_that_wait_when_the_session_ends_are_dropped() {
     // The first frame is in the handler, the second waits; the session ends now.
     drop(outside.jobs);
     release.send(()).unwrap();
-    assert!(matches!(outside.replies.blocking_recv(), Some(Ok(Reply::Result { seq: 0, outcome: Ok(_), .. }))));
+    assert!(matches!(
+        outside.replies.blocking_recv(),
+        Some(Ok(Reply::Result { seq: 0, outcome: Ok(_), .. }))
+    ));
     assert!(outside.replies.blocking_recv().is_none(), "the second frame was dropped");
     // The end of the replies is what a gateway sees, so all must have been given back before.
     assert_eq!((outside.pool.sessions(), outside.returned.is_cancelled()), (0, true));
@@ -131,7 +134,10 @@ fn a_session_is_known_on_its_thread_only_and_kept_without_harm() {
     assert_eq!((session.id(), session.is_closed()), ("\0nul", false));
     drop((outside.jobs, outside.inputs));
     assert!(session.is_closed());
-    assert!(matches!(outside.replies.blocking_recv(), Some(Ok(Reply::Result { seq: 0, outcome: Ok(_), .. }))));
+    assert!(matches!(
+        outside.replies.blocking_recv(),
+        Some(Ok(Reply::Result { seq: 0, outcome: Ok(_), .. }))
+    ));
     // Ends although the author still has the session.
     assert!(outside.replies.blocking_recv().is_none());
     session.error("nobody listens");

@@ -2,8 +2,8 @@
 //!
 //! The actor has a thread of its own because the author's code in it may block for as long as it
 //! likes; on an arbiter one session's handler would stop the others'. No actix `System` runs there.
-//! It is a tokio runtime, and inside one tokio forbids to block on another: a handler could not wait
-//! for an async client of its author's, and the actor could not wait for room for its replies.
+//! It is a tokio runtime, and inside one tokio forbids to block on another: a handler could not
+//! wait for an async client of its author's, and the actor could not wait for room for its replies.
 //! `actix::SyncArbiter` has such threads, but its queue has no bound.
 
 use std::pin::pin;

@@ -1,4 +1,5 @@
-//! Memory for pictures, taken from gateways of this host before their sessions open (`reframe_proto::exchange::pass`).
+//! Memory for pictures, taken from gateways of this host before their sessions open
+//! (`reframe_proto::exchange::pass`).
 
 use std::io;
 use std::time::Duration;
@@ -10,15 +11,16 @@ use tokio::time::{sleep, timeout};
 
 use crate::server::guard::Places;
 
-/// Connections at once. A gateway has one for each session that it is dialling. Beyond that the oldest is closed: one
-/// that says nothing, or a session's that has found its memory long ago; any other's pictures go in messages.
+/// Connections at once. A gateway has one for each session that it is dialling. Beyond that the
+/// oldest is closed: one that says nothing, or a session's that has found its memory long ago; any
+/// other's pictures go in messages.
 const CONNECTIONS: usize = 256;
 
 /// How long whoever connects may take to pass memory, which a gateway does with connecting.
 const PASS_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long a session may take to find its memory: as long as a handler may take to start, and more than any gateway
-/// waits. It is only a bound on what one that hangs can hold.
+/// How long a session may take to find its memory: as long as a handler may take to start, and more
+/// than any gateway waits. It is only a bound on what one that hangs can hold.
 const JOIN_WITHIN: Duration = Duration::from_secs(60);
 
 /// After `accept` has failed: out of descriptors, which others may free.
@@ -43,16 +45,19 @@ pub(crate) async fn serve(listener: UnixListener) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept memory for pictures; they come in messages meanwhile");
+                tracing::warn!(%error, "cannot accept memory for pictures; they come in messages \
+                                        meanwhile");
                 sleep(RETRY).await;
             }
         }
     }
 }
 
-/// Holds the memory until whoever passed it hangs up: its session has joined by then, or never will.
+/// Holds the memory until whoever passed it hangs up: its session has joined by then, or never
+/// will.
 async fn take(mut socket: UnixStream) -> io::Result<()> {
-    let passed = timeout(PASS_WITHIN, socket.async_io(Interest::READABLE, || pass::receive(&socket)));
+    let passed =
+        timeout(PASS_WITHIN, socket.async_io(Interest::READABLE, || pass::receive(&socket)));
     let (token, memory) = passed.await.map_err(|_| io::ErrorKind::TimedOut)??;
     let _held = Exchange::admit(token, memory).map_err(io::Error::other)?;
     socket.write_u8(pass::TAKEN).await?;

@@ -1,4 +1,5 @@
-//! The worker as a server on any transport: TCP for `serve`, pipes in memory for `launch` and for tests.
+//! The worker as a server on any transport: TCP for `serve`, pipes in memory for `launch` and for
+//! tests.
 
 pub(crate) mod guard;
 mod listener;
@@ -10,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reframe_proto::v1::frame_worker_server::FrameWorkerServer;
-use reframe_proto::{CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES};
+use reframe_proto::{
+    CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
@@ -27,14 +30,15 @@ use crate::server::guard::Guard;
 use crate::server::service::{Service, ShutdownTokens};
 use crate::stream::Stream;
 
-/// How often a connection is probed, and how long the answer may take: a gateway that vanished without a word holds its
-/// sessions' slots no longer than the sum.
+/// How often a connection is probed, and how long the answer may take: a gateway that vanished
+/// without a word holds its sessions' slots no longer than the sum.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// See [`KEEPALIVE_INTERVAL`].
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// HTTP/2 streams of one connection beside as many sessions as there are slots: a gateway's watch over the worker's
-/// health, its question what the worker serves, and sessions that find no slot any more. Beyond that a gateway waits.
+/// HTTP/2 streams of one connection beside as many sessions as there are slots: a gateway's watch
+/// over the worker's health, its question what the worker serves, and sessions that find no slot
+/// any more. Beyond that a gateway waits.
 const SPARE_STREAMS: u32 = 32;
 
 /// Sessions at once, where nothing says otherwise; the default of `--capacity`.
@@ -57,38 +61,42 @@ pub struct Server {
 pub struct ServeError(#[source] tonic::transport::Error);
 
 impl Server {
-    /// A worker that takes `capacity` sessions at once and refuses more. Each costs a thread and a few frames of
-    /// memory.
+    /// A worker that takes `capacity` sessions at once and refuses more. Each costs a thread and a
+    /// few frames of memory.
     #[must_use]
     pub const fn new(stream: Stream, capacity: u32) -> Self {
         Self { stream, capacity, grace: Duration::ZERO }
     }
 
-    /// How long sessions may go on after the shutdown began, so that gateways can move them to other workers; zero
-    /// where nothing says otherwise.
+    /// How long sessions may go on after the shutdown began, so that gateways can move them to
+    /// other workers; zero where nothing says otherwise.
     #[must_use]
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Serves the connections of `listener` until `shutdown` is ready. The end of pipes in this process is not an end: it
-    /// means only that no more connections come.
+    /// Serves the connections of `listener` until `shutdown` is ready. The end of pipes in this
+    /// process is not an end: it means only that no more connections come.
     ///
-    /// Whoever reaches the port may be anybody: connections and calls are bounded in number, and each in size and time
-    /// until it is answered. What was turned away is told in the log, in sums.
+    /// Whoever reaches the port may be anybody: connections and calls are bounded in number, and
+    /// each in size and time until it is answered. What was turned away is told in the log, in
+    /// sums.
     ///
-    /// When `shutdown` is ready, the worker drains: health turns to `NOT_SERVING`, which gateways that watch it take as
-    /// the sign to move their sessions away, and new sessions are refused with `UNAVAILABLE`. Those that run go on until
-    /// all are gone, handlers included, or the [`grace`](Self::grace) is over.
+    /// When `shutdown` is ready, the worker drains: health turns to `NOT_SERVING`, which gateways
+    /// that watch it take as the sign to move their sessions away, and new sessions are refused
+    /// with `UNAVAILABLE`. Those that run go on until all are gone, handlers included, or the
+    /// [`grace`](Self::grace) is over.
     ///
-    /// Then no connection is accepted any more, and each session that is left is ended with `UNAVAILABLE`. This returns
-    /// as soon as the handlers have stopped and the connections are closed, or after 5 s. A handler that is still running
-    /// then goes on, on its own thread, until the process exits.
+    /// Then no connection is accepted any more, and each session that is left is ended with
+    /// `UNAVAILABLE`. This returns as soon as the handlers have stopped and the connections are
+    /// closed, or after 5 s. A handler that is still running then goes on, on its own thread, until
+    /// the process exits.
     ///
     /// # Errors
     ///
-    /// When the transport fails as a whole; a single connection's failure ends its own sessions only.
+    /// When the transport fails as a whole; a single connection's failure ends its own sessions
+    /// only.
     ///
     /// # Cancel safety
     ///
@@ -104,8 +112,12 @@ impl Server {
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
                 self.serve_connections(incoming, shutdown).await
             }
-            Kind::Unix(listener) => self.serve_connections(UnixListenerStream::new(listener), shutdown).await,
-            Kind::InProcess(pipes) => self.serve_connections(ReceiverStream::new(pipes).map(Ok), shutdown).await,
+            Kind::Unix(listener) => {
+                self.serve_connections(UnixListenerStream::new(listener), shutdown).await
+            }
+            Kind::InProcess(pipes) => {
+                self.serve_connections(ReceiverStream::new(pipes).map(Ok), shutdown).await
+            }
         }
     }
 
@@ -137,7 +149,8 @@ impl Server {
             }
             drain(&pool, self.grace).await;
             for service in services {
-                // Ends the watches, which would hold their connections open; each sees the status first.
+                // Ends the watches, which would hold their connections open; each sees the status
+                // first.
                 health.clear_service_status(service).await;
             }
             closing.cancel();
@@ -178,14 +191,16 @@ impl Server {
             () = closing.cancelled() => {}
         }
         timeout(RETURN_WAIT, ended).await.unwrap_or_else(|_| {
-            tracing::warn!(after = ?RETURN_WAIT, "handlers or connections did not end in time and are abandoned");
+            tracing::warn!(after = ?RETURN_WAIT, "handlers or connections did not end in time and \
+                are abandoned");
             Ok(())
         })
     }
 }
 
 /// Serves a stream on `listener` for as long as this future is polled: a worker without a command
-/// line. It takes 16 sessions at once, as `serve` and `launch` do unless told; [`Server`] has more settings.
+/// line. It takes 16 sessions at once, as `serve` and `launch` do unless told; [`Server`] has more
+/// settings.
 ///
 /// ```no_run
 /// use reframe_worker::{Frame, Listener, Stream, VideoStreamHandler, serve};

@@ -1,6 +1,6 @@
 //! Hop 5 of 10: gRPC messages in, frames for the handler's actor out; and its replies back.
-//! In:    the gateway's `link`, <= `credits` frames or pulls a session.   Out: the mailbox of the
-//!        session's actor (`runner`), <= `credits` of them.
+//! In:    the gateway's `link`, <= `credits` frames or pulls a session.
+//! Out:   the mailbox of the session's actor (`runner`), <= `credits` of them.
 //! Runs:  tokio, one task per session.
 //! Full:  a frame that the mailbox refuses came without a credit, is counted, and ends its session.
 //!        Inputs do not queue: the newest replace the last.
@@ -37,15 +37,17 @@ use crate::stream::Stream;
 /// newer replaces it.
 const CREDITS_SKIPPING: u32 = 1;
 
-/// Credits when no frame is skipped: one more, so that the next frame travels while the handler has this one.
+/// Credits when no frame is skipped: one more, so that the next frame travels while the handler has
+/// this one.
 const CREDITS_IN_ORDER: u32 = 2;
 
-/// Credits in mode receive: items made ahead. The gateway gives a credit back when a picture has been shown, so this
-/// much of a generator's unevenness is hidden, 50 ms at 60 fps, and no more memory is used.
+/// Credits in mode receive: items made ahead. The gateway gives a credit back when a picture has
+/// been shown, so this much of a generator's unevenness is hidden, 50 ms at 60 fps, and no more
+/// memory is used.
 const PULLS: u32 = 3;
 
-/// How long a handler may go on after its session was closed before the log says that it does. Its slot is taken until
-/// it returns.
+/// How long a handler may go on after its session was closed before the log says that it does. Its
+/// slot is taken until it returns.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a call is refused or ended.
@@ -73,7 +75,8 @@ pub(crate) struct ShutdownTokens {
 impl Service {
     /// Takes as many sessions at once as the pool has room for, until it drains.
     pub(crate) fn new(stream: Arc<Stream>, pool: Arc<Pool>, ends: ShutdownTokens) -> Self {
-        // From the operating system's randomness, by the standard library's own use of it for hash maps.
+        // From the operating system's randomness, by the standard library's own use of it for hash
+        // maps.
         let random = || RandomState::new().hash_one(std::process::id());
         let instance = format!("{:016x}{:016x}", random(), random());
         Self { stream, pool, instance, ends }
@@ -86,9 +89,13 @@ impl FrameWorker for Service {
         Ok(Response::new(convert::spec(&self.stream, self.pool.capacity(), &self.instance)))
     }
 
-    type SessionStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<FromWorker, Status>> + Send>>;
+    type SessionStream =
+        Pin<Box<dyn tokio_stream::Stream<Item = Result<FromWorker, Status>> + Send>>;
 
-    async fn session(&self, request: Request<Streaming<ToWorker>>) -> Result<Response<Self::SessionStream>, Status> {
+    async fn session(
+        &self,
+        request: Request<Streaming<ToWorker>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
         let mut inbound = request.into_inner();
         // How long it may take and how large it may be: `guard`.
         let first = inbound.message().await?;
@@ -109,7 +116,8 @@ impl FrameWorker for Service {
 
         let span = tracing::info_span!("session", session = id);
         reframe_trace::follow(&span, &traceparent);
-        // The line is that of its end, which says whether anything came of it: opening one takes no more than an offer.
+        // The line is that of its end, which says whether anything came of it: opening one takes no
+        // more than an offer.
         span.in_scope(|| tracing::debug!("session opened"));
         let session = Session::new(id, inputs_out, &replies);
         let (granted, to_gateway) = (credits(&self.stream), replies.clone());
@@ -158,7 +166,11 @@ struct Receiver {
 
 impl Receiver {
     /// Passes messages on until the session is over, whoever ends it.
-    async fn receive(self, mut inbound: Streaming<ToWorker>, closing: CancellationToken) -> Result<(), Status> {
+    async fn receive(
+        self,
+        mut inbound: Streaming<ToWorker>,
+        closing: CancellationToken,
+    ) -> Result<(), Status> {
         loop {
             let message = tokio::select! {
                 message = inbound.message() => message?,
@@ -187,13 +199,14 @@ impl Receiver {
     }
 }
 
-/// Says so when the author's code does not return from a closed session: that slot is taken, and nothing but the code
-/// itself can free it.
+/// Says so when the author's code does not return from a closed session: that slot is taken, and
+/// nothing but the code itself can free it.
 async fn await_return(returned: &CancellationToken) {
     if timeout(STUCK_AFTER, returned.cancelled()).await.is_ok() {
         return;
     }
-    tracing::warn!(after = ?STUCK_AFTER, "the handler has not returned from its closed session and keeps its slot");
+    tracing::warn!(after = ?STUCK_AFTER, "the handler has not returned from its closed session \
+        and keeps its slot");
     returned.cancelled().await;
     tracing::warn!("the handler has returned at last, its slot is free");
 }

@@ -6,7 +6,8 @@ use super::ffmpeg::SILENCE;
 
 /// Why a source cannot be opened, or played further.
 ///
-/// The texts name the source without user, password and query: handlers' errors are shown to clients.
+/// The texts name the source without user, password and query: handlers' errors are shown to
+/// clients.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {

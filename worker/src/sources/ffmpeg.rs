@@ -20,7 +20,8 @@ use crate::session::Session;
 /// How long a source may send nothing while a frame is waited for.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
-/// How often a wait looks whether its session is still there: the most that a closed session's thread stays here.
+/// How often a wait looks whether its session is still there: the most that a closed session's
+/// thread stays here.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// How long the child may take to exit after its pipes have ended, and how often that is looked at.
@@ -28,11 +29,12 @@ const EXIT: Duration = Duration::from_secs(1);
 /// See [`EXIT`].
 const EXIT_LOOK: Duration = Duration::from_millis(5);
 
-/// The newest of what ffmpeg logs, in bytes: some lines, of which the last is shown. Older ones are forgotten.
+/// The newest of what ffmpeg logs, in bytes: some lines, of which the last is shown. Older ones are
+/// forgotten.
 const LOG_BYTES: usize = 1024;
 
-/// One run of ffmpeg. Its pipes are read by whoever asks for frames: both at once, so that neither can fill up and
-/// block the child while the other is waited for, and without a thread.
+/// One run of ffmpeg. Its pipes are read by whoever asks for frames: both at once, so that neither
+/// can fill up and block the child while the other is waited for, and without a thread.
 #[derive(Debug)]
 pub(super) struct Ffmpeg {
     child: Child,
@@ -56,18 +58,34 @@ impl Ffmpeg {
         silence: Duration,
     ) -> Result<Self, SourceError> {
         let mut command = Command::new(program);
-        command.args(["-nostdin", "-loglevel", "error"]).args(before).args(&input.arguments).args(after);
+        command
+            .args(["-nostdin", "-loglevel", "error"])
+            .args(before)
+            .args(&input.arguments)
+            .args(after);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Else a Ctrl-C at the terminal would end the sources before the worker has drained its sessions.
+        // Else a Ctrl-C at the terminal would end the sources before the worker has drained its
+        // sessions.
         command.process_group(0);
         let mut child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => SourceError::NoFfmpeg(program.to_string_lossy().into_owned()),
+            io::ErrorKind::NotFound => {
+                SourceError::NoFfmpeg(program.to_string_lossy().into_owned())
+            }
             _ => SourceError::Start(error.to_string()),
         })?;
         let (video, log) = (child.stdout.take(), child.stderr.take());
         let source = input.arguments.into_iter().next_back().unwrap_or_default();
         let session = Session::current();
-        Ok(Self { child, video, log, newest_log: Vec::new(), source, name: input.name, session, silence })
+        Ok(Self {
+            child,
+            video,
+            log,
+            newest_log: Vec::new(),
+            source,
+            name: input.name,
+            session,
+            silence,
+        })
     }
 
     /// Fills `buffer`, or as much of it as there is before the end of all output.
@@ -112,7 +130,8 @@ impl Ffmpeg {
             if self.session.as_ref().is_some_and(Session::is_closed) {
                 return Err(SourceError::Closed);
             }
-            let (video, log) = readable(self.video.as_ref(), self.log.as_ref()).map_err(|error| self.broken(&error))?;
+            let (video, log) = readable(self.video.as_ref(), self.log.as_ref())
+                .map_err(|error| self.broken(&error))?;
             if log {
                 self.read_log().map_err(|error| self.broken(&error))?;
             }
@@ -150,10 +169,13 @@ impl Ffmpeg {
         if log.contains("does not contain any stream") {
             return SourceError::NoVideo(name);
         }
-        let line = log.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or(otherwise);
+        let line =
+            log.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or(otherwise);
         // It puts the source in front of most.
         let source = self.source.to_string_lossy();
-        let reason = line.strip_prefix(&*source).map_or(line, |reason| reason.trim_start_matches([':', ' ']));
+        let reason = line
+            .strip_prefix(&*source)
+            .map_or(line, |reason| reason.trim_start_matches([':', ' ']));
         SourceError::Unreadable { name, reason: public(reason) }
     }
 
@@ -182,8 +204,11 @@ impl Drop for Ffmpeg {
 /// Which of the two can be read, or has ended, within [`LOOK`].
 fn readable(video: Option<&ChildStdout>, log: Option<&ChildStderr>) -> io::Result<(bool, bool)> {
     let pipes = [video.map(AsFd::as_fd), log.map(AsFd::as_fd)];
-    let mut watched: Vec<_> =
-        pipes.into_iter().flatten().map(|pipe| PollFd::from_borrowed_fd(pipe, PollFlags::IN)).collect();
+    let mut watched: Vec<_> = pipes
+        .into_iter()
+        .flatten()
+        .map(|pipe| PollFd::from_borrowed_fd(pipe, PollFlags::IN))
+        .collect();
     match poll(&mut watched, Some(&LOOK)) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => return Err(error.into()),

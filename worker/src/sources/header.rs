@@ -29,13 +29,16 @@ impl Header {
                 Some(("W", pixels)) => width = pixels.parse().ok(),
                 Some(("H", pixels)) => height = pixels.parse().ok(),
                 Some(("F", ratio)) => fps = rate(ratio),
-                // The three sitings of chroma that 8 bit I420 comes in; deeper pictures say `420p10` and the like.
+                // The three sitings of chroma that 8 bit I420 comes in; deeper pictures say
+                // `420p10` and the like.
                 Some(("C", "420jpeg" | "420mpeg2" | "420paldv" | "420")) => {}
                 Some(("C", _)) => return Err("the pictures are not I420"),
                 _ => {}
             }
         }
-        let (Some(width), Some(height)) = (width, height) else { return Err("the header has no size") };
+        let (Some(width), Some(height)) = (width, height) else {
+            return Err("the header has no size");
+        };
         Ok(Self { width, height, fps: fps.ok_or("the header has no rate")? })
     }
 }
@@ -54,7 +57,10 @@ mod tests {
     #[test]
     fn reads_what_ffmpeg_writes() {
         let line = b"YUV4MPEG2 W641 H359 F30000:1001 Ip A1:1 C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE=LIMITED";
-        assert_eq!(Header::parse(line), Ok(Header { width: 641, height: 359, fps: 30000.0 / 1001.0 }));
+        assert_eq!(
+            Header::parse(line),
+            Ok(Header { width: 641, height: 359, fps: 30000.0 / 1001.0 })
+        );
     }
 
     #[test]

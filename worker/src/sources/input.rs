@@ -23,7 +23,8 @@ impl Input {
         if text.contains("://") {
             let (scheme, _) = text.split_once("://").expect("it was just found");
             if ["rtsp", "rtsps"].iter().any(|rtsp| scheme.eq_ignore_ascii_case(rtsp)) {
-                // Over UDP, ffmpeg's first choice, a lost packet smears the picture until the next keyframe.
+                // Over UDP, ffmpeg's first choice, a lost packet smears the picture until the next
+                // keyframe.
                 arguments.extend(["-rtsp_transport", "tcp"].map(OsString::from));
             }
             arguments.extend(["-i".into(), source.into()]);
@@ -33,7 +34,8 @@ impl Input {
             if !Path::new(source).exists() {
                 return Err(SourceError::NotFound(name));
             }
-            // With the prefix the rest is a path to ffmpeg, whatever is in it: `-` or `concat:a|b` too.
+            // With the prefix the rest is a path to ffmpeg, whatever is in it: `-` or `concat:a|b`
+            // too.
             let mut file = OsString::from("file:");
             file.push(source);
             arguments.extend(["-i".into(), file]);
@@ -49,7 +51,8 @@ pub(super) fn public(text: &str) -> String {
     while let Some((before, after)) = rest.split_once("://") {
         shown += before;
         shown += "://";
-        let (address, tail) = after.split_at(after.find(char::is_whitespace).unwrap_or(after.len()));
+        let (address, tail) =
+            after.split_at(after.find(char::is_whitespace).unwrap_or(after.len()));
         let (host, path) = address.split_at(address.find(['/', '?']).unwrap_or(address.len()));
         shown += host.rsplit('@').next().unwrap_or(host);
         shown += path.split('?').next().unwrap_or(path);
@@ -80,7 +83,10 @@ mod tests {
         for (text, shown) in [
             ("rtsp://me:p@ss@cam:554/live?key=1", "rtsp://cam:554/live"),
             ("https://a.example?token=1", "https://a.example"),
-            ("x rtsp://u:p@cam/1: refused, tcp://u@cam too", "x rtsp://cam/1: refused, tcp://cam too"),
+            (
+                "x rtsp://u:p@cam/1: refused, tcp://u@cam too",
+                "x rtsp://cam/1: refused, tcp://cam too",
+            ),
             ("clips/me@home?.mp4", "clips/me@home?.mp4"),
         ] {
             assert_eq!(public(text), shown);

@@ -38,7 +38,10 @@ impl File {
             "color=size={even_width}x{even_height}:rate={fps},format=yuv420p,geq=lum='20+4*N':cb=128:cr=128,\
              crop={width}:{height}:0:0:exact=1"
         );
-        Self::make(name, &["-f", "lavfi", "-i", &graph, "-frames:v", &frames.to_string(), "-c:v", "ffv1"])
+        Self::make(
+            name,
+            &["-f", "lavfi", "-i", &graph, "-frames:v", &frames.to_string(), "-c:v", "ffv1"],
+        )
     }
 }
 
@@ -53,7 +56,11 @@ fn numbers(frames: impl Iterator<Item = Result<Frame, HandlerError>>) -> Vec<u32
     let number = |frame: Frame| {
         assert_eq!(frame.format(), PixelFormat::I420);
         let plane = &frame.data()[..(frame.width() * frame.height()) as usize];
-        assert!(plane.iter().all(|pixel| *pixel == plane[0]), "{:?}", &plane[..plane.len().min(32)]);
+        assert!(
+            plane.iter().all(|pixel| *pixel == plane[0]),
+            "{:?}",
+            &plane[..plane.len().min(32)]
+        );
         (u32::from(plane[0]) - 20) / 4
     };
     frames.map(|frame| number(frame.unwrap())).collect()
@@ -85,7 +92,8 @@ fn every_frame_comes_once_and_in_order_in_every_size() {
 fn an_uneven_rate_repeats_no_frame() {
     let graph = "color=size=32x16:rate=30,format=yuv420p,geq=lum='20+4*N':cb=128:cr=128,\
                  settb=1/1000,setpts='33*N+mod(7*N\\,11)'";
-    let coded = ["-frames:v", "12", "-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-c:v", "ffv1"];
+    let coded =
+        ["-frames:v", "12", "-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-c:v", "ffv1"];
     let file = File::make("uneven.mkv", &[&["-f", "lavfi", "-i", graph], &coded[..]].concat());
     assert_eq!(numbers(i420().open(&file.0).unwrap()), Vec::from_iter(0..12));
 }
@@ -94,7 +102,8 @@ fn an_uneven_rate_repeats_no_frame() {
 fn frames_come_in_the_format_that_was_asked_for() {
     let file = File::steps("formats.mkv", (34, 18), "30", 1);
     for format in [PixelFormat::Rgb24, PixelFormat::Bgr24, PixelFormat::I420, PixelFormat::Gray8] {
-        let frame = Video::options().pixel_format(format).open(&file.0).unwrap().next().unwrap().unwrap();
+        let frame =
+            Video::options().pixel_format(format).open(&file.0).unwrap().next().unwrap().unwrap();
         assert_eq!(frame.format(), format);
     }
     assert_eq!(Video::open(&file.0).unwrap().next().unwrap().unwrap().format(), PixelFormat::Rgb24);
@@ -113,7 +122,8 @@ fn size_and_rate_can_be_others_than_the_sources() {
 
 #[test]
 fn high_definition_colours_become_those_of_the_wire() {
-    let graph = "color=red:size=64x64:rate=30,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p";
+    let graph =
+        "color=red:size=64x64:rate=30,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p";
     let tags = ["-colorspace", "bt709", "-color_range", "tv", "-c:v", "ffv1", "-frames:v", "1"];
     let file = File::make("bt709.mkv", &[&["-f", "lavfi", "-i", graph][..], &tags].concat());
     let frame = i420().open(&file.0).unwrap().next().unwrap().unwrap();
@@ -176,7 +186,11 @@ fn each_kind_of_unplayable_source_says_so() {
     assert_eq!(text(&audio.0), format!("`{}` has no video in it", audio.0.display()));
     let found = "Invalid data found when processing input";
     assert_eq!(text(&garbage.0), format!("`{}` cannot be played: {found}", garbage.0.display()));
-    assert!(text("/tmp".as_ref()).ends_with("cannot be played: Is a directory"), "{}", text("/tmp".as_ref()));
+    assert!(
+        text("/tmp".as_ref()).ends_with("cannot be played: Is a directory"),
+        "{}",
+        text("/tmp".as_ref())
+    );
     let refused = text(format!("http://me:secret@{closed}/clip.mp4?key=secret").as_ref());
     assert_eq!(refused, format!("`http://{closed}/clip.mp4` cannot be played: Connection refused"));
 }
@@ -186,7 +200,8 @@ fn an_absent_ffmpeg_says_how_to_install_it() {
     let mut options = Video::options();
     options.program = "ffmpeg-that-is-not-there".into();
     let error = options.open("/dev/null").unwrap_err().to_string();
-    let expected = "the program `ffmpeg-that-is-not-there` is not installed (Debian, Ubuntu: apt-get install ffmpeg)";
+    let expected = "the program `ffmpeg-that-is-not-there` is not installed (Debian, Ubuntu: \
+                    apt-get install ffmpeg)";
     assert_eq!(error, expected);
     options.program = "true".into();
     let error = options.open("/dev/null").unwrap_err();

@@ -14,11 +14,13 @@ use crate::frame::{Frame, PixelFormat};
 
 /// The frames of a file, an address or a camera, from an `ffmpeg` that runs as long as this exists.
 ///
-/// As an iterator it blocks until the next frame is there, and ends with the source. An error is its last item: a
-/// source that broke off, or fell silent for 10 seconds. Within a session it also ends, within 200 ms, when the session
-/// is closed; a source that is opened in a generator's factory so never outlives its session.
+/// As an iterator it blocks until the next frame is there, and ends with the source. An error is
+/// its last item: a source that broke off, or fell silent for 10 seconds. Within a session it also
+/// ends, within 200 ms, when the session is closed; a source that is opened in a generator's
+/// factory so never outlives its session.
 ///
-/// A worker that is killed outright (SIGKILL) drops nothing; its ffmpegs end at their next frame, for want of a reader.
+/// A worker that is killed outright (SIGKILL) drops nothing; its ffmpegs end at their next frame,
+/// for want of a reader.
 #[derive(Debug)]
 pub struct Video {
     /// `None` after the last frame.
@@ -29,10 +31,11 @@ pub struct Video {
 }
 
 impl Video {
-    /// Opens a source with the default options: RGB24 frames of its own size, each once, as fast as they are asked for.
+    /// Opens a source with the default options: RGB24 frames of its own size, each once, as fast as
+    /// they are asked for.
     ///
-    /// `source` is a path, an address (`https://…`, `rtsp://…`, whatever the installed ffmpeg plays) or a camera
-    /// (`/dev/video0`). Blocks until the source has sent its first picture.
+    /// `source` is a path, an address (`https://…`, `rtsp://…`, whatever the installed ffmpeg
+    /// plays) or a camera (`/dev/video0`). Blocks until the source has sent its first picture.
     ///
     /// # Errors
     ///
@@ -96,9 +99,12 @@ impl Video {
         let Header { width, height, .. } = self.header;
         let mut data = vec![0; i420_len(width, height)];
         if ffmpeg.read(&mut data)? < data.len() {
-            return Err(ffmpeg.end().unwrap_or(SourceError::Malformed("the last picture is not whole")));
+            return Err(ffmpeg
+                .end()
+                .unwrap_or(SourceError::Malformed("the last picture is not whole")));
         }
-        let frame = Frame::new(PixelFormat::I420, width, height, data).expect("the header's size was checked");
+        let frame = Frame::new(PixelFormat::I420, width, height, data)
+            .expect("the header's size was checked");
         Ok(Some(frame.to_format(self.options.format)))
     }
 
@@ -139,8 +145,8 @@ pub struct VideoOptions {
 }
 
 impl VideoOptions {
-    /// Whether a file's frames come no faster than they were made for. `false` by default: a stream has its own pace,
-    /// and asks for frames at it.
+    /// Whether a file's frames come no faster than they were made for. `false` by default: a stream
+    /// has its own pace, and asks for frames at it.
     pub const fn realtime(mut self, realtime: bool) -> Self {
         self.realtime = realtime;
         self
@@ -164,9 +170,10 @@ impl VideoOptions {
         self
     }
 
-    /// Repeats or leaves out frames so that the source plays at its own speed when `fps` frames are taken each second:
-    /// give it the rate of your stream. Without, a stream of 30 fps plays a source of 24 by a quarter too fast, and
-    /// what a live source of 60 sends beyond 30 piles up in front of it.
+    /// Repeats or leaves out frames so that the source plays at its own speed when `fps` frames are
+    /// taken each second: give it the rate of your stream. Without, a stream of 30 fps plays a
+    /// source of 24 by a quarter too fast, and what a live source of 60 sends beyond 30 piles up in
+    /// front of it.
     ///
     /// # Panics
     ///
@@ -177,7 +184,8 @@ impl VideoOptions {
         self
     }
 
-    /// How long the source may send nothing while a frame is waited for, 10 s by default; also for the first one.
+    /// How long the source may send nothing while a frame is waited for, 10 s by default; also for
+    /// the first one.
     pub const fn silence(mut self, silence: Duration) -> Self {
         self.silence = silence;
         self
@@ -212,12 +220,14 @@ impl VideoOptions {
             before.extend(["-stream_loop", "-1"].map(OsString::from));
         }
         let fps = self.fps.map(|fps| format!("fps={fps},")).unwrap_or_default();
-        let size = self.size.map(|(width, height)| format!("w={width}:h={height}:")).unwrap_or_default();
-        // What `Frame` means by I420. HD video is BT.709 and phones' is full range, and both say so; 3 ms for a
-        // picture of 1280x720 that is not as it should be, a copy for one that is.
+        let size =
+            self.size.map(|(width, height)| format!("w={width}:h={height}:")).unwrap_or_default();
+        // What `Frame` means by I420. HD video is BT.709 and phones' is full range, and both say
+        // so; 3 ms for a picture of 1280x720 that is not as it should be, a copy for one that is.
         let filter = format!("{fps}scale={size}out_color_matrix=bt601:out_range=tv");
-        // Each frame once: else ffmpeg repeats them up to the finest step of the source's clock, which for a recording of
-        // uneven rate, as browsers and phones make them, is a thousand a second.
+        // Each frame once: else ffmpeg repeats them up to the finest step of the source's clock,
+        // which for a recording of uneven rate, as browsers and phones make them, is a thousand a
+        // second.
         let timing = if self.fps.is_some() { "cfr" } else { "passthrough" };
         let after = ["-an", "-sn", "-dn", "-vf", &filter, "-fps_mode", timing];
         let output = ["-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "pipe:1"];
@@ -225,7 +235,8 @@ impl VideoOptions {
     }
 }
 
-/// Byte for byte up to the line's end, once for each run: what follows belongs to the first picture.
+/// Byte for byte up to the line's end, once for each run: what follows belongs to the first
+/// picture.
 fn read_header(ffmpeg: &mut Ffmpeg) -> Result<Header, SourceError> {
     let mut line = Vec::new();
     loop {

@@ -91,11 +91,15 @@ impl Stream {
         }
         let fits = |rate: &Bitrate| BITRATES_KBPS.contains(&rate.kbps());
         let (low, high) = (BITRATES_KBPS.start(), BITRATES_KBPS.end());
-        if let Some(rates) =
-            self.bitrate.as_ref().filter(|rates| rates.is_empty() || !fits(rates.start()) || !fits(rates.end()))
+        if let Some(rates) = self
+            .bitrate
+            .as_ref()
+            .filter(|rates| rates.is_empty() || !fits(rates.start()) || !fits(rates.end()))
         {
             let (from, to) = (rates.start(), rates.end());
-            return Err(format!("bitrate must go up, within {low} to {high} kbit/s, not from {from} to {to}"));
+            return Err(format!(
+                "bitrate must go up, within {low} to {high} kbit/s, not from {from} to {to}"
+            ));
         }
         if let Some(rate) = self.start_bitrate.filter(|rate| !fits(rate)) {
             return Err(format!("start_bitrate must be within {low} to {high} kbit/s, not {rate}"));
@@ -126,9 +130,9 @@ pub struct StreamError {
 pub struct StreamBuilder(Stream);
 
 impl StreamBuilder {
-    /// The name under which a gateway serves the stream, `default` unless set. It is a part of URLs: 1
-    /// to 64 characters of `a-z`, `0-9`, `-` and `_`; `api`, `webrtc`, `input_hook` and `updates` are
-    /// the gateway's own.
+    /// The name under which a gateway serves the stream, `default` unless set. It is a part of
+    /// URLs: 1 to 64 characters of `a-z`, `0-9`, `-` and `_`; `api`, `webrtc`, `input_hook` and
+    /// `updates` are the gateway's own.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.0.name = name.into();
         self
@@ -146,34 +150,43 @@ impl StreamBuilder {
         self
     }
 
-    /// Which way video goes: [`Mode::Receive`] for generators and [`Mode::SendReceive`] for all else, unless set.
+    /// Which way video goes: [`Mode::Receive`] for generators and [`Mode::SendReceive`] for all
+    /// else, unless set.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.0.mode = mode;
         self
     }
 
-    /// Controls for the person in front of the browser, after those declared before. A handler reads them by
-    /// [`Session::inputs`](crate::Session::inputs).
-    pub fn additional_inputs(mut self, inputs: impl IntoIterator<Item: Into<InputComponent>>) -> Self {
+    /// Controls for the person in front of the browser, after those declared before. A handler
+    /// reads them by [`Session::inputs`](crate::Session::inputs).
+    pub fn additional_inputs(
+        mut self,
+        inputs: impl IntoIterator<Item: Into<InputComponent>>,
+    ) -> Self {
         self.0.inputs.extend(inputs.into_iter().map(Into::into));
         self
     }
 
-    /// Displays for what the handler returns as [`AdditionalOutputs`](crate::AdditionalOutputs), in the order of its
-    /// values, after those declared before.
-    pub fn additional_outputs(mut self, outputs: impl IntoIterator<Item: Into<OutputComponent>>) -> Self {
+    /// Displays for what the handler returns as [`AdditionalOutputs`](crate::AdditionalOutputs), in
+    /// the order of its values, after those declared before.
+    pub fn additional_outputs(
+        mut self,
+        outputs: impl IntoIterator<Item: Into<OutputComponent>>,
+    ) -> Self {
         self.0.outputs.extend(outputs.into_iter().map(Into::into));
         self
     }
 
-    /// What is shown of the additional outputs, from what was shown before (nothing, the first time) and what the
-    /// handler has just returned; that as it is unless set. Runs on the session's thread; a panic in it ends the session.
+    /// What is shown of the additional outputs, from what was shown before (nothing, the first
+    /// time) and what the handler has just returned; that as it is unless set. Runs on the
+    /// session's thread; a panic in it ends the session.
     ///
     /// ```
     /// # use reframe_worker::{Frame, Number, Stream, VideoStreamHandler};
     /// # let handler = VideoStreamHandler::new(|frame: Frame| Ok(frame));
     /// // The most so far.
-    /// Stream::builder(handler).additional_outputs([Number::new("faces")]).additional_outputs_handler(|previous, current| {
+    /// let builder = Stream::builder(handler).additional_outputs([Number::new("faces")]);
+    /// builder.additional_outputs_handler(|previous, current| {
     ///     let most = [previous, current].concat().into_iter().max_by_key(|value| value.as_u64());
     ///     most.into_iter().collect()
     /// });
@@ -186,23 +199,23 @@ impl StreamBuilder {
         self
     }
 
-    /// Sessions of this stream that a gateway takes at once, at least 1; as many as its workers can unless
-    /// set.
+    /// Sessions of this stream that a gateway takes at once, at least 1; as many as its workers can
+    /// unless set.
     pub fn concurrency_limit(mut self, sessions: u32) -> Self {
         self.0.concurrency_limit = Some(sessions);
         self
     }
 
-    /// How long a session may last, counted from when it is connected, a millisecond at least; unlimited
-    /// unless set.
+    /// How long a session may last, counted from when it is connected, a millisecond at least;
+    /// unlimited unless set.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.0.time_limit = Some(limit);
         self
     }
 
-    /// The video's bitrate, each way, from the lowest to the highest, both within 100 to 20000 kbit/s; what
-    /// the gateway's options say unless set. Between them it follows the network. The gateway's own
-    /// highest bitrate always holds.
+    /// The video's bitrate, each way, from the lowest to the highest, both within 100 to 20000
+    /// kbit/s; what the gateway's options say unless set. Between them it follows the network. The
+    /// gateway's own highest bitrate always holds.
     ///
     /// ```
     /// # use reframe_worker::{Bitrate, Frame, Stream, VideoStreamHandler};
@@ -216,8 +229,8 @@ impl StreamBuilder {
         self
     }
 
-    /// The bitrate that the video begins with, 100 to 20000 kbit/s, as far as the lowest and highest allow;
-    /// what the gateway's options say unless set.
+    /// The bitrate that the video begins with, 100 to 20000 kbit/s, as far as the lowest and
+    /// highest allow; what the gateway's options say unless set.
     pub fn start_bitrate(mut self, bitrate: Bitrate) -> Self {
         self.0.start_bitrate = Some(bitrate);
         self
@@ -227,9 +240,9 @@ impl StreamBuilder {
     ///
     /// # Errors
     ///
-    /// The declaration is wrong, and the error says where: a setting out of its range; a mode that does
-    /// not fit the handler; two inputs, or two outputs, of one name; a name that is not an identifier; a
-    /// value that the component itself would refuse; more than 64 inputs or outputs.
+    /// The declaration is wrong, and the error says where: a setting out of its range; a mode that
+    /// does not fit the handler; two inputs, or two outputs, of one name; a name that is not an
+    /// identifier; a value that the component itself would refuse; more than 64 inputs or outputs.
     pub fn try_build(self) -> Result<Stream, StreamError> {
         match self.0.check() {
             Ok(()) => Ok(self.0),
@@ -237,7 +250,8 @@ impl StreamBuilder {
         }
     }
 
-    /// As [`try_build`](Self::try_build), for a declaration that is the same in each run of the program.
+    /// As [`try_build`](Self::try_build), for a declaration that is the same in each run of the
+    /// program.
     ///
     /// # Panics
     ///

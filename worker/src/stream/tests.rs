@@ -14,8 +14,14 @@ fn generator() -> VideoStreamHandler {
 #[test]
 fn defaults_are_those_documented() {
     let stream = Stream::builder(handler()).build();
-    assert_eq!((stream.name(), stream.handler.rate(), stream.handler.skips()), ("default", 30.0, false));
-    assert_eq!((stream.mode, stream.concurrency_limit, stream.time_limit), (Mode::SendReceive, None, None));
+    assert_eq!(
+        (stream.name(), stream.handler.rate(), stream.handler.skips()),
+        ("default", 30.0, false)
+    );
+    assert_eq!(
+        (stream.mode, stream.concurrency_limit, stream.time_limit),
+        (Mode::SendReceive, None, None)
+    );
     assert_eq!(Stream::builder(generator()).build().mode, Mode::Receive);
 }
 
@@ -27,8 +33,14 @@ fn components_are_appended() {
         .additional_outputs([Text::new("d")])
         .additional_outputs([Number::new("a")])
         .build();
-    assert_eq!(stream.inputs.iter().map(|input| input.about().name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
-    assert_eq!(stream.outputs.iter().map(|output| output.about().name.as_str()).collect::<Vec<_>>(), ["d", "a"]);
+    assert_eq!(
+        stream.inputs.iter().map(|input| input.about().name.as_str()).collect::<Vec<_>>(),
+        ["a", "b", "c"]
+    );
+    assert_eq!(
+        stream.outputs.iter().map(|output| output.about().name.as_str()).collect::<Vec<_>>(),
+        ["d", "a"]
+    );
     assert_eq!(stream.inputs[0].about().label, "a");
 }
 
@@ -48,8 +60,16 @@ fn a_mode_fits_its_handler() {
             Mode::SendReceive,
             "a generator is given no frames: mode send-receive needs a function over frames",
         ),
-        (generator(), Mode::Send, "a generator is given no frames: mode send needs a function over frames"),
-        (handler(), Mode::Receive, "mode receive has no frames to give: use VideoStreamHandler::generator"),
+        (
+            generator(),
+            Mode::Send,
+            "a generator is given no frames: mode send needs a function over frames",
+        ),
+        (
+            handler(),
+            Mode::Receive,
+            "mode receive has no frames to give: use VideoStreamHandler::generator",
+        ),
     ] {
         assert_eq!(refusal(Stream::builder(handler).mode(mode)), text);
     }
@@ -71,7 +91,10 @@ fn a_wrong_input_is_named() {
         (Number::new("a").minimum(2.0).maximum(1.0).into(), "its value 1 is not 2 to 1"),
         (Textbox::new("a").max_length(0).into(), "max_length 0 is not 1 to 4096 characters"),
         (Textbox::new("a").max_length(4097).into(), "max_length 4097 is not 1 to 4096 characters"),
-        (Textbox::new("a").value("éé").max_length(1).into(), "its value has 2 characters, over its max_length 1"),
+        (
+            Textbox::new("a").value("éé").max_length(1).into(),
+            "its value has 2 characters, over its max_length 1",
+        ),
         (Textbox::new("a").lines(0).into(), "it needs a line at least"),
         (Dropdown::new("a", [""; 0]).into(), "it has no choices"),
         (Dropdown::new("a", ["x", "x"]).into(), "the choice \"x\" is there twice"),
@@ -79,17 +102,24 @@ fn a_wrong_input_is_named() {
         (ColorPicker::new("a").value("#12345é").into(), "its value \"#12345é\" is not #rrggbb"),
     ];
     for (input, text) in inputs {
-        assert_eq!(refusal(Stream::builder(handler()).additional_inputs([input])), format!("input \"a\": {text}"));
+        assert_eq!(
+            refusal(Stream::builder(handler()).additional_inputs([input])),
+            format!("input \"a\": {text}")
+        );
     }
 }
 
 #[test]
 fn wrong_names_and_numbers_of_components_are_told() {
-    let twice = Stream::builder(handler()).additional_inputs([Checkbox::new("a"), Checkbox::new("a")]);
+    let twice =
+        Stream::builder(handler()).additional_inputs([Checkbox::new("a"), Checkbox::new("a")]);
     assert_eq!(refusal(twice), "input \"a\" is declared twice");
     let reserved = refusal(Stream::builder(handler()).additional_outputs([Text::new("webrtc_id")]));
     assert!(reserved.starts_with("output \"webrtc_id\": a name is a letter"), "{reserved}");
-    let many = |count| Stream::builder(handler()).additional_outputs((0..count).map(|n| Text::new(format!("t{n}"))));
+    let many = |count| {
+        Stream::builder(handler())
+            .additional_outputs((0..count).map(|n| Text::new(format!("t{n}"))))
+    };
     assert_eq!(many(64).build().outputs.len(), 64);
     assert_eq!(refusal(many(65)), "65 outputs are declared, 64 at most may be");
     let plot = Stream::builder(handler()).additional_outputs([LinePlot::new("p").points(0)]);
@@ -99,7 +129,12 @@ fn wrong_names_and_numbers_of_components_are_told() {
 #[test]
 fn a_number_starts_at_the_allowed_one_nearest_to_zero() {
     let number = || Number::new("n");
-    let starts = [number(), number().minimum(3.0), number().maximum(-3.0), number().minimum(-1.0).maximum(1.0)];
+    let starts = [
+        number(),
+        number().minimum(3.0),
+        number().maximum(-3.0),
+        number().minimum(-1.0).maximum(1.0),
+    ];
     assert_eq!(starts.map(|number| number.first()), [0.0, 3.0, -3.0, 0.0]);
 }
 
@@ -118,7 +153,10 @@ fn settings_out_of_range_are_told_by_name() {
         (Stream::builder(handler().fps(f64::NAN)), "fps must be from 1 to 240, not NaN"),
         (Stream::builder(handler().fps(0.0)), "fps must be from 1 to 240, not 0"),
         (stream().concurrency_limit(0), "concurrency_limit must be at least 1"),
-        (stream().time_limit(Duration::from_micros(999)), "time_limit must be at least a millisecond, not 999µs"),
+        (
+            stream().time_limit(Duration::from_micros(999)),
+            "time_limit must be at least a millisecond, not 999µs",
+        ),
         (
             stream().bitrate(kbps(99)..=kbps(200)),
             "bitrate must go up, within 100 to 20000 kbit/s, not from 99 kbit/s to 200 kbit/s",
@@ -127,12 +165,18 @@ fn settings_out_of_range_are_told_by_name() {
             stream().bitrate(kbps(300)..=kbps(200)),
             "bitrate must go up, within 100 to 20000 kbit/s, not from 300 kbit/s to 200 kbit/s",
         ),
-        (stream().start_bitrate(kbps(1)), "start_bitrate must be within 100 to 20000 kbit/s, not 1 kbit/s"),
+        (
+            stream().start_bitrate(kbps(1)),
+            "start_bitrate must be within 100 to 20000 kbit/s, not 1 kbit/s",
+        ),
     ] {
         assert_eq!(refusal(builder), text);
     }
     for name in ["Face Swap", "", "api"] {
         let error = stream().name(name).try_build().unwrap_err().to_string();
-        assert!(error.starts_with(&format!("stream {name:?}: a stream's name has 1 to 64")), "{error}");
+        assert!(
+            error.starts_with(&format!("stream {name:?}: a stream's name has 1 to 64")),
+            "{error}"
+        );
     }
 }

@@ -60,14 +60,17 @@ impl Worker {
                 io::Result::Ok(TokioIo::new(ours))
             }
         });
-        let endpoint = Endpoint::from_static("http://worker").initial_stream_window_size(STREAM_WINDOW_BYTES);
+        let endpoint =
+            Endpoint::from_static("http://worker").initial_stream_window_size(STREAM_WINDOW_BYTES);
         soon(endpoint.connect_with_connector(connector)).await.unwrap()
     }
 
     pub(crate) async fn client(&self) -> FrameWorkerClient<Channel> {
         let client = FrameWorkerClient::new(self.connect().await);
         // To send what the worker refuses.
-        client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(2 * MAX_MESSAGE_BYTES)
+        client
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(2 * MAX_MESSAGE_BYTES)
     }
 }
 
@@ -90,7 +93,8 @@ impl Session {
         inputs: HashMap<String, v1::Value>,
     ) -> Result<Self, Status> {
         let open = v1::Open { session_id: "test session".into(), inputs, ..Default::default() };
-        let mut session = Self::call(client, ToWorker { message: Some(to_worker::Message::Open(open)) }).await?;
+        let mut session =
+            Self::call(client, ToWorker { message: Some(to_worker::Message::Open(open)) }).await?;
         match session.next().await? {
             Some(Message::Opened(opened)) => session.credits = opened.credits,
             other => panic!("the first message was {other:?}"),
@@ -100,11 +104,18 @@ impl Session {
 
     /// Opens a session whose handler is not expected to start.
     pub(crate) async fn begin(client: &FrameWorkerClient<Channel>) -> Result<Self, Status> {
-        Self::call(client, ToWorker { message: Some(to_worker::Message::Open(v1::Open::default())) }).await
+        Self::call(
+            client,
+            ToWorker { message: Some(to_worker::Message::Open(v1::Open::default())) },
+        )
+        .await
     }
 
     /// Begins a call with any message.
-    pub(crate) async fn call(client: &FrameWorkerClient<Channel>, first: ToWorker) -> Result<Self, Status> {
+    pub(crate) async fn call(
+        client: &FrameWorkerClient<Channel>,
+        first: ToWorker,
+    ) -> Result<Self, Status> {
         let (to_worker, requests) = mpsc::channel(16);
         to_worker.send(first).await.unwrap();
         let response = soon(client.clone().session(ReceiverStream::new(requests))).await?;
@@ -121,24 +132,35 @@ impl Session {
 
     /// The next message, or `None` at the end of the call.
     pub(crate) async fn next(&mut self) -> Result<Option<Message>, Status> {
-        Ok(soon(self.from_worker.message()).await?.map(|message| message.message.expect("no message is empty")))
+        Ok(soon(self.from_worker.message())
+            .await?
+            .map(|message| message.message.expect("no message is empty")))
     }
 
     /// Sets inputs, all at once.
     pub(crate) async fn set(&self, values: HashMap<String, v1::Value>) {
-        self.send_raw(ToWorker { message: Some(to_worker::Message::Inputs(v1::Inputs { values })) }).await;
+        self.send_raw(ToWorker {
+            message: Some(to_worker::Message::Inputs(v1::Inputs { values })),
+        })
+        .await;
     }
 
     /// The next message, which must be a result.
     pub(crate) async fn answer(&mut self) -> Answer {
         match self.next().await {
-            Ok(Some(Message::Result(v1::Result { seq, outcome: Some(outcome), outputs, .. }))) => {
+            Ok(Some(Message::Result(v1::Result {
+                seq, outcome: Some(outcome), outputs, ..
+            }))) => {
                 let outcome = match outcome {
                     Outcome::Picture(picture) => Ok(Some(picture)),
                     Outcome::NoPicture(_) => Ok(None),
                     Outcome::Error(error) => Err(error),
                 };
-                let outputs_json = if outputs.is_empty() { String::new() } else { format!("[{}]", outputs.join(",")) };
+                let outputs_json = if outputs.is_empty() {
+                    String::new()
+                } else {
+                    format!("[{}]", outputs.join(","))
+                };
                 Answer { seq, outcome, outputs_json }
             }
             other => panic!("not a result: {other:?}"),
@@ -161,8 +183,10 @@ impl Session {
 
     /// Asks the generator for an item.
     pub(crate) async fn pull(&self, seq: u64) {
-        self.send_raw(ToWorker { message: Some(to_worker::Message::Pull(v1::Pull { seq, ..Default::default() })) })
-            .await;
+        self.send_raw(ToWorker {
+            message: Some(to_worker::Message::Pull(v1::Pull { seq, ..Default::default() })),
+        })
+        .await;
     }
 
     /// Sends a frame and waits for its picture or error.
@@ -181,7 +205,8 @@ impl Session {
         }
     }
 
-    /// The worker's end of the session, which must be next and last: its message, and whether it failed.
+    /// The worker's end of the session, which must be next and last: its message, and whether it
+    /// failed.
     pub(crate) async fn end(&mut self) -> (String, bool) {
         match self.rest().await.as_slice() {
             [Message::EndStream(end)] => (end.message.clone(), end.failed),
@@ -219,13 +244,21 @@ pub(crate) fn numbers(values: &[(&str, f64)]) -> HashMap<String, v1::Value> {
     values.iter().map(|(name, value)| ((*name).to_owned(), number(*value))).collect()
 }
 
-/// A frame without colour, whose rows count up from its number: row `n` has the value `seq + n`, in steps of 20.
+/// A frame without colour, whose rows count up from its number: row `n` has the value `seq + n`, in
+/// steps of 20.
 pub(crate) fn grey(seq: u64, width: u32, height: u32) -> v1::Frame {
     let mut data = vec![128; i420_len(width, height)];
     for (row, luma) in data.chunks_exact_mut(width as usize).take(height as usize).enumerate() {
         luma.fill(luma_of(seq, row));
     }
-    v1::Frame { seq, capture_time_us: seq * 1000, width, height, data: data.into(), ..Default::default() }
+    v1::Frame {
+        seq,
+        capture_time_us: seq * 1000,
+        width,
+        height,
+        data: data.into(),
+        ..Default::default()
+    }
 }
 
 /// The brightness of a row of [`grey`]: within limited range.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use reframe_proto::v1::from_worker::Message;
 use reframe_proto::v1::{ToWorker, to_worker};
-use reframe_worker::{Frame, Handler, HandlerError, Output, Server, Session as Handled, Stream, VideoStreamHandler};
+use reframe_worker::{
+    Frame, Handler, HandlerError, Output, Server, Session as Handled, Stream, VideoStreamHandler,
+};
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
@@ -39,16 +41,23 @@ async fn sessions_go_on_while_the_worker_drains_and_it_ends_with_the_last() {
     let client = worker.client().await;
     let mut health = watch(worker.connect().await).await;
     assert_eq!(next(&mut health).await, Some(ServingStatus::Serving));
-    let (mut one, mut other) = (Session::open(&client).await.unwrap(), Session::open(&client).await.unwrap());
+    let (mut one, mut other) =
+        (Session::open(&client).await.unwrap(), Session::open(&client).await.unwrap());
 
     worker.shutdown.cancel();
     assert_eq!(next(&mut health).await, Some(ServingStatus::NotServing));
     // There is a slot, but not for long. A gateway that connects only now is told the same.
     for client in [client, worker.client().await] {
-        let refused = Session::open(&client).await.err().map(|status| (status.code(), status.message().to_owned()));
+        let refused = Session::open(&client)
+            .await
+            .err()
+            .map(|status| (status.code(), status.message().to_owned()));
         assert_eq!(refused, Some((Code::Unavailable, "this worker is shutting down".to_owned())));
     }
-    assert_eq!(next(&mut watch(worker.connect().await).await).await, Some(ServingStatus::NotServing));
+    assert_eq!(
+        next(&mut watch(worker.connect().await).await).await,
+        Some(ServingStatus::NotServing)
+    );
 
     for seq in 0..20 {
         one.process(seq).await.unwrap();
@@ -83,7 +92,10 @@ async fn sessions_that_nobody_moved_are_ended_when_the_grace_is_over() {
     let begun = Instant::now();
     worker.shutdown.cancel();
     let status = session.status().await;
-    assert_eq!((status.code(), status.message()), (Code::Unavailable, "this worker is shutting down"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unavailable, "this worker is shutting down")
+    );
     assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs() / 2);
     soon(worker.served).await.unwrap().unwrap();
 }
@@ -105,7 +117,10 @@ impl Handler for Slow {
 fn slow() -> (Stream, blocking::Sender<()>) {
     let (release, gate) = blocking::channel();
     let gate = Arc::new(Mutex::new(gate));
-    (Stream::builder(VideoStreamHandler::per_session(move || Slow(Arc::clone(&gate)))).build(), release)
+    (
+        Stream::builder(VideoStreamHandler::per_session(move || Slow(Arc::clone(&gate)))).build(),
+        release,
+    )
 }
 
 #[tokio::test]
@@ -126,6 +141,9 @@ async fn a_frame_before_opened_has_no_credit() {
     let mut session = Session::begin(&worker.client().await).await.unwrap();
     session.send_raw(ToWorker { message: Some(to_worker::Message::Frame(grey(0, 2, 2))) }).await;
     let status = session.status().await;
-    assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, "frame 0 came without a credit"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::FailedPrecondition, "frame 0 came without a credit")
+    );
     release.send(()).unwrap();
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use reframe_proto::v1::from_worker::Message;
 use reframe_proto::v1::notice::Level;
 use reframe_worker::{
-    AdditionalOutputs, Frame, HandlerError, Mode, Number, Session as Handled, Stream, VideoStreamHandler,
+    AdditionalOutputs, Frame, HandlerError, Mode, Number, Session as Handled, Stream,
+    VideoStreamHandler,
 };
 
 use crate::client::{PATIENCE, Session, Worker, grey, soon};
 
-/// A handler that works until its session is closed, and tells when it begins and when it has seen the end.
+/// A handler that works until its session is closed, and tells when it begins and when it has seen
+/// the end.
 fn endless() -> (Stream, Receiver<()>, Receiver<()>) {
     let (entered, entries) = blocking::channel();
     let (left, exits) = blocking::channel();
@@ -55,7 +57,8 @@ async fn an_endless_process_sees_that_its_session_is_closed() {
         if vanishes {
             drop(session);
         } else {
-            // What it made after the end is thrown away or comes too late to matter, but nothing else comes.
+            // What it made after the end is thrown away or comes too late to matter, but nothing
+            // else comes.
             let rest = session.close().await;
             assert!(matches!(rest.as_slice(), [] | [Message::Result(_)]), "{rest:?}");
         }
@@ -75,13 +78,16 @@ async fn an_endless_process_sees_the_shutdown() {
     exits.try_recv().expect("serve returns after the handler has");
 }
 
-/// In virtual time from the frame on: the log has what an operator sees of a handler that keeps its slot.
+/// In virtual time from the frame on: the log has what an operator sees of a handler that keeps its
+/// slot.
 #[tokio::test]
 async fn a_handler_that_keeps_its_slot_is_logged_and_so_is_its_return() {
     let (log, lines) = blocking::channel();
     let writer = move || Lines(log.clone());
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::WARN).with_writer(writer);
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(writer);
     let _logging = tracing::subscriber::set_default(subscriber.finish());
 
     let (entered, entries) = blocking::channel();
@@ -100,7 +106,8 @@ async fn a_handler_that_keeps_its_slot_is_logged_and_so_is_its_return() {
     // The clock stands still for a blocking task.
     told(entries).await;
     drop(session);
-    // The clock is paused: these take no time, and stand just before and well after the five seconds.
+    // The clock is paused: these take no time, and stand just before and well after the five
+    // seconds.
     tokio::time::sleep(Duration::from_millis(4900)).await;
     assert_eq!(lines.try_recv(), Err(blocking::TryRecvError::Empty));
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -108,7 +115,8 @@ async fn a_handler_that_keeps_its_slot_is_logged_and_so_is_its_return() {
     assert!(line.contains("has not returned from its closed session and keeps its slot"), "{line}");
     assert_eq!(lines.try_recv(), Err(blocking::TryRecvError::Empty));
     release.send(()).unwrap();
-    let line = tokio::task::spawn_blocking(move || lines.recv_timeout(PATIENCE)).await.unwrap().unwrap();
+    let line =
+        tokio::task::spawn_blocking(move || lines.recv_timeout(PATIENCE)).await.unwrap().unwrap();
     assert!(line.contains("has returned at last, its slot is free"), "{line}");
 }
 
@@ -130,10 +138,13 @@ impl io::Write for Lines {
 #[tokio::test]
 async fn a_panic_in_any_of_the_authors_code_ends_one_session() {
     let generator = VideoStreamHandler::generator(|| {
-        let item = |n| if n == 1 { panic!("a panic on purpose") } else { Frame::filled(2, 2, [0; 3]) };
+        let item =
+            |n| if n == 1 { panic!("a panic on purpose") } else { Frame::filled(2, 2, [0; 3]) };
         Ok((0..).map(item).map(|item| item.map_err(HandlerError::from)))
     });
-    let factory = VideoStreamHandler::generator(|| -> Result<std::iter::Empty<Frame>, _> { panic!("on purpose") });
+    let factory = VideoStreamHandler::generator(|| -> Result<std::iter::Empty<Frame>, _> {
+        panic!("on purpose")
+    });
     let worker = Worker::start(Stream::builder(generator).build(), 1);
     let broken = Worker::start(Stream::builder(factory).build(), 1);
     for _ in 0..2 {
@@ -159,8 +170,14 @@ async fn a_panic_in_any_of_the_authors_code_ends_one_session() {
 async fn crash(mut session: Session) {
     match session.rest().await.as_slice() {
         [Message::Notice(notice), Message::EndStream(end)] => {
-            assert_eq!((notice.level(), notice.message.as_str()), (Level::Error, "the handler crashed"));
-            assert_eq!((end.message.as_str(), end.failed), ("the stream ended because its handler crashed", true));
+            assert_eq!(
+                (notice.level(), notice.message.as_str()),
+                (Level::Error, "the handler crashed")
+            );
+            assert_eq!(
+                (end.message.as_str(), end.failed),
+                ("the stream ended because its handler crashed", true)
+            );
         }
         other => panic!("told {other:?}"),
     }
@@ -168,9 +185,10 @@ async fn crash(mut session: Session) {
 
 #[tokio::test]
 async fn a_generator_that_cannot_start_says_why() {
-    let generator = VideoStreamHandler::generator(|| -> Result<std::iter::Empty<Frame>, HandlerError> {
-        Err("clip.mp4: no such file".into())
-    });
+    let generator =
+        VideoStreamHandler::generator(|| -> Result<std::iter::Empty<Frame>, HandlerError> {
+            Err("clip.mp4: no such file".into())
+        });
     let worker = Worker::start(Stream::builder(generator).build(), 1);
     let told = Session::begin(&worker.client().await).await.unwrap().rest().await;
     match told.as_slice() {

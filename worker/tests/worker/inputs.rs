@@ -7,7 +7,8 @@ use reframe_proto::v1::from_worker::Message;
 use reframe_proto::v1::notice::Level;
 use reframe_proto::v1::{Notice, Value, value};
 use reframe_worker::{
-    AdditionalOutputs, Frame, HandlerError, Number, Session as Handled, Slider, Stream, VideoStreamHandler,
+    AdditionalOutputs, Frame, HandlerError, Number, Session as Handled, Slider, Stream,
+    VideoStreamHandler,
 };
 use tonic::Code;
 
@@ -32,7 +33,8 @@ async fn inputs_hold_from_the_first_frame_and_the_last_wins() {
     let mut untouched = Session::open(&client).await.unwrap();
     assert_eq!(untouched.ask(0).await.outputs_json, "[0.5]");
 
-    let mut session = Session::open_with(&client, numbers(&[("gain", 2.0), ("unknown", 1.0)])).await.unwrap();
+    let mut session =
+        Session::open_with(&client, numbers(&[("gain", 2.0), ("unknown", 1.0)])).await.unwrap();
     assert_eq!(session.ask(0).await.outputs_json, "[2.0]");
     for value in 3..=500 {
         session.set(numbers(&[("gain", f64::from(value))])).await;
@@ -69,7 +71,10 @@ async fn a_value_of_another_type_ends_its_session_only() {
     let worker = Worker::start(echo(), 3);
     let client = worker.client().await;
     let mut other = Session::open(&client).await.unwrap();
-    let text = HashMap::from([("gain".to_owned(), Value { kind: Some(value::Kind::Text("much".into())) })]);
+    let text = HashMap::from([(
+        "gain".to_owned(),
+        Value { kind: Some(value::Kind::Text("much".into())) },
+    )]);
     let refused = Session::open_with(&client, text.clone()).await.err().expect("refused");
     let expected = (Code::InvalidArgument, "inputs.gain: a value of another type than declared");
     assert_eq!((refused.code(), refused.message()), expected);
@@ -122,9 +127,11 @@ async fn notices_come_before_the_frame_that_they_are_about() {
     let worker = Worker::start(Stream::builder(handler).build(), 1);
     let mut session = Session::open(&worker.client().await).await.unwrap();
     session.send(crate::client::grey(7, 4, 2)).await;
-    for (level, message) in
-        [(Level::Log, "a log".to_owned()), (Level::Warning, "frame 7".to_owned()), (Level::Error, "x".repeat(1024))]
-    {
+    for (level, message) in [
+        (Level::Log, "a log".to_owned()),
+        (Level::Warning, "frame 7".to_owned()),
+        (Level::Error, "x".repeat(1024)),
+    ] {
         let expected = Message::Notice(Notice { level: level.into(), message });
         assert_eq!(session.next().await.unwrap(), Some(expected));
     }
@@ -148,11 +155,15 @@ async fn a_blocked_handler_sees_what_is_set_meanwhile() {
         seen.send((before.get::<u32>("gain")?, session.inputs().get::<u32>("gain")?))?;
         Ok(frame)
     });
-    let stream = Stream::builder(handler).additional_inputs([Slider::new("gain", 0.0..=9.0)]).build();
+    let stream =
+        Stream::builder(handler).additional_inputs([Slider::new("gain", 0.0..=9.0)]).build();
     let worker = Worker::start(stream, 1);
     let mut session = Session::open(&worker.client().await).await.unwrap();
     session.send(crate::client::grey(0, 4, 2)).await;
-    soon(tokio::task::spawn_blocking(move || entries.recv_timeout(PATIENCE))).await.unwrap().unwrap();
+    soon(tokio::task::spawn_blocking(move || entries.recv_timeout(PATIENCE)))
+        .await
+        .unwrap()
+        .unwrap();
     session.set(numbers(&[("gain", 9.0)])).await;
     release.send(()).unwrap();
     assert_eq!(session.answer().await.outcome.map(|picture| picture.is_some()), Ok(true));

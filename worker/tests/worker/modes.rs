@@ -4,20 +4,26 @@ use std::time::Duration;
 
 use reframe_proto::{PROTOCOL_VERSION, i420_len, v1};
 use reframe_worker::{
-    AdditionalOutputs, Bitrate, Checkbox, CloseStream, ColorPicker, Dropdown, Frame, HandlerError, InputComponent,
-    Json, Label, LinePlot, Mode, Number, Output, OutputComponent, PixelFormat, Slider, Stream, Text, Textbox,
-    VideoStreamHandler,
+    AdditionalOutputs, Bitrate, Checkbox, CloseStream, ColorPicker, Dropdown, Frame, HandlerError,
+    InputComponent, Json, Label, LinePlot, Mode, Number, Output, OutputComponent, PixelFormat,
+    Slider, Stream, Text, Textbox, VideoStreamHandler,
 };
 use tonic::Code;
 
 use crate::client::{Answer, Session, Worker, grey};
 
-const FORMATS: [PixelFormat; 4] = [PixelFormat::Rgb24, PixelFormat::Bgr24, PixelFormat::I420, PixelFormat::Gray8];
+const FORMATS: [PixelFormat; 4] =
+    [PixelFormat::Rgb24, PixelFormat::Bgr24, PixelFormat::I420, PixelFormat::Gray8];
 
 #[tokio::test]
 async fn describes_its_stream() {
     let inputs: [InputComponent; 6] = [
-        Slider::new("conf", 0.0..=1.0).step(0.01).value(0.3).label("Confidence").info("how sure").into(),
+        Slider::new("conf", 0.0..=1.0)
+            .step(0.01)
+            .value(0.3)
+            .label("Confidence")
+            .info("how sure")
+            .into(),
         Number::new("every").minimum(1.0).step(1.0).into(),
         Checkbox::new("grey").value(true).into(),
         Textbox::new("text").value("hi").max_length(9).lines(2).placeholder("say").into(),
@@ -31,22 +37,27 @@ async fn describes_its_stream() {
         Json::new("boxes").into(),
         LinePlot::new("curve").points(50).into(),
     ];
-    let stream = Stream::builder(VideoStreamHandler::new(|_: Frame| ()).fps(29.97).skip_frames(true))
-        .name("faces")
-        .title("Faces")
-        .subtitle("Who is there?")
-        .mode(Mode::Send)
-        .additional_inputs(inputs)
-        .additional_outputs(outputs)
-        .concurrency_limit(10)
-        .time_limit(Duration::from_secs(90))
-        .bitrate(Bitrate::from_kbps(200)..=Bitrate::from_kbps(3_000))
-        .start_bitrate(Bitrate::from_kbps(900));
+    let stream =
+        Stream::builder(VideoStreamHandler::new(|_: Frame| ()).fps(29.97).skip_frames(true))
+            .name("faces")
+            .title("Faces")
+            .subtitle("Who is there?")
+            .mode(Mode::Send)
+            .additional_inputs(inputs)
+            .additional_outputs(outputs)
+            .concurrency_limit(10)
+            .time_limit(Duration::from_secs(90))
+            .bitrate(Bitrate::from_kbps(200)..=Bitrate::from_kbps(3_000))
+            .start_bitrate(Bitrate::from_kbps(900));
     let worker = Worker::start(stream.build(), 3);
     let spec = worker.client().await.describe(v1::DescribeRequest {}).await.unwrap().into_inner();
 
-    let input =
-        |name: &str, kind| v1::Input { name: name.into(), label: name.into(), info: String::new(), kind: Some(kind) };
+    let input = |name: &str, kind| v1::Input {
+        name: name.into(),
+        label: name.into(),
+        info: String::new(),
+        kind: Some(kind),
+    };
     let output = |name: &str, kind: v1::output::Kind| v1::Output {
         name: name.into(),
         label: name.into(),
@@ -55,9 +66,16 @@ async fn describes_its_stream() {
     };
     use v1::input::{self, Kind};
     let slider = Kind::Slider(input::Slider { minimum: 0.0, maximum: 1.0, step: 0.01, value: 0.3 });
-    let number = Kind::Number(input::Number { minimum: Some(1.0), maximum: None, step: Some(1.0), value: 1.0 });
-    let textbox = input::Textbox { value: "hi".into(), max_length: 9, lines: 2, placeholder: "say".into() };
-    let dropdown = input::Dropdown { choices: vec!["edges".into(), "blur".into()], value: "edges".into() };
+    let number = Kind::Number(input::Number {
+        minimum: Some(1.0),
+        maximum: None,
+        step: Some(1.0),
+        value: 1.0,
+    });
+    let textbox =
+        input::Textbox { value: "hi".into(), max_length: 9, lines: 2, placeholder: "say".into() };
+    let dropdown =
+        input::Dropdown { choices: vec!["edges".into(), "blur".into()], value: "edges".into() };
     let expected = v1::StreamSpec {
         protocol_version: PROTOCOL_VERSION,
         name: "faces".into(),
@@ -69,7 +87,11 @@ async fn describes_its_stream() {
         keep_rotation: false,
         capacity: 3,
         inputs: vec![
-            v1::Input { label: "Confidence".into(), info: "how sure".into(), ..input("conf", slider) },
+            v1::Input {
+                label: "Confidence".into(),
+                info: "how sure".into(),
+                ..input("conf", slider)
+            },
             input("every", number),
             input("grey", Kind::Checkbox(input::Checkbox { value: true })),
             input("text", Kind::Textbox(textbox)),
@@ -110,12 +132,14 @@ fn form(frame: Frame) -> Result<Output, HandlerError> {
 
 #[tokio::test]
 async fn every_form_of_output_arrives() {
-    let stream = Stream::builder(VideoStreamHandler::new(form)).additional_outputs([Number::new("seq")]);
+    let stream =
+        Stream::builder(VideoStreamHandler::new(form)).additional_outputs([Number::new("seq")]);
     let worker = Worker::start(stream.build(), 1);
     let client = worker.client().await;
     let mut session = Session::open(&client).await.unwrap();
     let shape = |answer: Answer| {
-        let picture = answer.outcome.map(|picture| picture.map(|picture| (picture.width, picture.height)));
+        let picture =
+            answer.outcome.map(|picture| picture.map(|picture| (picture.width, picture.height)));
         (picture, answer.outputs_json)
     };
     assert_eq!(shape(session.ask(0).await), (Ok(Some((4, 2))), String::new()));
@@ -163,7 +187,8 @@ async fn every_size_in_every_format_comes_back() {
 #[tokio::test]
 async fn what_is_returned_may_have_any_size_and_format() {
     let handler = VideoStreamHandler::new(|frame: Frame| {
-        let (format, side) = (FORMATS[usize::try_from(frame.seq() % 4)?], u32::try_from(frame.seq() * 7 + 1)?);
+        let (format, side) =
+            (FORMATS[usize::try_from(frame.seq() % 4)?], u32::try_from(frame.seq() * 7 + 1)?);
         Ok(Frame::filled(side, side + 1, [255; 3])?.to_format(format))
     });
     let worker = Worker::start(Stream::builder(handler).build(), 1);
@@ -172,7 +197,8 @@ async fn what_is_returned_may_have_any_size_and_format() {
         let picture = session.process(seq).await.unwrap();
         let side = u32::try_from(seq * 7 + 1).unwrap();
         assert_eq!((picture.width, picture.height), (side, side + 1));
-        let white = picture.data[..(side * side) as usize].iter().all(|luma| luma.abs_diff(235) <= 1);
+        let white =
+            picture.data[..(side * side) as usize].iter().all(|luma| luma.abs_diff(235) <= 1);
         assert!(white, "frame {seq}");
     }
 }
@@ -188,11 +214,14 @@ async fn a_generator_is_pulled_to_its_end() {
             }
         }))
     });
-    let stream = Stream::builder(generator.fps(60.0)).additional_outputs([Number::new("n")]).build();
+    let stream =
+        Stream::builder(generator.fps(60.0)).additional_outputs([Number::new("n")]).build();
     let worker = Worker::start(stream, 2);
     let client = worker.client().await;
     // Two at once: each has a generator of its own.
-    for mut session in [Session::open(&client).await.unwrap(), Session::open(&client).await.unwrap()] {
+    for mut session in
+        [Session::open(&client).await.unwrap(), Session::open(&client).await.unwrap()]
+    {
         assert_eq!(session.credits, 3);
         for seq in 0..3 {
             session.pull(seq).await;
@@ -227,9 +256,15 @@ async fn a_session_has_the_messages_of_its_mode() {
         (Code::InvalidArgument, "message: a stream of mode receive has no frame")
     );
 
-    let worker = Worker::start(Stream::builder(VideoStreamHandler::new(|_: Frame| ())).mode(Mode::Send).build(), 1);
+    let worker = Worker::start(
+        Stream::builder(VideoStreamHandler::new(|_: Frame| ())).mode(Mode::Send).build(),
+        1,
+    );
     let mut session = Session::open(&worker.client().await).await.unwrap();
-    assert_eq!(session.ask(0).await, Answer { seq: 0, outcome: Ok(None), outputs_json: String::new() });
+    assert_eq!(
+        session.ask(0).await,
+        Answer { seq: 0, outcome: Ok(None), outputs_json: String::new() }
+    );
     session.pull(1).await;
     assert_eq!(session.status().await.message(), "message: a stream of mode send has no pull");
 }

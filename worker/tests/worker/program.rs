@@ -39,17 +39,21 @@ async fn serve(demo: &str) -> (Child, String) {
 }
 
 async fn serve_with(demo: &str, options: &[&str]) -> (Child, String) {
-    let mut command = program(&[&["serve", "--demo", demo, "--listen", "127.0.0.1:0"], options].concat());
+    let mut command =
+        program(&[&["serve", "--demo", demo, "--listen", "127.0.0.1:0"], options].concat());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = soon(lines.next_line()).await.unwrap().unwrap();
-    let address = line.strip_prefix("reframe-worker listening on ").unwrap_or_else(|| panic!("announced {line:?}"));
+    let address = line
+        .strip_prefix("reframe-worker listening on ")
+        .unwrap_or_else(|| panic!("announced {line:?}"));
     (child, address.to_owned())
 }
 
 #[tokio::test]
 async fn serves_a_demo_until_it_is_told_to_end() {
-    for (demo, signal_name, skip_frames) in [("flip", "TERM", false), ("skip-frames", "INT", true)] {
+    for (demo, signal_name, skip_frames) in [("flip", "TERM", false), ("skip-frames", "INT", true)]
+    {
         let (mut child, address) = serve(demo).await;
         let channel = soon(Endpoint::from_shared(address).unwrap().connect()).await.unwrap();
         let mut client = FrameWorkerClient::new(channel);
@@ -111,13 +115,17 @@ async fn the_faulty_demo_survives_its_faults() {
             assert_eq!(session.process(count).await.is_err(), count % 10 == 0, "frame {count}");
         }
         session.send(grey(100, 4, 2)).await;
-        assert!(matches!(session.rest().await.as_slice(), [Message::Notice(_), Message::EndStream(_)]));
+        assert!(matches!(
+            session.rest().await.as_slice(),
+            [Message::Notice(_), Message::EndStream(_)]
+        ));
     }
 }
 
 #[tokio::test]
 async fn every_problem_of_the_configuration_is_listed() {
-    let mut command = program(&["serve", "--demo", "flop", "--listen", "localhost", "--grace", "1h"]);
+    let mut command =
+        program(&["serve", "--demo", "flop", "--listen", "localhost", "--grace", "1h"]);
     let (code, stdout, stderr) = output(command.env("REFRAME_CAPACITY", "lots")).await;
     assert_eq!((code, stdout.as_str()), (Some(64), ""));
     let lines: Vec<&str> = stderr.lines().collect();
@@ -135,7 +143,10 @@ async fn every_problem_of_the_configuration_is_listed() {
 async fn a_worker_of_several_streams_must_be_told_which() {
     let (code, _, stderr) = output(&mut program(&["serve"])).await;
     assert_eq!(code, Some(64));
-    assert!(stderr.contains("  --stream: a worker serves one stream, name it: detection, "), "{stderr}");
+    assert!(
+        stderr.contains("  --stream: a worker serves one stream, name it: detection, "),
+        "{stderr}"
+    );
 }
 
 #[tokio::test]
@@ -168,7 +179,11 @@ async fn help_says_defaults_units_and_variables() {
 async fn a_taken_port_is_a_failure_not_a_usage_error() {
     let (_child, address) = serve("flip").await;
     let address = address.strip_prefix("http://").unwrap();
-    let (code, _, stderr) = output(&mut program(&["serve", "--demo", "flip", "--listen", address])).await;
+    let (code, _, stderr) =
+        output(&mut program(&["serve", "--demo", "flip", "--listen", address])).await;
     assert_eq!(code, Some(1));
-    assert!(stderr.lines().any(|line| line.starts_with("error: ") && line.contains("in use")), "{stderr}");
+    assert!(
+        stderr.lines().any(|line| line.starts_with("error: ") && line.contains("in use")),
+        "{stderr}"
+    );
 }

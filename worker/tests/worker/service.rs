@@ -19,7 +19,8 @@ fn flip() -> Stream {
     Stream::builder(VideoStreamHandler::new(Frame::flip_vertical)).build()
 }
 
-/// A handler that fails or panics when the frame's number says so, and tells the test when it was stopped.
+/// A handler that fails or panics when the frame's number says so, and tells the test when it was
+/// stopped.
 #[derive(Clone)]
 struct Faulty {
     stopped: blocking::Sender<()>,
@@ -45,11 +46,13 @@ impl Handler for Faulty {
 fn faulty() -> (Stream, Receiver<()>) {
     let (stopped, stops) = blocking::channel();
     let handler = Faulty { stopped };
-    // A factory is shared between threads; a std `Sender` may be, a clone of it is the handler's own.
+    // A factory is shared between threads; a std `Sender` may be, a clone of it is the handler's
+    // own.
     (Stream::builder(VideoStreamHandler::per_session(move || handler.clone())).build(), stops)
 }
 
-/// A handler that waits in `process` until the test lets it go, once for each frame; and says when it waits.
+/// A handler that waits in `process` until the test lets it go, once for each frame; and says when
+/// it waits.
 fn gated(skip_frames: bool) -> (Stream, blocking::Sender<()>, Receiver<()>) {
     let (release, gate) = blocking::channel();
     let (entered, entries) = blocking::channel();
@@ -59,7 +62,11 @@ fn gated(skip_frames: bool) -> (Stream, blocking::Sender<()>, Receiver<()>) {
         gate.lock().map_err(|_| "poisoned")?.recv_timeout(PATIENCE)?;
         Ok(frame)
     };
-    (Stream::builder(VideoStreamHandler::new(handler).skip_frames(skip_frames)).build(), release, entries)
+    (
+        Stream::builder(VideoStreamHandler::new(handler).skip_frames(skip_frames)).build(),
+        release,
+        entries,
+    )
 }
 
 #[tokio::test]
@@ -77,9 +84,14 @@ async fn answers_every_frame_in_order_and_flipped() {
         let picture = picture.unwrap();
         let (width, height) = size(seq);
         assert_eq!((answered, picture.width, picture.height), (seq, width, height));
-        for (row, luma) in picture.data.chunks_exact(width as usize).take(height as usize).enumerate() {
+        for (row, luma) in
+            picture.data.chunks_exact(width as usize).take(height as usize).enumerate()
+        {
             let expected = luma_of(seq, height as usize - 1 - row);
-            assert!(luma.iter().all(|luma| luma.abs_diff(expected) <= 1), "frame {seq}, row {row}: {luma:?}");
+            assert!(
+                luma.iter().all(|luma| luma.abs_diff(expected) <= 1),
+                "frame {seq}, row {row}: {luma:?}"
+            );
         }
     }
 }
@@ -99,7 +111,8 @@ async fn a_frame_without_a_credit_ends_its_session_only() {
         let client = worker.client().await;
         let mut greedy = client::Session::open(&client).await.unwrap();
         greedy.send(grey(0, 2, 2)).await;
-        let entered = tokio::task::spawn_blocking(move || entries.recv_timeout(PATIENCE).map(|()| entries));
+        let entered =
+            tokio::task::spawn_blocking(move || entries.recv_timeout(PATIENCE).map(|()| entries));
         let _entries = soon(entered).await.unwrap().unwrap();
         for seq in 1..=u64::from(greedy.credits) {
             greedy.send(grey(seq, 2, 2)).await;
@@ -127,7 +140,11 @@ async fn an_error_costs_one_frame() {
     let mut session = client::Session::open(&worker.client().await).await.unwrap();
     for seq in 0..PANICS {
         let outcome = session.process(seq).await;
-        assert_eq!(outcome.err().as_deref(), (seq == FAILS).then_some("no face in the picture"), "frame {seq}");
+        assert_eq!(
+            outcome.err().as_deref(),
+            (seq == FAILS).then_some("no face in the picture"),
+            "frame {seq}"
+        );
     }
 }
 
@@ -143,7 +160,10 @@ async fn a_panic_ends_one_session_and_frees_its_slot() {
     doomed.send(grey(PANICS, 2, 2)).await;
     match doomed.rest().await.as_slice() {
         [Message::Notice(notice), Message::EndStream(end)] => {
-            assert_eq!((notice.level(), notice.message.as_str()), (Level::Error, "the handler crashed"));
+            assert_eq!(
+                (notice.level(), notice.message.as_str()),
+                (Level::Error, "the handler crashed")
+            );
             assert!(end.failed);
         }
         other => panic!("told {other:?}"),
@@ -151,7 +171,8 @@ async fn a_panic_ends_one_session_and_frees_its_slot() {
     stops.try_recv().expect("the handler stops before the call ends");
 
     other.process(1).await.unwrap();
-    let mut next = client::Session::open(&client).await.expect("the slot is free once the call has ended");
+    let mut next =
+        client::Session::open(&client).await.expect("the slot is free once the call has ended");
     next.process(0).await.unwrap();
 }
 
@@ -166,7 +187,8 @@ async fn a_failed_start_ends_the_session_with_its_reason() {
             unreachable!("not started")
         }
     }
-    let worker = Worker::start(Stream::builder(VideoStreamHandler::per_session(|| NoModel)).build(), 1);
+    let worker =
+        Worker::start(Stream::builder(VideoStreamHandler::per_session(|| NoModel)).build(), 1);
     let client = worker.client().await;
     for _ in 0..3 {
         let told = client::Session::begin(&client).await.unwrap().rest().await;
@@ -225,7 +247,11 @@ async fn a_bad_frame_ends_its_session_only() {
     let oversize = v1::Frame { width: 4097, ..grey(0, 64, 4) };
     let empty = v1::Frame { height: 0, ..grey(0, 64, 4) };
     for (frame, code, text) in [
-        (mismatched, Code::InvalidArgument, "frame.data: 384 bytes, but a 640x4 I420 picture has 3840"),
+        (
+            mismatched,
+            Code::InvalidArgument,
+            "frame.data: 384 bytes, but a 640x4 I420 picture has 3840",
+        ),
         (oversize, Code::InvalidArgument, "frame.width: 4097 is not 1 to 4096 pixels"),
         (empty, Code::InvalidArgument, "frame.height: 0 is not 1 to 4096 pixels"),
         // Allowed by its sides, but more than a message.
@@ -273,7 +299,8 @@ async fn a_shutdown_is_announced_and_ends_sessions() {
     let mut watches = Vec::new();
     for service in ["", "reframe.v1.FrameWorker"] {
         let request = HealthCheckRequest { service: service.into() };
-        let mut watch = HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner();
+        let mut watch =
+            HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner();
         let now = soon(watch.message()).await.unwrap().unwrap();
         assert_eq!(now.status(), ServingStatus::Serving, "{service:?}");
         watches.push(watch);
@@ -283,11 +310,17 @@ async fn a_shutdown_is_announced_and_ends_sessions() {
 
     worker.shutdown.cancel();
     for mut watch in watches {
-        assert_eq!(soon(watch.message()).await.unwrap().unwrap().status(), ServingStatus::NotServing);
+        assert_eq!(
+            soon(watch.message()).await.unwrap().unwrap().status(),
+            ServingStatus::NotServing
+        );
         assert_eq!(soon(watch.message()).await.unwrap(), None);
     }
     let status = session.status().await;
-    assert_eq!((status.code(), status.message()), (Code::Unavailable, "this worker is shutting down"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unavailable, "this worker is shutting down")
+    );
     // The gateway keeps its connections, and is not waited for.
     soon(worker.served).await.unwrap().unwrap();
     stops.try_recv().expect("serve returns after the handlers have stopped");
@@ -307,7 +340,8 @@ async fn a_handler_that_does_not_stop_is_abandoned() {
     }
     let (release, gate) = blocking::channel();
     let gate = Arc::new(Mutex::new(gate));
-    let stream = Stream::builder(VideoStreamHandler::per_session(move || Stuck(Arc::clone(&gate)))).build();
+    let stream =
+        Stream::builder(VideoStreamHandler::per_session(move || Stuck(Arc::clone(&gate)))).build();
     let worker = Worker::start(stream, 1);
     let _session = client::Session::begin(&worker.client().await).await.unwrap();
 

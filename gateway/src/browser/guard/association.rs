@@ -1,7 +1,7 @@
 //! The one association that a connection has, from the peer's INIT on.
 //!
-//! Pure. The stack makes another one for each INIT, a hundred thousand if it must, and looks through all of them with each
-//! packet.
+//! Pure. The stack makes another one for each INIT, a hundred thousand if it must, and looks
+//! through all of them with each packet.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::{Refusal, rewrite};
 
 /// An INIT or INIT-ACK is sent nine times at most (RFC 9260, section 16, Max.Init.Retransmits).
 const MAX_INITS: u8 = 9;
-/// Pieces of data a second, and how many may come at once: a text each, mostly, which is parsed and may be answered. A
-/// client that sends more is slowed down by its own congestion control.
+/// Pieces of data a second, and how many may come at once: a text each, mostly, which is parsed and
+/// may be answered. A client that sends more is slowed down by its own congestion control.
 const CHUNKS_PER_SECOND: u32 = 4_000;
 const BURST: u32 = 8_192;
 /// The first TSN of the peer's, to the stack and to [`Received`].
@@ -23,7 +23,8 @@ const FIRST_TSN: u32 = 1;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Association {
-    /// As the peer named itself first. One of its INIT and its INIT-ACK may be lost or late: they say the same.
+    /// As the peer named itself first. One of its INIT and its INIT-ACK may be lost or late: they
+    /// say the same.
     peer: Option<Init>,
     inits: u8,
     up: Option<Up>,
@@ -39,8 +40,9 @@ struct Up {
 }
 
 impl Association {
-    /// A packet of the peer's, as a whole: an error leaves no trace of it. Changes what it says of its abilities and its
-    /// TSNs, which begin anywhere and wrap: the stack cannot count beyond that.
+    /// A packet of the peer's, as a whole: an error leaves no trace of it. Changes what it says of
+    /// its abilities and its TSNs, which begin anywhere and wrap: the stack cannot count beyond
+    /// that.
     pub(crate) fn incoming(&mut self, now: Instant, packet: &mut [u8]) -> Result<(), Refusal> {
         let mut next = self.clone();
         next.apply(now, &Packet::read(packet)?)?;
@@ -94,7 +96,11 @@ impl Association {
     fn named(&mut self, init: Init) -> Result<(), Refusal> {
         self.inits += 1;
         let same = *self.peer.get_or_insert(init) == init;
-        if !same || self.up.is_some() || self.inits > MAX_INITS { Err(Refusal::Association) } else { Ok(()) }
+        if !same || self.up.is_some() || self.inits > MAX_INITS {
+            Err(Refusal::Association)
+        } else {
+            Ok(())
+        }
     }
 
     /// With what follows our answer to its INIT, or with its answer to ours.
@@ -113,7 +119,9 @@ impl Association {
     fn spend(&mut self, now: Instant) -> Result<(), Refusal> {
         let since = self.refilled.map(|refilled| now.saturating_duration_since(refilled));
         let earned = since.map_or(BURST, |since| {
-            let earned = since.min(Duration::from_secs(60)).as_micros() * u128::from(CHUNKS_PER_SECOND) / 1_000_000;
+            let earned = since.min(Duration::from_secs(60)).as_micros()
+                * u128::from(CHUNKS_PER_SECOND)
+                / 1_000_000;
             u32::try_from(earned).unwrap_or(BURST)
         });
         if earned > 0 {

@@ -27,7 +27,11 @@ impl Network {
     }
 
     fn next(&mut self, on_the_way: &mut VecDeque<(usize, Vec<u8>)>) -> Option<(usize, Vec<u8>)> {
-        let at = if self.lose == 0 { 0 } else { self.random.random_range(0..on_the_way.len().clamp(1, 4)) };
+        let at = if self.lose == 0 {
+            0
+        } else {
+            self.random.random_range(0..on_the_way.len().clamp(1, 4))
+        };
         on_the_way.remove(at)
     }
 
@@ -60,7 +64,8 @@ fn talk(mut sides: [&mut Stack; 2], network: &mut Network) {
 
 /// A data channel is opened, used, and closed.
 fn use_a_channel(lose: u32) {
-    let (mut client, mut server, mut network) = (Stack::client(), Stack::server(), Network::new(lose));
+    let (mut client, mut server, mut network) =
+        (Stack::client(), Stack::server(), Network::new(lose));
     talk([&mut client, &mut server], &mut network);
     let now = Instant::now().into_std();
     let mut messages = vec![Bytes::from_static(OPEN)];
@@ -75,7 +80,8 @@ fn use_a_channel(lose: u32) {
     assert_eq!(server.messages, messages, "all came, in order, once");
     client.association().unwrap().stream(1).unwrap().close(now).unwrap();
     talk([&mut client, &mut server], &mut network);
-    let mut stream = client.association().unwrap().open_stream(1, PayloadProtocolIdentifier::Binary).unwrap();
+    let mut stream =
+        client.association().unwrap().open_stream(1, PayloadProtocolIdentifier::Binary).unwrap();
     stream.write_chunk_with_ppi(now, &messages[0], PayloadProtocolIdentifier::Dcep).unwrap();
     talk([&mut client, &mut server], &mut network);
     assert_eq!(server.messages.len(), messages.len() + 1, "the stream is used again");
@@ -88,7 +94,8 @@ fn two_stacks_talk_as_if_nobody_listened() {
 
 #[test]
 fn two_stacks_talk_on_a_bad_network() {
-    // The stack itself sends nothing again after five timeouts in a row, so that one in three is too many.
+    // The stack itself sends nothing again after five timeouts in a row, so that one in three is
+    // too many.
     for lose in [5, 8, 10, 20, 50] {
         use_a_channel(lose);
     }
@@ -106,7 +113,11 @@ fn tsns_begin_anywhere_and_wrap() {
         stack.wait(Duration::from_secs(1));
         let answers = stack.answers();
         let last = first.wrapping_add(4).to_be_bytes();
-        assert_eq!((answers.len(), answers[0][12], &answers[0][16..20]), (1, 3, &last[..]), "{first}");
+        assert_eq!(
+            (answers.len(), answers[0][12], &answers[0][16..20]),
+            (1, 3, &last[..]),
+            "{first}"
+        );
         // One that is missing.
         let text = data(3, first.wrapping_add(6), 1, 6, 51, b"late");
         assert_eq!(stack.deliver(&packet(tag, &text)), Ok(()));
@@ -117,7 +128,8 @@ fn tsns_begin_anywhere_and_wrap() {
 #[test]
 fn nobody_skips_messages() {
     let (mut client, mut server) = (Stack::client(), Stack::server());
-    let renounced = |packet: &[u8]| packet.windows(6).any(|bytes| bytes == [0x80, 8, 0, 6, 130, 130]);
+    let renounced =
+        |packet: &[u8]| packet.windows(6).any(|bytes| bytes == [0x80, 8, 0, 6, 130, 130]);
     let init = client.answers().remove(0);
     assert!(renounced(&init), "{init:02x?}");
     server.deliver(&init).unwrap();
@@ -134,7 +146,9 @@ fn nobody_skips_messages() {
 
 #[test]
 fn a_connection_has_one_association() {
-    let init = |tag: u8, tsn: u8| packet(0, &[1, 0, 0, 20, 0, 0, 0, tag, 0, 2, 0, 0, 4, 0, 8, 0, 0, 0, 0, tsn]);
+    let init = |tag: u8, tsn: u8| {
+        packet(0, &[1, 0, 0, 20, 0, 0, 0, tag, 0, 2, 0, 0, 4, 0, 8, 0, 0, 0, 0, tsn])
+    };
     let mut stack = Stack::server();
     for n in 0..20 {
         let expected = if n < MAX_INITS { Ok(()) } else { Err(Refusal::Association) };
@@ -149,7 +163,13 @@ fn a_connection_has_one_association() {
     let text = data(3, 1, 0, 0, 51, b"hello");
     assert_eq!(stack.deliver(&packet(0, &text)), Err(Refusal::Association), "of none that is up");
     let (mut stack, tag) = connected();
-    for late in [init(9, 1), init(8, 1), packet(tag, &init(9, 1)[12..]), packet(tag ^ 1, &text), packet(0, &text)] {
+    for late in [
+        init(9, 1),
+        init(8, 1),
+        packet(tag, &init(9, 1)[12..]),
+        packet(tag ^ 1, &text),
+        packet(0, &text),
+    ] {
         assert_eq!(stack.deliver(&late), Err(Refusal::Association));
     }
     assert_eq!(stack.deliver(&packet(tag, &text)), Ok(()));
@@ -163,7 +183,11 @@ fn a_packet_counts_as_a_whole() {
     for _ in 0..10 {
         assert_eq!(stack.deliver(&packet(tag, &lying)), Err(Refusal::Malformed));
     }
-    assert_eq!(stack.deliver(&packet(tag, &data(3, 1, 0, 0, 51, b"other"))), Ok(()), "the first has not come yet");
+    assert_eq!(
+        stack.deliver(&packet(tag, &data(3, 1, 0, 0, 51, b"other"))),
+        Ok(()),
+        "the first has not come yet"
+    );
     assert_eq!(stack.messages, [&b"other"[..]]);
 }
 
@@ -195,7 +219,8 @@ fn a_flood_is_slowed_down() {
     assert_eq!(flood(&mut association, now), (BURST, Refusal::Rate));
 }
 
-/// When one of these does not panic any more, the stack was mended: see docs/decisions/0017-guard.md.
+/// When one of these does not panic any more, the stack was mended: see
+/// docs/decisions/0017-guard.md.
 #[test]
 fn without_a_guard_the_stack_panics() {
     let unguarded = |chunks: &[u8]| {
@@ -208,13 +233,19 @@ fn without_a_guard_the_stack_panics() {
     assert!(unguarded(&[9, 0, 0, 8, 0, 12, 0x40, 0]), "the cause of an ERROR");
     assert!(unguarded(&data(3, 1, 0, 0, 50, b"\x00")), "a message of data channels");
     // The last part comes first, and says what the whole is.
-    let parts = [data(3, 4, 0, 1, 50, b"\x02"), data(2, 3, 0, 1, 53, b"\x00"), data(3, 2, 0, 0, 51, b"hello")];
+    let parts = [
+        data(3, 4, 0, 1, 50, b"\x02"),
+        data(2, 3, 0, 1, 53, b"\x00"),
+        data(3, 2, 0, 0, 51, b"hello"),
+    ];
     assert!(unguarded(&parts.concat()), "the same, put together");
 }
 
 #[test]
 fn without_a_guard_resets_are_answered_for_ever() {
-    let request = |number: u8| [130, 0, 0, 20, 0, 13, 0, 16, 0, 0, 0, number, 0, 0, 0, 0, 0x3f, 0xff, 0xff, 0xff];
+    let request = |number: u8| {
+        [130, 0, 0, 20, 0, 13, 0, 16, 0, 0, 0, number, 0, 0, 0, 0, 0x3f, 0xff, 0xff, 0xff]
+    };
     let (mut stack, tag) = connected();
     for number in 0..100 {
         assert_eq!(stack.deliver(&packet(tag, &request(number))), Err(Refusal::Reset));

@@ -1,6 +1,8 @@
-//! Chunks of SCTP (RFC 9260, section 3.3; RFC 6525; RFC 8832): lengths, counts and order, of all that the stack reads.
+//! Chunks of SCTP (RFC 9260, section 3.3; RFC 6525; RFC 8832): lengths, counts and order, of all
+//! that the stack reads.
 //!
-//! Pure and without state. Where the stack reads otherwise than the RFC says, this reads as it does.
+//! Pure and without state. Where the stack reads otherwise than the RFC says, this reads as it
+//! does.
 
 use super::Refusal;
 use super::sctp::{CHUNK_HEADER, be16, be32, split_padded};
@@ -36,8 +38,8 @@ pub(super) enum Chunk<'a> {
     InitAck(Init),
     CookieEcho,
     Reset(Reset<'a>),
-    /// Of no consequence but to the stack: SACK, HEARTBEAT, COOKIE-ACK, SHUTDOWN and its answers, ABORT, the answer to a
-    /// reset.
+    /// Of no consequence but to the stack: SACK, HEARTBEAT, COOKIE-ACK, SHUTDOWN and its answers,
+    /// ABORT, the answer to a reset.
     Other,
 }
 
@@ -87,7 +89,8 @@ pub(super) fn read_chunk(chunk: &[u8]) -> Result<Chunk<'_>, Refusal> {
             return Ok(if kind == INIT { Chunk::Init(init) } else { Chunk::InitAck(init) });
         }
         SACK => is_sack(chunk),
-        // The stack slices each cause by its length, one close behind the other: it knows no padding.
+        // The stack slices each cause by its length, one close behind the other: it knows no
+        // padding.
         6 => are_causes(&chunk[CHUNK_HEADER..]),
         4 => is_heartbeat(chunk),
         7 => chunk.len() == 8,
@@ -95,15 +98,18 @@ pub(super) fn read_chunk(chunk: &[u8]) -> Result<Chunk<'_>, Refusal> {
         10 => return Ok(Chunk::CookieEcho),
         RECONFIG => return read_reset(chunk),
         FORWARD_TSN | I_FORWARD_TSN => return Err(Refusal::ForwardTsn),
-        // ERROR ends the stack's association, though it should not; what else there is, the stack does not know.
+        // ERROR ends the stack's association, though it should not; what else there is, the stack
+        // does not know.
         _ => false,
     };
     if sound { Ok(Chunk::Other) } else { Err(Refusal::Malformed) }
 }
 
 fn read_data(chunk: &[u8]) -> Result<Chunk<'_>, Refusal> {
-    let (header, bytes) =
-        chunk.split_at_checked(16).filter(|(_, bytes)| !bytes.is_empty()).ok_or(Refusal::Malformed)?;
+    let (header, bytes) = chunk
+        .split_at_checked(16)
+        .filter(|(_, bytes)| !bytes.is_empty())
+        .ok_or(Refusal::Malformed)?;
     let content = Content {
         begins: header[1] & 2 != 0,
         ends: header[1] & 1 != 0,
@@ -113,8 +119,8 @@ fn read_data(chunk: &[u8]) -> Result<Chunk<'_>, Refusal> {
         protocol: be32(header, 12),
         length: u16::try_from(bytes.len()).map_err(|_| Refusal::Malformed)?,
     };
-    // Chromium fills packets to their end, and splits small messages for it. What begins as one that opens a channel, and of
-    // a length that such have, the stack reads with care.
+    // Chromium fills packets to their end, and splits small messages for it. What begins as one
+    // that opens a channel, and of a length that such have, the stack reads with care.
     let sound = content.protocol != DCEP
         || match (content.begins, content.ends) {
             (true, true) => is_dcep(bytes),
@@ -127,19 +133,22 @@ fn read_data(chunk: &[u8]) -> Result<Chunk<'_>, Refusal> {
     Ok(Chunk::Data { tsn: be32(header, 4), content })
 }
 
-/// Whether it is one of the two messages that there are. The stack has two of its own beside, of types that are reserved,
-/// and panics when one comes in that is short.
+/// Whether it is one of the two messages that there are. The stack has two of its own beside, of
+/// types that are reserved, and panics when one comes in that is short.
 pub(crate) fn is_dcep(message: &[u8]) -> bool {
     let is_open = |names: &[u8]| {
         let (label, protocol) = names.split_at(usize::from(be16(message, 8)));
         std::str::from_utf8(label).is_ok() && std::str::from_utf8(protocol).is_ok()
     };
-    message == [DCEP_ACK] || (open_length(message) == Some(message.len()) && is_open(&message[DCEP_NAMES..]))
+    message == [DCEP_ACK]
+        || (open_length(message) == Some(message.len()) && is_open(&message[DCEP_NAMES..]))
 }
 
 /// How long a message is that opens a channel, by its beginning.
 fn open_length(beginning: &[u8]) -> Option<usize> {
-    let &[DCEP_OPEN, channel_type, ..] = beginning.first_chunk::<DCEP_NAMES>()? else { return None };
+    let &[DCEP_OPEN, channel_type, ..] = beginning.first_chunk::<DCEP_NAMES>()? else {
+        return None;
+    };
     let names = usize::from(be16(beginning, 8)) + usize::from(be16(beginning, 10));
     (channel_type & 0x7f <= 2 && names <= MAX_NAMES).then_some(DCEP_NAMES + names)
 }
@@ -148,7 +157,8 @@ fn read_init(chunk: &[u8]) -> Result<Init, Refusal> {
     let (fixed, mut parameters) = chunk.split_at_checked(20).ok_or(Refusal::Malformed)?;
     while !parameters.is_empty() {
         // The last one's padding is not in the chunk's length.
-        let unpadded = usize::from(be16(parameters, 2)) == parameters.len() && parameters.len() >= 4;
+        let unpadded =
+            usize::from(be16(parameters, 2)) == parameters.len() && parameters.len() >= 4;
         parameters = if unpadded { &[] } else { split_padded(parameters, 4)?.1 };
     }
     let init = Init { tag: be32(fixed, 4), tsn: be32(fixed, 16) };
@@ -188,14 +198,19 @@ fn is_heartbeat(chunk: &[u8]) -> bool {
         && usize::from(be16(information, 2)) == information.len()
 }
 
-/// One request, an answer, or a request and an answer: that is all the stack knows of those there are.
+/// One request, an answer, or a request and an answer: that is all the stack knows of those there
+/// are.
 fn read_reset(chunk: &[u8]) -> Result<Chunk<'_>, Refusal> {
     let (mut rest, mut request) = (&chunk[CHUNK_HEADER..], None);
     for _ in 0..2 {
         let unpadded = usize::from(be16(rest, 2)) == rest.len() && rest.len() >= 4;
         let (parameter, behind) = if unpadded { (rest, &[][..]) } else { split_padded(rest, 4)? };
         match be16(parameter, 0) {
-            OUTGOING_RESET if parameter.len() >= 16 && parameter.len().is_multiple_of(2) && request.is_none() => {
+            OUTGOING_RESET
+                if parameter.len() >= 16
+                    && parameter.len().is_multiple_of(2)
+                    && request.is_none() =>
+            {
                 let [number, last_tsn] = [4, 12].map(|at| be32(parameter, at));
                 request = Some(Reset { number, last_tsn, streams: &parameter[16..] });
             }

@@ -1,5 +1,5 @@
-//! Feedback on our packets (`transport-cc`), of which forty bytes may tell of 65 535: the stack makes a list of all of them
-//! and looks each one up, for each of the packets of one datagram.
+//! Feedback on our packets (`transport-cc`), of which forty bytes may tell of 65 535: the stack
+//! makes a list of all of them and looks each one up, for each of the packets of one datagram.
 
 use rtc::interceptor::{Packet, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, TransportLayerCc};
@@ -7,8 +7,8 @@ use rtc::rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, Tran
 use super::Refusal;
 use crate::telemetry;
 
-/// Packets that one datagram may tell of. Browsers tell of what came since the last time, 50 to 250 ms; this is seven
-/// seconds of the fastest stream.
+/// Packets that one datagram may tell of. Browsers tell of what came since the last time, 50 to 250
+/// ms; this is seven seconds of the fastest stream.
 const MAX_TOLD: usize = 2_048;
 
 /// To be asked before anybody reads it. False: nothing is left of it.
@@ -16,7 +16,9 @@ pub(crate) fn bound_feedback(msg: &mut TaggedPacket) -> bool {
     let Packet::Rtcp(packets) = &mut msg.message.packet else { return true };
     let (mut left, before) = (MAX_TOLD, packets.len());
     packets.retain(|packet| {
-        let Some(feedback) = packet.as_any().downcast_ref::<TransportLayerCc>() else { return true };
+        let Some(feedback) = packet.as_any().downcast_ref::<TransportLayerCc>() else {
+            return true;
+        };
         let told = told(feedback);
         let passes = told <= left;
         left = left.saturating_sub(told);
@@ -49,7 +51,8 @@ mod tests {
     fn feedback(runs: u16) -> Vec<u8> {
         // The stack wants some bytes behind the last run.
         let words = 5 + runs.div_ceil(2);
-        let mut packet = [&[0x8f, 205][..], &words.to_be_bytes(), &[0, 0, 0, 1, 0, 0, 0, 2, 0, 0]].concat();
+        let mut packet =
+            [&[0x8f, 205][..], &words.to_be_bytes(), &[0, 0, 0, 1, 0, 0, 0, 2, 0, 0]].concat();
         packet.extend((runs * 8_191).to_be_bytes());
         packet.extend([0; 4]);
         packet.extend([0x1f, 0xff].repeat(usize::from(runs)));
@@ -75,6 +78,10 @@ mod tests {
         // Two small ones: a run of 20 each.
         let small = [0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 20, 0, 0, 0, 0, 0, 20, 0, 0];
         assert_eq!(passes(&[&small[..], &small].concat()), (true, 2));
-        assert_eq!(passes(&[&small[..], &feedback(2), &small].concat()), (true, 1), "none after what was too much");
+        assert_eq!(
+            passes(&[&small[..], &feedback(2), &small].concat()),
+            (true, 1),
+            "none after what was too much"
+        );
     }
 }

@@ -1,13 +1,14 @@
 //! What stands between a stranger's bytes and the stack's parsers of DTLS, SCTP and SRTP.
 //!
-//! Those panic, loop and allocate by numbers that the peer chose: `docs/decisions/0017-guard.md` lists where. This looks at
-//! each datagram before the stack gets it ([`Guard::admit`]), and at each DTLS record between its decryption and SCTP
-//! ([`provider()`]). What it refuses goes no further and is counted in `reframe_packets_dropped_total`.
+//! Those panic, loop and allocate by numbers that the peer chose: `docs/decisions/0017-guard.md`
+//! lists where. This looks at each datagram before the stack gets it ([`Guard::admit`]), and at
+//! each DTLS record between its decryption and SCTP ([`provider()`]). What it refuses goes no
+//! further and is counted in `reframe_packets_dropped_total`.
 //!
 //! > Of what passes, nothing loops, allocates or slices by a number that was not checked here.
 //!
-//! Refused is only what no honest client sends: SCTP is reliable, so a client whose DATA is refused sends it again until
-//! its association fails.
+//! Refused is only what no honest client sends: SCTP is reliable, so a client whose DATA is refused
+//! sends it again until its association fails.
 
 mod association;
 mod chunk;
@@ -35,8 +36,8 @@ pub(crate) use self::sctp::seal;
 use self::sources::Sources;
 use crate::telemetry;
 
-/// Bytes of a datagram. WebRTC's stacks keep to 1 200 and some, and none sends more than an Ethernet frame's 1 500; a
-/// datagram of 64 KiB is work for forty.
+/// Bytes of a datagram. WebRTC's stacks keep to 1 200 and some, and none sends more than an
+/// Ethernet frame's 1 500; a datagram of 64 KiB is work for forty.
 const MAX_DATAGRAM: usize = 2_048;
 
 /// Why something goes no further.
@@ -85,7 +86,8 @@ impl Refusal {
     }
 }
 
-/// What is known of one connection. One for each, whichever side's DTLS is the client, and also when DTLS begins anew.
+/// What is known of one connection. One for each, whichever side's DTLS is the client, and also
+/// when DTLS begins anew.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     sources: Sources,
@@ -98,26 +100,33 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// A datagram from one of the session's paths. To be asked before the stack gets it; for a packet of a known source it
-    /// is a comparison.
+    /// A datagram from one of the session's paths. To be asked before the stack gets it; for a
+    /// packet of a known source it is a comparison.
     ///
     /// # Errors
     /// It must not get it; the text is the value of the label `reason`.
     pub(crate) fn admit(&self, datagram: &[u8]) -> Result<(), &'static str> {
         let admitted = match datagram {
             _ if datagram.len() > MAX_DATAGRAM => Err(Refusal::Oversize),
-            [20..=63, ..] => self.records.lock().datagram(datagram, self.opened.load(Ordering::Relaxed)),
-            [128..=191, ..] => self.sources.admit(datagram, self.counter_mode.load(Ordering::Relaxed)),
+            [20..=63, ..] => {
+                self.records.lock().datagram(datagram, self.opened.load(Ordering::Relaxed))
+            }
+            [128..=191, ..] => {
+                self.sources.admit(datagram, self.counter_mode.load(Ordering::Relaxed))
+            }
             _ => Ok(()),
         };
         admitted.map_err(Refusal::label)
     }
 
-    /// What a record of DTLS holds, once it is decrypted, and before the stack reads it. May change it.
+    /// What a record of DTLS holds, once it is decrypted, and before the stack reads it. May change
+    /// it.
     fn opened(&self, content_type: u8, plaintext: &mut [u8]) -> Result<(), Refusal> {
         self.opened.store(true, Ordering::Relaxed);
         let passed = match content_type {
-            records::APPLICATION_DATA => self.association.lock().incoming(Instant::now(), plaintext),
+            records::APPLICATION_DATA => {
+                self.association.lock().incoming(Instant::now(), plaintext)
+            }
             records::HANDSHAKE => self.records.lock().encrypted_handshake(plaintext),
             records::ALERT if plaintext.len() == 2 => Ok(()),
             _ => Err(Refusal::Dtls),

@@ -1,30 +1,31 @@
-//! The seam: the stack's cryptography, with [`Guard`] between a record's decryption and whoever reads it.
+//! The seam: the stack's cryptography, with [`Guard`] between a record's decryption and whoever
+//! reads it.
 //!
-//! It is the one place where all of DTLS passes: the stack takes any provider of cryptography, and its ciphers are told with
-//! each record what it is, as the data that is authenticated beside it (RFC 5246, section 6.2.3.3). CBC has no such data,
-//! so there is none here.
+//! It is the one place where all of DTLS passes: the stack takes any provider of cryptography, and
+//! its ciphers are told with each record what it is, as the data that is authenticated beside it
+//! (RFC 5246, section 6.2.3.3). CBC has no such data, so there is none here.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rtc::crypto::{
-    ActiveKeyExchange, AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, CryptoAlgorithm, CryptoError, HashAlgorithm,
-    HmacAlgorithm, KeyExchangeAlgorithm, Mac, PublicKey, RTCCrypto, RTCCryptoProvider, RTCRandom, SignatureScheme,
-    SigningKey, StreamCipher, StreamCipherAlgorithm,
+    ActiveKeyExchange, AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, CryptoAlgorithm,
+    CryptoError, HashAlgorithm, HmacAlgorithm, KeyExchangeAlgorithm, Mac, PublicKey, RTCCrypto,
+    RTCCryptoProvider, RTCRandom, SignatureScheme, SigningKey, StreamCipher, StreamCipherAlgorithm,
 };
 use rtc::dtls::cipher_suite::CipherSuiteId;
 
 use super::Guard;
 
-/// What DTLS may be encrypted with: the stack's own choice without CBC. Our certificate is for ECDSA; a server's, when we
-/// are the client, may be for RSA.
+/// What DTLS may be encrypted with: the stack's own choice without CBC. Our certificate is for
+/// ECDSA; a server's, when we are the client, may be for RSA.
 pub(crate) const SUITES: [CipherSuiteId; 3] = [
     CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
     CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
     CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
 ];
-/// Epoch and sequence number, type, version, length. RTP's header, which SRTP authenticates, is a multiple of four, and
-/// SRTCP authenticates twelve bytes (RFC 7714, sections 8.2 and 9.2).
+/// Epoch and sequence number, type, version, length. RTP's header, which SRTP authenticates, is a
+/// multiple of four, and SRTCP authenticates twelve bytes (RFC 7714, sections 8.2 and 9.2).
 const DTLS_DATA: usize = 13;
 const TYPE_AT: usize = 8;
 
@@ -71,7 +72,12 @@ impl RTCCrypto for Guarded {
         self.stack.crypto().hash(algorithm, data)
     }
 
-    fn block_encrypt(&self, algorithm: BlockCipherAlgorithm, key: &[u8], block: &mut [u8]) -> Result<(), CryptoError> {
+    fn block_encrypt(
+        &self,
+        algorithm: BlockCipherAlgorithm,
+        key: &[u8],
+        block: &mut [u8],
+    ) -> Result<(), CryptoError> {
         self.stack.crypto().block_encrypt(algorithm, key, block)
     }
 
@@ -89,20 +95,34 @@ impl RTCCrypto for Guarded {
         self.stack.crypto().new_stream_cipher(algorithm, key)
     }
 
-    fn new_aead(&self, algorithm: AeadAlgorithm, key: &[u8]) -> Result<Box<dyn AeadCipher>, CryptoError> {
+    fn new_aead(
+        &self,
+        algorithm: AeadAlgorithm,
+        key: &[u8],
+    ) -> Result<Box<dyn AeadCipher>, CryptoError> {
         let cipher = self.stack.crypto().new_aead(algorithm, key)?;
         Ok(Box::new(Watched { cipher, guard: Arc::clone(&self.guard) }))
     }
 
-    fn start_key_exchange(&self, algorithm: KeyExchangeAlgorithm) -> Result<Box<dyn ActiveKeyExchange>, CryptoError> {
+    fn start_key_exchange(
+        &self,
+        algorithm: KeyExchangeAlgorithm,
+    ) -> Result<Box<dyn ActiveKeyExchange>, CryptoError> {
         self.stack.crypto().start_key_exchange(algorithm)
     }
 
-    fn generate_signing_key(&self, scheme: SignatureScheme) -> Result<Arc<dyn SigningKey>, CryptoError> {
+    fn generate_signing_key(
+        &self,
+        scheme: SignatureScheme,
+    ) -> Result<Arc<dyn SigningKey>, CryptoError> {
         self.stack.crypto().generate_signing_key(scheme)
     }
 
-    fn import_signing_key(&self, scheme: SignatureScheme, der: &[u8]) -> Result<Arc<dyn SigningKey>, CryptoError> {
+    fn import_signing_key(
+        &self,
+        scheme: SignatureScheme,
+        der: &[u8],
+    ) -> Result<Arc<dyn SigningKey>, CryptoError> {
         self.stack.crypto().import_signing_key(scheme, der)
     }
 
@@ -155,8 +175,11 @@ impl AeadCipher for Watched {
     ) -> Result<(), CryptoError> {
         self.cipher.open_in_place(nonce, authenticated, text, tag)?;
         match content_type(authenticated) {
-            // The stack drops a record that it cannot open without a word to anybody, as it must (RFC 6347, section 4.1.2.7).
-            Some(content_type) => self.guard.opened(content_type, text).map_err(|_| CryptoError::AuthenticationFailed),
+            // The stack drops a record that it cannot open without a word to anybody, as it must
+            // (RFC 6347, section 4.1.2.7).
+            Some(content_type) => {
+                self.guard.opened(content_type, text).map_err(|_| CryptoError::AuthenticationFailed)
+            }
             None => Ok(()),
         }
     }

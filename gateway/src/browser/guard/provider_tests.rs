@@ -33,7 +33,8 @@ impl Side {
         let crypto = guard.as_ref().map_or_else(rtc::crypto::default_provider, provider).unwrap();
         let config = dtls(crypto, client).unwrap();
         let (own, other) = if client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
-        let mut endpoint = Endpoint::new(own, TransportProtocol::UDP, (!client).then(|| Arc::clone(&config)));
+        let mut endpoint =
+            Endpoint::new(own, TransportProtocol::UDP, (!client).then(|| Arc::clone(&config)));
         if client {
             endpoint.connect(Instant::now().into_std(), other, config, None).unwrap();
         }
@@ -58,7 +59,9 @@ impl Side {
     }
 
     fn sent(&mut self) -> Vec<BytesMut> {
-        std::iter::from_fn(|| self.endpoint.poll_transmit()).map(|transmit| transmit.message).collect()
+        std::iter::from_fn(|| self.endpoint.poll_transmit())
+            .map(|transmit| transmit.message)
+            .collect()
     }
 
     fn send(&mut self, data: &[u8]) -> Vec<BytesMut> {
@@ -82,7 +85,8 @@ fn shake_hands(client: &mut Side, server: &mut Side) -> Result<(), String> {
 
 /// With a guard on the server's side, or on the client's.
 fn connected(client_guarded: bool) -> (Side, Side) {
-    let (mut client, mut server) = (Side::new(true, client_guarded), Side::new(false, !client_guarded));
+    let (mut client, mut server) =
+        (Side::new(true, client_guarded), Side::new(false, !client_guarded));
     shake_hands(&mut client, &mut server).unwrap();
     assert!(client.complete && server.complete);
     if client_guarded { (client, server) } else { (server, client) }
@@ -143,7 +147,8 @@ fn a_client_that_wants_cbc_is_refused() {
     assert!(!ours.crypto().supports(CryptoAlgorithm::Cbc(cbc)));
     assert!(ours.crypto().new_cbc(cbc, &[0; 32]).is_err());
     let theirs = rtc::crypto::default_provider().unwrap();
-    let certificate = Certificate::generate_self_signed(vec!["reframe".to_owned()], theirs.crypto()).unwrap();
+    let certificate =
+        Certificate::generate_self_signed(vec!["reframe".to_owned()], theirs.crypto()).unwrap();
     let config = ConfigBuilder::default()
         .with_certificates(vec![certificate])
         .with_crypto_provider(theirs)

@@ -1,26 +1,29 @@
 //! What DATA came, against what may come next: TSNs, streams, messages.
 //!
-//! Pure. The stack trusts all of these: it holds whatever number is ahead, makes a stream for each identifier, and puts
-//! messages together from whatever claims to belong to them, looking through all of it with each new piece.
+//! Pure. The stack trusts all of these: it holds whatever number is ahead, makes a stream for each
+//! identifier, and puts messages together from whatever claims to belong to them, looking through
+//! all of it with each new piece.
 
 use std::collections::VecDeque;
 
 use super::Refusal;
 use super::chunk::{Content, DCEP, Reset};
 
-/// TSNs beyond what the stack has acknowledged. It does so with every other packet; forty of the smallest pieces fit into
-/// one.
+/// TSNs beyond what the stack has acknowledged. It does so with every other packet; forty of the
+/// smallest pieces fit into one.
 const WINDOW: u32 = 4_096;
-/// Of these, such as wait for one that is missing. A sender in no hurry has ten packets on their way.
+/// Of these, such as wait for one that is missing. A sender in no hurry has ten packets on their
+/// way.
 const MAX_AHEAD: usize = 1_024;
-/// How old a piece may be that comes again, in TSNs: a quarter of their circle, within which "older" is beyond doubt.
+/// How old a piece may be that comes again, in TSNs: a quarter of their circle, within which
+/// "older" is beyond doubt.
 const MAX_AGE: u32 = 1 << 30;
 /// Streams at a time. FastRTC's clients open one.
 const MAX_STREAMS: usize = 64;
 /// Resets of an association's life: a data channel is closed by one.
 const MAX_RESETS: u16 = 128;
-/// Bytes and pieces of a message. What is longer than 64 KiB the stack throws away when it is complete; a piece is 1 100
-/// bytes and some.
+/// Bytes and pieces of a message. What is longer than 64 KiB the stack throws away when it is
+/// complete; a piece is 1 100 bytes and some.
 const MAX_MESSAGE: u32 = 256 * 1024;
 const MAX_FRAGMENTS: u16 = 512;
 
@@ -28,10 +31,11 @@ const MAX_FRAGMENTS: u16 = 512;
 pub(super) struct Received {
     /// By the stack: all up to here came, and it needs nothing of it again.
     acknowledged: u32,
-    /// All up to here came, and makes sense. Ahead of `acknowledged` by what the stack is about to acknowledge, or by
-    /// what it had no room for.
+    /// All up to here came, and makes sense. Ahead of `acknowledged` by what the stack is about to
+    /// acknowledge, or by what it had no room for.
     complete: u32,
-    /// What came beyond `acknowledged`, in order: may come again, and is the same then. [`WINDOW`] at most.
+    /// What came beyond `acknowledged`, in order: may come again, and is the same then. [`WINDOW`]
+    /// at most.
     seen: VecDeque<(u32, Content)>,
     /// [`MAX_STREAMS`] at most.
     streams: Vec<Stream>,
@@ -56,8 +60,8 @@ struct Open {
 }
 
 impl Received {
-    /// Before anything came; `tsn` is the first one's, which is small: the stack's arithmetic is wrong where TSNs wrap, so
-    /// that they may not.
+    /// Before anything came; `tsn` is the first one's, which is small: the stack's arithmetic is
+    /// wrong where TSNs wrap, so that they may not.
     pub(super) fn new(tsn: u32) -> Self {
         let before = tsn.saturating_sub(1);
         Self {
@@ -76,16 +80,19 @@ impl Received {
         if self.acknowledged.wrapping_sub(tsn) < MAX_AGE {
             return Ok(());
         }
-        let in_window = tsn > self.acknowledged && tsn - self.acknowledged <= WINDOW && tsn < u32::MAX;
+        let in_window =
+            tsn > self.acknowledged && tsn - self.acknowledged <= WINDOW && tsn < u32::MAX;
         if !in_window {
             return Err(Refusal::Data);
         }
         match self.seen.binary_search_by_key(&tsn, |(tsn, _)| *tsn) {
             Ok(at) if self.seen[at].1 == content => return Ok(()),
             Ok(_) => return Err(Refusal::Data),
-            // The stack takes a message for a channel's own by the piece that came first, which need not be its beginning. In
-            // its turn there is none before it. It comes again then.
-            Err(_) if content.protocol == DCEP && tsn != self.complete + 1 => return Err(Refusal::Data),
+            // The stack takes a message for a channel's own by the piece that came first, which
+            // need not be its beginning. In its turn there is none before it. It comes again then.
+            Err(_) if content.protocol == DCEP && tsn != self.complete + 1 => {
+                return Err(Refusal::Data);
+            }
             Err(at) => self.seen.insert(at, (tsn, content)),
         }
         self.add_stream(content.stream)?;
@@ -114,16 +121,20 @@ impl Received {
         Ok(())
     }
 
-    /// The next piece in the order of TSNs, which is the order of messages: a message's pieces have consecutive ones, and
-    /// without messages that are skipped a stream's sequence numbers have no gaps (RFC 9260, sections 6.5 and 6.9).
+    /// The next piece in the order of TSNs, which is the order of messages: a message's pieces have
+    /// consecutive ones, and without messages that are skipped a stream's sequence numbers have no
+    /// gaps (RFC 9260, sections 6.5 and 6.9).
     fn follow(&mut self, content: Content) -> Result<(), Refusal> {
         let open = match self.open.take() {
             None if content.begins => Open { first: content, bytes: 0, fragments: 0 },
             Some(open) if !content.begins && belongs(&open.first, &content) => open,
             _ => return Err(Refusal::Data),
         };
-        let open =
-            Open { bytes: open.bytes + u32::from(content.length), fragments: open.fragments + 1, first: open.first };
+        let open = Open {
+            bytes: open.bytes + u32::from(content.length),
+            fragments: open.fragments + 1,
+            first: open.first,
+        };
         if open.bytes > MAX_MESSAGE || open.fragments > MAX_FRAGMENTS {
             return Err(Refusal::Data);
         }
@@ -141,8 +152,9 @@ impl Received {
         Ok(())
     }
 
-    /// The stack keeps a request whose time has not come, each that it gets, and answers all of them with each piece of
-    /// data: so there is none but such as it acts upon at once, and few of these.
+    /// The stack keeps a request whose time has not come, each that it gets, and answers all of
+    /// them with each piece of data: so there is none but such as it acts upon at once, and few of
+    /// these.
     pub(super) fn reset(&mut self, reset: &Reset<'_>) -> Result<(), Refusal> {
         let names = |stream: &Stream| reset.streams().any(|id| id == stream.id);
         if self.complete.wrapping_sub(reset.last_tsn) >= MAX_AGE {
@@ -151,7 +163,8 @@ impl Received {
         if self.last_reset.replace(reset.number) != Some(reset.number) {
             self.resets += 1;
         } else if self.streams.iter().any(names) {
-            // Sent again, and late: its sender has our answer, and uses the stream anew. The stack would reset it once more.
+            // Sent again, and late: its sender has our answer, and uses the stream anew. The stack
+            // would reset it once more.
             return Err(Refusal::Reset);
         }
         if self.resets > MAX_RESETS {

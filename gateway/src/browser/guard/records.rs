@@ -1,8 +1,10 @@
-//! DTLS records before they are decrypted, and the handshake in them (RFC 6347, section 4.1 and 4.2).
+//! DTLS records before they are decrypted, and the handshake in them (RFC 6347, section 4.1 and
+//! 4.2).
 //!
-//! The stack keeps handshake fragments without counting them, puts them together by recursion, a call for each, and holds
-//! records of an epoch to come until it has the keys; all of that from whoever sends from the client's address. And it
-//! takes a ChangeCipherSpec at any time, unprotected.
+//! The stack keeps handshake fragments without counting them, puts them together by recursion, a
+//! call for each, and holds records of an epoch to come until it has the keys; all of that from
+//! whoever sends from the client's address. And it takes a ChangeCipherSpec at any time,
+//! unprotected.
 
 use super::Refusal;
 
@@ -18,11 +20,14 @@ const HANDSHAKE_HEADER: usize = 12;
 const MAX_MESSAGE: usize = 16 * 1024;
 /// Messages of one side's handshake are six or seven.
 const MAX_SEQUENCE: u16 = 15;
-/// Fragments of a connection's life. A handshake has eight; browsers send each flight some ten times before they give up.
+/// Fragments of a connection's life. A handshake has eight; browsers send each flight some ten
+/// times before they give up.
 const MAX_FRAGMENTS: u16 = 256;
-/// Others without protection, by the same reckoning: ChangeCipherSpec comes with a flight, an alert ends it all.
+/// Others without protection, by the same reckoning: ChangeCipherSpec comes with a flight, an alert
+/// ends it all.
 const MAX_PLAIN: u16 = 32;
-/// Records of the next epoch before the first one is opened: `Finished` with each flight, and what follows close behind.
+/// Records of the next epoch before the first one is opened: `Finished` with each flight, and what
+/// follows close behind.
 const MAX_EARLY: u16 = 64;
 
 /// What a connection may still send. Counts never come back: nothing here is sent again and again.
@@ -40,7 +45,8 @@ impl Default for Records {
 }
 
 impl Records {
-    /// A datagram of DTLS, whole or not at all. `opened`: there are keys, and a record was opened with them.
+    /// A datagram of DTLS, whole or not at all. `opened`: there are keys, and a record was opened
+    /// with them.
     pub(super) fn datagram(&mut self, datagram: &[u8], opened: bool) -> Result<(), Refusal> {
         let mut rest = datagram;
         while !rest.is_empty() {
@@ -53,7 +59,8 @@ impl Records {
                 (0, ALERT) if content.len() == 2 => spend(&mut self.plain)?,
                 (1, HANDSHAKE | ALERT | APPLICATION_DATA) if opened => {}
                 (1, HANDSHAKE | ALERT | APPLICATION_DATA) => spend(&mut self.early)?,
-                // There is no renegotiation, so no third epoch, and what is not protected has no business in the second.
+                // There is no renegotiation, so no third epoch, and what is not protected has no
+                // business in the second.
                 _ => return Err(Refusal::Dtls),
             }
         }
@@ -72,12 +79,14 @@ impl Records {
     fn handshake(&mut self, content: &[u8]) -> Result<(), Refusal> {
         let mut rest = content;
         while !rest.is_empty() {
-            let (header, body) = rest.split_first_chunk::<HANDSHAKE_HEADER>().ok_or(Refusal::Dtls)?;
+            let (header, body) =
+                rest.split_first_chunk::<HANDSHAKE_HEADER>().ok_or(Refusal::Dtls)?;
             let &[_, l0, l1, l2, s0, s1, o0, o1, o2, f0, f1, f2] = header;
-            let [length, offset, fragment] =
-                [[0, l0, l1, l2], [0, o0, o1, o2], [0, f0, f1, f2]].map(|bytes| u32::from_be_bytes(bytes) as usize);
+            let [length, offset, fragment] = [[0, l0, l1, l2], [0, o0, o1, o2], [0, f0, f1, f2]]
+                .map(|bytes| u32::from_be_bytes(bytes) as usize);
             let whole = fragment == length;
-            let fits = offset + fragment <= length && (fragment > 0 || whole) && fragment <= body.len();
+            let fits =
+                offset + fragment <= length && (fragment > 0 || whole) && fragment <= body.len();
             let sound = length <= MAX_MESSAGE && u16::from_be_bytes([s0, s1]) <= MAX_SEQUENCE;
             if !fits || !sound || !(whole || fragment == body.len()) {
                 return Err(Refusal::Dtls);
@@ -103,7 +112,9 @@ struct Record<'a> {
 /// The first record and what is behind it; `None`: it is cut off, empty, or of another version.
 fn split_record(datagram: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let (header, rest) = datagram.split_first_chunk::<RECORD_HEADER>()?;
-    let &[content_type, 0xfe, 0xff | 0xfd, e0, e1, _, _, _, _, _, _, l0, l1] = header else { return None };
+    let &[content_type, 0xfe, 0xff | 0xfd, e0, e1, _, _, _, _, _, _, l0, l1] = header else {
+        return None;
+    };
     let length = usize::from(u16::from_be_bytes([l0, l1]));
     let (content, behind) = rest.split_at_checked(length).filter(|_| length > 0)?;
     Some((Record { content_type, epoch: u16::from_be_bytes([e0, e1]), content }, behind))

@@ -2,7 +2,9 @@
 //!
 //! Pure. Takes any bytes: what is not as it should be stays as it is.
 
-use super::chunk::{DATA, FORWARD_TSN, I_FORWARD_TSN, INIT, INIT_ACK, OUTGOING_RESET, RECONFIG, SACK};
+use super::chunk::{
+    DATA, FORWARD_TSN, I_FORWARD_TSN, INIT, INIT_ACK, OUTGOING_RESET, RECONFIG, SACK,
+};
 use super::sctp::{CHUNK_HEADER, HEADER, be16, be32, seal};
 
 /// The supported extensions of whoever sends an INIT (RFC 5061, section 4.2.7).
@@ -49,8 +51,9 @@ pub(super) fn outgoing(packet: &mut [u8], shift: u32) {
     }
 }
 
-/// Takes the skipping of messages out of what an INIT or INIT-ACK says that its sender can do, so that the other side does
-/// not do it: whoever wants a channel that loses messages gets one that does not. True: there was some.
+/// Takes the skipping of messages out of what an INIT or INIT-ACK says that its sender can do, so
+/// that the other side does not do it: whoever wants a channel that loses messages gets one that
+/// does not. True: there was some.
 fn renounce_forward_tsn(chunk: &mut [u8]) -> bool {
     let mut changed = false;
     if matches!(chunk[0], INIT | INIT_ACK) {
@@ -68,8 +71,8 @@ fn renounce_forward_tsn(chunk: &mut [u8]) -> bool {
     changed
 }
 
-/// Each chunk of a packet, or parameter of a chunk, from `start` on: what has its length in its third and fourth byte, with
-/// its padding.
+/// Each chunk of a packet, or parameter of a chunk, from `start` on: what has its length in its
+/// third and fourth byte, with its padding.
 fn each(bytes: &mut [u8], start: usize, mut change: impl FnMut(&mut [u8])) {
     let mut rest = bytes.get_mut(start..).unwrap_or_default();
     while rest.len() >= 4 {
@@ -94,7 +97,8 @@ mod tests {
     use crate::fuzz::packet;
 
     fn init(tsn: u32, extensions: [u8; 3]) -> Vec<u8> {
-        let fixed = [&[1, 0, 0, 31, 0, 0, 0, 9, 0, 2, 0, 0, 4, 0, 8, 0][..], &tsn.to_be_bytes()].concat();
+        let fixed =
+            [&[1, 0, 0, 31, 0, 0, 0, 9, 0, 2, 0, 0, 4, 0, 8, 0][..], &tsn.to_be_bytes()].concat();
         [&fixed[..], &[0xc0, 0, 0, 4, 0x80, 8, 0, 7], &extensions, &[0]].concat()
     }
 
@@ -112,15 +116,24 @@ mod tests {
     fn the_first_tsn_is_1_to_the_stack() {
         let reset = |tsn: u32| {
             let answer = [130, 0, 0, 34, 0, 16, 0, 12, 0, 0, 0, 1, 0, 0, 0, 1];
-            [&answer[..], &[0, 13, 0, 18, 0, 0, 0, 1, 0, 0, 0, 0], &tsn.to_be_bytes(), &[0, 3, 0, 0]].concat()
+            [
+                &answer[..],
+                &[0, 13, 0, 18, 0, 0, 0, 1, 0, 0, 0, 0],
+                &tsn.to_be_bytes(),
+                &[0, 3, 0, 0],
+            ]
+            .concat()
         };
         let sack = |tsn: u32, twice: u32| {
             let gap = [0, 1, 0, 1, 0, 2, 0, 2];
-            [&[3, 0, 0, 24][..], &tsn.to_be_bytes(), &[0, 1, 0, 0], &gap, &twice.to_be_bytes()].concat()
+            [&[3, 0, 0, 24][..], &tsn.to_be_bytes(), &[0, 1, 0, 0], &gap, &twice.to_be_bytes()]
+                .concat()
         };
         // As when the first TSN is the last there is.
         let shift = u32::MAX - 1;
-        let theirs = |tsn: u32| [reset(tsn), data(3, tsn, 1, 0, 51, b"hello"), data(3, tsn, 1, 1, 51, b"x")].concat();
+        let theirs = |tsn: u32| {
+            [reset(tsn), data(3, tsn, 1, 0, 51, b"hello"), data(3, tsn, 1, 1, 51, b"x")].concat()
+        };
         for (wire, stack) in [(u32::MAX, 1), (0, 2), (9, 11)] {
             for (theirs, ours) in [
                 (theirs(wire), theirs(stack)),

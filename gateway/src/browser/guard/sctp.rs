@@ -1,11 +1,13 @@
 //! SCTP packets (RFC 9260, section 3), read strictly. [`super::chunk`] reads what is in them.
 //!
-//! Pure and without state. Where the stack reads otherwise than the RFC says, this reads as it does.
+//! Pure and without state. Where the stack reads otherwise than the RFC says, this reads as it
+//! does.
 
 use super::Refusal;
 use super::chunk::{Chunk, DATA, INIT, INIT_ACK, SACK, read_chunk};
 
-/// Bytes of a packet: as for a datagram. The stack keeps the whole of it for each piece of data in it.
+/// Bytes of a packet: as for a datagram. The stack keeps the whole of it for each piece of data in
+/// it.
 pub(super) const MAX_PACKET: usize = super::MAX_DATAGRAM;
 pub(super) const HEADER: usize = 12;
 const CHECKSUM: std::ops::Range<usize> = 8..12;
@@ -39,14 +41,16 @@ pub(crate) fn seal(packet: &mut [u8]) {
     packet[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// Splits what begins with a length at `length_at` from what follows, padding and all. The padding must be zeros.
+/// Splits what begins with a length at `length_at` from what follows, padding and all. The padding
+/// must be zeros.
 pub(super) fn split_padded(bytes: &[u8], least: usize) -> Result<(&[u8], &[u8]), Refusal> {
     if bytes.len() < least {
         return Err(Refusal::Malformed);
     }
     let length = usize::from(be16(bytes, 2));
     let padded = length.next_multiple_of(4);
-    if length < least || padded > bytes.len() || bytes[length..padded].iter().any(|byte| *byte != 0) {
+    if length < least || padded > bytes.len() || bytes[length..padded].iter().any(|byte| *byte != 0)
+    {
         return Err(Refusal::Malformed);
     }
     Ok((&bytes[..length], &bytes[padded..]))
@@ -84,7 +88,8 @@ impl<'a> Packet<'a> {
         })
     }
 
-    /// INIT and INIT-ACK stand alone; of all else but DATA there is one, as each is answered, or walks what is in flight.
+    /// INIT and INIT-ACK stand alone; of all else but DATA there is one, as each is answered, or
+    /// walks what is in flight.
     fn check_composition(&self) -> Result<(), Refusal> {
         let (mut kinds, mut chunks) = ([false; 256], 0);
         for chunk in self.raw_chunks() {

@@ -1,7 +1,7 @@
 //! How many senders of RTP and RTCP a client has.
 //!
-//! The stack keeps a state for each SSRC that it sees, before it knows whether the packet is the client's, and for ever;
-//! and it announces a track for each new one that is.
+//! The stack keeps a state for each SSRC that it sees, before it knows whether the packet is the
+//! client's, and for ever; and it announces a track for each new one that is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,14 +9,14 @@ use parking_lot::Mutex;
 
 use super::Refusal;
 
-/// SSRCs of a session's life, of RTP and RTCP together. A browser has one or two of each, and draws new ones when a camera
-/// is changed.
+/// SSRCs of a session's life, of RTP and RTCP together. A browser has one or two of each, and draws
+/// new ones when a camera is changed.
 const MAX_SOURCES: usize = 64;
 /// Told apart from RTP as the stack does (RFC 5761, section 4).
 const RTCP: std::ops::RangeInclusive<u8> = 192..=223;
 
-/// What SRTCP ends with in AES' counter mode: its index, and a tag of 80 bits (RFC 3711, sections 3.4 and 4.2). The index
-/// begins with a bit that says whether the packet is encrypted.
+/// What SRTCP ends with in AES' counter mode: its index, and a tag of 80 bits (RFC 3711, sections
+/// 3.4 and 4.2). The index begins with a bit that says whether the packet is encrypted.
 const INDEX_AND_TAG: usize = 4 + 10;
 const ENCRYPTED: u8 = 0x80;
 
@@ -29,8 +29,9 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// `counter_mode`: as SRTP's keys are for it. The stack takes a packet that says of itself that it is not encrypted
-    /// without a look at its tag, so that anybody may write one; none of WebRTC's is (RFC 8827, section 6.5).
+    /// `counter_mode`: as SRTP's keys are for it. The stack takes a packet that says of itself that
+    /// it is not encrypted without a look at its tag, so that anybody may write one; none of
+    /// WebRTC's is (RFC 8827, section 6.5).
     pub(super) fn admit(&self, packet: &[u8], counter_mode: bool) -> Result<(), Refusal> {
         let Some(source) = source(packet) else { return Err(Refusal::Sources) };
         if counter_mode && RTCP.contains(&packet[1]) && !is_encrypted(packet) {
@@ -56,7 +57,8 @@ fn is_encrypted(srtcp: &[u8]) -> bool {
     index.is_some_and(|first| first & ENCRYPTED != 0)
 }
 
-/// The SSRC and a bit that tells RTP from RTCP, and both from nothing; `None`: too short for either.
+/// The SSRC and a bit that tells RTP from RTCP, and both from nothing; `None`: too short for
+/// either.
 fn source(packet: &[u8]) -> Option<u64> {
     let rtcp = RTCP.contains(packet.get(1)?);
     let (at, kind) = if rtcp { (4, 2) } else { (8, 1) };
@@ -80,7 +82,10 @@ mod tests {
     fn a_client_has_few_sources_and_keeps_them() {
         let sources = Sources::default();
         for ssrc in 0..32 {
-            assert_eq!((sources.admit(&rtp(ssrc), false), sources.admit(&rtcp(ssrc), false)), (Ok(()), Ok(())));
+            assert_eq!(
+                (sources.admit(&rtp(ssrc), false), sources.admit(&rtcp(ssrc), false)),
+                (Ok(()), Ok(()))
+            );
         }
         for ssrc in 32..1_000 {
             assert_eq!(sources.admit(&rtp(ssrc), false), Err(Refusal::Sources));
@@ -96,10 +101,16 @@ mod tests {
     #[test]
     fn what_is_not_encrypted_is_not_authenticated() {
         let (sources, mut packet) = (Sources::default(), rtcp(1));
-        assert_eq!((sources.admit(&packet, false), sources.admit(&packet, true)), (Ok(()), Err(Refusal::Plain)));
+        assert_eq!(
+            (sources.admit(&packet, false), sources.admit(&packet, true)),
+            (Ok(()), Err(Refusal::Plain))
+        );
         let index = packet.len() - 14;
         packet[index] |= 0x80;
-        assert_eq!((sources.admit(&packet, true), sources.admit(&packet[..12], true)), (Ok(()), Err(Refusal::Plain)));
+        assert_eq!(
+            (sources.admit(&packet, true), sources.admit(&packet[..12], true)),
+            (Ok(()), Err(Refusal::Plain))
+        );
         assert_eq!(sources.admit(&rtp(1), true), Ok(()), "RTP always is");
     }
 }

@@ -145,7 +145,10 @@ impl Filter {
             Kind::Check(check) => self.takes_check(now, path, check)?,
             Kind::Stun(stun) => {
                 self.takes_answer(path, stun)?;
-                nomination = self.nomination.take_if(|(nominated, _)| *nominated == path).map(|(_, check)| check);
+                nomination = self
+                    .nomination
+                    .take_if(|(nominated, _)| *nominated == path)
+                    .map(|(_, check)| check);
                 stun.signed_part()
             }
             Kind::Other => {
@@ -157,11 +160,19 @@ impl Filter {
             }
             Kind::Junk => return Err("junk"),
         };
-        let from = self.roaming.get(path.socket).map_or(path.remote, |roaming| roaming.sender(path.remote));
+        let from = self
+            .roaming
+            .get(path.socket)
+            .map_or(path.remote, |roaming| roaming.sender(path.remote));
         Ok(Taken { from, payload, nomination })
     }
 
-    fn takes_check(&mut self, now: Instant, path: Path, check: &Check<'_>) -> Result<Bytes, &'static str> {
+    fn takes_check(
+        &mut self,
+        now: Instant,
+        path: Path,
+        check: &Check<'_>,
+    ) -> Result<Bytes, &'static str> {
         if self.window.is_none_or(|began| now.saturating_duration_since(began) >= WINDOW) {
             (self.window, self.checks) = (Some(now), 0);
         }
@@ -175,7 +186,10 @@ impl Filter {
         self.paths.insert(path);
         note(&mut self.unanswered, (check.stun.transaction, path), TRANSACTIONS);
         let signed = check.stun.signed_part();
-        if !check.stun.nominates() || self.answered.contains(&path) || check.ufrag != self.ours.ufrag {
+        if !check.stun.nominates()
+            || self.answered.contains(&path)
+            || check.ufrag != self.ours.ufrag
+        {
             return Ok(signed);
         }
         self.nomination = Some((path, signed));
@@ -221,12 +235,14 @@ impl Filter {
                 return Err("not_heard");
             }
             let answered = self.answered.iter().any(|path| path.remote == current);
-            let others = self.paths.iter().any(|path| path.remote == current && path.socket != socket);
+            let others =
+                self.paths.iter().any(|path| path.remote == current && path.socket != socket);
             let may = answered || self.probes.may_ask(now, path, heard, others);
             return if may { Ok(current) } else { Err("not_answered") };
         }
         // Of the two that the stack takes for one, to the one that asked.
-        let asked = |remote| self.unanswered.contains(&(message.transaction, Path { socket, remote }));
+        let asked =
+            |remote| self.unanswered.contains(&(message.transaction, Path { socket, remote }));
         [current, to].into_iter().find(|remote| asked(*remote)).ok_or("not_asked")
     }
 
@@ -239,7 +255,9 @@ impl Filter {
             if !self.answered.iter().any(|path| path.remote == to) {
                 self.probes.asked(now, transaction.1);
             }
-        } else if let Some(at) = self.unanswered.iter().position(|unanswered| *unanswered == transaction) {
+        } else if let Some(at) =
+            self.unanswered.iter().position(|unanswered| *unanswered == transaction)
+        {
             self.unanswered.remove(at);
         }
     }

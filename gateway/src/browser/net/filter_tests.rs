@@ -32,12 +32,22 @@ fn filter(speaks_first: bool) -> (Filter, Instant) {
     (filter, Instant::now())
 }
 
-fn takes(filter: &mut Filter, now: Instant, path: Path, datagram: &[u8]) -> Result<(SocketAddr, Bytes), &'static str> {
+fn takes(
+    filter: &mut Filter,
+    now: Instant,
+    path: Path,
+    datagram: &[u8],
+) -> Result<(SocketAddr, Bytes), &'static str> {
     filter.takes(now, path, &classify(datagram), datagram).map(|taken| (taken.from, taken.payload))
 }
 
 /// Sends as the socket does.
-fn sends(filter: &mut Filter, now: Instant, to: SocketAddr, datagram: &[u8]) -> Result<SocketAddr, &'static str> {
+fn sends(
+    filter: &mut Filter,
+    now: Instant,
+    to: SocketAddr,
+    datagram: &[u8],
+) -> Result<SocketAddr, &'static str> {
     // Asked again while the real socket is full.
     assert_eq!(filter.sends(now, 0, to, datagram), filter.sends(now, 0, to, datagram));
     let sent = filter.sends(now, 0, to, datagram)?;
@@ -53,11 +63,22 @@ fn only_what_is_signed_reaches_the_stack() {
     for kind in [[0, 1], [1, 1], [1, 0x11], [0, 0x11], [0, 3]] {
         assert_eq!(takes(&mut filter, now, path(1), &header(kind)), Err("unsigned"), "{kind:?}");
     }
-    assert_eq!(takes(&mut filter, now, path(1), &answer(THEIRS)), Err("unsigned"), "nothing was asked");
+    assert_eq!(
+        takes(&mut filter, now, path(1), &answer(THEIRS)),
+        Err("unsigned"),
+        "nothing was asked"
+    );
     sends(&mut filter, now, at(1), &question()).unwrap();
-    assert_eq!(takes(&mut filter, now, path(2), &answer(THEIRS)), Err("unsigned"), "another one was asked");
+    assert_eq!(
+        takes(&mut filter, now, path(2), &answer(THEIRS)),
+        Err("unsigned"),
+        "another one was asked"
+    );
     assert_eq!(takes(&mut filter, now, path(1), &answer("guessed")), Err("unsigned"));
-    assert_eq!(takes(&mut filter, now, path(1), &answer(THEIRS)), Ok((at(1), signed(&answer(THEIRS)))));
+    assert_eq!(
+        takes(&mut filter, now, path(1), &answer(THEIRS)),
+        Ok((at(1), signed(&answer(THEIRS))))
+    );
     assert_eq!(takes(&mut filter, now, path(1), &answer(THEIRS)), Err("unsigned"), "once");
 }
 
@@ -66,11 +87,20 @@ fn the_stack_speaks_to_nobody_first() {
     let (mut filter, now) = filter(false);
     assert_eq!(sends(&mut filter, now, at(1), &question()), Err("not_heard"));
     takes(&mut filter, now, path(1), &asks()).unwrap();
-    assert_eq!(filter.sends(now, 1, at(1), &question()), Err("not_heard"), "by another socket of ours");
+    assert_eq!(
+        filter.sends(now, 1, at(1), &question()),
+        Err("not_heard"),
+        "by another socket of ours"
+    );
     assert_eq!(sends(&mut filter, now, at(1), &question()), Ok(at(1)));
     filter.learn_theirs("another");
-    assert_eq!(sends(&mut filter, now + LATE, at(1), &question()), Err("not_heard"), "the stack has forgotten it");
-    // A browser may restart with the password of before; the stack draws another name and password of ours all the same.
+    assert_eq!(
+        sends(&mut filter, now + LATE, at(1), &question()),
+        Err("not_heard"),
+        "the stack has forgotten it"
+    );
+    // A browser may restart with the password of before; the stack draws another name and password
+    // of ours all the same.
     takes(&mut filter, now, path(1), &asks()).unwrap();
     filter.learn_ours(&Credentials { ufrag: "new".into(), password: "new password".into() });
     assert_eq!(sends(&mut filter, now + LATE, at(1), &question()), Err("not_heard"));
@@ -126,7 +156,11 @@ fn forged_addresses_are_few() {
         }
     }
     assert_eq!(asked.len(), ADDRESSES);
-    assert_eq!(takes(&mut filter, now, path(0), &asks()).map(|(from, _)| from), Ok(at(0)), "known ones go on");
+    assert_eq!(
+        takes(&mut filter, now, path(0), &asks()).map(|(from, _)| from),
+        Ok(at(0)),
+        "known ones go on"
+    );
     assert_eq!(takes(&mut filter, now, path(200), &asks()), Err("path_limit"));
     filter.learn_theirs("another");
     assert!(takes(&mut filter, now, path(200), &asks()).is_ok());
@@ -158,7 +192,11 @@ fn a_check_has_one_answer() {
         takes(&mut filter, now, path(1), &asks()).unwrap();
     }
     for _ in 0..2 {
-        assert_eq!(sends(&mut filter, now, at(1), &answer("ours")), Ok(at(1)), "as often as it was asked");
+        assert_eq!(
+            sends(&mut filter, now, at(1), &answer("ours")),
+            Ok(at(1)),
+            "as often as it was asked"
+        );
     }
 }
 
@@ -166,15 +204,27 @@ fn a_check_has_one_answer() {
 fn a_nomination_that_comes_too_early_waits() {
     let (mut filter, now) = filter(false);
     let early = nomination("ours:theirs", "password of ours");
-    assert_eq!(takes(&mut filter, now, path(1), &early), Ok((at(1), signed(&asks()))), "it is answered at once");
+    assert_eq!(
+        takes(&mut filter, now, path(1), &early),
+        Ok((at(1), signed(&asks()))),
+        "it is answered at once"
+    );
     assert_eq!(takes(&mut filter, now, path(2), &asks()), Ok((at(2), signed(&asks()))));
     for port in [2, 1] {
         sends(&mut filter, now, at(port), &question()).unwrap();
         let answer = answer(THEIRS);
         let taken = filter.takes(now, path(port), &classify(&answer), &answer).unwrap();
-        assert_eq!(taken.nomination, (port == 1).then(|| signed(&early)), "with its own path's answer");
+        assert_eq!(
+            taken.nomination,
+            (port == 1).then(|| signed(&early)),
+            "with its own path's answer"
+        );
     }
-    assert_eq!(takes(&mut filter, now, path(1), &early), Ok((at(1), signed(&early))), "from now on as it comes");
+    assert_eq!(
+        takes(&mut filter, now, path(1), &early),
+        Ok((at(1), signed(&early))),
+        "from now on as it comes"
+    );
     // Of the credentials before an ICE restart the stack knows nothing any more.
     filter.learn_theirs("another");
     filter.learn_ours(&Credentials { ufrag: "new".into(), password: "new password".into() });
@@ -191,13 +241,20 @@ fn a_browser_that_moved_is_followed() {
     sends(&mut filter, now, at(1), VIDEO).unwrap();
     takes(&mut filter, now, path(1), VIDEO).unwrap();
     let later = now + LATE;
-    assert_eq!(takes(&mut filter, later, path(2), VIDEO), Ok((at(2), VIDEO.into())), "it has not answered");
+    assert_eq!(
+        takes(&mut filter, later, path(2), VIDEO),
+        Ok((at(2), VIDEO.into())),
+        "it has not answered"
+    );
     assert_eq!(sends(&mut filter, later, at(2), &question()), Ok(at(2)));
     takes(&mut filter, later, path(2), &answer(THEIRS)).unwrap();
     assert_eq!(takes(&mut filter, later, path(2), VIDEO), Ok((at(1), VIDEO.into())));
     assert_eq!(sends(&mut filter, later, at(1), VIDEO), Ok(at(2)));
     assert_eq!(sends(&mut filter, later, at(1), &question()), Ok(at(2)), "it is asked where it is");
-    assert_eq!(takes(&mut filter, later, path(2), &answer(THEIRS)).map(|(from, _)| from), Ok(at(1)));
+    assert_eq!(
+        takes(&mut filter, later, path(2), &answer(THEIRS)).map(|(from, _)| from),
+        Ok(at(1))
+    );
     // What is still asked from the old address is answered there; the check of before was of the
     // same transaction.
     sends(&mut filter, later, at(1), &answer("ours")).unwrap();

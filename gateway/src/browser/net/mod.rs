@@ -1,10 +1,11 @@
 //! The media port: one UDP port, and the same one for TCP, that carries every session of this
 //! gateway.
 //!
-//! In:    datagrams and connections from anywhere.   Out: each session's own, and nothing else, to
-//! its WebRTC stack. Runs:  a task for each socket, on the media runtime; it copies and never waits
-//! for a session. Full:  `udp::DATAGRAMS`, `tcp::FRAMES` and their like; what finds no room is lost
-//! and counted, as on any network.
+//! In:    datagrams and connections from anywhere.
+//! Out:   each session's own, and nothing else, to its WebRTC stack.
+//! Runs:  a task for each socket, on the media runtime; it copies and never waits for a session.
+//! Full:  `udp::DATAGRAMS`, `tcp::FRAMES` and their like; what finds no room is lost and counted,
+//!        as on any network.
 //!
 //! The stack believes that it has sockets of its own: `runtime` gives it such as only exist in
 //! memory, and `candidates` tells the browser where the real ones are. Which datagram is whose says

@@ -1,4 +1,5 @@
-//! What a datagram tells without a session: its protocol, and for a check of ICE's whose it is and who signed it.
+//! What a datagram tells without a session: its protocol, and for a check of ICE's whose it is and
+//! who signed it.
 
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
@@ -55,7 +56,9 @@ pub(super) enum Class {
 impl<'a> Stun<'a> {
     /// `None`: another protocol's.
     pub(super) fn read(datagram: &'a [u8]) -> Option<Self> {
-        let [high @ 0..=3, low, _, _, 0x21, 0x12, 0xa4, 0x42, rest @ ..] = datagram else { return None };
+        let [high @ 0..=3, low, _, _, 0x21, 0x12, 0xa4, 0x42, rest @ ..] = datagram else {
+            return None;
+        };
         let class = match [*high, *low] {
             BINDING_REQUEST => Class::Request,
             BINDING_SUCCESS => Class::Success,
@@ -100,7 +103,8 @@ impl<'a> Stun<'a> {
 
     /// The signature, and where it begins.
     fn signature(&self) -> Option<(&'a [u8], usize)> {
-        let (_, mac, at) = attributes(self.message).find(|(kind, ..)| *kind == MESSAGE_INTEGRITY)?;
+        let (_, mac, at) =
+            attributes(self.message).find(|(kind, ..)| *kind == MESSAGE_INTEGRITY)?;
         Some((mac, at))
     }
 
@@ -156,8 +160,8 @@ fn length(bytes: usize) -> [u8; 2] {
     u16::try_from(bytes - HEADER).unwrap_or_default().to_be_bytes()
 }
 
-/// Told apart by the first byte (RFC 7983) and a look at the fixed fields: STUN's magic cookie, a DTLS version, and
-/// RTP's least length.
+/// Told apart by the first byte (RFC 7983) and a look at the fixed fields: STUN's magic cookie, a
+/// DTLS version, and RTP's least length.
 pub(crate) fn classify(datagram: &[u8]) -> Kind<'_> {
     match datagram {
         [0..=3, ..] => match Stun::read(datagram) {
@@ -196,7 +200,8 @@ impl<'a> Check<'a> {
 pub(super) mod tests {
     use super::*;
 
-    /// A check as a browser sends it: some attribute, the user name, the signature, and a fingerprint behind it.
+    /// A check as a browser sends it: some attribute, the user name, the signature, and a
+    /// fingerprint behind it.
     pub(in crate::browser::net) fn check(username: &str, password: &str) -> Vec<u8> {
         fingerprinted(request(username), password)
     }
@@ -247,7 +252,9 @@ pub(super) mod tests {
             assert!(matches!(classify(&header(kind)), Kind::Stun(_)), "{kind:?} names nobody");
         }
         let cut = &header(BINDING_REQUEST)[..HEADER - 1];
-        for junk in [&[][..], &[0x80; 11], &[0, 1, 0, 0, 1, 2, 3, 4], cut, &[22, 3, 3], &[64; 40], b"hello"] {
+        for junk in
+            [&[][..], &[0x80; 11], &[0, 1, 0, 0, 1, 2, 3, 4], cut, &[22, 3, 3], &[64; 40], b"hello"]
+        {
             assert!(matches!(classify(junk), Kind::Junk), "{junk:?}");
         }
     }
@@ -257,7 +264,11 @@ pub(super) mod tests {
         let message = check("ours:theirs", "secret");
         let Kind::Check(parsed) = classify(&message) else { panic!("not seen as a check") };
         assert_eq!(parsed.ufrag, "ours");
-        assert!(parsed.is_signed_with("secret") && !parsed.is_signed_with("another") && !parsed.is_signed_with(""));
+        assert!(
+            parsed.is_signed_with("secret")
+                && !parsed.is_signed_with("another")
+                && !parsed.is_signed_with("")
+        );
         let mut changed = message.clone();
         changed[25] ^= 1;
         let Kind::Check(parsed) = classify(&changed) else { panic!("not seen as a check") };
@@ -281,8 +292,15 @@ pub(super) mod tests {
     fn an_answer_is_signed_by_who_gives_it() {
         let message = answer("theirs");
         let read = Stun::read(&message).unwrap();
-        assert_eq!((read.class, read.transaction), (Class::Success, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]));
-        assert!(read.is_signed_with("theirs") && !read.is_signed_with("ours") && !read.is_signed_with(""));
+        assert_eq!(
+            (read.class, read.transaction),
+            (Class::Success, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+        );
+        assert!(
+            read.is_signed_with("theirs")
+                && !read.is_signed_with("ours")
+                && !read.is_signed_with("")
+        );
         assert!(!Stun::read(&message[..HEADER]).unwrap().is_signed_with("theirs"));
         assert!(Stun::read(&message[..HEADER - 1]).is_none() && Stun::read(&[0x80; 40]).is_none());
     }
@@ -290,7 +308,9 @@ pub(super) mod tests {
     /// The stack looks at all attributes, wherever they stand.
     #[test]
     fn what_is_behind_the_signature_is_cut_off() {
-        for (message, password) in [(check("ours:theirs", "secret"), "secret"), (answer("theirs"), "theirs")] {
+        for (message, password) in
+            [(check("ours:theirs", "secret"), "secret"), (answer("theirs"), "theirs")]
+        {
             let signed = signed(&message);
             let mut longer = message.clone();
             add(&mut longer, USE_CANDIDATE, &[]);

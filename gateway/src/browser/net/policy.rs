@@ -34,7 +34,9 @@ impl CandidatePolicy {
     /// Never a host's name, which would have to be looked up, nor a port below 1024: no browser has
     /// one, and a NAT gives it none (RFC 4787, section 4.2.2), but name servers and their like do.
     pub(crate) fn admits(self, protocol: &str, address: &str, port: &str) -> bool {
-        let (Ok(address), Ok(port)) = (address.parse::<IpAddr>(), port.parse::<u16>()) else { return false };
+        let (Ok(address), Ok(port)) = (address.parse::<IpAddr>(), port.parse::<u16>()) else {
+            return false;
+        };
         self.candidates == Candidates::Any
             && protocol.eq_ignore_ascii_case("udp")
             && port >= 1_024
@@ -56,7 +58,12 @@ fn is_global(ip: IpAddr) -> bool {
         // 0.0.0.0/8 is this host, and 240.0.0.0/4 nobody's but for broadcast.
         IpAddr::V4(ip) => {
             let [first, ..] = ip.octets();
-            first != 0 && first < 224 && !ip.is_loopback() && !ip.is_link_local() && !ip.is_private() && !is_shared(ip)
+            first != 0
+                && first < 224
+                && !ip.is_loopback()
+                && !ip.is_link_local()
+                && !ip.is_private()
+                && !is_shared(ip)
         }
         // 2000::/3 is all that was ever assigned. NAT64's prefix (RFC 6052) is not in it.
         IpAddr::V6(ip) => ip.to_bits() >> 125 == 1 && !embeds_ipv4(ip),
@@ -79,7 +86,8 @@ mod tests {
     use super::*;
 
     const GLOBAL: [&str; 3] = ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::7"];
-    const PRIVATE: [&str; 6] = ["10.0.0.7", "172.31.0.7", "192.168.0.7", "100.64.0.7", "fd00::7", "::ffff:192.168.0.7"];
+    const PRIVATE: [&str; 6] =
+        ["10.0.0.7", "172.31.0.7", "192.168.0.7", "100.64.0.7", "fd00::7", "::ffff:192.168.0.7"];
     const NEVER: [&str; 20] = [
         "127.0.0.1",
         "127.3.2.1",
@@ -104,7 +112,8 @@ mod tests {
     ];
 
     fn policy(candidates: Candidates, told: &[&str]) -> CandidatePolicy {
-        let told: Vec<SocketAddr> = told.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 7_000)).collect();
+        let told: Vec<SocketAddr> =
+            told.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 7_000)).collect();
         CandidatePolicy::new(candidates, &told)
     }
 
@@ -128,9 +137,14 @@ mod tests {
             (&["100.64.0.1"], true),
         ] {
             let policy = policy(Candidates::Any, told);
-            for (addresses, admitted) in [(&GLOBAL[..], true), (&PRIVATE, private), (&NEVER, false)] {
+            for (addresses, admitted) in [(&GLOBAL[..], true), (&PRIVATE, private), (&NEVER, false)]
+            {
                 for address in addresses {
-                    assert_eq!(policy.admits("UDP", address, "50000"), admitted, "{address}, told {told:?}");
+                    assert_eq!(
+                        policy.admits("UDP", address, "50000"),
+                        admitted,
+                        "{address}, told {told:?}"
+                    );
                 }
             }
         }

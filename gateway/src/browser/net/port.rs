@@ -62,10 +62,14 @@ impl MediaPort {
     ///
     /// # Errors
     /// The system has not got such an address, or the port is taken.
-    pub(crate) async fn open(media: Media, tcp_connections: usize) -> Result<Arc<Self>, MediaError> {
+    pub(crate) async fn open(
+        media: Media,
+        tcp_connections: usize,
+    ) -> Result<Arc<Self>, MediaError> {
         let (mut sockets, mut listeners) = (Vec::new(), Vec::new());
         for (address, socket, listener) in bind(&media)? {
-            let socket = SharedSocket::new(socket).map_err(|error| MediaError::Bind(address, error))?;
+            let socket =
+                SharedSocket::new(socket).map_err(|error| MediaError::Bind(address, error))?;
             sockets.push(Arc::new(socket));
             listeners.extend(listener);
         }
@@ -85,7 +89,9 @@ impl MediaPort {
         for (index, listener) in listeners.into_iter().enumerate() {
             let (port, places) = (Arc::downgrade(&port), Arc::clone(&places));
             let whose = move |frame: &[u8]| port.upgrade()?.whose(index, frame);
-            tokio::spawn(stop.clone().run_until_cancelled_owned(tcp::accept(listener, places, whose)));
+            tokio::spawn(
+                stop.clone().run_until_cancelled_owned(tcp::accept(listener, places, whose)),
+            );
         }
         for (index, socket) in port.sockets.iter().enumerate() {
             let (socket, port) = (Arc::clone(socket), Arc::downgrade(&port));
@@ -118,8 +124,12 @@ impl MediaPort {
         let kind = classify(datagram);
         let whose = match &kind {
             Kind::Junk => Err("junk"),
-            Kind::Check(check) => self.routes.lock().check(path, check).cloned().map_err(Stray::label),
-            Kind::Stun(_) | Kind::Other => self.routes.lock().at(path).cloned().map_err(Stray::label),
+            Kind::Check(check) => {
+                self.routes.lock().check(path, check).cloned().map_err(Stray::label)
+            }
+            Kind::Stun(_) | Kind::Other => {
+                self.routes.lock().at(path).cloned().map_err(Stray::label)
+            }
         };
         if let Err(reason) = whose.and_then(|inbox| inbox.take(path, &kind, datagram)) {
             telemetry::packets_dropped(reason, 1);
@@ -167,7 +177,10 @@ fn bind(media: &Media) -> Result<Vec<(SocketAddr, UdpSocket, Option<TcpListener>
     Err(MediaError::NoFreePort)
 }
 
-fn bind_at(address: SocketAddr, tcp: bool) -> io::Result<(SocketAddr, UdpSocket, Option<TcpListener>)> {
+fn bind_at(
+    address: SocketAddr,
+    tcp: bool,
+) -> io::Result<(SocketAddr, UdpSocket, Option<TcpListener>)> {
     let socket = UdpSocket::bind(address)?;
     let address = socket.local_addr()?;
     let listener = if tcp { Some(tcp::bind(address)?) } else { None };

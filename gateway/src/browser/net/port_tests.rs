@@ -62,7 +62,8 @@ impl Stack {
 
     async fn receive(&self) -> (SocketAddr, Vec<u8>) {
         let (mut room, mut meta) = ([0; 2_000], [RecvMeta::default()]);
-        let received = poll_fn(|cx| self.udp.poll_recv(cx, &mut [IoSliceMut::new(&mut room)], &mut meta));
+        let received =
+            poll_fn(|cx| self.udp.poll_recv(cx, &mut [IoSliceMut::new(&mut room)], &mut meta));
         assert_eq!(timeout(PATIENCE, received).await.expect("something comes").unwrap(), 1);
         (meta[0].addr, room[..meta[0].len].to_vec())
     }
@@ -77,7 +78,8 @@ async fn each_session_gets_its_own_and_is_forgotten_with_it() {
     let (a, b) = (Stack::new(&port), Stack::new(&port));
     let server = port.sockets[0].local;
     assert_eq!(server.port(), port.sockets[1].local.port(), "one port at every address");
-    let (client_a, client_b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let (client_a, client_b) =
+        (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
     // The first is of no session yet, and lost.
     for (client, stack) in [(&client_a, &a), (&client_b, &b)] {
         client.send_to(&RTP, server).unwrap();
@@ -117,15 +119,19 @@ async fn unsigned_stun_never_reaches_the_stack() {
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     let from = client.local_addr().unwrap();
     let ask = check("theirs:ours", "theirs");
-    let transmit = Transmit { destination: from, ecn: None, contents: &ask, segment_size: None, src_ip: None };
+    let transmit =
+        Transmit { destination: from, ecn: None, contents: &ask, segment_size: None, src_ip: None };
     let send = || poll_fn(|cx| stack.udp.poll_send(cx, &transmit));
     // To nobody before it is heard.
     assert_eq!(send().await.unwrap(), ask.len());
     client.send_to(&stack.check(), server).unwrap();
     assert_eq!(stack.receive().await, (from, signed(&stack.check()).to_vec()));
-    // On a path that is known by now: a request, an answer, an error and an indication that nobody signed, an answer to
-    // nothing that was asked, and a check that another session's browser might send.
-    for unsigned in [header([0, 1]), header([1, 1]), header([1, 0x11]), header([0, 0x11]), answer("theirs")] {
+    // On a path that is known by now: a request, an answer, an error and an indication that nobody
+    // signed, an answer to nothing that was asked, and a check that another session's browser might
+    // send.
+    for unsigned in
+        [header([0, 1]), header([1, 1]), header([1, 0x11]), header([0, 0x11]), answer("theirs")]
+    {
         client.send_to(&unsigned, server).unwrap();
     }
     let name = Stack::name(&stack.port);
@@ -152,7 +158,9 @@ async fn looking_for_more_does_not_take_the_wakers_place() {
         assert!(waits.as_mut().poll(cx).is_pending());
         let (mut room, mut meta) = ([0; 2_000], [RecvMeta::default()]);
         let mut noop = std::task::Context::from_waker(std::task::Waker::noop());
-        assert!(udp.poll_recv(&mut noop, &mut [IoSliceMut::new(&mut room)], &mut meta).is_pending());
+        assert!(
+            udp.poll_recv(&mut noop, &mut [IoSliceMut::new(&mut room)], &mut meta).is_pending()
+        );
         std::task::Poll::Ready(())
     })
     .await;
@@ -167,9 +175,14 @@ async fn a_queue_that_is_full_loses_the_newest() {
     let stack = Stack::new(&port);
     for n in 0..crate::browser::net::udp::DATAGRAMS + 10 {
         let payload = n.to_be_bytes().to_vec().into();
-        let pushed =
-            stack.port.inbox.push(0, Datagram { remote: "127.0.0.1:9".parse().unwrap(), payload, signed: false });
-        assert_eq!(pushed, if n < crate::browser::net::udp::DATAGRAMS { Ok(()) } else { Err("mux_full") });
+        let pushed = stack
+            .port
+            .inbox
+            .push(0, Datagram { remote: "127.0.0.1:9".parse().unwrap(), payload, signed: false });
+        assert_eq!(
+            pushed,
+            if n < crate::browser::net::udp::DATAGRAMS { Ok(()) } else { Err("mux_full") }
+        );
     }
     for n in 0..crate::browser::net::udp::DATAGRAMS {
         assert_eq!(stack.receive().await.1, n.to_be_bytes());
@@ -199,12 +212,18 @@ async fn a_connection_goes_to_the_session_that_its_first_frame_names() {
     }
     let (stream, remote) = timeout(PATIENCE, listener_b.accept()).await.unwrap().unwrap();
     assert_eq!(remote, client.local_addr().unwrap());
-    assert_eq!(stream.local_addr().unwrap(), listener_b.local_addr().unwrap(), "what the stack takes it for");
+    assert_eq!(
+        stream.local_addr().unwrap(),
+        listener_b.local_addr().unwrap(),
+        "what the stack takes it for"
+    );
     let (mut read, given) = (Vec::new(), signed(&message));
-    let expected = [&u16::try_from(given.len()).unwrap().to_be_bytes()[..], &given, &[0, 20], &RTP].concat();
+    let expected =
+        [&u16::try_from(given.len()).unwrap().to_be_bytes()[..], &given, &[0, 20], &RTP].concat();
     while read.len() < expected.len() {
         let mut room = [0; 50];
-        let length = timeout(PATIENCE, AsyncTcpStream::read(&*stream, &mut room)).await.unwrap().unwrap();
+        let length =
+            timeout(PATIENCE, AsyncTcpStream::read(&*stream, &mut room)).await.unwrap().unwrap();
         read.extend_from_slice(&room[..length]);
     }
     assert_eq!(read, expected);
@@ -212,11 +231,17 @@ async fn a_connection_goes_to_the_session_that_its_first_frame_names() {
     let mut room = [0; 4];
     client.read_exact(&mut room).await.unwrap();
     assert_eq!(&room, b"\0\x02ok");
-    assert!(timeout(Duration::from_millis(10), listener_a.accept()).await.is_err(), "not the other's");
+    assert!(
+        timeout(Duration::from_millis(10), listener_a.accept()).await.is_err(),
+        "not the other's"
+    );
     // The stack lets it go: so does the port.
     drop(stream);
     assert_eq!(timeout(PATIENCE, client.read(&mut room)).await.unwrap().unwrap_or(0), 0);
-    assert!(a.runtime.connect_tcp(port.sockets[0].local).await.is_err(), "never to where a client says");
+    assert!(
+        a.runtime.connect_tcp(port.sockets[0].local).await.is_err(),
+        "never to where a client says"
+    );
 }
 
 /// Of one host, which displaces its own connections, the oldest first.
@@ -239,7 +264,11 @@ async fn silent_connections_shut_nobody_out() {
         socket.bind(SocketAddr::new(host.parse().unwrap(), 0)).unwrap();
         let mut client = socket.connect(server).await.unwrap();
         // It has a place from here on.
-        assert_eq!(timeout(PATIENCE, silent[n].read(&mut room)).await.unwrap().unwrap_or(0), 0, "{n}");
+        assert_eq!(
+            timeout(PATIENCE, silent[n].read(&mut room)).await.unwrap().unwrap_or(0),
+            0,
+            "{n}"
+        );
         client.write_all(&frame).await.unwrap();
         let (_stream, remote) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
         assert_eq!(remote, client.local_addr().unwrap());
@@ -247,7 +276,10 @@ async fn silent_connections_shut_nobody_out() {
         silent.push(TcpStream::connect(server).await.unwrap());
     }
     for stream in &mut silent[2..] {
-        assert!(timeout(Duration::from_millis(1), stream.read(&mut room)).await.is_err(), "no other one is closed");
+        assert!(
+            timeout(Duration::from_millis(1), stream.read(&mut room)).await.is_err(),
+            "no other one is closed"
+        );
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A check costs its sender less than what we send because of it, and its source address may be
 //! another's. The stack sends a check of its own for each that it gets, and more by a timer. Each
-//! address gets a few of these, with a pause between them, and one session has few such addresses. An
-//! ICE restart changes neither. Where an address was heard at several of our sockets the one that asked
-//! last waits twice as long: what it sends may not arrive, and it shall not use up what the others need.
+//! address gets a few of these, with a pause between them, and one session has few such addresses.
+//! An ICE restart changes neither. Where an address was heard at several of our sockets the one
+//! that asked last waits twice as long: what it sends may not arrive, and it shall not use up what
+//! the others need.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -44,8 +45,8 @@ struct Silent {
 }
 
 impl Probes {
-    /// Whether the address of `path`, which has not answered, may be asked by this path. It was `heard`:
-    /// a signed check came from there; `others`: by other paths too.
+    /// Whether the address of `path`, which has not answered, may be asked by this path. It was
+    /// `heard`: a signed check came from there; `others`: by other paths too.
     pub(super) fn may_ask(&self, now: Instant, path: Path, heard: bool, others: bool) -> bool {
         let most = if heard { PROBES } else { PROBES_UNHEARD };
         match self.silent.iter().find(|silent| silent.address == path.remote) {
@@ -96,8 +97,15 @@ mod tests {
         Path { socket, remote: at(port) }
     }
 
-    /// Asks by each of so many paths whenever it may, each millisecond; returns when that was, and the socket.
-    fn asks(probes: &mut Probes, start: Instant, port: u16, paths: usize, heard: bool) -> Vec<(u64, usize)> {
+    /// Asks by each of so many paths whenever it may, each millisecond; returns when that was, and
+    /// the socket.
+    fn asks(
+        probes: &mut Probes,
+        start: Instant,
+        port: u16,
+        paths: usize,
+        heard: bool,
+    ) -> Vec<(u64, usize)> {
         let each = (0..5_000).flat_map(|passed| (0..paths).map(move |socket| (passed, socket)));
         let asked = each.filter(|(passed, socket)| {
             let (now, path) = (start + Duration::from_millis(*passed), by(*socket, port));
@@ -137,13 +145,19 @@ mod tests {
             let asked = asks(&mut probes, start, port, 1, false).len();
             assert_eq!(asked, if usize::from(port) < ADDRESSES { 5 } else { 0 }, "{port}");
         }
-        assert!(!probes.may_ask(start + FORGOTTEN, by(0, 100), true, false), "the last check was later");
+        assert!(
+            !probes.may_ask(start + FORGOTTEN, by(0, 100), true, false),
+            "the last check was later"
+        );
         let later = start + FORGOTTEN * 2;
         for port in 100..200 {
-            probes.may_ask(later, by(0, port), true, false).then(|| probes.asked(later, by(0, port)));
+            probes
+                .may_ask(later, by(0, port), true, false)
+                .then(|| probes.asked(later, by(0, port)));
             assert_eq!(probes.silent.len(), ADDRESSES);
         }
-        let asked = (100..200).filter(|port| probes.silent.iter().any(|silent| silent.address == at(*port)));
+        let asked = (100..200)
+            .filter(|port| probes.silent.iter().any(|silent| silent.address == at(*port)));
         assert_eq!(asked.count(), ADDRESSES, "each of the old ones made room for one");
         probes.answered(at(100));
         assert!(probes.may_ask(later, by(0, 7), true, false), "whoever answers leaves a place");

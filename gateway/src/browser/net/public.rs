@@ -16,7 +16,8 @@ const LOOKUP: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_millis(500);
 const REQUESTS: usize = 6;
 
-/// Asks the STUN server `host:port` how it sees us, from the port itself; at most one address of each family.
+/// Asks the STUN server `host:port` how it sees us, from the port itself; at most one address of
+/// each family.
 ///
 /// # Errors
 /// Nobody answered.
@@ -33,7 +34,9 @@ pub(super) async fn ask(server: &str, sockets: &[&UdpSocket]) -> io::Result<Vec<
 async fn ask_family(server: Option<SocketAddr>, sockets: &[&UdpSocket]) -> io::Result<IpAddr> {
     let server = server.ok_or(io::ErrorKind::AddrNotAvailable)?;
     // Each by itself: some of our networks may lead nowhere.
-    let same_family = |socket: &&&UdpSocket| socket.local_addr().is_ok_and(|local| local.is_ipv4() == server.is_ipv4());
+    let same_family = |socket: &&&UdpSocket| {
+        socket.local_addr().is_ok_and(|local| local.is_ipv4() == server.is_ipv4())
+    };
     let ours = sockets.iter().filter(same_family);
     let asked: Vec<_> = ours.map(|socket| Box::pin(ask_from(socket, server))).collect();
     if asked.is_empty() {
@@ -44,7 +47,9 @@ async fn ask_family(server: Option<SocketAddr>, sockets: &[&UdpSocket]) -> io::R
 
 async fn ask_from(socket: &UdpSocket, server: SocketAddr) -> io::Result<IpAddr> {
     let mut request = Message::new();
-    request.build(&[Box::new(TransactionId::new()), Box::new(BINDING_REQUEST)]).map_err(io::Error::other)?;
+    request
+        .build(&[Box::new(TransactionId::new()), Box::new(BINDING_REQUEST)])
+        .map_err(io::Error::other)?;
     let mut room = [0; 2_048];
     for _ in 0..REQUESTS {
         socket.send_to(&request.raw, server).await?;

@@ -97,7 +97,11 @@ mod tests {
         assert_eq!((roaming.current(at(1)), roaming.sender(at(3))), (at(1), at(3)));
         roaming.media(later + SILENT * 3, at(2), true);
         roaming.selects(at(5));
-        assert_eq!((roaming.current(at(5)), roaming.sender(at(2))), (at(5), at(2)), "the stack has another one");
+        assert_eq!(
+            (roaming.current(at(5)), roaming.sender(at(2))),
+            (at(5), at(2)),
+            "the stack has another one"
+        );
     }
 
     #[test]
@@ -105,7 +109,11 @@ mod tests {
         for (answered, quiet) in [(false, SILENT), (true, SILENT / 2)] {
             let (mut roaming, now) = selected();
             roaming.media(now + quiet, at(2), answered);
-            assert_eq!((roaming.current(at(1)), roaming.sender(at(2))), (at(1), at(2)), "{answered} {quiet:?}");
+            assert_eq!(
+                (roaming.current(at(1)), roaming.sender(at(2))),
+                (at(1), at(2)),
+                "{answered} {quiet:?}"
+            );
         }
     }
 }

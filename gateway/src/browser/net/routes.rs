@@ -1,20 +1,22 @@
 //! Whose is a datagram? A pure table: no socket, no clock.
 //!
-//! A check names its session by the ufrag that we gave it in the answer. If it also knows the password, the address
-//! that it came from belongs to that session from then on, whoever had it before: a browser behind a NAT may appear at
-//! another one at any time. Nothing else teaches an address, so nobody can send in another's
-//! name; taking an address from him takes a session of one's own and a forged source address.
+//! A check names its session by the ufrag that we gave it in the answer. If it also knows the
+//! password, the address that it came from belongs to that session from then on, whoever had it
+//! before: a browser behind a NAT may appear at another one at any time. Nothing else teaches an
+//! address, so nobody can send in another's name; taking an address from him takes a session of
+//! one's own and a forged source address.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::packet::Check;
 
-/// Addresses of one session's browser that are known at a time, on all paths. More: the one whose last signed check is the
-/// oldest is forgotten, and known again with its next. One in use is checked every few seconds (RFC 7675, section 5.1);
-/// browsers check some five at once.
+/// Addresses of one session's browser that are known at a time, on all paths. More: the one whose
+/// last signed check is the oldest is forgotten, and known again with its next. One in use is
+/// checked every few seconds (RFC 7675, section 5.1); browsers check some five at once.
 const REMOTES: usize = 64;
-/// The credentials that are valid at a time: those of an ICE restart, and those from before until nobody uses them.
+/// The credentials that are valid at a time: those of an ICE restart, and those from before until
+/// nobody uses them.
 const CREDENTIALS: usize = 2;
 
 /// Number of a session; never used again.
@@ -75,7 +77,12 @@ impl Stray {
 
 impl<T> Default for Routes<T> {
     fn default() -> Self {
-        Self { next: 0, sessions: HashMap::new(), by_ufrag: HashMap::new(), by_path: HashMap::new() }
+        Self {
+            next: 0,
+            sessions: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            by_path: HashMap::new(),
+        }
     }
 }
 
@@ -84,11 +91,13 @@ impl<T> Routes<T> {
     pub(super) fn add(&mut self, to: T) -> Id {
         let id = self.next;
         self.next += 1;
-        self.sessions.insert(id, Session { to, credentials: VecDeque::new(), paths: VecDeque::new() });
+        self.sessions
+            .insert(id, Session { to, credentials: VecDeque::new(), paths: VecDeque::new() });
         id
     }
 
-    /// Credentials of a session: its first, or those of an ICE restart; the oldest beyond [`CREDENTIALS`] end.
+    /// Credentials of a session: its first, or those of an ICE restart; the oldest beyond
+    /// [`CREDENTIALS`] end.
     pub(super) fn learn(&mut self, id: Id, credentials: Credentials) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         // Another's: it would be taken from him.
@@ -130,7 +139,11 @@ impl<T> Routes<T> {
     fn signer(&self, check: &Check<'_>) -> Result<Id, Stray> {
         let id = *self.by_ufrag.get(check.ufrag).ok_or(Stray::UnknownUfrag)?;
         let session = self.sessions.get(&id).ok_or(Stray::UnknownUfrag)?;
-        let known = session.credentials.iter().find(|known| known.ufrag == check.ufrag).ok_or(Stray::UnknownUfrag)?;
+        let known = session
+            .credentials
+            .iter()
+            .find(|known| known.ufrag == check.ufrag)
+            .ok_or(Stray::UnknownUfrag)?;
         if check.is_signed_with(&known.password) { Ok(id) } else { Err(Stray::Forged) }
     }
 
@@ -141,7 +154,9 @@ impl<T> Routes<T> {
     }
 
     fn teach(&mut self, path: Path, id: Id) {
-        if let Some(before) = self.by_path.insert(path, id).and_then(|before| self.sessions.get_mut(&before)) {
+        if let Some(before) =
+            self.by_path.insert(path, id).and_then(|before| self.sessions.get_mut(&before))
+        {
             before.paths.retain(|known| *known != path);
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };

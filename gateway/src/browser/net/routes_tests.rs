@@ -93,7 +93,11 @@ fn an_address_that_is_checked_outlives_any_number_of_others() {
     // What anybody can send does not keep it: a datagram, or a check that is not signed.
     for port in 1_000..1_000 + u16::try_from(REMOTES).unwrap() {
         routes.at(path(0)).ok();
-        assert_eq!(check(&mut routes, path(0), "a", "b"), Err(Stray::Forged), "on a known path too");
+        assert_eq!(
+            check(&mut routes, path(0), "a", "b"),
+            Err(Stray::Forged),
+            "on a known path too"
+        );
         check(&mut routes, path(port), "a", "a").unwrap();
     }
     assert_eq!(routes.at(path(0)), Err(Stray::UnknownAddress));
@@ -125,7 +129,8 @@ fn no_datagram_is_ever_anothers() {
                 }
                 _ => {
                     let at = path(random.random_range(0..200));
-                    let owner = model.iter().find(|(_, paths)| paths.contains(&at)).map(|(name, _)| name);
+                    let owner =
+                        model.iter().find(|(_, paths)| paths.contains(&at)).map(|(name, _)| name);
                     assert_eq!(routes.at(at).ok(), owner, "seed {seed}, step {step}");
                 }
             }

@@ -1,5 +1,5 @@
-//! The stack's runtime, tokio, but for its waits, which can be cut short, and its sockets: those it binds are closed again,
-//! and it gets the session's share of the real ones.
+//! The stack's runtime, tokio, but for its waits, which can be cut short, and its sockets: those it
+//! binds are closed again, and it gets the session's share of the real ones.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -11,7 +11,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use webrtc::runtime::{AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime};
+use webrtc::runtime::{
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
+};
 
 use super::session::SessionPort;
 use super::tcp::SessionListener;
@@ -30,8 +32,8 @@ pub(crate) struct SessionRuntime {
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs a driver, and tells when it is over. The stack itself tells nobody: to its callbacks a connection whose driver is
-/// gone looks as it did last.
+/// Runs a driver, and tells when it is over. The stack itself tells nobody: to its callbacks a
+/// connection whose driver is gone looks as it did last.
 async fn watched(driver: Task, ended: oneshot::Sender<DriverEnd>) {
     // Nothing of it is looked at after a panic.
     let end = match AssertUnwindSafe(driver).catch_unwind().await {
@@ -44,8 +46,8 @@ async fn watched(driver: Task, ended: oneshot::Sender<DriverEnd>) {
 
 /// Makes a connection's driver look at its protocols at once instead of at its next timer.
 ///
-/// The stack starts DTLS when ICE has a path, but what it then has to send lies there until its next timer, which is
-/// ICE's: up to 200 ms. Its own sleep is the only way in.
+/// The stack starts DTLS when ICE has a path, but what it then has to send lies there until its
+/// next timer, which is ICE's: up to 200 ms. Its own sleep is the only way in.
 #[derive(Debug, Default)]
 pub(crate) struct Nudge(Notify);
 
@@ -69,7 +71,8 @@ impl SessionRuntime {
 
     /// Which of the port's sockets is at the address that the stack has bound.
     fn index(&self, local: SocketAddr) -> io::Result<usize> {
-        let index = self.port.port.sockets.iter().position(|socket| socket.local.ip() == local.ip());
+        let index =
+            self.port.port.sockets.iter().position(|socket| socket.local.ip() == local.ip());
         index.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 }
@@ -96,7 +99,8 @@ impl Runtime for SessionRuntime {
         Ok(Arc::new(listener))
     }
 
-    /// Never: the stack would connect to whatever address a client makes up. Browsers connect to us.
+    /// Never: the stack would connect to whatever address a client makes up. Browsers connect to
+    /// us.
     fn connect_tcp<'a>(
         &'a self,
         _: SocketAddr,

@@ -19,7 +19,8 @@ use crate::browser::guard::Guard;
 use crate::browser::offer;
 use crate::config::media::Candidates;
 
-/// Dropping the last clone of its `Arc` ends all that the port knows of the session; the stack's runtime has one.
+/// Dropping the last clone of its `Arc` ends all that the port knows of the session; the stack's
+/// runtime has one.
 #[derive(Debug)]
 pub(crate) struct SessionPort {
     pub(super) port: Arc<MediaPort>,
@@ -89,7 +90,12 @@ impl Inbox {
     }
 
     /// A datagram of this session's for its stack; an error is the value of the label `reason`.
-    pub(super) fn take(&self, path: Path, kind: &Kind<'_>, datagram: &[u8]) -> Result<(), &'static str> {
+    pub(super) fn take(
+        &self,
+        path: Path,
+        kind: &Kind<'_>,
+        datagram: &[u8],
+    ) -> Result<(), &'static str> {
         let signed = matches!(kind, Kind::Check(_));
         if signed {
             self.checked();
@@ -130,12 +136,16 @@ impl SessionPort {
         Self { port: Arc::clone(port), inbox, id }
     }
 
-    /// Takes the credentials from a description of ours, before anybody is told of it: the first, and those of an ICE
-    /// restart. Those from before stay valid until the next. The stack draws them: 16 letters and 32.
+    /// Takes the credentials from a description of ours, before anybody is told of it: the first,
+    /// and those of an ICE restart. Those from before stay valid until the next. The stack draws
+    /// them: 16 letters and 32.
     pub(crate) fn learn(&self, local_description: &str) {
         let value = |name: &str| local_description.lines().find_map(|line| line.strip_prefix(name));
         if let (Some(ufrag), Some(password)) = (value("a=ice-ufrag:"), value("a=ice-pwd:")) {
-            let credentials = Credentials { ufrag: ufrag.trim().to_owned(), password: password.trim().to_owned() };
+            let credentials = Credentials {
+                ufrag: ufrag.trim().to_owned(),
+                password: password.trim().to_owned(),
+            };
             for filter in [&self.inbox.udp, &self.inbox.tcp] {
                 filter.lock().learn_ours(&credentials);
             }
@@ -150,7 +160,8 @@ impl SessionPort {
         }
     }
 
-    /// What the stack shall believe to bind: our addresses, for it to draw a port at each. It opens them for a moment.
+    /// What the stack shall believe to bind: our addresses, for it to draw a port at each. It opens
+    /// them for a moment.
     pub(crate) fn addresses(&self) -> Vec<String> {
         let any_port = |ip: IpAddr| std::net::SocketAddr::new(ip, 0).to_string();
         self.port.sockets.iter().map(|socket| any_port(socket.local.ip())).collect()

@@ -28,7 +28,8 @@ use super::session::Inbox;
 use crate::shares::Crowd;
 use crate::telemetry;
 
-/// Connections, at each address, that have not said whose they are. Full: one is closed (`displaced`).
+/// Connections, at each address, that have not said whose they are. Full: one is closed
+/// (`displaced`).
 pub(super) const STRANGERS: usize = 64;
 /// How long a connection has to say whose it is: a handshake and a check are two round trips.
 const INTRODUCTION: Duration = Duration::from_secs(5);
@@ -36,10 +37,12 @@ const INTRODUCTION: Duration = Duration::from_secs(5);
 const LONGEST_CHECK: usize = 1_500;
 /// Browsers' frames are no longer than a datagram. A longer one ends its connection.
 const LONGEST_FRAME: usize = 4_096;
-/// Connections of one session at a time; a browser opens one to each of our addresses. Full: a further one is closed.
+/// Connections of one session at a time; a browser opens one to each of our addresses. Full: a
+/// further one is closed.
 pub(super) const CONNECTIONS: usize = 8;
-/// Frames for one connection that its reader has not taken: half a second of 720p. Full: the new one is lost, as a
-/// datagram would be (`reason="tcp_full"`): the stack would wait for this connection, and all else of its session too.
+/// Frames for one connection that its reader has not taken: half a second of 720p. Full: the new
+/// one is lost, as a datagram would be (`reason="tcp_full"`): the stack would wait for this
+/// connection, and all else of its session too.
 const FRAMES: usize = 128;
 /// The system's share of the same. By itself it grants megabytes, which are seconds of delay.
 const SEND_BUFFER_BYTES: u32 = 64 * 1024;
@@ -82,8 +85,8 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts for ever. `whose` looks at a first frame. All sessions together hold as many connections as `places` has; a
-/// further one is closed.
+/// Accepts for ever. `whose` looks at a first frame. All sessions together hold as many connections
+/// as `places` has; a further one is closed.
 pub(super) async fn accept<W>(listener: TcpListener, places: Arc<Semaphore>, whose: W)
 where
     W: Fn(&[u8]) -> Option<AcceptQueue> + Clone + Send + 'static,
@@ -132,10 +135,18 @@ async fn introduce(
         return "silent";
     }
     let Some(AcceptQueue { queue, places }) = whose(&first[2..]) else { return "unknown" };
-    let (Ok(of_session), Ok(of_port)) = (places.try_acquire_owned(), all.try_acquire_owned()) else { return "refused" };
+    let (Ok(of_session), Ok(of_port)) = (places.try_acquire_owned(), all.try_acquire_owned())
+    else {
+        return "refused";
+    };
     // Frames are whole already; waiting to fill a segment would only delay them.
     stream.set_nodelay(true).ok();
-    let introduced = AcceptedConnection { stream, remote, first: first.freeze(), _places: [of_session, of_port] };
+    let introduced = AcceptedConnection {
+        stream,
+        remote,
+        first: first.freeze(),
+        _places: [of_session, of_port],
+    };
     // Full or closed: as many wait already, or the session is over.
     if queue.try_send(introduced).is_ok() { "accepted" } else { "refused" }
 }
@@ -154,7 +165,10 @@ impl SessionListener {
     pub(super) fn new(local: SocketAddr, index: usize, session: Arc<Inbox>) -> (Self, AcceptQueue) {
         let (queue, inbox) = mpsc::channel(CONNECTIONS);
         let places = Arc::clone(&session.tcp_places);
-        (Self { local, index, session, inbox: tokio::sync::Mutex::new(inbox) }, AcceptQueue { queue, places })
+        (
+            Self { local, index, session, inbox: tokio::sync::Mutex::new(inbox) },
+            AcceptQueue { queue, places },
+        )
     }
 }
 
@@ -166,7 +180,10 @@ impl AsyncTcpListener for SessionListener {
             match self.inbox.lock().await.recv().await {
                 Some(introduced) => {
                     let remote = introduced.remote;
-                    Ok((Arc::new(SessionStream::new(self, introduced)) as Arc<dyn AsyncTcpStream>, remote))
+                    Ok((
+                        Arc::new(SessionStream::new(self, introduced)) as Arc<dyn AsyncTcpStream>,
+                        remote,
+                    ))
                 }
                 // The session is over; the stack would ask again at once.
                 None => std::future::pending().await,
@@ -221,7 +238,9 @@ impl SessionStream {
     /// that is none.
     fn take(&self, buf: &mut [u8]) -> Option<usize> {
         let Received { rest, taken } = &mut *self.received.lock();
-        while let Some(length) = rest.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length))) {
+        while let Some(length) =
+            rest.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length)))
+        {
             if length > LONGEST_FRAME {
                 telemetry::packets_dropped("junk", 1);
                 return Some(0);
@@ -275,7 +294,10 @@ async fn send(mut write: OwnedWriteHalf, mut frames: mpsc::Receiver<Bytes>) {
 }
 
 impl AsyncTcpStream for SessionStream {
-    fn read<'a, 'b>(&'a self, buf: &'b mut [u8]) -> Pin<Box<dyn Future<Output = io::Result<usize>> + Send + 'b>>
+    fn read<'a, 'b>(
+        &'a self,
+        buf: &'b mut [u8],
+    ) -> Pin<Box<dyn Future<Output = io::Result<usize>> + Send + 'b>>
     where
         'a: 'b,
     {
@@ -303,7 +325,10 @@ impl AsyncTcpStream for SessionStream {
     }
 
     /// One frame, whole or not at all.
-    fn write_all<'a, 'b>(&'a self, buf: &'b [u8]) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'b>>
+    fn write_all<'a, 'b>(
+        &'a self,
+        buf: &'b [u8],
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'b>>
     where
         'a: 'b,
     {

@@ -21,19 +21,21 @@ use super::routes::Path;
 use super::session::{Inbox, SessionPort};
 use crate::telemetry;
 
-/// Datagrams of one session that may wait for its stack, on each of our addresses: a second of 720p, or a keyframe's
-/// burst. Full: the new one is lost, and counted with `reason="mux_full"`.
+/// Datagrams of one session that may wait for its stack, on each of our addresses: a second of
+/// 720p, or a keyframe's burst. Full: the new one is lost, and counted with `reason="mux_full"`.
 pub(super) const DATAGRAMS: usize = 256;
-/// Messages that one call receives (`recvmmsg`), and the room for each: the system joins up to 64 KiB of one sender's.
+/// Messages that one call receives (`recvmmsg`), and the room for each: the system joins up to 64
+/// KiB of one sender's.
 const MESSAGES: usize = 8;
 const MESSAGE_BYTES: usize = 64 * 1024;
-/// Asked of the system, which may grant less (`net.core.rmem_max`): half a second of 100 sessions at 2 Mbit/s is
-/// 12 MB, and no reader is that late; the default of 208 KiB is 8 ms of that.
+/// Asked of the system, which may grant less (`net.core.rmem_max`): half a second of 100 sessions
+/// at 2 Mbit/s is 12 MB, and no reader is that late; the default of 208 KiB is 8 ms of that.
 const BUFFER_BYTES: usize = 4 * 1024 * 1024;
-/// Between two tries to receive while the socket does nothing but fail, from the second failure on; twice as long each
-/// time.
+/// Between two tries to receive while the socket does nothing but fail, from the second failure on;
+/// twice as long each time.
 const RETRY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
-/// So many failures in a row are told: the last pause was the longest, and all of them were two seconds.
+/// So many failures in a row are told: the last pause was the longest, and all of them were two
+/// seconds.
 const LASTING: u32 = 12;
 
 /// One datagram and whom the stack takes for its sender.
@@ -73,8 +75,9 @@ impl SharedSocket {
         loop {
             let received = self.io.async_io(Interest::READABLE, || {
                 let mut buffers = room.chunks_exact_mut(MESSAGE_BYTES).map(IoSliceMut::new);
-                let mut buffers: [IoSliceMut<'_>; MESSAGES] =
-                    std::array::from_fn(|_| buffers.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+                let mut buffers: [IoSliceMut<'_>; MESSAGES] = std::array::from_fn(|_| {
+                    buffers.next().unwrap_or_else(|| IoSliceMut::new(&mut []))
+                });
                 let count = self.state.recv(UdpSockRef::from(&self.io), &mut buffers, &mut meta)?;
                 if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
             });
@@ -97,23 +100,28 @@ impl SharedSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.io.try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.io), transmit))
+        self.io.try_io(Interest::WRITABLE, || {
+            self.state.try_send(UdpSockRef::from(&self.io), transmit)
+        })
     }
 }
 
 /// How often in a row receiving has failed.
 ///
-/// The system reports what befell one datagram (an ICMP message: `ECONNREFUSED`) once and forgets it; want of memory
-/// (`ENOBUFS`) and a network that is down pass. No list says which errors stay: one that comes again and again is asked
-/// for ever more seldom, and told once.
+/// The system reports what befell one datagram (an ICMP message: `ECONNREFUSED`) once and forgets
+/// it; want of memory (`ENOBUFS`) and a network that is down pass. No list says which errors stay:
+/// one that comes again and again is asked for ever more seldom, and told once.
 #[derive(Debug, Default)]
 struct Failures(u32);
 
 impl Failures {
-    /// Before the next try. The first failure was of one datagram, and the next one may be there already.
+    /// Before the next try. The first failure was of one datagram, and the next one may be there
+    /// already.
     fn pause(&self) -> Duration {
         let (least, most) = RETRY;
-        self.0.checked_sub(2).map_or(Duration::ZERO, |doublings| most.min(least * 2_u32.saturating_pow(doublings)))
+        self.0
+            .checked_sub(2)
+            .map_or(Duration::ZERO, |doublings| most.min(least * 2_u32.saturating_pow(doublings)))
     }
 
     async fn wait(&mut self, local: SocketAddr, error: &io::Error) {
@@ -136,7 +144,8 @@ impl fmt::Debug for SharedSocket {
     }
 }
 
-/// A session's socket in memory. Its address is one that the stack drew for it and nobody else ever sees.
+/// A session's socket in memory. Its address is one that the stack drew for it and nobody else ever
+/// sees.
 pub(super) struct SessionSocket {
     local: SocketAddr,
     shared: Arc<SharedSocket>,
@@ -144,7 +153,8 @@ pub(super) struct SessionSocket {
     /// Which of our sockets it is.
     index: usize,
     session: Arc<Inbox>,
-    /// While the real socket is full. Each session waits by itself: tokio's `poll_send_ready` would wake only one.
+    /// While the real socket is full. Each session waits by itself: tokio's `poll_send_ready` would
+    /// wake only one.
     writable: Mutex<Option<Writable>>,
 }
 
@@ -170,7 +180,12 @@ impl AsyncUdpSocket for SessionSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        let decided = self.filter().sends(Instant::now(), self.index, transmit.destination, transmit.contents);
+        let decided = self.filter().sends(
+            Instant::now(),
+            self.index,
+            transmit.destination,
+            transmit.contents,
+        );
         let destination = match decided {
             Ok(destination) => destination,
             Err(reason) => {
@@ -193,8 +208,9 @@ impl AsyncUdpSocket for SessionSocket {
                     *writable = Some(Box::pin(async move { shared.io.writable().await }));
                 }
                 Err(_) => {
-                    // To an address that a client made up (`EINVAL`, `ENETUNREACH`), too large for its path (`EMSGSIZE`), or
-                    // no memory (`ENOBUFS`): lost, as any datagram may be. The stack would take the socket for broken.
+                    // To an address that a client made up (`EINVAL`, `ENETUNREACH`), too large for
+                    // its path (`EMSGSIZE`), or no memory (`ENOBUFS`): lost, as any datagram may
+                    // be. The stack would take the socket for broken.
                     telemetry::packets_dropped("unsendable", 1);
                     return Poll::Ready(Ok(transmit.contents.len()));
                 }
@@ -213,7 +229,8 @@ impl AsyncUdpSocket for SessionSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let mut inbox = self.inbox.lock();
-        // The stack looks for more with a waker that wakes nobody; that must not take the real one's place.
+        // The stack looks for more with a waker that wakes nobody; that must not take the real
+        // one's place.
         let received = if cx.waker().will_wake(Waker::noop()) {
             inbox.try_recv().map_or(Poll::Pending, |datagram| Poll::Ready(Some(datagram)))
         } else {
@@ -221,7 +238,9 @@ impl AsyncUdpSocket for SessionSocket {
         };
         // The senders are gone: another socket has taken this one's place, or the session is over.
         let Some(datagram) = ready!(received) else { return Poll::Pending };
-        let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
+        let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else {
+            return Poll::Ready(Ok(0));
+        };
         if datagram.signed {
             self.session.took_check();
         }

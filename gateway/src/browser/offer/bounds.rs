@@ -1,7 +1,8 @@
-//! How much an offer may hold: looked at before anything else reads it, as the stack and our own code walk its lines many
-//! times, and one that refuses costs no more than to count. Pure.
+//! How much an offer may hold: looked at before anything else reads it, as the stack and our own
+//! code walk its lines many times, and one that refuses costs no more than to count. Pure.
 //!
-//! Each bound is at least twice what the largest offers of browsers hold (`tests/corpus/offers`, held by a test here).
+//! Each bound is at least twice what the largest offers of browsers hold (`tests/corpus/offers`,
+//! held by a test here).
 
 /// What is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,8 @@ impl Part {
             Self::Lines => 2048,
             // Candidates with host names, and the m= line of a section with all its payload types.
             Self::LineBytes => 1024,
-            // Microphone, camera, screen and a data channel; those that were stopped go on until their places are used.
+            // Microphone, camera, screen and a data channel; those that were stopped go on until
+            // their places are used.
             Self::Sections => 8,
             // As many as there are (RFC 3550, section 5.1).
             Self::PayloadTypes => 128,
@@ -105,8 +107,8 @@ impl Part {
     }
 }
 
-/// Reads it as the stack does: a line ends with a line feed, whatever stands before that, and values may have space around
-/// them.
+/// Reads it as the stack does: a line ends with a line feed, whatever stands before that, and
+/// values may have space around them.
 fn measure(sdp: &str) -> Sizes {
     let mut sizes = Sizes::default();
     sizes[Part::Bytes as usize] = sdp.len();
@@ -119,10 +121,16 @@ fn measure(sdp: &str) -> Sizes {
         if let Some(media) = line.strip_prefix("m=") {
             sizes[Part::Sections as usize] += 1;
             // Kind, port and protocol come before them.
-            raise(&mut sizes, Part::PayloadTypes, media.split_whitespace().count().saturating_sub(3));
+            raise(
+                &mut sizes,
+                Part::PayloadTypes,
+                media.split_whitespace().count().saturating_sub(3),
+            );
             section = Sizes::default();
         }
-        let Some((name, value)) = line.strip_prefix("a=").and_then(|attribute| attribute.trim().split_once(':')) else {
+        let Some((name, value)) =
+            line.strip_prefix("a=").and_then(|attribute| attribute.trim().split_once(':'))
+        else {
             continue;
         };
         let part = match name {
@@ -133,7 +141,11 @@ fn measure(sdp: &str) -> Sizes {
             "fingerprint" => Part::Fingerprints,
             "group" => {
                 // The kind comes before them.
-                raise(&mut sizes, Part::GroupTags, value.split_whitespace().count().saturating_sub(1));
+                raise(
+                    &mut sizes,
+                    Part::GroupTags,
+                    value.split_whitespace().count().saturating_sub(1),
+                );
                 Part::Groups
             }
             _ => continue,

@@ -12,10 +12,12 @@ fn corpus() -> Vec<(String, String)> {
     offers.map(|path| (name(&path), fs::read_to_string(path).unwrap())).collect()
 }
 
-/// In one section of an offer by a machine with more codecs, of which the corpus has none (its README says where from).
+/// In one section of an offer by a machine with more codecs, of which the corpus has none (its
+/// README says where from).
 const PAYLOAD_TYPES_ELSEWHERE: usize = 36;
 
-/// Without the sections that were stopped: how many there are of them depends on what was stopped at once.
+/// Without the sections that were stopped: how many there are of them depends on what was stopped
+/// at once.
 fn in_use(sdp: &str) -> usize {
     sdp.lines().filter(|line| line.starts_with("m=") && line.split(' ').nth(1) != Some("0")).count()
 }
@@ -32,10 +34,20 @@ fn twice_the_largest_offer_of_any_browser_is_taken() {
         let sizes = measure(&sdp);
         for part in Part::ALL {
             let size = if part == Part::Sections { in_use(&sdp) } else { sizes[part as usize] };
-            assert!(2 * size <= part.most(), "{name} has {size} {}: twice that is above the bound", part.noun());
+            assert!(
+                2 * size <= part.most(),
+                "{name} has {size} {}: twice that is above the bound",
+                part.noun()
+            );
         }
-        for part in [Part::Lines, Part::LineBytes, Part::Sections, Part::PayloadTypes, Part::Fingerprints] {
-            assert!(sizes[part as usize] > 0, "{name} has no {}, or they are not counted", part.noun());
+        for part in
+            [Part::Lines, Part::LineBytes, Part::Sections, Part::PayloadTypes, Part::Fingerprints]
+        {
+            assert!(
+                sizes[part as usize] > 0,
+                "{name} has no {}, or they are not counted",
+                part.noun()
+            );
         }
     }
 }
@@ -59,7 +71,9 @@ fn with(part: Part, count: usize) -> String {
         Part::Lines => format!("{head}{section}{}", "a=x\r\n".repeat(count - 5)),
         Part::LineBytes => format!("{head}{section}a={}\r\n", "x".repeat(count - 2)),
         Part::Sections => format!("{head}{}", section.repeat(count)),
-        Part::PayloadTypes => format!("{head}m=video 9 UDP/TLS/RTP/SAVPF{}\r\n", " 96".repeat(count)),
+        Part::PayloadTypes => {
+            format!("{head}m=video 9 UDP/TLS/RTP/SAVPF{}\r\n", " 96".repeat(count))
+        }
         Part::Extensions => repeated("a=extmap:1 urn:x\r\n"),
         Part::Sources => repeated("a=ssrc:1 cname:x\r\n"),
         Part::Layers => repeated("a=rid:a send\r\n"),
@@ -78,7 +92,11 @@ fn each_bound_is_exact_and_named() {
         let refused = check(&with(part, most + 1)).unwrap_err();
         assert_eq!(refused, TooMuch { part, found: most + 1 });
         let text = refused.to_string();
-        assert!(text.contains(&format!("{} {}", most + 1, part.noun())) && text.contains(&most.to_string()), "{text}");
+        assert!(
+            text.contains(&format!("{} {}", most + 1, part.noun()))
+                && text.contains(&most.to_string()),
+            "{text}"
+        );
     }
     let text = TooMuch { part: Part::Sections, found: 2_400 }.to_string();
     assert_eq!(text, "`sdp` has 2400 sections (`m=`); at most 8 are taken");
@@ -89,7 +107,9 @@ fn each_bound_is_exact_and_named() {
 fn what_the_stack_would_read_is_counted() {
     for part in [Part::Sections, Part::Candidates, Part::Extensions] {
         let most = part.most();
-        for (from, to) in [("\r\nm=", "\n\rm="), ("\r\na=", "\n\r\ra= "), ("\r\n", "\n"), ("\r\n", "\r\r\n")] {
+        for (from, to) in
+            [("\r\nm=", "\n\rm="), ("\r\na=", "\n\r\ra= "), ("\r\n", "\n"), ("\r\n", "\r\r\n")]
+        {
             let sdp = with(part, most + 1).replace(from, to);
             assert_eq!(check(&sdp).map_err(|refused| refused.part), Err(part), "{to:?}");
         }

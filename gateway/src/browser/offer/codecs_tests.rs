@@ -38,7 +38,10 @@ fn the_browsers_order_counts_unless_there_is_one_of_ours() {
     assert_eq!(chosen(&Codecs::Browsers, &offering("45 98 96 103")), Some((Codec::Vp9, 98)));
     assert_eq!(chosen(&ours(&[Codec::H264, Codec::Vp8]), &all), Some((Codec::H264, 103)));
     assert_eq!(chosen(&ours(&[Codec::Vp9]), &all), Some((Codec::Vp9, 98)));
-    assert_eq!(chosen(&ours(&[Codec::H264, Codec::Vp8]), &offering("96 98")), Some((Codec::Vp8, 96)));
+    assert_eq!(
+        chosen(&ours(&[Codec::H264, Codec::Vp8]), &offering("96 98")),
+        Some((Codec::Vp8, 96))
+    );
     assert_eq!(chosen(&ours(&[Codec::H264]), &offering("96 98")), None);
     assert_eq!(ours(&[Codec::H264, Codec::Vp8]).spoken(), "H264, VP8");
 }
@@ -46,19 +49,32 @@ fn the_browsers_order_counts_unless_there_is_one_of_ours() {
 #[test]
 fn of_h264_baseline_and_fragments_are_preferred() {
     let choose = |formats: &str| Codecs::Browsers.choose(&offering(formats));
-    for (formats, payload_type, single_nal) in
-        [("115 109", 109, false), ("107 115", 107, true), ("116 115", 115, true), ("116 96", 116, false)]
-    {
+    for (formats, payload_type, single_nal) in [
+        ("115 109", 109, false),
+        ("107 115", 107, true),
+        ("116 115", 115, true),
+        ("116 96", 116, false),
+    ] {
         let negotiated = choose(formats).unwrap();
-        assert_eq!((negotiated.codec, negotiated.payload_type), (Codec::H264, payload_type), "{formats}");
+        assert_eq!(
+            (negotiated.codec, negotiated.payload_type),
+            (Codec::H264, payload_type),
+            "{formats}"
+        );
         assert_eq!(negotiated.single_nal, single_nal);
     }
-    assert_eq!(choose("116").unwrap().fmtp, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=4d001f");
+    assert_eq!(
+        choose("116").unwrap().fmtp,
+        "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=4d001f"
+    );
     assert_eq!(choose("39"), None, "4:4:4");
     let bare = section("m=video 9 UDP/TLS/RTP/SAVPF 99\r\na=rtpmap:99 H264/90000\r\n");
     let negotiated = Codecs::Browsers.choose(&bare).unwrap();
     assert!(negotiated.single_nal);
-    assert_eq!(negotiated.fmtp, "packetization-mode=0;profile-level-id=42000a", "no level of our own");
+    assert_eq!(
+        negotiated.fmtp, "packetization-mode=0;profile-level-id=42000a",
+        "no level of our own"
+    );
 }
 
 #[test]
@@ -69,8 +85,10 @@ fn what_is_not_understood_is_not_chosen() {
         "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/8000\r\n",
         "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96\r\n",
         "m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=rtpmap:96 VP8/90000\r\n",
-        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 profile-level-id=4é0\r\n",
-        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=2\r\n",
+        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 \
+         profile-level-id=4é0\r\n",
+        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 \
+         packetization-mode=2\r\n",
     ] {
         assert_eq!(Codecs::Browsers.choose(&section(media)), None, "{media}");
     }

@@ -41,8 +41,9 @@ pub(crate) enum OfferError {
     Credential(&'static str, usize),
 }
 
-/// An offer that was read, once: within its bounds, and a session description. A further offer of a browser whose first
-/// was answered need not be more: it may send nothing for a while, or nothing more.
+/// An offer that was read, once: within its bounds, and a session description. A further offer of a
+/// browser whose first was answered need not be more: it may send nothing for a while, or nothing
+/// more.
 #[derive(Debug)]
 pub(crate) struct Parsed {
     /// As it came, for the stack.
@@ -57,7 +58,8 @@ pub(crate) struct Parsed {
 pub(crate) fn parse(sdp: String) -> Result<Parsed, OfferError> {
     bounds::check(&sdp)?;
     check_credentials(&sdp)?;
-    let sections = SessionDescription::unmarshal(&mut Cursor::new(&sdp)).map_err(|_| OfferError::NotSdp)?;
+    let sections =
+        SessionDescription::unmarshal(&mut Cursor::new(&sdp)).map_err(|_| OfferError::NotSdp)?;
     Ok(Parsed { description: description(sdp), sections })
 }
 
@@ -70,7 +72,8 @@ fn description(sdp: String) -> RTCSessionDescription {
 }
 
 impl Parsed {
-    /// Checks that the first video section can be answered; returns the offer with the one codec that is.
+    /// Checks that the first video section can be answered; returns the offer with the one codec
+    /// that is.
     ///
     /// # Errors
     /// See [`OfferError`]; the offer took nothing.
@@ -82,7 +85,8 @@ impl Parsed {
         let sections = &self.sections.media_descriptions;
         let video = sections.iter().find(|media| is_video(&media.media_name.to_string()));
         let video = video.ok_or(OfferError::NoVideo)?;
-        // A direction more than needed does no harm: front-ends offer both ways when they have a camera.
+        // A direction more than needed does no harm: front-ends offer both ways when they have a
+        // camera.
         let needed = match mode {
             Mode::SendReceive => "sendrecv",
             Mode::Receive => "recvonly",
@@ -93,7 +97,8 @@ impl Parsed {
                 return Err(OfferError::Direction(direction, needed));
             }
         }
-        let negotiated = codecs.choose(video).ok_or_else(|| OfferError::NoCodec(codecs.spoken()))?;
+        let negotiated =
+            codecs.choose(video).ok_or_else(|| OfferError::NoCodec(codecs.spoken()))?;
         let reduced = reduce(&self.description.sdp, negotiated.payload_type);
         Ok((description(reduced), negotiated))
     }
@@ -102,7 +107,9 @@ impl Parsed {
 /// Wherever in it they stand; each section may have its own.
 fn check_credentials(sdp: &str) -> Result<(), OfferError> {
     for (attribute, longest) in [("ice-ufrag", MAX_UFRAG_BYTES), ("ice-pwd", MAX_PASSWORD_BYTES)] {
-        let values = sdp.lines().filter_map(|line| line.strip_prefix("a=")?.strip_prefix(attribute)?.strip_prefix(':'));
+        let values = sdp
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=")?.strip_prefix(attribute)?.strip_prefix(':'));
         if values.map(str::len).any(|length| length > longest) {
             return Err(OfferError::Credential(attribute, longest));
         }
@@ -110,9 +117,10 @@ fn check_credentials(sdp: &str) -> Result<(), OfferError> {
     Ok(())
 }
 
-/// Which connection of which browser an offer is of: user name, session id and address of its origin (RFC 8829, section
-/// 5.2.1: the same in every offer of one connection; only the version counts up), and the certificate's fingerprint, which a
-/// connection keeps too. Some clients' origins can be guessed; a fingerprint is only known to who has seen an offer.
+/// Which connection of which browser an offer is of: user name, session id and address of its
+/// origin (RFC 8829, section 5.2.1: the same in every offer of one connection; only the version
+/// counts up), and the certificate's fingerprint, which a connection keeps too. Some clients'
+/// origins can be guessed; a fingerprint is only known to who has seen an offer.
 pub(crate) fn origin(sdp: &str) -> Option<String> {
     let fingerprint = sdp.lines().find_map(|line| line.strip_prefix("a=fingerprint:"))?.trim();
     let origin = sdp.lines().find_map(|line| line.strip_prefix("o="))?;
@@ -121,8 +129,8 @@ pub(crate) fn origin(sdp: &str) -> Option<String> {
     Some([user, session, net, family, address, fingerprint].join(" "))
 }
 
-/// Whether a section's first line, without `m=`, is of video that is not refused (port 0). The first such section is the
-/// one that a session is about.
+/// Whether a section's first line, without `m=`, is of video that is not refused (port 0). The
+/// first such section is the one that a session is about.
 fn is_video(section: &str) -> bool {
     let mut fields = section.split_whitespace();
     let (kind, port) = (fields.next(), fields.next().and_then(|port| port.split('/').next()));
@@ -142,7 +150,8 @@ pub(crate) struct FirstVideo<'a> {
 /// `None` where there is none with a name.
 pub(crate) fn first_video(sdp: &str) -> Option<FirstVideo<'_>> {
     let section = || {
-        let lines = sdp.lines().skip_while(|line| !line.strip_prefix("m=").is_some_and(is_video)).skip(1);
+        let lines =
+            sdp.lines().skip_while(|line| !line.strip_prefix("m=").is_some_and(is_video)).skip(1);
         lines.take_while(|line| !line.starts_with("m="))
     };
     let mid = section().find_map(|line| line.strip_prefix("a=mid:"))?;
@@ -165,28 +174,33 @@ pub(crate) fn ice_password(sdp: &str) -> &str {
     let in_use = |part: &&str| part.lines().all(|line| line.trim_end() != "a=inactive");
     let mut sections = sdp.split("\nm=");
     let session = sections.next().and_then(of);
-    let password = session.or_else(|| sections.clone().filter(in_use).find_map(of)).or_else(|| sections.find_map(of));
+    let password = session
+        .or_else(|| sections.clone().filter(in_use).find_map(of))
+        .or_else(|| sections.find_map(of));
     password.unwrap_or_default().trim()
 }
 
-/// Whether the browser insists on being the client of DTLS. The answer must then be passive (RFC 8842,
-/// section 5.3), and the stack says active to any offer.
+/// Whether the browser insists on being the client of DTLS. The answer must then be passive (RFC
+/// 8842, section 5.3), and the stack says active to any offer.
 pub(crate) fn is_dtls_client(sdp: &str) -> bool {
     sdp.lines().any(|line| line.trim_end() == "a=setup:active")
 }
 
-/// Puts `candidates`, lines, in place of the answer's own, which are of addresses that nobody can reach, and into the
-/// first section that was accepted.
+/// Puts `candidates`, lines, in place of the answer's own, which are of addresses that nobody can
+/// reach, and into the first section that was accepted.
 ///
-/// The stack writes them into the very first one, also when that is a refused `m=audio` (port 0), where no browser looks
-/// (RFC 8843, section 7.3.1: candidates go with the section that the bundle is tagged by).
+/// The stack writes them into the very first one, also when that is a refused `m=audio` (port 0),
+/// where no browser looks (RFC 8843, section 7.3.1: candidates go with the section that the bundle
+/// is tagged by).
 pub(crate) fn place_candidates(answer: &str, candidates: &str) -> String {
-    let is_candidate = |line: &&str| line.starts_with("a=candidate:") || line.starts_with("a=end-of-candidates");
+    let is_candidate =
+        |line: &&str| line.starts_with("a=candidate:") || line.starts_with("a=end-of-candidates");
     let mut placed = false;
     let mut moved = String::with_capacity(answer.len());
     for line in answer.split_inclusive("\r\n").filter(|line| !is_candidate(line)) {
         // The candidates go where the section ends: before the next one, or at the very end.
-        if line.starts_with("m=") && !placed && moved.rsplit("\r\nm=").next().is_some_and(accepted) {
+        if line.starts_with("m=") && !placed && moved.rsplit("\r\nm=").next().is_some_and(accepted)
+        {
             moved.push_str(candidates);
             placed = true;
         }
@@ -198,13 +212,15 @@ pub(crate) fn place_candidates(answer: &str, candidates: &str) -> String {
     moved
 }
 
-/// Whether a section's first line, without `m=`, has a port; false for what comes before the first section.
+/// Whether a section's first line, without `m=`, has a port; false for what comes before the first
+/// section.
 fn accepted(section: &str) -> bool {
     let mut fields = section.split_whitespace();
     matches!((fields.next(), fields.next()), (Some("audio" | "video" | "application"), Some(port)) if port != "0")
 }
 
-/// The bare form of a candidate line has eight fields (RFC 8839, section 5.1); what follows is optional.
+/// The bare form of a candidate line has eight fields (RFC 8839, section 5.1); what follows is
+/// optional.
 const CANDIDATE_FIELDS: usize = 8;
 
 /// Longer lines are no candidates: with a host name and every extension they have about 200 bytes.
@@ -240,15 +256,22 @@ mod tests {
 
     #[test]
     fn tells_what_is_missing() {
-        let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:96 VP8/90000\r\n";
+        let video =
+            "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:96 VP8/90000\r\n";
         assert_eq!(verdict(video), Ok(()));
         assert_eq!(
             verdict("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"),
             Err(OfferError::NoVideo)
         );
         assert_eq!(verdict(""), Err(OfferError::NoVideo));
-        assert_eq!(verdict(&video.replace("VP8", "AV1")), Err(OfferError::NoCodec("VP8, VP9, H264".into())));
-        assert_eq!(verdict(&format!("{video}a=recvonly\r\n")), Err(OfferError::Direction("recvonly", "sendrecv")));
+        assert_eq!(
+            verdict(&video.replace("VP8", "AV1")),
+            Err(OfferError::NoCodec("VP8, VP9, H264".into()))
+        );
+        assert_eq!(
+            verdict(&format!("{video}a=recvonly\r\n")),
+            Err(OfferError::Direction("recvonly", "sendrecv"))
+        );
         assert_eq!(checked("hello", Mode::Send), Err(OfferError::NotSdp));
         assert_eq!(checked("", Mode::Receive), Err(OfferError::NotSdp));
     }
@@ -256,7 +279,10 @@ mod tests {
     #[test]
     fn an_offer_of_another_certificate_is_another_connections() {
         let offer = |version: u32, fingerprint: &str| {
-            format!("v=0\r\no=- 7 {version} IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=fingerprint:sha-256 {fingerprint}\r\n")
+            format!(
+                "v=0\r\no=- 7 {version} IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=fingerprint:sha-256 \
+                 {fingerprint}\r\n"
+            )
         };
         let first = origin(&offer(1, "AB:CD"));
         assert!(first.is_some() && first == origin(&offer(2, "AB:CD")));
@@ -267,24 +293,40 @@ mod tests {
     #[test]
     fn ice_credentials_have_a_length() {
         let offer = |ufrag: usize, password: usize| {
-            let credentials = format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", "u".repeat(ufrag), "p".repeat(password));
-            let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na=ice-ufrag:abcd\r\n";
+            let credentials = format!(
+                "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n",
+                "u".repeat(ufrag),
+                "p".repeat(password)
+            );
+            let video =
+                "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na=ice-ufrag:abcd\r\n";
             // Wherever they stand.
-            [format!("{credentials}{video}"), format!("{video}{credentials}")].map(|media| verdict(&media))
+            [format!("{credentials}{video}"), format!("{video}{credentials}")]
+                .map(|media| verdict(&media))
         };
         assert_eq!(offer(MAX_UFRAG_BYTES, MAX_PASSWORD_BYTES), [Ok(()), Ok(())]);
-        for (ufrag, password, attribute) in [(33, 64, "ice-ufrag"), (256, 256, "ice-ufrag"), (32, 65, "ice-pwd")] {
+        for (ufrag, password, attribute) in
+            [(33, 64, "ice-ufrag"), (256, 256, "ice-ufrag"), (32, 65, "ice-pwd")]
+        {
             for verdict in offer(ufrag, password) {
                 let text = verdict.unwrap_err().to_string();
-                assert!(text.starts_with(&format!("`a={attribute}` in `sdp` is longer than ")), "{text}");
+                assert!(
+                    text.starts_with(&format!("`a={attribute}` in `sdp` is longer than ")),
+                    "{text}"
+                );
             }
         }
-        assert!(parse(sdp(&format!("a=ice-pwd:{}\r\n", "p".repeat(65)))).is_err(), "of further offers too");
+        assert!(
+            parse(sdp(&format!("a=ice-pwd:{}\r\n", "p".repeat(65)))).is_err(),
+            "of further offers too"
+        );
     }
 
     #[test]
     fn the_password_is_that_of_the_session_or_of_a_section_in_use() {
-        let section = |password: &str, more: &str| format!("m=video 9 X 96\r\na=ice-pwd:{password}\r\n{more}");
+        let section = |password: &str, more: &str| {
+            format!("m=video 9 X 96\r\na=ice-pwd:{password}\r\n{more}")
+        };
         let (off, on) = (section("off", "a=inactive\r\n"), section("on", "a=sendrecv\r\n"));
         assert_eq!(ice_password(&sdp(&format!("a=ice-pwd:session\r\n{off}{on}"))), "session");
         assert_eq!(ice_password(&sdp(&format!("{off}{on}"))), "on");
@@ -296,8 +338,11 @@ mod tests {
     #[test]
     fn each_mode_needs_its_direction_and_takes_both_ways() {
         let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\n";
-        for (mode, needed, other) in [(Mode::Receive, "recvonly", "sendonly"), (Mode::Send, "sendonly", "recvonly")] {
-            let verdict = |direction: &str| checked(&sdp(&format!("{video}a={direction}\r\n")), mode);
+        for (mode, needed, other) in
+            [(Mode::Receive, "recvonly", "sendonly"), (Mode::Send, "sendonly", "recvonly")]
+        {
+            let verdict =
+                |direction: &str| checked(&sdp(&format!("{video}a={direction}\r\n")), mode);
             assert_eq!((verdict(needed), verdict("sendrecv")), (Ok(()), Ok(())));
             assert!(matches!(verdict(other), Err(OfferError::Direction(..))));
             assert_eq!(verdict("inactive"), Err(OfferError::Direction("inactive", needed)));
@@ -306,13 +351,13 @@ mod tests {
 
     #[test]
     fn candidates_stand_in_the_first_accepted_section() {
-        let answer =
-            sdp("m=audio 0 X 0\r\na=candidate:9\r\na=inactive\r\nm=video 9 X 96\r\na=mid:1\r\nm=application 9 X Y\r\n");
+        let answer = sdp("m=audio 0 X 0\r\na=candidate:9\r\na=inactive\r\nm=video 9 X \
+             96\r\na=mid:1\r\nm=application 9 X Y\r\n");
         let placed = place_candidates(&answer, "a=candidate:1\r\n");
-        assert!(
-            placed
-                .contains("m=audio 0 X 0\r\na=inactive\r\nm=video 9 X 96\r\na=mid:1\r\na=candidate:1\r\nm=application")
-        );
+        assert!(placed.contains(
+            "m=audio 0 X 0\r\na=inactive\r\nm=video 9 X \
+                           96\r\na=mid:1\r\na=candidate:1\r\nm=application"
+        ));
         let usual = sdp("m=video 9 X 96\r\na=mid:0\r\na=candidate:1\r\n");
         assert_eq!(place_candidates(&usual, "a=candidate:1\r\n"), usual);
     }
@@ -343,11 +388,16 @@ mod tests {
 
     #[test]
     fn takes_candidates_with_and_without_the_trailing_fields() {
-        assert!(is_candidate("candidate:1 1 udp 2122260223 192.0.2.1 50000 typ host generation 0 ufrag abcd"));
+        assert!(is_candidate(
+            "candidate:1 1 udp 2122260223 192.0.2.1 50000 typ host generation 0 ufrag abcd"
+        ));
         assert!(is_candidate("candidate:1 1 udp 2122260223 a-name.local 50000 typ host"));
-        for bad in
-            ["", "candidate:", "candidate:1 1 udp x 192.0.2.1 50000 typ host", "candidate:1 1 udp 1 h 70000 typ host"]
-        {
+        for bad in [
+            "",
+            "candidate:",
+            "candidate:1 1 udp x 192.0.2.1 50000 typ host",
+            "candidate:1 1 udp 1 h 70000 typ host",
+        ] {
             assert!(!is_candidate(bad), "{bad}");
         }
     }

@@ -1,4 +1,5 @@
-//! What offer and answer say of bitrates: which feedback the client gives, and what it is asked to send.
+//! What offer and answer say of bitrates: which feedback the client gives, and what it is asked to
+//! send.
 
 use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot};
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
@@ -62,17 +63,19 @@ pub(super) fn control(
     }
 }
 
-/// Writes into an answer how much video we want: at most the maximum (`b=TIAS`, RFC 3890, which all browsers know), no
-/// larger or faster frames (of VP8 and VP9 by RFC 7741 section 6.1 and RFC 9628 section 6, of H.264 by its level, which
-/// browsers may pass over), and, for Chromium, where to begin. By itself it begins with 300 kbit/s, a quarter of the pixels,
-/// and takes half a minute.
+/// Writes into an answer how much video we want: at most the maximum (`b=TIAS`, RFC 3890, which all
+/// browsers know), no larger or faster frames (of VP8 and VP9 by RFC 7741 section 6.1 and RFC 9628
+/// section 6, of H.264 by its level, which browsers may pass over), and, for Chromium, where to
+/// begin. By itself it begins with 300 kbit/s, a quarter of the pixels, and takes half a minute.
 pub(crate) fn ask(answer: &str, limits: BitrateLimits, most: VideoLimits) -> String {
     let max = format!("b=TIAS:{}\r\n", limits.max * 1_000);
     let start = format!("x-google-start-bitrate={}", limits.start);
     let macroblocks = most.long.div_ceil(16) * most.short.div_ceil(16);
     let frames = format!("max-fs={macroblocks};max-fr={:.0};", most.fps.ceil());
     let is_vp = |payload_type: &str| {
-        ["VP8", "VP9"].into_iter().any(|codec| answer.contains(&format!("a=rtpmap:{payload_type} {codec}/90000")))
+        ["VP8", "VP9"]
+            .into_iter()
+            .any(|codec| answer.contains(&format!("a=rtpmap:{payload_type} {codec}/90000")))
     };
     let mut asked = String::with_capacity(answer.len() + 256);
     let mut video = false;
@@ -85,14 +88,23 @@ pub(crate) fn ask(answer: &str, limits: BitrateLimits, most: VideoLimits) -> Str
         if video && text.starts_with("a=fmtp:") {
             let payload_type = text["a=fmtp:".len()..].split(' ').next().unwrap_or_default();
             let frames = if is_vp(payload_type) { &frames } else { "" };
-            asked.extend([&h264_level::limited(text, most, limits.max), ";", frames, &start, "\r\n"]);
+            asked.extend([
+                &h264_level::limited(text, most, limits.max),
+                ";",
+                frames,
+                &start,
+                "\r\n",
+            ]);
             continue;
         }
         asked.push_str(line);
         if video && line.starts_with("c=") {
             asked.push_str(&max);
         }
-        let codec = text.strip_prefix("a=rtpmap:").filter(|_| video).and_then(|codec| codec.split_once(' '));
+        let codec = text
+            .strip_prefix("a=rtpmap:")
+            .filter(|_| video)
+            .and_then(|codec| codec.split_once(' '));
         if let Some((payload_type, _)) = codec
             && !answer.contains(&format!("\r\na=fmtp:{payload_type} "))
         {
@@ -109,8 +121,9 @@ mod tests {
 
     #[test]
     fn the_best_feedback_of_the_video_is_used() {
-        let offer =
-            |feedback: &str| format!("v=0\r\nm=video 9 X 96\r\na=rtcp-fb:96 nack pli\r\n{feedback}m=audio 9 X 1\r\n");
+        let offer = |feedback: &str| {
+            format!("v=0\r\nm=video 9 X 96\r\na=rtcp-fb:96 nack pli\r\n{feedback}m=audio 9 X 1\r\n")
+        };
         let of = |feedback: &str| Feedback::offered(&offer(feedback));
         let (twcc, remb) = ("a=rtcp-fb:96 transport-cc\r\n", "a=rtcp-fb:* goog-remb\r\n");
         assert_eq!(of(&format!("{remb}{twcc}")), Feedback::Twcc);
@@ -138,7 +151,10 @@ mod tests {
         let most = VideoLimits { long: 1920, short: 1080, fps: 29.97 };
         let expected = answer
             .replace("108\r\nc=IN IP4 0.0.0.0\r\n", "108\r\nc=IN IP4 0.0.0.0\r\nb=TIAS:2000000\r\n")
-            .replace("VP8/90000\r\n", "VP8/90000\r\na=fmtp:96 max-fs=8160;max-fr=30;x-google-start-bitrate=1500\r\n")
+            .replace(
+                "VP8/90000\r\n",
+                "VP8/90000\r\na=fmtp:96 max-fs=8160;max-fr=30;x-google-start-bitrate=1500\r\n",
+            )
             .replace("packetization-mode=1", "packetization-mode=1;x-google-start-bitrate=1500");
         assert_eq!(ask(answer, limits, most), expected);
         let refused = answer.replace("video 9", "video 0");

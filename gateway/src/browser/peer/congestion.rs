@@ -1,14 +1,15 @@
-//! Congestion control of what we send: the crate's estimator, told by the browser's TWCC feedback, with what it lacks.
+//! Congestion control of what we send: the crate's estimator, told by the browser's TWCC feedback,
+//! with what it lacks.
 //!
-//! Its interceptor that records and its numbering are used, its pacer is not: that lets a tenth of a second out at once,
-//! so it spreads no frame, and holds back up to 4096 packets, or throws them away, where `egress` leaves a picture out
-//! before it is encoded. Beside, it costs 29 us a packet.
+//! Its interceptor that records and its numbering are used, its pacer is not: that lets a tenth of
+//! a second out at once, so it spreads no frame, and holds back up to 4096 packets, or throws them
+//! away, where `egress` leaves a picture out before it is encoded. Beside, it costs 29 us a packet.
 
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{
-    BandwidthEstimator, CongestionControlBuilder, EstimatorStats, Gcc, PacketReport, RateCalculator, TaggedPacket,
-    TwccSenderBuilder,
+    BandwidthEstimator, CongestionControlBuilder, EstimatorStats, Gcc, PacketReport,
+    RateCalculator, TaggedPacket, TwccSenderBuilder,
 };
 use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot};
 use tokio::sync::watch;
@@ -22,21 +23,26 @@ use crate::telemetry;
 
 /// On the side of the wire: feedback passes here before the estimator gets it.
 const READ_FEEDBACK: Slot = Slot::Custom(500);
-/// Of what the path carries, what is video: the rest is RTP's and SRTP's headers, and packets sent again.
+/// Of what the path carries, what is video: the rest is RTP's and SRTP's headers, and packets sent
+/// again.
 const VIDEO: f64 = 0.93;
 /// How often an estimate goes into the metrics.
 const RECORD_INTERVAL: Duration = Duration::from_secs(1);
-/// Over which loss is counted: two hundred packets at 2 Mbit/s. The crate's own half looks at each feedback, which tells of
-/// ten: chance alone makes 15 % of 5 % there.
+/// Over which loss is counted: two hundred packets at 2 Mbit/s. The crate's own half looks at each
+/// feedback, which tells of ten: chance alone makes 15 % of 5 % there.
 const LOSS_INTERVAL: Duration = Duration::from_secs(1);
 /// Sending less than this part of the estimate is not using it.
 const UNUSED: f64 = 0.6;
 /// What the estimate falls to at once while it is not used.
 const UNUSED_FALL: f64 = 0.85;
 
-/// Numbers what we send and publishes what the path carries, in kbit/s of video. For a browser that offered
-/// `transport-cc`; feedback and header extension are negotiated by the stack's defaults.
-pub(super) fn register(registry: Registry, limits: BitrateLimits, carries: watch::Sender<u32>) -> Registry {
+/// Numbers what we send and publishes what the path carries, in kbit/s of video. For a browser that
+/// offered `transport-cc`; feedback and header extension are negotiated by the stack's defaults.
+pub(super) fn register(
+    registry: Registry,
+    limits: BitrateLimits,
+    carries: watch::Sender<u32>,
+) -> Registry {
     let covered = Covered::default();
     let estimator = Estimator::new(limits, covered.clone(), carries);
     let read = move |msg: &mut TaggedPacket| {
@@ -49,8 +55,8 @@ pub(super) fn register(registry: Registry, limits: BitrateLimits, carries: watch
         .with(Slot::TwccSender, TwccSenderBuilder::new().build())
 }
 
-/// The crate's estimator with steps upwards ([`Probe`]), and without collapse while little is sent; of its two halves the
-/// one that looks at delay.
+/// The crate's estimator with steps upwards ([`Probe`]), and without collapse while little is sent;
+/// of its two halves the one that looks at delay.
 struct Estimator {
     gcc: Gcc,
     loss: LossBased,
@@ -88,14 +94,16 @@ impl Estimator {
         }
     }
 
-    /// Starts the estimator over at `target`, its filters too: what they hold is of another bitrate.
+    /// Starts the estimator over at `target`, its filters too: what they hold is of another
+    /// bitrate.
     fn restart(&mut self, target: f64) {
         self.gcc = Gcc::new(target, self.min, self.max);
     }
 
-    /// Whether a report is of what the path did. Of a packet that no feedback spoke of it is not; nor of one sent again that
-    /// did not arrive: what was asked for twice and comes twice is thrown away by the receiver's replay protection (RFC
-    /// 3711, section 3.3.2) before anything counts it.
+    /// Whether a report is of what the path did. Of a packet that no feedback spoke of it is not;
+    /// nor of one sent again that did not arrive: what was asked for twice and comes twice is
+    /// thrown away by the receiver's replay protection (RFC 3711, section 3.3.2) before anything
+    /// counts it.
     fn is_told(&mut self, report: &PacketReport) -> bool {
         // Reports are in the order of sending.
         let sequence = report.rtp_sequence_number;
@@ -109,7 +117,8 @@ impl Estimator {
     fn count(&mut self, now: Instant, reports: &[PacketReport]) {
         let (since, told, lost) = self.counted.get_or_insert((now, 0, 0));
         *told += u32::try_from(reports.len()).unwrap_or(u32::MAX);
-        *lost += u32::try_from(reports.iter().filter(|report| !report.arrived).count()).unwrap_or(u32::MAX);
+        *lost += u32::try_from(reports.iter().filter(|report| !report.arrived).count())
+            .unwrap_or(u32::MAX);
         if now.saturating_duration_since(*since) >= LOSS_INTERVAL {
             // What is sent is at most what may be: less than that proves nothing against more.
             self.loss.update(f64::INFINITY, f64::from(*lost) / f64::from(*told));
@@ -123,7 +132,11 @@ impl Estimator {
             self.recorded = Some(now);
             telemetry::bandwidth(kbps * 125.0);
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the limits, which are u32")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within the limits, which are u32"
+        )]
         let kbps = kbps.round() as u32;
         self.carries.send_if_modified(|carries| std::mem::replace(carries, kbps) != kbps);
     }
@@ -131,24 +144,27 @@ impl Estimator {
 
 impl BandwidthEstimator for Estimator {
     fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
-        let reports: Vec<PacketReport> = reports.iter().filter(|report| self.is_told(report)).cloned().collect();
+        let reports: Vec<PacketReport> =
+            reports.iter().filter(|report| self.is_told(report)).cloned().collect();
         if reports.is_empty() {
             return;
         }
         self.count(now, &reports);
-        let arrived: Vec<PacketReport> = reports.into_iter().filter(|report| report.arrived).collect();
+        let arrived: Vec<PacketReport> =
+            reports.into_iter().filter(|report| report.arrived).collect();
         let before = self.gcc.target_bitrate();
         self.gcc.on_reports(now, &arrived);
         arrived.iter().for_each(|report| self.sent.add(report.departure, report.size));
-        let sent = arrived.last().and_then(|report| self.sent.rate_bits_per_second(report.departure));
+        let sent =
+            arrived.last().and_then(|report| self.sent.rate_bits_per_second(report.departure));
         let delayed = self.gcc.delay_based_bitrate();
         if delayed < before {
-            // It falls to 85 % of what arrives. A still picture arrives as next to nothing on any path, and one late
-            // packet would cost its sharpness: then the fall is one of 15 %.
+            // It falls to 85 % of what arrives. A still picture arrives as next to nothing on any
+            // path, and one late packet would cost its sharpness: then the fall is one of 15 %.
             let unused = sent.is_some_and(|sent| sent < before * UNUSED);
             let target = if unused { delayed.max(before * UNUSED_FALL) } else { delayed };
-            // It would fall again with each report until the queue is empty, to a seventh in a second. What it has not
-            // seen at the new bitrate it cannot hold against it.
+            // It would fall again with each report until the queue is empty, to a seventh in a
+            // second. What it has not seen at the new bitrate it cannot hold against it.
             self.restart(target);
         }
         let clock = tokio::time::Instant::from_std(now);

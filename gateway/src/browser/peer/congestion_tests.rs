@@ -28,10 +28,11 @@ struct Path {
     jitter_ms: f64,
 }
 
-const OPEN: Path = Path { kbps: 50_000.0, queue: 0.5, loss: 0.0, feedback_loss: 0.0, jitter_ms: 2.0 };
+const OPEN: Path =
+    Path { kbps: 50_000.0, queue: 0.5, loss: 0.0, feedback_loss: 0.0, jitter_ms: 2.0 };
 
-/// A sender that does what it is told, 30 frames a second, feedback of every two; the estimates in kbit/s, ten a second.
-/// `activity` is the part of the bitrate that the pictures take.
+/// A sender that does what it is told, 30 frames a second, feedback of every two; the estimates in
+/// kbit/s, ten a second. `activity` is the part of the bitrate that the pictures take.
 fn run(seed: u64, seconds: u64, activity: f64, path: impl Fn(f64) -> Path) -> Vec<u32> {
     let (out, carries) = watch::channel(LIMITS.start);
     let covered = Covered::default();
@@ -46,7 +47,8 @@ fn run(seed: u64, seconds: u64, activity: f64, path: impl Fn(f64) -> Path) -> Ve
     for frame in 0..seconds * 30 {
         let at = frame as f64 / 30.0;
         let Path { kbps, queue, loss, feedback_loss, jitter_ms } = path(at);
-        let bytes = f64::from(*carries.borrow()) * 125.0 / 30.0 * activity * random.random_range(0.6..1.4);
+        let bytes =
+            f64::from(*carries.borrow()) * 125.0 / 30.0 * activity * random.random_range(0.6..1.4);
         for _ in 0..(bytes / PACKET as f64).ceil() as usize {
             id += 1;
             let lost = random.random_bool(loss) || free - at > queue;
@@ -70,18 +72,27 @@ fn run(seed: u64, seconds: u64, activity: f64, path: impl Fn(f64) -> Path) -> Ve
         if frame % 2 == 1 {
             // Up to the last that has arrived, and the report's own way back.
             let heard = at - 0.02;
-            let known = reports.iter().rposition(|report| report.arrival.is_some_and(|at| at.as_secs_f64() <= heard));
+            let known = reports
+                .iter()
+                .rposition(|report| report.arrival.is_some_and(|at| at.as_secs_f64() <= heard));
             let batch: Vec<_> = reports.drain(..known.map_or(0, |last| last + 1)).collect();
             number = number.wrapping_add(1);
             if random.random_bool(feedback_loss) {
-                untold.extend(batch.into_iter().map(|report| PacketReport { arrived: false, arrival: None, ..report }));
+                untold.extend(batch.into_iter().map(|report| PacketReport {
+                    arrived: false,
+                    arrival: None,
+                    ..report
+                }));
             } else {
                 // As str0m does: from the first that has arrived.
-                if let (Some(first), Some(last)) = (batch.iter().find(|report| report.arrived), batch.last()) {
+                if let (Some(first), Some(last)) =
+                    (batch.iter().find(|report| report.arrived), batch.last())
+                {
                     covered.note(number, first.id as u16, (last.id - first.id + 1) as u16);
                 }
                 untold.extend(batch);
-                estimator.on_reports(start + Duration::from_secs_f64(at), &std::mem::take(&mut untold));
+                estimator
+                    .on_reports(start + Duration::from_secs_f64(at), &std::mem::take(&mut untold));
             }
         }
         if frame % 3 == 2 {
@@ -104,12 +115,16 @@ fn an_open_path_is_used_in_full_within_four_seconds_and_stays_so() {
     }
 }
 
-/// A machine with more to do than it can stops for moments: late is all that was under way, and nothing is lost.
+/// A machine with more to do than it can stops for moments: late is all that was under way, and
+/// nothing is lost.
 #[test]
 fn moments_of_standstill_do_not_ruin_it() {
     for seed in 0..20 {
         let still = |at: f64| (at % 5.0) < 0.3;
-        let told = run(seed, 60, 1.0, |at| Path { jitter_ms: if still(at) { 150.0 } else { 10.0 }, ..OPEN });
+        let told = run(seed, 60, 1.0, |at| Path {
+            jitter_ms: if still(at) { 150.0 } else { 10.0 },
+            ..OPEN
+        });
         assert!(mean(&told[40..]) > 1_000.0, "seed {seed}: {}", mean(&told[40..]));
     }
 }
@@ -126,7 +141,8 @@ fn random_loss_of_five_percent_does_not_lower_it() {
 fn a_narrow_path_is_found_within_seconds_and_left_within_seconds() {
     for seed in 0..20 {
         let narrow = |at: f64| (10.0..40.0).contains(&at);
-        let told = run(seed, 80, 1.0, |at| if narrow(at) { Path { kbps: 300.0, ..OPEN } } else { OPEN });
+        let told =
+            run(seed, 80, 1.0, |at| if narrow(at) { Path { kbps: 300.0, ..OPEN } } else { OPEN });
         let (during, after) = (mean(&told[130..400]), mean(&told[600..]));
         assert!((150.0..340.0).contains(&during), "seed {seed}: {during} kbit/s of 300");
         assert!(after > 1_800.0, "seed {seed}: {after} afterwards");
@@ -182,8 +198,13 @@ fn feedback_that_is_lost_lowers_nothing() {
 fn a_narrow_path_without_a_queue_is_found_too() {
     for seed in 0..20 {
         let told = run(seed, 80, 1.0, |_| Path { kbps: 300.0, queue: 0.05, ..OPEN });
-        // One packet of 1200 bytes takes 32 ms of such a path: in the gaps between bursts it is idle.
-        assert!((100.0..400.0).contains(&mean(&told[200..])), "seed {seed}: {} kbit/s", mean(&told[200..]));
+        // One packet of 1200 bytes takes 32 ms of such a path: in the gaps between bursts it is
+        // idle.
+        assert!(
+            (100.0..400.0).contains(&mean(&told[200..])),
+            "seed {seed}: {} kbit/s",
+            mean(&told[200..])
+        );
     }
 }
 

@@ -20,19 +20,25 @@ pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 const FLUSH_POLL: Duration = Duration::from_millis(10);
 /// A longer message from the browser means nothing here, and is ignored and counted.
 const MAX_TEXT_BYTES: usize = 32 * 1024;
-/// Outputs wait in their own queue, where a newer one pushes out the oldest, while the browser has this much to
-/// acknowledge: a second of them at a rate that anybody could read.
+/// Outputs wait in their own queue, where a newer one pushes out the oldest, while the browser has
+/// this much to acknowledge: a second of them at a rate that anybody could read.
 const OUTPUT_WINDOW_BYTES: usize = 64 * 1024;
 /// How often a full window is looked at; as above, there is no event.
 const WINDOW_POLL: Duration = Duration::from_millis(20);
 
-/// Serves the channel until it closes, or until the session drops `texts`: then what waits is delivered first.
-pub(super) async fn serve(channel: Arc<dyn DataChannel>, messaging: Messaging, events: mpsc::Sender<SessionEvent>) {
+/// Serves the channel until it closes, or until the session drops `texts`: then what waits is
+/// delivered first.
+pub(super) async fn serve(
+    channel: Arc<dyn DataChannel>,
+    messaging: Messaging,
+    events: mpsc::Sender<SessionEvent>,
+) {
     let Messaging { mut texts, flushed, outputs: reader, controls } = messaging;
     let mut open = false;
     loop {
         tokio::select! {
-            // In this order: outputs come before the end that follows them, and a flood from the browser comes last.
+            // In this order: outputs come before the end that follows them, and a flood from the
+            // browser comes last.
             biased;
             values = next_output(&*channel, reader.as_ref()), if open => {
                 for text in outputs(&values) {
@@ -70,8 +76,8 @@ pub(super) async fn serve(channel: Arc<dyn DataChannel>, messaging: Messaging, e
     flushed.send_replace(true);
 }
 
-/// Does what a message asks for, here on the media runtime: a flood of them costs no session its arbiter. The answer is
-/// for its sender.
+/// Does what a message asks for, here on the media runtime: a flood of them costs no session its
+/// arbiter. The answer is for its sender.
 fn receive(message: &[u8], controls: &LiveSession) -> Option<String> {
     if message.len() > MAX_TEXT_BYTES {
         telemetry::message_ignored("too_long");

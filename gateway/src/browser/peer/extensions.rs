@@ -1,4 +1,5 @@
-//! RTP header extensions (RFC 8285): what a browser says about a frame beside its pixels, and what we say back.
+//! RTP header extensions (RFC 8285): what a browser says about a frame beside its pixels, and what
+//! we say back.
 
 use bytes::Bytes;
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
@@ -32,7 +33,8 @@ pub(crate) struct ExtensionIds {
 }
 
 impl ExtensionIds {
-    /// From our own description (RFC 8285, section 8). One bundle, so a number means the same everywhere.
+    /// From our own description (RFC 8285, section 8). One bundle, so a number means the same
+    /// everywhere.
     pub(crate) fn of(answer: &str) -> Self {
         let id = |uri| {
             let lines = answer.lines().filter_map(|line| line.strip_prefix("a=extmap:"));
@@ -45,12 +47,15 @@ impl ExtensionIds {
 
     pub(super) fn read(self, header: &rtp::Header) -> HeaderExtensions {
         let get = |id: Option<u8>| header.get_extension(id?);
-        let rotation = get(self.orientation).and_then(|byte| byte.first().copied()).map(Rotation::from_orientation);
+        let rotation = get(self.orientation)
+            .and_then(|byte| byte.first().copied())
+            .map(Rotation::from_orientation);
         let captured = get(self.capture_time).and_then(|bytes| CaptureStamp::read(&bytes));
         HeaderExtensions { rotation, captured }
     }
 
-    /// Says when the frame was captured, by the clock that the browser read it from: it can subtract.
+    /// Says when the frame was captured, by the clock that the browser read it from: it can
+    /// subtract.
     pub(super) fn write(self, header: &mut rtp::Header, captured: CaptureStamp) {
         if let Some(id) = self.capture_time {
             let bytes = Bytes::copy_from_slice(&captured.bytes());
@@ -68,8 +73,14 @@ mod tests {
     fn numbers_are_found_in_an_answer() {
         let answer = "a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=extmap:13/sendrecv urn:3gpp:video-orientation\r\n\
                       a=extmap:5 http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time\r\n";
-        assert_eq!(ExtensionIds::of(answer), ExtensionIds { orientation: Some(13), capture_time: Some(5) });
-        assert_eq!(ExtensionIds::of("a=extmap:x urn:3gpp:video-orientation\r\n"), ExtensionIds::default());
+        assert_eq!(
+            ExtensionIds::of(answer),
+            ExtensionIds { orientation: Some(13), capture_time: Some(5) }
+        );
+        assert_eq!(
+            ExtensionIds::of("a=extmap:x urn:3gpp:video-orientation\r\n"),
+            ExtensionIds::default()
+        );
     }
 
     #[test]

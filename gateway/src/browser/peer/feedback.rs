@@ -1,7 +1,8 @@
 //! Which of our packets the browser's feedback (`transport-cc`) speaks of.
 //!
-//! Feedback is lost as everything else is. The crate's history then takes all packets that it would have told of for
-//! lost (`docs/decisions/0009-bandwidth.md`). libwebrtc leaves such packets out of its sums, and so do we.
+//! Feedback is lost as everything else is. The crate's history then takes all packets that it would
+//! have told of for lost (`docs/decisions/0009-bandwidth.md`). libwebrtc leaves such packets out of
+//! its sums, and so do we.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use parking_lot::Mutex;
 use rtc::interceptor::{Packet, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 
-/// Packets are reported up to the newest that has arrived: those lost at the end of one feedback come with the next that
-/// is not lost itself. Full: the oldest is forgotten.
+/// Packets are reported up to the newest that has arrived: those lost at the end of one feedback
+/// come with the next that is not lost itself. Full: the oldest is forgotten.
 const FEEDBACKS: usize = 8;
 
 /// Which sequence numbers the newest feedbacks told of.
@@ -30,20 +31,30 @@ impl Covered {
     /// Notes what feedback covers on its way to the estimator.
     pub(super) fn read(&self, msg: &TaggedPacket) {
         if let Packet::Rtcp(packets) = &msg.message.packet {
-            for feedback in packets.iter().filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerCc>()) {
-                let TransportLayerCc { fb_pkt_count, base_sequence_number, packet_status_count, .. } = *feedback;
+            for feedback in packets
+                .iter()
+                .filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerCc>())
+            {
+                let TransportLayerCc {
+                    fb_pkt_count,
+                    base_sequence_number,
+                    packet_status_count,
+                    ..
+                } = *feedback;
                 self.note(fb_pkt_count, base_sequence_number, packet_status_count);
             }
         }
     }
 
-    /// Feedback number `number` speaks of `count` packets from `first` on. Some clients begin with the first that has
-    /// arrived: what is missing before it is lost too, if no feedback was.
+    /// Feedback number `number` speaks of `count` packets from `first` on. Some clients begin with
+    /// the first that has arrived: what is missing before it is lost too, if no feedback was.
     pub(super) fn note(&self, number: u8, first: u16, count: u16) {
         let mut told = self.0.lock();
         let end = first.wrapping_add(count);
-        let follows = told.last.filter(|(last, _)| number == last.wrapping_add(1)).map(|(_, end)| end);
-        let first = follows.filter(|before| first.wrapping_sub(*before) < u16::MAX / 2).unwrap_or(first);
+        let follows =
+            told.last.filter(|(last, _)| number == last.wrapping_add(1)).map(|(_, end)| end);
+        let first =
+            follows.filter(|before| first.wrapping_sub(*before) < u16::MAX / 2).unwrap_or(first);
         told.last = Some((number, end));
         if told.ranges.len() == FEEDBACKS {
             told.ranges.pop_front();
@@ -76,7 +87,9 @@ mod tests {
         let covered = Covered::default();
         covered.note(255, 65_500, 10);
         covered.note(0, 20, 10);
-        assert!([65_500, 65_510, 65_535, 19, 29].into_iter().all(|sequence| covered.contains(sequence)));
+        assert!(
+            [65_500, 65_510, 65_535, 19, 29].into_iter().all(|sequence| covered.contains(sequence))
+        );
         covered.note(2, 60, 10);
         assert!(!covered.contains(59) && covered.contains(60), "number 1 was lost");
         // Of what came late, a part that was told of before.

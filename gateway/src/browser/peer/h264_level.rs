@@ -1,9 +1,10 @@
-//! The level by which an answer says what of H.264 is taken (ITU-T H.264, table A-1; RFC 6184, section 8.2.2). Pure.
+//! The level by which an answer says what of H.264 is taken (ITU-T H.264, table A-1; RFC 6184,
+//! section 8.2.2). Pure.
 
 use crate::media::limits::VideoLimits;
 
-/// Macroblocks a second, macroblocks of a picture, kbit/s, and what the level is called. Those below 2 are for less than
-/// any browser sends, and 1.1 has two meanings.
+/// Macroblocks a second, macroblocks of a picture, kbit/s, and what the level is called. Those
+/// below 2 are for less than any browser sends, and 1.1 has two meanings.
 const LEVELS: [(f64, u32, u32, u8); 12] = [
     (11_880.0, 396, 2_000, 20),
     (19_800.0, 792, 4_000, 21),
@@ -31,13 +32,18 @@ fn lowest(most: VideoLimits, kbps: u32) -> u8 {
     LEVELS.iter().find(holds).map_or(HIGHEST, |(.., level)| *level)
 }
 
-/// An answer's line of format parameters with our own level in place of the offered one, where each side may have its own;
-/// as it is where it has none.
+/// An answer's line of format parameters with our own level in place of the offered one, where each
+/// side may have its own; as it is where it has none.
 pub(super) fn limited(fmtp: &str, most: VideoLimits, kbps: u32) -> String {
     const LEVEL_ID: &str = "profile-level-id=";
     let level = fmtp.find(LEVEL_ID).map(|at| at + LEVEL_ID.len() + "42e0".len());
-    match level.filter(|_| fmtp.contains("level-asymmetry-allowed=1")).and_then(|at| fmtp.split_at_checked(at)) {
-        Some((profile, rest)) => format!("{profile}{:02x}{}", lowest(most, kbps), rest.get(2..).unwrap_or_default()),
+    match level
+        .filter(|_| fmtp.contains("level-asymmetry-allowed=1"))
+        .and_then(|at| fmtp.split_at_checked(at))
+    {
+        Some((profile, rest)) => {
+            format!("{profile}{:02x}{}", lowest(most, kbps), rest.get(2..).unwrap_or_default())
+        }
         None => fmtp.to_owned(),
     }
 }
@@ -63,7 +69,11 @@ mod tests {
             (4096, 2304, 240.0, 2_000, 52),
             (4096, 2304, 240.0, 900_000, 52),
         ] {
-            assert_eq!(lowest(VideoLimits { long, short, fps }, kbps), level, "{long}x{short} at {fps}, {kbps}");
+            assert_eq!(
+                lowest(VideoLimits { long, short, fps }, kbps),
+                level,
+                "{long}x{short} at {fps}, {kbps}"
+            );
         }
     }
 
@@ -72,10 +82,14 @@ mod tests {
         let most = VideoLimits { long: 640, short: 480, fps: 30.0 };
         let changed = |fmtp: &str| limited(fmtp, most, 2_000);
         assert_eq!(
-            changed("a=fmtp:9 level-asymmetry-allowed=1;profile-level-id=64001f;packetization-mode=0"),
+            changed(
+                "a=fmtp:9 level-asymmetry-allowed=1;profile-level-id=64001f;packetization-mode=0"
+            ),
             "a=fmtp:9 level-asymmetry-allowed=1;profile-level-id=64001e;packetization-mode=0"
         );
-        for fmtp in ["a=fmtp:9 packetization-mode=1;profile-level-id=42e01f", "a=fmtp:9 profile-id=0", ""] {
+        for fmtp in
+            ["a=fmtp:9 packetization-mode=1;profile-level-id=42e01f", "a=fmtp:9 profile-id=0", ""]
+        {
             assert_eq!(changed(fmtp), fmtp);
         }
         changed("level-asymmetry-allowed=1;profile-level-id=");

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use rtc::interceptor::{Interceptor, NackResponderBuilder, StreamInfo, TaggedPacket};
 use rtc::peer_connection::configuration::interceptor_registry::{
-    Registry, Slot, configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
+    Registry, Slot, configure_rtcp_reports, configure_simulcast_extension_headers,
+    configure_twcc_receiver_only,
 };
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::sansio::Protocol;
@@ -15,8 +16,8 @@ use super::nack::NackGenerator;
 use super::retransmissions::RetransmissionLimiter;
 use crate::browser::guard::bound_feedback;
 
-/// Packets kept to be sent again, a power of two: two seconds of 2 Mbit/s, 600 kB. Who asks for older ones gets nothing
-/// and asks for a keyframe.
+/// Packets kept to be sent again, a power of two: two seconds of 2 Mbit/s, 600 kB. Who asks for
+/// older ones gets nothing and asks for a keyframe.
 pub(super) const SENT_PACKETS: u16 = 512;
 /// Next to the responder, on the side of the wire: what comes in passes here first.
 const BOUND_RETRANSMISSIONS: Slot = Slot::Custom(3_500);
@@ -38,10 +39,13 @@ pub(super) fn registry(engine: &mut MediaEngine) -> Result<Registry, Error> {
 
 /// Whether lost packets of a stream are asked for again.
 pub(super) fn wants_nacks(info: &StreamInfo) -> bool {
-    info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty())
+    info.rtcp_feedback
+        .iter()
+        .any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty())
 }
 
-/// An interceptor that only looks at what comes in: `read` may change it, and is false for what goes no further.
+/// An interceptor that only looks at what comes in: `read` may change it, and is false for what
+/// goes no further.
 pub(super) struct OnRead<F> {
     read: F,
     inbound: VecDeque<TaggedPacket>,

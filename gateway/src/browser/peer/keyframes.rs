@@ -1,4 +1,5 @@
-//! Keyframe requests both ways: what the browser asks of our encoder, and what our decoder asks of the browser's.
+//! Keyframe requests both ways: what the browser asks of our encoder, and what our decoder asks of
+//! the browser's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,30 +18,40 @@ use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 use super::tracks::Tracks;
 use crate::telemetry;
 
-/// At most one keyframe in this time is made because the browser asks: each is several frames' worth, and a flood of
-/// requests must not turn the video into keyframes. One that still needs it asks again, as all do.
+/// At most one keyframe in this time is made because the browser asks: each is several frames'
+/// worth, and a flood of requests must not turn the video into keyframes. One that still needs it
+/// asks again, as all do.
 const LEAST_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Asks the browser each time `ingress` does; that keeps its own pace.
-pub(super) async fn send_requests(tracks: Arc<Tracks>, wanted: Arc<Notify>, stop: CancellationToken) {
+pub(super) async fn send_requests(
+    tracks: Arc<Tracks>,
+    wanted: Arc<Notify>,
+    stop: CancellationToken,
+) {
     let mut number = rand::random::<u8>();
     while stop.run_until_cancelled(wanted.notified()).await.is_some() {
         let Some((track, media_ssrc)) = tracks.current() else { continue };
-        let feedback = track.codec(media_ssrc).await.map(|codec| codec.rtcp_feedback).unwrap_or_default();
+        let feedback =
+            track.codec(media_ssrc).await.map(|codec| codec.rtcp_feedback).unwrap_or_default();
         telemetry::keyframe_request("out");
-        if let Err(error) = track.write_rtcp(vec![request(&feedback, media_ssrc, &mut number)]).await {
+        if let Err(error) =
+            track.write_rtcp(vec![request(&feedback, media_ssrc, &mut number)]).await
+        {
             debug!(%error, "keyframe request not sent");
         }
     }
 }
 
-/// By what was negotiated: a PLI (RFC 4585, section 6.3.1), or a FIR (RFC 5104, section 4.3.1) where that alone was
-/// offered.
+/// By what was negotiated: a PLI (RFC 4585, section 6.3.1), or a FIR (RFC 5104, section 4.3.1)
+/// where that alone was offered.
 ///
-/// Each FIR has a `number` of its own. A repetition would keep it, and whoever has obeyed ignores it then; but what got
-/// lost, the request or the keyframe, cannot be told from here.
+/// Each FIR has a `number` of its own. A repetition would keep it, and whoever has obeyed ignores
+/// it then; but what got lost, the request or the keyframe, cannot be told from here.
 fn request(feedback: &[RTCPFeedback], media_ssrc: u32, number: &mut u8) -> Box<dyn rtcp::Packet> {
-    let speaks = |typ: &str, parameter: &str| feedback.iter().any(|it| it.typ == typ && it.parameter == parameter);
+    let speaks = |typ: &str, parameter: &str| {
+        feedback.iter().any(|it| it.typ == typ && it.parameter == parameter)
+    };
     if speaks("nack", "pli") || !speaks("ccm", "fir") {
         return Box::new(PictureLossIndication { sender_ssrc: 0, media_ssrc });
     }
@@ -51,7 +62,12 @@ fn request(feedback: &[RTCPFeedback], media_ssrc: u32, number: &mut u8) -> Box<d
 }
 
 /// Passes the browser's PLI and FIR for our `ssrc` on. Several before the encoder looks are one.
-pub(super) async fn receive_requests(track: Arc<dyn TrackLocal>, ssrc: u32, due: Arc<Notify>, stop: CancellationToken) {
+pub(super) async fn receive_requests(
+    track: Arc<dyn TrackLocal>,
+    ssrc: u32,
+    due: Arc<Notify>,
+    stop: CancellationToken,
+) {
     let mut obeyed = Obeyed::default();
     loop {
         let event = tokio::select! {
@@ -102,8 +118,8 @@ struct Obeyed {
 }
 
 impl Obeyed {
-    /// Whether a keyframe is to be made for it: not too soon, and not for a FIR that is repeated because it might not have
-    /// come. One that came too soon is not obeyed, and may be repeated.
+    /// Whether a keyframe is to be made for it: not too soon, and not for a FIR that is repeated
+    /// because it might not have come. One that came too soon is not obeyed, and may be repeated.
     fn takes(&mut self, now: Instant, request: Request) -> bool {
         let repeated = request != Request::Pli && self.fir == Some(request);
         if repeated || self.at.is_some_and(|at| now < at + LEAST_INTERVAL) {
@@ -117,8 +133,8 @@ impl Obeyed {
     }
 }
 
-/// Marks keyframe requests for delivery; the stack keeps all inbound RTCP to itself otherwise. Stands last in the
-/// chain, so that every other interceptor has seen the packet before.
+/// Marks keyframe requests for delivery; the stack keeps all inbound RTCP to itself otherwise.
+/// Stands last in the chain, so that every other interceptor has seen the packet before.
 pub(super) fn deliver_requests(msg: &mut TaggedPacket) -> bool {
     if let Packet::Rtcp(packets) = &mut msg.message.packet {
         packets.retain(|packet| is_keyframe_request(&**packet));

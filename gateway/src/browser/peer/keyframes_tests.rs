@@ -6,7 +6,10 @@ const SSRC: u32 = 77;
 const MS: Duration = Duration::from_millis(1);
 
 fn feedback(kinds: &[(&str, &str)]) -> Vec<RTCPFeedback> {
-    kinds.iter().map(|(typ, parameter)| RTCPFeedback { typ: (*typ).into(), parameter: (*parameter).into() }).collect()
+    kinds
+        .iter()
+        .map(|(typ, parameter)| RTCPFeedback { typ: (*typ).into(), parameter: (*parameter).into() })
+        .collect()
 }
 
 #[test]
@@ -30,7 +33,11 @@ fn a_browser_is_asked_by_pli_unless_it_has_fir_alone() {
 #[test]
 fn requests_of_other_streams_are_not_ours() {
     let entry = |ssrc, sequence_number| FirEntry { ssrc, sequence_number };
-    let fir = FullIntraRequest { sender_ssrc: 5, media_ssrc: SSRC, fir: vec![entry(1, 8), entry(SSRC, 9)] };
+    let fir = FullIntraRequest {
+        sender_ssrc: 5,
+        media_ssrc: SSRC,
+        fir: vec![entry(1, 8), entry(SSRC, 9)],
+    };
     assert_eq!(Request::read(&fir, SSRC), Some(Request::Fir { sender: 5, number: 9 }));
     assert_eq!(Request::read(&fir, 2), None);
     assert_eq!(Request::read(&PictureLossIndication { sender_ssrc: 5, media_ssrc: 1 }, SSRC), None);

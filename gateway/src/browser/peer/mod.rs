@@ -1,6 +1,6 @@
 //! Hop 10 of 10: encoded pictures out; and all else of the WebRTC connection with one browser.
-//! In:    `OutFrame`s from `egress`, at most `OUT_FRAMES`; texts, at most `OUT_TEXTS`.   Out: datagrams. Hop 1 (`tracks`)
-//!        takes the other way.
+//! In:    `OutFrame`s from `egress`, at most `OUT_FRAMES`; texts, at most `OUT_TEXTS`.
+//! Out:   datagrams. Hop 1 (`tracks`) takes the other way.
 //! Runs:  the media runtime; callbacks run on the connection's driver and only store or spawn.
 //! Full:  see the queues' constants; each loss is counted.
 //! Clock: RTP 90 kHz; ICE and DTLS keep their own timers.
@@ -34,7 +34,9 @@ use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceCandidateInit};
 use rtc::rtp;
-use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -46,8 +48,8 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceConnectionState, RTCIceGatheringState,
-    RTCPeerConnectionState,
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceConnectionState,
+    RTCIceGatheringState, RTCPeerConnectionState,
 };
 use webrtc::rtp_transceiver::RtpSender;
 
@@ -78,21 +80,24 @@ use crate::telemetry::ledger::{Hop, Reason};
 
 /// The data channel that FastRTC's clients open.
 const CHANNEL: &str = "text";
-/// Encoded frames that may wait for the socket. Full: the frame is dropped (`hop="peer"`) and the next is a keyframe.
+/// Encoded frames that may wait for the socket. Full: the frame is dropped (`hop="peer"`) and the
+/// next is a keyframe.
 const OUT_FRAMES: usize = 4;
-/// Texts that may wait for the data channel, also while it opens. Full: the text is dropped and counted.
+/// Texts that may wait for the data channel, also while it opens. Full: the text is dropped and
+/// counted.
 const OUT_TEXTS: usize = 64;
 /// Bytes handed to the data channel that the browser has not acknowledged. Full: as above.
 const OUT_TEXT_BYTES: usize = 256 * 1024;
-/// ICE: silence until "disconnected", from there until "failed", and the interval of our own checks. A vanished
-/// browser is noticed after the sum of the first two.
+/// ICE: silence until "disconnected", from there until "failed", and the interval of our own
+/// checks. A vanished browser is noticed after the sum of the first two.
 const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
 const ICE_FAILED: Duration = Duration::from_secs(5);
 const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
 /// How long the last words of a session that ended before there was a data channel wait for it.
 const CHANNEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Tokio's timers are never early and, by their resolution, up to a millisecond late: aiming this much early puts the
-/// packets on both sides of their instant, half a millisecond off at most, and a wake-up.
+/// Tokio's timers are never early and, by their resolution, up to a millisecond late: aiming this
+/// much early puts the packets on both sides of their instant, half a millisecond off at most, and
+/// a wake-up.
 const TIMER_LATE: Duration = Duration::from_micros(750);
 /// Gathering host candidates only lists interfaces; more than this and the machine is in trouble.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -122,9 +127,13 @@ struct Terms {
 }
 
 impl Terms {
-    /// Our description as the browser is told it; by then its checks are known as ours, also after an ICE restart, which
-    /// brings a name fragment of its own.
-    async fn tell(self, connection: &dyn PeerConnection, port: &SessionPort) -> Result<String, Error> {
+    /// Our description as the browser is told it; by then its checks are known as ours, also after
+    /// an ICE restart, which brings a name fragment of its own.
+    async fn tell(
+        self,
+        connection: &dyn PeerConnection,
+        port: &SessionPort,
+    ) -> Result<String, Error> {
         let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
         port.learn(&local.sdp);
         let placed = offer::place_candidates(&local.sdp, port.candidates());
@@ -132,8 +141,9 @@ impl Terms {
     }
 }
 
-/// The connection with one browser. Dropping it closes the connection in the background, after the texts that wait
-/// were delivered, or a second passed (before there is a data channel: [`CHANNEL_TIMEOUT`]).
+/// The connection with one browser. Dropping it closes the connection in the background, after the
+/// texts that wait were delivered, or a second passed (before there is a data channel:
+/// [`CHANNEL_TIMEOUT`]).
 pub(crate) struct Peer {
     connection: Arc<dyn PeerConnection>,
     texts: mpsc::Sender<String>,
@@ -151,7 +161,8 @@ pub(crate) struct Peer {
     open: TaskTrackerToken,
 }
 
-/// Answers an offer. Must run on the media runtime: the connection's driver is spawned on the current one.
+/// Answers an offer. Must run on the media runtime: the connection's driver is spawned on the
+/// current one.
 ///
 /// # Errors
 /// The stack refused the offer; nothing is left behind.
@@ -167,13 +178,24 @@ pub(crate) async fn answer(
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
     extensions::register(&mut engine)?;
-    let PeerChannels { packets, events, keyframe_wanted, keyframe_due, controls, bitrates, most, carries } = taps;
+    let PeerChannels {
+        packets,
+        events,
+        keyframe_wanted,
+        keyframe_due,
+        controls,
+        bitrates,
+        most,
+        carries,
+    } = taps;
     let registry = interceptors::registry(&mut engine)?;
     let registry = bitrates::control(registry, &mut engine, &offer.sdp, bitrates, carries);
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
-        .with_crypto_provider(provider(port.guard()).map_err(|error| Error::Crypto(error.to_string()))?)
+        .with_crypto_provider(
+            provider(port.guard()).map_err(|error| Error::Crypto(error.to_string()))?,
+        )
         .with_dtls_cipher_suites(SUITES.to_vec())
         .with_answering_dtls_role(if offer::is_dtls_client(&offer.sdp) {
             RTCDtlsRole::Server
@@ -224,7 +246,12 @@ pub(crate) async fn answer(
             .with_handler(Arc::clone(&callbacks) as Arc<dyn PeerConnectionEventHandler>)
             .with_udp_addrs(port.addresses())
             .with_tcp_addrs(port.tcp_addresses())
-            .with_runtime(Arc::new(SessionRuntime::new(tokio, Arc::clone(&port), nudge, driver_ended)))
+            .with_runtime(Arc::new(SessionRuntime::new(
+                tokio,
+                Arc::clone(&port),
+                nudge,
+                driver_ended,
+            )))
             .with_data_channel_send_buffer_limit(OUT_TEXT_BYTES)
             .build()
             .await?,
@@ -248,7 +275,11 @@ pub(crate) async fn answer(
     let offer = RTCSessionDescription::offer(peer.candidates.lock().of_offer(&offer.sdp))?;
     peer.connection.set_remote_description(offer).await?;
     // Before the answer, which says by it which way video goes.
-    let track = if mode == Mode::Send { None } else { Some(add_track(&peer.connection, codec.rtp_codec).await?) };
+    let track = if mode == Mode::Send {
+        None
+    } else {
+        Some(add_track(&peer.connection, codec.rtp_codec).await?)
+    };
     let answer = peer.connection.create_answer(None).await?;
     let extensions = *extensions.get_or_init(|| ExtensionIds::of(&answer.sdp));
     peer.connection.set_local_description(answer).await?;
@@ -258,12 +289,18 @@ pub(crate) async fn answer(
         let span = tracing::Span::current();
         let stats = Arc::clone(&controls);
         tokio::spawn(
-            send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, extensions, stats).instrument(span),
+            send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, extensions, stats)
+                .instrument(span),
         );
-        tokio::spawn(keyframes::receive_requests(track, ssrc, Arc::clone(&keyframe_due), stop.clone()));
+        tokio::spawn(keyframes::receive_requests(
+            track,
+            ssrc,
+            Arc::clone(&keyframe_due),
+            stop.clone(),
+        ));
     }
-    // Host candidates only, so the answer carries them all and nothing needs trickling to the browser. Elapsed: it
-    // carries what there is.
+    // Host candidates only, so the answer carries them all and nothing needs trickling to the
+    // browser. Elapsed: it carries what there is.
     drop(tokio::time::timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
     let told = peer.terms.tell(&*peer.connection, &port).await?;
 
@@ -271,7 +308,9 @@ pub(crate) async fn answer(
         let (callbacks, port) = (Arc::clone(&peer.callbacks), Arc::clone(&port));
         move || callbacks.progress.next(port.checks())
     };
-    tokio::spawn(stop.clone().run_until_cancelled_owned(report_check(Arc::clone(&port), events.clone())));
+    tokio::spawn(
+        stop.clone().run_until_cancelled_owned(report_check(Arc::clone(&port), events.clone())),
+    );
     tokio::spawn(stop.clone().run_until_cancelled_owned(report_driver(driver, events.clone())));
     tokio::spawn(report_state(state, events, keyframe_due, stop, step).in_current_span());
     Ok((told, peer))
@@ -293,13 +332,14 @@ impl Peer {
         self.callbacks.progress.next(self.port.checks())
     }
 
-    /// What is the browser's for certain and the connection's driver has taken, beside media and messages.
+    /// What is the browser's for certain and the connection's driver has taken, beside media and
+    /// messages.
     pub(crate) fn heard(&self) -> u64 {
         self.port.heard()
     }
 
-    /// Adds a trickled candidate in the background: the driver may be busy, the caller is an actor. A candidate that
-    /// the stack refuses is one path less, no fault of the session's.
+    /// Adds a trickled candidate in the background: the driver may be busy, the caller is an actor.
+    /// A candidate that the stack refuses is one path less, no fault of the session's.
     pub(crate) fn add_candidate(&self, candidate: RTCIceCandidateInit) {
         if !self.candidates.lock().take(&candidate.candidate) {
             return;
@@ -315,12 +355,14 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A session may end before its browser is connected, when a handler does not start for example: the channel is
-        // still to come, and the reason for it.
+        // A session may end before its browser is connected, when a handler does not start for
+        // example: the channel is still to come, and the reason for it.
         let unread = self.texts.capacity() < OUT_TEXTS;
         let channel = self.callbacks.messaging.lock().is_none();
-        let patience = if unread && !channel { CHANNEL_TIMEOUT } else { data_channel::FLUSH_TIMEOUT };
-        // Closing the text queue tells the data channel's task to deliver what waits and then to set `flushed`.
+        let patience =
+            if unread && !channel { CHANNEL_TIMEOUT } else { data_channel::FLUSH_TIMEOUT };
+        // Closing the text queue tells the data channel's task to deliver what waits and then to
+        // set `flushed`.
         let (texts, _) = mpsc::channel(1);
         self.texts = texts;
         if !unread {
@@ -352,7 +394,8 @@ struct Messaging {
     controls: Arc<LiveSession>,
 }
 
-/// The connection's callbacks. They run on its driver, which serves the socket: store or spawn, never wait.
+/// The connection's callbacks. They run on its driver, which serves the socket: store or spawn,
+/// never wait.
 struct Callbacks {
     nudge: Arc<Nudge>,
     /// Set with the answer, long before anything is sent.
@@ -392,7 +435,8 @@ impl PeerConnectionEventHandler for Callbacks {
         if let Some((packets, tracks)) = &self.video {
             let extensions = self.extensions.get().copied().unwrap_or_default();
             let receiving = {
-                let (tracks, packets, signs) = (Arc::clone(tracks), Arc::clone(packets), Arc::clone(&self.signs));
+                let (tracks, packets, signs) =
+                    (Arc::clone(tracks), Arc::clone(packets), Arc::clone(&self.signs));
                 tracks::receive_packets(track, tracks, packets, extensions, signs)
             };
             tokio::spawn(self.stop.clone().run_until_cancelled_owned(receiving));
@@ -424,7 +468,9 @@ async fn send_frames(
     stats: Arc<LiveSession>,
 ) {
     let mut sequence = rand::random::<u16>();
-    while let Some(OutFrame { payloads, timestamp, leave_at, stamp, mut ticket }) = frames.recv().await {
+    while let Some(OutFrame { payloads, timestamp, leave_at, stamp, mut ticket }) =
+        frames.recv().await
+    {
         if let Some(due) = leave_at {
             sleep_until(due - TIMER_LATE).await;
             let now = Instant::now();
@@ -467,15 +513,16 @@ async fn report_check(port: Arc<SessionPort>, events: mpsc::Sender<SessionEvent>
     drop(events.send(SessionEvent::Checked).await);
 }
 
-/// Tells the session that its connection's driver is gone, and with it all that would ever tell of the connection. Not
-/// when the session itself has closed the connection.
+/// Tells the session that its connection's driver is gone, and with it all that would ever tell of
+/// the connection. Not when the session itself has closed the connection.
 async fn report_driver(driver: oneshot::Receiver<DriverEnd>, events: mpsc::Sender<SessionEvent>) {
     // An error is a driver that was dropped.
     let end = driver.await.unwrap_or(DriverEnd::Returned);
     drop(events.send(SessionEvent::Ended(EndReason::Driver(end))).await);
 }
 
-/// Passes the connection's states on, level-triggered: an intermediate state may be missed, the last never is.
+/// Passes the connection's states on, level-triggered: an intermediate state may be missed, the
+/// last never is.
 async fn report_state(
     mut state: watch::Receiver<RTCPeerConnectionState>,
     events: mpsc::Sender<SessionEvent>,
@@ -490,7 +537,9 @@ async fn report_state(
                 keyframe_due.notify_one();
                 Some(SessionEvent::Connected)
             }
-            RTCPeerConnectionState::Failed => Some(SessionEvent::Ended(EndReason::ConnectionFailed(step()))),
+            RTCPeerConnectionState::Failed => {
+                Some(SessionEvent::Ended(EndReason::ConnectionFailed(step())))
+            }
             RTCPeerConnectionState::Closed => Some(SessionEvent::Ended(EndReason::ClientClosed)),
             _ => None,
         };
@@ -539,7 +588,13 @@ mod tests {
         let (events, mut told) = mpsc::channel(1);
         let (keyframe_due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let step = || -> ConnectStage { unreachable!("it does not fail") };
-        let reporting = tokio::spawn(report_state(states, events, Arc::clone(&keyframe_due), stop.clone(), step));
+        let reporting = tokio::spawn(report_state(
+            states,
+            events,
+            Arc::clone(&keyframe_due),
+            stop.clone(),
+            step,
+        ));
         for _ in 0..2 {
             state.send_replace(RTCPeerConnectionState::Connected);
             assert!(matches!(told.recv().await, Some(SessionEvent::Connected)));

@@ -1,14 +1,17 @@
 //! Asks the browser for packets that did not come (RFC 4585, section 6.2.1).
 //!
-//! The stack's own generator looks every 100 ms whether or not anything is missing, so that a loss costs 50 ms more than
-//! the round trip, and asks again at that pace for ever. This one asks when it sees the gap, again when an answer is
-//! overdue by what answers took so far, and has no timer while nothing is missing.
+//! The stack's own generator looks every 100 ms whether or not anything is missing, so that a loss
+//! costs 50 ms more than the round trip, and asks again at that pace for ever. This one asks when
+//! it sees the gap, again when an answer is overdue by what answers took so far, and has no timer
+//! while nothing is missing.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
+    TransportLayerNack, nack_pairs_from_sequence_numbers,
+};
 use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
@@ -17,13 +20,13 @@ use super::interceptors::wants_nacks;
 use crate::pipeline::assembler::MAX_MISSING;
 use crate::telemetry;
 
-/// From the gap to the first request: a packet that was only overtaken is not asked for, and one request asks for a
-/// burst.
+/// From the gap to the first request: a packet that was only overtaken is not asked for, and one
+/// request asks for a burst.
 const GRACE: Duration = Duration::from_millis(5);
 /// Answers take so long until one has come.
 const FIRST_GUESS: Duration = Duration::from_millis(100);
-/// Between two requests for a packet: on a local network a timer's resolution, on a bad one half the assembler's
-/// patience.
+/// Between two requests for a packet: on a local network a timer's resolution, on a bad one half
+/// the assembler's patience.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 /// Requests for one packet, as browsers do.
 const MAX_REQUESTS: u8 = 10;
@@ -34,7 +37,8 @@ const MAX_MISORDER: i16 = 512;
 /// What one stream misses.
 #[derive(Debug)]
 pub(crate) struct Missing {
-    /// Highest extended sequence number seen; starts away from zero so that early reordering cannot underflow.
+    /// Highest extended sequence number seen; starts away from zero so that early reordering cannot
+    /// underflow.
     highest: Option<u64>,
     /// By extended sequence number; [`MAX_MISSING`] at most.
     lost: BTreeMap<u64, Lost>,
@@ -63,7 +67,10 @@ impl Missing {
             self.highest = Some((1 << 32) | u64::from(sequence));
             return;
         };
-        #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the sequence number")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low 16 bits are the sequence number"
+        )]
         let step = sequence.wrapping_sub(highest as u16).cast_signed();
         let number = highest.saturating_add_signed(i64::from(step));
         if step < -MAX_MISORDER {
@@ -84,7 +91,9 @@ impl Missing {
             return;
         }
         let due = now + GRACE;
-        self.lost.extend((highest + 1..number).map(|number| (number, Lost { due, requested: 0, first: None })));
+        self.lost.extend(
+            (highest + 1..number).map(|number| (number, Lost { due, requested: 0, first: None })),
+        );
         if gap > 0 {
             self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         }
@@ -116,7 +125,10 @@ impl Missing {
             lost.requested += 1;
             lost.due = again;
             lost.first.get_or_insert(now);
-            #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the sequence number")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the low 16 bits are the sequence number"
+            )]
             wanted.push(*number as u16);
             lost.requested < MAX_REQUESTS
         });
@@ -287,7 +299,11 @@ mod tests {
             missing.received(now, u16::MAX.wrapping_add(jump));
             assert_eq!((missing.due, missing.lost.len()), (None, 0));
             missing.received(now, u16::MAX.wrapping_add(jump + 2));
-            assert_eq!(missing.take(now + GRACE), [u16::MAX.wrapping_add(jump + 1)], "where it goes on");
+            assert_eq!(
+                missing.take(now + GRACE),
+                [u16::MAX.wrapping_add(jump + 1)],
+                "where it goes on"
+            );
         }
         // Every second one is lost, and nobody answers.
         let (mut missing, now) = start();

@@ -1,5 +1,5 @@
-//! REMB (draft-alvestrand-rmcat-remb-03), for clients without feedback on each packet: theirs caps what we send, ours
-//! tells them what comes well.
+//! REMB (draft-alvestrand-rmcat-remb-03), for clients without feedback on each packet: theirs caps
+//! what we send, ours tells them what comes well.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use crate::pipeline::bandwidth::loss::LossBased;
 
 /// Between two of ours, and the time over which loss is counted.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Sequence numbers that may be missing between two packets of one stream; a larger step is a new beginning.
+/// Sequence numbers that may be missing between two packets of one stream; a larger step is a new
+/// beginning.
 const MAX_STEP: u16 = 3_000;
 
 /// Stands above the recorders of arrivals; takes no packet away.
@@ -43,7 +44,14 @@ struct Arrivals {
 impl Remb {
     pub(crate) fn new(limits: BitrateLimits, carries: watch::Sender<u32>) -> Self {
         let (inbound, outbound) = (VecDeque::new(), VecDeque::new());
-        Self { carries, told: LossBased::new(limits), arrivals: Arrivals::default(), due: None, inbound, outbound }
+        Self {
+            carries,
+            told: LossBased::new(limits),
+            arrivals: Arrivals::default(),
+            due: None,
+            inbound,
+            outbound,
+        }
     }
 
     fn report(&mut self, now: Instant) {
@@ -99,15 +107,26 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Remb {
         match &msg.message.packet {
             Packet::Rtp(packet) => {
                 self.due.get_or_insert(msg.now + INTERVAL);
-                self.arrivals.note(packet.header.ssrc, packet.header.sequence_number, packet.payload.len());
+                self.arrivals.note(
+                    packet.header.ssrc,
+                    packet.header.sequence_number,
+                    packet.payload.len(),
+                );
             }
             Packet::Rtcp(packets) => {
                 let remb = |packet: &dyn rtc::rtcp::Packet| {
-                    packet.as_any().downcast_ref::<ReceiverEstimatedMaximumBitrate>().map(|remb| remb.bitrate)
+                    packet
+                        .as_any()
+                        .downcast_ref::<ReceiverEstimatedMaximumBitrate>()
+                        .map(|remb| remb.bitrate)
                 };
                 if let Some(bitrate) = packets.iter().rev().find_map(|packet| remb(&**packet)) {
                     // Whatever it says: who obeys keeps to the limits.
-                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "saturates"
+                    )]
                     self.carries.send_replace((f64::from(bitrate) / 1_000.0) as u32);
                 }
             }

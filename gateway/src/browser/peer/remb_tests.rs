@@ -6,7 +6,11 @@ use super::*;
 const LIMITS: BitrateLimits = BitrateLimits { start: 800, min: 100, max: 2_000 };
 
 fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
-    TaggedPacket { now, transport: TransportContext::default(), message: AttributedPacket::new(packet) }
+    TaggedPacket {
+        now,
+        transport: TransportContext::default(),
+        message: AttributedPacket::new(packet),
+    }
 }
 
 fn video(now: Instant, sequence_number: u16) -> TaggedPacket {
@@ -14,7 +18,8 @@ fn video(now: Instant, sequence_number: u16) -> TaggedPacket {
     tagged(now, Packet::Rtp(rtp::Packet { header, payload: vec![0; 1_000].into() }))
 }
 
-/// What is told after each second of a stream that loses each `lost`th packet (0: none) of a hundred.
+/// What is told after each second of a stream that loses each `lost`th packet (0: none) of a
+/// hundred.
 fn told(seconds: u64, lost: u16) -> Vec<f32> {
     let mut remb = Remb::new(LIMITS, watch::Sender::new(0));
     let start = tokio::time::Instant::now().into_std();
@@ -30,7 +35,8 @@ fn told(seconds: u64, lost: u16) -> Vec<f32> {
             }
         }
         remb.handle_timeout(start + Duration::from_millis(second * 1_000 + 1_000)).unwrap();
-        let Some(Packet::Rtcp(packets)) = remb.poll_write().map(|tagged| tagged.message.packet) else {
+        let Some(Packet::Rtcp(packets)) = remb.poll_write().map(|tagged| tagged.message.packet)
+        else {
             panic!("a report each second")
         };
         let bytes = packets[0].marshal().unwrap();
@@ -57,7 +63,9 @@ fn what_the_client_says_is_passed_on_whatever_it_is() {
     let heard = carries.subscribe();
     let mut remb = Remb::new(LIMITS, carries);
     let now = tokio::time::Instant::now().into_std();
-    for (bitrate, expected) in [(640_000.0, 640), (0.0, 0), (f32::NAN, 0), (f32::INFINITY, u32::MAX)] {
+    for (bitrate, expected) in
+        [(640_000.0, 640), (0.0, 0), (f32::NAN, 0), (f32::INFINITY, u32::MAX)]
+    {
         let packet = ReceiverEstimatedMaximumBitrate { sender_ssrc: 1, bitrate, ssrcs: vec![9] };
         remb.handle_read(tagged(now, Packet::Rtcp(vec![Box::new(packet)]))).unwrap();
         assert_eq!(*heard.borrow(), expected);

@@ -7,10 +7,12 @@ use std::collections::HashSet;
 
 use crate::browser::net::CandidatePolicy;
 
-/// Of one ICE generation, in offers and trickled: browsers have about ten. Full: further ones are left out.
+/// Of one ICE generation, in offers and trickled: browsers have about ten. Full: further ones are
+/// left out.
 const MAX_CANDIDATES: usize = 10;
 
-/// The candidates taken since the last ICE restart. A further offer repeats all that were there before it.
+/// The candidates taken since the last ICE restart. A further offer repeats all that were there
+/// before it.
 #[derive(Clone, Default)]
 pub(super) struct RemoteCandidates {
     policy: CandidatePolicy,
@@ -29,17 +31,20 @@ impl RemoteCandidates {
 
     /// Whether to take a candidate: its address may be asked, it is new, and there is room.
     pub(super) fn take(&mut self, line: &str) -> bool {
-        // Foundation, priority and extensions may differ between an offer and a trickled candidate: what counts is
-        // component, protocol, address and port (RFC 8839, section 5.1).
+        // Foundation, priority and extensions may differ between an offer and a trickled candidate:
+        // what counts is component, protocol, address and port (RFC 8839, section 5.1).
         let fields: Vec<&str> = line.split_whitespace().take(6).collect();
         let [_, component, protocol, _, address, port] = fields[..] else { return false };
         let path = [component, protocol, address, port].join(" ").to_ascii_lowercase();
-        self.policy.admits(protocol, address, port) && self.taken.len() < MAX_CANDIDATES && self.taken.insert(path)
+        self.policy.admits(protocol, address, port)
+            && self.taken.len() < MAX_CANDIDATES
+            && self.taken.insert(path)
     }
 
     /// The offer with those candidates that are to be taken.
     pub(super) fn of_offer(&mut self, sdp: &str) -> String {
-        let wanted = |line: &&str| line.strip_prefix("a=candidate:").is_none_or(|line| self.take(line));
+        let wanted =
+            |line: &&str| line.strip_prefix("a=candidate:").is_none_or(|line| self.take(line));
         sdp.split_inclusive('\n').filter(wanted).collect()
     }
 }
@@ -53,7 +58,8 @@ mod tests {
     }
 
     fn offer() -> String {
-        let candidates: String = (50_000..50_100).map(|port| format!("a={}\r\n", line(port))).collect();
+        let candidates: String =
+            (50_000..50_100).map(|port| format!("a={}\r\n", line(port))).collect();
         format!("v=0\r\na=mid:0\r\n{candidates}a=end-of-candidates\r\n")
     }
 
@@ -73,7 +79,9 @@ mod tests {
         let mut candidates = any();
         let taken = candidates.of_offer(&offer());
         assert_eq!(taken.matches("a=candidate:").count(), MAX_CANDIDATES);
-        assert!(taken.starts_with("v=0\r\na=mid:0\r\n") && taken.ends_with("a=end-of-candidates\r\n"));
+        assert!(
+            taken.starts_with("v=0\r\na=mid:0\r\n") && taken.ends_with("a=end-of-candidates\r\n")
+        );
         assert!(!candidates.take(&line(60_000)));
         candidates.restart();
         assert!(candidates.take(&line(60_000)));
@@ -88,6 +96,9 @@ mod tests {
         }
         assert!(!candidates.take("candidate:9 1 UDP 1 192.0.2.1 50000 typ host ufrag abcd"));
         assert!(!candidates.take("candidate:short"));
-        assert_eq!((50_001..50_100).filter(|port| candidates.take(&line(*port))).count(), MAX_CANDIDATES - 1);
+        assert_eq!(
+            (50_001..50_100).filter(|port| candidates.take(&line(*port))).count(),
+            MAX_CANDIDATES - 1
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A browser's further offers on its connection: other directions or tracks, or a new path after its network changed.
+//! A browser's further offers on its connection: other directions or tracks, or a new path after
+//! its network changed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,17 +15,19 @@ use super::{GATHER_TIMEOUT, Peer};
 use crate::browser::offer;
 use crate::stream::spec::Mode;
 
-/// Transceivers of a connection. The stack keeps those whose section has been stopped, and makes one for each section with
-/// a name that it has not seen; twice the sections that an offer may have. Full: an offer with a further one is refused.
+/// Transceivers of a connection. The stack keeps those whose section has been stopped, and makes
+/// one for each section with a name that it has not seen; twice the sections that an offer may
+/// have. Full: an offer with a further one is refused.
 const MAX_TRANSCEIVERS: usize = 16;
 
 impl Peer {
-    /// Answers a further offer, once the future is polled; the session goes on meanwhile. `None` while another is being
-    /// answered: a browser waits for the answer before it offers again.
+    /// Answers a further offer, once the future is polled; the session goes on meanwhile. `None`
+    /// while another is being answered: a browser waits for the answer before it offers again.
     ///
     /// # Errors
-    /// The stack refused the offer: what was agreed on before still holds, unless it broke off in the middle of an ICE
-    /// restart. Then the connection fails, as it does when a network goes away.
+    /// The stack refused the offer: what was agreed on before still holds, unless it broke off in
+    /// the middle of an ICE restart. Then the connection fails, as it does when a network goes
+    /// away.
     pub(crate) fn renegotiate(
         &self,
         offer: RTCSessionDescription,
@@ -35,7 +38,8 @@ impl Peer {
         let terms = self.terms;
         let answering = async move {
             let _turn = turn;
-            let before = connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
+            let before =
+                connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
             let restarts = offer::ice_ufrag(&before) != offer::ice_ufrag(&offer.sdp);
             // Counts once the offer is taken: a refused one restarts nothing.
             let mut taken = candidates.lock().clone();
@@ -45,9 +49,14 @@ impl Peer {
                 callbacks.gathered.send_replace(false);
             }
             let offered = taken.of_offer(&offer::reduce(&offer.sdp, terms.payload_type));
-            if let Err(error) = answer(&*connection, RTCSessionDescription::offer(offered)?, terms.mode).await {
+            if let Err(error) =
+                answer(&*connection, RTCSessionDescription::offer(offered)?, terms.mode).await
+            {
                 // Refused before it was looked at: there is nothing to roll back.
-                connection.set_remote_description(RTCSessionDescription::rollback(None)?).await.ok();
+                connection
+                    .set_remote_description(RTCSessionDescription::rollback(None)?)
+                    .await
+                    .ok();
                 callbacks.gathered.send_replace(true);
                 return Err(error);
             }
@@ -61,12 +70,19 @@ impl Peer {
             terms.tell(&*connection, &port).await
         };
         let (runtime, answering) = (self.runtime.clone(), answering.in_current_span());
-        // On the media runtime, and to its end even if nobody waits for it: a half-applied description breaks the connection.
-        Some(async move { runtime.spawn(answering).await.unwrap_or(Err(Error::ErrConnectionClosed)) })
+        // On the media runtime, and to its end even if nobody waits for it: a half-applied
+        // description breaks the connection.
+        Some(
+            async move { runtime.spawn(answering).await.unwrap_or(Err(Error::ErrConnectionClosed)) },
+        )
     }
 }
 
-async fn answer(connection: &dyn PeerConnection, offer: RTCSessionDescription, mode: Mode) -> Result<(), Error> {
+async fn answer(
+    connection: &dyn PeerConnection,
+    offer: RTCSessionDescription,
+    mode: Mode,
+) -> Result<(), Error> {
     let ours = offer::first_video(&offer.sdp).map(|video| {
         let sends = mode != Mode::Send && video.receives;
         let receives = mode != Mode::Receive && video.sends;
@@ -103,9 +119,11 @@ async fn has_room(connection: &dyn PeerConnection, offer: &str) -> Result<bool, 
     Ok(transceivers.len() + added(&known, offer) <= MAX_TRANSCEIVERS)
 }
 
-/// Transceivers that an offer adds to those of `known` sections. A data channel's section counts as one.
+/// Transceivers that an offer adds to those of `known` sections. A data channel's section counts as
+/// one.
 fn added(known: &BTreeSet<String>, offer: &str) -> usize {
-    let offered: BTreeSet<&str> = offer.lines().filter_map(|line| line.strip_prefix("a=mid:")).map(str::trim).collect();
+    let offered: BTreeSet<&str> =
+        offer.lines().filter_map(|line| line.strip_prefix("a=mid:")).map(str::trim).collect();
     offered.iter().filter(|mid| !known.contains(**mid)).count()
 }
 
@@ -116,8 +134,9 @@ mod tests {
     #[test]
     fn sections_that_are_known_add_nothing() {
         let known = ["0", "1"].map(str::to_owned).into();
-        let offer =
-            |mids: &[&str]| mids.iter().map(|mid| format!("m=video 9 X 96\r\na=mid:{mid}\r\n")).collect::<String>();
+        let offer = |mids: &[&str]| {
+            mids.iter().map(|mid| format!("m=video 9 X 96\r\na=mid:{mid}\r\n")).collect::<String>()
+        };
         assert_eq!(added(&known, &offer(&["0", "1"])), 0);
         assert_eq!(added(&known, &offer(&["0", "2", "text"])), 2);
         assert_eq!(added(&BTreeSet::new(), &offer(&["0", "2", "text"])), 3);

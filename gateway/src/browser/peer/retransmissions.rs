@@ -1,7 +1,8 @@
 //! Bounds what a client's NACKs (RFC 4585, section 6.2.1) make us send again.
 //!
-//! The stack's responder sends whatever it is asked for as often as it is asked, a full packet for each bit. This stands
-//! between it and the wire: it sees what we send, and strikes from a NACK what is not to be answered.
+//! The stack's responder sends whatever it is asked for as often as it is asked, a full packet for
+//! each bit. This stands between it and the wire: it sees what we send, and strikes from a NACK
+//! what is not to be answered.
 //!
 //! > Sent again is never more than [`SHARE`] of what was sent, and [`BURST_BYTES`].
 
@@ -9,24 +10,26 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
+    TransportLayerNack, nack_pairs_from_sequence_numbers,
+};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
 use super::interceptors::{SENT_PACKETS, wants_nacks};
 use crate::telemetry;
 
-/// Between two answers for one packet. A repetition within a round trip asks for what is on its way. Browsers keep to the
-/// round trip, and on the nearest path to a timer of 20 ms (libwebrtc's `NackRequester`); half of that, because requests
-/// bunch up on their way.
+/// Between two answers for one packet. A repetition within a round trip asks for what is on its
+/// way. Browsers keep to the round trip, and on the nearest path to a timer of 20 ms (libwebrtc's
+/// `NackRequester`); half of that, because requests bunch up on their way.
 const PACE: Duration = Duration::from_millis(10);
 /// Answers for one packet: as often as browsers ask.
 const MAX_ANSWERS: u8 = 10;
-/// Of the bytes that were sent, those that may be sent again: one in so many. Half repairs a loss of 30 %, at which there
-/// is hardly any video left to repair.
+/// Of the bytes that were sent, those that may be sent again: one in so many. Half repairs a loss
+/// of 30 %, at which there is hardly any video left to repair.
 const SHARE: usize = 2;
-/// Bytes that may be saved up for a burst of losses: half a second of 2 Mbit/s video, beyond which a keyframe is the
-/// better repair.
+/// Bytes that may be saved up for a burst of losses: half a second of 2 Mbit/s video, beyond which
+/// a keyframe is the better repair.
 const BURST_BYTES: usize = 128 * 1024;
 /// IP, UDP, RTP and SRTP, so that many small packets are not cheaper than they are.
 const HEADER_BYTES: usize = 60;
@@ -57,7 +60,8 @@ impl Default for Budget {
 impl Budget {
     fn sent(&mut self, sequence: u16, payload: usize) {
         let bytes = payload + HEADER_BYTES;
-        self.sent[usize::from(sequence % SENT_PACKETS)] = Some(Sent { sequence, bytes, answers: 0, answered: None });
+        self.sent[usize::from(sequence % SENT_PACKETS)] =
+            Some(Sent { sequence, bytes, answers: 0, answered: None });
         self.bytes = (self.bytes + bytes / SHARE).min(BURST_BYTES);
     }
 
@@ -96,7 +100,9 @@ impl RetransmissionLimiter {
             }
         }
         // One packet may ask for thousands.
-        refused.into_iter().for_each(|(reason, count)| telemetry::retransmissions_refused(reason, count));
+        refused
+            .into_iter()
+            .for_each(|(reason, count)| telemetry::retransmissions_refused(reason, count));
         let nacks = nack_pairs_from_sequence_numbers(&granted);
         (!nacks.is_empty()).then_some(TransportLayerNack { nacks, ..*nack })
     }
@@ -112,7 +118,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionLimiter {
     fn handle_read(&mut self, mut msg: TaggedPacket) -> Result<(), Self::Error> {
         if let Packet::Rtcp(packets) = &mut msg.message.packet {
             packets.retain_mut(|packet| {
-                let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() else { return true };
+                let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() else {
+                    return true;
+                };
                 let reduced = self.reduce(msg.now, nack);
                 reduced.map(|reduced| *packet = Box::new(reduced)).is_some()
             });

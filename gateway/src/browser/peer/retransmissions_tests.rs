@@ -18,17 +18,30 @@ const PAYLOAD: usize = 1_000;
 fn chain() -> (impl Interceptor, Instant) {
     let mut chain = registry(&mut MediaEngine::default()).unwrap().build();
     let nack = RTCPFeedback { typ: "nack".to_owned(), parameter: String::new() };
-    chain.bind_local_stream(&StreamInfo { ssrc: SSRC, rtcp_feedback: vec![nack], ..Default::default() });
+    chain.bind_local_stream(&StreamInfo {
+        ssrc: SSRC,
+        rtcp_feedback: vec![nack],
+        ..Default::default()
+    });
     (chain, tokio::time::Instant::now().into_std())
 }
 
 fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
-    TaggedPacket { now, transport: TransportContext::default(), message: AttributedPacket::new(packet) }
+    TaggedPacket {
+        now,
+        transport: TransportContext::default(),
+        message: AttributedPacket::new(packet),
+    }
 }
 
 fn send(chain: &mut impl Interceptor, now: Instant, sequence_number: u16) {
     let header = rtp::Header { version: 2, ssrc: SSRC, sequence_number, ..Default::default() };
-    chain.handle_write(tagged(now, Packet::Rtp(rtp::Packet { header, payload: vec![0; PAYLOAD].into() }))).unwrap();
+    chain
+        .handle_write(tagged(
+            now,
+            Packet::Rtp(rtp::Packet { header, payload: vec![0; PAYLOAD].into() }),
+        ))
+        .unwrap();
     assert_eq!(resent(chain).len(), 0, "nobody asked");
 }
 
@@ -61,9 +74,12 @@ fn a_repeated_request_is_answered_at_a_pace_and_ten_times() {
     for ms in 0..1_000 {
         let now = start + MS * ms;
         // Twice in one request, and in three of them.
-        (0..3).for_each(|_| answers.extend(ask(&mut chain, now, &[7, 70, 7]).into_iter().map(|number| (ms, number))));
+        (0..3).for_each(|_| {
+            answers.extend(ask(&mut chain, now, &[7, 70, 7]).into_iter().map(|number| (ms, number)))
+        });
     }
-    let expected: Vec<_> = (0..u32::from(MAX_ANSWERS)).flat_map(|n| [(10 * n, 7), (10 * n, 70)]).collect();
+    let expected: Vec<_> =
+        (0..u32::from(MAX_ANSWERS)).flat_map(|n| [(10 * n, 7), (10 * n, 70)]).collect();
     assert_eq!(answers, expected);
 }
 

@@ -1,13 +1,15 @@
 //! Hop 1 of 10: RTP packets of a browser's video are taken from the stack.
-//! In:    the tracks of the connection.   Out: `backlog::PacketQueue`, which never blocks.
+//! In:    the tracks of the connection.
+//! Out:   `backlog::PacketQueue`, which never blocks.
 //! Runs:  a task for each track, on the media runtime.
 //! Full:  see the queue; what is thrown away there is counted.
 //! Clock: RTP 90 kHz.
 //!
 //! Of several tracks one is followed.
 //!
-//! The stack never says that a track has ended, and a browser may go on with another camera in another section, or come
-//! back to the first. So whichever sends is followed, until it is silent and another is not.
+//! The stack never says that a track has ended, and a browser may go on with another camera in
+//! another section, or come back to the first. So whichever sends is followed, until it is silent
+//! and another is not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,8 @@ use crate::media::packet::Packet;
 use crate::media::signs::Signs;
 use crate::pipeline::backlog::PacketQueue;
 
-/// Without a packet for so long, a track gives way to another that sends: at the lowest frame rate (1 fps) there is one.
+/// Without a packet for so long, a track gives way to another that sends: at the lowest frame rate
+/// (1 fps) there is one.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// The track that is followed.
@@ -60,7 +63,8 @@ impl<T: Clone> Tracks<T> {
     }
 }
 
-/// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but hand over.
+/// Hop 1. The stack's own queue (256 packets) drops when this task is late, so it does nothing but
+/// hand over.
 pub(super) async fn receive_packets(
     track: Arc<dyn TrackRemote>,
     tracks: Arc<Tracks>,

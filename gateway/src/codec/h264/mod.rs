@@ -1,7 +1,8 @@
-//! H.264 by OpenH264, built from source: constrained baseline out, and in whatever of it browsers offer.
+//! H.264 by OpenH264, built from source: constrained baseline out, and in whatever of it browsers
+//! offer.
 //!
-//! At equal quality it is cheaper than VP8: 3.7 ms for an encoded picture of 720p against 5.7 (with `nasm` at build time;
-//! without it 10).
+//! At equal quality it is cheaper than VP8: 3.7 ms for an encoded picture of 720p against 5.7 (with
+//! `nasm` at build time; without it 10).
 #![expect(unsafe_code, reason = "options that the wrapper does not set")]
 
 pub(crate) mod nal;
@@ -11,14 +12,14 @@ mod sps;
 use std::ptr::from_mut;
 
 use openh264::encoder::{
-    BitRate, Complexity, Encoder as Library, EncoderConfig, FrameRate, FrameType, Profile, QpRange, RateControlMode,
-    UsageType,
+    BitRate, Complexity, Encoder as Library, EncoderConfig, FrameRate, FrameType, Profile, QpRange,
+    RateControlMode, UsageType,
 };
 use openh264::formats::{YUVSlices, YUVSource};
 use openh264::{OpenH264API, Timestamp, decoder};
 use openh264_sys2::{
-    ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo, SPATIAL_LAYER_0,
-    SPATIAL_LAYER_ALL,
+    ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo,
+    SPATIAL_LAYER_0, SPATIAL_LAYER_ALL,
 };
 use tracing::debug;
 
@@ -29,14 +30,15 @@ use super::{CodecError, Decoder, Encoded, Encoder, Picture};
 /// Width and height, in pixels, below which nothing is encoded: one macroblock.
 const MIN_SIDE: u32 = 16;
 
-/// Whether OpenH264 was built with its assembler routines: without them it finds no features of the processor to choose
-/// them by, and takes 2.6 times as long.
+/// Whether OpenH264 was built with its assembler routines: without them it finds no features of the
+/// processor to choose them by, and takes 2.6 times as long.
 pub(crate) fn has_assembler() -> bool {
     unsafe extern "C" {
         fn WelsCPUFeatureDetect(processors: *mut i32) -> u32;
     }
     let mut processors = 0;
-    // SAFETY: a function of the library that is linked in; it writes one number to where it is told.
+    // SAFETY: a function of the library that is linked in; it writes one number to where it is
+    // told.
     unsafe { WelsCPUFeatureDetect(&raw mut processors) != 0 }
 }
 
@@ -67,7 +69,8 @@ impl H264Decoder {
     /// # Errors
     /// The library could not allocate it.
     pub fn new() -> Result<Self, CodecError> {
-        let library = decoder::Decoder::new().map_err(|error| library("create the H.264 decoder", &error))?;
+        let library =
+            decoder::Decoder::new().map_err(|error| library("create the H.264 decoder", &error))?;
         Ok(Self { library })
     }
 }
@@ -78,7 +81,8 @@ impl Decoder for H264Decoder {
         let image = self.library.decode(unit).map_err(|error| library("decode a frame", &error))?;
         let Some(image) = image else { return Ok(None) };
         let (width, height) = image.dimensions();
-        let (width, height) = (u32::try_from(width).unwrap_or(0), u32::try_from(height).unwrap_or(0));
+        let (width, height) =
+            (u32::try_from(width).unwrap_or(0), u32::try_from(height).unwrap_or(0));
         check_size(width, height)?;
         let (y, u, v) = image.strides();
         let planes = [(image.y(), y), (image.u(), u), (image.v(), v)];
@@ -86,8 +90,8 @@ impl Decoder for H264Decoder {
     }
 }
 
-/// Only the kinds of units that baseline has, no size beyond the limit, and something to decode. Further kinds (scalable
-/// extensions and their parameter sets) would be decoded too, unchecked.
+/// Only the kinds of units that baseline has, no size beyond the limit, and something to decode.
+/// Further kinds (scalable extensions and their parameter sets) would be decoded too, unchecked.
 fn check_unit(unit: &[u8]) -> Result<(), CodecError> {
     let mut pictures = 0;
     for unit in nal::units(unit) {
@@ -116,12 +120,14 @@ impl H264Encoder {
             .background_detection(false)
             // A cut would be a keyframe that nobody asked for.
             .scene_change_detect(false)
-            // Beyond 51 there is nothing; above 12 nobody sees a difference, and rate control overshoots less.
+            // Beyond 51 there is nothing; above 12 nobody sees a difference, and rate control
+            // overshoots less.
             .qp(QpRange::new(12, 51));
         Self { config, bitrate_kbps, rate: Rate::new(fps), active: None }
     }
 
-    /// The same with no slice longer than `bytes`, for a receiver that takes no fragments (packetization mode 0).
+    /// The same with no slice longer than `bytes`, for a receiver that takes no fragments
+    /// (packetization mode 0).
     #[must_use]
     pub fn with_max_slice(self, bytes: u32) -> Self {
         Self { config: self.config.max_slice_len(bytes), ..self }
@@ -131,9 +137,14 @@ impl H264Encoder {
     fn tell_rate(&mut self) {
         let mut fps = self.rate.fps();
         let Some(active) = &mut self.active else { return };
-        // SAFETY: the option takes a float, which the library copies; the wrapper keeps its own for a change of size only,
-        // of which it sees none.
-        let code = unsafe { active.library.raw_api().set_option(ENCODER_OPTION_FRAME_RATE, from_mut(&mut fps).cast()) };
+        // SAFETY: the option takes a float, which the library copies; the wrapper keeps its own for
+        // a change of size only, of which it sees none.
+        let code = unsafe {
+            active
+                .library
+                .raw_api()
+                .set_option(ENCODER_OPTION_FRAME_RATE, from_mut(&mut fps).cast())
+        };
         if code != 0 {
             debug!(code, fps, "frame rate not changed");
         }
@@ -141,7 +152,12 @@ impl H264Encoder {
 }
 
 impl Encoder for H264Encoder {
-    fn encode(&mut self, picture: &Picture, pts: u64, force_keyframe: bool) -> Result<Option<Encoded>, CodecError> {
+    fn encode(
+        &mut self,
+        picture: &Picture,
+        pts: u64,
+        force_keyframe: bool,
+    ) -> Result<Option<Encoded>, CodecError> {
         picture.check()?;
         let padded = padded(picture);
         let picture = padded.as_ref().unwrap_or(picture);
@@ -151,7 +167,10 @@ impl Encoder for H264Encoder {
         }
         if self.active.as_ref().is_none_or(|active| active.size != size) {
             let rate = FrameRate::from_hz(self.rate.fps());
-            let config = self.config.bitrate(BitRate::from_bps(bits(self.bitrate_kbps))).max_frame_rate(rate);
+            let config = self
+                .config
+                .bitrate(BitRate::from_bps(bits(self.bitrate_kbps)))
+                .max_frame_rate(rate);
             let encoder = Library::with_api_config(OpenH264API::from_source(), config);
             let encoder = encoder.map_err(|error| library("create the H.264 encoder", &error))?;
             self.active = Some(Active { library: encoder, size });
@@ -172,14 +191,16 @@ impl Encoder for H264Encoder {
     }
 
     fn repeat(&mut self, _: u64) -> Option<Encoded> {
-        // A slice of skipped macroblocks would take its place in the order of pictures, which the library numbers.
+        // A slice of skipped macroblocks would take its place in the order of pictures, which the
+        // library numbers.
         None
     }
 
     fn set_bitrate(&mut self, kbps: u32) {
         let before = std::mem::replace(&mut self.bitrate_kbps, kbps);
         let Some(active) = self.active.as_mut().filter(|_| before != kbps) else { return };
-        // A bitrate above the maximum is refused, so it is raised behind the maximum and lowered in front of it.
+        // A bitrate above the maximum is refused, so it is raised behind the maximum and lowered in
+        // front of it.
         let order = if kbps > before {
             [ENCODER_OPTION_MAX_BITRATE, ENCODER_OPTION_BITRATE]
         } else {
@@ -188,8 +209,11 @@ impl Encoder for H264Encoder {
         for layer in [SPATIAL_LAYER_0, SPATIAL_LAYER_ALL] {
             for option in order {
                 let mut value = SBitrateInfo { iLayer: layer, iBitrate: bits(kbps).cast_signed() };
-                // SAFETY: both options take this struct, which the library copies; neither is one that the wrapper keeps.
-                let code = unsafe { active.library.raw_api().set_option(option, from_mut(&mut value).cast()) };
+                // SAFETY: both options take this struct, which the library copies; neither is one
+                // that the wrapper keeps.
+                let code = unsafe {
+                    active.library.raw_api().set_option(option, from_mut(&mut value).cast())
+                };
                 if code != 0 {
                     debug!(code, kbps, layer, option, "bitrate not changed");
                 }
@@ -207,8 +231,9 @@ fn library(operation: &'static str, error: &openh264::Error) -> CodecError {
     CodecError::Library { operation, detail: error.to_string() }
 }
 
-/// The picture with its last column and row repeated to even sides, and to a macroblock at least: there is no 4:2:0 of odd
-/// sizes in H.264, and what is cut off would be missing. `None` when there is nothing to repeat.
+/// The picture with its last column and row repeated to even sides, and to a macroblock at least:
+/// there is no 4:2:0 of odd sizes in H.264, and what is cut off would be missing. `None` when there
+/// is nothing to repeat.
 fn padded(picture: &Picture) -> Option<Picture> {
     let side = |side: u32| side.next_multiple_of(2).max(MIN_SIDE);
     let (width, height) = (side(picture.width), side(picture.height));
@@ -217,7 +242,8 @@ fn padded(picture: &Picture) -> Option<Picture> {
     }
     let mut data = Vec::with_capacity(reframe_proto::i420_len(width, height));
     let mut rest = &picture.data[..];
-    let sizes = plane_sizes(picture.width, picture.height).into_iter().zip(plane_sizes(width, height));
+    let sizes =
+        plane_sizes(picture.width, picture.height).into_iter().zip(plane_sizes(width, height));
     for ((columns, rows), (to_columns, to_rows)) in sizes {
         let (plane, after) = rest.split_at(columns * rows);
         rest = after;
@@ -251,9 +277,13 @@ mod tests {
     fn what_openh264_should_not_see_is_refused() {
         let picture = [0, 0, 1, 0x65, 0x88];
         assert!(check_unit(&picture).is_ok());
-        for (kind, name) in
-            [(2, "partition"), (14, "prefix"), (15, "subset parameters"), (20, "extension"), (24, "rtp")]
-        {
+        for (kind, name) in [
+            (2, "partition"),
+            (14, "prefix"),
+            (15, "subset parameters"),
+            (20, "extension"),
+            (24, "rtp"),
+        ] {
             let unit = [&[0, 0, 0, 1, kind, 1][..], &picture].concat();
             assert!(matches!(check_unit(&unit), Err(CodecError::Unit(_))), "{name}");
         }

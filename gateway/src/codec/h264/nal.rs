@@ -54,8 +54,15 @@ mod tests {
     #[test]
     fn units_are_found_behind_either_start_code() {
         let found = |stream: &'static [u8]| units(stream).collect::<Vec<_>>();
-        assert_eq!(found(&[0, 0, 0, 1, 7, 1, 0, 0, 1, 8, 2, 0, 0, 0, 1, 5, 3]), [&[7, 1][..], &[8, 2], &[5, 3]]);
-        assert_eq!(found(&[9, 9, 0, 0, 1, 5, 0, 0]), [&[5][..]], "what is before and zeros behind do not count");
+        assert_eq!(
+            found(&[0, 0, 0, 1, 7, 1, 0, 0, 1, 8, 2, 0, 0, 0, 1, 5, 3]),
+            [&[7, 1][..], &[8, 2], &[5, 3]]
+        );
+        assert_eq!(
+            found(&[9, 9, 0, 0, 1, 5, 0, 0]),
+            [&[5][..]],
+            "what is before and zeros behind do not count"
+        );
         assert_eq!(found(&[0, 0, 1, 0, 0, 1, 0, 0, 0, 1]), NONE);
         assert_eq!(found(&[5, 5]), NONE);
         assert_eq!(found(&[]), NONE);

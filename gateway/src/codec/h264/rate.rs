@@ -1,11 +1,13 @@
-//! How often pictures come to an encoder that shares its bitrate out over a frame rate which it must be told. Pure.
+//! How often pictures come to an encoder that shares its bitrate out over a frame rate which it
+//! must be told. Pure.
 
 /// Ticks a second.
 const CLOCK: f64 = 90_000.0;
-/// Weight of the newest interval: three quarters of a change are learned within ten pictures, jitter evens out.
+/// Weight of the newest interval: three quarters of a change are learned within ten pictures,
+/// jitter evens out.
 const WEIGHT: f64 = 0.125;
-/// Times the present interval for which a longer one counts. A pause is no frame rate: one raises a picture's share by
-/// 3/8 at most, of which a quarter is left ten pictures later.
+/// Times the present interval for which a longer one counts. A pause is no frame rate: one raises a
+/// picture's share by 3/8 at most, of which a quarter is left ten pictures later.
 const PAUSE: f64 = 4.0;
 /// Part by which the rate may be off before it is told: less than rate control itself is off by.
 const SLACK: f64 = 1.0 / 16.0;

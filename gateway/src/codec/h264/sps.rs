@@ -1,17 +1,20 @@
-//! What a sequence parameter set (ITU-T H.264, section 7.3.2.1.1) makes a decoder allocate, before any sees it.
+//! What a sequence parameter set (ITU-T H.264, section 7.3.2.1.1) makes a decoder allocate, before
+//! any sees it.
 
 use crate::codec::CodecError;
 use crate::codec::bits::Bits;
 use crate::codec::picture::check_size;
 
-/// Bytes that are looked at: all that comes before the size, with every scaling list written out, is shorter.
+/// Bytes that are looked at: all that comes before the size, with every scaling list written out,
+/// is shorter.
 const MAX_BYTES: usize = 1_024;
 /// Reference pictures that any stream may claim (ITU-T H.264, section A.3.1).
 const MAX_REFERENCES: u32 = 16;
 /// Pictures that OpenH264 allocates beyond those: the one that is decoded, and one for concealment.
 const FURTHER_PICTURES: u32 = 2;
-/// Macroblocks of all pictures that a decoder allocates: the references that level 5.2, the highest, allows (`MaxDpbMbs`,
-/// table A-1), and the further ones at that level's size (`MaxFS`). 384 bytes each: 99 MB.
+/// Macroblocks of all pictures that a decoder allocates: the references that level 5.2, the
+/// highest, allows (`MaxDpbMbs`, table A-1), and the further ones at that level's size (`MaxFS`).
+/// 384 bytes each: 99 MB.
 const MAX_MACROBLOCKS: u32 = 184_320 + FURTHER_PICTURES * 36_864;
 /// Profiles whose sets say what chroma there is (and may hold scaling lists).
 const WITH_CHROMA: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
@@ -24,7 +27,8 @@ struct Claim {
     references: u32,
 }
 
-/// Checks what a set, with its NAL header, claims: the size of its pictures, and how many of them are kept.
+/// Checks what a set, with its NAL header, claims: the size of its pictures, and how many of them
+/// are kept.
 ///
 /// # Errors
 /// It is too large, no set, or of video that is not 8 bits and 4:2:0.
@@ -33,8 +37,10 @@ pub(super) fn check(unit: &[u8]) -> Result<(), CodecError> {
     let Claim { size: (width, height), references } = claim(&unescaped(unit)).ok_or(malformed)?;
     check_size(width, height)?;
     let macroblocks = width / 16 * (height / 16);
-    let fits = references <= MAX_REFERENCES && (references + FURTHER_PICTURES) * macroblocks <= MAX_MACROBLOCKS;
-    fits.then_some(()).ok_or(CodecError::Unit("more reference pictures of its size than any level allows"))
+    let fits = references <= MAX_REFERENCES
+        && (references + FURTHER_PICTURES) * macroblocks <= MAX_MACROBLOCKS;
+    fits.then_some(())
+        .ok_or(CodecError::Unit("more reference pictures of its size than any level allows"))
 }
 
 /// Without the bytes that keep start codes out.
@@ -109,10 +115,12 @@ mod tests {
     #[test]
     fn sizes_of_real_sets() {
         // Chromium's constrained baseline 640x480, x264's high 1920x1080 (coded as 1088 lines).
-        let baseline = [0x67, 0x42, 0xc0, 0x1e, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0x90, 0x0f, 0x08, 0x84, 0x6a];
+        let baseline =
+            [0x67, 0x42, 0xc0, 0x1e, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0x90, 0x0f, 0x08, 0x84, 0x6a];
         assert_eq!(claim(&unescaped(&baseline)), Some(Claim { size: (640, 480), references: 1 }));
         let high = [
-            0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03, 0x00, 0x04,
+            0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0xc0, 0x44, 0x00,
+            0x00, 0x03, 0x00, 0x04,
         ];
         assert_eq!(claim(&unescaped(&high)), Some(Claim { size: (1920, 1088), references: 4 }));
         assert!(check(&high).is_ok());
@@ -121,28 +129,44 @@ mod tests {
     /// A baseline set of so many reference frames, and macroblocks across and down.
     fn set(references: u32, columns: u32, rows: u32) -> Vec<u8> {
         // Exp-Golomb: one more than the value, behind as many zeros as it has further bits.
-        let code = |value: u32| format!("{:0>width$b}", value + 1, width = 2 * (value + 1).ilog2() as usize + 1);
+        let code = |value: u32| {
+            format!("{:0>width$b}", value + 1, width = 2 * (value + 1).ilog2() as usize + 1)
+        };
         // Set 0, frame numbers of 4 bits, no order of output; no gaps, frames only, no cropping.
-        let fields =
-            [0, 0, 2, references].map(code).concat() + "0" + &[columns - 1, rows - 1].map(code).concat() + "110";
+        let fields = [0, 0, 2, references].map(code).concat()
+            + "0"
+            + &[columns - 1, rows - 1].map(code).concat()
+            + "110";
         let bits: Vec<u8> = fields.bytes().map(|bit| bit - b'0').collect();
-        let bytes =
-            bits.chunks(8).map(|byte| (0..8).fold(0, |sum, bit| sum << 1 | byte.get(bit).copied().unwrap_or(0)));
+        let bytes = bits
+            .chunks(8)
+            .map(|byte| (0..8).fold(0, |sum, bit| sum << 1 | byte.get(bit).copied().unwrap_or(0)));
         [0x67, 0x42, 0xc0, 0x34].into_iter().chain(bytes).collect()
     }
 
     #[test]
     fn what_a_decoder_would_keep_is_bounded() {
-        assert_eq!(claim(&unescaped(&set(16, 80, 45))), Some(Claim { size: (1280, 720), references: 16 }));
+        assert_eq!(
+            claim(&unescaped(&set(16, 80, 45))),
+            Some(Claim { size: (1280, 720), references: 16 })
+        );
         // As many as level 5.2 allows of each size.
-        for (references, columns, rows) in [(16, 80, 45), (16, 120, 68), (5, 256, 144), (12, 160, 90)] {
-            assert!(check(&set(references, columns, rows)).is_ok(), "{references} of {columns}x{rows}");
+        for (references, columns, rows) in
+            [(16, 80, 45), (16, 120, 68), (5, 256, 144), (12, 160, 90)]
+        {
+            assert!(
+                check(&set(references, columns, rows)).is_ok(),
+                "{references} of {columns}x{rows}"
+            );
         }
         for (references, columns, rows) in
             [(6, 256, 144), (16, 256, 144), (16, 160, 90), (17, 1, 1), (u32::MAX - 1, 1, 1)]
         {
             let refused = check(&set(references, columns, rows));
-            assert!(matches!(refused, Err(CodecError::Unit(_))), "{references} of {columns}x{rows}: {refused:?}");
+            assert!(
+                matches!(refused, Err(CodecError::Unit(_))),
+                "{references} of {columns}x{rows}: {refused:?}"
+            );
         }
     }
 

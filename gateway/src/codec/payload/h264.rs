@@ -1,7 +1,8 @@
-//! H.264 (RFC 6184): single NAL units, STAP-A and FU-A in; see [`super::Packetiser`] for the way out.
+//! H.264 (RFC 6184): single NAL units, STAP-A and FU-A in; see [`super::Packetiser`] for the way
+//! out.
 //!
-//! By hand because the `rtc` crate's depacketizer panics on a STAP-A that ends within a length, and keeps a lost fragment's
-//! beginning for the next frame.
+//! By hand because the `rtc` crate's depacketizer panics on a STAP-A that ends within a length, and
+//! keeps a lost fragment's beginning for the next frame.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tracing::debug;
@@ -15,8 +16,8 @@ const FU_A: u8 = 28;
 /// A fragment's second byte: the first one of its unit.
 const FU_START: u8 = 0x80;
 
-/// Adds the payload's NAL units to an Annex B byte stream, those of kinds that are decoded here; `None` when it is
-/// malformed.
+/// Adds the payload's NAL units to an Annex B byte stream, those of kinds that are decoded here;
+/// `None` when it is malformed.
 pub(super) fn append(payload: &[u8], unit: &mut BytesMut) -> Option<()> {
     let (&first, rest) = payload.split_first()?;
     match nal::kind(first) {
@@ -45,39 +46,49 @@ fn put(nal: &[u8], unit: &mut BytesMut) {
 fn aggregated(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (length, after) = rest.split_at_checked(2)?;
-        let (nal, after) = after.split_at_checked(usize::from(u16::from_be_bytes([length[0], length[1]])))?;
+        let (nal, after) =
+            after.split_at_checked(usize::from(u16::from_be_bytes([length[0], length[1]])))?;
         rest = after;
         (!nal.is_empty()).then_some(nal)
     })
 }
 
-/// The payload's first NAL unit that says what it begins: its kind, and whether it is a picture's first slice.
+/// The payload's first NAL unit that says what it begins: its kind, and whether it is a picture's
+/// first slice.
 fn head(payload: &[u8]) -> Option<(u8, bool)> {
     // `first_mb_in_slice` is 0, which Exp-Golomb codes as a set bit.
-    let read = |header: u8, data: Option<&u8>| (nal::kind(header), data.is_some_and(|byte| byte & 0x80 != 0));
-    let tells = |nal: &&[u8]| matches!(nal::kind(nal[0]), nal::SLICE | nal::IDR | nal::SPS | nal::PPS);
+    let read = |header: u8, data: Option<&u8>| {
+        (nal::kind(header), data.is_some_and(|byte| byte & 0x80 != 0))
+    };
+    let tells =
+        |nal: &&[u8]| matches!(nal::kind(nal[0]), nal::SLICE | nal::IDR | nal::SPS | nal::PPS);
     match nal::kind(*payload.first()?) {
         STAP_A => aggregated(&payload[1..]).find(tells).map(|nal| read(nal[0], nal.get(1))),
-        FU_A => payload.get(1).filter(|header| **header & FU_START != 0).map(|header| read(*header, payload.get(2))),
+        FU_A => payload
+            .get(1)
+            .filter(|header| **header & FU_START != 0)
+            .map(|header| read(*header, payload.get(2))),
         _ => Some(payload).filter(tells).map(|nal| read(nal[0], nal.get(1))),
     }
 }
 
-/// A parameter set, or a picture's first slice. (A slice that follows parameter sets is one too; whoever asks goes by the
-/// timestamp then.)
+/// A parameter set, or a picture's first slice. (A slice that follows parameter sets is one too;
+/// whoever asks goes by the timestamp then.)
 pub(super) fn starts_frame(payload: &[u8]) -> bool {
     head(payload).is_some_and(|(kind, first)| matches!(kind, nal::SPS | nal::PPS) || first)
 }
 
-/// A sequence parameter set, or an IDR picture's first slice: its parameter sets may have come before, and a decoder that
-/// has none says so.
+/// A sequence parameter set, or an IDR picture's first slice: its parameter sets may have come
+/// before, and a decoder that has none says so.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     head(payload).is_some_and(|(kind, first)| kind == nal::SPS || kind == nal::IDR && first)
 }
 
-/// One payload for each NAL unit. The encoder was told to keep them short enough; one that is not cannot be sent.
+/// One payload for each NAL unit. The encoder was told to keep them short enough; one that is not
+/// cannot be sent.
 pub(super) fn single_nals(unit: &Bytes) -> Vec<Bytes> {
-    let (fit, long): (Vec<&[u8]>, Vec<&[u8]>) = nal::units(unit).partition(|nal| nal.len() <= MTU_PAYLOAD_BYTES);
+    let (fit, long): (Vec<&[u8]>, Vec<&[u8]>) =
+        nal::units(unit).partition(|nal| nal.len() <= MTU_PAYLOAD_BYTES);
     if !long.is_empty() {
         debug!(bytes = long[0].len(), "a slice that fits no packet");
         return Vec::new();

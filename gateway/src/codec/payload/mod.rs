@@ -1,7 +1,8 @@
-//! RTP payload formats: an access unit's way into packets and out of them, as pure functions of each codec.
+//! RTP payload formats: an access unit's way into packets and out of them, as pure functions of
+//! each codec.
 //!
-//! Packets are a browser's, so anything may be in them: nothing here panics, and what is made of one is never much larger
-//! than it was.
+//! Packets are a browser's, so anything may be in them: nothing here panics, and what is made of
+//! one is never much larger than it was.
 
 mod h264;
 mod vp8;
@@ -38,7 +39,8 @@ pub(crate) fn starts_keyframe(codec: Codec, payload: &[u8]) -> bool {
     }
 }
 
-/// Adds what the payload carries to its frame; a malformed one carries nothing, and the decoder will tell.
+/// Adds what the payload carries to its frame; a malformed one carries nothing, and the decoder
+/// will tell.
 pub(crate) fn append(codec: Codec, payload: &[u8], unit: &mut BytesMut) {
     match codec {
         Codec::Vp8 => unit.extend_from_slice(vp8::strip_descriptor(payload).unwrap_or_default()),

@@ -51,7 +51,8 @@ fn vp9_descriptors_of_every_form_are_stripped() {
         (&[0xdc, 0x11, 0x02, 7], Some(&[7])),
         (&[0xdc, 0x11, 0x03, 0x05, 0x06, 7], Some(&[7])),
         (&[0xdc, 0x11, 0x03, 0x05, 0x07, 0x06, 7], None),
-        // Structures: a size for each of two layers; a group of two pictures with one reference and with none; both.
+        // Structures: a size for each of two layers; a group of two pictures with one reference and
+        // with none; both.
         (&[0x0e, 0x30, 1, 2, 3, 4, 5, 6, 7, 8, 9], Some(&[9])),
         (&[0x0e, 0x08, 2, 0x04, 1, 0x00, 9], Some(&[9])),
         (&[0x0e, 0x18, 1, 2, 3, 4, 1, 0x08, 1, 2, 9], Some(&[9])),
@@ -133,7 +134,9 @@ fn units(encoder: &mut dyn crate::codec::Encoder) -> Vec<Encoded> {
         let data: Vec<u8> = (0..i420_len(320, 240)).map(|_| random.random_range(90..160)).collect();
         Picture { width: 320, height: 240, data: data.into() }
     };
-    (0..6).filter_map(|n| encoder.encode(&picture(&mut random), n * 3_000, n == 3).unwrap()).collect()
+    (0..6)
+        .filter_map(|n| encoder.encode(&picture(&mut random), n * 3_000, n == 3).unwrap())
+        .collect()
 }
 
 fn round_trip(codec: Codec, units: &[Encoded], packetiser: &mut Packetiser) -> Vec<Vec<Bytes>> {
@@ -161,7 +164,10 @@ fn round_trip(codec: Codec, units: &[Encoded], packetiser: &mut Packetiser) -> V
 fn units_survive_their_packets() {
     for codec in Codec::ALL {
         let units = units(&mut *codec.encoder(3_000, 30.0));
-        assert!(units.len() > 3 && units.iter().all(|unit| unit.data.len() > 2 * MTU_PAYLOAD_BYTES), "{codec}");
+        assert!(
+            units.len() > 3 && units.iter().all(|unit| unit.data.len() > 2 * MTU_PAYLOAD_BYTES),
+            "{codec}"
+        );
         round_trip(codec, &units, &mut Packetiser::new(codec, false));
     }
 }
@@ -169,7 +175,8 @@ fn units_survive_their_packets() {
 #[test]
 fn packetization_mode_0_has_neither_fragments_nor_aggregates() {
     let mut encoder = H264Encoder::new(3_000, 30.0).with_max_slice(1_100);
-    let payloads = round_trip(Codec::H264, &units(&mut encoder), &mut Packetiser::new(Codec::H264, true));
+    let payloads =
+        round_trip(Codec::H264, &units(&mut encoder), &mut Packetiser::new(Codec::H264, true));
     let kinds: Vec<u8> = payloads.into_iter().flatten().map(|payload| payload[0] & 0x1f).collect();
     assert!(kinds.len() > 12 && kinds.iter().all(|kind| [1, 5, 7, 8].contains(kind)), "{kinds:?}");
 }
@@ -231,7 +238,8 @@ fn damage_is_bounded_and_does_not_panic() {
     }
 }
 
-/// Through the assembler, each frame's packets in disorder; gives the pictures that a decoder shows.
+/// Through the assembler, each frame's packets in disorder; gives the pictures that a decoder
+/// shows.
 fn through_the_assembler(codec: Codec, units: &[Encoded], packetiser: &mut Packetiser) -> usize {
     let mut random = SmallRng::seed_from_u64(23);
     let (mut assembler, mut decoder) = (Assembler::new(codec), codec.decoder().unwrap());

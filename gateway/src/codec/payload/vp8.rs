@@ -2,7 +2,8 @@
 
 /// The VP8 data behind the payload descriptor (RFC 7741, section 4.2); `None` when there is none.
 ///
-/// By hand because the `rtc` crate's refuses payloads under four bytes, which are legal last fragments of a frame.
+/// By hand because the `rtc` crate's refuses payloads under four bytes, which are legal last
+/// fragments of a frame.
 pub(super) fn strip_descriptor(payload: &[u8]) -> Option<&[u8]> {
     let (&first, mut rest) = payload.split_first()?;
     if first & 0x80 != 0 {

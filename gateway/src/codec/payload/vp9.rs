@@ -1,7 +1,8 @@
 //! VP9 (RFC 9628).
 //!
-//! Sent in flexible mode, where each frame says that it refers to the one before it. The `rtc` crate's payloader is not
-//! used: it never sets the bit P, so that browsers take every frame for a keyframe, and a lost one goes unnoticed.
+//! Sent in flexible mode, where each frame says that it refers to the one before it. The `rtc`
+//! crate's payloader is not used: it never sets the bit P, so that browsers take every frame for a
+//! keyframe, and a lost one goes unnoticed.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -30,7 +31,8 @@ pub(super) fn strip_descriptor(payload: &[u8]) -> Option<&[u8]> {
         rest = rest.get(if first & FLEXIBLE != 0 { 1 } else { 2 }..)?;
     }
     if first & FLEXIBLE != 0 && first & PREDICTED != 0 {
-        let more = rest.iter().take(MAX_REFERENCES).take_while(|reference| **reference & 1 != 0).count();
+        let more =
+            rest.iter().take(MAX_REFERENCES).take_while(|reference| **reference & 1 != 0).count();
         rest = rest.get(more + 1..).filter(|_| more < MAX_REFERENCES)?;
     }
     if first & STRUCTURE != 0 {
@@ -65,14 +67,17 @@ pub(super) fn starts_frame(payload: &[u8]) -> bool {
         (true, Some(id)) if id & 0x80 != 0 => 3,
         (true, _) => 2,
     };
-    let lowest = first & LAYERS == 0 || payload.get(behind_id).is_some_and(|layers| layers & 0x0e == 0);
+    let lowest =
+        first & LAYERS == 0 || payload.get(behind_id).is_some_and(|layers| layers & 0x0e == 0);
     first & BEGIN != 0 && lowest
 }
 
-/// The same, and its uncompressed header says that it is a keyframe: frame marker, profile 0, not shown already, and a
-/// clear bit for the type. The bit P would not do, it is clear in other frames too.
+/// The same, and its uncompressed header says that it is a keyframe: frame marker, profile 0, not
+/// shown already, and a clear bit for the type. The bit P would not do, it is clear in other frames
+/// too.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
-    starts_frame(payload) && strip_descriptor(payload).is_some_and(|data| data[0] & 0b1111_1100 == 0b1000_0000)
+    starts_frame(payload)
+        && strip_descriptor(payload).is_some_and(|data| data[0] & 0b1111_1100 == 0b1000_0000)
 }
 
 /// Cuts frames into payloads.

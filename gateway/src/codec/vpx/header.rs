@@ -19,8 +19,9 @@ pub(super) fn check_vp8(unit: &[u8]) -> Result<(), CodecError> {
 
 /// Checks every frame of a VP9 unit, and gives the index to append where it has none.
 ///
-/// libvpx takes what follows a frame's data for a further frame, which would not have been checked; with an index
-/// (VP9 bitstream specification, annex B) it decodes those frames that are listed and nothing else.
+/// libvpx takes what follows a frame's data for a further frame, which would not have been checked;
+/// with an index (VP9 bitstream specification, annex B) it decodes those frames that are listed and
+/// nothing else.
 pub(super) fn check_vp9(unit: &[u8]) -> Result<Option<[u8; 6]>, CodecError> {
     let Some(sizes) = frame_sizes(unit) else {
         check_vp9_frame(unit)?;
@@ -53,11 +54,13 @@ fn frame_sizes(unit: &[u8]) -> Option<Vec<usize>> {
     if index[0] != marker {
         return None;
     }
-    let size = |bytes: &[u8]| bytes.iter().rev().fold(0, |size, byte| size << 8 | usize::from(*byte));
+    let size =
+        |bytes: &[u8]| bytes.iter().rev().fold(0, |size, byte| size << 8 | usize::from(*byte));
     Some(index[1..length - 1].chunks_exact(bytes).map(size).collect())
 }
 
-/// Profile 0 only, which is 8 bits and 4:2:0; and no size beyond the limit, which frames other than keyframes may claim too.
+/// Profile 0 only, which is 8 bits and 4:2:0; and no size beyond the limit, which frames other than
+/// keyframes may claim too.
 fn check_vp9_frame(frame: &[u8]) -> Result<(), CodecError> {
     match claimed_size(frame).ok_or(MALFORMED)? {
         Some((width, height)) => check_size(width, height),
@@ -65,8 +68,8 @@ fn check_vp9_frame(frame: &[u8]) -> Result<(), CodecError> {
     }
 }
 
-/// The size in an uncompressed header (VP9 bitstream specification, section 6.2); the inner `None` when it has none of its
-/// own.
+/// The size in an uncompressed header (VP9 bitstream specification, section 6.2); the inner `None`
+/// when it has none of its own.
 fn claimed_size(frame: &[u8]) -> Option<Option<(u32, u32)>> {
     let mut bits = Bits::new(frame);
     // Frame marker and profile 0.
@@ -120,10 +123,16 @@ mod tests {
 
     /// A header, bit by bit.
     fn header(fields: &[(u32, u32)]) -> Vec<u8> {
-        let bits = fields.iter().flat_map(|(count, value)| (0..*count).rev().map(move |bit| value >> bit & 1));
+        let bits = fields
+            .iter()
+            .flat_map(|(count, value)| (0..*count).rev().map(move |bit| value >> bit & 1));
         let bits: Vec<u32> = bits.collect();
         bits.chunks(8)
-            .map(|byte| (0..8).fold(0, |sum, bit| sum << 1 | u8::from(byte.get(bit).is_some_and(|bit| *bit == 1))))
+            .map(|byte| {
+                (0..8).fold(0, |sum, bit| {
+                    sum << 1 | u8::from(byte.get(bit).is_some_and(|bit| *bit == 1))
+                })
+            })
             .collect()
     }
 
@@ -146,9 +155,16 @@ mod tests {
             assert!(matches!(check_vp9(&frame), Err(CodecError::Size { .. })));
             // Second in a superframe.
             let fine = header(&[INTER, (2, 0), (8, 1), (12, 0), (1, 1)]);
-            let index =
-                [0b1100_0001, u8::try_from(fine.len()).unwrap(), u8::try_from(frame.len()).unwrap(), 0b1100_0001];
-            assert!(matches!(check_vp9(&[&fine, &frame, &index[..]].concat()), Err(CodecError::Size { .. })));
+            let index = [
+                0b1100_0001,
+                u8::try_from(fine.len()).unwrap(),
+                u8::try_from(frame.len()).unwrap(),
+                0b1100_0001,
+            ];
+            assert!(matches!(
+                check_vp9(&[&fine, &frame, &index[..]].concat()),
+                Err(CodecError::Size { .. })
+            ));
             assert!(check_vp9(&frame[..frame.len() - 3]).is_err(), "cut");
         }
     }
@@ -156,7 +172,10 @@ mod tests {
     #[test]
     fn other_vp9_profiles_are_refused() {
         for profile in [0b1010, 0b1001, 0b1011] {
-            assert!(matches!(check_vp9(&header(&[(4, profile), (28, 0)])), Err(CodecError::Unit(_))));
+            assert!(matches!(
+                check_vp9(&header(&[(4, profile), (28, 0)])),
+                Err(CodecError::Unit(_))
+            ));
         }
     }
 

@@ -1,11 +1,13 @@
 //! libvpx's own allocations, where it is linked into this program.
 //!
-//! Its `vpx_calloc` fills with zeros what it got from `malloc`, and so touches all of it. A VP8 encoder asks for 22 MB at 720p
-//! that way, room for the tokens of the worst picture there could be, and uses a tenth. Here large ones get pages that the kernel
-//! fills with zeros when they are written to, also where such a page was used before.
+//! Its `vpx_calloc` fills with zeros what it got from `malloc`, and so touches all of it. A VP8
+//! encoder asks for 22 MB at 720p that way, room for the tokens of the worst picture there could
+//! be, and uses a tenth. Here large ones get pages that the kernel fills with zeros when they are
+//! written to, also where such a page was used before.
 //!
-//! These four are all of libvpx's `vpx_mem`. Being here, they are found first, and the linker leaves its own out of the
-//! program; each does as libvpx's header says. In a shared library they are not asked (`build.rs`).
+//! These four are all of libvpx's `vpx_mem`. Being here, they are found first, and the linker
+//! leaves its own out of the program; each does as libvpx's header says. In a shared library they
+//! are not asked (`build.rs`).
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -24,7 +26,8 @@ extern "C" fn vpx_malloc(size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 extern "C" fn vpx_calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size).filter(|bytes| *bytes >= LARGE) else {
-        // SAFETY: any number may be asked for; the C library too looks for an overflow of the product.
+        // SAFETY: any number may be asked for; the C library too looks for an overflow of the
+        // product.
         return unsafe { libc::calloc(count, size) };
     };
     let memory = vpx_memalign(PAGE, bytes);
@@ -32,8 +35,9 @@ extern "C" fn vpx_calloc(count: usize, size: usize) -> *mut c_void {
         return memory;
     }
     let pages = bytes / PAGE * PAGE;
-    // SAFETY: whole pages of memory that is ours alone and has nothing in it: private pages that are given back are read as
-    // zeros from then on. What is not asked of the kernel, or refused by it, is written.
+    // SAFETY: whole pages of memory that is ours alone and has nothing in it: private pages that
+    // are given back are read as zeros from then on. What is not asked of the kernel, or refused by
+    // it, is written.
     unsafe {
         let given: c_int = libc::madvise(memory, pages, libc::MADV_DONTNEED);
         let written = if given == 0 { pages } else { 0 };
@@ -45,7 +49,8 @@ extern "C" fn vpx_calloc(count: usize, size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 extern "C" fn vpx_memalign(align: usize, size: usize) -> *mut c_void {
     let mut memory = ptr::null_mut();
-    // SAFETY: the place for the result is ours; an alignment that is none is refused, and then the result stays null.
+    // SAFETY: the place for the result is ours; an alignment that is none is refused, and then the
+    // result stays null.
     unsafe { libc::posix_memalign(&raw mut memory, align.max(size_of::<*mut c_void>()), size) };
     memory
 }

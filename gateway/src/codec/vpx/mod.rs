@@ -26,7 +26,8 @@ use super::{Codec, CodecError, Decoder, Encoded, Encoder, Picture};
 /// VP9's `cpu-used`: 7 costs a third more for less than 0.1 dB, 9 loses 0.25 dB.
 const VP9_CPU_USED: c_int = 8;
 
-/// A picture that stays is encoded again so often (250 ms at 90 kHz), which makes it better, until it is good.
+/// A picture that stays is encoded again so often (250 ms at 90 kHz), which makes it better, until
+/// it is good.
 const REFINE_TICKS: u64 = 22_500;
 /// Of 63: beyond it nobody sees a difference.
 const GOOD_QUANTIZER: c_int = 12;
@@ -72,9 +73,11 @@ impl VpxDecoder {
     pub fn new(codec: Codec) -> Result<Self, CodecError> {
         let mut context = Context::zeroed();
         let config = vpx::vpx_codec_dec_cfg_t { threads: 1, w: 0, h: 0 };
-        // SAFETY: the context is zeroed and boxed, the interface is libvpx's own static, the config outlives the call.
+        // SAFETY: the context is zeroed and boxed, the interface is libvpx's own static, the config
+        // outlives the call.
         let code = unsafe {
-            let interface = if codec == Codec::Vp9 { vpx::vpx_codec_vp9_dx() } else { vpx::vpx_codec_vp8_dx() };
+            let interface =
+                if codec == Codec::Vp9 { vpx::vpx_codec_vp9_dx() } else { vpx::vpx_codec_vp8_dx() };
             let version = vpx::VPX_DECODER_ABI_VERSION as c_int;
             vpx::vpx_codec_dec_init_ver(context.as_mut(), interface, &raw const config, 0, version)
         };
@@ -103,33 +106,53 @@ impl Decoder for VpxDecoder {
         let length = c_uint::try_from(unit.len()).unwrap_or(0);
         // SAFETY: the pointer and length describe `unit`, which outlives the call.
         let code = unsafe {
-            vpx::vpx_codec_decode(self.context.as_mut(), unit.as_ptr(), length, ptr::null_mut(), c_long::from(0))
+            vpx::vpx_codec_decode(
+                self.context.as_mut(),
+                unit.as_ptr(),
+                length,
+                ptr::null_mut(),
+                c_long::from(0),
+            )
         };
         self.context.check("decode a frame", code)?;
         let mut iter = ptr::null();
         // SAFETY: the context is live; the image is read before the next call on it.
-        let image = unsafe { vpx::vpx_codec_get_frame(self.context.as_mut(), &raw mut iter).as_ref() };
+        let image =
+            unsafe { vpx::vpx_codec_get_frame(self.context.as_mut(), &raw mut iter).as_ref() };
         image.map(copy_out).transpose()
     }
 }
 
 impl VpxEncoder {
-    /// An encoder that aims at `bitrate_kbps` (kbit/s) at about `fps` frames a second; of VP9 where that is asked for, else
-    /// of VP8.
+    /// An encoder that aims at `bitrate_kbps` (kbit/s) at about `fps` frames a second; of VP9 where
+    /// that is asked for, else of VP8.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a frame rate within 1..=240")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a frame rate within 1..=240"
+    )]
     pub fn new(codec: Codec, bitrate_kbps: u32, fps: f64) -> Self {
-        Self { codec, bitrate_kbps, frame_ticks: (90_000.0 / fps) as u32, speed: Speed::default(), active: None }
+        Self {
+            codec,
+            bitrate_kbps,
+            frame_ticks: (90_000.0 / fps) as u32,
+            speed: Speed::default(),
+            active: None,
+        }
     }
 
     fn activate(&self, width: u32, height: u32) -> Result<Active, CodecError> {
         let vp9 = self.codec == Codec::Vp9;
         let mut context = Context::zeroed();
         // SAFETY: the interfaces are libvpx's own statics.
-        let interface = unsafe { if vp9 { vpx::vpx_codec_vp9_cx() } else { vpx::vpx_codec_vp8_cx() } };
-        // Not `Default`: the crate's zeroes an enum without a zero value, which is undefined behaviour.
+        let interface =
+            unsafe { if vp9 { vpx::vpx_codec_vp9_cx() } else { vpx::vpx_codec_vp8_cx() } };
+        // Not `Default`: the crate's zeroes an enum without a zero value, which is undefined
+        // behaviour.
         let mut config = MaybeUninit::uninit();
-        // SAFETY: the call fills the whole config when it succeeds, which is checked before it is assumed.
+        // SAFETY: the call fills the whole config when it succeeds, which is checked before it is
+        // assumed.
         let mut config: vpx::vpx_codec_enc_cfg_t = unsafe {
             let code = vpx::vpx_codec_enc_config_default(interface, config.as_mut_ptr(), 0);
             context.check("ask for libvpx' defaults", code)?;
@@ -152,16 +175,21 @@ impl VpxEncoder {
         config.rc_buf_sz = 1_000;
         config.kf_max_dist = 3_000;
         let version = vpx::VPX_ENCODER_ABI_VERSION as c_int;
-        // SAFETY: the context is zeroed and boxed, the config is complete and outlives the call (libvpx copies it).
-        let code = unsafe { vpx::vpx_codec_enc_init_ver(context.as_mut(), interface, &raw const config, 0, version) };
+        // SAFETY: the context is zeroed and boxed, the config is complete and outlives the call
+        // (libvpx copies it).
+        let code = unsafe {
+            vpx::vpx_codec_enc_init_ver(context.as_mut(), interface, &raw const config, 0, version)
+        };
         context.check("create an encoder of libvpx", code)?;
         let speed = if vp9 { VP9_CPU_USED } else { self.speed.cpu_used() };
         context.control(control::VP8E_SET_CPUUSED, speed)?;
         context.control(control::VP8E_SET_STATIC_THRESHOLD, 1)?;
-        // Percent of the per-frame budget: keeps the first keyframe near 8 kB, so that it arrives in one round trip.
+        // Percent of the per-frame budget: keeps the first keyframe near 8 kB, so that it arrives
+        // in one round trip.
         context.control(control::VP8E_SET_MAX_INTRA_BITRATE_PCT, 300)?;
         if vp9 {
-            // Cyclic refresh, as browsers do: without it what does not move stays as bad as it began.
+            // Cyclic refresh, as browsers do: without it what does not move stays as bad as it
+            // began.
             context.control(control::VP9E_SET_AQ_MODE, 3)?;
         }
         let repeat = (!vp9).then(|| repeat::frame(width, height).into());
@@ -170,16 +198,26 @@ impl VpxEncoder {
 }
 
 impl Encoder for VpxEncoder {
-    fn encode(&mut self, picture: &Picture, pts: u64, force_keyframe: bool) -> Result<Option<Encoded>, CodecError> {
+    fn encode(
+        &mut self,
+        picture: &Picture,
+        pts: u64,
+        force_keyframe: bool,
+    ) -> Result<Option<Encoded>, CodecError> {
         picture.check()?;
-        if self.active.as_ref().is_none_or(|a| (a.config.g_w, a.config.g_h) != (picture.width, picture.height)) {
+        if self
+            .active
+            .as_ref()
+            .is_none_or(|a| (a.config.g_w, a.config.g_h) != (picture.width, picture.height))
+        {
             self.active = Some(self.activate(picture.width, picture.height)?);
         }
         let Some(active) = &mut self.active else { return Ok(None) };
         let image = wrap(picture);
         let flags = if force_keyframe { c_long::from(vpx::VPX_EFLAG_FORCE_KF) } else { 0 };
         let started = Instant::now();
-        // SAFETY: the image's planes point into `picture.data`, whose length was checked; libvpx only reads them.
+        // SAFETY: the image's planes point into `picture.data`, whose length was checked; libvpx
+        // only reads them.
         let code = unsafe {
             vpx::vpx_codec_encode(
                 active.context.as_mut(),
@@ -202,7 +240,8 @@ impl Encoder for VpxEncoder {
     fn repeat(&mut self, pts: u64) -> Option<Encoded> {
         let Active { context, repeat, encoded, .. } = self.active.as_mut()?;
         let due = pts.saturating_sub(*encoded) >= REFINE_TICKS;
-        let refine = due && context.last_quantizer().is_some_and(|quantizer| quantizer > GOOD_QUANTIZER);
+        let refine =
+            due && context.last_quantizer().is_some_and(|quantizer| quantizer > GOOD_QUANTIZER);
         repeat.clone().filter(|_| !refine).map(|data| Encoded { data, keyframe: false })
     }
 
@@ -212,8 +251,10 @@ impl Encoder for VpxEncoder {
         }
         // One that is built later asks for the speed itself.
         let speed = self.speed.cpu_used();
-        if let Some(Err(error)) =
-            self.active.as_mut().map(|active| active.context.control(control::VP8E_SET_CPUUSED, speed))
+        if let Some(Err(error)) = self
+            .active
+            .as_mut()
+            .map(|active| active.context.control(control::VP8E_SET_CPUUSED, speed))
         {
             debug!(%error, speed, "speed not changed");
         }
@@ -221,12 +262,16 @@ impl Encoder for VpxEncoder {
 
     fn set_bitrate(&mut self, kbps: u32) {
         self.bitrate_kbps = kbps;
-        let Some(active) = self.active.as_mut().filter(|active| active.config.rc_target_bitrate != kbps) else {
+        let Some(active) =
+            self.active.as_mut().filter(|active| active.config.rc_target_bitrate != kbps)
+        else {
             return;
         };
         active.config.rc_target_bitrate = kbps;
         // SAFETY: the context is live and the config complete; libvpx copies it.
-        let code = unsafe { vpx::vpx_codec_enc_config_set(active.context.as_mut(), &raw const active.config) };
+        let code = unsafe {
+            vpx::vpx_codec_enc_config_set(active.context.as_mut(), &raw const active.config)
+        };
         if let Err(error) = active.context.check("set the bitrate", code) {
             debug!(%error, kbps, "bitrate not changed");
         }
@@ -242,22 +287,34 @@ fn copy_out(image: &vpx::vpx_image_t) -> Result<Picture, CodecError> {
     check_size(width, height)?;
     let sizes = plane_sizes(width, height);
     let planes = [0, 1, 2].map(|plane| {
-        let (stride, (columns, rows)) = (usize::try_from(image.stride[plane]).unwrap_or(0), sizes[plane]);
-        // SAFETY: libvpx's plane holds `rows` lines, `stride` bytes apart, of which the first `columns` are the picture.
-        let data = unsafe { std::slice::from_raw_parts(image.planes[plane], (rows - 1) * stride + columns) };
+        let (stride, (columns, rows)) =
+            (usize::try_from(image.stride[plane]).unwrap_or(0), sizes[plane]);
+        // SAFETY: libvpx's plane holds `rows` lines, `stride` bytes apart, of which the first
+        // `columns` are the picture.
+        let data = unsafe {
+            std::slice::from_raw_parts(image.planes[plane], (rows - 1) * stride + columns)
+        };
         Plane { data, stride }
     });
     Ok(Picture::pack(width, height, planes))
 }
 
-/// An image whose planes point into the picture, which was checked. libvpx's own wrap would round odd strides up.
+/// An image whose planes point into the picture, which was checked. libvpx's own wrap would round
+/// odd strides up.
 fn wrap(picture: &Picture) -> vpx::vpx_image_t {
     let (width, height) = (picture.width, picture.height);
     let mut image = MaybeUninit::<vpx::vpx_image_t>::zeroed();
     let base = picture.data.as_ptr().cast_mut();
     // SAFETY: fills the whole image from its arguments without touching `base`, which is non-null.
     let mut image = unsafe {
-        vpx::vpx_img_wrap(image.as_mut_ptr(), vpx::vpx_img_fmt::VPX_IMG_FMT_I420, width, height, 1, base);
+        vpx::vpx_img_wrap(
+            image.as_mut_ptr(),
+            vpx::vpx_img_fmt::VPX_IMG_FMT_I420,
+            width,
+            height,
+            1,
+            base,
+        );
         image.assume_init()
     };
     let mut offset = 0;

@@ -1,10 +1,11 @@
-//! A VP8 frame that shows the last one again: every macroblock taken from the last frame as it is, nothing coded, and
-//! nothing of the decoder's state changed by it. So it needs no encoder, and the encoder need not know of it.
+//! A VP8 frame that shows the last one again: every macroblock taken from the last frame as it is,
+//! nothing coded, and nothing of the decoder's state changed by it. So it needs no encoder, and the
+//! encoder need not know of it.
 //!
 //! RFC 6386; the numbers of sections are its.
 
-/// `token_prob_update` (13.4): how likely each probability is to stay, by plane, band and context, 11 each; what is left
-/// out is 255.
+/// `token_prob_update` (13.4): how likely each probability is to stay, by plane, band and context,
+/// 11 each; what is left out is 255.
 #[rustfmt::skip]
 const COEFFICIENTS_STAY: [&[u8]; 4 * 8 * 3] = [
     &[], &[], &[], &[176, 246], &[223, 241, 252], &[249, 253, 253], &[255, 244, 252], &[234, 254, 254], &[253],
@@ -27,21 +28,24 @@ const COEFFICIENTS_STAY: [&[u8]; 4 * 8 * 3] = [
 const PER_CONTEXT: usize = 11;
 /// `mv_prob_update` (17.2), the same of motion vectors.
 const VECTORS_STAY: [u8; 2 * 19] = [
-    237, 246, 253, 253, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 250, 250, 252, 254, 254, //
+    237, 246, 253, 253, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 250, 250, 252, 254,
+    254, //
     231, 243, 245, 253, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 251, 251, 254, 254, 254,
 ];
-/// How likely a macroblock has no motion (16.3, the first of `mode_contexts`), by the weight of the neighbours that have
-/// none: two above, two to the left, one between.
+/// How likely a macroblock has no motion (16.3, the first of `mode_contexts`), by the weight of the
+/// neighbours that have none: two above, two to the left, one between.
 const STILL: [u8; 6] = [7, 14, 135, 60, 159, 234];
 /// As likely as can be said.
 const SURE: u8 = 255;
 /// As unlikely.
 const NEVER: u8 = 1;
 
-/// The frame, for pictures of this size (pixels); about a fifth of a bit for each macroblock, and 50 bytes.
+/// The frame, for pictures of this size (pixels); about a fifth of a bit for each macroblock, and
+/// 50 bytes.
 pub(super) fn frame(width: u32, height: u32) -> Vec<u8> {
     let mut header = BoolEncoder::default();
-    // 9.3 to 9.6: no segments, the normal loop filter at level 0 (off), its adjustments off, one partition, quantizer 0.
+    // 9.3 to 9.6: no segments, the normal loop filter at level 0 (off), its adjustments off, one
+    // partition, quantizer 0.
     header.literal(1 + 1 + 6 + 3 + 1 + 2 + 7 + 5);
     // 9.7: golden and altref neither refreshed nor copied to, their signs.
     header.literal(1 + 1 + 2 + 2 + 1 + 1);
@@ -75,8 +79,8 @@ pub(super) fn frame(width: u32, height: u32) -> Vec<u8> {
         }
     }
     let first = header.finish();
-    // 9.1: an inter frame, version 0, shown; the size of the first partition. The second is empty, but for a decoder that
-    // reads ahead.
+    // 9.1: an inter frame, version 0, shown; the size of the first partition. The second is empty,
+    // but for a decoder that reads ahead.
     let tag = 1 | 1 << 4 | u32::try_from(first.len()).unwrap_or(0) << 5;
     [&tag.to_le_bytes()[..3], &first, &[0; 2]].concat()
 }
@@ -157,26 +161,38 @@ mod tests {
     /// Noise that moves, so that whatever is wrong is seen.
     fn picture(width: u32, height: u32, n: u32) -> Picture {
         let len = u32::try_from(reframe_proto::i420_len(width, height)).unwrap();
-        let pixel = |i: u32| u8::try_from((i / 3 + n * 7).wrapping_mul(2_654_435_761) >> 24).unwrap();
+        let pixel =
+            |i: u32| u8::try_from((i / 3 + n * 7).wrapping_mul(2_654_435_761) >> 24).unwrap();
         Picture { width, height, data: (0..len).map(pixel).collect() }
     }
 
     #[test]
     fn it_shows_the_last_picture_and_leaves_no_trace() {
-        for (width, height) in [(16, 16), (35, 21), (320, 240), (1280, 720), (16, 400), (1919, 31)] {
+        for (width, height) in [(16, 16), (35, 21), (320, 240), (1280, 720), (16, 400), (1919, 31)]
+        {
             let mut encoder = Codec::Vp8.encoder(1_000, 30.0);
             let [mut plain, mut repeated] = [0; 2].map(|_| Codec::Vp8.decoder().unwrap());
             let repeat = frame(width, height);
             let mut frames = 0;
             for n in 0..12 {
-                let encoded = encoder.encode(&picture(width, height, n), u64::from(n) * 3_000, n == 7).unwrap();
+                let encoded = encoder
+                    .encode(&picture(width, height, n), u64::from(n) * 3_000, n == 7)
+                    .unwrap();
                 let Some(encoded) = encoded else { continue };
                 frames += 1;
-                let decode = |decoder: &mut Box<dyn Decoder>, unit: &[u8]| decoder.decode(unit).unwrap().unwrap();
+                let decode = |decoder: &mut Box<dyn Decoder>, unit: &[u8]| {
+                    decoder.decode(unit).unwrap().unwrap()
+                };
                 let shown = decode(&mut plain, &encoded.data);
-                assert!(decode(&mut repeated, &encoded.data).data == shown.data, "{width}x{height}, frame {n}");
+                assert!(
+                    decode(&mut repeated, &encoded.data).data == shown.data,
+                    "{width}x{height}, frame {n}"
+                );
                 for _ in 0..n % 4 {
-                    assert!(decode(&mut repeated, &repeat).data == shown.data, "{width}x{height}, after frame {n}");
+                    assert!(
+                        decode(&mut repeated, &repeat).data == shown.data,
+                        "{width}x{height}, after frame {n}"
+                    );
                 }
             }
             assert!(frames > 4, "{width}x{height}: {frames} frames");
@@ -189,7 +205,11 @@ mod tests {
         assert!(encoder.repeat(0).is_none(), "nothing to repeat");
         let noise = picture(640, 480, 0);
         encoder.encode(&noise, 0, false).unwrap().unwrap();
-        assert!(encoder.repeat(22_499).is_some_and(|unit| !unit.keyframe && unit.data == frame(640, 480)));
+        assert!(
+            encoder
+                .repeat(22_499)
+                .is_some_and(|unit| !unit.keyframe && unit.data == frame(640, 480))
+        );
         assert!(encoder.repeat(22_500).is_none(), "noise at 300 kbit/s is not good");
         encoder.encode(&noise, 22_500, false).unwrap();
         assert!(encoder.repeat(25_500).is_some());

@@ -1,7 +1,8 @@
 //! The certificate that is shown, and its files, which may change.
 //!
-//! Files are compared by what is in them, not by their times: Kubernetes swaps a link, others copy over. One that cannot
-//! be used leaves the old certificate in place, is counted, and is logged once for each content.
+//! Files are compared by what is in them, not by their times: Kubernetes swaps a link, others copy
+//! over. One that cannot be used leaves the old certificate in place, is counted, and is logged
+//! once for each content.
 
 use std::fs;
 use std::io;
@@ -66,19 +67,23 @@ enum LoadError {
 }
 
 impl Certificates {
-    /// Of two PEM files, which are looked at again by [`watch`]. `None` when `problems` has got a line.
+    /// Of two PEM files, which are looked at again by [`watch`]. `None` when `problems` has got a
+    /// line.
     pub(super) fn from_files(problems: &mut Vec<String>, cert: &str, key: &str) -> Option<Self> {
         let (chain, pair) = (read("--tls-cert", cert), read("--tls-key", key));
         let seen = match (chain, pair) {
             (Ok(cert), Ok(key)) => Seen { cert, key },
             (chain, pair) => {
-                problems.extend([chain.err(), pair.err()].into_iter().flatten().map(|error| error.to_string()));
+                problems.extend(
+                    [chain.err(), pair.err()].into_iter().flatten().map(|error| error.to_string()),
+                );
                 return None;
             }
         };
         match load(cert, key, &seen) {
             Ok(current) => {
-                let files = Files { cert: cert.to_owned(), key: key.to_owned(), seen: Mutex::new(seen) };
+                let files =
+                    Files { cert: cert.to_owned(), key: key.to_owned(), seen: Mutex::new(seen) };
                 Some(Self { current: RwLock::new(current), files: Some(files) })
             }
             Err(errors) => {
@@ -126,7 +131,10 @@ impl Certificates {
             Err(errors) => {
                 telemetry::tls_reload_error();
                 let problem = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                warn!(problem, "the certificate's files have changed and cannot be used; the old one stays");
+                warn!(
+                    problem,
+                    "the certificate's files have changed and cannot be used; the old one stays"
+                );
             }
         }
         *seen = new;
@@ -159,7 +167,11 @@ fn read(flag: &'static str, path: &str) -> Result<Vec<u8>, LoadError> {
 }
 
 /// All that is wrong, or a certificate with its key.
-fn load(cert: &str, key: &str, Seen { cert: chain, key: pair }: &Seen) -> Result<Arc<CertifiedKey>, Vec<LoadError>> {
+fn load(
+    cert: &str,
+    key: &str,
+    Seen { cert: chain, key: pair }: &Seen,
+) -> Result<Arc<CertifiedKey>, Vec<LoadError>> {
     let pem = |flag, path: &str, what, error| {
         let path = path.to_owned();
         match error {
@@ -168,7 +180,8 @@ fn load(cert: &str, key: &str, Seen { cert: chain, key: pair }: &Seen) -> Result
         }
     };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-    let chain = chain.and_then(|chain| if chain.is_empty() { Err(PemError::NoItemsFound) } else { Ok(chain) });
+    let chain = chain
+        .and_then(|chain| if chain.is_empty() { Err(PemError::NoItemsFound) } else { Ok(chain) });
     let chain = chain.map_err(|error| pem("--tls-cert", cert, "certificate", error));
     let pair = PrivateKeyDer::from_pem_slice(pair);
     let pair = pair.map_err(|error| pem("--tls-key", key, "unencrypted private key", error));
@@ -201,9 +214,11 @@ mod tests {
 
     #[test]
     fn changed_files_are_taken_and_broken_ones_are_not() {
-        let folder = std::env::temp_dir().join(format!("reframe-certificates-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("reframe-certificates-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.join(name).to_str().unwrap().to_owned());
+        let [cert, key] =
+            ["cert.pem", "key.pem"].map(|name| folder.join(name).to_str().unwrap().to_owned());
         let write = |(one, other): &(String, String)| {
             fs::write(&cert, one).unwrap();
             fs::write(&key, other).unwrap();
@@ -217,7 +232,8 @@ mod tests {
         let shown = certificates.current();
         certificates.look();
         assert!(Arc::ptr_eq(&shown, &certificates.current()), "nothing has changed");
-        for broken in [(second.0.clone(), first.1.clone()), ("garbage".to_owned(), first.1.clone())] {
+        for broken in [(second.0.clone(), first.1.clone()), ("garbage".to_owned(), first.1.clone())]
+        {
             write(&broken);
             certificates.look();
             assert!(Arc::ptr_eq(&shown, &certificates.current()), "{broken:?}");

@@ -1,7 +1,8 @@
 //! TLS for the page: browsers give a camera to https and to localhost only.
 //!
-//! A self-signed certificate is made once, at the start. Files are read again while the gateway runs, and a renewed
-//! certificate holds from the next connection on. The admin port stays plain http.
+//! A self-signed certificate is made once, at the start. Files are read again while the gateway
+//! runs, and a renewed certificate holds from the next connection on. The admin port stays plain
+//! http.
 
 mod certificates;
 
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, date_time_ymd,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -21,7 +23,8 @@ pub(crate) use self::certificates::watch;
 use super::addresses::addresses;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a self-signed certificate holds. Apple's browsers refuse, with no way around, what holds over 825 days.
+/// How long a self-signed certificate holds. Apple's browsers refuse, with no way around, what
+/// holds over 825 days.
 const SELF_SIGNED_FOR: Duration = DAY.saturating_mul(365);
 /// A phone's clock may be behind ours.
 const CLOCK_SKEW: Duration = DAY;
@@ -36,7 +39,8 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// What `--tls`, `--tls-cert` and `--tls-key` ask for: nothing, or TLS. Adds a line for each problem.
+    /// What `--tls`, `--tls-cert` and `--tls-key` ask for: nothing, or TLS. Adds a line for each
+    /// problem.
     pub(crate) fn from_options(
         problems: &mut Vec<String>,
         mode: Option<&str>,
@@ -53,9 +57,15 @@ impl Tls {
                 Ok(tls) => return Some(tls),
                 Err(error) => format!("--tls: cannot make a certificate: {error}"),
             },
-            (None, Some(_), None) => "--tls-key: is needed too, the private key of --tls-cert".into(),
-            (None, None, Some(_)) => "--tls-cert: is needed too, the certificate of --tls-key".into(),
-            (Some("self-signed"), ..) => "--tls: `self-signed` goes without --tls-cert and --tls-key".into(),
+            (None, Some(_), None) => {
+                "--tls-key: is needed too, the private key of --tls-cert".into()
+            }
+            (None, None, Some(_)) => {
+                "--tls-cert: is needed too, the certificate of --tls-key".into()
+            }
+            (Some("self-signed"), ..) => {
+                "--tls: `self-signed` goes without --tls-cert and --tls-key".into()
+            }
             (Some(other), ..) => format!("--tls: `{other}` is not `self-signed`"),
         };
         problems.push(problem);
@@ -71,9 +81,12 @@ impl Tls {
 
     fn new(certificates: Certificates, self_signed: bool) -> Self {
         let certificates = Arc::new(certificates);
-        // Named, not taken from the process: an embedding program may have installed another provider, or two.
+        // Named, not taken from the process: an embedding program may have installed another
+        // provider, or two.
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().expect("ring has the suites of every version");
+        let builder = builder
+            .with_safe_default_protocol_versions()
+            .expect("ring has the suites of every version");
         let resolver: Arc<Certificates> = Arc::clone(&certificates);
         let mut server = builder.with_no_client_auth().with_cert_resolver(resolver);
         // What the port speaks; a client that insists on another is refused in the handshake.
@@ -121,7 +134,8 @@ mod tests {
 
     impl Folder {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("reframe-tls-{name}-{}", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("reframe-tls-{name}-{}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
             Self(path)
         }
@@ -146,12 +160,18 @@ mod tests {
     /// A certificate and its key, as PEM.
     fn pem() -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let certificate =
+            CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
         (certificate.pem(), key.serialize_pem())
     }
 
     #[track_caller]
-    fn assert_refused(mode: Option<&str>, cert: Option<&str>, key: Option<&str>, expected: &[&str]) {
+    fn assert_refused(
+        mode: Option<&str>,
+        cert: Option<&str>,
+        key: Option<&str>,
+        expected: &[&str],
+    ) {
         let mut problems = Vec::new();
         assert!(Tls::from_options(&mut problems, mode, cert, key).is_none());
         assert_eq!(problems.len(), expected.len(), "{problems:?}");
@@ -179,14 +199,22 @@ mod tests {
         assert!(!tls.unwrap().self_signed && problems.is_empty());
         // Both in one file is usual too.
         let both = folder.file("both.pem", &(key + &cert));
-        assert!(Tls::from_options(&mut problems, None, Some(&both), Some(&both)).is_some(), "{problems:?}");
+        assert!(
+            Tls::from_options(&mut problems, None, Some(&both), Some(&both)).is_some(),
+            "{problems:?}"
+        );
     }
 
     #[test]
     fn options_that_do_not_go_together_are_told() {
         assert_refused(None, Some("a"), None, &["--tls-key: is needed too"]);
         assert_refused(None, None, Some("a"), &["--tls-cert: is needed too"]);
-        assert_refused(Some("self-signed"), Some("a"), None, &["--tls: `self-signed` goes without"]);
+        assert_refused(
+            Some("self-signed"),
+            Some("a"),
+            None,
+            &["--tls: `self-signed` goes without"],
+        );
         assert_refused(Some("yes"), None, None, &["--tls: `yes` is not"]);
     }
 
@@ -199,11 +227,15 @@ mod tests {
         let absent = text(&folder.0.join("absent.pem"));
         let garbage = folder.file("garbage.pem", "hello");
         let cut = folder.file("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
-        let hollow = folder.file("hollow.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let hollow = folder
+            .file("hollow.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         let both = ["--tls-cert: cannot read `", "--tls-key: cannot read `"];
         assert_refused(None, Some(&absent), Some(&absent), &both);
         assert_refused(None, Some(&text(&folder.0)), Some(&text(&folder.0)), &both);
-        let both = ["--tls-cert: no PEM certificate in `", "--tls-key: no PEM unencrypted private key in `"];
+        let both = [
+            "--tls-cert: no PEM certificate in `",
+            "--tls-key: no PEM unencrypted private key in `",
+        ];
         assert_refused(None, Some(&garbage), Some(&garbage), &both);
         assert_refused(None, Some(&key), Some(&cert), &both);
         assert_refused(None, Some(&cut), Some(&key), &["--tls-cert: `"]);
@@ -218,7 +250,8 @@ mod tests {
         let (two, _) = make(vec![address]).unwrap();
         assert_ne!(one, two);
         assert!(
-            one.windows(4).any(|bytes| bytes == [192, 0, 2, 7]) && one.windows(9).any(|bytes| bytes == b"localhost")
+            one.windows(4).any(|bytes| bytes == [192, 0, 2, 7])
+                && one.windows(9).any(|bytes| bytes == b"localhost")
         );
         assert!(Tls::self_signed(vec![address]).unwrap().self_signed);
     }

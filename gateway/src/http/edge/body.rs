@@ -12,15 +12,16 @@ use tokio::time::timeout;
 use crate::http::MAX_BODY_BYTES;
 use crate::shares::{Share, Shares};
 
-/// From a request's head to the end of its body. An offer of 10 kB takes a tenth of that over the worst of networks.
+/// From a request's head to the end of its body. An offer of 10 kB takes a tenth of that over the
+/// worst of networks.
 pub(super) const BODY_WITHIN: Duration = Duration::from_secs(5);
-/// Of all bodies of one port that are being read or worked on: a thousand offers of 10 kB. Full: 503
-/// (`reason="body_memory"`).
+/// Of all bodies of one port that are being read or worked on: a thousand offers of 10 kB. Full:
+/// 503 (`reason="body_memory"`).
 const ALL_BODIES_BYTES: usize = 16 << 20;
 /// Of those of one client's network, lest it take all. Full: as above.
 const NETWORK_BODIES_BYTES: usize = 4 << 20;
-/// In such pieces a body takes memory as it comes. A buffer that grows would take twice what came, and leave the halves
-/// that it outgrew behind.
+/// In such pieces a body takes memory as it comes. A buffer that grows would take twice what came,
+/// and leave the halves that it outgrew behind.
 const PIECE_BYTES: usize = 4 * 1024;
 
 /// What all bodies share.
@@ -52,8 +53,14 @@ impl Default for Memory {
 ///
 /// # Cancel safety
 /// Dropped, it has given its memory back, and the body is lost.
-pub(super) async fn read(payload: &mut Payload, memory: &Memory, network: Option<IpAddr>) -> Result<Body, BodyError> {
-    timeout(BODY_WITHIN, collect(payload, Share::new(&memory.0, network))).await.unwrap_or(Err(BodyError::Late))
+pub(super) async fn read(
+    payload: &mut Payload,
+    memory: &Memory,
+    network: Option<IpAddr>,
+) -> Result<Body, BodyError> {
+    timeout(BODY_WITHIN, collect(payload, Share::new(&memory.0, network)))
+        .await
+        .unwrap_or(Err(BodyError::Late))
 }
 
 async fn collect(payload: &mut Payload, mut memory: Share) -> Result<Body, BodyError> {
@@ -89,8 +96,9 @@ mod tests {
     use super::*;
 
     fn payload(chunks: Vec<Result<Bytes, PayloadError>>) -> Payload {
-        let chunks: std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, PayloadError>>>> =
-            Box::pin(stream::iter(chunks));
+        let chunks: std::pin::Pin<
+            Box<dyn futures_util::Stream<Item = Result<Bytes, PayloadError>>>,
+        > = Box::pin(stream::iter(chunks));
         Payload::from(chunks)
     }
 
@@ -113,7 +121,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_long_is_refused_and_holds_nothing() {
         let memory = Memory::default();
-        assert_eq!(body(&memory, 1, MAX_BODY_BYTES / 1_000 + 1).await.err(), Some(BodyError::Large));
+        assert_eq!(
+            body(&memory, 1, MAX_BODY_BYTES / 1_000 + 1).await.err(),
+            Some(BodyError::Large)
+        );
         assert_eq!(memory.0.held(), 0);
     }
 
@@ -132,9 +143,14 @@ mod tests {
     async fn one_that_stalls_is_given_up() {
         let memory = Memory::default();
         let begun = stream::iter([Ok(Bytes::from_static(b"half"))]).chain(stream::pending());
-        let begun: std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, PayloadError>>>> = Box::pin(begun);
+        let begun: std::pin::Pin<
+            Box<dyn futures_util::Stream<Item = Result<Bytes, PayloadError>>>,
+        > = Box::pin(begun);
         let start = tokio::time::Instant::now();
-        assert_eq!(read(&mut Payload::from(begun), &memory, None).await.err(), Some(BodyError::Late));
+        assert_eq!(
+            read(&mut Payload::from(begun), &memory, None).await.err(),
+            Some(BodyError::Late)
+        );
         assert_eq!((start.elapsed(), memory.0.held()), (BODY_WITHIN, 0));
     }
 }

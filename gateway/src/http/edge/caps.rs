@@ -7,7 +7,8 @@ use super::Port;
 use crate::shares::{Exhausted, Share, Shares, network};
 use crate::telemetry;
 
-/// Addresses that only the cap of the whole port holds for: proxies, each of which speaks for many clients.
+/// Addresses that only the cap of the whole port holds for: proxies, each of which speaks for many
+/// clients.
 pub(crate) type Exempt = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// The caps of one port, and what it holds now.

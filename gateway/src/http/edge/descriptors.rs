@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Connections to the admin port: some probes, Prometheus, and what other gateways forward, which is at most one event
-/// stream for each reader of a session here.
+/// Connections to the admin port: some probes, Prometheus, and what other gateways forward, which
+/// is at most one event stream for each reader of a session here.
 const ADMIN: usize = 512;
 
 /// Connections to the media port, of browsers that UDP does not get through to.
@@ -21,16 +21,22 @@ pub(crate) struct Shares {
 pub(crate) fn raise() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // An error leaves the limit as it was.
-    let raised = current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let raised = current != maximum
+        && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
     let limit = if raised { maximum } else { current };
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
-/// What each port gets of `limit` descriptors, if the public one is to have `wanted`: at most half. The media port's
-/// are half of that, and the admin port's a quarter, so that probes are answered whatever comes to the others. The rest,
-/// an eighth, is for workers, Redis, forwarded requests and files.
+/// What each port gets of `limit` descriptors, if the public one is to have `wanted`: at most half.
+/// The media port's are half of that, and the admin port's a quarter, so that probes are answered
+/// whatever comes to the others. The rest, an eighth, is for workers, Redis, forwarded requests and
+/// files.
 pub(crate) fn shares(limit: usize, wanted: usize) -> Shares {
-    Shares { public: wanted.min(limit / 2), admin: ADMIN.min(limit / 8), media: MEDIA.min(limit / 4) }
+    Shares {
+        public: wanted.min(limit / 2),
+        admin: ADMIN.min(limit / 8),
+        media: MEDIA.min(limit / 4),
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +55,9 @@ mod tests {
         let limit = raise();
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         assert_eq!(current, maximum);
-        assert_eq!(limit, maximum.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
+        assert_eq!(
+            limit,
+            maximum.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What each request passes before anything else of us looks at it: its host, its origin, and its body.
+//! What each request passes before anything else of us looks at it: its host, its origin, and its
+//! body.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, HOST,
-    HeaderValue, ORIGIN, TRANSFER_ENCODING, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    CONTENT_LENGTH, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING, VARY,
 };
 use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::middleware::Next;
@@ -90,8 +91,13 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
 }
 
 impl Guard {
-    /// Whether the request is for us and from somebody who may ask; the origin that its browser wants to see allowed.
-    fn asker(&self, request: &ServiceRequest, secure: bool) -> Result<Option<HeaderValue>, Refused> {
+    /// Whether the request is for us and from somebody who may ask; the origin that its browser
+    /// wants to see allowed.
+    fn asker(
+        &self,
+        request: &ServiceRequest,
+        secure: bool,
+    ) -> Result<Option<HeaderValue>, Refused> {
         let mut hosts = request.headers().get_all(HOST);
         let host = match (hosts.next(), hosts.next()) {
             (Some(host), None) => host.to_str().ok(),
@@ -101,7 +107,10 @@ impl Guard {
         };
         let Some(host) = host else {
             let problem = "a request must have one `Host`".to_owned();
-            return Err(Box::new(("host", failed(StatusCode::BAD_REQUEST, "invalid_request", Some(problem)))));
+            return Err(Box::new((
+                "host",
+                failed(StatusCode::BAD_REQUEST, "invalid_request", Some(problem)),
+            )));
         };
         // What a request line names stands above `Host` (RFC 9112, 3.2.2).
         let named = request.uri().authority().map(|authority| authority.as_str());
@@ -113,13 +122,18 @@ impl Guard {
         let mut origins = request.headers().get_all(ORIGIN);
         let Some(origin) = origins.next() else { return Ok(None) };
         let from = match origin.to_str() {
-            Ok(text) if origins.next().is_none() => self.names.asker(text, named.unwrap_or(host), secure),
+            Ok(text) if origins.next().is_none() => {
+                self.names.asker(text, named.unwrap_or(host), secure)
+            }
             _ => Asker::Elsewhere,
         };
         match (self.port, from) {
             (Port::Admin, _) => {
                 let problem = "the admin port is not for web pages".to_owned();
-                Err(Box::new(("origin", failed(StatusCode::FORBIDDEN, "forbidden_origin", Some(problem)))))
+                Err(Box::new((
+                    "origin",
+                    failed(StatusCode::FORBIDDEN, "forbidden_origin", Some(problem)),
+                )))
             }
             (Port::Public, Asker::Here) => Ok(None),
             (Port::Public, Asker::Allowed) => Ok(Some(origin.clone())),
@@ -129,8 +143,13 @@ impl Guard {
 
     /// The request's body, where it has one.
     async fn body(&self, request: &mut ServiceRequest) -> Result<Option<body::Body>, Refused> {
-        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if length == Some(0) || length.is_none() && !request.headers().contains_key(TRANSFER_ENCODING) {
+        let length = request
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
+        if length == Some(0)
+            || length.is_none() && !request.headers().contains_key(TRANSFER_ENCODING)
+        {
             return Ok(None);
         }
         let network = self.proxies.client(request.request()).map(network);
@@ -142,17 +161,31 @@ impl Guard {
         read.map(Some).map_err(|error| {
             Box::new(match error {
                 BodyError::Late => {
-                    let problem = format!("the request body did not arrive within {} s", BODY_WITHIN.as_secs());
-                    ("body_timeout", failed(StatusCode::REQUEST_TIMEOUT, "request_timeout", Some(problem)))
+                    let problem = format!(
+                        "the request body did not arrive within {} s",
+                        BODY_WITHIN.as_secs()
+                    );
+                    (
+                        "body_timeout",
+                        failed(StatusCode::REQUEST_TIMEOUT, "request_timeout", Some(problem)),
+                    )
                 }
                 BodyError::Large => {
                     let problem = format!("the body has more than {MAX_BODY_BYTES} bytes");
-                    ("body_size", failed(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", Some(problem)))
+                    (
+                        "body_size",
+                        failed(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", Some(problem)),
+                    )
                 }
-                BodyError::NoMemory => ("body_memory", unavailable("overloaded", "this server is busy right now")),
+                BodyError::NoMemory => {
+                    ("body_memory", unavailable("overloaded", "this server is busy right now"))
+                }
                 BodyError::Broken => {
                     let problem = "the request body ended early".to_owned();
-                    ("body_broken", failed(StatusCode::BAD_REQUEST, "invalid_request", Some(problem)))
+                    (
+                        "body_broken",
+                        failed(StatusCode::BAD_REQUEST, "invalid_request", Some(problem)),
+                    )
                 }
             })
         })
@@ -173,7 +206,9 @@ impl Guard {
 
 fn unknown_host(host: &str) -> HttpResponse {
     let host = told(host);
-    let problem = format!("unknown host `{host}`: use the server's IP address, or add the name to --allowed-hosts");
+    let problem = format!(
+        "unknown host `{host}`: use the server's IP address, or add the name to --allowed-hosts"
+    );
     failed(StatusCode::MISDIRECTED_REQUEST, "unknown_host", Some(problem))
 }
 

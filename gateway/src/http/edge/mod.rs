@@ -1,9 +1,10 @@
-//! The edge of both HTTP ports, where strangers are held to their bounds before a route is looked for: how many
-//! connections (`caps`), how long each may take for what (`stream`, `progress`, `body`), under which name it may ask
-//! and for whose page (`names`, `guard`). Why it is so: `docs/decisions/0021-http-edge.md`.
+//! The edge of both HTTP ports, where strangers are held to their bounds before a route is looked
+//! for: how many connections (`caps`), how long each may take for what (`stream`, `progress`,
+//! `body`), under which name it may ask and for whose page (`names`, `guard`). Why it is so:
+//! `docs/decisions/0021-http-edge.md`.
 //!
-//! A connection is refused by closing it. A request is refused with an answer that names the option. Both are counted,
-//! and neither is logged: `reframe_http_refused_total`.
+//! A connection is refused by closing it. A request is refused with an answer that names the
+//! option. Both are counted, and neither is logged: `reframe_http_refused_total`.
 
 mod body;
 mod caps;
@@ -22,7 +23,9 @@ use std::time::Duration;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol, Request, Response};
 use actix_server::Server;
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+};
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Extensions};
 use rustls::ServerConfig;
@@ -100,8 +103,8 @@ where
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_WITHIN)
             .client_disconnect_timeout(CLOSE_WITHIN)
-            // A reader that closes its connection has left: its event stream ends at once, here and where it was
-            // forwarded to.
+            // A reader that closes its connection has left: its event stream ends at once, here and
+            // where it was forwarded to.
             .h1_allow_half_closed(false)
             .on_connect_ext(|connection: &Watched, data: &mut Extensions| {
                 data.insert(connection.progress());
@@ -109,9 +112,14 @@ where
             // Nothing of ours asks for the names and addresses in it.
             .finish(map_config(app, |()| AppConfig::default()));
         let (caps, tls) = (Arc::clone(&caps), tls.clone().map(TlsAcceptor::from));
-        fn_service(move |connection| accept(connection, Arc::clone(&caps), tls.clone())).and_then(http)
+        fn_service(move |connection| accept(connection, Arc::clone(&caps), tls.clone()))
+            .and_then(http)
     };
-    Ok(Server::build().workers(threads).disable_signals().listen(name, listener, connections)?.run())
+    Ok(Server::build()
+        .workers(threads)
+        .disable_signals()
+        .listen(name, listener, connections)?
+        .run())
 }
 
 /// Takes a connection, or closes it: returning an error closes it, and nobody is told of the error.

@@ -1,5 +1,5 @@
-//! How far a connection is with its request. The stream and the middleware of one connection share it: the stream knows
-//! what was read and when, the middleware what it meant.
+//! How far a connection is with its request. The stream and the middleware of one connection share
+//! it: the stream knows what was read and when, the middleware what it meant.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,11 +9,12 @@ use tokio::time::Instant;
 
 use super::Port;
 
-/// From a connection's start, or the end of an answer, until the next request is there with its whole head. A quiet
-/// connection is closed after half of that (`KEEP_ALIVE`): this is for one that has begun to speak.
+/// From a connection's start, or the end of an answer, until the next request is there with its
+/// whole head. A quiet connection is closed after half of that (`KEEP_ALIVE`): this is for one that
+/// has begun to speak.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// For a client to read a refusal while the rest of its body is thrown away. The server above does that for 2 s
-/// (`CLOSE_WITHIN`), but without an end if the body is chunked.
+/// For a client to read a refusal while the rest of its body is thrown away. The server above does
+/// that for 2 s (`CLOSE_WITHIN`), but without an end if the body is chunked.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,8 @@ impl Progress {
         self.read.set(self.read.get().saturating_add(bytes));
     }
 
-    /// Bytes that came and that no request accounts for: a head that is not whole yet, or requests in advance.
+    /// Bytes that came and that no request accounts for: a head that is not whole yet, or requests
+    /// in advance.
     pub(super) fn unasked(&self) -> usize {
         match self.phase.get() {
             Phase::Waiting | Phase::Answering => self.read.get(),
@@ -108,7 +110,11 @@ mod tests {
         assert_eq!((progress.deadline(), progress.unasked()), (Some(start + HEAD_WITHIN), 7));
         let turn = Turn::begin(Rc::clone(&progress));
         progress.came(70_000);
-        assert_eq!((progress.deadline(), progress.unasked()), (None, 0), "a body has bounds of its own");
+        assert_eq!(
+            (progress.deadline(), progress.unasked()),
+            (None, 0),
+            "a body has bounds of its own"
+        );
         turn.has_body();
         progress.came(9);
         assert_eq!((progress.deadline(), progress.unasked()), (None, 9), "requests in advance");
@@ -122,6 +128,9 @@ mod tests {
         let progress = Progress::new(Port::Public, false);
         drop(Turn::begin(Rc::clone(&progress)));
         progress.came(1 << 20);
-        assert_eq!((progress.deadline(), progress.unasked()), (Some(Instant::now() + DRAIN_WITHIN), 0));
+        assert_eq!(
+            (progress.deadline(), progress.unasked()),
+            (Some(Instant::now() + DRAIN_WITHIN), 0)
+        );
     }
 }

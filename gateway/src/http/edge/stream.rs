@@ -1,7 +1,8 @@
 //! A connection that ends when its client stalls, whatever the HTTP server above makes of it.
 //!
-//! The HTTP server bounds the head of a connection's first request and a quiet connection. This bounds what it does not:
-//! the heads of later requests, bytes that come in advance, a body that is thrown away, and a reader that does not read.
+//! The HTTP server bounds the head of a connection's first request and a quiet connection. This
+//! bounds what it does not: the heads of later requests, bytes that come in advance, a body that is
+//! thrown away, and a reader that does not read.
 
 use std::io;
 use std::pin::Pin;
@@ -18,10 +19,11 @@ use super::caps::Permit;
 use super::progress::Progress;
 use crate::telemetry;
 
-/// Bytes of heads that no request has come of yet. Browsers send half a kilobyte, with cookies some more.
+/// Bytes of heads that no request has come of yet. Browsers send half a kilobyte, with cookies some
+/// more.
 const UNASKED_BYTES: usize = 32 * 1024;
-/// Bytes that are read before the server looks at them: it would read on up to 128 KiB, and keep a buffer of that size for
-/// as long as the connection lasts. Its buffer has 8 KiB at first.
+/// Bytes that are read before the server looks at them: it would read on up to 128 KiB, and keep a
+/// buffer of that size for as long as the connection lasts. Its buffer has 8 KiB at first.
 const AT_ONCE_BYTES: usize = 8 * 1024;
 /// How long a client may take nothing of what is written to it.
 const TAKE_WITHIN: Duration = Duration::from_secs(20);
@@ -70,7 +72,14 @@ impl Alarm {
 
 impl Watched {
     pub(super) fn new(io: Io, progress: Rc<Progress>, permit: Permit) -> Self {
-        Self { io, progress, at_once: 0, waits: Alarm::default(), takes: Alarm::default(), _permit: permit }
+        Self {
+            io,
+            progress,
+            at_once: 0,
+            waits: Alarm::default(),
+            takes: Alarm::default(),
+            _permit: permit,
+        }
     }
 
     pub(super) fn progress(&self) -> Rc<Progress> {
@@ -94,7 +103,11 @@ impl Watched {
     }
 
     /// What became of a write: one that waits does so for a while only.
-    fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn written<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.takes.clear();
         } else if self.takes.rings_after(TAKE_WITHIN, cx) {
@@ -105,7 +118,11 @@ impl Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.late(cx) {
             return this.end("head_timeout");
@@ -118,7 +135,8 @@ impl AsyncRead for Watched {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        // No more than that, however much room there is: the server doubles a buffer that it finds full.
+        // No more than that, however much room there is: the server doubles a buffer that it finds
+        // full.
         let room = buffer.remaining().min(AT_ONCE_BYTES - this.at_once);
         let mut room = ReadBuf::new(buffer.initialize_unfilled_to(room));
         let read = match &mut this.io {
@@ -135,7 +153,11 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.at_once = 0;
         let written = match &mut this.io {
@@ -187,7 +209,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, peer) = listener.accept().await.unwrap();
-        let permit = Caps::new(Port::Public, 1, 1, Arc::new(|_| false)).admit(peer.ip()).ok().unwrap();
+        let permit =
+            Caps::new(Port::Public, 1, 1, Arc::new(|_| false)).admit(peer.ip()).ok().unwrap();
         (Watched::new(Io::Plain(ours), Progress::new(Port::Public, false), permit), client)
     }
 
@@ -198,7 +221,10 @@ mod tests {
         tokio::time::pause();
         let start = Instant::now();
         let error = ours.write_all(&vec![0; 64 << 20]).await.unwrap_err();
-        assert_eq!((error.kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, TAKE_WITHIN.as_secs()));
+        assert_eq!(
+            (error.kind(), start.elapsed().as_secs()),
+            (io::ErrorKind::TimedOut, TAKE_WITHIN.as_secs())
+        );
     }
 
     #[tokio::test]
@@ -251,7 +277,8 @@ mod tests {
     async fn a_body_is_read_on() {
         let (mut ours, mut client) = pair().await;
         let body = 4 * UNASKED_BYTES;
-        let sent = tokio::spawn(async move { client.write_all(&vec![b'x'; body]).await.map(|()| client) });
+        let sent =
+            tokio::spawn(async move { client.write_all(&vec![b'x'; body]).await.map(|()| client) });
         let turn = Turn::begin(ours.progress());
         let mut read = 0;
         while read < body {

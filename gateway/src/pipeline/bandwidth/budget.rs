@@ -1,13 +1,16 @@
-//! What was sent against what could be: an encoder keeps its bitrate over a second, a path keeps its own at every moment.
+//! What was sent against what could be: an encoder keeps its bitrate over a second, a path keeps
+//! its own at every moment.
 
 use tokio::time::Instant;
 
-/// How much more than the path carries may be under way: this long at the present rate. A keyframe of 300 % of a frame's
-/// share takes a third of it; what is queued on the path for it is a delay that the eye forgives.
+/// How much more than the path carries may be under way: this long at the present rate. A keyframe
+/// of 300 % of a frame's share takes a third of it; what is queued on the path for it is a delay
+/// that the eye forgives.
 const MAX_DEBT_SECONDS: f64 = 0.3;
 
-/// Of the rate, what may pass for ever: encoders go some 15 % over theirs, and what was left out they make up for in the
-/// next picture. Held to the rate itself they would never be out of debt; that is for the estimate to lower.
+/// Of the rate, what may pass for ever: encoders go some 15 % over theirs, and what was left out
+/// they make up for in the next picture. Held to the rate itself they would never be out of debt;
+/// that is for the estimate to lower.
 const SLACK: f64 = 1.2;
 
 /// A leaky bucket that pictures are charged to after they were encoded, when their size is known.
@@ -41,9 +44,13 @@ mod tests {
     #[test]
     fn who_keeps_the_rate_is_never_stopped_and_who_does_not_is_held_to_it() {
         // (kbit/s the encoder makes, pictures of 300 that may be encoded at 600 kbit/s and 30 fps)
-        for (made, expected) in
-            [(600, 300..=300), (300, 300..=300), (700, 300..=300), (1_200, 180..=187), (2_400, 90..=95)]
-        {
+        for (made, expected) in [
+            (600, 300..=300),
+            (300, 300..=300),
+            (700, 300..=300),
+            (1_200, 180..=187),
+            (2_400, 90..=95),
+        ] {
             let (mut budget, start) = (Budget::default(), Instant::now());
             let mut encoded = 0;
             for frame in 0..300 {

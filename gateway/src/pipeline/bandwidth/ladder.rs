@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Bits that a pixel needs to look sharp in motion: below, blocks. libwebrtc starts 720p30 at 900 kbit/s and 540p30 at
-/// 500 (its `EncoderInfo::ResolutionBitrateLimits` of VP8), which is this.
+/// Bits that a pixel needs to look sharp in motion: below, blocks. libwebrtc starts 720p30 at 900
+/// kbit/s and 540p30 at 500 (its `EncoderInfo::ResolutionBitrateLimits` of VP8), which is this.
 const BITS_PER_PIXEL: f64 = 0.033;
-/// Of the maximum, what is enough for the whole picture at any size: an operator who sets 2 Mbit/s for 1080p60 wants
-/// that, and only congestion takes it away.
+/// Of the maximum, what is enough for the whole picture at any size: an operator who sets 2 Mbit/s
+/// for 1080p60 wants that, and only congestion takes it away.
 const ENOUGH: f64 = 0.9;
 /// Frames a second that the rate is not lowered below: there the resolution gives way.
 const MIN_FPS: f64 = 15.0;
@@ -20,8 +20,8 @@ const MIN_SIDE: u32 = 90;
 const DOWN_AFTER: Duration = Duration::from_millis(300);
 /// So long must there be enough for more.
 const UP_AFTER: Duration = Duration::from_secs(2);
-/// And so much more than enough: an estimator falls by 15 % when it has found the limit, and that must not change the
-/// picture again.
+/// And so much more than enough: an estimator falls by 15 % when it has found the limit, and that
+/// must not change the picture again.
 const UP_MARGIN: f64 = 1.25;
 
 /// What is left of a picture: of `of` pictures `keep` are shown, with sides `eighths` eighths long.
@@ -58,7 +58,8 @@ impl Rung {
 
     /// Even sides, as codecs like them.
     pub(super) fn size(self, width: u32, height: u32) -> (u32, u32) {
-        let side = |pixels: u32| if self.eighths == 8 { pixels } else { (pixels * self.eighths / 8) & !1 };
+        let side =
+            |pixels: u32| if self.eighths == 8 { pixels } else { (pixels * self.eighths / 8) & !1 };
         (side(width), side(height))
     }
 
@@ -73,8 +74,9 @@ impl Rung {
     }
 }
 
-/// What browsers are to send of `fps` frames a second when our own machine wants so many steps less of them: of 30 as many as
-/// the ladder shows with the first two. Not of other rates, where the ladder has fewer or more rungs before sides give way.
+/// What browsers are to send of `fps` frames a second when our own machine wants so many steps less
+/// of them: of 30 as many as the ladder shows with the first two. Not of other rates, where the
+/// ladder has fewer or more rungs before sides give way.
 pub(crate) fn asked_fps(fps: f64, steps: usize) -> f64 {
     rate(fps, RATES[steps.min(RATES.len() - 1)]).max(MIN_ASKED_FPS.min(fps))
 }
@@ -93,9 +95,15 @@ impl Ladder {
         Self { fps, max_kbps, rungs, at: 0, low_since: None, high_since: None, relieved: false }
     }
 
-    /// What to make of a picture of this size when the path carries `kbps`, and our own machine wants `relief` by so many
-    /// rungs, of which it gets those down to half the sides.
-    pub(super) fn step(&mut self, now: Instant, kbps: u32, relief: usize, (width, height): (u32, u32)) -> Rung {
+    /// What to make of a picture of this size when the path carries `kbps`, and our own machine
+    /// wants `relief` by so many rungs, of which it gets those down to half the sides.
+    pub(super) fn step(
+        &mut self,
+        now: Instant,
+        kbps: u32,
+        relief: usize,
+        (width, height): (u32, u32),
+    ) -> Rung {
         let whole = (f64::from(width) * f64::from(height) * self.fps * BITS_PER_PIXEL / 1_000.0)
             .min(f64::from(self.max_kbps) * ENOUGH);
         let needed = |rung: Rung| whole * rung.share();

@@ -23,7 +23,8 @@ impl Run {
         Self { ladder: Ladder::new(fps, 2_000), now: Instant::now(), relief: 0 }
     }
 
-    /// At what `kbps` says of each frame; every change with its frame, and first what it began with.
+    /// At what `kbps` says of each frame; every change with its frame, and first what it began
+    /// with.
     fn climb(&mut self, seconds: u64, mut kbps: impl FnMut(u64) -> u32) -> Vec<(u64, Rung)> {
         let mut changes: Vec<(u64, Rung)> = Vec::new();
         for frame in 0..seconds * 30 {
@@ -46,11 +47,15 @@ fn names(changes: &[(u64, Rung)]) -> Vec<(f64, u32)> {
 fn the_frame_rate_gives_way_first_then_the_resolution_and_all_of_it_comes_back() {
     let mut run = Run::new(30.0);
     let down = run.climb(60, |frame| (2_000.0 * 0.997_f64.powf(frame as f64)) as u32);
-    let steps = [(30.0, 720), (20.0, 720), (15.0, 720), (15.0, 540), (15.0, 360), (15.0, 270), (15.0, 180)];
+    let steps =
+        [(30.0, 720), (20.0, 720), (15.0, 720), (15.0, 540), (15.0, 360), (15.0, 270), (15.0, 180)];
     assert_eq!(names(&down), steps);
     let up = run.climb(30, |_| 2_000);
     assert_eq!(names(&up).into_iter().rev().collect::<Vec<_>>(), steps);
-    assert!(up.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 60), "no faster than each two seconds: {up:?}");
+    assert!(
+        up.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 60),
+        "no faster than each two seconds: {up:?}"
+    );
 }
 
 #[test]
@@ -86,8 +91,10 @@ fn any_path_ends_at_the_top_and_at_the_bottom_and_changes_seldom() {
             kbps = (kbps * random.random_range(0.97..1.031)).clamp(30.0, 2_000.0);
             kbps.round() as u32
         });
-        let fast =
-            changes.windows(3).filter(|three| three[2].0 - three[0].0 < 60).filter(|three| three[0].1 == three[2].1);
+        let fast = changes
+            .windows(3)
+            .filter(|three| three[2].0 - three[0].0 < 60)
+            .filter(|three| three[0].1 == three[2].1);
         assert_eq!(fast.count(), 0, "seed {seed}: there and back within two seconds: {changes:?}");
         assert_eq!(names(&run.climb(2, |_| 20)).last(), Some(&(15.0, 180)));
         assert_eq!(names(&run.climb(20, |_| 2_000)).last(), Some(&(30.0, 720)));
@@ -113,7 +120,8 @@ fn a_small_picture_is_not_made_tiny() {
     };
     let smallest = (0..100).map(|frame| size(frame, &mut ladder)).min().unwrap();
     assert_eq!(smallest, (120, 90));
-    let tiny = (100..200).map(|frame| ladder.step(now + Duration::from_millis(frame * 100), 1, 0, (64, 48)));
+    let tiny = (100..200)
+        .map(|frame| ladder.step(now + Duration::from_millis(frame * 100), 1, 0, (64, 48)));
     assert!(tiny.skip(1).all(|rung| rung == Rung::TOP), "it came back to its own size");
 }
 
@@ -127,5 +135,8 @@ fn a_busy_machine_takes_rungs_too_down_to_half_the_sides() {
     let steps = [(30.0, 720), (20.0, 720), (15.0, 720), (15.0, 540), (15.0, 360), (15.0, 360)];
     assert!((0..6).all(|relief| at(relief, 2_000) == Some(steps[relief])));
     // What gives less counts.
-    assert_eq!([at(4, 20), at(0, 20), at(1, 300)], [Some((15.0, 180)), Some((15.0, 180)), Some((15.0, 360))]);
+    assert_eq!(
+        [at(4, 20), at(0, 20), at(1, 300)],
+        [Some((15.0, 180)), Some((15.0, 180)), Some((15.0, 360))]
+    );
 }

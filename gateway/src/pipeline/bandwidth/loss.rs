@@ -1,5 +1,6 @@
-//! A bitrate from what came and what was lost, as the loss-based controller of Google's congestion control makes it
-//! (draft-ietf-rmcat-gcc-02, section 6): for our own sender, and to tell one that has no feedback on its packets.
+//! A bitrate from what came and what was lost, as the loss-based controller of Google's congestion
+//! control makes it (draft-ietf-rmcat-gcc-02, section 6): for our own sender, and to tell one that
+//! has no feedback on its packets.
 
 /// More than this is congestion.
 const HIGH_LOSS: f64 = 0.10;
@@ -9,7 +10,8 @@ use crate::media::limits::BitrateLimits;
 const LOW_LOSS: f64 = 0.02;
 /// What a report without loss adds.
 const RAISE: f64 = 1.08;
-/// What is told is at most this much of what comes: a sender that does not use what it has proves nothing about more.
+/// What is told is at most this much of what comes: a sender that does not use what it has proves
+/// nothing about more.
 const ABOVE_RECEIVED: f64 = 1.5;
 
 /// The newest bitrate.
@@ -40,7 +42,8 @@ impl LossBased {
         self.kbps = self.kbps.max(kbps).min(f64::from(self.limits.max));
     }
 
-    /// The bitrate after an interval in which `received` kbit/s came and `lost` of all packets, 0 to 1, did not.
+    /// The bitrate after an interval in which `received` kbit/s came and `lost` of all packets, 0
+    /// to 1, did not.
     pub(crate) fn update(&mut self, received: f64, lost: f64) -> f64 {
         self.congested = lost > HIGH_LOSS;
         if self.congested {

@@ -1,10 +1,12 @@
-//! Fewer pictures a second, by their time and not by how many there were: what comes seldom enough is all shown.
+//! Fewer pictures a second, by their time and not by how many there were: what comes seldom enough
+//! is all shown.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Lets new pictures through at most once in an interval, and a picture that is shown already only where none has come.
+/// Lets new pictures through at most once in an interval, and a picture that is shown already only
+/// where none has come.
 ///
 /// Times are when pictures are released, or are to leave. For another interval begin anew.
 #[derive(Debug, Default)]
@@ -18,13 +20,15 @@ pub(super) struct Pace {
 impl Pace {
     /// Whether the picture of this time is to be shown, where two are to be `interval` apart.
     ///
-    /// A new one may be early by three sevenths of that: of 30 fps then every second one at 15, and two of three at 20, also where
-    /// they are 4.7 ms off their grid. And half an interval late, as what comes at 33 and 67 ms in turns is at 20 fps.
+    /// A new one may be early by three sevenths of that: of 30 fps then every second one at 15, and
+    /// two of three at 20, also where they are 4.7 ms off their grid. And half an interval late, as
+    /// what comes at 33 and 67 ms in turns is at 20 fps.
     pub(super) fn allows(&mut self, at: Instant, interval: Duration, new: bool) -> bool {
         let allowed = if new {
             self.next.is_none_or(|next| at + interval * 3 / 7 >= next)
         } else {
-            // For codecs without a cheap one it is a whole picture, and it must not take the turn of a new one.
+            // For codecs without a cheap one it is a whole picture, and it must not take the turn
+            // of a new one.
             self.last.is_none_or(|last| at >= last + interval * 5 / 2)
         };
         if allowed {
@@ -46,14 +50,20 @@ mod tests {
     const FIFTEEN: Duration = Duration::from_micros(66_667);
     const TWENTY: Duration = Duration::from_millis(50);
 
-    /// Which of a grid of 30 fps are shown, each at a place and so many milliseconds off, and whether it is new.
-    fn shown(interval: Duration, come: impl IntoIterator<Item = (u32, i32, bool)>) -> Vec<(u32, bool)> {
+    /// Which of a grid of 30 fps are shown, each at a place and so many milliseconds off, and
+    /// whether it is new.
+    fn shown(
+        interval: Duration,
+        come: impl IntoIterator<Item = (u32, i32, bool)>,
+    ) -> Vec<(u32, bool)> {
         let (mut pace, start) = (Pace::default(), Instant::now() + MS * 100);
         let at = |place: u32, off: i32| {
             let grid = start + Duration::from_micros(33_333) * place;
             if off < 0 { grid - MS * off.unsigned_abs() } else { grid + MS * off.unsigned_abs() }
         };
-        let shown = come.into_iter().filter(|(place, off, new)| pace.allows(at(*place, *off), interval, *new));
+        let shown = come
+            .into_iter()
+            .filter(|(place, off, new)| pace.allows(at(*place, *off), interval, *new));
         shown.map(|(place, _, new)| (place, new)).collect()
     }
 
@@ -65,8 +75,16 @@ mod tests {
     fn more_than_wanted_is_thinned_evenly_also_off_the_grid() {
         for jitter in [[0; 4], [2, -2, 2, -2], [-2, 2, 2, 0], [0, 1, -2, 2]] {
             let all = || (0..300).map(|place| (place, jitter[(place % 4) as usize], true));
-            assert_eq!(places(&shown(TWENTY, all())), (0..300).filter(|n| n % 3 < 2).collect::<Vec<_>>(), "{jitter:?}");
-            assert_eq!(places(&shown(FIFTEEN, all())), (0..300).step_by(2).collect::<Vec<_>>(), "{jitter:?}");
+            assert_eq!(
+                places(&shown(TWENTY, all())),
+                (0..300).filter(|n| n % 3 < 2).collect::<Vec<_>>(),
+                "{jitter:?}"
+            );
+            assert_eq!(
+                places(&shown(FIFTEEN, all())),
+                (0..300).step_by(2).collect::<Vec<_>>(),
+                "{jitter:?}"
+            );
         }
     }
 
@@ -80,8 +98,9 @@ mod tests {
             assert!(shown.len() - new <= 1, "a repeat takes no turn: {shown:?}");
         }
         // Two of three, as a camera of 30 fps is thinned to 20.
-        let two_of_three =
-            (0..300).filter(|place| place % 3 < 2).map(|place| (place, [2, -2][(place % 2) as usize], true));
+        let two_of_three = (0..300)
+            .filter(|place| place % 3 < 2)
+            .map(|place| (place, [2, -2][(place % 2) as usize], true));
         assert_eq!(shown(TWENTY, two_of_three).len(), 200);
     }
 
@@ -90,6 +109,9 @@ mod tests {
         let shown = shown(FIFTEEN, (0..120).map(|place| (place, 0, !(30..90).contains(&place))));
         let repeats = shown.iter().filter(|(_, new)| !new).count();
         assert_eq!(repeats, 10, "each 200 ms");
-        assert_eq!(shown.iter().find(|(place, new)| *place > 30 && *new).map(|(place, _)| *place), Some(90));
+        assert_eq!(
+            shown.iter().find(|(place, new)| *place > 30 && *new).map(|(place, _)| *place),
+            Some(90)
+        );
     }
 }

@@ -1,15 +1,16 @@
-//! Asking a path for more: an estimator that has once met a limit creeps up by 60 kbit/s a second, and a minute of bad
-//! Wi-Fi would cost half a minute of blur after it is over.
+//! Asking a path for more: an estimator that has once met a limit creeps up by 60 kbit/s a second,
+//! and a minute of bad Wi-Fi would cost half a minute of blur after it is over.
 //!
-//! So, when nothing has gone wrong for a while, the bitrate is raised in a step, as libwebrtc's probes do; when that was
-//! too much the estimator says so within a second, and the next step waits twice as long.
+//! So, when nothing has gone wrong for a while, the bitrate is raised in a step, as libwebrtc's
+//! probes do; when that was too much the estimator says so within a second, and the next step waits
+//! twice as long.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Of the bitrate: large enough that 300 kbit/s are 2 Mbit/s again after five steps, small enough that a path that has
-/// not changed gets a queue of a tenth of a second until the estimator falls.
+/// Of the bitrate: large enough that 300 kbit/s are 2 Mbit/s again after five steps, small enough
+/// that a path that has not changed gets a queue of a tenth of a second until the estimator falls.
 const STEP: f64 = 1.5;
 /// Without a fall, before the first step and between good ones. Feedback comes ten times a second.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -70,8 +71,8 @@ impl Probe {
 mod tests {
     use super::*;
 
-    /// A path of `path` kbit/s under an estimator that falls to 85 % of it and does not rise by itself. The estimates,
-    /// ten a second.
+    /// A path of `path` kbit/s under an estimator that falls to 85 % of it and does not rise by
+    /// itself. The estimates, ten a second.
     fn run(path: impl Fn(u64) -> f64, seconds: u64) -> Vec<f64> {
         let (mut probe, start) = (Probe::default(), Instant::now());
         let mut estimate = 1_000.0_f64;

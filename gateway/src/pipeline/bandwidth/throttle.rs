@@ -44,10 +44,18 @@ impl Throttle {
     /// For pictures at `fps`.
     pub(crate) fn new(limits: BitrateLimits, fps: f64) -> Self {
         let ladder = Ladder::new(fps, limits.max);
-        Self { limits, ladder, budget: Budget::default(), fps, rung: Rung::TOP, pace: Pace::default() }
+        Self {
+            limits,
+            ladder,
+            budget: Budget::default(),
+            fps,
+            rung: Rung::TOP,
+            pace: Pace::default(),
+        }
     }
 
-    /// What to make of a picture while the path carries `kbps`, and our machine wants `relief` by so many rungs.
+    /// What to make of a picture while the path carries `kbps`, and our machine wants `relief` by
+    /// so many rungs.
     ///
     /// # Errors
     /// Why it is to be left out.
@@ -71,7 +79,8 @@ impl Throttle {
             return Err(if self.ladder.relieved() { Reason::Busy } else { Reason::Congested });
         }
         let (width, height) = rung.size(size.0, size.1);
-        // A picture less often is a larger one: encoders keep their bitrate by the pictures' timestamps.
+        // A picture less often is a larger one: encoders keep their bitrate by the pictures'
+        // timestamps.
         Ok(Target { kbps, width, height })
     }
 
@@ -95,15 +104,19 @@ mod tests {
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
-    /// Ten seconds of 720p30 while the path carries `path`; the encoder makes `overshoot` of what it is told.
+    /// Ten seconds of 720p30 while the path carries `path`; the encoder makes `overshoot` of what
+    /// it is told.
     fn run(path: u32, overshoot: f64) -> (Vec<Target>, f64) {
         let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
         let (mut encoded, mut bytes) = (Vec::new(), 0);
         for frame in 0..300 {
             let now = start + Duration::from_micros(frame * 33_333);
             let Ok(target) = throttle.admit(now, path, 0, due(now)) else { continue };
-            let fps =
-                if frame < 9 { 30.0 } else { 30.0 * f64::from(throttle.rung.keep.0) / f64::from(throttle.rung.keep.1) };
+            let fps = if frame < 9 {
+                30.0
+            } else {
+                30.0 * f64::from(throttle.rung.keep.0) / f64::from(throttle.rung.keep.1)
+            };
             let size = (f64::from(target.kbps) * 125.0 / fps * overshoot) as usize;
             throttle.sent(size);
             bytes += size;
@@ -132,7 +145,8 @@ mod tests {
     fn two_of_three_are_spread_evenly() {
         let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
         let times = (0..60).map(|frame| start + Duration::from_micros(frame * 33_333));
-        let shown: Vec<bool> = times.map(|now| throttle.admit(now, 800, 0, due(now)).is_ok()).collect();
+        let shown: Vec<bool> =
+            times.map(|now| throttle.admit(now, 800, 0, due(now)).is_ok()).collect();
         assert!(shown[..9].iter().all(|shown| *shown), "not before it is sure");
         assert_eq!(shown[30..].iter().filter(|shown| **shown).count(), 20);
         assert!(shown[30..].windows(2).all(|pair| pair[0] || pair[1]));
@@ -150,12 +164,21 @@ mod tests {
         };
         assert_eq!(left_out(2_000, 0), []);
         assert_eq!(left_out(2_000, 2), [Reason::Busy]);
-        assert_eq!(left_out(500, 1), [Reason::Busy, Reason::Congested], "until the path asks for more");
+        assert_eq!(
+            left_out(500, 1),
+            [Reason::Busy, Reason::Congested],
+            "until the path asks for more"
+        );
     }
 
     #[test]
     fn the_minimum_is_sent_whatever_the_path_says() {
         let (mut throttle, now) = (Throttle::new(LIMITS, 30.0), Instant::now());
-        assert_eq!(throttle.admit(now, 1, 0, Due { size: (640, 480), ..due(now) }).map(|target| target.kbps), Ok(100));
+        assert_eq!(
+            throttle
+                .admit(now, 1, 0, Due { size: (640, 480), ..due(now) })
+                .map(|target| target.kbps),
+            Ok(100)
+        );
     }
 }

@@ -112,8 +112,8 @@ impl Core {
             self.shown = None;
         }
         let Attempt { target, keyframe } = attempt;
-        // The browser still waits for the keyframe that it asked for. After a picture that the encoder
-        // took and the browser never sees, the next picture must not refer to it.
+        // The browser still waits for the keyframe that it asked for. After a picture that the
+        // encoder took and the browser never sees, the next picture must not refer to it.
         let keyframe_if_lost = keyframe || made == Made::Frame;
         Unit { size: (target.width, target.height), keyframe_if_lost }
     }

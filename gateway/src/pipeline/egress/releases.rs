@@ -114,7 +114,8 @@ mod tests {
         let releases = PacedQueue::new(3);
         (1..=4).for_each(|pts| releases.push(release(pts, false)));
         releases.push(release(5, true));
-        let left: Vec<_> = std::iter::from_fn(|| releases.pop()).map(|release| release.pts).collect();
+        let left: Vec<_> =
+            std::iter::from_fn(|| releases.pop()).map(|release| release.pts).collect();
         assert_eq!(left, [2, 3, 4]);
     }
 }

@@ -62,8 +62,16 @@ mod tests {
             next(&mut clock, Duration::ZERO, 0);
             assert_eq!(next(&mut clock, FRAME, 3_600), FRAME);
             // The other track comes 200 ms later, and goes on by its own time, however it arrives.
-            assert_eq!(next(&mut clock, FRAME * 5, 3_600_u32.wrapping_add(base)), FRAME * 6, "{base}");
-            assert_eq!(next(&mut clock, Duration::ZERO, 7_200_u32.wrapping_add(base)), FRAME * 7, "{base}");
+            assert_eq!(
+                next(&mut clock, FRAME * 5, 3_600_u32.wrapping_add(base)),
+                FRAME * 6,
+                "{base}"
+            );
+            assert_eq!(
+                next(&mut clock, Duration::ZERO, 7_200_u32.wrapping_add(base)),
+                FRAME * 7,
+                "{base}"
+            );
         }
     }
 
@@ -73,6 +81,10 @@ mod tests {
         let seconds = Duration::from_secs;
         assert_eq!(clock.next(now, 0).1, seconds(0));
         assert_eq!(clock.next(now + seconds(3_600), 3_600 * 90_000).1, seconds(3_600));
-        assert_eq!(clock.next(now + seconds(3_600), 3_605 * 90_000).1, seconds(3_605), "queued behind it");
+        assert_eq!(
+            clock.next(now + seconds(3_600), 3_605 * 90_000).1,
+            seconds(3_605),
+            "queued behind it"
+        );
     }
 }

@@ -1,13 +1,15 @@
 //! When the next picture goes out: pure, tested in virtual time.
 //!
-//! > A result at or below the target rate is released the moment it comes. Faster results are held to the rate. When
-//! > none came for an interval the last is re-emitted, as far as the target rate has room.
+//! > A result at or below the target rate is released the moment it comes. Faster results are held
+//! > to the rate. When none came for an interval the last is re-emitted, as far as the target rate
+//! > has room.
 //!
-//! Two meters (the generic cell rate algorithm of ITU-T I.371) do this. `results` admits a result when it comes at
-//! most [`Pacer::tolerance`] before its theoretical time, so that camera and network jitter within half an interval
-//! delays nothing, and runs [`SLACK`] fast, so that a camera whose crystal does is not held up. `shown` meters results
-//! and re-emissions together without tolerance: it decides re-emissions only, so they fill gaps and never crowd out or
-//! delay a result.
+//! Two meters (the generic cell rate algorithm of ITU-T I.371) do this. `results` admits a result
+//! when it comes at most [`Pacer::tolerance`] before its theoretical time, so that camera and
+//! network jitter within half an interval delays nothing, and runs [`SLACK`] fast, so that a camera
+//! whose crystal does is not held up. `shown` meters results and re-emissions together without
+//! tolerance: it decides re-emissions only, so they fill gaps and never crowd out or delay a
+//! result.
 
 use std::time::Duration;
 
@@ -15,12 +17,12 @@ use tokio::time::Instant;
 
 use crate::media::frame::ticks;
 
-/// The fraction by which results may exceed the target. A camera of nominally the same rate is off by 0.01 %; without
-/// slack each of its frames would be held a little longer than the last, up to an interval. 1/64 also takes 30 fps
-/// into 29.97.
+/// The fraction by which results may exceed the target. A camera of nominally the same rate is off
+/// by 0.01 %; without slack each of its frames would be held a little longer than the last, up to
+/// an interval. 1/64 also takes 30 fps into 29.97.
 const SLACK: u32 = 64;
-/// How long after a result has failed to come gaps are filled as soon as the meter has room: results come unevenly then,
-/// frames wait for lost packets and arrive together.
+/// How long after a result has failed to come gaps are filled as soon as the meter has room:
+/// results come unevenly then, frames wait for lost packets and arrive together.
 const UNEVEN: Duration = Duration::from_secs(1);
 /// RTP ticks (90 kHz) that two releases are apart at least: one millisecond.
 const MIN_STEP_TICKS: u64 = 90;
@@ -81,15 +83,21 @@ impl Pacer {
         self.interval / 2
     }
 
-    /// What to do at `now`, given whether a result waits. Call again at the instant returned or when a result comes.
+    /// What to do at `now`, given whether a result waits. Call again at the instant returned or
+    /// when a result comes.
     pub(crate) fn poll(&mut self, now: Instant, result_waits: bool) -> Action {
-        let release_at = self.results.map_or(now, |due| due.checked_sub(self.tolerance()).unwrap_or(due));
+        let release_at =
+            self.results.map_or(now, |due| due.checked_sub(self.tolerance()).unwrap_or(due));
         if result_waits {
-            return if now >= release_at { Action::PacedPicture } else { Action::Wait(Some(release_at)) };
+            return if now >= release_at {
+                Action::PacedPicture
+            } else {
+                Action::Wait(Some(release_at))
+            };
         }
         let (Some(last), Some(shown)) = (self.last, self.shown) else { return Action::Wait(None) };
-        // Results that come evenly have half an interval of grace: one that is merely late must not be preceded by a
-        // needless encode.
+        // Results that come evenly have half an interval of grace: one that is merely late must not
+        // be preceded by a needless encode.
         let missed_at = self.result.map_or(now, |at| at + self.interval + self.tolerance());
         let uneven = self.missed.is_some_and(|at| now < at + UNEVEN);
         let repeat_at = if uneven { shown } else { shown.max(missed_at) };
@@ -105,10 +113,12 @@ impl Pacer {
         Action::Repeat { pts, leave_at: None }
     }
 
-    /// Notes the release of a result captured at `captured` (since the session's first frame); returns its time stamp.
+    /// Notes the release of a result captured at `captured` (since the session's first frame);
+    /// returns its time stamp.
     ///
-    /// Time stamps follow capture time, so that the receiver's jitter buffer sees the camera's rhythm and not the
-    /// handler's; where re-emissions have run ahead of it they step by the minimum until capture time catches up.
+    /// Time stamps follow capture time, so that the receiver's jitter buffer sees the camera's
+    /// rhythm and not the handler's; where re-emissions have run ahead of it they step by the
+    /// minimum until capture time catches up.
     pub(crate) fn released(&mut self, now: Instant, captured: Duration) -> u64 {
         let pts = ticks(captured).max(self.last.map_or(0, |last| last.pts + MIN_STEP_TICKS));
         let spacing = self.interval - self.interval / SLACK;

@@ -16,7 +16,8 @@ struct Shown {
     held: Duration,
 }
 
-/// Feeds results (arrival, capture time), sorted by arrival, into a pacer until `end`; newest wins, as in skip mode.
+/// Feeds results (arrival, capture time), sorted by arrival, into a pacer until `end`; newest wins,
+/// as in skip mode.
 fn run(fps: f64, results: &[(Duration, Duration)], end: Duration) -> Vec<Shown> {
     let start = Instant::now();
     let mut pacer = Pacer::new(fps);
@@ -34,11 +35,16 @@ fn run(fps: f64, results: &[(Duration, Duration)], end: Duration) -> Vec<Shown> 
                 let pts = pacer.released(start + now, captured);
                 shown.push(Shown { at: now, pts, captured: Some(captured), held: now - arrived });
             }
-            Action::Repeat { pts, .. } => shown.push(Shown { at: now, pts, captured: None, held: Duration::ZERO }),
+            Action::Repeat { pts, .. } => {
+                shown.push(Shown { at: now, pts, captured: None, held: Duration::ZERO })
+            }
             Action::Wait(until) => {
                 let until = until.map(|at| at - start);
                 assert!(until.is_none_or(|until| until > now), "a wait that does not advance time");
-                let next = [until, arrivals.peek().map(|(arrival, _)| *arrival)].into_iter().flatten().min();
+                let next = [until, arrivals.peek().map(|(arrival, _)| *arrival)]
+                    .into_iter()
+                    .flatten()
+                    .min();
                 let Some(next) = next else { break };
                 now = next;
             }
@@ -52,7 +58,8 @@ fn ms(ms: f64) -> Duration {
     Duration::from_secs_f64(ms / 1e3)
 }
 
-/// A camera at `fps` for `seconds`, each result `delay` ms after its capture plus up to `jitter` ms.
+/// A camera at `fps` for `seconds`, each result `delay` ms after its capture plus up to `jitter`
+/// ms.
 fn camera(seed: u64, fps: f64, seconds: f64, delay: f64, jitter: f64) -> Vec<(Duration, Duration)> {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut results = Vec::new();
@@ -80,7 +87,10 @@ fn at_the_target_rate_nothing_waits_and_nothing_repeats() {
             let input = camera(seed, fps, 60.0, 8.0, jitter);
             let shown = run(fps, &input, input.last().unwrap().0);
             assert_eq!(shown.len(), input.len(), "seed {seed}, {fps} fps");
-            assert!(shown.iter().all(|one| one.held.is_zero() && one.captured.is_some()), "seed {seed}, {fps} fps");
+            assert!(
+                shown.iter().all(|one| one.held.is_zero() && one.captured.is_some()),
+                "seed {seed}, {fps} fps"
+            );
         }
     }
 }
@@ -93,8 +103,12 @@ fn below_the_target_results_do_not_wait_and_repeats_fill_the_gaps() {
             let shown = run(30.0, &input, input.last().unwrap().0);
             let of_results = results(&shown);
             assert_eq!(of_results.len(), input.len(), "every result is shown");
-            // A repeat may have gone out an instant before; even then the result waits for no slot of the repeat's.
-            assert!(of_results.iter().all(|one| one.held.is_zero()), "seed {seed}, {input_fps} fps");
+            // A repeat may have gone out an instant before; even then the result waits for no slot
+            // of the repeat's.
+            assert!(
+                of_results.iter().all(|one| one.held.is_zero()),
+                "seed {seed}, {input_fps} fps"
+            );
             let rate = shown.len() as f64 / 59.5;
             assert!((least..=30.7).contains(&rate), "seed {seed}: {rate} fps shown of {input_fps}");
         }
@@ -117,13 +131,23 @@ fn above_the_target_the_rate_is_held_and_the_newest_wins() {
 #[test]
 fn no_drift_over_an_hour() {
     // At the target itself, and with crystals that are off either way.
-    for (fps, camera_fps) in [(29.97, 29.97), (60.0, 60.0), (30.0, 30.003), (30.0, 29.997), (29.97, 30.0)] {
+    for (fps, camera_fps) in
+        [(29.97, 29.97), (60.0, 60.0), (30.0, 30.003), (30.0, 29.997), (29.97, 30.0)]
+    {
         let input = camera(1, camera_fps, 3_600.0, 8.0, 4.0);
         let shown = run(fps, &input, input.last().unwrap().0);
-        assert_eq!(shown.len(), input.len(), "{camera_fps} into {fps}: each shown once, none repeated");
+        assert_eq!(
+            shown.len(),
+            input.len(),
+            "{camera_fps} into {fps}: each shown once, none repeated"
+        );
         assert!(shown.iter().all(|one| one.held.is_zero()), "{camera_fps} into {fps}: none held");
         let last = shown.last().unwrap();
-        assert_eq!(last.pts, ticks(last.captured.unwrap()), "time stamps are capture times to the end");
+        assert_eq!(
+            last.pts,
+            ticks(last.captured.unwrap()),
+            "time stamps are capture times to the end"
+        );
     }
 }
 
@@ -133,7 +157,10 @@ fn the_rate_is_held_for_an_hour() {
         // Twice the rate comes in, so that the pacer alone decides when.
         let input = camera(1, fps * 2.0, 3_600.0, 5.0, 3.0);
         let shown = results(&run(fps, &input, ms(3_600_000.0))).len() as f64 / 3_600.0;
-        assert!(shown >= fps * 0.999 && shown <= fps * (1.0 + 1.02 / f64::from(SLACK - 1)), "{shown} of {fps}");
+        assert!(
+            shown >= fps * 0.999 && shown <= fps * (1.0 + 1.02 / f64::from(SLACK - 1)),
+            "{shown} of {fps}"
+        );
     }
 }
 
@@ -164,7 +191,8 @@ fn frames_that_waited_for_lost_packets_leave_no_gaps() {
     for seed in 0..20 {
         let mut random = SmallRng::seed_from_u64(seed);
         let mut input = camera(seed, 30.0, 60.0, 60.0, 4.0);
-        // As through 50 ms and 5 % loss: three frames of ten are whole a round trip later, and those behind them wait.
+        // As through 50 ms and 5 % loss: three frames of ten are whole a round trip later, and
+        // those behind them wait.
         let mut latest = Duration::ZERO;
         for (arrival, _) in &mut input {
             let asked_again = if random.random_bool(0.3) { ms(110.0) } else { Duration::ZERO };
@@ -183,12 +211,17 @@ fn frames_that_waited_for_lost_packets_leave_no_gaps() {
 fn a_stall_of_a_camera_below_the_target_is_over_within_two_seconds() {
     for fps in [21.0, 25.0, 28.5] {
         let mut input = camera(3, fps, 20.0, 8.0, 1.0);
-        for (arrival, _) in input.iter_mut().filter(|(arrival, _)| (ms(5_000.0)..ms(5_200.0)).contains(arrival)) {
+        for (arrival, _) in
+            input.iter_mut().filter(|(arrival, _)| (ms(5_000.0)..ms(5_200.0)).contains(arrival))
+        {
             *arrival = ms(5_200.0);
         }
         let shown = run(30.0, &input, input.last().unwrap().0);
         let repeats = |from, to| {
-            shown.iter().filter(|one| one.captured.is_none() && (ms(from)..ms(to)).contains(&one.at)).count()
+            shown
+                .iter()
+                .filter(|one| one.captured.is_none() && (ms(from)..ms(to)).contains(&one.at))
+                .count()
         };
         assert_eq!((repeats(0.0, 5_000.0), repeats(7_000.0, 20_000.0)), (0, 0), "{fps}");
         assert!(repeats(5_000.0, 7_000.0) > 0, "{fps}");
@@ -202,7 +235,11 @@ fn time_stamps_follow_capture_time_through_repeats() {
     for one in results(&shown) {
         let capture = ticks(one.captured.unwrap());
         // Repeats run ahead of a late result by its lateness at most.
-        assert!(one.pts >= capture && one.pts - capture <= ticks(ms(40.0)), "{} for {capture}", one.pts);
+        assert!(
+            one.pts >= capture && one.pts - capture <= ticks(ms(40.0)),
+            "{} for {capture}",
+            one.pts
+        );
     }
 }
 

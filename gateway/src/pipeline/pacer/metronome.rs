@@ -1,10 +1,13 @@
-//! Mode receive: a picture at every `1/fps`, whatever the generator does. Pure, tested in virtual time.
+//! Mode receive: a picture at every `1/fps`, whatever the generator does. Pure, tested in virtual
+//! time.
 //!
-//! > Tick `n` is at `start + n/fps`, computed from `n` each time: no error adds up. Its time stamp is `n * 90000/fps`.
-//! > A tick shows the picture that waits, or the last one again. A tick that was missed is left out, never made up for.
+//! > Tick `n` is at `start + n/fps`, computed from `n` each time: no error adds up. Its time stamp
+//! > is `n * 90000/fps`. A tick shows the picture that waits, or the last one again. A tick that
+//! > was missed is left out, never made up for.
 //!
-//! A tick comes [`Metronome::lead`] before its picture is due: encoding takes a varying time, and what is encoded early
-//! can leave on time. So the arbiter may stall for that long too and no tick is missed.
+//! A tick comes [`Metronome::lead`] before its picture is due: encoding takes a varying time, and
+//! what is encoded early can leave on time. So the arbiter may stall for that long too and no tick
+//! is missed.
 
 use std::time::Duration;
 
@@ -12,8 +15,8 @@ use tokio::time::Instant;
 
 use super::core::Action;
 
-/// From a tick until its picture leaves: two intervals, at most this. Bounds the pictures between pacer and socket to
-/// three, and what the screen lags behind the generator.
+/// From a tick until its picture leaves: two intervals, at most this. Bounds the pictures between
+/// pacer and socket to three, and what the screen lags behind the generator.
 const MAX_LEAD: Duration = Duration::from_millis(50);
 
 /// See the module.
@@ -36,12 +39,14 @@ impl Metronome {
         Duration::from_secs_f64(2.0 / self.fps).min(MAX_LEAD)
     }
 
-    /// Begins to tick, though there is nothing to show: a generator has answered, and goes on at this rate.
+    /// Begins to tick, though there is nothing to show: a generator has answered, and goes on at
+    /// this rate.
     pub(super) fn begin(&mut self, now: Instant) {
         self.start.get_or_insert(now);
     }
 
-    /// What to do at `now`. After [`Action::PacedPicture`], [`Self::ticked`] goes on to the next tick.
+    /// What to do at `now`. After [`Action::PacedPicture`], [`Self::ticked`] goes on to the next
+    /// tick.
     pub(super) fn poll(&mut self, now: Instant, result_waits: bool) -> Action {
         let start = match self.start {
             Some(start) => start,
@@ -89,8 +94,8 @@ impl Metronome {
 mod tests {
     use super::*;
 
-    /// Drives a metronome for `seconds`; `late` is how late the n-th wake-up comes, `waits` whether a picture does at an
-    /// instant. Gives (time stamp, leaves at, is a new picture).
+    /// Drives a metronome for `seconds`; `late` is how late the n-th wake-up comes, `waits` whether
+    /// a picture does at an instant. Gives (time stamp, leaves at, is a new picture).
     fn run(
         fps: f64,
         seconds: f64,
@@ -103,7 +108,9 @@ mod tests {
             match metronome.poll(now, waits(now - start)) {
                 Action::Wait(Some(until)) => now = until + late(),
                 Action::Wait(None) => now += Duration::from_millis(1),
-                Action::Repeat { pts, leave_at } => left.push((pts, leave_at.unwrap() - start, false)),
+                Action::Repeat { pts, leave_at } => {
+                    left.push((pts, leave_at.unwrap() - start, false))
+                }
                 Action::PacedPicture => {
                     let (pts, leave_at) = metronome.ticked();
                     left.push((pts, leave_at - start, true));
@@ -118,9 +125,16 @@ mod tests {
         for fps in [15.0, 24.0, 29.97, 30.0, 60.0] {
             let left = run(fps, 3_600.0, || Duration::ZERO, |_| true);
             let expected = 3_600.0 * fps;
-            assert!((left.len() as f64 - expected).abs() <= 1.0, "{fps}: {} of {expected}", left.len());
+            assert!(
+                (left.len() as f64 - expected).abs() <= 1.0,
+                "{fps}: {} of {expected}",
+                left.len()
+            );
             for (n, (pts, ..)) in left.iter().enumerate() {
-                assert!((*pts as f64 - n as f64 * 90_000.0 / fps).abs() <= 0.5, "{fps}: {pts} at {n}");
+                assert!(
+                    (*pts as f64 - n as f64 * 90_000.0 / fps).abs() <= 0.5,
+                    "{fps}: {pts} at {n}"
+                );
             }
         }
     }
@@ -130,19 +144,27 @@ mod tests {
         use rand::{RngExt, SeedableRng};
         for seed in 0..20 {
             let mut random = rand::rngs::SmallRng::seed_from_u64(seed);
-            let left = run(60.0, 60.0, || Duration::from_millis(random.random_range(0..30)), |_| true);
-            assert!(left.iter().enumerate().all(|(n, (pts, ..))| *pts == n as u64 * 1_500), "seed {seed}");
+            let left =
+                run(60.0, 60.0, || Duration::from_millis(random.random_range(0..30)), |_| true);
+            assert!(
+                left.iter().enumerate().all(|(n, (pts, ..))| *pts == n as u64 * 1_500),
+                "seed {seed}"
+            );
             assert!(left.len() >= 3_598, "seed {seed}: {}", left.len());
         }
     }
 
     #[test]
     fn a_stalled_generator_is_bridged_and_never_made_up_for() {
-        let stalled = |at: Duration| !(Duration::from_secs(2)..Duration::from_secs(5)).contains(&at);
+        let stalled =
+            |at: Duration| !(Duration::from_secs(2)..Duration::from_secs(5)).contains(&at);
         let left = run(30.0, 10.0, || Duration::ZERO, stalled);
         let intervals: Vec<_> = left.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
         let interval = Duration::from_secs_f64(1.0 / 30.0);
-        assert!(intervals.iter().all(|took| took.abs_diff(interval) < Duration::from_micros(1)), "{intervals:?}");
+        assert!(
+            intervals.iter().all(|took| took.abs_diff(interval) < Duration::from_micros(1)),
+            "{intervals:?}"
+        );
         assert_eq!(left.iter().filter(|(.., new)| !new).count(), 90);
     }
 

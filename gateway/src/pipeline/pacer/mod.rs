@@ -1,16 +1,22 @@
 //! Hop 8 of 10: results in, releases at the target frame rate out.
-//! In:    a `FrameQueue` of results.   Out: `egress::PacedQueue`.
-//! Runs:  the pacer arbiter, which all sessions share and where nothing else runs: its timers are on time.
-//! Full:  a newer result takes the waiting one's place, `frames_dropped_total{hop="pacer",reason="skipped"}`;
-//!        of a generator's none is lost here, credits bound them.
-//! Clock: monotonic; the cores take `now`. Time stamps follow the browser's capture clock, or a generator's grid.
+//! In:    a `FrameQueue` of results.
+//! Out:   `egress::PacedQueue`.
+//! Runs:  the pacer arbiter, which all sessions share and where nothing else runs: its timers are
+//!        on time.
+//! Full:  a newer result takes the waiting one's place,
+//!        `frames_dropped_total{hop="pacer",reason="skipped"}`; of a generator's none is lost here,
+//!        credits bound them.
+//! Clock: monotonic; the cores take `now`. Time stamps follow the browser's capture clock, or a
+//!        generator's grid.
 
 mod core;
 mod metronome;
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -46,8 +52,20 @@ enum Core {
 
 impl PacerActor {
     /// For results that come by themselves.
-    pub(crate) fn new(fps: f64, results: Arc<FrameQueue>, releases: Arc<PacedQueue>, stop: CancellationToken) -> Self {
-        Self { core: Core::Results(Pacer::new(fps)), results, releases, last: None, timer: None, stop }
+    pub(crate) fn new(
+        fps: f64,
+        results: Arc<FrameQueue>,
+        releases: Arc<PacedQueue>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            core: Core::Results(Pacer::new(fps)),
+            results,
+            releases,
+            last: None,
+            timer: None,
+            stop,
+        }
     }
 
     /// For a generator, which is asked for its next picture when one is shown.
@@ -58,7 +76,10 @@ impl PacerActor {
         releases: Arc<PacedQueue>,
         stop: CancellationToken,
     ) -> Self {
-        Self { core: Core::Metronome(Metronome::new(fps), flight), ..Self::new(fps, results, releases, stop) }
+        Self {
+            core: Core::Metronome(Metronome::new(fps), flight),
+            ..Self::new(fps, results, releases, stop)
+        }
     }
 
     fn step(&mut self, ctx: &mut Context<Self>) {
@@ -93,14 +114,28 @@ impl PacerActor {
                     self.last = Some(frame.picture.clone());
                     let Frame { picture, stamp, ticket, .. } = frame;
                     let ticket = Some(ticket);
-                    self.releases.push(PacedPicture { picture, pts, released: now, leave_at, stamp, ticket });
+                    self.releases.push(PacedPicture {
+                        picture,
+                        pts,
+                        released: now,
+                        leave_at,
+                        stamp,
+                        ticket,
+                    });
                 }
                 Action::Repeat { pts, leave_at } => {
                     if let Core::Metronome(_, flight) = &self.core {
                         flight.shown(0);
                     }
                     if let Some(picture) = self.last.clone() {
-                        let release = PacedPicture { picture, pts, released: now, leave_at, stamp: None, ticket: None };
+                        let release = PacedPicture {
+                            picture,
+                            pts,
+                            released: now,
+                            leave_at,
+                            stamp: None,
+                            ticket: None,
+                        };
                         self.releases.push(release);
                     }
                 }
@@ -118,10 +153,11 @@ impl PacerActor {
             ctx.cancel_future(handle);
         }
         self.timer = until.map(|at| {
-            let handle = ctx.run_later(at.saturating_duration_since(Instant::now()), |pacer, ctx| {
-                pacer.timer = None;
-                pacer.step(ctx);
-            });
+            let handle =
+                ctx.run_later(at.saturating_duration_since(Instant::now()), |pacer, ctx| {
+                    pacer.timer = None;
+                    pacer.step(ctx);
+                });
             (at, handle)
         });
     }
@@ -132,7 +168,8 @@ impl Actor for PacerActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        // Its own timer would keep it alive for ever: actix waits for an actor's futures after its last address is gone.
+        // Its own timer would keep it alive for ever: actix waits for an actor's futures after its
+        // last address is gone.
         let stopped = self.stop.clone().cancelled_owned().into_actor(self);
         ctx.spawn(stopped.map(|(), _, ctx| ctx.stop()));
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reframe_proto::exchange::Exchange;
-use reframe_proto::v1::{self, FromWorker, ToWorker, from_worker, notice, result, to_worker, value};
+use reframe_proto::v1::{
+    self, FromWorker, ToWorker, from_worker, notice, result, to_worker, value,
+};
 use reframe_proto::{MAX_OUTPUTS_BYTES, i420_len, picture_fits};
 
 use crate::codec::{Picture, Rotation, turn};
@@ -48,7 +50,12 @@ pub(crate) enum ProtocolError {
 /// More credits than this are not believed: they are what bounds our memory.
 const MAX_CREDITS: u32 = 8;
 
-pub(crate) fn open(session_id: &str, inputs: &Values, traceparent: String, exchange: Option<&Exchange>) -> ToWorker {
+pub(crate) fn open(
+    session_id: &str,
+    inputs: &Values,
+    traceparent: String,
+    exchange: Option<&Exchange>,
+) -> ToWorker {
     let (session_id, exchange) = (session_id.to_owned(), exchange.map_or(0, Exchange::token));
     let open = v1::Open { session_id, inputs: values(inputs), traceparent, exchange };
     ToWorker { message: Some(to_worker::Message::Open(open)) }
@@ -78,7 +85,8 @@ pub(crate) fn frame(frame: &mut Frame, exchange: Option<&Exchange>) -> ToWorker 
         Some(exchange) => exchange.frames.give(pixels),
         None => Err(pixels),
     };
-    let (slot, data) = given.map_or_else(|pixels| (None, pixels), |slot| (Some(slot), Bytes::new()));
+    let (slot, data) =
+        given.map_or_else(|pixels| (None, pixels), |slot| (Some(slot), Bytes::new()));
     let frame = v1::Frame {
         seq: frame.seq,
         capture_time_us: u64::try_from(frame.captured.as_micros()).unwrap_or(u64::MAX),
@@ -93,7 +101,10 @@ pub(crate) fn frame(frame: &mut Frame, exchange: Option<&Exchange>) -> ToWorker 
 }
 
 /// With an exchange, pictures may be in there.
-pub(crate) fn incoming(message: FromWorker, exchange: Option<&Exchange>) -> Result<Incoming, ProtocolError> {
+pub(crate) fn incoming(
+    message: FromWorker,
+    exchange: Option<&Exchange>,
+) -> Result<Incoming, ProtocolError> {
     match message.message.ok_or(ProtocolError::Empty)? {
         from_worker::Message::Opened(opened) => {
             let v1::Opened { credits, exchange } = opened;
@@ -109,7 +120,12 @@ pub(crate) fn incoming(message: FromWorker, exchange: Option<&Exchange>) -> Resu
             if bytes > MAX_OUTPUTS_BYTES {
                 return Err(ProtocolError::Outputs(bytes));
             }
-            Ok(Incoming::Result { seq, handler: Duration::from_micros(handler_us), outcome, outputs })
+            Ok(Incoming::Result {
+                seq,
+                handler: Duration::from_micros(handler_us),
+                outcome,
+                outputs,
+            })
         }
         from_worker::Message::Notice(notice) => {
             let level = match notice.level() {
@@ -119,7 +135,9 @@ pub(crate) fn incoming(message: FromWorker, exchange: Option<&Exchange>) -> Resu
             };
             Ok(Incoming::Notice(Notice { level, message: notice.message }))
         }
-        from_worker::Message::EndStream(end) => Ok(Incoming::End { message: end.message, failed: end.failed }),
+        from_worker::Message::EndStream(end) => {
+            Ok(Incoming::End { message: end.message, failed: end.failed })
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! A session's frames at its worker, and the worker's credits. Outlives the worker: the next one takes over.
+//! A session's frames at its worker, and the worker's credits. Outlives the worker: the next one
+//! takes over.
 
 use std::collections::VecDeque;
 
@@ -8,11 +9,14 @@ use tokio::sync::{AcquireError, Notify, Semaphore, SemaphorePermit};
 use crate::media::frame::Frame;
 use crate::telemetry::ledger::Reason;
 
-/// > A worker's credits = those we may use + frames at the worker + answers that are still to be shown.
+/// > A worker's credits = those we may use + frames at the worker + answers that are still to be
+/// > shown.
 ///
-/// The last only in mode receive, where an answer's credit comes back when the metronome has used it.
+/// The last only in mode receive, where an answer's credit comes back when the metronome has used
+/// it.
 pub(crate) struct CreditWindow {
-    /// Frames that the worker will take now, or items that its generator may be asked for. None until a worker is there.
+    /// Frames that the worker will take now, or items that its generator may be asked for. None
+    /// until a worker is there.
     credits: Semaphore,
     state: Mutex<State>,
     landed: Notify,
@@ -26,8 +30,8 @@ struct State {
     pictures: usize,
     /// Mode receive: answers without a picture since the last tick.
     blanks: usize,
-    /// Mode receive: of the pictures that wait, how many are more than the present worker gave credits for. They were
-    /// another's, and give none back.
+    /// Mode receive: of the pictures that wait, how many are more than the present worker gave
+    /// credits for. They were another's, and give none back.
     surplus: usize,
 }
 
@@ -36,7 +40,8 @@ impl CreditWindow {
         Self { credits: Semaphore::new(0), state: Mutex::default(), landed: Notify::new() }
     }
 
-    /// A worker is there and gave `credits`. The frames that the one before did not answer are lost.
+    /// A worker is there and gave `credits`. The frames that the one before did not answer are
+    /// lost.
     pub(super) fn begin(&self, credits: usize) {
         self.lose();
         let mut state = self.state();
@@ -102,8 +107,9 @@ impl CreditWindow {
         }
     }
 
-    /// Mode receive, at every tick of the metronome: asks the generator for as many items as were used up since, which
-    /// are `pictures` and the answers without one. So a generator that only fails runs no faster than one that works.
+    /// Mode receive, at every tick of the metronome: asks the generator for as many items as were
+    /// used up since, which are `pictures` and the answers without one. So a generator that only
+    /// fails runs no faster than one that works.
     pub(crate) fn shown(&self, pictures: usize) {
         let mut state = self.state();
         state.pictures = state.pictures.saturating_sub(pictures);
@@ -136,7 +142,11 @@ mod tests {
         flight.credit().await.unwrap().forget();
         flight.depart(frame(1));
         flight.begin(3);
-        assert_eq!(flight.credits.available_permits(), 3, "one of two is left, and none of them counts");
+        assert_eq!(
+            flight.credits.available_permits(),
+            3,
+            "one of two is left, and none of them counts"
+        );
         assert!(flight.arrive().is_none(), "the frame went down with its worker");
         flight.landed().await;
     }

@@ -19,11 +19,12 @@ use crate::stream::live_session::LiveSession;
 use crate::workers::placement::Slot;
 use crate::workers::pool::WorkerHandle;
 
-/// Messages between the link and the gRPC stream. Credits bound the frames already, and inputs wait until there is
-/// room, where a newer set takes their place.
+/// Messages between the link and the gRPC stream. Credits bound the frames already, and inputs wait
+/// until there is room, where a newer set takes their place.
 const OUTBOUND: usize = 4;
 
-/// A worker whose handler has started for this session, and has seen no frame yet. Dropping it hangs up.
+/// A worker whose handler has started for this session, and has seen no frame yet. Dropping it
+/// hangs up.
 pub(crate) struct Dialed {
     pub(crate) worker: WorkerHandle,
     pub(super) slot: Slot,
@@ -47,7 +48,8 @@ pub(crate) enum DialError {
 
 /// Opens the stream on `worker`. What the handler has to say meanwhile goes to `events`.
 ///
-/// A worker that hangs is noticed by the pings of its connection (`pool`), not here: a handler may take its time to start.
+/// A worker that hangs is noticed by the pings of its connection (`pool`), not here: a handler may
+/// take its time to start.
 ///
 /// # Cancel safety
 /// Dropped before it is ready, it hangs up and frees the slot.
@@ -61,7 +63,9 @@ pub(crate) async fn dial(
     let mut values = controls.values();
     let offered = exchange::offer(&worker.reach).await;
     let traceparent = reframe_trace::traceparent(&Span::current());
-    let open = |inputs: &Values| convert::open(session, inputs, traceparent.clone(), offered.exchange.as_deref());
+    let open = |inputs: &Values| {
+        convert::open(session, inputs, traceparent.clone(), offered.exchange.as_deref())
+    };
     let mut first = open(&values.borrow_and_update());
     if first.encoded_len() > MAX_OPEN_BYTES {
         // Too much for an `Open`: they follow it.
@@ -73,7 +77,11 @@ pub(crate) async fn dial(
     let opened = worker.client.clone().session(ReceiverStream::new(messages)).await;
     let mut stream = opened.map_err(|status| unavailable(&status))?.into_inner();
     loop {
-        let message = stream.message().await.map_err(|status| unavailable(&status))?.ok_or(DialError::Unavailable)?;
+        let message = stream
+            .message()
+            .await
+            .map_err(|status| unavailable(&status))?
+            .ok_or(DialError::Unavailable)?;
         match convert::incoming(message, None) {
             Ok(Incoming::Opened { credits, exchange: found }) => {
                 let exchange = offered.exchange.filter(|_| found);
@@ -102,6 +110,7 @@ pub(crate) async fn dial(
 fn unavailable(status: &Status) -> DialError {
     // Another gateway may have taken the last slot, or the worker's own count runs behind ours.
     let full = status.code() == Code::ResourceExhausted;
-    debug!(full, code = ?status.code(), message = status.message(), "the worker did not take the session");
+    debug!(full, code = ?status.code(), message = status.message(), "the worker did not take the \
+        session");
     DialError::Unavailable
 }

@@ -1,4 +1,5 @@
-//! The way of a session's pictures to a worker that is near (`reframe_proto::exchange`), before it is dialled.
+//! The way of a session's pictures to a worker that is near (`reframe_proto::exchange`), before it
+//! is dialled.
 
 use std::io;
 use std::path::Path;
@@ -14,12 +15,14 @@ use tracing::warn;
 use crate::telemetry;
 use crate::workers::pool::Locality;
 
-/// How long a worker may take to take memory. It only maps it; one that does not answer gets the pixels in messages.
+/// How long a worker may take to take memory. It only maps it; one that does not answer gets the
+/// pixels in messages.
 const TAKE_WITHIN: Duration = Duration::from_millis(500);
 
 /// What the worker may find.
 pub(super) struct Offered {
-    /// None where it is too far, or has not taken the memory: pixels go in the messages, which is slower and no fault.
+    /// None where it is too far, or has not taken the memory: pixels go in the messages, which is
+    /// slower and no fault.
     pub(super) exchange: Option<Arc<Exchange>>,
     /// The worker keeps memory for its session as long as this is open.
     _passed: Option<UnixStream>,
@@ -30,12 +33,14 @@ pub(super) async fn offer(reach: &Locality) -> Offered {
     match reach {
         Locality::Process => Offered { exchange: Some(Exchange::open()), _passed: None },
         Locality::Host(path) => {
-            let passed =
-                timeout(TAKE_WITHIN, share(path)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let passed = timeout(TAKE_WITHIN, share(path))
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let (exchange, passed) = passed
-                .inspect_err(
-                    |error| warn!(path = %path.display(), %error, "the worker takes no memory: pixels in messages"),
-                )
+                .inspect_err(|error| {
+                    warn!(path = %path.display(), %error, "the worker takes no memory: \
+                        pixels in messages")
+                })
                 .ok()
                 .unzip();
             Offered { exchange, _passed: passed }

@@ -1,17 +1,20 @@
 //! The stream to one worker, for one session: hops 4 ([`send`]) and 7 ([`recv`]).
 //!
-//! > The mailbox is the back-pressure. It holds one nudge, and the handler is atomic: it keeps the actor busy until the
-//! > worker has credit for the frame. So a full mailbox says exactly "the worker is behind", and meanwhile the frame
-//! > that waits in the queue can still be replaced by a newer one.
+//! > The mailbox is the back-pressure. It holds one nudge, and the handler is atomic: it keeps the
+//! > actor busy until the worker has credit for the frame. So a full mailbox says exactly "the
+//! > worker is behind", and meanwhile the frame that waits in the queue can still be replaced by a
+//! > newer one.
 //!
-//! That only holds while each producer keeps ONE address: actix grants every fresh clone of an `Addr` a slot of its
-//! own beyond the capacity.
+//! That only holds while each producer keeps ONE address: actix grants every fresh clone of an
+//! `Addr` a slot of its own beyond the capacity.
 //!
-//! A generator has no frames to wait for: it is asked for an item with each credit, and a credit comes back when a
-//! picture has been shown ([`CreditWindow::shown`]). So it runs at the rate of the screen, a few pictures ahead.
+//! A generator has no frames to wait for: it is asked for an item with each credit, and a credit
+//! comes back when a picture has been shown ([`CreditWindow::shown`]). So it runs at the rate of
+//! the screen, a few pictures ahead.
 //!
-//! A session has one link at a time and may have several one after the other: [`dial()`] finds out whether a worker takes
-//! it, [`open`] makes the link, [`Attached::leave`] lets it go when its frames are back.
+//! A session has one link at a time and may have several one after the other: [`dial()`] finds out
+//! whether a worker takes it, [`open`] makes the link, [`Attached::leave`] lets it go when its
+//! frames are back.
 
 pub(crate) mod convert;
 mod credit_window;
@@ -46,8 +49,8 @@ use crate::workers::pool::WorkerHandle;
 
 /// Nudges that may wait: one in work, one waiting.
 const MAILBOX: usize = 1;
-/// How long the frames at a worker that is left may take to come back. Longer, and its handler is slower than any that
-/// is worth waiting for: the frames are lost, and the next worker begins.
+/// How long the frames at a worker that is left may take to come back. Longer, and its handler is
+/// slower than any that is worth waiting for: the frames are lost, and the next worker begins.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The actor that feeds the worker.
@@ -72,7 +75,8 @@ pub(crate) struct LinkContext {
     pub(crate) events: mpsc::Sender<SessionEvent>,
 }
 
-/// A link that stands. Dropping it, once its receiving half has told [`SessionEvent::Detached`], ends the actor.
+/// A link that stands. Dropping it, once its receiving half has told [`SessionEvent::Detached`],
+/// ends the actor.
 pub(crate) struct Attached {
     pub(crate) worker: WorkerHandle,
     /// The one address from which the link is nudged; a generator's link needs no nudge.
@@ -84,8 +88,8 @@ pub(crate) struct Attached {
     stop: CancellationToken,
 }
 
-/// Makes the link. Whatever becomes of it comes as a [`SessionEvent`]; our slot on the worker is held until it has closed
-/// the stream.
+/// Makes the link. Whatever becomes of it comes as a [`SessionEvent`]; our slot on the worker is
+/// held until it has closed the stream.
 pub(crate) fn open(
     dialed: Dialed,
     ends: &LinkContext,
@@ -117,7 +121,8 @@ pub(crate) fn open(
     senders.close();
     let health = worker.health.clone();
     let (ends, receiving) = (ends.clone(), sending.clone());
-    let receive = recv::Receive { ends, exchange, health, senders, sending: receiving, stop: stop.clone() };
+    let receive =
+        recv::Receive { ends, exchange, health, senders, sending: receiving, stop: stop.clone() };
     media.spawn(receive.run(stream, slot).in_current_span());
     Attached { worker, link, flight, sending, stop }
 }
@@ -146,8 +151,9 @@ fn nudge(link: &Addr<Link>) {
     match link.try_send(FrameWaiting) {
         // Until the worker has credit, which it may have now.
         Ok(()) => {}
-        // The worker is behind, and a nudge waits already. The frame waits with it: skipping frames,
-        // a newer one may take its place until the very moment of sending; else it has its turn.
+        // The worker is behind, and a nudge waits already. The frame waits with it: skipping
+        // frames, a newer one may take its place until the very moment of sending; else it has its
+        // turn.
         Err(SendError::Full(FrameWaiting)) => telemetry::mailbox_full("link"),
         // Until there is another link, which looks by itself.
         Err(SendError::Closed(FrameWaiting)) => {}
@@ -170,8 +176,9 @@ impl Handler<FrameWaiting> for Link {
         let (flight, sending) = (Arc::clone(&self.flight), self.sending.clone());
         let exchange = self.exchange.clone();
         let send = async move {
-            // Stopped: what waits stays for the next worker, and what is in flight is counted when it is lost. Looked at
-            // first, or the last worker's link might take a credit of the next one's.
+            // Stopped: what waits stays for the next worker, and what is in flight is counted when
+            // it is lost. Looked at first, or the last worker's link might take a credit of the
+            // next one's.
             tokio::select! {
                 biased;
                 () = sending.cancelled() => {}

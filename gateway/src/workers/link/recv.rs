@@ -1,7 +1,10 @@
 //! Hop 7 of 10: the worker's results in, to the pacer.
-//! In:    the gRPC stream.   Out: a `FrameQueue` of results, and a nudge; outputs to their readers.
-//! Runs:  the media runtime, one task a session.   Full: a newer result takes the waiting one's place,
-//!        `frames_dropped_total{hop="pacer",reason="skipped"}`; a generator's cannot be: credits bound them.
+//! In:    the gRPC stream.
+//! Out:   a `FrameQueue` of results, and a nudge; outputs to their readers.
+//! Runs:  the media runtime, one task a session.
+//! Full:  a newer result takes the waiting one's place,
+//!        `frames_dropped_total{hop="pacer",reason="skipped"}`; a generator's cannot be: credits
+//!        bound them.
 //! Clock: monotonic, for metrics only.
 
 use std::borrow::Borrow;
@@ -28,12 +31,14 @@ use crate::telemetry::{self, Stage};
 use crate::workers::placement::Slot;
 use crate::workers::pool::Health;
 
-/// How long a worker may take to close a stream whose session has ended, before its handler is reported as stuck.
+/// How long a worker may take to close a stream whose session has ended, before its handler is
+/// reported as stuck.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
-/// How long the last pictures may take to be shown after the handler has closed the stream: what a generator is ahead,
-/// at the lowest rate (1 fps), and more.
+/// How long the last pictures may take to be shown after the handler has closed the stream: what a
+/// generator is ahead, at the lowest rate (1 fps), and more.
 const LAST_SHOWN: Duration = Duration::from_secs(10);
-/// From a picture's last packet until a browser's jitter buffer has surely shown it. There is no sign of it from there.
+/// From a picture's last packet until a browser's jitter buffer has surely shown it. There is no
+/// sign of it from there.
 const BROWSER_SHOWS: Duration = Duration::from_millis(250);
 
 /// Why a link is over.
@@ -114,7 +119,11 @@ impl Receive {
     }
 
     /// One message; the error is the end.
-    async fn take(&self, message: Result<Option<FromWorker>, Status>, shown: &TaskTracker) -> Result<(), Ended> {
+    async fn take(
+        &self,
+        message: Result<Option<FromWorker>, Status>,
+        shown: &TaskTracker,
+    ) -> Result<(), Ended> {
         let LinkContext { flight, controls, .. } = &self.ends;
         let message = message.map_err(|status| lost(&status))?.ok_or(Ended::Lost)?;
         match convert::incoming(message, self.exchange.as_deref()) {
@@ -162,7 +171,8 @@ impl Receive {
         let now = Instant::now();
         frame.ticket.stage(Stage::Worker, frame.since, now);
         let with_picture = matches!(outcome, Outcome::Picture(_));
-        // A generator's next item is asked for with the metronome's next tick, so that one that only fails does not spin.
+        // A generator's next item is asked for with the metronome's next tick, so that one that
+        // only fails does not spin.
         if controls.spec.mode == Mode::Receive {
             flight.answered(with_picture);
         }
@@ -209,9 +219,9 @@ pub(super) async fn drain(mut stream: Streaming<FromWorker>) {
     while let Ok(Some(_)) = stream.message().await {}
 }
 
-/// The session has left, or its handler ended it. The worker's slot is free when it has closed its half of the stream,
-/// so ours is held until then: a handler that does not return keeps its thread, and no new session may be sent to wait
-/// for it.
+/// The session has left, or its handler ended it. The worker's slot is free when it has closed its
+/// half of the stream, so ours is held until then: a handler that does not return keeps its thread,
+/// and no new session may be sent to wait for it.
 pub(super) async fn close(closed: impl Future<Output = ()>, slot: impl Borrow<Slot>) {
     let worker = slot.borrow().worker().to_owned();
     tokio::pin!(closed);

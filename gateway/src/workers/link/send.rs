@@ -1,8 +1,10 @@
 //! Hop 4 of 10: the frame that waits, to the worker.
-//! In:    the session's `FrameQueue`; for a generator nothing, its items are asked for.   Out: the gRPC stream, one
-//!        `Frame` or `Pull` per credit; and `Inputs` whenever the client sets some.
-//! Runs:  the link actor decides; serialising runs on the media runtime.   Full: no credit, no send: the frame stays in
-//!        the queue, where a newer one may replace it until the last moment. Inputs wait as one set, the newest.
+//! In:    the session's `FrameQueue`; for a generator nothing, its items are asked for.
+//! Out:   the gRPC stream, one `Frame` or `Pull` per credit; and `Inputs` whenever the client sets
+//!        some.
+//! Runs:  the link actor decides; serialising runs on the media runtime.
+//! Full:  no credit, no send: the frame stays in the queue, where a newer one may replace it until
+//!        the last moment. Inputs wait as one set, the newest.
 //! Clock: monotonic, for metrics only.
 
 use std::sync::Arc;
@@ -22,7 +24,8 @@ use crate::stream::live_session::LiveSession;
 use crate::telemetry::Stage;
 use crate::telemetry::ledger::{Hop, Ticket};
 
-/// Sends until nothing waits. Cancel safe: a frame is either still in the queue or noted as in flight.
+/// Sends until nothing waits. Cancel safe: a frame is either still in the queue or noted as in
+/// flight.
 pub(super) async fn drain(
     waiting: &FrameQueue,
     outbound: &mpsc::Sender<ToWorker>,
@@ -32,7 +35,8 @@ pub(super) async fn drain(
     loop {
         // Closed: never, the semaphore lives as long as the link.
         let Ok(credit) = flight.credit().await else { return };
-        // The newest at this instant, after the credit came: that is what keeps latency flat under a slow handler.
+        // The newest at this instant, after the credit came: that is what keeps latency flat under
+        // a slow handler.
         let Some(mut frame) = waiting.pop() else { return };
         credit.forget();
         let now = Instant::now();
@@ -49,7 +53,11 @@ pub(super) async fn drain(
 }
 
 /// Asks a generator for an item whenever there is credit, from when there is somebody to look.
-pub(super) async fn pull(outbound: mpsc::Sender<ToWorker>, flight: Arc<CreditWindow>, controls: Arc<LiveSession>) {
+pub(super) async fn pull(
+    outbound: mpsc::Sender<ToWorker>,
+    flight: Arc<CreditWindow>,
+    controls: Arc<LiveSession>,
+) {
     controls.connected().await;
     for seq in 0.. {
         // As above.

@@ -52,7 +52,11 @@ async fn claim(
 }
 
 /// Claims until there is a slot: one that was given back is free in the end.
-async fn claimed(placement: &impl Placement, session: &str, workers: &[WorkerHandle]) -> (String, Slot) {
+async fn claimed(
+    placement: &impl Placement,
+    session: &str,
+    workers: &[WorkerHandle],
+) -> (String, Slot) {
     let deadline = Instant::now() + SETTLED;
     loop {
         match claim(placement, session, workers).await {
@@ -102,7 +106,11 @@ async fn a_moving_session_counts_once(placement: &impl Placement) {
     let other = claim(placement, "2", &workers).await.unwrap();
     drop(first);
     let third = claim(placement, "3", &workers).await;
-    assert_eq!(third.err(), Some(ClaimError::Full { slots: 2 }), "it still has a slot, so it still counts");
+    assert_eq!(
+        third.err(),
+        Some(ClaimError::Full { slots: 2 }),
+        "it still has a slot, so it still counts"
+    );
     drop(second);
     drop(claimed(placement, "3", &workers).await);
     drop(other);
@@ -130,7 +138,10 @@ async fn of_many_workers_every_slot_is_found(placement: &impl Placement) {
         assert!(on.insert(worker), "a worker of one slot has two sessions");
         held.push(slot);
     }
-    assert_eq!(claim(placement, "more", &workers).await.err(), Some(ClaimError::Full { slots: 300 }));
+    assert_eq!(
+        claim(placement, "more", &workers).await.err(),
+        Some(ClaimError::Full { slots: 300 })
+    );
 }
 
 async fn a_session_of_its_own_is_nobody_elses(placement: &impl Placement) {
@@ -155,10 +166,22 @@ async fn looking_takes_nothing(placement: &impl Placement) {
     let full = Err(ClaimError::Full { slots: 1 });
     for n in [0, 2, 3] {
         assert_eq!(placement.look(&n.to_string(), &workers, false).await, full);
-        assert_eq!(placement.look(&n.to_string(), &workers, true).await, Ok(()), "another one yields");
+        assert_eq!(
+            placement.look(&n.to_string(), &workers, true).await,
+            Ok(()),
+            "another one yields"
+        );
     }
-    assert_eq!(claim(placement, "2", &workers).await.map(drop), full, "that gives no slot by itself");
-    assert_eq!(placement.look("1", &workers, false).await, Ok(()), "it counts already, and may move");
+    assert_eq!(
+        claim(placement, "2", &workers).await.map(drop),
+        full,
+        "that gives no slot by itself"
+    );
+    assert_eq!(
+        placement.look("1", &workers, false).await,
+        Ok(()),
+        "it counts already, and may move"
+    );
     assert_eq!(placement.look("1", &[], false).await, Err(ClaimError::Full { slots: 0 }));
     for id in ["0", "2", "never seen"] {
         placement.disown(id, "s").await;

@@ -1,4 +1,5 @@
-//! Slots of each stream and how many are taken: what an autoscaler looks at, so it is told also while nobody claims.
+//! Slots of each stream and how many are taken: what an autoscaler looks at, so it is told also
+//! while nobody claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

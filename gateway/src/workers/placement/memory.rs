@@ -1,5 +1,5 @@
-//! Placement by what this gateway itself knows: all there is to know while it is the only one, and what is left when the
-//! shared store is away.
+//! Placement by what this gateway itself knows: all there is to know while it is the only one, and
+//! what is left when the shared store is away.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -14,8 +14,8 @@ use crate::stream::spec::Spec;
 use crate::telemetry;
 use crate::workers::pool::WorkerHandle;
 
-/// Given-back slots that a shared store has not been told of. Full, while it is away: further ones are not told, and their
-/// leases end by themselves.
+/// Given-back slots that a shared store has not been told of. Full, while it is away: further ones
+/// are not told, and their leases end by themselves.
 const MAX_RELEASED: usize = 4096;
 
 /// This gateway's own slots.
@@ -59,7 +59,8 @@ pub(in crate::workers) struct Released {
     pub(in crate::workers) left: Option<(u64, String)>,
 }
 
-/// One session's place on a worker. Dropping it frees it: there is no other way to give it back, and none to forget.
+/// One session's place on a worker. Dropping it frees it: there is no other way to give it back,
+/// and none to forget.
 pub(crate) struct Slot {
     inner: Arc<Inner>,
     number: u64,
@@ -71,13 +72,21 @@ impl Inner {}
 
 impl Held {
     /// The worker that takes a session.
-    fn least<'a>(&self, session: &str, workers: &'a [WorkerHandle]) -> Result<&'a WorkerHandle, ClaimError> {
+    fn least<'a>(
+        &self,
+        session: &str,
+        workers: &'a [WorkerHandle],
+    ) -> Result<&'a WorkerHandle, ClaimError> {
         let slots = limit(workers);
-        let load = |worker: &WorkerHandle| self.by_worker.get(&worker.spec.instance).copied().unwrap_or(0);
-        let least =
-            workers.iter().filter(|worker| load(worker) < worker.spec.capacity).min_by_key(|worker| load(worker));
+        let load =
+            |worker: &WorkerHandle| self.by_worker.get(&worker.spec.instance).copied().unwrap_or(0);
+        let least = workers
+            .iter()
+            .filter(|worker| load(worker) < worker.spec.capacity)
+            .min_by_key(|worker| load(worker));
         let least = least.ok_or(ClaimError::Full { slots })?;
-        let (sessions, at_most) = (self.sessions.get(&least.spec.name), concurrency_limit(workers) as usize);
+        let (sessions, at_most) =
+            (self.sessions.get(&least.spec.name), concurrency_limit(workers) as usize);
         if sessions.is_some_and(|of| !of.contains_key(session) && of.len() >= at_most) {
             return Err(ClaimError::Full { slots });
         }
@@ -124,14 +133,23 @@ impl Memory {
     }
 
     /// Notes a slot that the shared store has given.
-    pub(in crate::workers) fn taken(&self, number: u64, session: &str, worker: &WorkerHandle) -> Slot {
+    pub(in crate::workers) fn taken(
+        &self,
+        number: u64,
+        session: &str,
+        worker: &WorkerHandle,
+    ) -> Slot {
         self.hold(&mut self.inner.held.lock(), number, session, worker)
     }
 
     fn hold(&self, held: &mut Held, number: u64, session: &str, worker: &WorkerHandle) -> Slot {
         let session: Arc<str> = session.into();
-        let leases =
-            held.sessions.entry(worker.spec.name.clone()).or_default().entry(Arc::clone(&session)).or_default();
+        let leases = held
+            .sessions
+            .entry(worker.spec.name.clone())
+            .or_default()
+            .entry(Arc::clone(&session))
+            .or_default();
         leases.push(number);
         if leases.len() == 1 {
             telemetry::sessions_active(1.0);
@@ -139,13 +157,22 @@ impl Memory {
         let taken = held.by_worker.entry(worker.spec.instance.clone()).or_default();
         *taken += 1;
         telemetry::worker_sessions(&worker.name, *taken);
-        held.leases.insert(number, Lease { session: Arc::clone(&session), spec: Arc::clone(&worker.spec) });
+        held.leases.insert(
+            number,
+            Lease { session: Arc::clone(&session), spec: Arc::clone(&worker.spec) },
+        );
         Slot { inner: Arc::clone(&self.inner), number, session, worker: worker.clone() }
     }
 
     /// Every slot, by its number.
     pub(in crate::workers) fn leases(&self) -> Vec<(u64, Lease)> {
-        self.inner.held.lock().leases.iter().map(|(number, lease)| (*number, lease.clone())).collect()
+        self.inner
+            .held
+            .lock()
+            .leases
+            .iter()
+            .map(|(number, lease)| (*number, lease.clone()))
+            .collect()
     }
 
     /// Slots taken on these workers.
@@ -167,7 +194,8 @@ impl Memory {
         let mut held = self.inner.held.lock();
         let released = std::mem::take(&mut held.released);
         let with_left = |(number, lease): (u64, Lease)| {
-            let left = held.sessions.get(&lease.spec.name).and_then(|of| of.get(&lease.session)?.last());
+            let left =
+                held.sessions.get(&lease.spec.name).and_then(|of| of.get(&lease.session)?.last());
             let left = left.map(|number| (*number, held.leases[number].spec.instance.clone()));
             Released { number, lease, left }
         };
@@ -177,13 +205,22 @@ impl Memory {
 
 #[async_trait]
 impl Placement for Memory {
-    async fn look(&self, session: &str, workers: &[WorkerHandle], yields: bool) -> Result<(), ClaimError> {
+    async fn look(
+        &self,
+        session: &str,
+        workers: &[WorkerHandle],
+        yields: bool,
+    ) -> Result<(), ClaimError> {
         self.would_take(session, workers, yields)
     }
 
     async fn disown(&self, _: &str, _: &str) {}
 
-    async fn claim(&self, session: &str, workers: &[WorkerHandle]) -> Result<(WorkerHandle, Slot), ClaimError> {
+    async fn claim(
+        &self,
+        session: &str,
+        workers: &[WorkerHandle],
+    ) -> Result<(WorkerHandle, Slot), ClaimError> {
         self.take(self.number(), session, workers)
     }
 
@@ -219,7 +256,8 @@ impl Drop for Slot {
                 telemetry::sessions_active(-1.0);
             }
         }
-        if let (Some(lease), Some(to_tell)) = (held.leases.remove(&self.number), &self.inner.to_tell)
+        if let (Some(lease), Some(to_tell)) =
+            (held.leases.remove(&self.number), &self.inner.to_tell)
             && held.released.len() < MAX_RELEASED
         {
             held.released.push((self.number, lease));

@@ -1,7 +1,7 @@
 //! Which worker takes a session: the one with the fewest, as long as it has a slot.
 //!
-//! > A slot cannot leak. It is a value, and freeing it is its `Drop`; where several gateways share the slots, it is also
-//! > a lease, which a gateway that dies stops renewing.
+//! > A slot cannot leak. It is a value, and freeing it is its `Drop`; where several gateways share
+//! > the slots, it is also a lease, which a gateway that dies stops renewing.
 
 #[cfg(test)]
 mod contract;
@@ -22,15 +22,20 @@ use crate::media::refused::OfferRefused;
 use crate::workers::pool::WorkerHandle;
 use crate::workers::redis::Redis;
 
-/// How long others know whose a session without a slot is: longer than one may wait for its browser.
+/// How long others know whose a session without a slot is: longer than one may wait for its
+/// browser.
 pub(super) const OWNED: Duration = Duration::from_secs(45);
 
 /// The workers that serve now.
 pub(crate) type ServingNow = Box<dyn Fn() -> Vec<WorkerHandle> + Send + Sync>;
 
-/// The placement that the options ask for. `admin` is where the other gateways reach us, unless they say otherwise. Call
-/// within the media runtime.
-pub(crate) fn start(shared: Option<SharedPlacement>, admin: SocketAddr, serving: ServingNow) -> Arc<dyn Placement> {
+/// The placement that the options ask for. `admin` is where the other gateways reach us, unless
+/// they say otherwise. Call within the media runtime.
+pub(crate) fn start(
+    shared: Option<SharedPlacement>,
+    admin: SocketAddr,
+    serving: ServingNow,
+) -> Arc<dyn Placement> {
     let gauges = Gauges::new(serving);
     let Some(SharedPlacement { redis, password_file, lease, advertise }) = shared else {
         let memory = Memory::default();
@@ -45,32 +50,43 @@ pub(crate) fn start(shared: Option<SharedPlacement>, admin: SocketAddr, serving:
     Arc::new(Redis::start(redis, password_file, us, lease, gauges))
 }
 
-/// Who has how many sessions, and where each of them is. Workers are known by their instance, not by their address.
+/// Who has how many sessions, and where each of them is. Workers are known by their instance, not
+/// by their address.
 #[async_trait]
 pub(crate) trait Placement: Send + Sync {
-    /// Whether [`Self::claim`] would find a slot for `session`; takes none. With `yields` it would anyhow, as a session of
-    /// ours would give up its own. If so, the other gateways are told that the session is ours, until it has a slot,
-    /// [`Self::disown`] or [`OWNED`].
+    /// Whether [`Self::claim`] would find a slot for `session`; takes none. With `yields` it would
+    /// anyhow, as a session of ours would give up its own. If so, the other gateways are told that
+    /// the session is ours, until it has a slot, [`Self::disown`] or [`OWNED`].
     ///
     /// # Errors
     /// As [`Self::claim`]'s.
-    async fn look(&self, session: &str, workers: &[WorkerHandle], yields: bool) -> Result<(), ClaimError>;
+    async fn look(
+        &self,
+        session: &str,
+        workers: &[WorkerHandle],
+        yields: bool,
+    ) -> Result<(), ClaimError>;
 
     /// The session ended without a slot.
     async fn disown(&self, session: &str, stream: &str);
 
-    /// Takes a slot for `session` on the least loaded of `workers`, all of one stream; the first of equals. A session may
-    /// hold two, when it moves from one worker to another; it counts once for its stream's limit.
+    /// Takes a slot for `session` on the least loaded of `workers`, all of one stream; the first of
+    /// equals. A session may hold two, when it moves from one worker to another; it counts once for
+    /// its stream's limit.
     ///
     /// # Errors
     /// Nothing was taken.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it has taken nothing that is not freed at once, or by its lease.
-    async fn claim(&self, session: &str, workers: &[WorkerHandle]) -> Result<(WorkerHandle, Slot), ClaimError>;
+    async fn claim(
+        &self,
+        session: &str,
+        workers: &[WorkerHandle],
+    ) -> Result<(WorkerHandle, Slot), ClaimError>;
 
-    /// The gateway that has `session`, if it is another than this one: the address of its admin port. `streams` are those
-    /// whose session it could be.
+    /// The gateway that has `session`, if it is another than this one: the address of its admin
+    /// port. `streams` are those whose session it could be.
     async fn locate(&self, session: &str, streams: &[String]) -> Option<SocketAddr>;
 }
 
@@ -96,7 +112,8 @@ impl From<ClaimError> for OfferRefused {
     }
 }
 
-/// Sessions that these workers of one stream take together: their capacity, or the stream's own limit.
+/// Sessions that these workers of one stream take together: their capacity, or the stream's own
+/// limit.
 pub(crate) fn limit(workers: &[WorkerHandle]) -> u32 {
     capacity(workers).min(concurrency_limit(workers))
 }

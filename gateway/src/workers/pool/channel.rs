@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
-use reframe_proto::{CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES};
+use reframe_proto::{
+    CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
+};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -15,14 +17,16 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::Client;
 
-/// HTTP/2 pings, so that a worker that stopped or went away without a word is noticed: after the sum of the two, which
-/// leaves half a second of the three that a session may wait.
+/// HTTP/2 pings, so that a worker that stopped or went away without a word is noticed: after the
+/// sum of the two, which leaves half a second of the three that a session may wait.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// See [`KEEPALIVE_INTERVAL`]. A worker's runtime does nothing that keeps it from answering for long.
+/// See [`KEEPALIVE_INTERVAL`]. A worker's runtime does nothing that keeps it from answering for
+/// long.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// An address that nobody has may never answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Buffer of an in-process connection, each way: most of a 720p frame, so that few wake-ups move one.
+/// Buffer of an in-process connection, each way: most of a 720p frame, so that few wake-ups move
+/// one.
 const DUPLEX_BYTES: usize = 1024 * 1024;
 
 /// To a URL. As all channels here, it connects on first use and again after each loss.

@@ -1,8 +1,8 @@
 //! The workers: who they are, what they serve, and whether they do so now.
 //!
-//! One task per worker on the media runtime asks `Describe`, then watches its health until that ends, and starts over;
-//! one per name looks up its addresses. What they learn goes into one [`Roster`], which says who is used. Workers that
-//! declare the same stream are its pool.
+//! One task per worker on the media runtime asks `Describe`, then watches its health until that
+//! ends, and starts over; one per name looks up its addresses. What they learn goes into one
+//! [`Roster`], which says who is used. Workers that declare the same stream are its pool.
 
 mod channel;
 mod discovery;
@@ -96,7 +96,11 @@ impl Pool {
     /// Starts watching `addresses`. Call within the media runtime.
     pub(crate) fn start(addresses: Vec<WorkerAddress>) -> Self {
         let stop = CancellationToken::new();
-        let shared = PoolState { state: Arc::default(), changes: watched::Sender::new(()), stop: stop.clone() };
+        let shared = PoolState {
+            state: Arc::default(),
+            changes: watched::Sender::new(()),
+            stop: stop.clone(),
+        };
         for (source, address) in addresses.into_iter().enumerate() {
             let (name, reach, channel) = match address {
                 WorkerAddress::Uri(uri) => {
@@ -108,7 +112,9 @@ impl Pool {
                     let name = format!("unix:{}", path.display());
                     (name, Locality::Host(Arc::clone(&path)), channel::on_socket(path))
                 }
-                WorkerAddress::InProcess { name, connect } => (name, Locality::Process, channel::in_process(connect)),
+                WorkerAddress::InProcess { name, connect } => {
+                    (name, Locality::Process, channel::in_process(connect))
+                }
                 WorkerAddress::Dns { name, port } => {
                     shared.spawn(discovery::keep_found(shared.clone(), source, name, port));
                     continue;
@@ -116,7 +122,10 @@ impl Pool {
             };
             let listed = shared.update(|roster| roster.list(source, &BTreeSet::from([name])));
             // None, when it is given twice.
-            listed.unknown.into_iter().for_each(|name| shared.watch(name, reach.clone(), channel.clone()));
+            listed
+                .unknown
+                .into_iter()
+                .for_each(|name| shared.watch(name, reach.clone(), channel.clone()));
         }
         Self { shared, _stop: Arc::new(stop.drop_guard()) }
     }
@@ -137,15 +146,22 @@ impl Pool {
         state.roster.used().into_iter().filter_map(serving).collect()
     }
 
-    /// The streams that are or were served, by name, each as the workers declare it that serve it now.
+    /// The streams that are or were served, by name, each as the workers declare it that serve it
+    /// now.
     pub(crate) fn streams(&self) -> BTreeMap<String, Arc<Spec>> {
         self.shared.state().roster.streams()
     }
 
-    /// The stream at `/NAME/`; without a name that at the root: the one named `default`, or the only one.
+    /// The stream at `/NAME/`; without a name that at the root: the one named `default`, or the
+    /// only one.
     pub(crate) fn stream(&self, name: Option<&str>) -> Option<Arc<Spec>> {
         let mut streams = self.streams();
-        let only = || (streams.len() == 1).then(|| streams.first_key_value()).flatten().map(|(name, _)| name.clone());
+        let only = || {
+            (streams.len() == 1)
+                .then(|| streams.first_key_value())
+                .flatten()
+                .map(|(name, _)| name.clone())
+        };
         let name = match name {
             Some(name) => name.to_owned(),
             None if streams.contains_key("default") => "default".to_owned(),
@@ -204,11 +220,15 @@ impl PoolState {
                 // The end of its health, or of its name's address, has its own line.
                 Standing::Out => {}
                 Standing::Used => info!(%worker, "worker takes sessions"),
-                Standing::Twin(of) => info!(%worker, %of, "the same worker as another, which is used; this one is not"),
+                Standing::Twin(of) => {
+                    info!(%worker, %of, "the same worker as another, which is used; this one is \
+                        not")
+                }
                 Standing::Contradicts(fields) => {
                     telemetry::worker_refused("contradiction");
                     let differs = fields.join(", ");
-                    warn!(%worker, %differs, "worker refused: the workers in use declare its stream otherwise");
+                    warn!(%worker, %differs, "worker refused: the workers in use declare its \
+                        stream otherwise");
                 }
             }
         }
@@ -228,9 +248,13 @@ pub(crate) mod testing {
     /// A worker that is never called; its instance is its name. Call within a runtime.
     pub(crate) fn serving(name: &str, stream: &str, capacity: u32) -> WorkerHandle {
         let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
-        let spec = Spec { instance: name.to_owned(), ..crate::stream::spec::testing::spec(stream, capacity) };
+        let spec = Spec {
+            instance: name.to_owned(),
+            ..crate::stream::spec::testing::spec(stream, capacity)
+        };
         let client = FrameWorkerClient::new(channel);
-        let (name, reach, health) = (name.to_owned(), Locality::Network, watched::channel(Health::Serving).1);
+        let (name, reach, health) =
+            (name.to_owned(), Locality::Network, watched::channel(Health::Serving).1);
         WorkerHandle { name, reach, client, spec: Arc::new(spec), health }
     }
 }

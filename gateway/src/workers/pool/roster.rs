@@ -1,11 +1,13 @@
 //! Which workers are used, given what they said of themselves. Pure.
 //!
-//! > Used workers are listed, say that they serve, are each another process, and declare their stream alike.
+//! > Used workers are listed, say that they serve, are each another process, and declare their
+//! > stream alike.
 //!
-//! Who came first wins: a worker that is used stays so, and another that contradicts it, or is the same process at another
-//! address, is not used as long as that one is. Among those that come at once, the order of the configuration decides,
-//! then that of the names. So a stream's declaration is upgraded by draining its old workers: the moment the last one
-//! takes no sessions, the new ones do.
+//! Who came first wins: a worker that is used stays so, and another that contradicts it, or is the
+//! same process at another address, is not used as long as that one is. Among those that come at
+//! once, the order of the configuration decides, then that of the names. So a stream's declaration
+//! is upgraded by draining its old workers: the moment the last one takes no sessions, the new ones
+//! do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,13 +20,15 @@ use crate::stream::spec::Spec;
 pub(super) struct Roster {
     /// By name, which is the address.
     workers: BTreeMap<String, Worker>,
-    /// Streams of workers that are forgotten, by name: their pages stay, and say that a worker is waited for.
+    /// Streams of workers that are forgotten, by name: their pages stay, and say that a worker is
+    /// waited for.
     remembered: BTreeMap<String, Arc<Spec>>,
 }
 
 #[derive(Debug, Default)]
 struct Worker {
-    /// Which parts of the configuration name it. None: it vanished from all of them, and takes no new sessions.
+    /// Which parts of the configuration name it. None: it vanished from all of them, and takes no
+    /// new sessions.
     sources: BTreeSet<usize>,
     /// What it last declared, also while it is away.
     spec: Option<Arc<Spec>>,
@@ -109,15 +113,18 @@ impl Roster {
 
     /// Those that take sessions, in the order of the configuration.
     pub(super) fn used(&self) -> Vec<(&String, &Arc<Spec>)> {
-        let mut used: Vec<_> = self.workers.iter().filter(|(_, worker)| worker.standing == Standing::Used).collect();
+        let mut used: Vec<_> =
+            self.workers.iter().filter(|(_, worker)| worker.standing == Standing::Used).collect();
         used.sort_by_key(|(_, worker)| worker.sources.first());
         used.into_iter().filter_map(|(name, worker)| Some((name, worker.spec.as_ref()?))).collect()
     }
 
-    /// The streams that are or were served, by name, each as its used workers declare it, if there are any.
+    /// The streams that are or were served, by name, each as its used workers declare it, if there
+    /// are any.
     pub(super) fn streams(&self) -> BTreeMap<String, Arc<Spec>> {
         let used = self.used();
-        let specs = used.iter().map(|(_, spec)| *spec).chain(self.specs()).chain(self.remembered.values());
+        let specs =
+            used.iter().map(|(_, spec)| *spec).chain(self.specs()).chain(self.remembered.values());
         let mut streams = BTreeMap::new();
         for spec in specs {
             streams.entry(spec.name.clone()).or_insert_with(|| Arc::clone(spec));
@@ -137,7 +144,9 @@ impl Roster {
             .filter_map(|(name, worker)| Some((name, worker, worker.spec.as_ref()?)))
             .collect();
         // Stable: what is equal stays in the order of the names.
-        candidates.sort_by_key(|(_, worker, _)| (worker.standing != Standing::Used, worker.sources.first()));
+        candidates.sort_by_key(|(_, worker, _)| {
+            (worker.standing != Standing::Used, worker.sources.first())
+        });
 
         let (mut processes, mut streams) =
             (BTreeMap::<&String, &String>::new(), BTreeMap::<&String, &Arc<Spec>>::new());

@@ -39,8 +39,14 @@ fn change(name: &str, standing: Standing) -> (String, Standing) {
 #[test]
 fn workers_are_used_in_the_order_of_the_configuration_as_long_as_they_serve() {
     let mut roster = roster(&["b", "a"]);
-    assert_eq!(serves(&mut roster, "a", declaration("1", "flip", "")), [change("a", Standing::Used)]);
-    assert_eq!(serves(&mut roster, "b", declaration("2", "flip", "")), [change("b", Standing::Used)]);
+    assert_eq!(
+        serves(&mut roster, "a", declaration("1", "flip", "")),
+        [change("a", Standing::Used)]
+    );
+    assert_eq!(
+        serves(&mut roster, "b", declaration("2", "flip", "")),
+        [change("b", Standing::Used)]
+    );
     assert_eq!(roster.report("b", Health::Serving), []);
     assert_eq!(used(&roster), ["b", "a"]);
     for health in [Health::Draining, Health::Away] {
@@ -82,9 +88,17 @@ fn every_field_but_instance_and_capacity_is_part_of_the_declaration() {
     assert_eq!(with(|spec| spec.mode = crate::stream::spec::Mode::Send), ["mode"]);
     assert_eq!(with(|spec| (spec.fps, spec.skip_frames) = (29.97, true)), ["fps", "skip_frames"]);
     assert_eq!(with(|spec| spec.concurrency_limit = Some(1)), ["concurrency_limit"]);
-    assert_eq!(with(|spec| spec.time_limit = Some(std::time::Duration::from_secs(1))), ["time_limit"]);
+    assert_eq!(
+        with(|spec| spec.time_limit = Some(std::time::Duration::from_secs(1))),
+        ["time_limit"]
+    );
     let kind = crate::stream::inputs::Kind::Checkbox { value: true };
-    let input = || crate::stream::inputs::Input { name: "n".into(), label: String::new(), info: String::new(), kind };
+    let input = || crate::stream::inputs::Input {
+        name: "n".into(),
+        label: String::new(),
+        info: String::new(),
+        kind,
+    };
     let mut new = spec("flip", 1);
     new.inputs.push(input());
     assert_eq!(old.differences(&new), ["inputs"]);
@@ -95,7 +109,10 @@ fn one_process_at_two_addresses_is_used_at_the_first() {
     let mut roster = roster(&["url", "name"]);
     let process = || declaration("1", "flip", "");
     serves(&mut roster, "name", process());
-    assert_eq!(serves(&mut roster, "url", process()), [change("url", Standing::Twin("name".into()))]);
+    assert_eq!(
+        serves(&mut roster, "url", process()),
+        [change("url", Standing::Twin("name".into()))]
+    );
     assert_eq!(used(&roster), ["name"]);
     let (listed, changes) = roster.list(1, &names(&[]));
     assert_eq!(listed.vanished, ["name"]);
@@ -112,12 +129,18 @@ fn what_vanishes_is_forgotten_once_it_is_away_and_its_page_stays() {
     );
     serves(&mut roster, "a", declaration("1", "flip", ""));
     let (listed, changes) = roster.list(0, &names(&["b", "c"]));
-    assert_eq!((listed.added, listed.unknown, listed.vanished), (vec!["c".into()], vec!["c".into()], vec!["a".into()]));
+    assert_eq!(
+        (listed.added, listed.unknown, listed.vanished),
+        (vec!["c".into()], vec!["c".into()], vec!["a".into()])
+    );
     assert_eq!((changes, used(&roster).len()), (vec![change("a", Standing::Out)], 0));
     // It still serves, for the sessions that it has; and may come back.
     assert!(!roster.forget("a") && !roster.forget("b"));
     let (listed, changes) = roster.list(0, &names(&["a", "b"]));
-    assert_eq!((listed.added, listed.unknown, listed.vanished), (vec!["a".into()], vec![], vec!["c".into()]));
+    assert_eq!(
+        (listed.added, listed.unknown, listed.vanished),
+        (vec!["a".into()], vec![], vec!["c".into()])
+    );
     assert_eq!(changes, [change("a", Standing::Used)]);
     assert!(roster.forget("c"));
 
@@ -133,8 +156,8 @@ fn what_vanishes_is_forgotten_once_it_is_away_and_its_page_stays() {
     assert_eq!(used(&roster), ["b"]);
 }
 
-/// Whatever workers and names do: the used ones are sound, none is refused without a reason, none that is used loses its
-/// place to another, and no change goes untold.
+/// Whatever workers and names do: the used ones are sound, none is refused without a reason, none
+/// that is used loses its place to another, and no change goes untold.
 #[test]
 fn any_history_keeps_the_promises() {
     let all = ["a", "b", "c", "d", "e", "f"];
@@ -160,9 +183,14 @@ fn any_history_keeps_the_promises() {
                     }
                     changes
                 }
-                _ if roster.workers.get(name).is_some_and(|worker| worker.health == Health::Away) => {
+                _ if roster
+                    .workers
+                    .get(name)
+                    .is_some_and(|worker| worker.health == Health::Away) =>
+                {
                     let instance = rng.random_range(0..8).to_string();
-                    let [stream, title] = [["x", "y"], ["old", "new"]].map(|pair| *pair.choose(&mut rng).unwrap());
+                    let [stream, title] =
+                        [["x", "y"], ["old", "new"]].map(|pair| *pair.choose(&mut rng).unwrap());
                     serves(&mut roster, name, declaration(&instance, stream, title))
                 }
                 _ => roster.report(name, Health::Serving),
@@ -171,10 +199,16 @@ fn any_history_keeps_the_promises() {
 
             let context = format!("seed {seed}, step {step}: {roster:#?}");
             let fit = |worker: &&Worker| {
-                !worker.sources.is_empty() && worker.health == Health::Serving && worker.spec.is_some()
+                !worker.sources.is_empty()
+                    && worker.health == Health::Serving
+                    && worker.spec.is_some()
             };
             for (name, worker) in &roster.workers {
-                assert_eq!(worker.standing, told.get(name).cloned().unwrap_or_default(), "{context}");
+                assert_eq!(
+                    worker.standing,
+                    told.get(name).cloned().unwrap_or_default(),
+                    "{context}"
+                );
                 assert_eq!(worker.standing == Standing::Out, !fit(&worker), "{context}");
                 let mut others = roster.used().into_iter().filter(|(other, _)| *other != name);
                 let spec = worker.spec.as_deref();
@@ -183,20 +217,33 @@ fn any_history_keeps_the_promises() {
                     Standing::Used => others.for_each(|(_, other)| {
                         let spec = spec.unwrap();
                         assert_ne!(spec.instance, other.instance, "{context}");
-                        assert!(spec.name != other.name || spec.differences(other).is_empty(), "{context}");
+                        assert!(
+                            spec.name != other.name || spec.differences(other).is_empty(),
+                            "{context}"
+                        );
                     }),
                     Standing::Twin(of) => {
                         twins += 1;
-                        assert!(others.any(|(other, s)| other == of && s.instance == spec.unwrap().instance));
+                        assert!(
+                            others
+                                .any(|(other, s)| other == of
+                                    && s.instance == spec.unwrap().instance)
+                        );
                     }
                     Standing::Contradicts(fields) => {
                         contradictions += 1;
                         assert_eq!(fields, &["title"]);
                         let mut same = others.filter(|(_, other)| other.name == spec.unwrap().name);
-                        assert!(same.any(|(_, other)| other.title != spec.unwrap().title), "{context}");
+                        assert!(
+                            same.any(|(_, other)| other.title != spec.unwrap().title),
+                            "{context}"
+                        );
                     }
                 }
-                assert!(!before.contains(name) || !fit(&worker) || worker.standing == Standing::Used, "{context}");
+                assert!(
+                    !before.contains(name) || !fit(&worker) || worker.standing == Standing::Used,
+                    "{context}"
+                );
             }
         }
     }

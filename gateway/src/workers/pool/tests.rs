@@ -1,4 +1,5 @@
-//! A pool and workers of no more than a declaration and a health, over real HTTP/2 in memory and in virtual time.
+//! A pool and workers of no more than a declaration and a health, over real HTTP/2 in memory and in
+//! virtual time.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -30,9 +31,13 @@ impl FrameWorker for Fake {
         Ok(Response::new(self.spec.borrow().clone()))
     }
 
-    type SessionStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<FromWorker, Status>> + Send>>;
+    type SessionStream =
+        Pin<Box<dyn tokio_stream::Stream<Item = Result<FromWorker, Status>> + Send>>;
 
-    async fn session(&self, _: Request<Streaming<ToWorker>>) -> Result<Response<Self::SessionStream>, Status> {
+    async fn session(
+        &self,
+        _: Request<Streaming<ToWorker>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
         Err(Status::unimplemented("no test opens one"))
     }
 }
@@ -47,11 +52,13 @@ struct Worker {
 impl Worker {
     fn start(name: &str, title: &str) -> Self {
         let wire = crate::stream::spec::testing::wire("flip", 1);
-        let spec = watched::Sender::new(StreamSpec { instance: name.into(), title: title.into(), ..wire });
+        let spec =
+            watched::Sender::new(StreamSpec { instance: name.into(), title: title.into(), ..wire });
         let (health, health_service) = tonic_health::server::health_reporter();
         let (connect, connections) = mpsc::channel(4);
         let fake = FrameWorkerServer::new(Fake { spec: spec.subscribe() });
-        let server = tonic::transport::Server::builder().add_service(health_service).add_service(fake);
+        let server =
+            tonic::transport::Server::builder().add_service(health_service).add_service(fake);
         let incoming = ReceiverStream::new(connections).map(Ok::<DuplexStream, std::io::Error>);
         tokio::spawn(server.serve_with_incoming(incoming));
         Self { spec, health, address: WorkerAddress::InProcess { name: name.into(), connect } }
@@ -128,12 +135,17 @@ async fn a_worker_that_vanished_is_forgotten_and_so_are_its_series() {
     let name = |n: u32| format!("http://127.0.0.1:{n}");
     for n in 1..=20 {
         pool.shared.list(0, "vanishing", &BTreeSet::from([name(n)]));
-        assert!(telemetry::worker_series().contains(&format!("reframe_worker_up{{worker=\"{}\"}} 0", name(n))));
+        assert!(
+            telemetry::worker_series()
+                .contains(&format!("reframe_worker_up{{worker=\"{}\"}} 0", name(n)))
+        );
         sleep(PATIENCE).await;
     }
     let text = telemetry::worker_series();
-    let of_ours: Vec<_> =
-        text.lines().filter(|line| (1..=20).any(|n| line.contains(&format!("{}\"", name(n))))).collect();
+    let of_ours: Vec<_> = text
+        .lines()
+        .filter(|line| (1..=20).any(|n| line.contains(&format!("{}\"", name(n)))))
+        .collect();
     assert_eq!(of_ours, [format!("reframe_worker_up{{worker=\"{}\"}} 0", name(20))]);
     assert_eq!(pool.shared.state().lines.len(), 1);
 }

@@ -20,11 +20,17 @@ use crate::telemetry;
 
 /// Between two attempts to reach a worker that does not answer.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// For `Describe` and the answer to the watch: they do no work, so a worker that takes longer is in trouble.
+/// For `Describe` and the answer to the watch: they do no work, so a worker that takes longer is in
+/// trouble.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs until the worker has vanished from the configuration and is away.
-pub(super) async fn keep_watch(shared: PoolState, name: String, channel: Channel, health: watch::Sender<Health>) {
+pub(super) async fn keep_watch(
+    shared: PoolState,
+    name: String,
+    channel: Channel,
+    health: watch::Sender<Health>,
+) {
     let mut told = None;
     let worker = Watch { shared, name, health };
     loop {
@@ -39,7 +45,8 @@ pub(super) async fn keep_watch(shared: PoolState, name: String, channel: Channel
             if let Unavailable::Spec(refused) = &ended {
                 telemetry::worker_refused(reason(refused));
             }
-            warn!(worker = %worker.name, error = %why, "worker not available; retrying every second");
+            warn!(worker = %worker.name, error = %why, "worker not available; retrying every \
+                second");
             told = Some(why);
         }
         tokio::time::sleep(RETRY_INTERVAL).await;
@@ -97,8 +104,11 @@ impl Watch {
 }
 
 /// What the worker declares, and its health from now on.
-async fn introduce(channel: &Channel) -> Result<(Arc<Spec>, Streaming<HealthCheckResponse>), Unavailable> {
-    let spec = FrameWorkerClient::new(channel.clone()).describe(DescribeRequest {}).await?.into_inner();
+async fn introduce(
+    channel: &Channel,
+) -> Result<(Arc<Spec>, Streaming<HealthCheckResponse>), Unavailable> {
+    let spec =
+        FrameWorkerClient::new(channel.clone()).describe(DescribeRequest {}).await?.into_inner();
     let spec = Spec::from_wire(spec)?;
     let request = HealthCheckRequest { service: String::new() };
     let reports = HealthClient::new(channel.clone()).watch(request).await?.into_inner();

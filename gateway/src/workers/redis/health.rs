@@ -1,4 +1,5 @@
-//! What is wrong with the shared store now: a log line for each change, a gauge, a counter of errors.
+//! What is wrong with the shared store now: a log line for each change, a gauge, a counter of
+//! errors.
 
 use std::collections::HashMap;
 use std::io;
@@ -28,11 +29,17 @@ pub(super) enum StoreError {
     Timeout,
     #[error("it refuses the name or the password in --redis or --redis-password-file ({0})")]
     Login(RedisError),
-    #[error("there is data of another program under its keys: remove that, or name a database of our own in --redis")]
+    #[error(
+        "there is data of another program under its keys: remove that, or name a database of our \
+         own in --redis"
+    )]
     ForeignData(#[source] RedisError),
     #[error("the password in --redis-password-file cannot be read ({0})")]
     Password(io::Error),
-    #[error("a session's gateway has an address that no gateway has: somebody else writes under our keys")]
+    #[error(
+        "a session's gateway has an address that no gateway has: somebody else writes under our \
+         keys"
+    )]
     ForeignOwner,
     #[error("{0}")]
     Other(RedisError),
@@ -87,7 +94,8 @@ impl Health {
     pub(super) fn failed(&self, operation: Operation, stream: &str, error: &StoreError) {
         telemetry::placement_error(operation.label());
         // Whoever meets it, it is the connection's trouble.
-        let (at, stream) = if error.ends_connection() { (Operation::Connect, "") } else { (operation, stream) };
+        let (at, stream) =
+            if error.ends_connection() { (Operation::Connect, "") } else { (operation, stream) };
         let text = error.to_string();
         let mut problems = self.0.lock();
         let told = problems.insert((at, stream.to_owned()), text.clone());
@@ -95,7 +103,8 @@ impl Health {
         drop(problems);
         if told.as_ref() != Some(&text) {
             let (operation, keys) = (operation.label(), family(stream));
-            warn!(operation, keys, error = %text, "Redis does not share sessions and slots; what this gateway knows has to do");
+            warn!(operation, keys, error = %text, "Redis does not share sessions and slots; what \
+                this gateway knows has to do");
         }
     }
 
@@ -114,7 +123,11 @@ impl Health {
         telemetry::placement_up(up(&problems));
         drop(problems);
         for ((operation, stream), _) in again {
-            info!(operation = operation.label(), keys = family(&stream), "Redis shares sessions and slots again");
+            info!(
+                operation = operation.label(),
+                keys = family(&stream),
+                "Redis shares sessions and slots again"
+            );
         }
     }
 }
@@ -123,11 +136,17 @@ impl Health {
 impl Health {
     /// Operation, stream and text of everything that is wrong.
     pub(super) fn problems(&self) -> Vec<(Operation, String, String)> {
-        self.0.lock().iter().map(|((at, stream), text)| (*at, stream.clone(), text.clone())).collect()
+        self.0
+            .lock()
+            .iter()
+            .map(|((at, stream), text)| (*at, stream.clone(), text.clone()))
+            .collect()
     }
 }
 
 /// What clients run into one by one does not count: nobody might ask again and see it well.
 fn up(problems: &HashMap<(Operation, String), String>) -> bool {
-    !problems.keys().any(|(operation, _)| matches!(operation, Operation::Connect | Operation::Renew))
+    !problems
+        .keys()
+        .any(|(operation, _)| matches!(operation, Operation::Connect | Operation::Renew))
 }

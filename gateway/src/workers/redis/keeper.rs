@@ -1,4 +1,5 @@
-//! Keeps Redis told: one task on the media runtime connects, renews every lease, gives back what was given back.
+//! Keeps Redis told: one task on the media runtime connects, renews every lease, gives back what
+//! was given back.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -62,8 +63,9 @@ impl Keeper {
         }
     }
 
-    /// Until the next renewal. Spread, or all gateways would renew together for ever after a Redis that came back, and
-    /// claims wait for them (a p99 of 274 ms with a hundred gateways, measured by `make bench`).
+    /// Until the next renewal. Spread, or all gateways would renew together for ever after a Redis
+    /// that came back, and claims wait for them (a p99 of 274 ms with a hundred gateways, measured
+    /// by `make bench`).
     fn pause(&self) -> Duration {
         (self.store.lease / RENEWALS).mul_f64(rand::random_range(0.7..1.0))
     }
@@ -110,7 +112,9 @@ impl Keeper {
                 // What is not told ends with its lease.
                 match self.store.release(link, &stream, batch).await {
                     Ok(()) => self.store.health.did(Operation::PacedPicture, &stream),
-                    Err(error) => self.store.health.failed(Operation::PacedPicture, &stream, &error),
+                    Err(error) => {
+                        self.store.health.failed(Operation::PacedPicture, &stream, &error)
+                    }
                 }
             }
         }

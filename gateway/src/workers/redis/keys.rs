@@ -1,4 +1,5 @@
-//! Names in Redis. The braces are hash tags: all keys of a stream are on one node of a Redis cluster.
+//! Names in Redis. The braces are hash tags: all keys of a stream are on one node of a Redis
+//! cluster.
 
 /// A set, session -> expiry in ms of Redis' own clock: which sessions the stream has.
 pub(super) fn sessions(stream: &str) -> String {
@@ -10,7 +11,8 @@ pub(super) fn slots(stream: &str, instance: &str) -> String {
     format!("reframe:{{{stream}}}:worker:{instance}")
 }
 
-/// A hash: the session's gateway (its admin port), its worker's instance and the lease that it holds there.
+/// A hash: the session's gateway (its admin port), its worker's instance and the lease that it
+/// holds there.
 pub(super) fn session(stream: &str, id: &str) -> String {
     format!("reframe:{{{stream}}}:session:{id}")
 }

@@ -1,7 +1,8 @@
 //! Placement shared by several gateways, in Redis: `docs/decisions/0006-placement.md`.
 //!
-//! > Redis is never needed. What this gateway holds is in its own memory, and whatever Redis knows of it is written again
-//! > and again; so Redis may lose everything, and while it is away this gateway places by what it holds itself.
+//! > Redis is never needed. What this gateway holds is in its own memory, and whatever Redis knows
+//! > of it is written again and again; so Redis may lose everything, and while it is away this
+//! > gateway places by what it holds itself.
 
 mod health;
 mod keeper;
@@ -38,11 +39,11 @@ use crate::workers::placement::memory::{Memory, Slot};
 use crate::workers::placement::{ClaimError, OWNED, Placement, concurrency_limit, limit};
 use crate::workers::pool::WorkerHandle;
 
-/// Workers that a claim compares. With more, a random sample of this size is compared: its least loaded one is hardly worse than
-/// that
-/// of all, and a claim costs the same however many there are.
+/// Workers that a claim compares. With more, a random sample of this size is compared: its least
+/// loaded one is hardly worse than that of all, and a claim costs the same however many there are.
 const COMPARED: usize = 32;
-/// This gateway's slots, and through Redis those of all others. Dropped, it is a gateway that died: its leases end.
+/// This gateway's slots, and through Redis those of all others. Dropped, it is a gateway that died:
+/// its leases end.
 pub(crate) struct Redis {
     memory: Memory,
     store: Arc<Store>,
@@ -50,8 +51,8 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts reaching for Redis. `gateway` is our admin port's address as the others reach it. Call within the media
-    /// runtime.
+    /// Starts reaching for Redis. `gateway` is our admin port's address as the others reach it.
+    /// Call within the media runtime.
     pub(in crate::workers) fn start(
         client: ::redis::Client,
         password_file: Option<PathBuf>,
@@ -76,7 +77,8 @@ impl Redis {
         let stream = &workers.first()?.spec.name;
         let all = || workers.iter().collect::<Vec<_>>();
         let drawn = || workers.sample(&mut rand::rng(), COMPARED).collect();
-        let mut candidates: Vec<&WorkerHandle> = if workers.len() <= COMPARED { all() } else { drawn() };
+        let mut candidates: Vec<&WorkerHandle> =
+            if workers.len() <= COMPARED { all() } else { drawn() };
         let at_most = concurrency_limit(workers);
         loop {
             let claimed = self.store.claim(link, purpose, session, &candidates, at_most).await;
@@ -92,8 +94,12 @@ impl Redis {
                 Ok(claimed) => {
                     self.store.health.did(Operation::Claim, stream);
                     return Some(match claimed {
-                        Claimed::On(candidate) => Ok(WorkerHandle::clone(candidates.get(candidate)?)),
-                        Claimed::None | Claimed::Limit => Err(ClaimError::Full { slots: limit(workers) }),
+                        Claimed::On(candidate) => {
+                            Ok(WorkerHandle::clone(candidates.get(candidate)?))
+                        }
+                        Claimed::None | Claimed::Limit => {
+                            Err(ClaimError::Full { slots: limit(workers) })
+                        }
                         Claimed::Exists => Err(ClaimError::Exists),
                     });
                 }
@@ -104,12 +110,22 @@ impl Redis {
 
 #[async_trait]
 impl Placement for Redis {
-    async fn look(&self, session: &str, workers: &[WorkerHandle], yields: bool) -> Result<(), ClaimError> {
+    async fn look(
+        &self,
+        session: &str,
+        workers: &[WorkerHandle],
+        yields: bool,
+    ) -> Result<(), ClaimError> {
         let shared = match self.store.ready() {
-            Some(link) => self.ask(&link, Purpose::Look { yields, owned: OWNED }, session, workers).await,
+            Some(link) => {
+                self.ask(&link, Purpose::Look { yields, owned: OWNED }, session, workers).await
+            }
             None => None,
         };
-        shared.map_or_else(|| self.memory.would_take(session, workers, yields), |found| found.map(drop))
+        shared.map_or_else(
+            || self.memory.would_take(session, workers, yields),
+            |found| found.map(drop),
+        )
     }
 
     async fn disown(&self, session: &str, stream: &str) {
@@ -121,9 +137,14 @@ impl Placement for Redis {
         }
     }
 
-    async fn claim(&self, session: &str, workers: &[WorkerHandle]) -> Result<(WorkerHandle, Slot), ClaimError> {
+    async fn claim(
+        &self,
+        session: &str,
+        workers: &[WorkerHandle],
+    ) -> Result<(WorkerHandle, Slot), ClaimError> {
         let began = Instant::now();
-        // The same if Redis does not answer: should it have heard us all the same, this slot's renewal covers that one.
+        // The same if Redis does not answer: should it have heard us all the same, this slot's
+        // renewal covers that one.
         let number = self.memory.number();
         let shared = match self.store.ready() {
             Some(link) => self.ask(&link, Purpose::Claim { number }, session, workers).await,

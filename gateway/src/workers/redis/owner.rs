@@ -1,7 +1,8 @@
 //! A gateway's address as it stands in Redis: `http://IP:PORT`, its admin port.
 //!
-//! Whoever can write to Redis chooses what is there, and we ask it over HTTP. So it is an address that a gateway can have,
-//! and nothing else: no name, no path, none that means this machine, a group or a cloud's own services.
+//! Whoever can write to Redis chooses what is there, and we ask it over HTTP. So it is an address
+//! that a gateway can have, and nothing else: no name, no path, none that means this machine, a
+//! group or a cloud's own services.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,10 +19,13 @@ pub(super) fn parse(text: &str, us: SocketAddr) -> Option<SocketAddr> {
     let ip = address.ip();
     let unusual = match ip {
         // Link-local: what clouds tell their machines, credentials among it, is at 169.254.169.254.
-        IpAddr::V4(v4) => v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local(),
+        IpAddr::V4(v4) => {
+            v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local()
+        }
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
     };
-    // Gateways of one machine know each other by its loopback; for all others that is where they are themselves.
+    // Gateways of one machine know each other by its loopback; for all others that is where they
+    // are themselves.
     let elsewhere = !ip.is_loopback() || us.ip().is_loopback();
     // An IPv4 address within an IPv6 one is never written, and would pass the checks above.
     (!unusual && elsewhere && address.port() != 0 && ip.to_canonical() == ip).then_some(address)

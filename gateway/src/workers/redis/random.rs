@@ -1,4 +1,5 @@
-//! Random claims, returns, moves, deaths and losses: Redis' sums are those of a model, and no worker has too many.
+//! Random claims, returns, moves, deaths and losses: Redis' sums are those of a model, and no
+//! worker has too many.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,8 @@ async fn churn(seed: u64) {
     let workers = workers(WORKERS, CAPACITY);
     let mut gateways = Vec::new();
     for _ in 0..GATEWAYS {
-        gateways.push(gateway(&server, u32::try_from(gateways.len()).unwrap(), LONG, &workers).await);
+        gateways
+            .push(gateway(&server, u32::try_from(gateways.len()).unwrap(), LONG, &workers).await);
     }
     let mut model = Model::new();
     let mut refused = 0;
@@ -42,22 +44,30 @@ async fn churn(seed: u64) {
             0..60 => {
                 // Few ids, so that some are taken.
                 let id = random.random_range(0..60).to_string();
-                let elsewhere = model.iter().any(|(session, owner, _)| *session == id && *owner != at);
+                let elsewhere =
+                    model.iter().any(|(session, owner, _)| *session == id && *owner != at);
                 match gateways[at].claim(&id, &workers).await {
                     Ok((_, slot)) => {
                         assert!(!elsewhere, "seed {seed}, step {step}: {id} is another gateway's");
                         model.push((id, at, slot));
                     }
-                    // What was given back a moment ago may not be told yet; the model knows only that more is impossible.
+                    // What was given back a moment ago may not be told yet; the model knows only
+                    // that more is impossible.
                     Err(ClaimError::Exists | ClaimError::Full { .. }) => refused += 1,
                 }
             }
-            60..98 if !model.is_empty() => drop(model.swap_remove(random.random_range(0..model.len()))),
+            60..98 if !model.is_empty() => {
+                drop(model.swap_remove(random.random_range(0..model.len())))
+            }
             98 => assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK"),
             _ => settle(&server, &model, seed).await,
         }
         for (worker, held) in by_worker(&model) {
-            assert!(held.len() <= CAPACITY as usize, "seed {seed}, step {step}: worker {worker} has {}", held.len());
+            assert!(
+                held.len() <= CAPACITY as usize,
+                "seed {seed}, step {step}: worker {worker} has {}",
+                held.len()
+            );
         }
     }
     assert!(refused > 0, "seed {seed}: the limits were never met");
@@ -90,7 +100,8 @@ async fn settle(server: &RedisServer, model: &Model, seed: u64) {
         let mut known = members(server, "sessions");
         known.sort();
         let slots = |n: usize| members(server, &format!("worker:{n}")).len();
-        known == sessions && (0..WORKERS).all(|n| slots(n) == held.get(&*n.to_string()).map_or(0, Vec::len))
+        known == sessions
+            && (0..WORKERS).all(|n| slots(n) == held.get(&*n.to_string()).map_or(0, Vec::len))
     })
     .await;
 }

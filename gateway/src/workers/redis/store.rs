@@ -1,7 +1,7 @@
 //! The connection to Redis and what is asked over it.
 //!
-//! One connection carries everything, in order. Whoever sees it fail ends it for all; until the keeper has another, whose
-//! leases are written, nobody waits for Redis.
+//! One connection carries everything, in order. Whoever sees it fail ends it for all; until the
+//! keeper has another, whose leases are written, nobody waits for Redis.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,12 +21,13 @@ use crate::stream::spec::Spec;
 use crate::workers::placement::memory::{Lease, Released};
 use crate::workers::pool::WorkerHandle;
 
-/// For one answer, and for a connection. A healthy Redis takes a millisecond; an offer waits for two answers at most.
+/// For one answer, and for a connection. A healthy Redis takes a millisecond; an offer waits for
+/// two answers at most.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// Leases in one script, which holds up everybody else's for as long: about a millisecond.
 pub(super) const BATCH: usize = 256;
-/// Sets whose members nobody renews vanish after this: those of workers that are gone. Longer than any lease, whoever
-/// wrote it.
+/// Sets whose members nobody renews vanish after this: those of workers that are gone. Longer than
+/// any lease, whoever wrote it.
 const KEPT: Duration = Duration::from_secs(600);
 
 const CLAIM: &str = include_str!("claim.lua");
@@ -44,7 +45,8 @@ pub(super) struct Store {
     pub(super) us: SocketAddr,
     /// The same as it is written.
     gateway: String,
-    /// Distinguishes our leases from those of all other processes, also of one that had our address.
+    /// Distinguishes our leases from those of all other processes, also of one that had our
+    /// address.
     process: String,
     pub(super) lease: Duration,
     pub(super) health: Health,
@@ -59,8 +61,8 @@ pub(super) struct Link {
     pub(super) lost: CancellationToken,
 }
 
-/// A script with its keys and arguments. Sent whole: Redis hashes 2 kB in microseconds, and there is no state of "it has
-/// the script" to be lost between two messages.
+/// A script with its keys and arguments. Sent whole: Redis hashes 2 kB in microseconds, and there
+/// is no state of "it has the script" to be lost between two messages.
 struct Call {
     script: &'static str,
     keys: Vec<String>,
@@ -72,7 +74,8 @@ struct Call {
 pub(super) enum Purpose {
     /// A slot is taken; the lease's number.
     Claim { number: u64 },
-    /// None is taken. The session is known as ours for so long; with `yields` even if there is none to take.
+    /// None is taken. The session is known as ours for so long; with `yields` even if there is none
+    /// to take.
     Look { yields: bool, owned: Duration },
 }
 
@@ -89,7 +92,12 @@ pub(super) enum Claimed {
 }
 
 impl Store {
-    pub(super) fn new(client: Client, password_file: Option<PathBuf>, us: SocketAddr, lease: Duration) -> Self {
+    pub(super) fn new(
+        client: Client,
+        password_file: Option<PathBuf>,
+        us: SocketAddr,
+        lease: Duration,
+    ) -> Self {
         let process = format!("{:016x}", rand::random::<u64>());
         let (gateway, health, ready) = (owner::text(us), Health::default(), Mutex::default());
         Self { client, password_file, us, gateway, process, lease, health, ready }
@@ -108,22 +116,26 @@ impl Store {
 
     pub(super) async fn connect(&self) -> Result<Link, StoreError> {
         // Our own bound is around everything.
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let client = match self.password_file.clone() {
             Some(file) => with_password(&self.client, file).await?,
             None => self.client.clone(),
         };
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let connection = timeout(ANSWER_WITHIN, connecting).await.map_err(|_| StoreError::Timeout)??;
+        let connection =
+            timeout(ANSWER_WITHIN, connecting).await.map_err(|_| StoreError::Timeout)??;
         Ok(Link { connection, lost: CancellationToken::new() })
     }
 
-    /// Asks for nothing: there may be no lease to renew, and a Redis that wants a password lets everybody connect.
+    /// Asks for nothing: there may be no lease to renew, and a Redis that wants a password lets
+    /// everybody connect.
     pub(super) async fn ping(&self, link: &Link) -> Result<(), StoreError> {
         link.within(::redis::cmd("PING").query_async(&mut link.connection.clone())).await
     }
 
-    /// Which of `candidates` takes the session; all are of one stream, which may have `limit` sessions.
+    /// Which of `candidates` takes the session; all are of one stream, which may have `limit`
+    /// sessions.
     pub(super) async fn claim(
         &self,
         link: &Link,
@@ -133,7 +145,8 @@ impl Store {
         limit: u32,
     ) -> Result<Claimed, StoreError> {
         let stream = &candidates[0].spec.name;
-        let mut call = Call::of(CLAIM).key(keys::sessions(stream)).key(keys::session(stream, session));
+        let mut call =
+            Call::of(CLAIM).key(keys::sessions(stream)).key(keys::session(stream, session));
         let (lease, length) = match purpose {
             Purpose::Claim { number } => (self.name(number), self.lease),
             Purpose::Look { yields: false, owned } => ("look".to_owned(), owned),
@@ -154,26 +167,43 @@ impl Store {
     }
 
     /// The session is not ours any more, and never had a lease.
-    pub(super) async fn disown(&self, link: &Link, session: &str, stream: &str) -> Result<(), StoreError> {
+    pub(super) async fn disown(
+        &self,
+        link: &Link,
+        session: &str,
+        stream: &str,
+    ) -> Result<(), StoreError> {
         link.run(Call::of(DISOWN).key(keys::session(stream, session)).arg(&self.gateway)).await
     }
 
     /// Writes leases, all of one stream.
-    pub(super) async fn renew(&self, link: &Link, stream: &str, leases: &[(u64, Lease)]) -> Result<(), StoreError> {
+    pub(super) async fn renew(
+        &self,
+        link: &Link,
+        stream: &str,
+        leases: &[(u64, Lease)],
+    ) -> Result<(), StoreError> {
         let mut call = Call::of(RENEW).key(keys::sessions(stream));
         call = call.arg(self.lease.as_millis()).arg(&self.gateway).arg(KEPT.as_millis());
         for (number, Lease { session, spec }) in leases {
-            call = call.key(keys::slots(stream, &spec.instance)).key(keys::session(stream, session));
+            call =
+                call.key(keys::slots(stream, &spec.instance)).key(keys::session(stream, session));
             call = call.arg(self.name(*number)).arg(session).arg(&spec.instance);
         }
         link.run(call).await
     }
 
     /// Gives leases back, all of one stream.
-    pub(super) async fn release(&self, link: &Link, stream: &str, released: &[Released]) -> Result<(), StoreError> {
+    pub(super) async fn release(
+        &self,
+        link: &Link,
+        stream: &str,
+        released: &[Released],
+    ) -> Result<(), StoreError> {
         let mut call = Call::of(RELEASE).key(keys::sessions(stream));
         for Released { number, lease: Lease { session, spec }, left } in released {
-            call = call.key(keys::slots(stream, &spec.instance)).key(keys::session(stream, session));
+            call =
+                call.key(keys::slots(stream, &spec.instance)).key(keys::session(stream, session));
             call = call.arg(self.name(*number)).arg(session);
             call = match left {
                 Some((number, instance)) => call.arg(self.name(*number)).arg(instance),
@@ -184,8 +214,13 @@ impl Store {
     }
 
     /// How many slots of these workers are taken.
-    pub(super) async fn used(&self, link: &Link, workers: &[WorkerHandle]) -> Result<u32, StoreError> {
-        let keys = workers.iter().map(|worker| keys::slots(&worker.spec.name, &worker.spec.instance));
+    pub(super) async fn used(
+        &self,
+        link: &Link,
+        workers: &[WorkerHandle],
+    ) -> Result<u32, StoreError> {
+        let keys =
+            workers.iter().map(|worker| keys::slots(&worker.spec.name, &worker.spec.instance));
         link.run(keys.fold(Call::of(USED), Call::key)).await
     }
 
@@ -239,15 +274,23 @@ impl Call {
 }
 
 impl Link {
-    async fn run<T: FromRedisValue>(&self, Call { script, keys, args }: Call) -> Result<T, StoreError> {
+    async fn run<T: FromRedisValue>(
+        &self,
+        Call { script, keys, args }: Call,
+    ) -> Result<T, StoreError> {
         let mut command = Cmd::new();
         command.arg("EVAL").arg(script).arg(keys.len()).arg(keys).arg(args);
         self.within(command.query_async(&mut self.connection.clone())).await
     }
 
-    async fn within<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, StoreError> {
+    async fn within<T>(
+        &self,
+        answer: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, StoreError> {
         let answered = timeout(ANSWER_WITHIN, answer).await;
-        let answered = answered.map_err(|_| StoreError::Timeout).and_then(|answer| answer.map_err(StoreError::from));
+        let answered = answered
+            .map_err(|_| StoreError::Timeout)
+            .and_then(|answer| answer.map_err(StoreError::from));
         if answered.as_ref().is_err_and(StoreError::ends_connection) {
             self.lost.cancel();
         }

@@ -30,13 +30,23 @@ impl Alone {
 }
 
 /// Another gateway at `server`, which knows it.
-pub(super) async fn gateway(server: &RedisServer, number: u32, lease: Duration, workers: &[WorkerHandle]) -> Redis {
+pub(super) async fn gateway(
+    server: &RedisServer,
+    number: u32,
+    lease: Duration,
+    workers: &[WorkerHandle],
+) -> Redis {
     let gateway = unconnected(&server.url(), number, lease, workers);
     until("the gateway is connected", || gateway.store.ready().is_some()).await;
     gateway
 }
 
-pub(super) fn unconnected(url: &str, number: u32, lease: Duration, workers: &[WorkerHandle]) -> Redis {
+pub(super) fn unconnected(
+    url: &str,
+    number: u32,
+    lease: Duration,
+    workers: &[WorkerHandle],
+) -> Redis {
     let client = ::redis::Client::open(url).unwrap();
     let workers = workers.to_vec();
     let us = ([10, 0, 0, u8::try_from(number).unwrap()], 9090).into();
@@ -66,5 +76,10 @@ pub(in crate::workers) fn workers(count: usize, capacity: u32) -> Vec<WorkerHand
 /// Members of a set of stream `s`: `sessions`, or `worker:` and an instance.
 pub(super) fn members(server: &RedisServer, set: &str) -> Vec<String> {
     let mut connection = ::redis::Client::open(server.url()).unwrap().get_connection().unwrap();
-    ::redis::cmd("ZRANGE").arg(format!("reframe:{{s}}:{set}")).arg(0).arg(-1).query(&mut connection).unwrap()
+    ::redis::cmd("ZRANGE")
+        .arg(format!("reframe:{{s}}:{set}"))
+        .arg(0)
+        .arg(-1)
+        .query(&mut connection)
+        .unwrap()
 }

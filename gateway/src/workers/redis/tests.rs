@@ -72,7 +72,8 @@ async fn a_session_without_a_slot_is_known_until_it_ends() {
 #[tokio::test]
 async fn two_gateways_race_for_the_last_slot_and_one_wins() {
     const ROUNDS: usize = 10_000;
-    /// Rounds in which a busy machine's Redis may answer too late for one of them, which then places by itself.
+    /// Rounds in which a busy machine's Redis may answer too late for one of them, which then
+    /// places by itself.
     const STALLED: usize = 100;
     let server = RedisServer::start();
     let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
@@ -80,10 +81,12 @@ async fn two_gateways_race_for_the_last_slot_and_one_wins() {
     let mut workers = workers(ROUNDS + STALLED, 1).into_iter().enumerate();
     while won[0] + won[1] < ROUNDS {
         let (round, worker) = workers.next().expect("Redis answers in time, mostly");
-        until("both are connected", || a.store.ready().is_some() && b.store.ready().is_some()).await;
+        until("both are connected", || a.store.ready().is_some() && b.store.ready().is_some())
+            .await;
         let links = [a.store.ready(), b.store.ready()];
         let (candidates, [first, second]) = ([worker], [format!("a{round}"), format!("b{round}")]);
-        let (first, second) = tokio::join!(a.claim(&first, &candidates), b.claim(&second, &candidates));
+        let (first, second) =
+            tokio::join!(a.claim(&first, &candidates), b.claim(&second, &candidates));
         if links.iter().any(|link| link.as_ref().is_none_or(|link| link.lost.is_cancelled())) {
             continue;
         }
@@ -99,7 +102,8 @@ async fn two_gateways_race_for_the_last_slot_and_one_wins() {
 #[tokio::test]
 async fn a_dead_gateways_slots_are_free_within_the_lease() {
     let server = RedisServer::start();
-    let [dead, other] = [gateway(&server, 1, SHORT, &[]).await, gateway(&server, 2, SHORT, &[]).await];
+    let [dead, other] =
+        [gateway(&server, 1, SHORT, &[]).await, gateway(&server, 2, SHORT, &[]).await];
     let workers = workers(1, 2);
     // Renewed: it stays longer than a lease.
     let _kept = other.claim("kept", &workers).await.unwrap();
@@ -114,7 +118,11 @@ async fn a_dead_gateways_slots_are_free_within_the_lease() {
         again = other.claim("lost", &workers).await.ok();
         tokio::task::yield_now().await;
     }
-    assert_eq!(other.claim("more", &workers).await.err(), Some(ClaimError::Full { slots: 2 }), "the kept one is");
+    assert_eq!(
+        other.claim("more", &workers).await.err(),
+        Some(ClaimError::Full { slots: 2 }),
+        "the kept one is"
+    );
 }
 
 #[tokio::test]
@@ -153,7 +161,9 @@ async fn a_redis_that_lost_everything_is_told_again() {
     // Both place on: the first attempt of each finds out.
     for n in 300..310 {
         let gateway = if n % 2 == 0 { &a } else { &b };
-        slots.push(timeout(AT_ONCE, gateway.claim(&n.to_string(), &workers)).await.unwrap().unwrap());
+        slots.push(
+            timeout(AT_ONCE, gateway.claim(&n.to_string(), &workers)).await.unwrap().unwrap(),
+        );
     }
     assert_eq!(timeout(AT_ONCE, a.locate("1", &streams())).await, Ok(None));
     slots.drain(0..10);
@@ -177,7 +187,11 @@ async fn foreign_data_under_our_keys_is_told_and_places_go_on() {
     assert_eq!(server.cli(&["SET", key, "somebody's"]), "OK");
     let _first = a.claim("1", &workers).await.unwrap();
     let _second = a.claim("2", &workers).await.unwrap();
-    assert_eq!(a.claim("3", &workers).await.err(), Some(ClaimError::Full { slots: 2 }), "by what it knows itself");
+    assert_eq!(
+        a.claim("3", &workers).await.err(),
+        Some(ClaimError::Full { slots: 2 }),
+        "by what it knows itself"
+    );
     let told = |operation| a.store.health.problems().into_iter().find(|(at, ..)| *at == operation);
     until("the renewal found it too", || told(Operation::Renew).is_some()).await;
     let (_, stream, text) = told(Operation::Claim).unwrap();
@@ -209,14 +223,19 @@ async fn an_owner_that_no_gateway_is_is_nobody() {
     let server = RedisServer::start();
     let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
     let _slot = a.claim("1", &workers(1, 2)).await.unwrap();
-    for forged in ["http://127.0.0.1:6379", "http://10.0.0.1:9090/secret?", "http://169.254.169.254:80", "x"] {
+    for forged in
+        ["http://127.0.0.1:6379", "http://10.0.0.1:9090/secret?", "http://169.254.169.254:80", "x"]
+    {
         assert_eq!(server.cli(&["HSET", "reframe:{s}:session:1", "gateway", forged]), "0");
         assert_eq!(b.locate("1", &streams()).await, None, "{forged}");
         let problems = b.store.health.problems();
         let [(Operation::Locate, _, text)] = &problems[..] else { panic!("{problems:?}") };
         assert!(text.contains("somebody else"), "{text}");
     }
-    assert_eq!(server.cli(&["HSET", "reframe:{s}:session:1", "gateway", "http://10.0.0.1:9090"]), "0");
+    assert_eq!(
+        server.cli(&["HSET", "reframe:{s}:session:1", "gateway", "http://10.0.0.1:9090"]),
+        "0"
+    );
     assert_eq!(b.locate("1", &streams()).await, address(1));
     assert_eq!(b.store.health.problems(), []);
 }
@@ -236,9 +255,12 @@ async fn a_password_from_a_file_is_read_for_each_connection() {
     std::fs::write(&file, "second").unwrap();
     assert_eq!(server.cli(&["CONFIG", "SET", "requirepass", "second"]), "OK");
     // The connection that there is stays good; the next one needs the new password.
-    let mut other =
-        ::redis::Client::open(format!("redis://:second@127.0.0.1:{port}")).unwrap().get_connection().unwrap();
-    let killed: u32 = ::redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).query(&mut other).unwrap();
+    let mut other = ::redis::Client::open(format!("redis://:second@127.0.0.1:{port}"))
+        .unwrap()
+        .get_connection()
+        .unwrap();
+    let killed: u32 =
+        ::redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).query(&mut other).unwrap();
     assert_eq!(killed, 1);
     until("it notices", || a.store.ready().is_none()).await;
     until("it is connected again", || a.store.ready().is_some()).await;
@@ -269,9 +291,12 @@ async fn a_refused_password_is_told_and_tried_again() {
     assert_eq!(server.cli(&["CONFIG", "SET", "requirepass", "new"]), "OK");
     until("it is connected", || a.store.ready().is_some()).await;
     assert_eq!(a.store.health.problems(), []);
-    let mut connection =
-        ::redis::Client::open(format!("redis://:new@127.0.0.1:{port}")).unwrap().get_connection().unwrap();
-    let held: u32 = ::redis::cmd("ZCARD").arg("reframe:{s}:worker:0").query(&mut connection).unwrap();
+    let mut connection = ::redis::Client::open(format!("redis://:new@127.0.0.1:{port}"))
+        .unwrap()
+        .get_connection()
+        .unwrap();
+    let held: u32 =
+        ::redis::cmd("ZCARD").arg("reframe:{s}:worker:0").query(&mut connection).unwrap();
     assert_eq!(held, 1, "what it placed meanwhile is there");
 }
 
@@ -286,10 +311,17 @@ async fn a_redis_that_does_not_answer_holds_nobody_up() {
         slots.push(timeout(AT_ONCE, a.claim(&n.to_string(), &workers)).await.unwrap().unwrap());
     }
     assert_eq!(timeout(AT_ONCE, a.locate("x", &streams())).await, Ok(None));
-    until("it is told", || a.store.health.problems().iter().any(|(at, ..)| *at == Operation::Connect)).await;
+    until("it is told", || {
+        a.store.health.problems().iter().any(|(at, ..)| *at == Operation::Connect)
+    })
+    .await;
     server.go_on();
     until("it is connected", || a.store.ready().is_some()).await;
-    assert_eq!(members(&server, "worker:0").len(), 4, "one slot each, though the first claim was heard in the end");
+    assert_eq!(
+        members(&server, "worker:0").len(),
+        4,
+        "one slot each, though the first claim was heard in the end"
+    );
 }
 
 #[tokio::test]
@@ -298,7 +330,9 @@ async fn something_else_on_its_port_is_told() {
     let url = format!("redis://{}", listener.local_addr().unwrap());
     let a = unconnected(&url, 1, SHORT, &[]);
     let (mut stream, _) = listener.accept().await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        .await
+        .unwrap();
     until("it is told", || !a.store.health.problems().is_empty()).await;
     assert!(a.claim("1", &workers(1, 1)).await.is_ok());
 }

@@ -1,7 +1,8 @@
 //! For how long a thread has given no sign of life. Pure.
 //!
-//! Time is that of the watchdog's own ticks, each of which counts for [`TICK`] whatever the clock says: while the whole
-//! process was stopped, or its machine slept, the watchdog did not tick, and nobody is blamed for it.
+//! Time is that of the watchdog's own ticks, each of which counts for [`TICK`] whatever the clock
+//! says: while the whole process was stopped, or its machine slept, the watchdog did not tick, and
+//! nobody is blamed for it.
 
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ pub(super) const UNHEALTHY_AFTER: Duration = Duration::from_secs(10);
 pub(super) enum Sign {
     /// It has answered, or waits for something to do.
     Alive,
-    /// It has not, and for this much of the last tick that was its own doing: it had the CPU, or waited for something else
-    /// than the CPU.
+    /// It has not, and for this much of the last tick that was its own doing: it had the CPU, or
+    /// waited for something else than the CPU.
     Silent(Duration),
 }
 

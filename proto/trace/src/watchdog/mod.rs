@@ -1,12 +1,16 @@
-//! Whether the threads of this process still do their work: one more thread asks each of them, four times a second.
+//! Whether the threads of this process still do their work: one more thread asks each of them, four
+//! times a second.
 //!
-//! What is asked of a thread is to run one task, and it is asked the next time when it has answered: nothing piles up. Of
-//! a runtime with several threads any could answer; of those the runtime's own counts say whether each of them waits for
-//! work or gets on with it. A thread that gives no sign of life is *stuck* after a second (a metric, a line of the log, not
-//! ready), *unhealthy* after ten; and after `give_up` the process ends itself, with exit code 70 and a last line, so that
-//! whatever started it starts it again: compose and systemd restart what ended, and ask no endpoint.
+//! What is asked of a thread is to run one task, and it is asked the next time when it has
+//! answered: nothing piles up. Of a runtime with several threads any could answer; of those the
+//! runtime's own counts say whether each of them waits for work or gets on with it. A thread that
+//! gives no sign of life is *stuck* after a second (a metric, a line of the log, not ready),
+//! *unhealthy* after ten; and after `give_up` the process ends itself, with exit code 70 and a last
+//! line, so that whatever started it starts it again: compose and systemd restart what ended, and
+//! ask no endpoint.
 //!
-//! Runs: a thread of its own, which takes no lock for longer than a look and writes to nothing that could block; lines of
+//! Runs: a thread of its own, which takes no lock for longer than a look and writes to nothing that
+//!       could block; lines of
 //! the log are written by a second one, since what is stuck may be the log's own reader.
 //! `docs/decisions/0020-watchdog.md`.
 
@@ -31,18 +35,22 @@ use self::threads::Seen;
 /// `sysexits.h`, `EX_SOFTWARE`: the program's own fault.
 pub const EXIT_STUCK: i32 = 70;
 
-/// Lines that wait for the log. Full, as its reader has stopped: further ones are lost; the metric and `/healthz` are not.
+/// Lines that wait for the log. Full, as its reader has stopped: further ones are lost; the metric
+/// and `/healthz` are not.
 const LINES: usize = 16;
 /// For the last line to be written before the process ends without it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What the option `--exit-when-stuck` says: seconds, or `None` for 0. Under ten a thread is not known to be more than slow.
+/// What the option `--exit-when-stuck` says: seconds, or `None` for 0. Under ten a thread is not
+/// known to be more than slow.
 ///
 /// # Errors
 /// What is wrong with it, without the option's name.
 pub fn give_up(given: &str) -> Result<Option<Duration>, String> {
-    let seconds = given.trim().parse().ok().filter(|seconds| *seconds == 0 || (10..=3_600).contains(seconds));
-    let seconds: u64 = seconds.ok_or_else(|| format!("`{given}` is not 0 or a number from 10 to 3600"))?;
+    let seconds =
+        given.trim().parse().ok().filter(|seconds| *seconds == 0 || (10..=3_600).contains(seconds));
+    let seconds: u64 =
+        seconds.ok_or_else(|| format!("`{given}` is not 0 or a number from 10 to 3600"))?;
     Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
 }
 
@@ -146,8 +154,9 @@ impl Question {
         Sign::Alive
     }
 
-    /// How much of the last tick counts. A thread that would run and gets no CPU has a busy machine, not a fault: of its time
-    /// only that counts in which it ran, so that one which spins for ever is found on a busy machine too.
+    /// How much of the last tick counts. A thread that would run and gets no CPU has a busy
+    /// machine, not a fault: of its time only that counts in which it ran, so that one which spins
+    /// for ever is found on a busy machine too.
     fn own_doing(&mut self) -> Duration {
         let thread = self.answer.thread.load(Ordering::Relaxed);
         let now = if thread == 0 { None } else { threads::look(thread) };
@@ -159,9 +168,10 @@ impl Question {
     }
 }
 
-/// One thread of a runtime that has several. The runtime counts when a thread goes to wait for work and when it wakes, and
-/// publishes it both times; and how long it was busy, each time it has waited or run 61 tasks (tokio's `event_interval`).
-/// One that waits for nothing, and has done neither since the last look, is in one of those tasks.
+/// One thread of a runtime that has several. The runtime counts when a thread goes to wait for work
+/// and when it wakes, and publishes it both times; and how long it was busy, each time it has
+/// waited or run 61 tasks (tokio's `event_interval`). One that waits for nothing, and has done
+/// neither since the last look, is in one of those tasks.
 struct Worker {
     metrics: RuntimeMetrics,
     index: usize,
@@ -179,25 +189,40 @@ impl Worker {
 }
 
 impl Watchdog {
-    /// Starts watching, nobody yet. After `give_up` of one thread's silence the process ends; `None` is never.
+    /// Starts watching, nobody yet. After `give_up` of one thread's silence the process ends;
+    /// `None` is never.
     ///
     /// # Errors
     /// The system refused a thread.
     pub fn start(report: Report, give_up: Option<Duration>) -> io::Result<Self> {
         let (end, ended) = channel();
-        let shared = Arc::new(Shared { watched: Mutex::default(), report, thread: OnceLock::new(), _end: end });
+        let shared = Arc::new(Shared {
+            watched: Mutex::default(),
+            report,
+            thread: OnceLock::new(),
+            _end: end,
+        });
         let (lines, told) = sync_channel(LINES);
         // Ends when the watchdog's own has.
-        Builder::new().name("watchdog-log".into()).spawn(move || told.iter().for_each(Told::tell))?;
+        Builder::new()
+            .name("watchdog-log".into())
+            .spawn(move || told.iter().for_each(Told::tell))?;
         let watching = Watching { shared: Arc::downgrade(&shared), lines, give_up };
         let thread = Builder::new().name("watchdog".into()).spawn(move || watching.run(&ended))?;
         shared.thread.set(thread).expect("it is new");
         Ok(Self { shared })
     }
 
-    /// Watches a thread that `ask` can give a task to; `name` is for people, `kind` the same for all that do such work.
-    pub fn watch(&self, name: impl Into<String>, kind: &'static str, ask: impl Fn(Probe) + Send + 'static) {
-        let question = Question { kind, ask: Box::new(ask), asked: 0, answer: Arc::default(), seen: None };
+    /// Watches a thread that `ask` can give a task to; `name` is for people, `kind` the same for
+    /// all that do such work.
+    pub fn watch(
+        &self,
+        name: impl Into<String>,
+        kind: &'static str,
+        ask: impl Fn(Probe) + Send + 'static,
+    ) {
+        let question =
+            Question { kind, ask: Box::new(ask), asked: 0, answer: Arc::default(), seen: None };
         self.add(name.into(), Pulse::Question(question));
     }
 
@@ -220,8 +245,8 @@ impl Watchdog {
         self.shared.watched.lock().clear();
     }
 
-    /// Who is stuck, in the order in which they came under watch. A watchdog that has ended knows nothing of the others, and
-    /// is stuck itself.
+    /// Who is stuck, in the order in which they came under watch. A watchdog that has ended knows
+    /// nothing of the others, and is stuck itself.
     #[must_use]
     pub fn stuck(&self) -> Vec<Stuck> {
         if self.shared.thread.get().is_some_and(JoinHandle::is_finished) {
@@ -229,7 +254,12 @@ impl Watchdog {
         }
         let watched = self.shared.watched.lock();
         let stuck = watched.iter().filter(|watched| watched.patience.silent() >= STUCK_AFTER);
-        stuck.map(|watched| Stuck { thread: watched.name.clone(), silent: watched.patience.silent() }).collect()
+        stuck
+            .map(|watched| Stuck {
+                thread: watched.name.clone(),
+                silent: watched.patience.silent(),
+            })
+            .collect()
     }
 
     fn add(&self, name: String, pulse: Pulse) {
@@ -269,16 +299,25 @@ impl Watching {
                 // Full: the log is stuck itself.
                 self.lines.try_send(Told::Change(thread, change)).ok();
             }
-            let silent = |watched: &Watched| self.give_up.is_some_and(|limit| watched.patience.silent() >= limit);
-            let hopeless =
-                shared.watched.lock().iter().find(|watched| silent(watched)).map(|watched| watched.name.clone());
+            let silent = |watched: &Watched| {
+                self.give_up.is_some_and(|limit| watched.patience.silent() >= limit)
+            };
+            let hopeless = shared
+                .watched
+                .lock()
+                .iter()
+                .find(|watched| silent(watched))
+                .map(|watched| watched.name.clone());
             if let Some(thread) = hopeless {
                 self.end_process(thread);
             }
         }
     }
 
-    #[expect(unsafe_code, reason = "the standard library ends a process only by its exit handlers, or by a signal")]
+    #[expect(
+        unsafe_code,
+        reason = "the standard library ends a process only by its exit handlers, or by a signal"
+    )]
     fn end_process(&self, thread: String) -> ! {
         let (written, wait) = sync_channel(1);
         let after = self.give_up.unwrap_or_default();
@@ -286,8 +325,8 @@ impl Watching {
             // Elapsed: nobody reads the log.
             wait.recv_timeout(LAST_WORDS).ok();
         }
-        // SAFETY: it takes no pointer and does not return. No exit handler runs: one of them could wait for the thread
-        // that is stuck.
+        // SAFETY: it takes no pointer and does not return. No exit handler runs: one of them could
+        // wait for the thread that is stuck.
         unsafe { libc::_exit(EXIT_STUCK) }
     }
 }
@@ -301,13 +340,21 @@ enum Told {
 impl Told {
     fn tell(self) {
         match self {
-            Self::Change(thread, Change::Stuck) => warn!(thread, "stuck: no sign of life of this thread for a second"),
+            Self::Change(thread, Change::Stuck) => {
+                warn!(thread, "stuck: no sign of life of this thread for a second")
+            }
             Self::Change(thread, Change::Unhealthy) => {
                 error!(thread, after = ?UNHEALTHY_AFTER, "still stuck: this process is not healthy");
             }
-            Self::Change(thread, Change::Recovered(after)) => info!(thread, ?after, "no longer stuck"),
+            Self::Change(thread, Change::Recovered(after)) => {
+                info!(thread, ?after, "no longer stuck")
+            }
             Self::GivingUp { thread, after, written } => {
-                error!(thread, ?after, "still stuck: this process ends itself, to be started again");
+                error!(
+                    thread,
+                    ?after,
+                    "still stuck: this process ends itself, to be started again"
+                );
                 // An error is a watchdog that has not waited.
                 written.send(()).ok();
             }

@@ -14,17 +14,20 @@ use crate::wait::for_time;
 
 /// Offers under way at once: more than may wait for an answer.
 const AT_ONCE: usize = 40;
-/// After a refusal: two hundred offers a second, ten times of what is answered on two cores. More of them would test how
-/// much time the attacker and the system's TCP leave, on this machine that is theirs too.
+/// After a refusal: two hundred offers a second, ten times of what is answered on two cores. More
+/// of them would test how much time the attacker and the system's TCP leave, on this machine that
+/// is theirs too.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long.
 const TIME: Duration = Duration::from_secs(6);
 /// Answers that make a flood.
 const MANY: usize = 100;
 
-/// Newcomers from another address are served meanwhile, and theirs is not the session that has to go.
+/// Newcomers from another address are served meanwhile, and theirs is not the session that has to
+/// go.
 pub(super) fn offer_flood(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
-    let (over, answered, refused) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (over, answered, refused) =
+        (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let flood = || {
         while !over.load(Ordering::Relaxed) {
             let body = Offer::new(unique("flood")).body();

@@ -43,7 +43,8 @@ fn forward_tsn(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     Ok(format!("{} sessions, one packet of 1 or 100 chunks each", sessions.len()))
 }
 
-/// Each ends, or would, what runs its connection; then nobody but the gateway itself can end its session.
+/// Each ends, or would, what runs its connection; then nobody but the gateway itself can end its
+/// session.
 fn long_cause(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     const SESSIONS: usize = 8;
     for n in 0..SESSIONS {
@@ -59,7 +60,9 @@ fn zoo(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     for setup in SETUPS {
         let (mut attacker, association) = associated(&arena.page, "zoo", setup)?;
         // An empty record is none in OpenSSL.
-        for (what, packet) in packets(association).into_iter().filter(|(_, packet)| !packet.is_empty()) {
+        for (what, packet) in
+            packets(association).into_iter().filter(|(_, packet)| !packet.is_empty())
+        {
             // The gateway may end it.
             if let Err(error) = attacker.say(&packet) {
                 if said == 0 {
@@ -74,7 +77,8 @@ fn zoo(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     Ok(format!("{said} packets"))
 }
 
-/// A session has one association; the stack would make another of each INIT, and look at all of them for each packet.
+/// A session has one association; the stack would make another of each INIT, and look at all of
+/// them for each packet.
 fn inits(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
     let count = random.random_range(2_000..=4_000);
     for setup in SETUPS {

@@ -1,7 +1,8 @@
 //! All attacks, in groups. Each is bounded in count and time, and says what it saw.
 //!
-//! What they try is promised in `docs/security.md`, which names each in one of its rows. `tests/e2e/attacks.rs` makes
-//! those of all groups but `slow` beside one honest stream; `make test-hostile` makes all at random beside eight.
+//! What they try is promised in `docs/security.md`, which names each in one of its rows.
+//! `tests/e2e/attacks.rs` makes those of all groups but `slow` beside one honest stream; `make
+//! test-hostile` makes all at random beside eight.
 
 pub mod flood;
 pub mod inside;
@@ -39,7 +40,8 @@ const IN_A_ROW: usize = 64;
 pub struct Attack {
     /// As `docs/security.md` calls it.
     pub name: &'static str,
-    /// Whether the honest streams are looked at: not where the machine is to have too little for all.
+    /// Whether the honest streams are looked at: not where the machine is to have too little for
+    /// all.
     pub judged: bool,
     /// Gives what it saw, or what was broken beside the honest streams.
     pub attack: Act,
@@ -72,7 +74,11 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
 ///
 /// # Errors
 /// How far it came.
-fn associated(page: &str, what: &str, setup: &'static str) -> Result<(Attacker, Association), String> {
+fn associated(
+    page: &str,
+    what: &str,
+    setup: &'static str,
+) -> Result<(Attacker, Association), String> {
     let offer = Offer { setup, ..Offer::new(unique(what)) };
     let mut attacker = Attacker::connect(page, offer, AEAD, PATIENCE)?;
     let association = attacker.associate(association::FIRST_TSN, PATIENCE)?;

@@ -32,7 +32,8 @@ const ANSWERED: u16 = 0;
 /// CPU time of the gateway for one offer that is refused.
 const REFUSAL: Duration = Duration::from_millis(200);
 
-/// Sessions that sign their checks and never begin DTLS have a quarter of the slots, and those for five seconds.
+/// Sessions that sign their checks and never begin DTLS have a quarter of the slots, and those for
+/// five seconds.
 fn checks_alone(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
     const QUARTER: usize = CAPACITY / 4;
     let honest = arena.cluster.sessions();
@@ -56,7 +57,11 @@ fn checks_alone(arena: &mut Arena, random: &mut SmallRng) -> Result<String, Stri
     }
     for attacker in attackers.iter_mut().take(QUARTER / 2) {
         if attacker.reach(Duration::from_millis(300)).is_ok() {
-            return Err(format!("after {:?} it has its slot still: {:?}", began.elapsed(), attacker.seen));
+            return Err(format!(
+                "after {:?} it has its slot still: {:?}",
+                began.elapsed(),
+                attacker.seen
+            ));
         }
     }
     Ok(format!("{most} of {CAPACITY} slots, for seconds"))
@@ -89,11 +94,16 @@ fn renegotiation(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> 
                 Ok::<_, String>(all)
             })
         })?;
-        let known = counts.keys().all(|status| [ANSWERED, 200, 400, 413, 429, 503].contains(status));
+        let known =
+            counts.keys().all(|status| [ANSWERED, 200, 400, 413, 429, 503].contains(status));
         if !known || answered(&counts) == CLIENTS * REQUESTS {
             return Err(format!("{sections} more sections: {counts:?}"));
         }
-        all.push(format!("{sections} sections: {} of {} answered", answered(&counts), CLIENTS * REQUESTS));
+        all.push(format!(
+            "{sections} sections: {} of {} answered",
+            answered(&counts),
+            CLIENTS * REQUESTS
+        ));
     }
     Ok(all.join(", "))
 }
@@ -102,7 +112,9 @@ fn renegotiation(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> 
 fn half_open(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
     let (rate, time) = (random.random_range(6.0..=8.0), Duration::from_secs(6));
     let (newcomers, counts) = std::thread::scope(|scope| {
-        let flood = scope.spawn(|| at_rate(rate, time, || Offer::new(unique("half")).post(&arena.page).map(drop)));
+        let flood = scope.spawn(|| {
+            at_rate(rate, time, || Offer::new(unique("half")).post(&arena.page).map(drop))
+        });
         let mut newcomers = Ok(0);
         while !flood.is_finished() && newcomers.is_ok() {
             newcomers = newcomers.and_then(|count| arena.newcomer().map(|()| count + 1));
@@ -143,7 +155,8 @@ fn huge_offers(arena: &mut Arena, random: &mut SmallRng) -> Result<String, Strin
     Ok(format!("refused, {some} sections among them"))
 }
 
-/// Of one session that never connects, as fast as they are answered: a burst of four, and one more each second.
+/// Of one session that never connects, as fast as they are answered: a burst of four, and one more
+/// each second.
 fn ice_restarts(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     let offer = Offer::new(unique("restart"));
     offer.post(&arena.page).map_err(|reply| format!("{reply:?}"))?;
@@ -165,7 +178,11 @@ fn logs(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     let (name, time) = (unique("noise"), Duration::from_secs(5));
     let offer = || Offer::new(unique(&name));
     let counts = std::thread::scope(|scope| {
-        scope.spawn(|| at_rate(RATE, time, || Offer { more_sections: 9, ..offer() }.post(&arena.page).map(drop)));
+        scope.spawn(|| {
+            at_rate(RATE, time, || {
+                Offer { more_sections: 9, ..offer() }.post(&arena.page).map(drop)
+            })
+        });
         at_rate(RATE, time, || offer().post(&arena.page).map(drop))
     });
     let log = arena.log();

@@ -15,7 +15,9 @@ pub(super) fn redis_owner(arena: &mut Arena, _: &mut SmallRng) -> Result<String,
     let listener = TcpListener::bind("127.0.0.1:0").map_err(told)?;
     listener.set_nonblocking(true).map_err(told)?;
     let victim = listener.local_addr().map_err(told)?;
-    let errors = || arena.cluster.metrics().sum("reframe_placement_errors_total", &[("operation", "locate")]);
+    let errors = || {
+        arena.cluster.metrics().sum("reframe_placement_errors_total", &[("operation", "locate")])
+    };
     let (before, id, mut asked) = (errors(), unique("forged"), 0.0);
     let key = format!("reframe:{{flip}}:session:{id}");
     for forged in [

@@ -24,8 +24,8 @@ pub const ATTACKS: &[Attack] = &[
     Attack::judged("ice-tcp", tcp_media::ice_tcp),
 ];
 
-/// Checks that nobody signed, or somebody else did, with every claim of a role: each makes a stack act that looks at
-/// the role before the signature.
+/// Checks that nobody signed, or somebody else did, with every claim of a role: each makes a stack
+/// act that looks at the role before the signature.
 fn forged_checks(ufrags: Option<(&str, &str)>) -> Vec<Vec<u8>> {
     let (theirs, ours) = ufrags.unwrap_or(("nobody", "nobody"));
     let name = format!("{theirs}:{ours}");
@@ -34,11 +34,22 @@ fn forged_checks(ufrags: Option<(&str, &str)>) -> Vec<Vec<u8>> {
         for tie_breaker in [0, u64::MAX] {
             let role = |message: Message| message.with(role, &tie_breaker.to_be_bytes());
             let request = || Message::request(rand::random());
-            let named = || role(request().with(stun::USERNAME, name.as_bytes()).with(stun::PRIORITY, &[0x6e; 4]));
+            let named = || {
+                role(
+                    request()
+                        .with(stun::USERNAME, name.as_bytes())
+                        .with(stun::PRIORITY, &[0x6e; 4]),
+                )
+            };
             checks.push(role(request()).bare());
             checks.push(role(request()).finish());
             checks.push(named().finish());
-            checks.push(named().with(stun::USE_CANDIDATE, &[]).signed("not the password of anybody").finish());
+            checks.push(
+                named()
+                    .with(stun::USE_CANDIDATE, &[])
+                    .signed("not the password of anybody")
+                    .finish(),
+            );
             // A signature that is too short to be one.
             checks.push(named().with(stun::MESSAGE_INTEGRITY, &[0; 8]).finish());
         }
@@ -49,8 +60,8 @@ fn forged_checks(ufrags: Option<(&str, &str)>) -> Vec<Vec<u8>> {
     checks
 }
 
-/// From an address that media comes from, as whoever writes its address on his own packets can: an attacker's session
-/// and an honest one.
+/// From an address that media comes from, as whoever writes its address on his own packets can: an
+/// attacker's session and an honest one.
 fn unsigned_stun(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
     let rounds = random.random_range(8..=15);
     for setup in SETUPS {
@@ -58,7 +69,9 @@ fn unsigned_stun(arena: &mut Arena, random: &mut SmallRng) -> Result<String, Str
         let before = attacker.seen;
         let ufrags = (attacker.answer.ufrag.clone(), attacker.offer.ufrag.clone());
         for _ in 0..rounds {
-            forged_checks(Some((&ufrags.0, &ufrags.1))).iter().for_each(|check| attacker.send(check));
+            forged_checks(Some((&ufrags.0, &ufrags.1)))
+                .iter()
+                .for_each(|check| attacker.send(check));
             // No check of ours: whatever comes back but the gateway's own checks is for those.
             attacker.listen(Duration::from_millis(50));
         }
@@ -79,12 +92,15 @@ fn unsigned_stun(arena: &mut Arena, random: &mut SmallRng) -> Result<String, Str
     Ok("0 answers".to_owned())
 }
 
-/// One offer that names a stranger 32 times, as many trickled candidates, and the further offers of a session.
+/// One offer that names a stranger 32 times, as many trickled candidates, and the further offers of
+/// a session.
 fn reflector(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     let victim = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
     let address = victim.local_addr().map_err(|error| error.to_string())?;
-    let offer = |count| Offer { candidates: vec![address; count], ..Offer::new(unique("reflector")) };
-    let attacker = |count| Attacker::offer(&arena.page, offer(count)).map_err(|reply| format!("{reply:?}"));
+    let offer =
+        |count| Offer { candidates: vec![address; count], ..Offer::new(unique("reflector")) };
+    let attacker =
+        |count| Attacker::offer(&arena.page, offer(count)).map_err(|reply| format!("{reply:?}"));
     // A signed check, so that the session is more than an offer.
     let checked = attacker(32)?;
     checked.send(&checked.check());
@@ -118,7 +134,8 @@ fn datagrams(victim: &UdpSocket, address: SocketAddr, time: Duration) -> usize {
 
 fn junk(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
     const DATAGRAMS: usize = 6_000;
-    let media = Attacker::offer(&arena.page, Offer::new(unique("junk"))).map_err(|reply| format!("{reply:?}"))?;
+    let media = Attacker::offer(&arena.page, Offer::new(unique("junk")))
+        .map_err(|reply| format!("{reply:?}"))?;
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
     for n in 0..DATAGRAMS {
         let length = random.random_range(0..1_200);
@@ -130,7 +147,9 @@ fn junk(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
         // Full: lost.
         drop(socket.send_to(&datagram, media.answer.media));
         if n % 100 == 0 {
-            forged_checks(None).iter().for_each(|check| drop(socket.send_to(check, media.answer.media)));
+            forged_checks(None)
+                .iter()
+                .for_each(|check| drop(socket.send_to(check, media.answer.media)));
             for_time(Duration::from_millis(20));
         }
     }

@@ -1,4 +1,5 @@
-//! Records of DTLS and packets of SRTP that have no keys: all of this may be written by whoever knows an address.
+//! Records of DTLS and packets of SRTP that have no keys: all of this may be written by whoever
+//! knows an address.
 
 use std::net::{Ipv4Addr, UdpSocket};
 
@@ -29,18 +30,31 @@ fn record(kind: u8, epoch: u16, number: u64, content: &[u8]) -> Vec<u8> {
     [&[kind, 0xfe, 0xfd][..], &number, &length.to_be_bytes(), content].concat()
 }
 
-/// A handshake message of `length` bytes says that these are its bytes from `offset` on, `said` of them.
+/// A handshake message of `length` bytes says that these are its bytes from `offset` on, `said` of
+/// them.
 fn fragment(sequence: u16, [length, offset, said]: [u32; 3], bytes: &[u8]) -> Vec<u8> {
     let three = |number: u32| number.to_be_bytes()[1..].to_vec();
-    let head = [vec![CERTIFICATE], three(length), sequence.to_be_bytes().to_vec(), three(offset), three(said)];
+    let head = [
+        vec![CERTIFICATE],
+        three(length),
+        sequence.to_be_bytes().to_vec(),
+        three(offset),
+        three(said),
+    ];
     [&head.concat()[..], bytes].concat()
 }
 
 /// What looks like a handshake, and what comes when there is none.
 fn records(random: &mut SmallRng) -> Vec<Vec<u8>> {
     let most = 0x00ff_ffff;
-    let lies =
-        [[most, 0, 100], [most, most - 100, 100], [200, most, 100], [200, 150, 100], [50, 0, 100], [200, 0, most]];
+    let lies = [
+        [most, 0, 100],
+        [most, most - 100, 100],
+        [200, most, 100],
+        [200, 150, 100],
+        [50, 0, 100],
+        [200, 0, most],
+    ];
     let mut all = Vec::new();
     for (n, lie) in (0..).zip(lies) {
         all.push(record(HANDSHAKE, 0, n.into(), &fragment(n, lie, &[7; 100])));
@@ -65,14 +79,16 @@ fn records(random: &mut SmallRng) -> Vec<Vec<u8>> {
     all
 }
 
-/// From the address of a session that stands, of one that has not begun DTLS, and from one of nobody's.
+/// From the address of a session that stands, of one that has not begun DTLS, and from one of
+/// nobody's.
 pub(super) fn dtls_records(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
     let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
     let mut sent = 0;
     for setup in SETUPS {
         let (mut attacker, association) = associated(&arena.page, "records", setup)?;
         let offer = Offer { setup, ..Offer::new(unique("early")) };
-        let mut early = Attacker::offer(&arena.page, offer).map_err(|reply| format!("{reply:?}"))?;
+        let mut early =
+            Attacker::offer(&arena.page, offer).map_err(|reply| format!("{reply:?}"))?;
         early.reach(PATIENCE)?;
         for (n, record) in records(random).iter().enumerate() {
             attacker.send(record);
@@ -92,7 +108,8 @@ pub(super) fn dtls_records(arena: &mut Arena, random: &mut SmallRng) -> Result<S
     Ok(format!("{sent} records"))
 }
 
-/// From the address of a session that stands: RTP of ever new senders, and RTCP that says that it is not encrypted.
+/// From the address of a session that stands: RTP of ever new senders, and RTCP that says that it
+/// is not encrypted.
 pub(super) fn ssrcs(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
     const SOURCES: usize = 5_000;
     let before = arena.cluster.gateway.rss_bytes();
@@ -101,7 +118,8 @@ pub(super) fn ssrcs(arena: &mut Arena, random: &mut SmallRng) -> Result<String, 
         for n in 0..SOURCES {
             let source: [u8; 4] = random.random();
             let number = u16::try_from(n).unwrap_or_default().to_be_bytes();
-            let rtp = [&[0x80, 96][..], &number, &random.random::<[u8; 4]>(), &source, &[7; 60]].concat();
+            let rtp =
+                [&[0x80, 96][..], &number, &random.random::<[u8; 4]>(), &source, &[7; 60]].concat();
             attacker.send(&rtp);
             // A receiver report; its index says E=0, and behind that is a tag of nothing.
             let index = u32::try_from(n).unwrap_or_default().to_be_bytes();

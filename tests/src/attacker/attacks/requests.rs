@@ -1,4 +1,5 @@
-//! Over TCP: requests that never end, connections that say nothing, names that were rebound, records that are forged.
+//! Over TCP: requests that never end, connections that say nothing, names that were rebound,
+//! records that are forged.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -34,7 +35,8 @@ const OF_AN_ADDRESS: usize = 512;
 fn stalled_bodies(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
     let (before, each) = (arena.cluster.gateway.rss_bytes(), random.random_range(80..=200));
     let head = format!(
-        "POST /webrtc/offer HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "POST /webrtc/offer HTTP/1.1\r\nHost: {}\r\nContent-Type: \
+         application/json\r\nContent-Length: {}\r\n\r\n",
         arena.public,
         ALMOST_ALL + 1
     );
@@ -56,14 +58,19 @@ fn stalled_bodies(arena: &mut Arena, random: &mut SmallRng) -> Result<String, St
     let more = most.saturating_sub(before) >> 20;
     all.ok_or_else(|| format!("not all of {count} bodies are answered, {more} MB"))?;
     let told = stalled.into_iter().map(until_closed).collect::<Result<Vec<_>, _>>()?;
-    let [late, full] =
-        ["408", "503"].map(|status| told.iter().filter(|text| text.starts_with(&format!("HTTP/1.1 {status}"))).count());
+    let [late, full] = ["408", "503"].map(|status| {
+        told.iter().filter(|text| text.starts_with(&format!("HTTP/1.1 {status}"))).count()
+    });
     // A quarter of all for each address: 33 of these.
     if late < 33 || full == 0 {
-        return Err(format!("of {count} bodies {late} were late and {full} had no memory: nothing was full"));
+        return Err(format!(
+            "of {count} bodies {late} were late and {full} had no memory: nothing was full"
+        ));
     }
     if most.saturating_sub(before) > BODIES_BYTES {
-        return Err(format!("{more} MB for {count} bodies: {late} were late, {full} had no memory"));
+        return Err(format!(
+            "{more} MB for {count} bodies: {late} were late, {full} had no memory"
+        ));
     }
     Ok(format!("{count} bodies, {late} were late, {full} had no memory, {more} MB"))
 }
@@ -87,7 +94,11 @@ fn many_connections(arena: &mut Arena, _: &mut SmallRng) -> Result<String, Strin
         let mut all = connections(arena.public, source, count);
         for connection in all.iter_mut().step_by(2) {
             // Closed already.
-            drop(write!(connection, "GET /api/streams HTTP/1.1\r\nHost: {}\r\nX-Half: ", arena.public));
+            drop(write!(
+                connection,
+                "GET /api/streams HTTP/1.1\r\nHost: {}\r\nX-Half: ",
+                arena.public
+            ));
         }
         all
     };
@@ -101,15 +112,18 @@ fn many_connections(arena: &mut Arena, _: &mut SmallRng) -> Result<String, Strin
     }
     arena.newcomer()?;
     let all: Vec<_> = many.into_iter().chain(few).collect();
-    try_eventually(CLOSED, || all.iter().all(is_closed).then_some(()))
-        .ok_or_else(|| format!("{} stay open", all.iter().filter(|connection| !is_closed(connection)).count()))?;
+    try_eventually(CLOSED, || all.iter().all(is_closed).then_some(())).ok_or_else(|| {
+        format!("{} stay open", all.iter().filter(|connection| !is_closed(connection)).count())
+    })?;
     Ok(format!("{beyond} of {TRIED} refused, all closed"))
 }
 
 /// A page whose name leads to this address, and pages of other sites.
 fn rebinding(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     let mut refused = 0;
-    for (server, path) in [(arena.public, "/api/streams"), (arena.public, "/"), (arena.admin, "/api/sessions")] {
+    for (server, path) in
+        [(arena.public, "/api/streams"), (arena.public, "/"), (arena.admin, "/api/sessions")]
+    {
         let host = format!("Host: {server}");
         for lines in [
             vec!["Host: evil.example"],
@@ -134,7 +148,8 @@ fn rebinding(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     Ok(format!("{refused} refused"))
 }
 
-/// A GET of `path` with these lines in its head instead of an honest `Host`; the status, and the whole reply.
+/// A GET of `path` with these lines in its head instead of an honest `Host`; the status, and the
+/// whole reply.
 fn get_as(server: SocketAddr, path: &str, lines: &[&str]) -> Result<(u16, String), String> {
     let mut connection = connections(server, [127, 0, 0, 1], 1).pop().ok_or("no connection")?;
     let lines = lines.join("\r\n");

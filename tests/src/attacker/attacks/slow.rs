@@ -1,5 +1,5 @@
-//! Attacks that take half a minute, or most of a machine: sessions that do nothing, a flood, and what happens to a process
-//! rather than to its ports.
+//! Attacks that take half a minute, or most of a machine: sessions that do nothing, a flood, and
+//! what happens to a process rather than to its ports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,9 @@ fn silent_sessions(arena: &mut Arena, random: &mut SmallRng) -> Result<String, S
         for mut attacker in attackers {
             scope.spawn(move || attacker.stay(Duration::from_secs(28)));
         }
-        try_eventually(Duration::from_secs(26), || (arena.cluster.sessions() == honest).then_some(()))
+        try_eventually(Duration::from_secs(26), || {
+            (arena.cluster.sessions() == honest).then_some(())
+        })
     });
     ended.ok_or_else(|| format!("{sessions} silent sessions go on"))?;
     Ok(format!("{sessions} ended"))
@@ -57,15 +59,20 @@ fn stopped_or_busy(_: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     cluster.gateway.freeze();
     for_time(STOPPED);
     cluster.gateway.thaw();
-    healthy(&cluster, Duration::from_secs(3)).map_err(|bad| format!("after {STOPPED:?} of standstill: {bad}"))?;
+    healthy(&cluster, Duration::from_secs(3))
+        .map_err(|bad| format!("after {STOPPED:?} of standstill: {bad}"))?;
 
     let clip = Arc::new(Clip::encode(Format::HD, 60, 60).map_err(|error| error.to_string())?);
     let connect = |n: usize| {
-        let options = Options { decode: false, ..Options::camera(n.to_string(), Video::Clip(Arc::clone(&clip))) };
+        let options = Options {
+            decode: false,
+            ..Options::camera(n.to_string(), Video::Clip(Arc::clone(&clip)))
+        };
         Peer::connect(&cluster.page(""), options).map_err(|reply| format!("{reply:?}"))
     };
     let peers = (0..STREAMS).map(connect).collect::<Result<Vec<_>, _>>()?;
-    let looks = healthy(&cluster, LOOKS).map_err(|bad| format!("with {STREAMS} streams of 720p: {bad}"))?;
+    let looks =
+        healthy(&cluster, LOOKS).map_err(|bad| format!("with {STREAMS} streams of 720p: {bad}"))?;
     Ok(format!("stopped for {STOPPED:?}; {} streams of 720p, {looks} times 200", peers.len()))
 }
 

@@ -14,7 +14,8 @@ use crate::attacker::stun::{self, Read as Found};
 use crate::attacker::tcp::{connections, is_closed};
 use crate::wait::try_eventually;
 
-/// Those that wait to say whose they are; the oldest of the client network that has most of them goes.
+/// Those that wait to say whose they are; the oldest of the client network that has most of them
+/// goes.
 const STRANGERS: usize = 64;
 /// They have five seconds; the rest is for the machine.
 const CLOSED: Duration = Duration::from_secs(15);
@@ -22,8 +23,10 @@ const CLOSED: Duration = Duration::from_secs(15);
 /// Half frames, frames that are too long or no check, and nothing at all.
 pub(super) fn ice_tcp(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     const CONNECTIONS: usize = 200;
-    let attacker = Attacker::offer(&arena.page, Offer::new(unique("tcp"))).map_err(|reply| format!("{reply:?}"))?;
-    let media = attacker.answer.media_tcp.ok_or("the gateway does not listen for media over TCP")?;
+    let attacker = Attacker::offer(&arena.page, Offer::new(unique("tcp")))
+        .map_err(|reply| format!("{reply:?}"))?;
+    let media =
+        attacker.answer.media_tcp.ok_or("the gateway does not listen for media over TCP")?;
     let mut strangers = connections(media, [127, 0, 0, 2], CONNECTIONS);
     for (n, stranger) in strangers.iter_mut().enumerate() {
         let begun = match n % 4 {
@@ -46,7 +49,9 @@ pub(super) fn ice_tcp(arena: &mut Arena, _: &mut SmallRng) -> Result<String, Str
     drop(connection.write_all(&[&[0xff, 0xff][..], &[7; 5_000]].concat()));
     let all: Vec<_> = strangers.into_iter().chain([connection]).collect();
     let closed = try_eventually(CLOSED, || all.iter().all(is_closed).then_some(()));
-    closed.ok_or_else(|| format!("{} stay open", all.iter().filter(|stranger| !is_closed(stranger)).count()))?;
+    closed.ok_or_else(|| {
+        format!("{} stay open", all.iter().filter(|stranger| !is_closed(stranger)).count())
+    })?;
     Ok(format!("{few} of {CONNECTIONS} were waited for, all are closed"))
 }
 

@@ -27,7 +27,8 @@ pub(super) fn worker_port(arena: &mut Arena, _: &mut SmallRng) -> Result<String,
     let worker = &arena.cluster.workers[0].process;
     let before = worker.rss_bytes();
     let (peak, taken) = std::thread::scope(|scope| {
-        let calls = scope.spawn(|| unfinished_calls(arena.worker, [16, 64], 1 << 20, Duration::from_secs(6)));
+        let calls = scope
+            .spawn(|| unfinished_calls(arena.worker, [16, 64], 1 << 20, Duration::from_secs(6)));
         let mut peak = before;
         try_eventually(Duration::from_secs(30), || {
             peak = peak.max(worker.rss_bytes());
@@ -41,10 +42,16 @@ pub(super) fn worker_port(arena: &mut Arena, _: &mut SmallRng) -> Result<String,
     }
 }
 
-/// Calls to a worker's port whose first message says to have `said` bytes and never ends, so many on each of so many
-/// connections, held for `time`; what the worker took of them, in bytes.
-fn unfinished_calls(worker: SocketAddr, [connections, calls]: [usize; 2], said: u32, time: Duration) -> usize {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+/// Calls to a worker's port whose first message says to have `said` bytes and never ends, so many
+/// on each of so many connections, held for `time`; what the worker took of them, in bytes.
+fn unfinished_calls(
+    worker: SocketAddr,
+    [connections, calls]: [usize; 2],
+    said: u32,
+    time: Duration,
+) -> usize {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let taken = Arc::new(AtomicUsize::new(0));
     runtime.block_on(async {
         for _ in 0..connections {
@@ -56,7 +63,12 @@ fn unfinished_calls(worker: SocketAddr, [connections, calls]: [usize; 2], said: 
 }
 
 /// Ends with the connection.
-async fn connection(worker: SocketAddr, calls: usize, said: u32, taken: Arc<AtomicUsize>) -> Option<()> {
+async fn connection(
+    worker: SocketAddr,
+    calls: usize,
+    said: u32,
+    taken: Arc<AtomicUsize>,
+) -> Option<()> {
     let socket = tokio::net::TcpStream::connect(worker).await.ok()?;
     let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     let (mut requests, connection) = builder.handshake(TokioIo::new(socket)).await.ok()?;
@@ -66,11 +78,12 @@ async fn connection(worker: SocketAddr, calls: usize, said: u32, taken: Arc<Atom
     for _ in 0..calls {
         let (pieces, body) = mpsc::channel(1);
         let body = StreamBody::new(ReceiverStream::new(body));
-        let request = hyper::Request::post(format!("http://{worker}/reframe.v1.FrameWorker/Session"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(body)
-            .expect("a sound request");
+        let request =
+            hyper::Request::post(format!("http://{worker}/reframe.v1.FrameWorker/Session"))
+                .header("content-type", "application/grpc")
+                .header("te", "trailers")
+                .body(body)
+                .expect("a sound request");
         requests.ready().await.ok()?;
         replies.push(tokio::spawn(requests.send_request(request)));
         tokio::spawn(message(pieces, said, Arc::clone(&taken)));
@@ -79,9 +92,13 @@ async fn connection(worker: SocketAddr, calls: usize, said: u32, taken: Arc<Atom
     Some(())
 }
 
-/// All but the last byte of one message of gRPC (its prefix says: not compressed, so many bytes), in pieces; and then
-/// nothing for as long as there is a call.
-async fn message(pieces: mpsc::Sender<Result<Frame<Bytes>, Infallible>>, said: u32, taken: Arc<AtomicUsize>) {
+/// All but the last byte of one message of gRPC (its prefix says: not compressed, so many bytes),
+/// in pieces; and then nothing for as long as there is a call.
+async fn message(
+    pieces: mpsc::Sender<Result<Frame<Bytes>, Infallible>>,
+    said: u32,
+    taken: Arc<AtomicUsize>,
+) {
     let prefix = [&[0][..], &said.to_be_bytes()].concat();
     if pieces.send(Ok(Frame::data(prefix.into()))).await.is_err() {
         return;

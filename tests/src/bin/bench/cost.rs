@@ -1,5 +1,5 @@
-//! What a returned frame costs, and how long it takes, as a ratio to [`floor`]: in one process, with a worker beside the
-//! gateway on a Unix socket, and on TCP.
+//! What a returned frame costs, and how long it takes, as a ratio to [`floor`]: in one process,
+//! with a worker beside the gateway on a Unix socket, and on TCP.
 
 use std::sync::Arc;
 
@@ -44,7 +44,8 @@ impl Handler {
     }
 }
 
-/// The handlers that are measured, and what they are called in the table: both turn the picture upside down.
+/// The handlers that are measured, and what they are called in the table: both turn the picture
+/// upside down.
 const I420: (&str, &str) = ("flip", "I420");
 const RGB24: (&str, &str) = ("flip-rgb", "RGB24");
 
@@ -56,8 +57,16 @@ pub(crate) struct Size {
 
 impl Size {
     /// Encodes the clips.
-    pub(crate) fn new(name: &'static str, format: Format, frames: u32, keyframe_every: u32) -> Self {
-        let clip = |codec| Clip::encode(Format { codec, ..format }, frames, keyframe_every).expect("the encoder works");
+    pub(crate) fn new(
+        name: &'static str,
+        format: Format,
+        frames: u32,
+        keyframe_every: u32,
+    ) -> Self {
+        let clip = |codec| {
+            Clip::encode(Format { codec, ..format }, frames, keyframe_every)
+                .expect("the encoder works")
+        };
         Self { name, clips: [Codec::Vp8, Codec::H264].map(|codec| (codec, Arc::new(clip(codec)))) }
     }
 
@@ -78,7 +87,12 @@ pub(crate) fn ratios(report: &mut Report, sizes: &[Size], plan: &Plan) {
                 report.add(&scenario, "the codecs alone", "CPU-ms/frame", floor.cpu_ms);
                 if streams == 1 {
                     let at_once = floor::at_once(clip, plan).cpu_ms;
-                    report.add(&scenario, "the codecs alone, without a pause", "CPU-ms/frame", at_once);
+                    report.add(
+                        &scenario,
+                        "the codecs alone, without a pause",
+                        "CPU-ms/frame",
+                        at_once,
+                    );
                 }
                 let one = size.name == "720p" && *codec == Codec::Vp8 && streams == 1;
                 for demo in if one { &[I420, RGB24][..] } else { &[RGB24] } {
@@ -130,12 +144,23 @@ pub(crate) fn latency(report: &mut Report, sizes: &[Size], plan: &Plan) {
             let viewer = connect(&cluster, "", "latency", clip, true);
             let peers = std::slice::from_ref(&viewer);
             watch(peers, plan.warm_up_secs);
-            let ages = Percentiles::of(ages(&watch(peers, plan.window_secs)[0])).expect("some frames");
+            let ages =
+                Percentiles::of(ages(&watch(peers, plan.window_secs)[0])).expect("some frames");
             let name = handler.name();
             report.add(&scenario, &format!("{name}: added latency, p50"), "ms", ages.p50);
             report.add(&scenario, &format!("{name}: added latency, p99"), "ms", ages.p99);
-            report.add(&scenario, &format!("{name}: p50 beyond the codecs'"), "ms", ages.p50 - floor.p50);
-            report.add(&scenario, &format!("{name}: p99 beyond the codecs'"), "ms", ages.p99 - floor.p99);
+            report.add(
+                &scenario,
+                &format!("{name}: p50 beyond the codecs'"),
+                "ms",
+                ages.p50 - floor.p50,
+            );
+            report.add(
+                &scenario,
+                &format!("{name}: p99 beyond the codecs'"),
+                "ms",
+                ages.p99 - floor.p99,
+            );
         }
     }
 }

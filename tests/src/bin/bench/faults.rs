@@ -19,15 +19,29 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One stream on one of two workers, three times.
 pub(crate) fn workers(report: &mut Report, name: &'static str, clip: &Arc<Clip>, plan: &Plan) {
-    fault(report, name, ["killed: nothing new for", "killed: no picture for"], clip, plan, |worker| {
-        worker.process.kill9();
-    });
+    fault(
+        report,
+        name,
+        ["killed: nothing new for", "killed: no picture for"],
+        clip,
+        plan,
+        |worker| {
+            worker.process.kill9();
+        },
+    );
     fault(report, name, ["hung: nothing new for", "hung: no picture for"], clip, plan, |worker| {
         worker.process.freeze()
     });
-    fault(report, name, ["drained: nothing new for", "drained: no picture for"], clip, plan, |worker| {
-        worker.process.terminate();
-    });
+    fault(
+        report,
+        name,
+        ["drained: nothing new for", "drained: no picture for"],
+        clip,
+        plan,
+        |worker| {
+            worker.process.terminate();
+        },
+    );
 }
 
 fn fault(

@@ -1,8 +1,9 @@
-//! What no server around these codecs can go below: decode and encode, on one thread, without a network.
+//! What no server around these codecs can go below: decode and encode, on one thread, without a
+//! network.
 //!
-//! At the streams' own rate, as the server has to work: a picture's buffers have left the caches by the time the next one
-//! comes, and cores slow down between two. One picture after the other without a pause, the same codecs take less; that is
-//! measured too, for the codecs alone.
+//! At the streams' own rate, as the server has to work: a picture's buffers have left the caches by
+//! the time the next one comes, and cores slow down between two. One picture after the other
+//! without a pause, the same codecs take less; that is measured too, for the codecs alone.
 
 use std::sync::Arc;
 use std::thread::park_timeout;
@@ -63,7 +64,10 @@ fn measure(clip: &Arc<Clip>, streams: u32, plan: &Plan, paced: bool) -> Floor {
         }
     }
     let frames = f64::from(plan.floor_frames) * streams.len() as f64;
-    Floor { cpu_ms: millis(thread_cpu() - started) / frames, took: Percentiles::of(took).expect("some frames") }
+    Floor {
+        cpu_ms: millis(thread_cpu() - started) / frames,
+        took: Percentiles::of(took).expect("some frames"),
+    }
 }
 
 struct Stream {
@@ -82,7 +86,11 @@ impl Stream {
 
     fn frame(&mut self, number: u32, units: &[Unit]) {
         let unit = &units[number as usize % units.len()];
-        let picture = self.decoder.decode(&unit.data).expect("a clip is sound").expect("every unit shows a picture");
+        let picture = self
+            .decoder
+            .decode(&unit.data)
+            .expect("a clip is sound")
+            .expect("every unit shows a picture");
         self.encoder.encode(&picture, u64::from(number) * TICKS, false).expect("the encoder works");
     }
 }

@@ -27,7 +27,8 @@ pub(crate) fn start<'scope>(scope: &'scope Scope<'scope, '_>, over: &'scope Atom
     }
 }
 
-/// Two on one core would leave another idle. Refused (a container's limit): the scheduler spreads them.
+/// Two on one core would leave another idle. Refused (a container's limit): the scheduler spreads
+/// them.
 fn pin(core: usize) {
     let mut only = rustix::thread::CpuSet::new();
     only.set(core);

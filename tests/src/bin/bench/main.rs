@@ -1,12 +1,14 @@
 //! Measures Reframe on this machine: `make bench`.
 //!
-//! Real processes of this build on the loopback interface and WebRTC clients that send clips encoded beforehand. CPU is
-//! counted while no client decodes anything, latency in runs of their own. Every round runs every scenario, so that a
-//! machine that is busy for a while is busy for all of them; the table gives medians of the rounds and their spread.
+//! Real processes of this build on the loopback interface and WebRTC clients that send clips
+//! encoded beforehand. CPU is counted while no client decodes anything, latency in runs of their
+//! own. Every round runs every scenario, so that a machine that is busy for a while is busy for all
+//! of them; the table gives medians of the rounds and their spread.
 //!
 //! [`placement`] is another matter: no video, but many gateways' shares of one Redis.
 //!
-//! [`floor`] is what the codecs alone cost. Ratios to it travel from machine to machine; milliseconds do not.
+//! [`floor`] is what the codecs alone cost. Ratios to it travel from machine to machine;
+//! milliseconds do not.
 
 mod cost;
 mod faults;
@@ -63,8 +65,8 @@ struct Cli {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scenario {
-    /// CPU of a frame against that of the codecs alone: 720p and 480p, VP8 and H.264, one stream and four, the handler in
-    /// the gateway's process, behind a Unix socket and behind TCP.
+    /// CPU of a frame against that of the codecs alone: 720p and 480p, VP8 and H.264, one stream
+    /// and four, the handler in the gateway's process, behind a Unix socket and behind TCP.
     Cost,
     /// How long a frame takes, beyond the codecs.
     Latency,
@@ -143,7 +145,8 @@ impl Plan {
     };
 }
 
-/// Between keyframes of a clip: rare, as browsers send them, yet a request for one is not answered from far ahead.
+/// Between keyframes of a clip: rare, as browsers send them, yet a request for one is not answered
+/// from far ahead.
 const KEYFRAME_EVERY: u32 = 90;
 /// Ten seconds at 30 fps.
 const SHORT_FRAMES: u32 = 300;
@@ -175,16 +178,20 @@ fn run(plan: &Plan, only: Option<Scenario>) -> (Report, Vec<Panel>) {
     if only == Some(Scenario::Placement) {
         return (report, Vec::new());
     }
-    let panels = if wanted(Scenario::Scaling) { scaling::lines(&mut report, plan) } else { Vec::new() };
+    let panels =
+        if wanted(Scenario::Scaling) { scaling::lines(&mut report, plan) } else { Vec::new() };
     if only == Some(Scenario::Scaling) {
         return (report, panels);
     }
     progress("encoding the clips");
     let sizes = ["720p", "480p"].into_iter().zip([Format::HD, Format::VGA]);
-    let sizes: Vec<_> = sizes.map(|(name, format)| Size::new(name, format, SHORT_FRAMES, KEYFRAME_EVERY)).collect();
-    // As long as the longest run, so that no number repeats in it: the age of a picture is then never ambiguous.
+    let sizes: Vec<_> =
+        sizes.map(|(name, format)| Size::new(name, format, SHORT_FRAMES, KEYFRAME_EVERY)).collect();
+    // As long as the longest run, so that no number repeats in it: the age of a picture is then
+    // never ambiguous.
     let vga = clip(Format::VGA, plan.slow_secs * 30);
-    let obedient = || Clip::obedient(Format::HD, SHORT_FRAMES, KEYFRAME_EVERY).expect("the encoder works");
+    let obedient =
+        || Clip::obedient(Format::HD, SHORT_FRAMES, KEYFRAME_EVERY).expect("the encoder works");
     let obedient = wanted(Scenario::Overload).then(|| Arc::new(obedient()));
     for round in 1..=plan.rounds {
         progress(&format!("round {round} of {}", plan.rounds));
@@ -261,7 +268,10 @@ fn load() -> String {
     line.split(' ').next().unwrap_or_default().to_owned()
 }
 
-#[expect(clippy::print_stderr, reason = "for the person who waits; the table alone goes to standard output")]
+#[expect(
+    clippy::print_stderr,
+    reason = "for the person who waits; the table alone goes to standard output"
+)]
 fn progress(line: &str) {
     eprintln!("{line}");
 }

@@ -1,4 +1,5 @@
-//! Two and four times as many 1280x720 streams as the machine can code: what each gets, and whether the server answers.
+//! Two and four times as many 1280x720 streams as the machine can code: what each gets, and whether
+//! the server answers.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -17,27 +18,41 @@ use super::report::{FASTEST, Report, SLOWEST};
 use super::streams::{PATIENCE, ages, connect, new_frames, percentile_ms, watch_for};
 use super::{Plan, floor};
 
-/// What the whole costs, to the codecs alone, where the server has no more than its share of the machine.
+/// What the whole costs, to the codecs alone, where the server has no more than its share of the
+/// machine.
 const OVERHEAD: f64 = 1.3;
 /// Between two looks at how fast the server answers.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
-/// Until the server has found what fits: some steps of its relief, and the way back from one too many.
+/// Until the server has found what fits: some steps of its relief, and the way back from one too
+/// many.
 const SETTLED_SECS: u32 = 8;
-/// Longer than what the load is a mean of, so that who is refused then is refused for what was measured.
+/// Longer than what the load is a mean of, so that who is refused then is refused for what was
+/// measured.
 const SECOND_TRY_SECS: u32 = 3;
 
 /// Streams that the cores can code at 30 fps.
 fn capacity(clip: &Arc<Clip>, plan: &Plan) -> usize {
     let floor_ms = floor::paced(clip, 1, plan).cpu_ms;
     let ms = thread::available_parallelism().map_or(2, usize::from) as f64 * 1_000.0;
-    (1..).take_while(|streams| f64::from(*streams) * 30.0 * floor_ms * OVERHEAD <= ms).count().max(1)
+    (1..)
+        .take_while(|streams| f64::from(*streams) * 30.0 * floor_ms * OVERHEAD <= ms)
+        .count()
+        .max(1)
 }
 
-/// `factor` times what fits, all taken. Browsers with the page send less when asked, as an obedient `clip` does.
-pub(crate) fn beyond(report: &mut Report, name: &'static str, factor: usize, clip: &Arc<Clip>, plan: &Plan) {
+/// `factor` times what fits, all taken. Browsers with the page send less when asked, as an obedient
+/// `clip` does.
+pub(crate) fn beyond(
+    report: &mut Report,
+    name: &'static str,
+    factor: usize,
+    clip: &Arc<Clip>,
+    plan: &Plan,
+) {
     let streams = factor * capacity(clip, plan);
     let cluster = Cluster::launch_with("flip", &["--capacity", "256", "--max-load", "100"]);
-    let mut peers: Vec<_> = (0..streams).map(|n| connect(&cluster, "", &n.to_string(), clip, n == 0)).collect();
+    let mut peers: Vec<_> =
+        (0..streams).map(|n| connect(&cluster, "", &n.to_string(), clip, n == 0)).collect();
     report.add(name, STREAMS, "", streams as f64);
     measure(report, name, &cluster, &peers, plan);
     close(&mut peers);
@@ -49,7 +64,11 @@ pub(crate) fn limited(report: &mut Report, name: &'static str, clip: &Arc<Clip>,
     let cluster = Cluster::launch_with("flip", &["--capacity", "256", "--max-load", "90"]);
     let offer = |n: usize| {
         let video = Video::Clip(Arc::clone(clip));
-        Peer::connect(&cluster.page(""), Options { decode: n == 0, ..Options::camera(n.to_string(), video) }).ok()
+        Peer::connect(
+            &cluster.page(""),
+            Options { decode: n == 0, ..Options::camera(n.to_string(), video) },
+        )
+        .ok()
     };
     let mut peers: Vec<_> = (0..streams).filter_map(offer).collect();
     watch_for(&peers, SECOND_TRY_SECS);
@@ -62,7 +81,13 @@ pub(crate) fn limited(report: &mut Report, name: &'static str, clip: &Arc<Clip>,
 const STREAMS: &str = "streams";
 
 /// The first of `peers` decodes.
-fn measure(report: &mut Report, name: &'static str, cluster: &Cluster, peers: &[Peer], plan: &Plan) {
+fn measure(
+    report: &mut Report,
+    name: &'static str,
+    cluster: &Cluster,
+    peers: &[Peer],
+    plan: &Plan,
+) {
     peers.iter().for_each(|peer| peer.wait_received(1, PATIENCE));
     watch_for(peers, SETTLED_SECS);
     let (rss_before, new_before) = (cluster.gateway.rss_bytes(), new_frames(cluster));
@@ -101,7 +126,8 @@ fn probe(cluster: &Cluster, stopped: &Receiver<()>) -> [Vec<Duration>; 2] {
         let id = format!("probe-{}", offers.len());
         let body = json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": id });
         let started = Instant::now();
-        http::post(&cluster.page("/webrtc/offer"), body.to_string()).expect("an answer, or a refusal");
+        http::post(&cluster.page("/webrtc/offer"), body.to_string())
+            .expect("an answer, or a refusal");
         offers.push(started.elapsed());
         http::delete(&cluster.admin(&format!("/api/sessions/{id}"))).expect("an answer");
     }

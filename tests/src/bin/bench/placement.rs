@@ -1,6 +1,8 @@
-//! A thousand workers, a hundred gateways, fifty thousand sessions and one real Redis, on this machine.
+//! A thousand workers, a hundred gateways, fifty thousand sessions and one real Redis, on this
+//! machine.
 //!
-//! The gateways are their placements alone, all in this process; so their work and Redis' share its cores.
+//! The gateways are their placements alone, all in this process; so their work and Redis' share its
+//! cores.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,30 +47,42 @@ pub(crate) fn simulate(report: &mut Report, plan: &Plan) {
     let redis = RedisServer::start();
     let runtime = Runtime::new().expect("a runtime");
     let workers = runtime.block_on(async { Workers::new(WORKERS, CAPACITY) });
-    let start = |n| Gateway { slots: SharedSlots::start(&redis.url(), n, LEASE, &workers), held: Vec::new() };
+    let start = |n| Gateway {
+        slots: SharedSlots::start(&redis.url(), n, LEASE, &workers),
+        held: Vec::new(),
+    };
     let gateways: Vec<_> = runtime.block_on(async { (0..GATEWAYS).map(start).collect() });
     eventually("every gateway is at Redis", SETTLED, || {
         let clients = redis.cli(&["CLIENT", "LIST", "TYPE", "normal"]).lines().count();
         (clients > usize::from(GATEWAYS)).then_some(())
     });
-    // Connected is not yet told of what they hold, which is nothing. Not waited for by a condition: no gateway here says
-    // when it is through, and one that is late shows as a command that Redis did not do in time.
+    // Connected is not yet told of what they hold, which is nothing. Not waited for by a condition:
+    // no gateway here says when it is through, and one that is late shows as a command that Redis
+    // did not do in time.
     runtime.block_on(async { sleep(Duration::from_secs(1)).await });
 
     progress("placement: filling");
     let ids = Arc::new(AtomicUsize::new(0));
-    let (gateways, claims) =
-        measured(report, &redis, "filling: Redis' CPU", || runtime.block_on(fill(gateways, SESSIONS, &ids)));
+    let (gateways, claims) = measured(report, &redis, "filling: Redis' CPU", || {
+        runtime.block_on(fill(gateways, SESSIONS, &ids))
+    });
     figures(report, ["filling: claim, p50", "filling: claim, p99"], claims);
-    balance(report, ["filled: sessions of a worker, least", "filled: most", "filled: standard deviation"], &gateways);
+    balance(
+        report,
+        ["filled: sessions of a worker, least", "filled: most", "filled: standard deviation"],
+        &gateways,
+    );
     eventually("Redis knows every slot", SETTLED, || (in_redis(&redis) == SESSIONS).then_some(()));
 
     progress("placement: renewing");
-    measured(report, &redis, "renewing alone: Redis' CPU", || runtime.block_on(async { sleep(IDLE).await }));
+    measured(report, &redis, "renewing alone: Redis' CPU", || {
+        runtime.block_on(async { sleep(IDLE).await })
+    });
 
     progress("placement: churn");
-    let (gateways, claims) =
-        measured(report, &redis, "churn: Redis' CPU", || runtime.block_on(churn(gateways, plan.churn_secs, &ids)));
+    let (gateways, claims) = measured(report, &redis, "churn: Redis' CPU", || {
+        runtime.block_on(churn(gateways, plan.churn_secs, &ids))
+    });
     figures(report, ["churn: claim, p50", "churn: claim, p99"], claims);
     balance(
         report,
@@ -78,10 +92,13 @@ pub(crate) fn simulate(report: &mut Report, plan: &Plan) {
 
     progress("placement: to the last slot");
     let all = WORKERS * CAPACITY as usize;
-    let (gateways, claims) =
-        measured(report, &redis, "to the last slot: Redis' CPU", || runtime.block_on(fill(gateways, all, &ids)));
+    let (gateways, claims) = measured(report, &redis, "to the last slot: Redis' CPU", || {
+        runtime.block_on(fill(gateways, all, &ids))
+    });
     figures(report, ["to the last slot: claim, p50", "to the last slot: claim, p99"], claims);
-    eventually("Redis knows every slot, and no more", SETTLED, || (in_redis(&redis) == all).then_some(()));
+    eventually("Redis knows every slot, and no more", SETTLED, || {
+        (in_redis(&redis) == all).then_some(())
+    });
     let refused = runtime.block_on(gateways[0].slots.claim("one more"));
     assert!(refused.is_none(), "there is no slot left");
 
@@ -90,7 +107,11 @@ pub(crate) fn simulate(report: &mut Report, plan: &Plan) {
 }
 
 /// Every gateway claims, at [`FILL_PER_SEC`] all together, until they hold `sessions`.
-async fn fill(gateways: Vec<Gateway>, sessions: usize, ids: &Arc<AtomicUsize>) -> (Vec<Gateway>, Vec<Duration>) {
+async fn fill(
+    gateways: Vec<Gateway>,
+    sessions: usize,
+    ids: &Arc<AtomicUsize>,
+) -> (Vec<Gateway>, Vec<Duration>) {
     let held: usize = gateways.iter().map(|gateway| gateway.held.len()).sum();
     let count = (sessions - held) / usize::from(GATEWAYS);
     let (began, apart) = (Instant::now(), Duration::from_secs(GATEWAYS.into()) / FILL_PER_SEC);
@@ -109,13 +130,19 @@ async fn fill(gateways: Vec<Gateway>, sessions: usize, ids: &Arc<AtomicUsize>) -
 }
 
 /// Sessions end and others begin, at a fixed rate: a slow Redis makes claims late, not rare.
-async fn churn(gateways: Vec<Gateway>, seconds: u32, ids: &Arc<AtomicUsize>) -> (Vec<Gateway>, Vec<Duration>) {
-    let (count, period) = (CHURN_PER_SEC * seconds / u32::from(GATEWAYS), Duration::from_secs(seconds.into()));
+async fn churn(
+    gateways: Vec<Gateway>,
+    seconds: u32,
+    ids: &Arc<AtomicUsize>,
+) -> (Vec<Gateway>, Vec<Duration>) {
+    let (count, period) =
+        (CHURN_PER_SEC * seconds / u32::from(GATEWAYS), Duration::from_secs(seconds.into()));
     let began = Instant::now();
     each(gateways, |mut gateway| {
         let ids = Arc::clone(ids);
         async move {
-            let mut times: Vec<_> = (0..count).map(|_| began + period.mul_f64(rand::random())).collect();
+            let mut times: Vec<_> =
+                (0..count).map(|_| began + period.mul_f64(rand::random())).collect();
             times.sort();
             let mut claims = Vec::new();
             for due in times {
@@ -130,7 +157,10 @@ async fn churn(gateways: Vec<Gateway>, seconds: u32, ids: &Arc<AtomicUsize>) -> 
 }
 
 /// Runs `work` for every gateway at once; all claims' times.
-async fn each<W>(gateways: Vec<Gateway>, work: impl Fn(Gateway) -> W) -> (Vec<Gateway>, Vec<Duration>)
+async fn each<W>(
+    gateways: Vec<Gateway>,
+    work: impl Fn(Gateway) -> W,
+) -> (Vec<Gateway>, Vec<Duration>)
 where
     W: Future<Output = (Gateway, Vec<Duration>)> + Send + 'static,
 {
@@ -151,7 +181,12 @@ impl Gateway {
 }
 
 /// Adds how busy Redis was meanwhile.
-fn measured<T>(report: &mut Report, redis: &RedisServer, metric: &'static str, work: impl FnOnce() -> T) -> T {
+fn measured<T>(
+    report: &mut Report,
+    redis: &RedisServer,
+    metric: &'static str,
+    work: impl FnOnce() -> T,
+) -> T {
     let (began, used) = (Instant::now(), cpu_time(redis.id()));
     let done = work();
     let share = (cpu_time(redis.id()) - used).as_secs_f64() / began.elapsed().as_secs_f64();
@@ -172,7 +207,8 @@ fn balance(report: &mut Report, [least, most, deviation]: [&'static str; 3], gat
         sessions[held.worker()] += 1;
     }
     let mean = f64::from(sessions.iter().sum::<u32>()) / WORKERS as f64;
-    let variance = sessions.iter().map(|n| (f64::from(*n) - mean).powi(2)).sum::<f64>() / WORKERS as f64;
+    let variance =
+        sessions.iter().map(|n| (f64::from(*n) - mean).powi(2)).sum::<f64>() / WORKERS as f64;
     report.add(NAME, least, "sessions", sessions.iter().copied().min().unwrap_or_default().into());
     report.add(NAME, most, "sessions", sessions.iter().copied().max().unwrap_or_default().into());
     report.add(NAME, deviation, "sessions", variance.sqrt());

@@ -26,8 +26,15 @@ pub(crate) fn chromium(report: &mut Report, name: &'static str) {
     let flows = flows.unwrap_or_else(|| browser.flows());
     // Never: as long as was waited.
     let never = PATIENCE.as_secs_f64() * 1e3;
-    let first = |what: fn(&Flows) -> bool| flows.iter().find(|flows| what(flows)).map_or(never, |flows| flows.ms);
+    let first = |what: fn(&Flows) -> bool| {
+        flows.iter().find(|flows| what(flows)).map_or(never, |flows| flows.ms)
+    };
     report.add(name, "connected to 720p sent", "ms", first(|flows| flows.heights[0] == 720));
     report.add(name, "connected to 720p shown", "ms", first(|flows| flows.heights[1] == 720));
-    report.add(name, "connected to 720p at 30 fps both ways, nothing limited", "ms", first(|flows| flows.full(720)));
+    report.add(
+        name,
+        "connected to 720p at 30 fps both ways, nothing limited",
+        "ms",
+        first(|flows| flows.full(720)),
+    );
 }

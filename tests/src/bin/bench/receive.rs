@@ -1,7 +1,8 @@
 //! Mode receive: how exactly a generator's pictures leave the server, and how exactly they arrive.
 //!
-//! At the client a grid is fitted to what arrived: its period is the declared one, exactly, and its origin the median.
-//! A picture's error is how far from its own place it came; its RTP time stamp says which that is.
+//! At the client a grid is fitted to what arrived: its period is the declared one, exactly, and its
+//! origin the median. A picture's error is how far from its own place it came; its RTP time stamp
+//! says which that is.
 //!
 //! Beside it runs a bare timer at the same rate: what the machine, busy as it is, lets anybody do.
 
@@ -18,11 +19,19 @@ use super::{Plan, load};
 /// Of the RTP clock, hertz; the rates measured here divide it.
 const CLOCK: u32 = 90_000;
 
-/// The demo `ticker` at `fps`, watched from its first picture on; `busy` where others have most of the machine.
-pub(crate) fn metronome(report: &mut Report, name: &'static str, fps: u32, busy: bool, plan: &Plan) {
+/// The demo `ticker` at `fps`, watched from its first picture on; `busy` where others have most of
+/// the machine.
+pub(crate) fn metronome(
+    report: &mut Report,
+    name: &'static str,
+    fps: u32,
+    busy: bool,
+    plan: &Plan,
+) {
     let cluster = Cluster::launch_with("ticker", &["--fps", &fps.to_string()]);
     let options = Options { decode: false, ..Options::viewer(name) };
-    let peer = Peer::connect(&cluster.page(""), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"));
+    let peer = Peer::connect(&cluster.page(""), options)
+        .unwrap_or_else(|reply| panic!("no answer but {reply:?}"));
     // A second more, so that what belongs into the window and comes late is there.
     let long = Duration::from_secs(u64::from(plan.receive_secs) + 1);
     let over = AtomicBool::new(false);
@@ -42,10 +51,12 @@ pub(crate) fn metronome(report: &mut Report, name: &'static str, fps: u32, busy:
 
     let ticks = CLOCK / fps;
     let origin = frames[0].rtp_time;
-    let off_grid = frames.iter().filter(|frame| !(frame.rtp_time - origin).is_multiple_of(u64::from(ticks)));
+    let off_grid =
+        frames.iter().filter(|frame| !(frame.rtp_time - origin).is_multiple_of(u64::from(ticks)));
     report.add(name, "time stamps off the grid", "frames", off_grid.count() as f64);
 
-    let arrivals: Vec<_> = frames.iter().map(|frame| arrival(frame, frames[0].arrived, origin)).collect();
+    let arrivals: Vec<_> =
+        frames.iter().map(|frame| arrival(frame, frames[0].arrived, origin)).collect();
     let late = sorted(arrivals.iter().map(|(at, place)| at - place));
     let offset = percentile(&late, 50);
     let errors = sorted(late.iter().map(|late| (late - offset).abs()));
@@ -61,7 +72,9 @@ pub(crate) fn metronome(report: &mut Report, name: &'static str, fps: u32, busy:
     report.add(name, EXTRA, "frames", count - expected);
     report.add(name, EMPTY, "places", expected - places);
 
-    let release = |quantile| 1e3 * metrics.quantile("reframe_release_error_seconds", quantile).unwrap_or(f64::NAN);
+    let release = |quantile| {
+        1e3 * metrics.quantile("reframe_release_error_seconds", quantile).unwrap_or(f64::NAN)
+    };
     report.add(name, RELEASE_P50, "ms", release(0.50));
     report.add(name, RELEASE_P99, "ms", release(0.99));
     report.add(name, ARRIVAL_P50, "ms", 1e3 * percentile(&errors, 50));
@@ -71,7 +84,8 @@ pub(crate) fn metronome(report: &mut Report, name: &'static str, fps: u32, busy:
     report.add(name, "a bare timer beside it: late, most", "ms", 1e3 * percentile(&timer, 100));
 }
 
-/// How late a thread wakes that does nothing but wait for the next place on a grid of `fps`; seconds, sorted.
+/// How late a thread wakes that does nothing but wait for the next place on a grid of `fps`;
+/// seconds, sorted.
 fn bare_timer(fps: u32, over: &AtomicBool) -> Vec<f64> {
     let interval = Duration::from_secs(1) / fps;
     let mut due = tokio::time::Instant::now() + interval;
@@ -90,7 +104,8 @@ fn bare_timer(fps: u32, over: &AtomicBool) -> Vec<f64> {
     sorted(late.into_iter())
 }
 
-/// When a frame came, and its place on the grid; seconds since the first came and from the first's place.
+/// When a frame came, and its place on the grid; seconds since the first came and from the first's
+/// place.
 fn arrival(frame: &Received, first: Instant, origin: u64) -> (f64, f64) {
     let place = (frame.rtp_time - origin) as f64 / f64::from(CLOCK);
     (frame.arrived.duration_since(first).as_secs_f64(), place)

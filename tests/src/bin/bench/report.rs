@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-/// What to hold some of the figures against: our aims, and FastRTC 0.0.34 (Python, aiortc) as once measured on two cores
-/// where [`super::floor`] was about 7.5 CPU-ms at 1280x720. Where the floor is another, so would these be.
+/// What to hold some of the figures against: our aims, and FastRTC 0.0.34 (Python, aiortc) as once
+/// measured on two cores where [`super::floor`] was about 7.5 CPU-ms at 1280x720. Where the floor
+/// is another, so would these be.
 const CONTEXT: [(&str, &str, &str); 25] = [
     ("720p VP8 x1", "embedded, I420: to the codecs alone", "aim <= 1.15"),
     ("720p VP8 x1", "Unix socket, I420: to the codecs alone", "aim <= 1.20"),
@@ -34,8 +35,8 @@ const CONTEXT: [(&str, &str, &str); 25] = [
     ("receive-60", ARRIVAL_P99, "aim < 2; FastRTC 7.5 to 13"),
 ];
 
-const FOOTER: &str =
-    "FastRTC's figures are from a machine whose floor at 1280x720 was about 7.5 CPU-ms: compare ratios.";
+const FOOTER: &str = "FastRTC's figures are from a machine whose floor at 1280x720 was about 7.5 \
+                      CPU-ms: compare ratios.";
 
 // Metrics that several scenarios have.
 pub(crate) const FPS: &str = "returned";
@@ -67,7 +68,12 @@ impl Report {
     pub(crate) fn add(&mut self, scenario: &str, metric: &str, unit: &'static str, value: f64) {
         match self.0.iter_mut().find(|row| row.scenario == scenario && row.metric == metric) {
             Some(row) => row.values.push(value),
-            None => self.0.push(Row { scenario: scenario.into(), metric: metric.into(), unit, values: vec![value] }),
+            None => self.0.push(Row {
+                scenario: scenario.into(),
+                metric: metric.into(),
+                unit,
+                values: vec![value],
+            }),
         }
     }
 
@@ -85,10 +91,15 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = |f: &mut fmt::Formatter<'_>, [scenario, metric, median, min, max, unit, context]: [&str; 7]| {
-            let text = format!("{scenario:<13} {metric:<44} {median:>8} {min:>8} {max:>8}  {unit:<13} {context}");
-            writeln!(f, "{}", text.trim_end())
-        };
+        let line =
+            |f: &mut fmt::Formatter<'_>,
+             [scenario, metric, median, min, max, unit, context]: [&str; 7]| {
+                let text = format!(
+                    "{scenario:<13} {metric:<44} {median:>8} {min:>8} {max:>8}  {unit:<13} \
+                     {context}"
+                );
+                writeln!(f, "{}", text.trim_end())
+            };
         line(f, ["scenario", "metric", "median", "min", "max", "unit", "context"])?;
         let mut last = "";
         for row in &self.0 {
@@ -97,10 +108,22 @@ impl fmt::Display for Report {
             }
             let (median, min, max) = row.spread();
             let [median, min, max] = [median, min, max].map(|value| format!("{value:.2}"));
-            let context =
-                CONTEXT.iter().find(|(scenario, metric, _)| *scenario == row.scenario && *metric == row.metric);
+            let context = CONTEXT
+                .iter()
+                .find(|(scenario, metric, _)| *scenario == row.scenario && *metric == row.metric);
             let scenario = if row.scenario == last { "" } else { row.scenario.as_str() };
-            line(f, [scenario, &row.metric, &median, &min, &max, row.unit, context.map_or("", |(.., text)| text)])?;
+            line(
+                f,
+                [
+                    scenario,
+                    &row.metric,
+                    &median,
+                    &min,
+                    &max,
+                    row.unit,
+                    context.map_or("", |(.., text)| text),
+                ],
+            )?;
             last = &row.scenario;
         }
         writeln!(f, "\n{FOOTER}")
@@ -135,6 +158,10 @@ mod tests {
         assert_eq!(row(0)["rounds"], json!([3.0, 1.0, 8.0]));
         assert_eq!([&row(0)["median"], &row(0)["min"], &row(0)["max"]], [3.0, 1.0, 8.0]);
         assert_eq!(row(2)["median"], 3.5);
-        assert_eq!(report.to_string().lines().count(), 1 + 3 + 2 + 2, "a header, the rows, their gaps, the footer");
+        assert_eq!(
+            report.to_string().lines().count(),
+            1 + 3 + 2 + 2,
+            "a header, the rows, their gaps, the footer"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! How the cost of a frame grows: with streams, size, frame rate and workers; one of them changed at a time.
+//! How the cost of a frame grows: with streams, size, frame rate and workers; one of them changed
+//! at a time.
 
 use std::sync::Arc;
 
@@ -11,8 +12,13 @@ use super::streams::window;
 use super::{KEYFRAME_EVERY, Plan, SHORT_FRAMES, floor, step};
 
 const STREAMS: [u32; 6] = [1, 2, 4, 8, 12, 16];
-const SIZES: [(u32, u32, u32); 5] =
-    [(320, 240, 300), (640, 480, 1_000), (960, 540, 1_500), (1280, 720, 2_000), (1920, 1080, 4_000)];
+const SIZES: [(u32, u32, u32); 5] = [
+    (320, 240, 300),
+    (640, 480, 1_000),
+    (960, 540, 1_500),
+    (1280, 720, 2_000),
+    (1920, 1080, 4_000),
+];
 const RATES: [u32; 5] = [5, 10, 15, 20, 30];
 const WORKERS: [u32; 3] = [1, 2, 4];
 
@@ -33,7 +39,9 @@ pub(crate) fn lines(report: &mut Report, plan: &Plan) -> Vec<Panel> {
     let mut measure = |what: &str, x: f64, format: Format, streams: u32, cluster: Cluster| {
         step(&format!("scaling: {what} {x}"));
         let fps = (1..=30).find(|fps| f64::from(*fps) >= format.fps).expect("at most 30");
-        let clip = Arc::new(Clip::encode(format, SHORT_FRAMES, KEYFRAME_EVERY).expect("the encoder works"));
+        let clip = Arc::new(
+            Clip::encode(format, SHORT_FRAMES, KEYFRAME_EVERY).expect("the encoder works"),
+        );
         let alone_ms = floor::paced(&clip, 1, plan).cpu_ms;
         let (window, _) = window(&cluster, &clip, streams, fps, plan);
         let seconds = window.took.as_secs_f64();
@@ -62,7 +70,9 @@ pub(crate) fn lines(report: &mut Report, plan: &Plan) -> Vec<Panel> {
         let format = Format { width, height, bitrate_kbps, ..vga };
         measure("megapixels", f64::from(width * height) / 1e6, format, 1, embedded())
     });
-    let rates = RATES.map(|fps| measure("fps", f64::from(fps), Format { fps: fps.into(), ..vga }, 1, embedded()));
+    let rates = RATES.map(|fps| {
+        measure("fps", f64::from(fps), Format { fps: fps.into(), ..vga }, 1, embedded())
+    });
     let workers = WORKERS.map(|n| {
         let cluster = Cluster::of((0..n).map(|_| Worker::on_socket("flip")).collect());
         measure("workers", f64::from(n), vga, 4, cluster)
@@ -72,7 +82,12 @@ pub(crate) fn lines(report: &mut Report, plan: &Plan) -> Vec<Panel> {
         panel("640x480 streams: new pictures a second of each", "streams", &streams, &[FPS]),
         panel("one stream by its size: CPU-ms a frame", "megapixels", &sizes, &[COST, ALONE]),
         panel("one 640x480 stream by the camera's rate: CPU, % of a core", "fps", &rates, &[CPU]),
-        panel("four 640x480 streams on so many workers: CPU-ms a frame", "workers", &workers, &[COST, ALONE]),
+        panel(
+            "four 640x480 streams on so many workers: CPU-ms a frame",
+            "workers",
+            &workers,
+            &[COST, ALONE],
+        ),
     ]
 }
 
@@ -85,7 +100,9 @@ const CPU: Line = ("CPU", |point| point.cpu_percent);
 fn panel(title: &str, unit: &'static str, points: &[(f64, Point)], lines: &[Line]) -> Panel {
     let lines = lines
         .iter()
-        .map(|(name, figure)| (*name, points.iter().map(|(x, point)| (*x, figure(point))).collect()))
+        .map(|(name, figure)| {
+            (*name, points.iter().map(|(x, point)| (*x, figure(point))).collect())
+        })
         .collect();
     Panel { title: title.into(), unit, lines }
 }

@@ -23,7 +23,9 @@ pub(crate) fn steps(report: &mut Report, name: &'static str, clip: &Arc<Clip>, _
         let mut peer = connect(&cluster, "", &n.to_string(), clip, false);
         peer.wait_received(1, PATIENCE);
         let stats = peer.stats();
-        let since = |at: Option<Instant>| millis(at.expect("before the first frame").duration_since(offered));
+        let since = |at: Option<Instant>| {
+            millis(at.expect("before the first frame").duration_since(offered))
+        };
         let first = stats.received.first().map(|frame| frame.complete);
         let steps = [stats.answered, stats.reached, stats.connected, first];
         rows.iter_mut().zip(steps).for_each(|(row, step)| row.push(since(step)));

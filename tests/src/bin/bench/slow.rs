@@ -17,7 +17,12 @@ use super::streams::{ages, connect, percentile_ms, watch};
 const WINDOW_SECS: u32 = 10;
 
 /// Two streams behind one gateway, a worker for each; the fast client is alone for a while.
-pub(crate) fn beside_a_fast_one(report: &mut Report, name: &'static str, clip: &Arc<Clip>, plan: &Plan) {
+pub(crate) fn beside_a_fast_one(
+    report: &mut Report,
+    name: &'static str,
+    clip: &Arc<Clip>,
+    plan: &Plan,
+) {
     let cluster = Cluster::of(vec![Worker::serve("flip"), Worker::serve("skip-frames")]);
     let fast = connect(&cluster, "/flip", "fast", clip, true);
     watch(slice::from_ref(&fast), plan.warm_up_secs);
@@ -34,15 +39,26 @@ pub(crate) fn beside_a_fast_one(report: &mut Report, name: &'static str, clip: &
     }
     let rss_after = cluster.gateway.rss_bytes();
 
-    let (slow, beside): (Vec<_>, Vec<_>) = windows.into_iter().map(|[slow, fast]| (slow, fast)).unzip();
+    let (slow, beside): (Vec<_>, Vec<_>) =
+        windows.into_iter().map(|[slow, fast]| (slow, fast)).unzip();
     let (first, last) = (ages(&slow[0]), ages(&slow[slow.len() - 1]));
     let [first_p50, last_p50] = [&first, &last].map(|ages| percentile_ms(ages, 50));
     report.add(name, "slow: age when first shown, p50, first 10 s", "ms", first_p50);
-    report.add(name, "slow: age when first shown, p95, first 10 s", "ms", percentile_ms(&first, 95));
+    report.add(
+        name,
+        "slow: age when first shown, p95, first 10 s",
+        "ms",
+        percentile_ms(&first, 95),
+    );
     report.add(name, "slow: age when first shown, p50, last 10 s", "ms", last_p50);
     report.add(name, "slow: age when first shown, p95, last 10 s", "ms", percentile_ms(&last, 95));
     report.add(name, "slow: growth of the p50", "ms", last_p50 - first_p50);
-    report.add(name, "slow: age of what is on the screen, p50", "ms", percentile_ms(&every_age(&slow.concat()), 50));
+    report.add(
+        name,
+        "slow: age of what is on the screen, p50",
+        "ms",
+        percentile_ms(&every_age(&slow.concat()), 50),
+    );
     report.add(name, "slow: returned, with re-emissions", "fps", Stats::fps(&slow.concat()));
     report.add(name, "slow: new pictures", "fps", last.len() as f64 / f64::from(WINDOW_SECS));
     report.add(name, "gateway's resident memory at the start", "MB", megabytes(rss_before));

@@ -16,11 +16,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Of a clip, where nothing else is said.
 pub(crate) const CAMERA_FPS: u32 = 30;
 
-/// Sends `clip` to the stream at `path`, which may be empty where there is one. Without `decode` a client costs next to
-/// nothing, so that it does not take the server's CPU.
-pub(crate) fn connect(cluster: &Cluster, path: &str, id: &str, clip: &Arc<Clip>, decode: bool) -> Peer {
+/// Sends `clip` to the stream at `path`, which may be empty where there is one. Without `decode` a
+/// client costs next to nothing, so that it does not take the server's CPU.
+pub(crate) fn connect(
+    cluster: &Cluster,
+    path: &str,
+    id: &str,
+    clip: &Arc<Clip>,
+    decode: bool,
+) -> Peer {
     let options = Options { decode, ..Options::camera(id, Video::Clip(Arc::clone(clip))) };
-    Peer::connect(&cluster.page(path), options).unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
+    Peer::connect(&cluster.page(path), options)
+        .unwrap_or_else(|reply| panic!("no answer but {reply:?}"))
 }
 
 /// What each of `peers` receives while the first sends `seconds` of video.
@@ -50,7 +57,8 @@ fn watch_until(peers: &[Peer], seconds: u32, done: impl Fn(&Stats) -> bool) -> V
 
 /// What the server did in one window.
 pub(crate) struct Window {
-    /// Results that were sent; what is sent again while nothing new is there costs little, and is none.
+    /// Results that were sent; what is sent again while nothing new is there costs little, and is
+    /// none.
     pub(crate) new_frames: f64,
     /// CPU of all server processes.
     pub(crate) cpu: Duration,
@@ -66,10 +74,17 @@ impl Window {
     }
 }
 
-/// `streams` times `clip`, whose cameras have `fps`, to the only stream of `cluster`: what it does once all of them run.
-/// They stay until what is given beside it is dropped.
-pub(crate) fn window(cluster: &Cluster, clip: &Arc<Clip>, streams: u32, fps: u32, plan: &Plan) -> (Window, Vec<Peer>) {
-    let peers: Vec<_> = (0..streams).map(|n| connect(cluster, "", &n.to_string(), clip, false)).collect();
+/// `streams` times `clip`, whose cameras have `fps`, to the only stream of `cluster`: what it does
+/// once all of them run. They stay until what is given beside it is dropped.
+pub(crate) fn window(
+    cluster: &Cluster,
+    clip: &Arc<Clip>,
+    streams: u32,
+    fps: u32,
+    plan: &Plan,
+) -> (Window, Vec<Peer>) {
+    let peers: Vec<_> =
+        (0..streams).map(|n| connect(cluster, "", &n.to_string(), clip, false)).collect();
     peers.iter().for_each(|peer| peer.wait_received(1, PATIENCE));
     watch_at(fps, &peers, plan.warm_up_secs);
     let cpu = || cluster.processes().map(|process| process.cpu_time()).sum::<Duration>();
@@ -89,13 +104,14 @@ pub(crate) fn new_frames(cluster: &Cluster) -> f64 {
     cluster.metrics().sum("reframe_frames_emitted_total", &[])
 }
 
-/// How old each picture was when it was shown for the first time: from the last packet that carried it to the server to
-/// the last packet that brought it back.
+/// How old each picture was when it was shown for the first time: from the last packet that carried
+/// it to the server to the last packet that brought it back.
 ///
 /// # Panics
 /// When nothing was decoded: the figures would be of something else.
 pub(crate) fn ages(frames: &[Received]) -> Vec<Duration> {
-    let first_shown = frames.windows(2).filter(|pair| pair[0].code != pair[1].code).map(|pair| &pair[1]);
+    let first_shown =
+        frames.windows(2).filter(|pair| pair[0].code != pair[1].code).map(|pair| &pair[1]);
     let flipped = first_shown.filter(|frame| frame.code.is_some_and(|code| code.flipped));
     let ages: Vec<_> = flipped.filter_map(|frame| frame.age).collect();
     assert!(!ages.is_empty(), "{} frames, none of them flipped", frames.len());

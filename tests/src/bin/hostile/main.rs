@@ -1,7 +1,8 @@
-//! All attackers at random beside honest streams, for minutes, against this build: `make test-hostile`.
+//! All attackers at random beside honest streams, for minutes, against this build: `make
+//! test-hostile`.
 //!
-//! The attacks are those of [`reframe_tests::attacker::attacks`], what they try is promised in `docs/security.md`, and
-//! [`report`] says which promises held.
+//! The attacks are those of [`reframe_tests::attacker::attacks`], what they try is promised in
+//! `docs/security.md`, and [`report`] says which promises held.
 
 mod report;
 
@@ -73,7 +74,8 @@ fn make(options: &Options, chosen: &[&'static Attack], seed: u64) -> Report {
     let (mut report, mut arena) = (Report::default(), None);
     let mut made = 0;
     while made < order.len() || began.elapsed() < duration {
-        let attack = order.get(made).or_else(|| chosen.choose(&mut random)).copied().expect("one at least");
+        let attack =
+            order.get(made).or_else(|| chosen.choose(&mut random)).copied().expect("one at least");
         made += 1;
         // An attack is the same by its own seed, however many drew before it.
         let mut random = SmallRng::seed_from_u64(random.random());
@@ -81,15 +83,21 @@ fn make(options: &Options, chosen: &[&'static Attack], seed: u64) -> Report {
         let outcome = match attacked {
             Ok(mut open) => {
                 let outcome = open.attack(attack, &mut random);
-                // A gateway that broke a promise may be ill, and one that had too little time for all thins its streams for
-                // a while: the next attack meets a new one.
+                // A gateway that broke a promise may be ill, and one that had too little time for
+                // all thins its streams for a while: the next attack meets a new one.
                 arena = (outcome.held && attack.judged).then_some(open);
                 outcome
             }
             Err(error) => Outcome::failed(format!("no honest stream on a new gateway: {error}")),
         };
         let verdict = if outcome.held { "held" } else { "BROKEN" };
-        say(&format!("{:>4} s  {:<6}  {:<20} {}", began.elapsed().as_secs(), verdict, attack.name, outcome.seen));
+        say(&format!(
+            "{:>4} s  {:<6}  {:<20} {}",
+            began.elapsed().as_secs(),
+            verdict,
+            attack.name,
+            outcome.seen
+        ));
         report.add(attack.name, outcome);
     }
     report

@@ -44,7 +44,8 @@ impl Report {
         self.0.iter().all(|tried| tried.broken == 0)
     }
 
-    /// Attacks with what the honest streams were like, and whether the promise held; `-` where none was made.
+    /// Attacks with what the honest streams were like, and whether the promise held; `-` where none
+    /// was made.
     fn cells(&self, row: &Row) -> (String, String) {
         let tried = row.attacks().filter_map(|name| self.0.iter().find(|tried| tried.name == name));
         let tried: Vec<_> = tried.collect();
@@ -77,14 +78,23 @@ impl fmt::Display for Report {
         for row in rows() {
             if row.section != section {
                 section = row.section;
-                writeln!(f, "\n## {section}\n\n| promise | bound | test | attacks, honest fps, given back | held |")?;
+                writeln!(
+                    f,
+                    "\n## {section}\n\n| promise | bound | test | attacks, honest fps, given back \
+                     | held |"
+                )?;
                 writeln!(f, "|---|---|---|---|---|")?;
             }
             let (seen, held) = self.cells(&row);
             writeln!(f, "| {} | {} | {} | {seen} | {held} |", row.promise, row.bound, row.test)?;
         }
         for tried in self.0.iter().filter(|tried| tried.seen.is_some()) {
-            writeln!(f, "\nBROKEN by {}: {}", tried.name, tried.seen.as_deref().unwrap_or_default())?;
+            writeln!(
+                f,
+                "\nBROKEN by {}: {}",
+                tried.name,
+                tried.seen.as_deref().unwrap_or_default()
+            )?;
         }
         Ok(())
     }

@@ -33,7 +33,8 @@ use self::options::Options;
 use self::progress::write;
 use self::report::Report;
 
-/// As the programs under test, so that the tool's part of the machine's time is what it would be in their place.
+/// As the programs under test, so that the tool's part of the machine's time is what it would be in
+/// their place.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -42,9 +43,11 @@ const NOT_ALL: u8 = 1;
 /// `EX_USAGE` of sysexits.h.
 const BAD_OPTION: u8 = 64;
 
-/// A clip's length: a picture's number says how old it is up to this. Encoding takes as long on a slow core.
+/// A clip's length: a picture's number says how old it is up to this. Encoding takes as long on a
+/// slow core.
 const CLIP_SECS: u64 = 10;
-/// Between keyframes of the clip: as rare as a browser's, yet a request for one is not answered from far ahead.
+/// Between keyframes of the clip: as rare as a browser's, yet a request for one is not answered
+/// from far ahead.
 const KEYFRAME_SECS: u32 = 3;
 
 fn main() -> ExitCode {
@@ -81,7 +84,9 @@ fn load(options: &Options) -> Result<bool, Box<dyn Error>> {
     let (plan, format) = (options.plan(), options.format());
     let seconds = plan.end().as_secs().min(CLIP_SECS);
     let Format { width, height, fps, bitrate_kbps, codec } = format;
-    write(&format!("encoding {seconds} s of {width}x{height} at {fps} fps, {bitrate_kbps} kbit/s, {codec}\n"));
+    write(&format!(
+        "encoding {seconds} s of {width}x{height} at {fps} fps, {bitrate_kbps} kbit/s, {codec}\n"
+    ));
     let clip = Arc::new(encode(format, seconds, options.deaf)?);
     let run = run::run(&plan, &options.url, &clip, &options.pid)?;
     let report = Report::of(&run, &plan, format, &options.pid);
@@ -92,14 +97,21 @@ fn load(options: &Options) -> Result<bool, Box<dyn Error>> {
     Ok(report.all_served())
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 10 s at 120 fps")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at most 10 s at 120 fps"
+)]
 fn encode(format: Format, seconds: u64, deaf: bool) -> Result<Clip, Box<dyn Error>> {
     let fps = format.fps as u32;
     let encode = if deaf { Clip::encode } else { Clip::obedient };
     Ok(encode(format, seconds as u32 * fps, KEYFRAME_SECS * fps)?)
 }
 
-fn save(file: Option<&Path>, text: impl FnOnce() -> Result<String, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+fn save(
+    file: Option<&Path>,
+    text: impl FnOnce() -> Result<String, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
     let Some(file) = file else { return Ok(()) };
     fs::write(file, text()?).map_err(|error| format!("{}: {error}", file.display()).into())
 }

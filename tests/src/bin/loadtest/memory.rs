@@ -9,7 +9,8 @@ use super::run::Look;
 use super::stream::Window;
 use super::usage::servers;
 
-/// From the beginning of what is measured, where that is longer: bitrates have risen, and every queue was full once.
+/// From the beginning of what is measured, where that is longer: bitrates have risen, and every
+/// queue was full once.
 const SETTLE: Duration = Duration::from_secs(60);
 /// Of settled memory; over less a slope for an hour is a guess.
 const GROWTH_FROM: Duration = Duration::from_secs(300);
@@ -31,9 +32,12 @@ impl Memory {
     /// `None` without processes, or once one is gone.
     pub(crate) fn of(looks: &[Look], window: Window, served: usize) -> Option<Self> {
         let idle_mb = megabytes(servers(looks.first()?)?.rss_bytes);
-        let settled = if window.to - window.from > SETTLE { window.from + SETTLE } else { window.from };
+        let settled =
+            if window.to - window.from > SETTLE { window.from + SETTLE } else { window.from };
         let looks = looks.iter().filter(|look| (settled..=window.to).contains(&look.at));
-        let points = looks.map(|look| Some(((look.at - settled).as_secs_f64(), megabytes(servers(look)?.rss_bytes))));
+        let points = looks.map(|look| {
+            Some(((look.at - settled).as_secs_f64(), megabytes(servers(look)?.rss_bytes)))
+        });
         let points: Vec<_> = points.collect::<Option<_>>()?;
         let settled_mb = points.iter().map(|(_, mb)| mb).sum::<f64>() / points.len() as f64;
         let long = window.to - settled >= GROWTH_FROM;
@@ -51,7 +55,9 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
     let mean = |pick: fn(&(f64, f64)) -> f64| points.iter().map(pick).sum::<f64>() / count;
     let (x, y) = (mean(|point| point.0), mean(|point| point.1));
-    let sum = |term: &dyn Fn(f64, f64) -> f64| points.iter().map(|point| term(point.0 - x, point.1 - y)).sum::<f64>();
+    let sum = |term: &dyn Fn(f64, f64) -> f64| {
+        points.iter().map(|point| term(point.0 - x, point.1 - y)).sum::<f64>()
+    };
     sum(&|x, y| x * y) / sum(&|x, _| x * x)
 }
 
@@ -62,7 +68,9 @@ mod tests {
 
     fn memory(seconds: u64, served: usize, rss: impl Fn(u64) -> u64) -> Option<Memory> {
         let start = tokio::time::Instant::now().into_std();
-        let looks: Vec<_> = (0..=seconds).map(|at| look(start, at, &[Some((at, rss(at))), Some((at, 10))])).collect();
+        let looks: Vec<_> = (0..=seconds)
+            .map(|at| look(start, at, &[Some((at, rss(at))), Some((at, 10))]))
+            .collect();
         let from = start + Duration::from_secs(2);
         Memory::of(&looks, Window { from, to: start + Duration::from_secs(seconds) }, served)
     }
@@ -85,7 +93,12 @@ mod tests {
     #[test]
     fn a_short_run_has_no_slope_and_one_without_streams_no_share() {
         let memory = memory(20, 0, |at| if at == 0 { 40 } else { 90 }).unwrap();
-        let expected = Memory { idle_mb: 50.0, settled_mb: 100.0, mb_per_stream: None, growth_mb_per_hour: None };
+        let expected = Memory {
+            idle_mb: 50.0,
+            settled_mb: 100.0,
+            mb_per_stream: None,
+            growth_mb_per_hour: None,
+        };
         assert_eq!(memory, expected);
         let start = tokio::time::Instant::now().into_std();
         let gone = [look(start, 0, &[Some((0, 40))]), look(start, 1, &[None])];

@@ -22,13 +22,15 @@ const MAX_SECONDS: i64 = 86_400;
 
 /// Puts streams on a gateway and tells what came back.
 ///
-/// Sends a clip, encoded once, over N WebRTC connections to any gateway that speaks Reframe's (and FastRTC's) offers, and
-/// reports frame rates, latency, losses and what processes used. Ctrl-C ends it early, with the report so far. The exit
-/// status is 0 when every stream was served, 1 when one was refused or fell silent, 64 for a bad option.
+/// Sends a clip, encoded once, over N WebRTC connections to any gateway that speaks Reframe's (and
+/// FastRTC's) offers, and reports frame rates, latency, losses and what processes used. Ctrl-C ends
+/// it early, with the report so far. The exit status is 0 when every stream was served, 1 when one
+/// was refused or fell silent, 64 for a bad option.
 #[derive(Debug, Parser)]
 #[command(name = "reframe-loadtest", version, args_override_self = true)]
 pub(crate) struct Options {
-    /// Where the gateway's page is, with the stream's name where it has several: http://HOST:PORT[/NAME].
+    /// Where the gateway's page is, with the stream's name where it has several:
+    /// http://HOST:PORT[/NAME].
     pub(crate) url: Target,
 
     /// How many streams.
@@ -55,15 +57,18 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", default_value = "vp8", value_parser = codec)]
     codec: Codec,
 
-    /// Of what is sent, each stream. Without it as much for each pixel as 2000 are for 1280x720 at 30.
+    /// Of what is sent, each stream. Without it as much for each pixel as 2000 are for 1280x720 at
+    /// 30.
     #[arg(long, value_name = "KBIT/S", value_parser = clap::value_parser!(u32).range(100..=50_000))]
     bitrate: Option<u32>,
 
-    /// Send on at this rate when the server asks for fewer pictures a second, as pages other than Reframe's do.
+    /// Send on at this rate when the server asks for fewer pictures a second, as pages other than
+    /// Reframe's do.
     #[arg(long)]
     pub(crate) deaf: bool,
 
-    /// How many streams are decoded. Only these tell latency and new pictures, and each costs a decoder.
+    /// How many streams are decoded. Only these tell latency and new pictures, and each costs a
+    /// decoder.
     #[arg(long, value_name = "K", default_value = "1")]
     sample: u32,
 
@@ -82,7 +87,8 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn plan(&self) -> Plan {
-        let [ramp, duration] = [self.ramp, self.duration].map(|seconds| Duration::from_secs(seconds.into()));
+        let [ramp, duration] =
+            [self.ramp, self.duration].map(|seconds| Duration::from_secs(seconds.into()));
         Plan { streams: self.streams, ramp, duration, sample: self.sample }
     }
 
@@ -95,17 +101,24 @@ impl Options {
     /// What no option says of itself: names the one that does not go with the others.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.sample > self.streams {
-            return Err(format!("--sample {} is more than --streams {}", self.sample, self.streams));
+            return Err(format!(
+                "--sample {} is more than --streams {}",
+                self.sample, self.streams
+            ));
         }
         let longest = RECORDS as u64 / u64::from(self.fps);
         if self.plan().end().as_secs() > longest {
-            return Err(format!("--duration {}: with ramp and warm-up at most {longest} seconds", self.duration));
+            return Err(format!(
+                "--duration {}: with ramp and warm-up at most {longest} seconds",
+                self.duration
+            ));
         }
         Ok(())
     }
 }
 
-/// Of a clip of this kind: [`Format::HD`]'s for each pixel, and never so little that the numbers in them are lost.
+/// Of a clip of this kind: [`Format::HD`]'s for each pixel, and never so little that the numbers in
+/// them are lost.
 fn bitrate_for(width: u32, height: u32, fps: u32) -> u32 {
     let pixels = u64::from(width) * u64::from(height) * u64::from(fps);
     let kbps = pixels * u64::from(Format::HD.bitrate_kbps) / (1_280 * 720 * 30);
@@ -113,9 +126,12 @@ fn bitrate_for(width: u32, height: u32, fps: u32) -> u32 {
 }
 
 fn size(text: &str) -> Result<(u32, u32), String> {
-    let size = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
-    let readable =
-        size.filter(|(width, height)| (MIN_WIDTH..=3_840).contains(width) && (MIN_HEIGHT..=2_160).contains(height));
+    let size = text
+        .split_once('x')
+        .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    let readable = size.filter(|(width, height)| {
+        (MIN_WIDTH..=3_840).contains(width) && (MIN_HEIGHT..=2_160).contains(height)
+    });
     readable.ok_or_else(|| format!("not a size from {MIN_WIDTH}x{MIN_HEIGHT} to 3840x2160"))
 }
 
@@ -143,7 +159,9 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, String> {
         let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
         let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
-            return Err("not of the form http://HOST:PORT[/NAME]; TLS is not spoken here".to_owned());
+            return Err(
+                "not of the form http://HOST:PORT[/NAME]; TLS is not spoken here".to_owned()
+            );
         };
         let found = (host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(80)).to_socket_addrs();
         let mut found: Vec<_> = found.map_err(|error| error.to_string())?.collect();
@@ -152,7 +170,8 @@ impl FromStr for Target {
         let address = found.first().ok_or("no address")?;
         let any = if address.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
         // Nothing is sent: this asks for a route.
-        let local = UdpSocket::bind(any).and_then(|socket| socket.connect(address).and_then(|()| socket.local_addr()));
+        let local = UdpSocket::bind(any)
+            .and_then(|socket| socket.connect(address).and_then(|()| socket.local_addr()));
         let local = local.map_err(|error| error.to_string())?.ip();
         Ok(Self { page: text.trim_end_matches('/').to_owned(), local })
     }
@@ -163,14 +182,21 @@ mod tests {
     use super::*;
 
     fn parse(more: &[&str]) -> Result<Options, String> {
-        let options = Options::try_parse_from([&["reframe-loadtest", "http://127.0.0.1:9/flip/"], more].concat());
-        options.map_err(|error| error.to_string()).and_then(|options| options.check().map(|()| options))
+        let options = Options::try_parse_from(
+            [&["reframe-loadtest", "http://127.0.0.1:9/flip/"], more].concat(),
+        );
+        options
+            .map_err(|error| error.to_string())
+            .and_then(|options| options.check().map(|()| options))
     }
 
     #[test]
     fn defaults_are_one_stream_of_720p() {
         let options = parse(&[]).unwrap();
-        assert_eq!((options.url.page.as_str(), options.url.local), ("http://127.0.0.1:9/flip", [127, 0, 0, 1].into()));
+        assert_eq!(
+            (options.url.page.as_str(), options.url.local),
+            ("http://127.0.0.1:9/flip", [127, 0, 0, 1].into())
+        );
         let Format { width, height, fps, bitrate_kbps, codec } = options.format();
         assert_eq!((width, height, fps, bitrate_kbps, codec), (1280, 720, 30.0, 2_000, Codec::Vp8));
         assert_eq!(options.plan().end(), Duration::from_secs(22));

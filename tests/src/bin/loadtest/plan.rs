@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Between the last offer and the first second that is measured: connecting takes some of it, and the bitrate finds its
-/// place in the rest.
+/// Between the last offer and the first second that is measured: connecting takes some of it, and
+/// the bitrate finds its place in the rest.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
 /// One run.
@@ -24,7 +24,8 @@ impl Plan {
         self.ramp * index / self.streams
     }
 
-    /// Whether the stream of this index is decoded: exactly as many as wanted, spread over the ramp.
+    /// Whether the stream of this index is decoded: exactly as many as wanted, spread over the
+    /// ramp.
     pub(crate) fn decodes(&self, index: u32) -> bool {
         u64::from(index) * u64::from(self.sample) % u64::from(self.streams) < u64::from(self.sample)
     }

@@ -10,8 +10,20 @@ use super::seconds::Second;
 const PANELS: [(&str, &[Line]); 4] = [
     ("streams", &[("up", |second| Some(second.up as f64))]),
     ("frames a second, mean of the streams that are up", &[("fps", |second| second.fps)]),
-    ("latency, ms", &[("p50", |second| Some(second.latency_ms?.p50)), ("p99", |second| Some(second.latency_ms?.p99))]),
-    ("CPU, % of a core", &[("servers", |second| second.cpu_percent), ("this tool", |second| second.tool_cpu_percent)]),
+    (
+        "latency, ms",
+        &[
+            ("p50", |second| Some(second.latency_ms?.p50)),
+            ("p99", |second| Some(second.latency_ms?.p99)),
+        ],
+    ),
+    (
+        "CPU, % of a core",
+        &[
+            ("servers", |second| second.cpu_percent),
+            ("this tool", |second| second.tool_cpu_percent),
+        ],
+    ),
 ];
 
 /// A name and a figure; where there is none the line has no point.
@@ -22,8 +34,10 @@ pub(crate) fn svg(seconds: &[Second]) -> Result<String, Box<dyn Error>> {
     let points = |figure: fn(&Second) -> Option<f64>| {
         seconds.iter().filter_map(|second| Some((second.at, figure(second)?))).collect()
     };
-    let lines = |lines: &[Line]| lines.iter().map(|(name, figure)| (*name, points(*figure))).collect();
-    let panels = PANELS.map(|(title, shown)| Panel { title: title.into(), unit: "s", lines: lines(shown) });
+    let lines =
+        |lines: &[Line]| lines.iter().map(|(name, figure)| (*name, points(*figure))).collect();
+    let panels =
+        PANELS.map(|(title, shown)| Panel { title: title.into(), unit: "s", lines: lines(shown) });
     plot::svg(&panels)
 }
 

@@ -85,7 +85,9 @@ impl Report {
         let total = Total::of(run, plan, window, &streams);
         let frames = total.measured_frames;
         let processes = pids.iter().enumerate().map(|(index, pid)| {
-            let cost = Cost::of(&run.looks, window, frames, |look| look.servers.get(index).copied().flatten());
+            let cost = Cost::of(&run.looks, window, frames, |look| {
+                look.servers.get(index).copied().flatten()
+            });
             Process { pid: *pid, cost }
         });
         let Format { width, height, fps, bitrate_kbps, codec } = format;
@@ -119,8 +121,9 @@ impl Total {
             *reasons.entry(reason).or_default() += 1;
         }
         let seen = run.streams.iter().filter_map(|stream| stream.seen.as_ref().ok());
-        let pooled: Vec<Duration> =
-            window.map(|window| seen.flat_map(|stats| latencies(stats, window)).collect()).unwrap_or_default();
+        let pooled: Vec<Duration> = window
+            .map(|window| seen.flat_map(|stats| latencies(stats, window)).collect())
+            .unwrap_or_default();
         Self {
             planned: plan.streams,
             offered: rows.len(),
@@ -161,7 +164,11 @@ pub(crate) mod tests {
         let start = tokio::time::Instant::now().into_std();
         let ms = Duration::from_millis;
         let frames = (0..50_u32).map(|n| frame(start + ms(100) * n, n, ms(20))).collect();
-        let refused = Stream { offered: start, decodes: false, seen: Err("concurrency_limit_reached".to_owned()) };
+        let refused = Stream {
+            offered: start,
+            decodes: false,
+            seen: Err("concurrency_limit_reached".to_owned()),
+        };
         let run = Run {
             started: start,
             ended: start + ms(5_000),
@@ -180,10 +187,18 @@ pub(crate) mod tests {
         assert_eq!([total.offered, total.served, total.refused, total.silent], [2, 1, 1, 0]);
         assert!(!report.all_served());
         assert_eq!(total.reasons, BTreeMap::from([("concurrency_limit_reached".to_owned(), 1)]));
-        assert_eq!(total.fps, Some(Spread { min: 10.0, mean: 10.0, max: 10.0 }), "the refused one has none");
+        assert_eq!(
+            total.fps,
+            Some(Spread { min: 10.0, mean: 10.0, max: 10.0 }),
+            "the refused one has none"
+        );
         assert_eq!((total.measured_frames, total.decoded, total.new_pictures), (30, 50, 50));
         assert_eq!(total.latency_ms, Some(Percentiles { p50: 20.0, p95: 20.0, p99: 20.0 }));
-        let server = Cost { cpu_ms_per_frame: Some(100.0), cpu_percent: Some(100.0), peak_rss_mb: Some(100.0) };
+        let server = Cost {
+            cpu_ms_per_frame: Some(100.0),
+            cpu_percent: Some(100.0),
+            peak_rss_mb: Some(100.0),
+        };
         assert_eq!((report.processes[0].pid, &report.processes[0].cost), (77, &server));
         assert_eq!(report.servers, Some(server));
         assert_eq!(report.seconds.len(), 5);

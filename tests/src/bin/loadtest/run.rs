@@ -1,4 +1,5 @@
-//! The run itself: offers by the plan, looks at the processes every second, and gives what was seen.
+//! The run itself: offers by the plan, looks at the processes every second, and gives what was
+//! seen.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,7 +55,12 @@ impl Look {
 }
 
 /// Runs `plan`, or as much of it as there is time for before Ctrl-C.
-pub(crate) fn run(plan: &Plan, target: &Target, clip: &Arc<Clip>, pids: &[u32]) -> std::io::Result<Run> {
+pub(crate) fn run(
+    plan: &Plan,
+    target: &Target,
+    clip: &Arc<Clip>,
+    pids: &[u32],
+) -> std::io::Result<Run> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = runtime.block_on(drive(plan, target, clip, pids));
     // An offer that nobody answers would hold us for as long as a request may take.
@@ -70,7 +76,10 @@ async fn drive(plan: &Plan, target: &Target, clip: &Arc<Clip>, pids: &[u32]) -> 
         let camera = PeerOptions {
             decode: plan.decodes(stream),
             place: Place { local: target.local, through: None },
-            ..PeerOptions::camera(format!("load-{name:08x}-{stream}"), Video::Clip(Arc::clone(clip)))
+            ..PeerOptions::camera(
+                format!("load-{name:08x}-{stream}"),
+                Video::Clip(Arc::clone(clip)),
+            )
         };
         let (at, page) = (started + plan.offer_at(stream), target.page.clone());
         opening.spawn(async move { (index, open(at, page, camera).await) });
@@ -117,20 +126,27 @@ async fn open(at: Instant, page: String, camera: PeerOptions) -> Answer {
     sleep_until(at.into()).await;
     let offered = now();
     let peer = spawn_blocking(move || Peer::try_connect(&page, camera)).await;
-    // Should our own client give up, the server is not to blame; but the stream is not there either.
+    // Should our own client give up, the server is not to blame; but the stream is not there
+    // either.
     let peer = peer.map_err(|error| format!("this tool failed: {error}"));
     Answer { offered, peer: peer.and_then(|peer| peer.map_err(|refusal| refusal.to_string())) }
 }
 
 /// What each stream has seen up to now, and those to close.
-fn collect(plan: &Plan, started: Instant, ended: Instant, answers: Vec<Option<Answer>>) -> (Vec<Stream>, Vec<Peer>) {
+fn collect(
+    plan: &Plan,
+    started: Instant,
+    ended: Instant,
+    answers: Vec<Option<Answer>>,
+) -> (Vec<Stream>, Vec<Peer>) {
     let (mut streams, mut peers) = (Vec::new(), Vec::new());
     for (index, answer) in (0..).zip(answers) {
         let planned = started + plan.offer_at(index);
         if answer.is_none() && planned >= ended {
             continue;
         }
-        let unanswered = || Answer { offered: planned, peer: Err("no answer before the end".to_owned()) };
+        let unanswered =
+            || Answer { offered: planned, peer: Err("no answer before the end".to_owned()) };
         let Answer { offered, peer } = answer.unwrap_or_else(unanswered);
         let seen = peer.map(|peer| {
             let stats = peer.stats();
@@ -144,7 +160,8 @@ fn collect(plan: &Plan, started: Instant, ended: Instant, answers: Vec<Option<An
 
 /// All at once: each waits up to a second for the server.
 fn close(peers: Vec<Peer>) {
-    let closing: Vec<_> = peers.into_iter().map(|mut peer| std::thread::spawn(move || peer.close())).collect();
+    let closing: Vec<_> =
+        peers.into_iter().map(|mut peer| std::thread::spawn(move || peer.close())).collect();
     // A peer whose thread had panicked has said so on standard error.
     closing.into_iter().for_each(|thread| drop(thread.join()));
 }

@@ -61,13 +61,17 @@ mod tests {
     #[test]
     fn each_second_has_its_own_frames_and_cpu() {
         let start = tokio::time::Instant::now().into_std();
-        let at =
-            |ms: u64, number| frame(start + Duration::from_millis(ms), number, Duration::from_millis(10 + ms / 100));
+        let at = |ms: u64, number| {
+            frame(start + Duration::from_millis(ms), number, Duration::from_millis(10 + ms / 100))
+        };
         let run = Run {
             started: start,
             ended: start + Duration::from_secs(2),
             streams: vec![
-                stream(start, vec![at(100, 0), at(900, 1), at(1_000, 2), at(1_500, 3), at(1_900, 3)]),
+                stream(
+                    start,
+                    vec![at(100, 0), at(900, 1), at(1_000, 2), at(1_500, 3), at(1_900, 3)],
+                ),
                 stream(start, vec![at(1_200, 0)]),
             ],
             looks: vec![
@@ -82,6 +86,10 @@ mod tests {
         assert_eq!([first.cpu_percent, second.cpu_percent], [Some(100.0), Some(200.0)]);
         assert_eq!((second.tool_cpu_percent, second.rss_mb), (Some(10.0), Some(30.0)));
         let latency = second.latency_ms.unwrap();
-        assert_eq!((latency.p50, latency.p99), (22.0, 25.0), "20, 22 and 25: shown again is no new picture");
+        assert_eq!(
+            (latency.p50, latency.p99),
+            (22.0, 25.0),
+            "20, 22 and 25: shown again is no new picture"
+        );
     }
 }

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::run::Stream;
 
-/// Without a frame for so long before the end a stream has fallen silent: many frames even of a server that is far
-/// beyond its limit.
+/// Without a frame for so long before the end a stream has fallen silent: many frames even of a
+/// server that is far beyond its limit.
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// A stream has full quality from the first second on that brings this share of the frames.
@@ -49,7 +49,8 @@ pub(crate) struct Row {
     pub(crate) sent: usize,
     pub(crate) received: usize,
     pub(crate) measured_frames: usize,
-    /// Below what was to be sent, this tool had no time, and the other figures are of a smaller load.
+    /// Below what was to be sent, this tool had no time, and the other figures are of a smaller
+    /// load.
     pub(crate) sent_fps: Option<f64>,
     pub(crate) fps: Option<f64>,
     pub(crate) decoded: usize,
@@ -69,7 +70,13 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn of(index: usize, stream: &Stream, ended: Instant, window: Option<Window>, sent: Expected) -> Self {
+    pub(crate) fn of(
+        index: usize,
+        stream: &Stream,
+        ended: Instant,
+        window: Option<Window>,
+        sent: Expected,
+    ) -> Self {
         let nothing = Stats::default();
         let (stats, refused) = match &stream.seen {
             Ok(stats) => (stats, None),
@@ -84,10 +91,12 @@ impl Row {
         };
         let since = |at: Instant| millis(at.saturating_duration_since(stream.offered));
         let measured = window.map(|window| within(&stats.received, window)).unwrap_or_default();
-        let rate = |frames: usize, window: Window| frames as f64 / (window.to - window.from).as_secs_f64();
+        let rate =
+            |frames: usize, window: Window| frames as f64 / (window.to - window.from).as_secs_f64();
         let served = window.filter(|_| outcome != Outcome::Refused);
         let full_rate = full_from(&stats.received, sent.fps, |_| true);
-        let full_quality = full_from(&stats.received, sent.fps, |frame| (frame.width, frame.height) == sent.size);
+        let full_quality =
+            full_from(&stats.received, sent.fps, |frame| (frame.width, frame.height) == sent.size);
         Self {
             stream: index,
             outcome,
@@ -101,7 +110,9 @@ impl Row {
             decoded: stats.received.iter().filter(|frame| frame.width > 0).count(),
             new_pictures: new_pictures(&stats.received).count(),
             out_of_order: out_of_order(&stats.received),
-            latency_ms: Percentiles::of(window.map(|window| latencies(stats, window)).unwrap_or_default()),
+            latency_ms: Percentiles::of(
+                window.map(|window| latencies(stats, window)).unwrap_or_default(),
+            ),
             first_frame_ms: stats.received.first().map(|frame| since(frame.complete)),
             full_rate_ms: full_rate.map(since),
             full_quality_ms: full_quality.map(since),
@@ -113,8 +124,8 @@ impl Row {
     }
 }
 
-/// The latencies, within `window`, of pictures shown for the first time: from the last packet that carried a picture to
-/// the server to the last that brought it back.
+/// The latencies, within `window`, of pictures shown for the first time: from the last packet that
+/// carried a picture to the server to the last that brought it back.
 pub(crate) fn latencies(stats: &Stats, window: Window) -> Vec<Duration> {
     let inside = |frame: &&Received| (window.from..window.to).contains(&frame.complete);
     new_pictures(&stats.received).filter(inside).filter_map(|frame| frame.age).collect()
@@ -151,14 +162,17 @@ fn out_of_order(frames: &[Received]) -> usize {
     frames.iter().filter_map(|frame| frame.complete.checked_sub(frame.age?)).filter(older).count()
 }
 
-/// The first frame that is `whole` and from which on a second brings almost all of the frames that it should.
+/// The first frame that is `whole` and from which on a second brings almost all of the frames that
+/// it should.
 fn full_from(frames: &[Received], fps: f64, whole: impl Fn(&Received) -> bool) -> Option<Instant> {
     let second = Duration::from_secs(1);
     let full = |first: usize| {
         let from = frames[first].complete;
         within(frames, Window { from, to: from + second }).len() as f64 >= FULL * fps
     };
-    (0..frames.len()).find(|first| whole(&frames[*first]) && full(*first)).map(|first| frames[first].complete)
+    (0..frames.len())
+        .find(|first| whole(&frames[*first]) && full(*first))
+        .map(|first| frames[first].complete)
 }
 
 /// Why a stream was not there at the end, if it was not.

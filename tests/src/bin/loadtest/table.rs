@@ -35,13 +35,22 @@ impl fmt::Display for Report {
         }
         writeln!(f, "(*: decoded; only these have latency, new pictures and quality)\n")?;
         let Total { planned, offered, served, refused, silent, .. } = &self.total;
-        let early = if usize::try_from(*planned) == Ok(*offered) { "" } else { " (ended before the rest)" };
-        fact(f, "streams", &format!("{served} of {offered} served, {refused} refused, {silent} silent{early}"))?;
+        let early =
+            if usize::try_from(*planned) == Ok(*offered) { "" } else { " (ended before the rest)" };
+        fact(
+            f,
+            "streams",
+            &format!("{served} of {offered} served, {refused} refused, {silent} silent{early}"),
+        )?;
         for (reason, count) in &self.total.reasons {
             fact(f, "", &format!("{count} x {reason}"))?;
         }
         match self.measured {
-            Some(seconds) => fact(f, "measured", &format!("{seconds:.1} s, {} frames", self.total.measured_frames))?,
+            Some(seconds) => fact(
+                f,
+                "measured",
+                &format!("{seconds:.1} s, {} frames", self.total.measured_frames),
+            )?,
             None => fact(f, "measured", "nothing: it ended during the warm-up")?,
         }
         self.total.facts(f)?;
@@ -52,12 +61,21 @@ impl fmt::Display for Report {
         for process in self.processes.iter().filter(|_| self.processes.len() > 1) {
             fact(f, &format!("  pid {}", process.pid), &cost(&process.cost))?;
         }
-        if let Some(Memory { idle_mb, settled_mb, mb_per_stream, growth_mb_per_hour }) = self.memory {
+        if let Some(Memory { idle_mb, settled_mb, mb_per_stream, growth_mb_per_hour }) = self.memory
+        {
             let (each, growth) = (number(mb_per_stream, 1), growth_mb_per_hour);
-            let growth = growth.map_or_else(String::new, |growth| format!(", {growth:+.1} MB an hour"));
-            fact(f, "memory", &format!("{idle_mb:.0} MB idle, then {settled_mb:.0} MB: {each} MB a stream{growth}"))?;
+            let growth =
+                growth.map_or_else(String::new, |growth| format!(", {growth:+.1} MB an hour"));
+            fact(
+                f,
+                "memory",
+                &format!(
+                    "{idle_mb:.0} MB idle, then {settled_mb:.0} MB: {each} MB a stream{growth}"
+                ),
+            )?;
         }
-        let each = self.tool.cpu_percent.filter(|_| frames > 0).map(|percent| percent / streams as f64);
+        let each =
+            self.tool.cpu_percent.filter(|_| frames > 0).map(|percent| percent / streams as f64);
         fact(f, "this tool", &format!("{}, {} % a stream", cost(&self.tool), number(each, 1)))
     }
 }
@@ -78,12 +96,24 @@ impl Total {
             ("full quality", self.full_quality_ms),
         ] {
             if let Some(Spread { min, mean, max }) = spread {
-                fact(f, name, &format!("mean {mean:.0} ms, soonest {min:.0} ms, latest {max:.0} ms"))?;
+                fact(
+                    f,
+                    name,
+                    &format!("mean {mean:.0} ms, soonest {min:.0} ms, latest {max:.0} ms"),
+                )?;
             }
         }
         let Self { gaps, plis_sent, keyframe_requests, undecodable, out_of_order, .. } = self;
-        let keyframes = format!("keyframes asked for {plis_sent} times by us, {keyframe_requests} by the server");
-        fact(f, "losses", &format!("{gaps} gaps, {undecodable} undecodable, {out_of_order} out of order; {keyframes}"))
+        let keyframes = format!(
+            "keyframes asked for {plis_sent} times by us, {keyframe_requests} by the server"
+        );
+        fact(
+            f,
+            "losses",
+            &format!(
+                "{gaps} gaps, {undecodable} undecodable, {out_of_order} out of order; {keyframes}"
+            ),
+        )
     }
 }
 
@@ -126,7 +156,8 @@ fn fact(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
 
 fn cost(cost: &Cost) -> String {
     let Cost { cpu_ms_per_frame, cpu_percent, peak_rss_mb } = cost;
-    let (cpu, percent, memory) = (number(*cpu_ms_per_frame, 2), number(*cpu_percent, 0), number(*peak_rss_mb, 0));
+    let (cpu, percent, memory) =
+        (number(*cpu_ms_per_frame, 2), number(*cpu_percent, 0), number(*peak_rss_mb, 0));
     format!("{cpu} CPU-ms a frame, {percent} % of a core, at most {memory} MB")
 }
 
@@ -143,8 +174,14 @@ mod tests {
     fn a_row_for_each_stream_and_the_facts() {
         let text = report().to_string();
         let lines: Vec<_> = text.lines().collect();
-        assert!(lines[..3].iter().all(|line| line.len() == lines[0].len()), "columns are in line:\n{text}");
-        assert!(lines[1].starts_with("    0*   served  10.0      50     50    20.0    20.0    20.0"), "{text}");
+        assert!(
+            lines[..3].iter().all(|line| line.len() == lines[0].len()),
+            "columns are in line:\n{text}"
+        );
+        assert!(
+            lines[1].starts_with("    0*   served  10.0      50     50    20.0    20.0    20.0"),
+            "{text}"
+        );
         assert!(lines[2].starts_with("    1   refused     -       0      -       -"), "{text}");
         for fact in [
             "streams       1 of 2 served, 1 refused, 0 silent",

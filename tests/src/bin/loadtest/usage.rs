@@ -21,25 +21,38 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    /// Of what `process` picks from each look; figures that a process did not live to see are `None`.
+    /// Of what `process` picks from each look; figures that a process did not live to see are
+    /// `None`.
     pub(crate) fn of(
         looks: &[Look],
         window: Option<Window>,
         frames: usize,
         process: impl Fn(&Look) -> Option<Usage>,
     ) -> Self {
-        let used = window.and_then(|window| Some((cpu_between(looks, window, &process)?, window.to - window.from)));
+        let used = window.and_then(|window| {
+            Some((cpu_between(looks, window, &process)?, window.to - window.from))
+        });
         Self {
-            cpu_ms_per_frame: used.filter(|_| frames > 0).map(|(cpu, _)| millis(cpu) / frames as f64),
+            cpu_ms_per_frame: used
+                .filter(|_| frames > 0)
+                .map(|(cpu, _)| millis(cpu) / frames as f64),
             cpu_percent: used.map(|(cpu, time)| 100.0 * cpu.as_secs_f64() / time.as_secs_f64()),
-            peak_rss_mb: looks.iter().filter_map(&process).map(|usage| usage.rss_bytes).max().map(megabytes),
+            peak_rss_mb: looks
+                .iter()
+                .filter_map(&process)
+                .map(|usage| usage.rss_bytes)
+                .max()
+                .map(megabytes),
         }
     }
 }
 
 /// All of `--pid` together; `None` without any, or once one is gone.
 pub(crate) fn servers(look: &Look) -> Option<Usage> {
-    let together = |sum: Usage, one: Usage| Usage { cpu: sum.cpu + one.cpu, rss_bytes: sum.rss_bytes + one.rss_bytes };
+    let together = |sum: Usage, one: Usage| Usage {
+        cpu: sum.cpu + one.cpu,
+        rss_bytes: sum.rss_bytes + one.rss_bytes,
+    };
     look.servers.iter().copied().reduce(|sum, one| Some(together(sum?, one?))).flatten()
 }
 
@@ -51,7 +64,11 @@ pub(crate) fn window(looks: &[Look], from: Instant) -> Option<Window> {
 }
 
 /// CPU time between the two looks at the ends of `window`.
-fn cpu_between(looks: &[Look], window: Window, process: impl Fn(&Look) -> Option<Usage>) -> Option<Duration> {
+fn cpu_between(
+    looks: &[Look],
+    window: Window,
+    process: impl Fn(&Look) -> Option<Usage>,
+) -> Option<Duration> {
     let at = |end: Instant| looks.iter().find(|look| look.at == end).and_then(&process);
     Some(at(window.to)?.cpu - at(window.from)?.cpu)
 }
@@ -60,10 +77,13 @@ fn cpu_between(looks: &[Look], window: Window, process: impl Fn(&Look) -> Option
 pub(crate) mod tests {
     use super::*;
 
-    /// After so many seconds from `start`: this tool at a tenth of a core, and these processes (CPU seconds, MB).
+    /// After so many seconds from `start`: this tool at a tenth of a core, and these processes (CPU
+    /// seconds, MB).
     pub(crate) fn look(start: Instant, second: u64, servers: &[Option<(u64, u64)>]) -> Look {
-        let usage =
-            |(cpu, megabytes): (u64, u64)| Usage { cpu: Duration::from_secs(cpu), rss_bytes: megabytes * 1_000_000 };
+        let usage = |(cpu, megabytes): (u64, u64)| Usage {
+            cpu: Duration::from_secs(cpu),
+            rss_bytes: megabytes * 1_000_000,
+        };
         Look {
             at: start + Duration::from_secs(second),
             tool: Usage { cpu: Duration::from_millis(100 * second), rss_bytes: 1_000_000 },
@@ -81,9 +101,17 @@ pub(crate) mod tests {
         ];
         let window = window(&looks, start + Duration::from_millis(500));
         let cost = Cost::of(&looks, window, 60, servers);
-        let expected = Cost { cpu_ms_per_frame: Some(50.0), cpu_percent: Some(150.0), peak_rss_mb: Some(100.0) };
+        let expected = Cost {
+            cpu_ms_per_frame: Some(50.0),
+            cpu_percent: Some(150.0),
+            peak_rss_mb: Some(100.0),
+        };
         assert_eq!(cost, expected);
-        assert_eq!(Cost::of(&looks, window, 0, |look| Some(look.tool)).cpu_ms_per_frame, None, "no frames");
+        assert_eq!(
+            Cost::of(&looks, window, 0, |look| Some(look.tool)).cpu_ms_per_frame,
+            None,
+            "no frames"
+        );
     }
 
     #[test]
@@ -91,8 +119,14 @@ pub(crate) mod tests {
         let start = tokio::time::Instant::now().into_std();
         let looks = [look(start, 0, &[Some((1, 90))]), look(start, 1, &[None])];
         let cost = Cost::of(&looks, window(&looks, start), 30, servers);
-        assert_eq!(cost, Cost { cpu_ms_per_frame: None, cpu_percent: None, peak_rss_mb: Some(90.0) });
+        assert_eq!(
+            cost,
+            Cost { cpu_ms_per_frame: None, cpu_percent: None, peak_rss_mb: Some(90.0) }
+        );
         assert_eq!(servers(&look(start, 0, &[])), None, "no --pid");
-        assert!(window(&looks, start + Duration::from_secs(1)).is_none(), "it ended before two looks");
+        assert!(
+            window(&looks, start + Duration::from_secs(1)).is_none(),
+            "it ended before two looks"
+        );
     }
 }

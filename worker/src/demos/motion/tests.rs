@@ -8,7 +8,10 @@ use crate::demos::boxes::fill;
 const GREY: Rgb<u8> = Rgb([90; 3]);
 
 fn detect(detector: &mut Detector, picture: &RgbImage) -> Vec<Region> {
-    detector.detect(&ImageBuffer::from_raw(picture.width(), picture.height(), picture.as_raw().as_slice()).unwrap())
+    detector.detect(
+        &ImageBuffer::from_raw(picture.width(), picture.height(), picture.as_raw().as_slice())
+            .unwrap(),
+    )
 }
 
 /// A grey room with squares of 120 pixels in it.
@@ -72,7 +75,8 @@ fn what_stays_becomes_background_and_what_passes_does_not() {
     let mut detector = Detector::default();
     detect(&mut detector, &room((640, 480), &[]));
     // 160 levels, one in two pictures, less the 20 that are no movement.
-    let pictures = (0..400).take_while(|_| !detect(&mut detector, &room((640, 480), &[(200, 200, 250)])).is_empty());
+    let pictures = (0..400)
+        .take_while(|_| !detect(&mut detector, &room((640, 480), &[(200, 200, 250)])).is_empty());
     assert_eq!(pictures.count(), 280);
 
     let mut detector = Detector::default();

@@ -120,9 +120,14 @@ fn run(
     core.finish()
 }
 
-/// Runs a stream whose gateway leaves after `patience` replies beside `Opened`, which comes first if the handler started
-/// and is left out of what this returns. Each call of the handler takes 1 ms.
-fn simulate(stream: &StreamBuilder, jobs: impl Iterator<Item = Job>, patience: usize) -> (Summary, Vec<Reply>) {
+/// Runs a stream whose gateway leaves after `patience` replies beside `Opened`, which comes first
+/// if the handler started and is left out of what this returns. Each call of the handler takes 1
+/// ms.
+fn simulate(
+    stream: &StreamBuilder,
+    jobs: impl Iterator<Item = Job>,
+    patience: usize,
+) -> (Summary, Vec<Reply>) {
     let stream = stream.clone().additional_outputs([Number::new("n")]).build();
     let clock = Cell::new(Instant::now());
     let (mut opened, mut replies) = (0, Vec::new());
@@ -160,7 +165,11 @@ fn results(replies: &[Reply]) -> Vec<(u64, Option<bool>, &str)> {
     let result = |reply| match reply {
         &Reply::Result { seq, ref outcome, ref outputs, .. } => {
             assert!(outputs.len() <= 1, "one output is declared");
-            Some((seq, outcome.as_ref().ok().map(Option::is_some), outputs.first().map_or("", String::as_str)))
+            Some((
+                seq,
+                outcome.as_ref().ok().map(Option::is_some),
+                outputs.first().map_or("", String::as_str),
+            ))
         }
         _ => None,
     };
@@ -208,8 +217,13 @@ fn any_session_keeps_the_promises() {
             });
             chosen.map_or(Act::Picture, |(act, _)| *act)
         };
-        let shares =
-            [(Act::Panic, 0.01), (Act::Close, 0.01), (Act::Fail, 0.1), (Act::Values, 0.1), (Act::Nothing, 0.1)];
+        let shares = [
+            (Act::Panic, 0.01),
+            (Act::Close, 0.01),
+            (Act::Fail, 0.1),
+            (Act::Values, 0.1),
+            (Act::Nothing, 0.1),
+        ];
         let process: Vec<Act> = (0..40).map(|_| act(&shares)).collect();
         let start = act(&[(Act::Panic, 0.1), (Act::Fail, 0.1)]);
         let script = Scripted::new(start, &process, act(&[(Act::Panic, 0.2)]));
@@ -217,7 +231,10 @@ fn any_session_keeps_the_promises() {
         let (summary, replies) = simulate(&scripted(&script), frames(40), patience);
 
         let started = start == Act::Picture;
-        let last = process.iter().position(|act| matches!(act, Act::Panic | Act::Close)).filter(|_| started);
+        let last = process
+            .iter()
+            .position(|act| matches!(act, Act::Panic | Act::Close))
+            .filter(|_| started);
         // A panic has no answer, a close has one.
         let possible = last.map_or(40, |last| last + usize::from(process[last] == Act::Close));
         let answered = if started { possible.min(patience) } else { 0 };
@@ -238,12 +255,17 @@ fn any_session_keeps_the_promises() {
             .collect();
         assert_eq!(results(&replies), expected, "seed {seed}");
         let errors = expected.iter().filter(|(_, picture, _)| picture.is_none()).count();
-        assert_eq!((summary.frames, summary.errors), (answered as u64, errors as u64), "seed {seed}");
+        assert_eq!(
+            (summary.frames, summary.errors),
+            (answered as u64, errors as u64),
+            "seed {seed}"
+        );
 
         // An end is told, last, as far as the gateway listens.
         let told = if fault.is_some() { 2 } else { usize::from(closes) }.min(patience - answered);
         assert_eq!(replies.len(), answered + told, "seed {seed}");
-        let tail: Vec<_> = replies[answered..].iter().map(|reply| matches!(reply, Reply::End { .. })).collect();
+        let tail: Vec<_> =
+            replies[answered..].iter().map(|reply| matches!(reply, Reply::End { .. })).collect();
         assert_eq!(tail, [fault.is_none(), true][..told], "seed {seed}");
         assert!(!closes || replies.last() == Some(&closed("enough")), "seed {seed}");
 
@@ -255,11 +277,19 @@ fn any_session_keeps_the_promises() {
         assert_eq!(*script.calls.lock().unwrap(), calls, "seed {seed}");
 
         let stopped = (started && script.stop == Act::Panic).then(|| panic_in("stop"));
-        let ending = format!("{fault:?}, closed: {closes}, cut off: {cut_off}, stop: {:?}", stopped.is_none());
-        assert_eq!(summary.faults, fault.into_iter().chain(stopped).collect::<Vec<_>>(), "seed {seed}");
+        let ending = format!(
+            "{fault:?}, closed: {closes}, cut off: {cut_off}, stop: {:?}",
+            stopped.is_none()
+        );
+        assert_eq!(
+            summary.faults,
+            fault.into_iter().chain(stopped).collect::<Vec<_>>(),
+            "seed {seed}"
+        );
         *endings.entry(ending).or_insert(0) += 1;
     }
-    // Cut off, crashed, closed or neither, each with both ways to stop; and two ways not to start: all of them occurred.
+    // Cut off, crashed, closed or neither, each with both ways to stop; and two ways not to start:
+    // all of them occurred.
     assert_eq!(endings.len(), 4 * 2 + 2, "{endings:#?}");
 }
 
@@ -288,7 +318,8 @@ fn any_generator_answers_each_pull_up_to_its_end() {
         process.extend([Act::Close, Act::Panic].choose(&mut rng).filter(|_| rng.random_bool(0.6)));
         let script = Scripted::new(Act::Picture, &process, Act::Picture);
         let items = script.clone();
-        let stream = Stream::builder(VideoStreamHandler::generator(move || Ok(items.clone().items())));
+        let stream =
+            Stream::builder(VideoStreamHandler::generator(move || Ok(items.clone().items())));
         let (summary, replies) = simulate(&stream, (0..30).map(|n| pull(n * 2)), usize::MAX);
 
         let answered = process.iter().filter(|act| **act != Act::Panic);
@@ -327,7 +358,12 @@ fn a_handler_sees_the_frame_that_was_sent_and_may_return_another() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let handler = VideoStreamHandler::new(move |frame: Frame| {
-        log.lock().unwrap().push((frame.seq(), frame.capture_time(), frame.width(), frame.height()));
+        log.lock().unwrap().push((
+            frame.seq(),
+            frame.capture_time(),
+            frame.width(),
+            frame.height(),
+        ));
         Ok(Frame::filled(3, 1, [255, 0, 0])?)
     });
     let (_, replies) = simulate(&Stream::builder(handler), frames(2), usize::MAX);
@@ -336,7 +372,9 @@ fn a_handler_sees_the_frame_that_was_sent_and_may_return_another() {
     assert_eq!(replies.len(), 2);
     let red = I420::from_frame(Frame::filled(3, 1, [255, 0, 0]).unwrap()).0;
     for reply in replies {
-        assert!(matches!(reply, Reply::Result { outcome: Ok(Some(picture)), .. } if picture == red));
+        assert!(
+            matches!(reply, Reply::Result { outcome: Ok(Some(picture)), .. } if picture == red)
+        );
     }
 }
 
@@ -356,8 +394,10 @@ fn a_frame_in_mode_send_is_an_error_and_nothing_is_not() {
     let acts = [Act::Picture, Act::Values, Act::Nothing, Act::Close];
     let script = Scripted::new(Act::Picture, &acts, Act::Picture);
     let (summary, replies) = simulate(&scripted(&script).mode(Mode::Send), frames(4), usize::MAX);
-    let refused =
-        Some("the handler returned a frame, but a stream of mode send shows none: return AdditionalOutputs or ()");
+    let refused = Some(
+        "the handler returned a frame, but a stream of mode send shows none: return \
+         AdditionalOutputs or ()",
+    );
     assert_eq!(errors(&replies), [refused, None, None, refused]);
     assert_eq!(results(&replies)[1..3], [(3, Some(false), "1"), (6, Some(false), "")]);
     // It is over all the same: that much of the last one was right.
@@ -367,7 +407,8 @@ fn a_frame_in_mode_send_is_an_error_and_nothing_is_not() {
 #[test]
 fn nothing_in_mode_send_receive_is_an_error() {
     let (_, replies) = play(&Scripted::new(Act::Picture, &[Act::Nothing], Act::Picture));
-    let text = "the handler returned nothing: mode send-receive needs a frame, or AdditionalOutputs at least";
+    let text = "the handler returned nothing: mode send-receive needs a frame, or \
+                AdditionalOutputs at least";
     assert_eq!(errors(&replies), [Some(text)]);
 }
 
@@ -378,14 +419,20 @@ fn values_that_do_not_fit_cost_their_frame_and_change_nothing() {
         Ok((frame, AdditionalOutputs::new([value])))
     });
     let previous = |previous: &[Value], current: &[Value]| {
-        let number = |values: &[Value]| values.first().map_or(0, |value| value.as_u64().unwrap_or(1000));
-        if current[0].is_string() { current.to_vec() } else { vec![json!(number(previous) + number(current))] }
+        let number =
+            |values: &[Value]| values.first().map_or(0, |value| value.as_u64().unwrap_or(1000));
+        if current[0].is_string() {
+            current.to_vec()
+        } else {
+            vec![json!(number(previous) + number(current))]
+        }
     };
     let stream = Stream::builder(handler).additional_outputs_handler(previous);
     let (summary, replies) = simulate(&stream, frames(4), usize::MAX);
     let error = Some("output \"n\": a text is not a number");
     assert_eq!(errors(&replies), [None, error, None, None]);
-    let expected = [(0, Some(true), "0"), (3, None, ""), (6, Some(true), "6"), (9, Some(true), "15")];
+    let expected =
+        [(0, Some(true), "0"), (3, None, ""), (6, Some(true), "6"), (9, Some(true), "15")];
     assert_eq!((results(&replies), summary.errors), (expected.to_vec(), 1));
 }
 
@@ -407,7 +454,8 @@ fn what_a_panic_said_is_not_told_to_the_client() {
 
 #[test]
 fn a_generator_that_cannot_be_made_says_why() {
-    let none = || -> Result<iter::Empty<Frame>, HandlerError> { Err(HandlerError::new("no such clip")) };
+    let none =
+        || -> Result<iter::Empty<Frame>, HandlerError> { Err(HandlerError::new("no such clip")) };
     let stream = Stream::builder(VideoStreamHandler::generator(none));
     let (summary, replies) = simulate(&stream, iter::once(pull(0)), usize::MAX);
     assert_eq!(summary.faults, [Fault::Start { message: "no such clip".into() }]);
@@ -439,6 +487,9 @@ fn a_factory_and_a_destructor_may_panic_too() {
 
     let (summary, replies) =
         simulate(&Stream::builder(VideoStreamHandler::per_session(|| Bomb)), frames(1), usize::MAX);
-    assert_eq!(summary.faults, [Fault::Panic { call: "its destructor", message: "dropped".into() }]);
+    assert_eq!(
+        summary.faults,
+        [Fault::Panic { call: "its destructor", message: "dropped".into() }]
+    );
     assert_eq!((summary.frames, replies.len()), (1, 1));
 }

@@ -20,7 +20,8 @@ use super::places::Places;
 use super::refused::{Refused, Why};
 use super::{UNANSWERED, WITHIN};
 
-/// What is before each message: a byte for compression, four for the length (gRPC over HTTP/2, `Length-Prefixed-Message`).
+/// What is before each message: a byte for compression, four for the length (gRPC over HTTP/2,
+/// `Length-Prefixed-Message`).
 const PREFIX_BYTES: usize = 5;
 
 /// A service whose calls are watched until they are answered.
@@ -77,11 +78,13 @@ where
                     return answer;
                 }
                 () = place.lost() => {
-                    let text = format!("{UNANSWERED} later calls are not finished either; try again");
+                    let text = format!("{UNANSWERED} later calls are not finished either; try \
+                                        again");
                     (Why::Displaced, Status::resource_exhausted(text))
                 }
                 () = sleep(WITHIN) => {
-                    let text = format!("the call was not finished within {WITHIN:?}; a session begins with an open");
+                    let text = format!("the call was not finished within {WITHIN:?}; a session \
+                                        begins with an open");
                     (Why::Unfinished, Status::deadline_exceeded(text))
                 }
             };
@@ -91,7 +94,8 @@ where
     }
 }
 
-/// A request's body, which is short until the answer is there. Only a session's goes on then: with one of its slots.
+/// A request's body, which is short until the answer is there. Only a session's goes on then: with
+/// one of its slots.
 #[derive(Debug)]
 struct Bounded {
     body: Body,
@@ -114,14 +118,17 @@ impl Bounded {
         }
         self.read = self.read.saturating_add(data.len());
         let [_, length @ ..] = self.prefix;
-        let declared = if self.read >= PREFIX_BYTES { u32::from_be_bytes(length) as usize } else { 0 };
+        let declared =
+            if self.read >= PREFIX_BYTES { u32::from_be_bytes(length) as usize } else { 0 };
         let found = declared.max(self.read.saturating_sub(PREFIX_BYTES));
         if found <= MAX_OPEN_BYTES {
             return Ok(());
         }
         self.refused.count(Why::TooLong);
-        let text =
-            format!("the first message: {found} bytes, but at most {MAX_OPEN_BYTES} are taken before the answer");
+        let text = format!(
+            "the first message: {found} bytes, but at most {MAX_OPEN_BYTES} are taken before the \
+             answer"
+        );
         Err(Status::out_of_range(text))
     }
 }
@@ -130,7 +137,10 @@ impl hyper::body::Body for Bounded {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()

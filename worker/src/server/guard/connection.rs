@@ -47,9 +47,21 @@ struct Unasked {
 }
 
 impl<IO> Connection<IO> {
-    pub(super) fn new(io: IO, room: OwnedSemaphorePermit, place: Place, refused: Arc<Refused>) -> Self {
+    pub(super) fn new(
+        io: IO,
+        room: OwnedSemaphorePermit,
+        place: Place,
+        refused: Arc<Refused>,
+    ) -> Self {
         let unasked = Unasked { place, deadline: Box::pin(sleep(WITHIN)) };
-        Self { io, peer: Peer::default(), unasked: Some(unasked), turn: TURN_BYTES, refused, _room: room }
+        Self {
+            io,
+            peer: Peer::default(),
+            unasked: Some(unasked),
+            turn: TURN_BYTES,
+            refused,
+            _room: room,
+        }
     }
 
     /// Ready with an error when it waited too long.
@@ -73,7 +85,11 @@ impl<IO> Connection<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if let Poll::Ready(error) = self.poll_unasked(cx) {
             return Poll::Ready(Err(error));
         }
@@ -94,7 +110,11 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
 }
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, data)
     }
 
@@ -160,7 +180,10 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, WITHIN.as_secs()));
+        assert_eq!(
+            (error.kind(), begun.elapsed().as_secs()),
+            (io::ErrorKind::TimedOut, WITHIN.as_secs())
+        );
         drop(connection);
         slow.await.unwrap();
 

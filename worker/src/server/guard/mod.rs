@@ -1,5 +1,5 @@
-//! What whoever reaches a worker's port can take of it, known or not: everything unfinished has a place, a size and a
-//! deadline.
+//! What whoever reaches a worker's port can take of it, known or not: everything unfinished has a
+//! place, a size and a deadline.
 //!
 //! | what | at most | beyond |
 //! |---|---|---|
@@ -26,22 +26,24 @@ use self::connection::Connection;
 pub(crate) use self::places::Places;
 use self::refused::{Refused, Why};
 
-/// Connections at once. Each gateway has one, and each probe of an orchestrator for a moment. Far below the 1024
-/// descriptors that a process has where nobody gave it more.
+/// Connections at once. Each gateway has one, and each probe of an orchestrator for a moment. Far
+/// below the 1024 descriptors that a process has where nobody gave it more.
 const CONNECTIONS: usize = 256;
 
 /// Connections without a request yet. A gateway asks as soon as it is connected.
 const UNASKED: usize = 64;
 
-/// Calls without an answer yet. Every answer here comes at once, also that to a session: it does not wait for the
-/// handler.
+/// Calls without an answer yet. Every answer here comes at once, also that to a session: it does
+/// not wait for the handler.
 const UNANSWERED: usize = 256;
 
-/// From a connection to its first request, and from a request to its last byte or, of a session, that of its `Open`.
+/// From a connection to its first request, and from a request to its last byte or, of a session,
+/// that of its `Open`.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Read of one connection in one go: less than what HTTP/2's windows let a peer send, so that what is read of many
-/// connections is looked at, and refused, before there is more. A frame of 720p takes three turns.
+/// Read of one connection in one go: less than what HTTP/2's windows let a peer send, so that what
+/// is read of many connections is looked at, and refused, before there is more. A frame of 720p
+/// takes three turns.
 const TURN_BYTES: usize = 512 * 1024;
 
 /// Watches over the connections and calls of one server.

@@ -1,6 +1,7 @@
 //! Places for what waits: with none left, whoever has waited longest loses its own to the newcomer.
 //!
-//! Not the newcomer: whoever means well waits for milliseconds, so those that fill all places are old.
+//! Not the newcomer: whoever means well waits for milliseconds, so those that fill all places are
+//! old.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -13,7 +14,8 @@ use tokio::sync::oneshot;
 /// A fixed number of places.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// The oldest first. A sender that is dropped takes the place away; one whose receiver was dropped is free.
+    /// The oldest first. A sender that is dropped takes the place away; one whose receiver was
+    /// dropped is free.
     taken: Mutex<VecDeque<oneshot::Sender<()>>>,
     most: usize,
 }
@@ -86,7 +88,11 @@ mod tests {
         }
         let mut newest = places.take();
         assert!(is_lost(&mut taken[0]).await);
-        assert!(!is_lost(&mut taken[1]).await && !is_lost(&mut taken[2]).await && !is_lost(&mut newest).await);
+        assert!(
+            !is_lost(&mut taken[1]).await
+                && !is_lost(&mut taken[2]).await
+                && !is_lost(&mut newest).await
+        );
     }
 
     #[test]

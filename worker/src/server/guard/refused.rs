@@ -1,4 +1,5 @@
-//! Counts of who was turned away, and why. Peers decide how often that is, so the log has a line of sums.
+//! Counts of who was turned away, and why. Peers decide how often that is, so the log has a line of
+//! sums.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,7 +40,14 @@ impl Refused {
             interval.tick().await;
             let [no_room, silent, displaced, unfinished, too_long] = self.take();
             if no_room + silent + displaced + unfinished + too_long > 0 {
-                tracing::warn!(no_room, silent, displaced, unfinished, too_long, "peers were turned away");
+                tracing::warn!(
+                    no_room,
+                    silent,
+                    displaced,
+                    unfinished,
+                    too_long,
+                    "peers were turned away"
+                );
             }
         }
     }
@@ -56,7 +64,10 @@ mod tests {
     #[test]
     fn each_reason_has_its_count_until_it_was_told() {
         let refused = Refused::default();
-        for (times, why) in [Why::NoRoom, Why::Silent, Why::Displaced, Why::Unfinished, Why::TooLong].iter().enumerate()
+        for (times, why) in
+            [Why::NoRoom, Why::Silent, Why::Displaced, Why::Unfinished, Why::TooLong]
+                .iter()
+                .enumerate()
         {
             (0..times).for_each(|_| refused.count(*why));
         }
