@@ -194,14 +194,12 @@ pub fn offer(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(offer) = offer::parse(text.clone().into_owned()) {
         for mode in [Mode::SendReceive, Mode::Receive, Mode::Send] {
-            let Ok((reduced, negotiated)) = offer.negotiate(mode, &Codecs::Browsers) else {
-                continue;
-            };
-            let again = offer::parse(reduced.sdp)
+            let Ok(reduced) = offer.negotiate(mode, &Codecs::Browsers) else { continue };
+            let again = offer::parse(reduced.description.sdp)
                 .and_then(|offer| offer.negotiate(mode, &Codecs::Browsers));
             assert_eq!(
-                again.map(|(_, negotiated)| negotiated),
-                Ok(negotiated),
+                again.map(|offer| offer.codec),
+                Ok(reduced.codec),
                 "what is left is what was chosen"
             );
         }

@@ -87,8 +87,11 @@ fn imports(source: &Path) -> Vec<Import> {
             continue;
         }
         let text = fs::read_to_string(&path).expect("a source");
-        let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-        let text = text.split("#[cfg(test)]\n#[path").next().unwrap_or_default();
+        // Tests within a file stand at its end; a line `mod tests;` is not the end.
+        let inline = text.match_indices("\n#[cfg(test)]\n").find(|(at, cfg)| {
+            text[at + cfg.len()..].lines().next().is_some_and(|line| line.ends_with(" {"))
+        });
+        let text = &text[..inline.map_or(text.len(), |(at, _)| at)];
         let inside: Vec<&str> = file.split('/').collect();
         for (line, code) in
             text.lines().enumerate().filter(|(_, code)| !code.trim_start().starts_with("//"))

@@ -139,7 +139,7 @@ impl Path {
     pub fn pace(&mut self, now: Instant) -> PacedPicture {
         assert_eq!(
             self.pacer.poll(now, !self.results.is_empty()),
-            Action::PacedPicture,
+            Action::Release,
             "a picture that is due"
         );
         let frame::Frame { captured, picture, stamp, ticket, .. } =

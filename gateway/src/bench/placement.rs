@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tonic::transport::Endpoint;
 
 use crate::config::cluster::SharedPlacement;
+use crate::media::session_id::SessionId;
 use crate::stream::spec::Spec;
 use crate::workers::placement::{self, Placement, Slot};
 use crate::workers::pool::{Health, Locality, WorkerHandle};
@@ -79,7 +80,8 @@ impl SharedSlots {
 
     /// Places a session; `None` when there is no slot.
     pub async fn claim(&self, session: &str) -> Option<Held> {
-        let claimed = self.placement.claim(session, &self.workers).await;
+        let session = SessionId::parse(session).ok()?;
+        let claimed = self.placement.claim(&session, &self.workers).await;
         claimed.ok().map(|(_, slot)| Held { slot })
     }
 }

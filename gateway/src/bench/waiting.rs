@@ -48,7 +48,7 @@ impl Pacer {
     /// A result, captured at `captured`, waits at `now`: its time stamp if it is released, as one
     /// that is on time is.
     pub fn result(&mut self, now: Instant, captured: Duration) -> Option<u64> {
-        let release = self.0.poll(now, true) == Action::PacedPicture;
+        let release = self.0.poll(now, true) == Action::Release;
         release.then(|| self.0.released(now, captured))
     }
 
@@ -56,7 +56,7 @@ impl Pacer {
     pub fn no_result(&mut self, now: Instant) -> Option<u64> {
         match self.0.poll(now, false) {
             Action::Repeat { pts, .. } => Some(pts),
-            Action::PacedPicture | Action::Wait(_) => None,
+            Action::Release | Action::Wait(_) => None,
         }
     }
 }

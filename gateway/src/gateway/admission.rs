@@ -16,6 +16,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use crate::media::session_id::SessionId;
 use crate::shares::Crowd;
 
 /// Sessions without DTLS hold at most one in so many of a stream's slots. Of fewer than four slots
@@ -30,10 +31,10 @@ const MAX_PUT_OFF: usize = 256;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Admission {
-    unchecked: Crowd<String>,
-    put_off: Crowd<String>,
+    unchecked: Crowd<SessionId>,
+    put_off: Crowd<SessionId>,
     /// Those that have or are getting a slot.
-    without_dtls: HashMap<String, Early>,
+    without_dtls: HashMap<SessionId, Early>,
 }
 
 /// A session that takes its slot before DTLS is up.
@@ -52,31 +53,31 @@ impl Default for Admission {
 
 impl Admission {
     /// An offer of this client was answered. Gives the session that has to end for it.
-    pub(super) fn answered(&mut self, id: &str, client: IpAddr) -> Option<String> {
-        self.unchecked.add(client, id.to_owned())
+    pub(super) fn answered(&mut self, id: &SessionId, client: IpAddr) -> Option<SessionId> {
+        self.unchecked.add(client, id.clone())
     }
 
     /// The first signed check of a session came; its stream has `slots`.
-    pub(super) fn checked(&mut self, id: &str, stream: &str, slots: u32) -> Checked {
+    pub(super) fn checked(&mut self, id: &SessionId, stream: &str, slots: u32) -> Checked {
         let Some(network) = self.unchecked.remove(|waiting| waiting == id) else {
             return Checked::Gone;
         };
         let held = self.without_dtls.values().filter(|early| early.stream == stream).count();
         if held < (slots / SHARE) as usize {
-            self.without_dtls.insert(id.to_owned(), Early { stream: stream.to_owned(), network });
+            self.without_dtls.insert(id.clone(), Early { stream: stream.to_owned(), network });
             return Checked::Now;
         }
-        Checked::Later(self.put_off.add(network, id.to_owned()))
+        Checked::Later(self.put_off.add(network, id.clone()))
     }
 
     /// There was no slot for a session without DTLS. Gives the session that has to end for it.
-    pub(super) fn put_off(&mut self, id: &str) -> Option<String> {
+    pub(super) fn put_off(&mut self, id: &SessionId) -> Option<SessionId> {
         let Early { network, .. } = self.without_dtls.remove(id)?;
-        self.put_off.add(network, id.to_owned())
+        self.put_off.add(network, id.clone())
     }
 
     /// DTLS is up. True when the session has no slot, and is to take one now.
-    pub(super) fn encrypted(&mut self, id: &str) -> bool {
+    pub(super) fn encrypted(&mut self, id: &SessionId) -> bool {
         self.without_dtls.remove(id);
         [&mut self.unchecked, &mut self.put_off]
             .into_iter()
@@ -84,12 +85,12 @@ impl Admission {
     }
 
     /// The session has ended.
-    pub(super) fn ended(&mut self, id: &str) {
+    pub(super) fn ended(&mut self, id: &SessionId) {
         self.encrypted(id);
     }
 
     /// Whether a session is still among those that take a slot before DTLS.
-    pub(super) fn is_without_dtls(&self, id: &str) -> bool {
+    pub(super) fn is_without_dtls(&self, id: &SessionId) -> bool {
         self.without_dtls.contains_key(id)
     }
 }
@@ -100,7 +101,7 @@ pub(super) enum Checked {
     /// The session takes its slot.
     Now,
     /// It waits for DTLS; the one that has to end for it, if any.
-    Later(Option<String>),
+    Later(Option<SessionId>),
     /// It has ended, or is past this.
     Gone,
 }
@@ -108,30 +109,32 @@ pub(super) enum Checked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::session_id::testing::id;
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     /// A session whose first check has come.
-    fn check(admission: &mut Admission, id: &str, slots: u32) -> Checked {
-        assert_eq!(admission.answered(id, CLIENT), None);
-        admission.checked(id, "s", slots)
+    fn check(admission: &mut Admission, session: impl ToString, slots: u32) -> Checked {
+        let session = id(session);
+        assert_eq!(admission.answered(&session, CLIENT), None);
+        admission.checked(&session, "s", slots)
     }
 
     #[test]
     fn a_quarter_of_the_slots_may_be_held_without_dtls() {
         let mut admission = Admission::default();
-        for id in ["a", "b"] {
-            assert_eq!(check(&mut admission, id, 8), Checked::Now);
+        for session in ["a", "b"] {
+            assert_eq!(check(&mut admission, session, 8), Checked::Now);
         }
-        for id in ["c", "d"] {
-            assert_eq!(check(&mut admission, id, 8), Checked::Later(None));
+        for session in ["c", "d"] {
+            assert_eq!(check(&mut admission, session, 8), Checked::Later(None));
         }
-        assert!(!admission.encrypted("a"), "it has its slot");
+        assert!(!admission.encrypted(&id("a")), "it has its slot");
         assert_eq!(check(&mut admission, "e", 8), Checked::Now);
-        assert!(admission.encrypted("c"));
-        assert!(!admission.encrypted("c"), "once");
-        admission.ended("b");
+        assert!(admission.encrypted(&id("c")));
+        assert!(!admission.encrypted(&id("c")), "once");
+        admission.ended(&id("b"));
         assert_eq!(check(&mut admission, "f", 8), Checked::Now);
         assert_eq!(check(&mut admission, "g", 8), Checked::Later(None));
     }
@@ -140,18 +143,17 @@ mod tests {
     fn where_a_quarter_is_less_than_one_slot_all_wait_for_dtls() {
         let mut admission = Admission::default();
         for slots in 0..SHARE {
-            let id = slots.to_string();
-            assert_eq!(check(&mut admission, &id, slots), Checked::Later(None));
-            assert!(admission.encrypted(&id));
+            assert_eq!(check(&mut admission, slots, slots), Checked::Later(None));
+            assert!(admission.encrypted(&id(slots)));
         }
     }
 
     #[test]
     fn each_stream_has_its_own_quarter() {
         let mut admission = Admission::default();
-        for (id, stream) in [("a", "one"), ("b", "two")] {
-            assert_eq!(admission.answered(id, CLIENT), None);
-            assert_eq!(admission.checked(id, stream, 4), Checked::Now);
+        for (session, stream) in [("a", "one"), ("b", "two")] {
+            assert_eq!(admission.answered(&id(session), CLIENT), None);
+            assert_eq!(admission.checked(&id(session), stream, 4), Checked::Now);
         }
     }
 
@@ -159,44 +161,40 @@ mod tests {
     fn without_a_slot_left_a_session_tries_again_with_dtls() {
         let mut admission = Admission::default();
         assert_eq!(check(&mut admission, "a", 4), Checked::Now);
-        assert_eq!(admission.put_off("a"), None);
-        assert!(!admission.is_without_dtls("a"));
+        assert_eq!(admission.put_off(&id("a")), None);
+        assert!(!admission.is_without_dtls(&id("a")));
         assert_eq!(check(&mut admission, "b", 4), Checked::Now, "its share is free again");
-        assert!(admission.encrypted("a"));
+        assert!(admission.encrypted(&id("a")));
     }
 
     #[test]
     fn of_too_many_without_a_check_one_of_the_greediest_client_ends() {
         let mut admission = Admission::default();
         for n in 0..10_000_usize {
-            let gone = admission.answered(&n.to_string(), CLIENT);
-            assert_eq!(gone, n.checked_sub(MAX_UNCHECKED).map(|n| n.to_string()));
+            let gone = admission.answered(&id(n), CLIENT);
+            assert_eq!(gone, n.checked_sub(MAX_UNCHECKED).map(id));
         }
         assert_eq!(
-            admission.answered("honest", OTHER).as_deref(),
-            Some("9744"),
+            admission.answered(&id("honest"), OTHER),
+            Some(id("9744")),
             "for another client too"
         );
         for n in 10_000..20_000_usize {
-            let gone = admission.answered(&n.to_string(), CLIENT);
-            assert_eq!(
-                gone,
-                Some((n - MAX_UNCHECKED + 1).to_string()),
-                "the honest one is not touched"
-            );
+            let gone = admission.answered(&id(n), CLIENT);
+            assert_eq!(gone, Some(id(n - MAX_UNCHECKED + 1)), "the honest one is not touched");
         }
-        assert_eq!(admission.checked("honest", "s", 100), Checked::Now);
-        assert_eq!(admission.checked("0", "s", 100), Checked::Gone);
-        assert_eq!(admission.checked("19999", "s", 100), Checked::Now);
-        assert_eq!(admission.checked("19999", "s", 100), Checked::Gone, "once");
+        assert_eq!(admission.checked(&id("honest"), "s", 100), Checked::Now);
+        assert_eq!(admission.checked(&id("0"), "s", 100), Checked::Gone);
+        assert_eq!(admission.checked(&id("19999"), "s", 100), Checked::Now);
+        assert_eq!(admission.checked(&id("19999"), "s", 100), Checked::Gone, "once");
     }
 
     #[test]
     fn of_too_many_without_dtls_the_oldest_ends() {
         let mut admission = Admission::default();
         for n in 0..10_000_usize {
-            let gone = n.checked_sub(MAX_PUT_OFF).map(|n| n.to_string());
-            assert_eq!(check(&mut admission, &n.to_string(), 0), Checked::Later(gone));
+            let gone = n.checked_sub(MAX_PUT_OFF).map(id);
+            assert_eq!(check(&mut admission, n, 0), Checked::Later(gone));
         }
     }
 }

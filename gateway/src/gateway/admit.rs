@@ -14,6 +14,7 @@ use super::admission::Checked;
 use super::{Entry, Gateway};
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
+use crate::media::session_id::SessionId;
 use crate::session::{Admit, Admitted, End, Session, workers_for};
 use crate::stream::live_session::LiveSession;
 use crate::threads::arbiters::CodecArbiter;
@@ -39,14 +40,14 @@ impl Handler<Admit> for Gateway {
                 let told = self.refuse(&id, refused);
                 Box::pin(std::future::ready(told.map(Err)).into_actor(self))
             }
-            Some(Ok((codecs, controls))) => {
+            Some(Ok((codecs, live))) => {
                 // Only for a browser that DTLS has shown to be there: a check alone costs its
                 // sender a datagram.
-                let idle = if encrypted { self.most_idle(&controls.spec.name) } else { None };
+                let idle = if encrypted { self.most_idle(&live.spec.name) } else { None };
                 let (pool, placement, session) =
                     (self.pool.clone(), Arc::clone(&self.placement), id.clone());
                 let claiming =
-                    async move { claim(&pool, &*placement, &controls, &session, idle).await };
+                    async move { claim(&pool, &*placement, &live, &session, idle).await };
                 let claiming = self.media.spawn(claiming).into_actor(self);
                 Box::pin(claiming.map(move |claimed, gateway, _| match claimed {
                     Ok(Ok((worker, slot))) => Some(Ok(Admitted { codecs, worker, slot })),
@@ -63,16 +64,16 @@ impl Gateway {
     /// Whether the session takes its slot now, and on which codec thread it is then.
     fn may_take(
         &mut self,
-        id: &str,
+        id: &SessionId,
         encrypted: bool,
     ) -> Option<Result<(CodecArbiter, Arc<LiveSession>), OfferRefused>> {
-        let Some(Entry::Running { controls, .. }) = self.sessions.get(id) else { return None };
-        let controls = Arc::clone(controls);
+        let Some(Entry::Running { live, .. }) = self.sessions.get(id) else { return None };
+        let live = Arc::clone(live);
         let now = if encrypted {
             self.admission.encrypted(id)
         } else {
-            let slots = limit(&workers_for(&self.pool, &controls.spec));
-            match self.admission.checked(id, &controls.spec.name, slots) {
+            let slots = limit(&workers_for(&self.pool, &live.spec));
+            match self.admission.checked(id, &live.spec.name, slots) {
                 Checked::Now => true,
                 Checked::Gone => false,
                 Checked::Later(crowded_out) => {
@@ -81,12 +82,12 @@ impl Gateway {
                 }
             }
         };
-        now.then(|| self.codec_place(encrypted).map(|codecs| (codecs, controls)))
+        now.then(|| self.codec_place(encrypted).map(|codecs| (codecs, live)))
     }
 
     /// One whose browser may still fail to complete DTLS is not told, and tries again when it has:
     /// only then is there a data channel to tell it on.
-    fn refuse(&mut self, id: &str, refused: OfferRefused) -> Option<OfferRefused> {
+    fn refuse(&mut self, id: &SessionId, refused: OfferRefused) -> Option<OfferRefused> {
         if self.admission.is_without_dtls(id) {
             let crowded_out = self.admission.put_off(id);
             self.crowd_out(crowded_out);
@@ -96,7 +97,7 @@ impl Gateway {
     }
 
     /// Ends the session that has to go because there are too many without a slot.
-    pub(super) fn crowd_out(&self, id: Option<String>) {
+    pub(super) fn crowd_out(&self, id: Option<SessionId>) {
         if let Some(Entry::Running { session, .. }) = id.and_then(|id| self.sessions.get(&id)) {
             let session = session.clone();
             actix::spawn(async move {
@@ -110,13 +111,13 @@ impl Gateway {
     /// enough.
     pub(super) fn most_idle(&self, stream: &str) -> Option<Idle> {
         let idle = self.sessions.values().filter_map(|entry| match entry {
-            Entry::Running { session, controls, .. } if controls.spec.name == stream => {
-                Some((controls.signs.gives_way()?, session, controls))
+            Entry::Running { session, live, .. } if live.spec.name == stream => {
+                Some((live.signs.gives_way()?, session, live))
             }
             Entry::Running { .. } | Entry::Opening(_) => None,
         });
-        let (_, session, controls) = idle.max_by_key(|(idle, ..)| *idle)?;
-        Some((session.clone(), Arc::clone(controls)))
+        let (_, session, live) = idle.max_by_key(|(idle, ..)| *idle)?;
+        Some((session.clone(), Arc::clone(live)))
     }
 }
 
@@ -124,11 +125,11 @@ impl Gateway {
 async fn claim(
     pool: &Pool,
     placement: &dyn Placement,
-    controls: &LiveSession,
-    id: &str,
+    live: &LiveSession,
+    id: &SessionId,
     idle: Option<Idle>,
 ) -> Result<(WorkerHandle, Slot), ClaimError> {
-    let claim = || async { placement.claim(id, &workers_for(pool, &controls.spec)).await };
+    let claim = || async { placement.claim(id, &workers_for(pool, &live.spec)).await };
     let mut claimed = claim().await;
     let idle = idle.filter(|_| matches!(claimed, Err(ClaimError::Full { slots: 1.. })));
     let Some((session, gives_way)) = idle else { return claimed };

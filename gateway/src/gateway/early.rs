@@ -12,6 +12,8 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::media::session_id::SessionId;
+
 /// How long the answer to an early candidate may take.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// How long an early candidate is kept.
@@ -25,7 +27,7 @@ const MAX_PER_ID: usize = 32;
 /// See the module.
 #[derive(Default)]
 pub(super) struct EarlyCandidates {
-    by_id: HashMap<String, Early>,
+    by_id: HashMap<SessionId, Early>,
 }
 
 struct Early {
@@ -39,14 +41,14 @@ impl EarlyCandidates {
     pub(super) fn put(
         &mut self,
         now: Instant,
-        id: &str,
+        id: &SessionId,
         candidate: Option<RTCIceCandidateInit>,
     ) -> Option<oneshot::Receiver<()>> {
         self.by_id.retain(|_, early| now < early.since + KEEP);
         if self.by_id.len() >= MAX_IDS && !self.by_id.contains_key(id) {
             return None;
         }
-        let early = self.by_id.entry(id.to_owned()).or_insert_with(|| Early {
+        let early = self.by_id.entry(id.clone()).or_insert_with(|| Early {
             since: now,
             candidates: Vec::new(),
             waiting: Vec::new(),
@@ -61,7 +63,7 @@ impl EarlyCandidates {
     }
 
     /// The offer of `id` is here: its candidates, and good news for those who wait.
-    pub(super) fn take(&mut self, id: &str) -> Vec<RTCIceCandidateInit> {
+    pub(super) fn take(&mut self, id: &SessionId) -> Vec<RTCIceCandidateInit> {
         let Some(early) = self.by_id.remove(id) else { return Vec::new() };
         for answer in early.waiting {
             // An error is a client that no longer waits.
@@ -74,6 +76,7 @@ impl EarlyCandidates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::session_id::testing::id;
 
     fn candidate() -> Option<RTCIceCandidateInit> {
         Some(RTCIceCandidateInit::default())
@@ -83,12 +86,12 @@ mod tests {
     fn the_offer_gets_them_and_those_who_wait_learn_it() {
         let mut early = EarlyCandidates::default();
         let now = Instant::now();
-        let mut first = early.put(now, "a", candidate()).unwrap();
-        let mut end_of_candidates = early.put(now, "a", None).unwrap();
+        let mut first = early.put(now, &id("a"), candidate()).unwrap();
+        let mut end_of_candidates = early.put(now, &id("a"), None).unwrap();
         assert!(first.try_recv().is_err());
-        assert_eq!(early.take("a").len(), 1);
+        assert_eq!(early.take(&id("a")).len(), 1);
         assert!(first.try_recv().is_ok() && end_of_candidates.try_recv().is_ok());
-        assert!(early.take("a").is_empty());
+        assert!(early.take(&id("a")).is_empty());
     }
 
     #[test]
@@ -96,14 +99,14 @@ mod tests {
         let mut early = EarlyCandidates::default();
         let now = Instant::now();
         for _ in 0..MAX_PER_ID {
-            assert!(early.put(now, "a", candidate()).is_some());
+            assert!(early.put(now, &id("a"), candidate()).is_some());
         }
-        assert!(early.put(now, "a", candidate()).is_none());
-        for id in 1..MAX_IDS {
-            assert!(early.put(now, &id.to_string(), candidate()).is_some());
+        assert!(early.put(now, &id("a"), candidate()).is_none());
+        for n in 1..MAX_IDS {
+            assert!(early.put(now, &id(n), candidate()).is_some());
         }
-        assert!(early.put(now, "one more", candidate()).is_none());
-        assert!(early.put(now + KEEP, "one more", candidate()).is_some());
-        assert!(early.take("a").is_empty(), "expired");
+        assert!(early.put(now, &id("one-more"), candidate()).is_none());
+        assert!(early.put(now + KEEP, &id("one-more"), candidate()).is_some());
+        assert!(early.take(&id("a")).is_empty(), "expired");
     }
 }

@@ -16,22 +16,22 @@ use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult,
     ResponseActFuture, ResponseFuture, WrapFuture,
 };
-use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 
 use self::admission::Admission;
 use self::early::{ANSWER_WITHIN, EarlyCandidates};
 pub(crate) use self::renegotiation::Renegotiate;
 use crate::browser::net::MediaPort;
-use crate::browser::offer::{self, Negotiated};
-use crate::browser::peer::{self, Peer};
+use crate::browser::offer::Offer;
+use crate::browser::peer;
 use crate::config::Video;
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
+use crate::media::session_id::SessionId;
 use crate::session::{
     AddCandidate, Answers, End, PendingSession, Reconnect, Session, SessionChannels,
     SessionStopped, Timeouts, WorkerSearch, new_sessions, open,
@@ -58,11 +58,10 @@ const MAX_WAITING: usize = 32;
 #[rtype(result = "Result<String, OfferRefused>")]
 pub(crate) struct StartSession {
     pub(crate) stream: String,
-    pub(crate) id: String,
+    pub(crate) id: SessionId,
     /// Whose it is, for the log, and for how often it may.
     pub(crate) client: Option<IpAddr>,
-    pub(crate) description: RTCSessionDescription,
-    pub(crate) codec: Negotiated,
+    pub(crate) offer: Offer,
     /// What the client has set already.
     pub(crate) inputs: Values,
 }
@@ -71,7 +70,7 @@ pub(crate) struct StartSession {
 #[derive(Message)]
 #[rtype(result = "Result<(), CandidateError>")]
 pub(crate) struct Candidate {
-    pub(crate) id: String,
+    pub(crate) id: SessionId,
     pub(crate) candidate: Option<RTCIceCandidateInit>,
     /// When there is no session of this id: whether to keep the candidate, and wait, for one that
     /// may be on its way.
@@ -85,17 +84,17 @@ pub(crate) struct CandidateError;
 /// What may be done with a session that runs.
 #[derive(Message)]
 #[rtype(result = "Option<Arc<LiveSession>>")]
-pub(crate) struct FindSession(pub(crate) String);
+pub(crate) struct FindSession(pub(crate) SessionId);
 
 /// Every session that runs, by id.
 #[derive(Message)]
-#[rtype(result = "BTreeMap<String, Arc<LiveSession>>")]
+#[rtype(result = "BTreeMap<SessionId, Arc<LiveSession>>")]
 pub(crate) struct ListSessions;
 
 /// End a session, as its operator; false when there is none.
 #[derive(Message)]
 #[rtype(result = "bool")]
-pub(crate) struct CloseSession(pub(crate) String);
+pub(crate) struct CloseSession(pub(crate) SessionId);
 
 /// Take no more sessions, and tell those that run to go to another gateway. The answer counts those
 /// that are left.
@@ -122,7 +121,7 @@ pub(crate) struct Gateway {
     answers: Arc<Answers>,
     /// Of each client's network.
     new_sessions: Rates,
-    sessions: HashMap<String, Entry>,
+    sessions: HashMap<SessionId, Entry>,
     admission: Admission,
     /// How many there are, for a gateway that drains.
     count: watch::Sender<usize>,
@@ -137,22 +136,11 @@ enum Entry {
     Opening(Vec<RTCIceCandidateInit>),
     Running {
         session: Addr<Session>,
-        controls: Arc<LiveSession>,
+        live: Arc<LiveSession>,
         /// Of its first offer. Whoever offers with this one is the browser that the session belongs
         /// to.
         origin: Option<String>,
     },
-}
-
-/// An offer's answer, and all that was made for it.
-struct Answered {
-    sdp: String,
-    origin: Option<String>,
-    ufrag: Option<String>,
-    peer: Peer,
-    codec: Negotiated,
-    wiring: SessionChannels,
-    controls: Arc<LiveSession>,
 }
 
 impl Gateway {
@@ -193,7 +181,7 @@ impl Gateway {
 
     /// Whether there is room for a session that now offers. Here and now: other gateways and
     /// workers are not asked yet.
-    fn admit(&mut self, id: &str, client: Option<IpAddr>) -> Result<(), OfferRefused> {
+    fn admit(&mut self, id: &SessionId, client: Option<IpAddr>) -> Result<(), OfferRefused> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(OfferRefused::Draining);
         }
@@ -226,20 +214,14 @@ impl Gateway {
     }
 
     /// The connection is there: make the session around it.
-    fn open(
-        &mut self,
-        plan: PendingSession,
-        origin: Option<String>,
-        client: Option<IpAddr>,
-        ctx: &mut Context<Self>,
-    ) {
-        let (id, controls) = (plan.id.clone(), Arc::clone(&plan.controls));
+    fn open(&mut self, plan: PendingSession, ctx: &mut Context<Self>) {
+        let (id, live, origin) = (plan.id.clone(), Arc::clone(&plan.live), plan.offer.origin());
         // Of whom nothing is known: of one client.
-        let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let client = plan.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let crowded_out = self.admission.answered(&id, client);
         self.crowd_out(crowded_out);
         let session = open(plan, &self.arbiters, &self.media, &ctx.address());
-        let running = Entry::Running { session: session.clone(), controls, origin };
+        let running = Entry::Running { session: session.clone(), live, origin };
         if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, running) {
             for candidate in candidates {
                 // The mailbox is new; candidates beyond it are paths that the answer makes
@@ -249,8 +231,71 @@ impl Gateway {
         }
     }
 
+    /// Makes the answer, and what the session needs to wait for its browser. Runs on the media
+    /// runtime.
+    fn answer(
+        &self,
+        StartSession { stream, id, client, offer, inputs }: StartSession,
+        span: Span,
+    ) -> impl Future<Output = Result<(String, PendingSession), OfferRefused>> + use<> {
+        let mut workers = self.pool.serving();
+        workers.retain(|worker| worker.spec.name == stream);
+        // One that would make room does so when this browser has shown that it is there.
+        let yields = self.most_idle(&stream).is_some();
+        let (pool, placement) = (self.pool.clone(), Arc::clone(&self.placement));
+        let (port, open) = (Arc::clone(&self.port), self.peers.token());
+        let (timeouts, answers) = (self.timeouts, Arc::clone(&self.answers));
+        let Video { bitrates, most } = self.video.clone();
+        async move {
+            placement.look(&id, &workers, yields).await?;
+            // All workers of a stream declare the same.
+            let spec = Arc::clone(&workers.first().ok_or(OfferRefused::NoWorker)?.spec);
+            let live = LiveSession::new(Arc::clone(&spec), inputs);
+            let channels = SessionChannels::new(bitrates.with(spec.bitrates), most);
+            let answered = match answers.turn(client).await {
+                Some(_turn) => {
+                    let for_peer = channels.for_peer(Arc::clone(&live));
+                    let answered = peer::answer(&offer, port.join(), for_peer, open).await;
+                    answered.map_err(|error| {
+                        debug!(%error, "offer not answerable");
+                        OfferRefused::Unanswerable
+                    })
+                }
+                None => Err(OfferRefused::Busy),
+            };
+            match answered {
+                Ok((sdp, peer)) => {
+                    let search = WorkerSearch {
+                        id: id.clone(),
+                        pool,
+                        placement,
+                        live: Arc::clone(&live),
+                        events: channels.events(),
+                    };
+                    let plan = PendingSession {
+                        id,
+                        client,
+                        offer,
+                        span,
+                        channels,
+                        peer,
+                        search,
+                        timeouts,
+                        live,
+                        answers,
+                    };
+                    Ok((sdp, plan))
+                }
+                Err(refused) => {
+                    placement.disown(&id, &spec.name).await;
+                    Err(refused)
+                }
+            }
+        }
+    }
+
     /// The session of this id, if it began with an offer of the same origin.
-    fn of_origin(&self, id: &str, offered: Option<&str>) -> Option<Addr<Session>> {
+    fn of_origin(&self, id: &SessionId, offered: Option<&str>) -> Option<Addr<Session>> {
         match self.sessions.get(id)? {
             Entry::Running { session, origin, .. }
                 if offered.is_some() && origin.as_deref() == offered =>
@@ -261,7 +306,7 @@ impl Gateway {
         }
     }
 
-    fn forget(&mut self, id: &str) {
+    fn forget(&mut self, id: &SessionId) {
         self.admission.ended(id);
         self.sessions.remove(id);
         self.count.send_replace(self.sessions.len());
@@ -288,62 +333,26 @@ impl Actor for Gateway {
 impl Handler<StartSession> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
 
-    fn handle(&mut self, offer: StartSession, _: &mut Self::Context) -> Self::Result {
-        let StartSession { stream, id, client, description, codec, inputs } = offer;
-        if let Err(refused) = self.admit(&id, client) {
+    fn handle(&mut self, start: StartSession, _: &mut Self::Context) -> Self::Result {
+        if let Err(refused) = self.admit(&start.id, start.client) {
             return Box::pin(async move { Err(refused) }.into_actor(self));
         }
+        let id = start.id.clone();
         self.sessions.insert(id.clone(), Entry::Opening(self.early.take(&id)));
         self.count.send_replace(self.sessions.len());
-        let mut workers = self.pool.serving();
-        workers.retain(|worker| worker.spec.name == stream);
-        // One that would make room does so when this browser has shown that it is there.
-        let yields = self.most_idle(&stream).is_some();
-        let (placement, port, open) =
-            (Arc::clone(&self.placement), Arc::clone(&self.port), self.peers.token());
-        let answers = Arc::clone(&self.answers);
-        let Video { bitrates, most } = self.video.clone();
-        let session = id.clone();
         let span = info_span!(
             "session",
-            session = id,
-            client = client.map(tracing::field::display),
-            codec = codec.codec.name()
+            session = id.as_str(),
+            client = start.client.map(tracing::field::display),
+            codec = start.offer.codec.codec.name()
         );
-        let answering = async move {
-            placement.look(&session, &workers, yields).await?;
-            // All workers of a stream declare the same.
-            let spec = Arc::clone(&workers.first().ok_or(OfferRefused::NoWorker)?.spec);
-            let controls = LiveSession::new(Arc::clone(&spec), inputs);
-            let wiring = SessionChannels::new(bitrates.with(spec.bitrates), most);
-            let origin = offer::origin(&description.sdp);
-            let ufrag = offer::ice_ufrag(&description.sdp).map(str::to_owned);
-            let taps = wiring.taps(Arc::clone(&controls));
-            let answered = match answers.turn(client).await {
-                Some(_turn) => peer::answer(description, &codec, port.join(), taps, open)
-                    .await
-                    .map_err(|error| {
-                        debug!(%error, "offer not answerable");
-                        OfferRefused::Unanswerable
-                    }),
-                None => Err(OfferRefused::Busy),
-            };
-            match answered {
-                Ok((sdp, peer)) => {
-                    Ok(Answered { sdp, origin, ufrag, peer, codec, wiring, controls })
-                }
-                Err(refused) => {
-                    placement.disown(&session, &spec.name).await;
-                    Err(refused)
-                }
-            }
-        };
+        let answering = self.answer(start, span.clone()).instrument(span);
         // The connection's driver lives on the runtime that builds it.
-        let answering = self.media.spawn(answering.instrument(span.clone()));
-        let answered = answering.into_actor(self).map(move |answered, gateway, ctx| {
+        let answering = self.media.spawn(answering).into_actor(self);
+        Box::pin(answering.map(move |answered, gateway, ctx| {
             let answered = answered.unwrap_or_else(|panic| {
-                error!(target: reframe_trace::STRANGER, session = id, %panic, "an offer was not \
-                    answered");
+                let session = id.as_str();
+                error!(target: reframe_trace::STRANGER, session, %panic, "an offer was not answered");
                 Err(OfferRefused::Unanswerable)
             });
             // Began before `Shutdown` and would miss it.
@@ -352,28 +361,8 @@ impl Handler<StartSession> for Gateway {
                 if draining { Err(OfferRefused::Draining) } else { Ok(answered) }
             });
             match answered {
-                Ok(Answered { sdp, origin, ufrag, peer, codec, wiring, controls }) => {
-                    let seek = WorkerSearch {
-                        id: id.clone(),
-                        pool: gateway.pool.clone(),
-                        placement: Arc::clone(&gateway.placement),
-                        controls: Arc::clone(&controls),
-                        events: wiring.events.clone(),
-                    };
-                    let (timeouts, answers) = (gateway.timeouts, Arc::clone(&gateway.answers));
-                    let plan = PendingSession {
-                        id,
-                        span,
-                        wiring,
-                        peer,
-                        codec,
-                        seek,
-                        timeouts,
-                        controls,
-                        ufrag,
-                        answers,
-                    };
-                    gateway.open(plan, origin, client, ctx);
+                Ok((sdp, plan)) => {
+                    gateway.open(plan, ctx);
                     Ok(sdp)
                 }
                 Err(refused) => {
@@ -381,8 +370,7 @@ impl Handler<StartSession> for Gateway {
                     Err(refused)
                 }
             }
-        });
-        Box::pin(answered)
+        }))
     }
 }
 
@@ -424,7 +412,7 @@ impl Handler<FindSession> for Gateway {
 
     fn handle(&mut self, FindSession(id): FindSession, _: &mut Self::Context) -> Self::Result {
         match self.sessions.get(&id)? {
-            Entry::Running { controls, .. } => Some(Arc::clone(controls)),
+            Entry::Running { live, .. } => Some(Arc::clone(live)),
             Entry::Opening(_) => None,
         }
     }
@@ -434,8 +422,8 @@ impl Handler<ListSessions> for Gateway {
     type Result = MessageResult<ListSessions>;
 
     fn handle(&mut self, _: ListSessions, _: &mut Self::Context) -> Self::Result {
-        let listed = |(id, entry): (&String, &Entry)| match entry {
-            Entry::Running { controls, .. } => Some((id.clone(), Arc::clone(controls))),
+        let listed = |(id, entry): (&SessionId, &Entry)| match entry {
+            Entry::Running { live, .. } => Some((id.clone(), Arc::clone(live))),
             Entry::Opening(_) => None,
         };
         MessageResult(self.sessions.iter().filter_map(listed).collect())

@@ -6,6 +6,7 @@ use rtc::peer_connection::sdp::RTCSessionDescription;
 use super::Gateway;
 use crate::browser::offer;
 use crate::media::refused::OfferRefused;
+use crate::media::session_id::SessionId;
 use crate::session::Answer;
 
 /// Answer a further offer of the browser whose session this is; `None` when it is not: no such
@@ -13,7 +14,7 @@ use crate::session::Answer;
 #[derive(Message)]
 #[rtype(result = "Option<Result<String, OfferRefused>>")]
 pub(crate) struct Renegotiate {
-    pub(crate) id: String,
+    pub(crate) id: SessionId,
     pub(crate) offer: RTCSessionDescription,
 }
 

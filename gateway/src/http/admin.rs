@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::gateway::{CloseSession, Gateway, ListSessions};
 use crate::http::{self, Forward};
+use crate::media::session_id::SessionId;
 use crate::stream::live_session::LiveSession;
 use crate::telemetry;
 
@@ -61,11 +62,12 @@ async fn session(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> HttpResponse {
-    if let Err(problem) = http::check_id(&id) {
-        return http::invalid_request(problem);
-    }
+    let id = match SessionId::parse(&id) {
+        Ok(id) => id,
+        Err(error) => return http::invalid_request(error.to_string()),
+    };
     let listed = shared.gateway.send(ListSessions).await.unwrap_or_default();
-    match listed.get(&*id) {
+    match listed.get(&id) {
         Some(session) => HttpResponse::Ok().json(describe(&id, session)),
         None => shared.forward.or_unknown(&request, &id, web::Bytes::new()).await,
     }
@@ -76,9 +78,10 @@ async fn close(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> HttpResponse {
-    if let Err(problem) = http::check_id(&id) {
-        return http::invalid_request(problem);
-    }
+    let id = match SessionId::parse(&id) {
+        Ok(id) => id,
+        Err(error) => return http::invalid_request(error.to_string()),
+    };
     if shared.gateway.send(CloseSession(id.clone())).await.unwrap_or(false) {
         HttpResponse::Ok().json(json!({ "status": "ok" }))
     } else {
@@ -86,14 +89,14 @@ async fn close(
     }
 }
 
-fn describe(id: &str, controls: &LiveSession) -> Value {
+fn describe(id: &SessionId, live: &LiveSession) -> Value {
     json!({
-        "id": id,
-        "stream": controls.spec.name,
-        "mode": controls.spec.mode.label(),
-        "worker": controls.worker(),
-        "state": controls.state(),
-        "age_seconds": controls.since.elapsed().as_secs_f64(),
+        "id": id.as_str(),
+        "stream": live.spec.name,
+        "mode": live.spec.mode.label(),
+        "worker": live.status.worker(),
+        "state": live.status.state(),
+        "age_seconds": live.status.since.elapsed().as_secs_f64(),
     })
 }
 

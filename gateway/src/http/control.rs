@@ -11,10 +11,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{
-    HttpState, check_id, failed, invalid_input, invalid_request, object, take_id, unless_json,
-};
+use super::{HttpState, failed, invalid_input, invalid_request, object, take_id, unless_json};
 use crate::gateway::FindSession;
+use crate::media::session_id::SessionId;
 use crate::stream::outputs::{Event, Reader};
 
 /// Between two signs of life on a quiet event stream: below the minute after which proxies give up,
@@ -36,10 +35,10 @@ pub(super) async fn input_hook(
         Err(problem) => return invalid_request(problem),
     };
     // An error is a gateway that has stopped.
-    let Some(controls) = shared.gateway.send(FindSession(id.clone())).await.ok().flatten() else {
+    let Some(live) = shared.gateway.send(FindSession(id.clone())).await.ok().flatten() else {
         return shared.forward.or_unknown(&request, &id, body).await;
     };
-    match controls.set(&set) {
+    match live.inputs.set(&set) {
         Ok(()) => HttpResponse::Ok().json(json!({ "status": "ok" })),
         Err(error) => invalid_input(&error),
     }
@@ -57,14 +56,14 @@ pub(super) async fn updates(
     request: HttpRequest,
     query: web::Query<Query>,
 ) -> HttpResponse {
-    let id = query.into_inner().webrtc_id;
-    if let Err(problem) = check_id(&id) {
-        return invalid_request(problem);
-    }
-    let Some(controls) = shared.gateway.send(FindSession(id.clone())).await.ok().flatten() else {
+    let id = match SessionId::parse(&query.webrtc_id) {
+        Ok(id) => id,
+        Err(error) => return invalid_request(error.to_string()),
+    };
+    let Some(live) = shared.gateway.send(FindSession(id.clone())).await.ok().flatten() else {
         return shared.forward.or_unknown(&request, &id, web::Bytes::new()).await;
     };
-    let Some(reader) = controls.outputs.subscribe("updates") else {
+    let Some(reader) = live.outputs.subscribe("updates") else {
         let problem = "this session has as many readers as it may".to_owned();
         return failed(StatusCode::TOO_MANY_REQUESTS, "too_many_readers", Some(problem));
     };

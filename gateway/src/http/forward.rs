@@ -33,6 +33,7 @@ use tracing::debug;
 
 use super::control::KEEPALIVE;
 use super::{MAX_BODY_BYTES, failed, stream_of, unavailable};
+use crate::media::session_id::SessionId;
 use crate::telemetry;
 use crate::workers::placement::Placement;
 use crate::workers::pool::Pool;
@@ -118,13 +119,15 @@ impl Ask {
     }
 
     /// Where, of the session `id`; `stream` is the one that the client's path named.
-    fn path(self, stream: Option<&str>, id: &str) -> String {
+    fn path(self, stream: Option<&str>, id: &SessionId) -> String {
         match (self, stream) {
             (Self::Signal, None) => "/webrtc/offer".to_owned(),
             (Self::Signal, Some(stream)) => format!("/{}/webrtc/offer", encoded(stream)),
             (Self::SetInputs, _) => "/input_hook".to_owned(),
-            (Self::Updates, _) => format!("/updates?webrtc_id={}", encoded(id)),
-            (Self::Session | Self::CloseSession, _) => format!("/api/sessions/{}", encoded(id)),
+            (Self::Updates, _) => format!("/updates?webrtc_id={}", encoded(id.as_str())),
+            (Self::Session | Self::CloseSession, _) => {
+                format!("/api/sessions/{}", encoded(id.as_str()))
+            }
         }
     }
 }
@@ -156,7 +159,7 @@ impl Forward {
         Self { placement, pool, client, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// The answer of the other gateway that has session `id`, which was checked. `None`: there is
+    /// The answer of the other gateway that has session `id`. `None`: there is
     /// none, as far as is known, or this request has come from one.
     ///
     /// # Cancel safety
@@ -164,7 +167,7 @@ impl Forward {
     pub(crate) async fn answer(
         &self,
         request: &HttpRequest,
-        id: &str,
+        id: &SessionId,
         body: web::Bytes,
     ) -> Option<HttpResponse> {
         if request.headers().contains_key(MARK) {
@@ -181,7 +184,7 @@ impl Forward {
             Err(error) => {
                 // Clients can cause as many as they like: the counter tells operators, not a line
                 // each.
-                debug!(session = id, %owner, error = &error as &dyn std::error::Error, "not forwarded");
+                debug!(session = id.as_str(), %owner, error = &error as &dyn std::error::Error, "not forwarded");
                 let outcome = match error {
                     ForwardError::Timeout(_) => "timeout",
                     ForwardError::Foreign => "foreign",
@@ -201,7 +204,7 @@ impl Forward {
     pub(crate) async fn or_unknown(
         &self,
         request: &HttpRequest,
-        id: &str,
+        id: &SessionId,
         body: web::Bytes,
     ) -> HttpResponse {
         let answer = self.answer(request, id, body).await;

@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::media::session_id::SessionId;
+use crate::media::session_id::testing::id;
 use crate::workers::placement::{ClaimError, Slot};
 use crate::workers::pool::WorkerHandle;
 
@@ -20,20 +22,28 @@ struct Owned {
 
 #[async_trait]
 impl Placement for Owned {
-    async fn look(&self, _: &str, _: &[WorkerHandle], _: bool) -> Result<(), ClaimError> {
+    async fn look(&self, _: &SessionId, _: &[WorkerHandle], _: bool) -> Result<(), ClaimError> {
         Err(ClaimError::Exists)
     }
 
-    async fn disown(&self, _: &str, _: &str) {}
+    async fn disown(&self, _: &SessionId, _: &str) {}
 
-    async fn claim(&self, _: &str, _: &[WorkerHandle]) -> Result<(WorkerHandle, Slot), ClaimError> {
+    async fn claim(
+        &self,
+        _: &SessionId,
+        _: &[WorkerHandle],
+    ) -> Result<(WorkerHandle, Slot), ClaimError> {
         unreachable!("no session begins here")
     }
 
-    async fn locate(&self, _: &str, _: &[String]) -> Option<SocketAddr> {
+    async fn locate(&self, _: &SessionId, _: &[String]) -> Option<SocketAddr> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.owner
     }
+}
+
+async fn ask(forward: &Forward, request: &HttpRequest, body: web::Bytes) -> Option<HttpResponse> {
+    forward.answer(request, &id("x"), body).await
 }
 
 fn to(owner: Option<SocketAddr>) -> (Forward, Arc<Owned>) {
@@ -98,10 +108,8 @@ async fn a_request_and_its_answer_are_made_anew_of_what_was_checked() {
     let answer = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json; charset=x\r\nRetry-After: 700\r\n\
                   Set-Cookie: a=b\r\nCache-Control: public\r\nContent-Length: 8\r\n\r\n{\"a\": 1}";
     let body = web::Bytes::from_static(b"{\"webrtc_id\":\"x\"}");
-    let (response, (_stream, text)) = tokio::join!(
-        forward.answer(&request, "x", body),
-        owner.answer("{\"webrtc_id\":\"x\"}", answer)
-    );
+    let (response, (_stream, text)) =
+        tokio::join!(ask(&forward, &request, body), owner.answer("{\"webrtc_id\":\"x\"}", answer));
 
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let mut lines: Vec<_> = head.lines().collect();
@@ -125,20 +133,17 @@ async fn a_request_and_its_answer_are_made_anew_of_what_was_checked() {
 fn each_request_has_one_path() {
     let path = |request: TestRequest| {
         let request = request.to_http_request();
-        Ask::of(&request).map(|ask| format!("{} {}", ask.method(), ask.path(None, "a b/../c?d")))
+        Ask::of(&request).map(|ask| format!("{} {}", ask.method(), ask.path(None, &id("a..c?d#%"))))
     };
     for (request, expected) in [
         (TestRequest::post().uri("/webrtc/offer"), Some("POST /webrtc/offer")),
         (TestRequest::post().uri("/any/input_hook"), Some("POST /input_hook")),
         (
             TestRequest::get().uri("/updates?webrtc_id=z"),
-            Some("GET /updates?webrtc_id=a%20b%2F..%2Fc%3Fd"),
+            Some("GET /updates?webrtc_id=a..c%3Fd%23%25"),
         ),
-        (TestRequest::get().uri("/api/sessions/z"), Some("GET /api/sessions/a%20b%2F..%2Fc%3Fd")),
-        (
-            TestRequest::delete().uri("/api/sessions/z"),
-            Some("DELETE /api/sessions/a%20b%2F..%2Fc%3Fd"),
-        ),
+        (TestRequest::get().uri("/api/sessions/z"), Some("GET /api/sessions/a..c%3Fd%23%25")),
+        (TestRequest::delete().uri("/api/sessions/z"), Some("DELETE /api/sessions/a..c%3Fd%23%25")),
         (TestRequest::get().uri("/metrics"), None),
         (TestRequest::put().uri("/input_hook"), None),
     ] {
@@ -162,10 +167,8 @@ async fn what_is_neither_json_nor_events_does_not_come_back() {
         let (forward, _) = to(Some(address));
         let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
         let whole = format!("HTTP/1.1 {answer}");
-        let (response, _stream) = tokio::join!(
-            forward.answer(&request, "x", web::Bytes::new()),
-            owner.answer("", &whole)
-        );
+        let (response, _stream) =
+            tokio::join!(ask(&forward, &request, web::Bytes::new()), owner.answer("", &whole));
         let response = response.unwrap();
         assert_unavailable(&response);
         assert_eq!(json_of(response).await["meta"]["error"], "owner_unavailable", "{answer}");
@@ -179,14 +182,14 @@ async fn so_many_are_asked_at_once_and_no_more() {
     let _all =
         Arc::clone(&forward.places).try_acquire_many_owned(AT_ONCE.try_into().unwrap()).unwrap();
     let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
-    assert_unavailable(&forward.answer(&request, "x", web::Bytes::new()).await.unwrap());
+    assert_unavailable(&ask(&forward, &request, web::Bytes::new()).await.unwrap());
 }
 
 #[tokio::test]
 async fn what_was_forwarded_is_not_forwarded_again() {
     let (forward, placement) = to(Some("127.0.0.1:1".parse().unwrap()));
     let request = TestRequest::get().insert_header((MARK, "1")).to_http_request();
-    assert!(forward.answer(&request, "x", web::Bytes::new()).await.is_none());
+    assert!(ask(&forward, &request, web::Bytes::new()).await.is_none());
     assert_eq!(placement.asked.load(Ordering::Relaxed), 0);
 }
 
@@ -194,7 +197,7 @@ async fn what_was_forwarded_is_not_forwarded_again() {
 async fn a_session_that_nobody_has_is_unknown() {
     let (forward, placement) = to(None);
     let request = TestRequest::get().uri("/updates").to_http_request();
-    let response = forward.or_unknown(&request, "x", web::Bytes::new()).await;
+    let response = forward.or_unknown(&request, &id("x"), web::Bytes::new()).await;
     assert_eq!(
         (response.status(), placement.asked.load(Ordering::Relaxed)),
         (StatusCode::NOT_FOUND, 1)
@@ -217,7 +220,7 @@ async fn an_owner_that_is_gone_is_told() {
     drop(gone);
     let (forward, _) = to(Some(address));
     let request = TestRequest::get().uri("/updates").to_http_request();
-    let response = forward.answer(&request, "x", web::Bytes::new()).await.unwrap();
+    let response = ask(&forward, &request, web::Bytes::new()).await.unwrap();
     assert_unavailable(&response);
     let body = json_of(response).await;
     assert_eq!(body["meta"]["error"], "owner_unavailable");
@@ -230,13 +233,12 @@ async fn an_owner_that_hangs_is_given_up() {
     let (owner, address) = Owner::listen().await;
     let (forward, _) = to(Some(address));
     let request = TestRequest::get().uri("/updates").to_http_request();
-    let (response, _stream) =
-        tokio::join!(forward.answer(&request, "x", web::Bytes::new()), async {
-            let (stream, _) = owner.request("").await;
-            // From here on only the clock can end the wait, and it moves when nothing else does.
-            tokio::time::pause();
-            stream
-        });
+    let (response, _stream) = tokio::join!(ask(&forward, &request, web::Bytes::new()), async {
+        let (stream, _) = owner.request("").await;
+        // From here on only the clock can end the wait, and it moves when nothing else does.
+        tokio::time::pause();
+        stream
+    });
     assert_unavailable(&response.unwrap());
 }
 
@@ -246,7 +248,7 @@ async fn an_answer_without_an_end_is_none() {
     let (forward, _) = to(Some(address));
     let request = TestRequest::get().uri("/updates").to_http_request();
     let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
-    let response = tokio::join!(forward.answer(&request, "x", web::Bytes::new()), async {
+    let response = tokio::join!(ask(&forward, &request, web::Bytes::new()), async {
         drop(owner.answer("", half).await);
     });
     assert_unavailable(&response.0.unwrap());
@@ -258,7 +260,7 @@ async fn events_come_one_by_one_until_the_owner_ends_them() {
     let (forward, _) = to(Some(address));
     let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
     let open = || async {
-        tokio::join!(forward.answer(&request, "x", web::Bytes::new()), owner.answer("", EVENTS))
+        tokio::join!(ask(&forward, &request, web::Bytes::new()), owner.answer("", EVENTS))
     };
 
     let (response, (mut stream, _)) = open().await;
@@ -286,7 +288,7 @@ async fn a_reader_that_leaves_closes_the_owners_connection() {
     let (forward, _) = to(Some(address));
     let request = TestRequest::get().uri("/updates?webrtc_id=x").to_http_request();
     let (response, (mut stream, _)) =
-        tokio::join!(forward.answer(&request, "x", web::Bytes::new()), owner.answer("", EVENTS));
+        tokio::join!(ask(&forward, &request, web::Bytes::new()), owner.answer("", EVENTS));
     drop(response.unwrap());
     // Nothing was sent meanwhile that could have failed.
     let closed = timeout(Duration::from_secs(30), stream.read(&mut [0; 16])).await.unwrap();

@@ -33,13 +33,12 @@ use crate::codec::Codecs;
 use crate::config::ice_servers::IceServers;
 use crate::config::proxies::TrustedProxies;
 use crate::gateway::Gateway;
+use crate::media::session_id::SessionId;
 use crate::stream::inputs::InputError;
 use crate::workers::pool::Pool;
 
 /// Bytes of a request body. An offer is about 6 kB; more than this is no offer.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
-/// Bytes of a client-chosen id.
-pub(crate) const MAX_ID_BYTES: usize = 128;
 /// Seconds after which a client may find a worker. Drawn anew for each: those that were refused
 /// together do not come again together.
 const RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=3;
@@ -133,21 +132,9 @@ fn take_text(object: &mut Map<String, Value>, field: &str) -> Result<String, Str
 }
 
 /// Takes the session's id out of it.
-fn take_id(object: &mut Map<String, Value>) -> Result<String, String> {
+fn take_id(object: &mut Map<String, Value>) -> Result<SessionId, String> {
     let id = take_text(object, "webrtc_id")?;
-    check_id(&id).map(|()| id)
-}
-
-/// An id goes into logs, paths and the placement store: whichever way it comes in, this is asked
-/// first.
-pub(crate) fn check_id(id: &str) -> Result<(), String> {
-    let plain = id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
-    if (1..=MAX_ID_BYTES).contains(&id.len()) && plain {
-        return Ok(());
-    }
-    Err(format!(
-        "`webrtc_id` must have 1 to {MAX_ID_BYTES} printable ASCII characters, without space and /"
-    ))
+    SessionId::parse(&id).map_err(|error| error.to_string())
 }
 
 /// The stream that the path names.

@@ -13,6 +13,7 @@ use crate::browser::offer;
 use crate::browser::offer::OfferError;
 use crate::gateway::{Candidate, Renegotiate, StartSession};
 use crate::media::refused::OfferRefused;
+use crate::media::session_id::SessionId;
 use crate::stream::inputs;
 use crate::telemetry;
 
@@ -39,11 +40,11 @@ pub(super) async fn signal(
 
 enum Request {
     Offer(Offered),
-    Candidate { id: String, candidate: Value },
+    Candidate { id: SessionId, candidate: Value },
 }
 
 struct Offered {
-    id: String,
+    id: SessionId,
     sdp: String,
     /// What the person has set before they pressed Start.
     inputs: Map<String, Value>,
@@ -105,8 +106,8 @@ async fn answer(
     let Some(spec) = shared.pool.stream(stream.as_deref()) else {
         return no_stream(shared, stream);
     };
-    let (description, codec) = match parsed.negotiate(spec.mode, &shared.codecs) {
-        Ok(negotiated) => negotiated,
+    let offer = match parsed.negotiate(spec.mode, &shared.codecs) {
+        Ok(offer) => offer,
         Err(problem) => return invalid_offer(&problem),
     };
     let inputs = match inputs::check(&spec.inputs, &inputs) {
@@ -119,9 +120,9 @@ async fn answer(
     let gateway = &shared.gateway;
     let stream = spec.name.clone();
     let client = shared.proxies.client(request);
-    let offer = StartSession { stream, id: id.clone(), client, description, codec, inputs };
+    let start = StartSession { stream, id: id.clone(), client, offer, inputs };
     // An error is a gateway that has stopped.
-    let answered = gateway.send(offer).await.unwrap_or(Err(OfferRefused::Draining));
+    let answered = gateway.send(start).await.unwrap_or(Err(OfferRefused::Draining));
     if matches!(answered, Err(OfferRefused::AlreadyExists))
         // At another gateway, perhaps, and this is its browser's further offer.
         && let Some(answer) = shared.forward.answer(request, &id, body).await
@@ -182,7 +183,7 @@ async fn add_candidate(
     shared: &HttpState,
     request: &HttpRequest,
     body: web::Bytes,
-    id: String,
+    id: SessionId,
     candidate: &Value,
 ) -> HttpResponse {
     let Ok(candidate) = parse_candidate(candidate) else {

@@ -18,7 +18,8 @@ pub(crate) struct FrameWaiting;
 pub(crate) struct ResultWaiting;
 
 /// What a session's connection, decoder and worker tell it.
-#[derive(Debug)]
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
 pub(crate) enum SessionEvent {
     /// The first signed check of the browser has come.
     Checked,

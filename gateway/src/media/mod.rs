@@ -7,4 +7,5 @@ pub(crate) mod frame;
 pub(crate) mod limits;
 pub(crate) mod packet;
 pub(crate) mod refused;
+pub(crate) mod session_id;
 pub(crate) mod signs;

@@ -35,10 +35,10 @@ pub(crate) struct Egress {
     pub(crate) releases: Arc<PacedQueue>,
     pub(crate) encoder: Box<dyn Encoder>,
     /// Of the thread that this runs on.
-    pub(crate) turns: Arc<CodecSchedule>,
+    pub(crate) schedule: Arc<CodecSchedule>,
     pub(crate) throttle: Throttle,
     /// What the path to the browser carries, kbit/s.
-    pub(crate) carries: watch::Receiver<u32>,
+    pub(crate) available_kbps: watch::Receiver<u32>,
     pub(crate) packetiser: Packetiser,
     pub(crate) out: mpsc::Sender<OutFrame>,
     /// Notified when the browser lost its reference.
@@ -49,7 +49,7 @@ pub(crate) struct Egress {
 impl Egress {
     /// Runs until stopped.
     pub(crate) async fn run(self) {
-        let Self { releases, turns, carries, keyframe_due, stop, .. } = self;
+        let Self { releases, schedule, available_kbps, keyframe_due, stop, .. } = self;
         let Self { encoder, throttle, packetiser, out, .. } = self;
         let core = Core::new(throttle);
         let mut encoding = Encoding { core, encoder, packetiser, out, offset: rand::random() };
@@ -59,11 +59,11 @@ impl Egress {
                 () = keyframe_due.notified() => { encoding.core.keyframe_requested(); continue }
                 () = stop.cancelled() => return,
             }
-            let turn = turns.encode().await;
+            let turn = schedule.encode().await;
             // Only now: while this waited for its turn, a newer one may have taken the place.
             let Some(release) = releases.pop() else { continue };
             let started = Instant::now();
-            let (path_kbps, relief) = (*carries.borrow(), turns.relief().rungs);
+            let (path_kbps, relief) = (*available_kbps.borrow(), schedule.relief().rungs);
             let conditions = Conditions { started, path_kbps, relief };
             if encoding.carry_out(release, conditions, &turn).is_break() {
                 return;

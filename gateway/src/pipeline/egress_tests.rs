@@ -46,9 +46,9 @@ fn egress(
     Egress {
         releases: Arc::new(PacedQueue::new(1)),
         encoder: Box::new(Script { made: script.iter().copied().collect(), forced }),
-        turns: Arc::default(),
+        schedule: Arc::default(),
         throttle: Throttle::new(limits, 30.0),
-        carries: watch::channel(2_000).1,
+        available_kbps: watch::channel(2_000).1,
         packetiser: Packetiser::new(Codec::H264, false),
         out,
         keyframe_due: Arc::default(),

@@ -17,7 +17,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use actix::Recipient;
-use tokio::sync::{Notify, mpsc};
+use actix::prelude::SendError;
+use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -42,12 +43,12 @@ pub(crate) struct Ingress {
     pub(crate) codec: Codec,
     pub(crate) decoder: Box<dyn Decoder>,
     /// Of the thread that this runs on.
-    pub(crate) turns: Arc<CodecSchedule>,
+    pub(crate) schedule: Arc<CodecSchedule>,
     pub(crate) frames: Arc<FrameQueue>,
     /// The one handle from which this hop nudges the session; a fresh clone per frame would defeat
     /// the mailbox bound.
     pub(crate) nudge: Recipient<FrameWaiting>,
-    pub(crate) events: mpsc::Sender<SessionEvent>,
+    pub(crate) events: Recipient<SessionEvent>,
     /// Asks the browser for a keyframe.
     pub(crate) keyframe_wanted: Arc<Notify>,
     pub(crate) stop: CancellationToken,
@@ -91,10 +92,10 @@ impl Ingress {
 
     /// Decodes what the core says; breaks when stopped.
     async fn decode_batch(&mut self, core: &mut Core, clock: &mut CaptureClock) -> ControlFlow<()> {
-        let turns = Arc::clone(&self.turns);
+        let schedule = Arc::clone(&self.schedule);
         core.begin_turn(Instant::now());
         loop {
-            let decoder_turn = turns.decode().await;
+            let decoder_turn = schedule.decode().await;
             // After the wait for the turn, which may have made the backlog too old.
             let started = Instant::now();
             let Some(unit) = next_unit(core, started) else { return ControlFlow::Continue(()) };
@@ -126,7 +127,9 @@ impl Ingress {
             drop(self.events.try_send(SessionEvent::FallingBehind));
         }
         // Full: a nudge waits already, and it is for whatever the queue then holds.
-        drop(self.nudge.try_send(FrameWaiting));
+        if let Err(SendError::Full(FrameWaiting)) = self.nudge.try_send(FrameWaiting) {
+            telemetry::mailbox_full("session");
+        }
     }
 }
 

@@ -70,6 +70,12 @@ impl Handler<FrameWaiting> for Deaf {
     fn handle(&mut self, _: FrameWaiting, _: &mut Self::Context) {}
 }
 
+impl Handler<SessionEvent> for Deaf {
+    type Result = ();
+
+    fn handle(&mut self, _: SessionEvent, _: &mut Self::Context) {}
+}
+
 #[actix::test]
 async fn a_turn_decodes_all_that_waits_and_of_what_is_old_a_keyframe() {
     tokio::time::pause();
@@ -81,10 +87,10 @@ async fn a_turn_decodes_all_that_waits_and_of_what_is_old_a_keyframe() {
         packets: Arc::clone(&packets),
         codec: Codec::Vp8,
         decoder: Box::new(Counting(Arc::clone(&decoded))),
-        turns: Arc::default(),
+        schedule: Arc::default(),
         frames: Arc::clone(&frames),
         nudge: Deaf.start().recipient(),
-        events: mpsc::channel(1).0,
+        events: Deaf.start().recipient(),
         keyframe_wanted: Arc::clone(&keyframe_wanted),
         stop: stop.clone(),
         intake: Intake::new(VideoLimits { long: 1_920, short: 1_080, fps: 60.0 }, true),

@@ -80,7 +80,7 @@ pub(super) enum Event<W> {
 }
 
 /// What the actor is to do, in this order.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action<W> {
     /// Ask the gateway for a slot; `encrypted`: DTLS is up.
     AskAdmission { encrypted: bool },
@@ -103,10 +103,8 @@ pub(super) enum Action<W> {
 }
 
 /// What the search must know of the session's last worker.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Previous<W> {
-    /// There was none: the slot that was just claimed is tried first.
-    Claimed,
     /// There is none, nor any to keep away from.
     Nothing,
     /// It is lost, and may look as if it still served.
@@ -267,7 +265,7 @@ impl Core {
             return Vec::new();
         }
         self.state = State::Searching { lost: None, told: false };
-        vec![Action::Begin, Action::Search(Previous::Claimed), Action::Tell(Told::Stats)]
+        vec![Action::Begin, Action::Search(Previous::Nothing), Action::Tell(Told::Stats)]
     }
 
     fn found<W>(&mut self, now: Instant) -> Vec<Action<W>> {

@@ -1,10 +1,17 @@
 //! Each scenario of the failover, drain and limit tests between processes, in virtual time; and
 //! seeded courses of events.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::media::frame::testing::frame;
+use crate::media::frame::{Frame, FrameQueue, Policy};
+use crate::telemetry::ledger::{Hop, Reason};
 
 type Worker = u32;
 
@@ -49,7 +56,7 @@ impl Simulation {
     /// What it does about this.
     fn event(&mut self, event: Event<Worker>) -> Vec<Action<Worker>> {
         let actions = self.core.handle(self.now, event);
-        self.actions.extend(actions.iter().map(copy));
+        self.actions.extend_from_slice(&actions);
         actions
     }
 
@@ -85,31 +92,12 @@ impl Simulation {
     }
 }
 
-fn copy(action: &Action<Worker>) -> Action<Worker> {
-    match action {
-        Action::AskAdmission { encrypted } => Action::AskAdmission { encrypted: *encrypted },
-        Action::NoteConnected => Action::NoteConnected,
-        Action::Begin => Action::Begin,
-        Action::Search(previous) => Action::Search(match previous {
-            Previous::Claimed => Previous::Claimed,
-            Previous::Nothing => Previous::Nothing,
-            Previous::Lost(worker) => Previous::Lost(*worker),
-            Previous::Draining(worker) => Previous::Draining(*worker),
-        }),
-        Action::Attach => Action::Attach,
-        Action::Leave => Action::Leave,
-        Action::Tell(told) => Action::Tell(*told),
-        Action::Count(outcome, took) => Action::Count(*outcome, *took),
-        Action::End(reason) => Action::End(reason.clone()),
-    }
-}
-
 #[test]
 fn a_session_begins_with_its_first_check_and_the_slot_that_was_claimed() {
     let mut session = Simulation::new();
     assert_eq!(session.event(Event::Checked), [Action::AskAdmission { encrypted: false }]);
     assert_eq!(session.event(Event::Checked), [], "once");
-    let begins = [Action::Begin, Action::Search(Previous::Claimed), Action::Tell(Told::Stats)];
+    let begins = [Action::Begin, Action::Search(Previous::Nothing), Action::Tell(Told::Stats)];
     assert_eq!(session.event(Event::Admitted), begins);
     assert_eq!(session.event(Event::Found), [Action::Attach], "the first worker is no failover");
     let connected = session.event(Event::Connected(Counts::default()));
@@ -315,18 +303,44 @@ struct Held {
     link: Option<Worker>,
     leaving: bool,
     found: Option<Worker>,
+    /// A slot that the first search has still to take.
+    claimed: bool,
+    /// Whether the search that runs began with that slot.
     search: Option<bool>,
     begun: bool,
     ended: bool,
+    /// The frame that waits for a worker, and those that the linked one has not answered.
+    waiting: Option<Arc<FrameQueue>>,
+    sent: VecDeque<Frame>,
 }
 
 impl Held {
+    /// A frame is decoded; with a worker that is not being left, one may go there.
+    fn frame(&mut self, now: Instant) {
+        let policy = Policy::NewestWins;
+        let waiting = self.waiting.get_or_insert_with(|| FrameQueue::new(Hop::Session, policy));
+        waiting.push(now, frame(0)).unwrap();
+        if self.link.is_some() && !self.leaving && self.sent.len() < 2 {
+            self.sent.extend(waiting.pop());
+        }
+    }
+
+    /// The link has ended, and what its worker has not answered is lost with it.
+    fn detach(&mut self, lost: bool) -> Option<Worker> {
+        self.leaving = false;
+        for frame in self.sent.drain(..) {
+            if lost { frame.ticket.dropped(Reason::WorkerLost) } else { frame.ticket.consumed() }
+        }
+        self.link.take()
+    }
+
     fn obey(&mut self, action: &Action<Worker>) {
         assert!(!self.ended, "an action after the end: {action:?}");
         match action {
             Action::Begin => {
                 assert!(!std::mem::replace(&mut self.begun, true), "twice");
                 self.slots += 1;
+                self.claimed = true;
             }
             Action::Search(previous) => {
                 assert!(
@@ -338,7 +352,7 @@ impl Held {
                     matches!(previous, Previous::Draining(_)),
                     "{previous:?}"
                 );
-                self.search = Some(matches!(previous, Previous::Claimed));
+                self.search = Some(std::mem::take(&mut self.claimed));
             }
             Action::Attach => {
                 assert!(self.link.is_none(), "two links");
@@ -366,6 +380,9 @@ fn any_course_holds_one_link_and_one_search_and_has_a_way_out() {
         let mut random = SmallRng::seed_from_u64(seed);
         let (mut session, mut held, mut next) = (Simulation::new(), Held::default(), 1);
         let (mut checked, mut connected, mut asked) = (false, false, 0_u32);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let recording = metrics::set_default_local_recorder(&recorder);
+        let mut frames = 0;
         for _ in 0..2_000 {
             let event = match random.random_range(0..12) {
                 0 if !checked => {
@@ -392,13 +409,9 @@ fn any_course_holds_one_link_and_one_search_and_has_a_way_out() {
                 }
                 6 if held.search.is_some() => Event::Waiting,
                 7 if held.link.is_some() && !held.leaving => Event::Draining(held.link.unwrap()),
-                8 if held.leaving => {
-                    held.leaving = false;
-                    Event::Detached(Detached::Left, held.link.take())
-                }
+                8 if held.leaving => Event::Detached(Detached::Left, held.detach(false)),
                 9 if held.link.is_some() && random.random_range(0..4) == 0 => {
-                    held.leaving = false;
-                    Event::Detached(Detached::Lost, held.link.take())
+                    Event::Detached(Detached::Lost, held.detach(true))
                 }
                 10 => Event::FallingBehind,
                 _ => {
@@ -406,6 +419,10 @@ fn any_course_holds_one_link_and_one_search_and_has_a_way_out() {
                     session.counts.heard += 1;
                     session.counts.packets += 1;
                     session.counts.frames += 1;
+                    if held.begun {
+                        frames += 1;
+                        held.frame(session.now);
+                    }
                     if session.core.deadline().is_some_and(|due| due <= session.now) {
                         Event::Deadline(ConnectStage::Silence)
                     } else {
@@ -433,5 +450,15 @@ fn any_course_holds_one_link_and_one_search_and_has_a_way_out() {
                 "without a link a search runs, {described}"
             );
         }
+        // However it went: each frame has one line in the books.
+        drop(held);
+        drop(recording);
+        let ended = recorder.handle().render();
+        let lines = ended.lines().filter(|line| {
+            line.starts_with("reframe_frames_dropped_total{")
+                || line.starts_with("reframe_frames_consumed_total")
+        });
+        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok());
+        assert_eq!(counts.sum::<u32>(), frames, "seed {seed}");
     }
 }

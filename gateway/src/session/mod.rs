@@ -18,12 +18,9 @@ use std::time::Duration;
 
 use actix::{
     Actor, ArbiterHandle, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle,
-    StreamHandler,
 };
 use rtc::peer_connection::transport::RTCIceCandidateInit;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -39,6 +36,7 @@ pub(crate) use self::worker_search::{WorkerSearch, workers_for};
 use crate::browser::messages;
 use crate::browser::peer::Peer;
 use crate::media::event::{EndReason, FrameWaiting, SessionEvent};
+use crate::media::session_id::SessionId;
 use crate::pipeline::bandwidth::asked_fps;
 use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Mode;
@@ -48,8 +46,6 @@ use crate::workers::link::{Attached, Dialed, LinkContext};
 use crate::workers::placement::Slot;
 use crate::workers::pool::WorkerHandle;
 
-/// Nudges and candidates. Full: a nudge is dropped, which loses nothing.
-const MAILBOX: usize = 16;
 /// How often the client is told what it cannot count itself.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -71,12 +67,12 @@ pub(crate) struct Reconnect;
 /// A session's actor has stopped.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct SessionStopped(pub(crate) String);
+pub(crate) struct SessionStopped(pub(crate) SessionId);
 
 /// The actor. It owns the session: when it stops, everything of it is dropped, and with that closed
 /// and counted.
 pub(crate) struct Session {
-    id: String,
+    id: SessionId,
     peer: Peer,
     /// Decides; all else here is what the decisions are carried out with.
     core: Core,
@@ -95,44 +91,39 @@ pub(crate) struct Session {
     link: Option<Attached>,
     offers: Offers,
     answers: Arc<Answers>,
-    seek: WorkerSearch,
+    search: WorkerSearch,
     /// The client was asked to go to another gateway.
     leaving: bool,
     media: tokio::runtime::Handle,
     arbiter: ArbiterHandle,
-    inbox: Option<mpsc::Receiver<SessionEvent>>,
     admission: Recipient<Admit>,
     stopped: Recipient<SessionStopped>,
-    controls: Arc<LiveSession>,
+    live: Arc<LiveSession>,
     stop: CancellationToken,
     span: Span,
 }
 
 /// What a session has while it holds a slot.
 struct Held {
-    ends: LinkContext,
+    context: LinkContext,
     codecs: CodecArbiter,
 }
 
 impl Session {
     /// What the client cannot know; also our sign of life, and that it was admitted.
     fn tell_stats(&self) {
-        let Some(Held { ends, codecs }) =
-            self.held.as_ref().filter(|_| self.controls.is_connected())
+        let Some(Held { context, codecs }) =
+            self.held.as_ref().filter(|_| self.live.status.is_connected())
         else {
             return;
         };
-        let spec = &self.controls.spec;
+        let spec = &self.live.spec;
         // What a generator makes was never sent, and is not late.
         let sends = spec.mode != Mode::Receive;
-        let skipped = sends.then(|| ends.waiting.skipped());
-        let asked = codecs.turns().relief().asked;
+        let skipped = sends.then(|| context.waiting.skipped());
+        let asked = codecs.schedule().relief().asked;
         let max_fps = (sends && asked > 0).then(|| asked_fps(spec.fps, asked));
-        self.tell(messages::stats(
-            skipped,
-            self.controls.take_latency().filter(|_| sends),
-            max_fps,
-        ));
+        self.tell(messages::stats(skipped, self.live.latency.take().filter(|_| sends), max_fps));
     }
 
     fn tell(&self, text: String) {
@@ -146,17 +137,13 @@ impl Actor for Session {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
-        if let Some(inbox) = self.inbox.take() {
-            ctx.add_stream(ReceiverStream::new(inbox));
-        }
         ctx.run_interval(STATS_INTERVAL, |session, ctx| {
             session.tell_stats();
-            let counts = session.controls.signs.counts(session.peer.heard());
+            let counts = session.live.signs.counts(session.peer.heard());
             session.handle_event(Event::Counted(counts), ctx);
             // A session that never had a frame has not much longer, and does not give way.
             let idle = if counts.frames > 0 { session.core.idle() } else { Duration::ZERO };
-            session.controls.signs.set_idle(idle);
+            session.live.signs.set_idle(idle);
         });
         self.set_timer(ctx);
     }
@@ -164,11 +151,11 @@ impl Actor for Session {
     fn stopped(&mut self, _: &mut Self::Context) {
         self.stop.cancel();
         // However it stopped, nobody shall wait for more.
-        self.controls.outputs.end("");
+        self.live.outputs.end("");
         if self.parts.is_some() {
             // No slot was taken, whose end would tell the other gateways.
-            let (placement, id) = (Arc::clone(&self.seek.placement), self.id.clone());
-            let stream = self.controls.spec.name.clone();
+            let (placement, id) = (Arc::clone(&self.search.placement), self.id.clone());
+            let stream = self.live.spec.name.clone();
             self.media.spawn(async move { placement.disown(&id, &stream).await });
         }
         let stopped = self.stopped.send(SessionStopped(self.id.clone()));
@@ -215,13 +202,13 @@ impl Handler<End> for Session {
     }
 }
 
-impl StreamHandler<SessionEvent> for Session {
+impl Handler<SessionEvent> for Session {
+    type Result = ();
+
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         let event = match event {
             SessionEvent::Checked => Event::Checked,
-            SessionEvent::Connected => {
-                Event::Connected(self.controls.signs.counts(self.peer.heard()))
-            }
+            SessionEvent::Connected => Event::Connected(self.live.signs.counts(self.peer.heard())),
             SessionEvent::FallingBehind => Event::FallingBehind,
             SessionEvent::Notice(notice) => return self.tell(messages::notice(&notice)),
             SessionEvent::Relieved => return self.tell_stats(),
@@ -232,7 +219,7 @@ impl StreamHandler<SessionEvent> for Session {
             },
             SessionEvent::Detached(why) => {
                 let last = self.link.take();
-                self.controls.set_worker(None);
+                self.live.status.set_worker(None);
                 Event::Detached(why, last.map(|link| link.worker))
             }
             SessionEvent::Waiting => Event::Waiting,

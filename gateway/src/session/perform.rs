@@ -7,10 +7,12 @@ use tracing::{Instrument, error, info, warn};
 
 use super::Session;
 use super::core::{Action, Event, Previous, Told};
-use super::worker_search::{PreviousWorker, SearchOutcome};
+use super::worker_search::SearchOutcome;
 use crate::browser::messages;
+use crate::codec::CodecError;
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
+use crate::media::session_id::SessionId;
 use crate::telemetry::{self, Failover};
 use crate::threads::arbiters::CodecArbiter;
 use crate::workers::link;
@@ -22,7 +24,7 @@ use crate::workers::pool::{Health, WorkerHandle};
 #[derive(Message)]
 #[rtype(result = "Option<Result<Admitted, OfferRefused>>")]
 pub(crate) struct Admit {
-    pub(crate) id: String,
+    pub(crate) id: SessionId,
     /// DTLS is up.
     pub(crate) encrypted: bool,
 }
@@ -38,7 +40,11 @@ impl Session {
     /// Decides what to do about it, and does it.
     pub(super) fn handle_event(&mut self, event: Event<WorkerHandle>, ctx: &mut Context<Self>) {
         for action in self.core.handle(Instant::now(), event) {
-            self.perform(action, ctx);
+            if let Err(error) = self.perform(action, ctx) {
+                self.span.in_scope(|| error!(%error, "no codec"));
+                // The actions that follow rely on this one.
+                return self.handle_event(Event::NoCodec, ctx);
+            }
         }
         self.set_timer(ctx);
     }
@@ -63,14 +69,20 @@ impl Session {
         });
     }
 
-    fn perform(&mut self, action: Action<WorkerHandle>, ctx: &mut Context<Self>) {
+    /// # Errors
+    /// [`Action::Begin`] failed: no codec could be made. No other action fails.
+    fn perform(
+        &mut self,
+        action: Action<WorkerHandle>,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), CodecError> {
         match action {
             Action::AskAdmission { encrypted } => self.ask_admission(encrypted, ctx),
             Action::NoteConnected => {
-                self.controls.set_connected();
-                self.span.in_scope(|| info!(worker = self.controls.worker(), "connected"));
+                self.live.status.set_connected();
+                self.span.in_scope(|| info!(worker = self.live.status.worker(), "connected"));
             }
-            Action::Begin => self.begin_admitted(ctx),
+            Action::Begin => self.begin_admitted(ctx)?,
             Action::Search(previous) => self.search(previous, ctx),
             Action::Attach => self.attach(),
             Action::Leave => {
@@ -94,6 +106,7 @@ impl Session {
             }
             Action::End(reason) => self.end(&reason, ctx),
         }
+        Ok(())
     }
 
     fn ask_admission(&self, encrypted: bool, ctx: &mut Context<Self>) {
@@ -111,32 +124,21 @@ impl Session {
         }));
     }
 
-    fn begin_admitted(&mut self, ctx: &mut Context<Self>) {
-        let (Some(parts), Some(admitted)) = (self.parts.take(), self.admitted.take()) else {
-            return;
-        };
-        if let Err(error) = self.begin(*parts, *admitted, ctx) {
-            self.span.in_scope(|| error!(%error, "no codec"));
-            self.handle_event(Event::NoCodec, ctx);
+    fn begin_admitted(&mut self, ctx: &mut Context<Self>) -> Result<(), CodecError> {
+        match (self.parts.take(), self.admitted.take()) {
+            (Some(parts), Some(admitted)) => self.begin(*parts, *admitted, ctx),
+            _ => Ok(()),
         }
     }
 
     /// Looks for a worker, in the background.
     fn search(&mut self, previous: Previous<WorkerHandle>, ctx: &mut Context<Self>) {
-        let last = match previous {
-            Previous::Claimed => match self.claimed.take() {
-                Some(place) => PreviousWorker::Claimed(place),
-                // No codec: the session has ended.
-                None => return,
-            },
-            Previous::Nothing => PreviousWorker::Nothing,
-            Previous::Lost(worker) => PreviousWorker::Lost(worker),
-            Previous::Draining(worker) => PreviousWorker::Leaving(worker),
-        };
-        let seeking = self.stop.clone().run_until_cancelled_owned(self.seek.clone().run(last));
+        let claimed = self.claimed.take().map(|place| *place);
+        let searching = self.search.clone().run(previous, claimed);
+        let searching = self.stop.clone().run_until_cancelled_owned(searching);
         // On the media runtime, like all that serves a socket.
-        let seeking = self.media.spawn(seeking.instrument(self.span.clone())).into_actor(self);
-        ctx.spawn(seeking.map(|found, session, ctx| {
+        let searching = self.media.spawn(searching.instrument(self.span.clone())).into_actor(self);
+        ctx.spawn(searching.map(|found, session, ctx| {
             let event = match found {
                 Ok(Some(Ok(SearchOutcome::Worker(dialed)))) => {
                     session.found = Some(*dialed);
@@ -165,12 +167,12 @@ impl Session {
         let (Some(held), Some(dialed)) = (&self.held, self.found.take()) else { return };
         let link = self
             .span
-            .in_scope(|| link::open(dialed, &held.ends, &self.stop, &self.arbiter, &self.media));
+            .in_scope(|| link::open(dialed, &held.context, &self.stop, &self.arbiter, &self.media));
         // Before, anybody can cause it; the line of the connection names the worker too.
-        if self.controls.is_connected() {
+        if self.live.status.is_connected() {
             self.span.in_scope(|| info!(worker = link.worker.name, "worker attached"));
         }
-        self.controls.set_worker(Some(&link.worker.name));
+        self.live.status.set_worker(Some(&link.worker.name));
         self.link = Some(link);
     }
 
@@ -178,7 +180,7 @@ impl Session {
     fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
         let _in_span = self.span.enter();
         // Until its browser is connected anybody can have a session begin and end.
-        let (connected, label) = (self.controls.is_connected(), reason.label());
+        let (connected, label) = (self.live.status.is_connected(), reason.label());
         match reason.step() {
             Some(step) => {
                 let (words, step) = (step.in_words(), step.label());
@@ -198,7 +200,7 @@ impl Session {
             None => info!(target: STRANGER, reason = label, "session ended, never connected"),
         }
         telemetry::session_ended(reason.label());
-        self.controls.outputs.end(&messages::last_words(reason).unwrap_or_default());
+        self.live.outputs.end(&messages::last_words(reason).unwrap_or_default());
         for text in messages::farewell(reason, self.leaving) {
             self.tell(text);
         }

@@ -27,7 +27,7 @@ impl Handler<Answer> for Session {
         let Some(answered) = self.span.in_scope(|| self.peer.renegotiate(offer)) else {
             return Box::pin(async { Err(OfferRefused::Busy) });
         };
-        let (span, connected) = (self.span.clone(), self.controls.is_connected());
+        let (span, connected) = (self.span.clone(), self.live.status.is_connected());
         Box::pin(async move {
             let Some(_turn) = answers.turn(None).await else { return Err(OfferRefused::Busy) };
             let answered = answered.await;

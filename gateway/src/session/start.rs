@@ -1,14 +1,14 @@
 //! A session's beginning, in two steps: what it needs to wait for its browser, and, once it is
 //! admitted, its codecs, queues, actors and tasks, each on its own kind of thread.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Recipient};
-use futures_util::StreamExt;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
@@ -17,13 +17,14 @@ use super::core::{Core, Limits};
 use super::perform::Admitted;
 use super::rate::Offers;
 use super::{Admit, Held, Session, SessionStopped, WorkerSearch};
-use crate::browser::offer::Negotiated;
+use crate::browser::offer::{Negotiated, Offer};
 use crate::browser::peer::{Peer, PeerChannels};
 use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
 use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
 use crate::media::event::{FrameWaiting, SessionEvent};
 use crate::media::frame::{FrameQueue, Policy};
 use crate::media::limits::{BitrateLimits, VideoLimits};
+use crate::media::session_id::SessionId;
 use crate::pipeline::backlog::PacketQueue;
 use crate::pipeline::bandwidth::Throttle;
 use crate::pipeline::egress::{Egress, PacedQueue};
@@ -35,6 +36,7 @@ use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::telemetry::ledger::Hop;
 use crate::threads::arbiters::Arbiters;
+use crate::threads::relief::Steps;
 use crate::workers::link::{CreditWindow, LinkContext};
 
 /// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a
@@ -45,21 +47,30 @@ const FIFO_FRAMES: usize = 8;
 const RELEASES: usize = 1;
 /// See [`RELEASES`].
 const EARLY_RELEASES: usize = 3;
-/// Events from the connection and the worker. Full: their tasks wait, and with them only this
-/// session's peer.
-const EVENTS: usize = 32;
+/// Messages that may wait for a session's actor: what its connection, decoder, worker and gateway
+/// tell it. Full: their tasks wait, and with them only this session's peer; a nudge, which is not
+/// waited for, is dropped, counted, and loses nothing.
+const MAILBOX: usize = 32;
 
-/// What exists before the session does: the ends that its connection is built with.
+/// What exists before the session does: its mailbox, and the ends that its connection is built
+/// with.
 pub(crate) struct SessionChannels {
+    /// Into `mailbox`.
+    address: Addr<Session>,
+    /// The one way in. What comes before the actor runs waits there.
+    mailbox: AddressReceiver<Session>,
+    handles: MediaHandles,
+}
+
+/// What the hops share, each with its neighbour.
+struct MediaHandles {
     packets: Arc<PacketQueue>,
     keyframe_wanted: Arc<Notify>,
     keyframe_due: Arc<Notify>,
-    pub(crate) events: mpsc::Sender<SessionEvent>,
-    inbox: mpsc::Receiver<SessionEvent>,
     bitrates: BitrateLimits,
     most: VideoLimits,
     /// What the path to the browser carries, kbit/s.
-    carries: watch::Sender<u32>,
+    available_kbps: watch::Sender<u32>,
 }
 
 /// How long things may last, by the options.
@@ -73,61 +84,61 @@ pub(crate) struct Timeouts {
 
 /// What a session needs to wait for its browser. It holds no slot, and no place on a codec thread.
 pub(crate) struct PendingSession {
-    pub(crate) id: String,
+    pub(crate) id: SessionId,
+    /// Whose it is.
+    pub(crate) client: Option<IpAddr>,
+    /// Its first.
+    pub(crate) offer: Offer,
     /// All that is done for it is done within.
     pub(crate) span: Span,
-    pub(crate) wiring: SessionChannels,
+    pub(crate) channels: SessionChannels,
     pub(crate) peer: Peer,
-    pub(crate) codec: Negotiated,
     /// How it finds workers.
-    pub(crate) seek: WorkerSearch,
+    pub(crate) search: WorkerSearch,
     pub(crate) timeouts: Timeouts,
-    pub(crate) controls: Arc<LiveSession>,
-    /// Of its first offer.
-    pub(crate) ufrag: Option<String>,
+    pub(crate) live: Arc<LiveSession>,
     pub(crate) answers: Arc<Answers>,
 }
 
 /// What waits for [`Session::begin`].
 pub(super) struct Parts {
-    packets: Arc<PacketQueue>,
-    keyframe_wanted: Arc<Notify>,
-    keyframe_due: Arc<Notify>,
-    events: mpsc::Sender<SessionEvent>,
-    bitrates: BitrateLimits,
-    most: VideoLimits,
-    carries: watch::Sender<u32>,
+    handles: MediaHandles,
     codec: Negotiated,
     arbiters: Arc<Arbiters>,
 }
 
 impl SessionChannels {
     pub(crate) fn new(bitrates: BitrateLimits, most: VideoLimits) -> Self {
-        let (events, inbox) = mpsc::channel(EVENTS);
-        // What it stays for a browser that tells nothing.
-        let carries = watch::Sender::new(bitrates.max);
-        Self {
+        let (address, mailbox) = channel(MAILBOX);
+        let handles = MediaHandles {
             packets: Arc::default(),
             keyframe_wanted: Arc::default(),
             keyframe_due: Arc::default(),
-            events,
-            inbox,
             bitrates,
             most,
-            carries,
-        }
+            // What it stays for a browser that tells nothing.
+            available_kbps: watch::Sender::new(bitrates.max),
+        };
+        Self { address: Addr::new(address), mailbox, handles }
     }
 
-    pub(crate) fn taps(&self, controls: Arc<LiveSession>) -> PeerChannels {
+    /// Where the session is told what has happened.
+    pub(crate) fn events(&self) -> Recipient<SessionEvent> {
+        self.address.clone().recipient()
+    }
+
+    pub(crate) fn for_peer(&self, live: Arc<LiveSession>) -> PeerChannels {
+        let MediaHandles { packets, keyframe_wanted, keyframe_due, bitrates, most, available_kbps } =
+            &self.handles;
         PeerChannels {
-            controls,
-            packets: Arc::clone(&self.packets),
-            events: self.events.clone(),
-            keyframe_wanted: Arc::clone(&self.keyframe_wanted),
-            keyframe_due: Arc::clone(&self.keyframe_due),
-            bitrates: self.bitrates,
-            most: self.most,
-            carries: self.carries.clone(),
+            live,
+            packets: Arc::clone(packets),
+            events: self.events(),
+            keyframe_wanted: Arc::clone(keyframe_wanted),
+            keyframe_due: Arc::clone(keyframe_due),
+            bitrates: *bitrates,
+            most: *most,
+            available_kbps: available_kbps.clone(),
         }
     }
 }
@@ -152,37 +163,25 @@ pub(crate) fn open<G>(
 where
     G: Actor<Context = Context<G>> + Handler<Admit> + Handler<SessionStopped>,
 {
-    let PendingSession { id, span, wiring, peer, codec, seek, timeouts, controls, ufrag, answers } =
-        plan;
-    let SessionChannels {
-        packets,
-        keyframe_wanted,
-        keyframe_due,
-        events,
-        inbox,
-        bitrates,
-        most,
-        carries,
-    } = wiring;
-    let arbiters = Arc::clone(arbiters);
+    let PendingSession {
+        id,
+        client: _,
+        offer,
+        span,
+        channels,
+        peer,
+        search,
+        timeouts,
+        live,
+        answers,
+    } = plan;
+    let SessionChannels { address, mailbox, handles } = channels;
+    let limits =
+        Limits { reconnect: timeouts.reconnect, idle: timeouts.idle, time: live.spec.time_limit };
+    let core = Core::new(Instant::now(), limits, live.spec.mode != Mode::Receive);
+    let offers = Offers::new(Instant::now(), offer.ufrag());
     let arbiter = arbiters.session.clone();
-    let parts = Parts {
-        packets,
-        keyframe_wanted,
-        keyframe_due,
-        events,
-        bitrates,
-        most,
-        carries,
-        codec,
-        arbiters,
-    };
-    let limits = Limits {
-        reconnect: timeouts.reconnect,
-        idle: timeouts.idle,
-        time: controls.spec.time_limit,
-    };
-    let core = Core::new(Instant::now(), limits, controls.spec.mode != Mode::Receive);
+    let parts = Parts { handles, codec: offer.codec, arbiters: Arc::clone(arbiters) };
     let session = Session {
         id,
         peer,
@@ -194,20 +193,21 @@ where
         claimed: None,
         found: None,
         link: None,
-        offers: Offers::new(Instant::now(), ufrag.as_deref()),
+        offers,
         answers,
-        seek,
+        search,
         leaving: false,
         media: media.clone(),
         arbiter: arbiter.clone(),
-        inbox: Some(inbox),
         admission: gateway.clone().recipient(),
         stopped: gateway.clone().recipient(),
-        controls,
+        live,
         stop: CancellationToken::new(),
         span,
     };
-    Session::start_in_arbiter(&arbiter, |_| session)
+    // An error is an arbiter that has stopped, and with it the gateway.
+    arbiter.spawn_fn(move || drop(Context::with_receiver(mailbox).run(session)));
+    address
 }
 
 impl Session {
@@ -223,30 +223,23 @@ impl Session {
         ctx: &mut Context<Self>,
     ) -> Result<(), CodecError> {
         let Admitted { codecs, worker, slot } = admitted;
-        let Parts {
-            packets,
-            keyframe_wanted,
-            keyframe_due,
-            events,
-            bitrates,
-            most,
-            carries,
-            codec: negotiated,
-            arbiters,
-        } = parts;
-        let (controls, stop) = (Arc::clone(&self.controls), self.stop.clone());
-        let (spec, codec) = (Arc::clone(&controls.spec), negotiated.codec);
+        let Parts { handles, codec: negotiated, arbiters } = parts;
+        let MediaHandles { packets, keyframe_wanted, keyframe_due, bitrates, most, available_kbps } =
+            handles;
+        let events: Recipient<SessionEvent> = ctx.address().recipient();
+        let (live, stop) = (Arc::clone(&self.live), self.stop.clone());
+        let (spec, codec) = (Arc::clone(&live.spec), negotiated.codec);
         let decoder = if spec.mode == Mode::Receive { None } else { Some(codec.decoder()?) };
         let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
         let frames = FrameQueue::new(Hop::Session, policy);
-        let flight = Arc::new(CreditWindow::new());
+        let window = Arc::new(CreditWindow::new());
 
         let (results, releases, pacer) = if spec.mode == Mode::Receive {
             let results = FrameQueue::new(Hop::Pacer, Policy::Fifo(FIFO_FRAMES));
             let releases = Arc::new(PacedQueue::new(EARLY_RELEASES));
             let (queue, out) = (Arc::clone(&results), Arc::clone(&releases));
             let pacer =
-                PacerActor::metronome(spec.fps, Arc::clone(&flight), queue, out, stop.clone());
+                PacerActor::metronome(spec.fps, Arc::clone(&window), queue, out, stop.clone());
             (results, releases, pacer)
         } else {
             // Also when nothing is skipped: the handler has seen every frame, and a queue of
@@ -268,33 +261,35 @@ impl Session {
             let egress = Egress {
                 releases,
                 encoder,
-                turns: codecs.turns(),
+                schedule: codecs.schedule(),
                 packetiser: Packetiser::new(codec, negotiated.single_nal),
                 throttle: Throttle::new(bitrates, spec.fps),
-                carries: carries.subscribe(),
+                available_kbps: available_kbps.subscribe(),
                 out: self.peer.frames(),
                 keyframe_due,
                 stop: stop.clone(),
             };
             codecs.spawn(egress.run().instrument(self.span.clone()));
         }
-        let ends = LinkContext {
+        let context = LinkContext {
             waiting: Arc::clone(&frames),
-            controls: Arc::clone(&controls),
-            flight,
+            mode: spec.mode,
+            outputs: Arc::clone(&live.outputs),
+            status: Arc::clone(&live.status),
+            window,
             results,
             nudge: pacer.recipient(),
             events: events.clone(),
         };
         if let Some(decoder) = decoder {
             let nudge: Recipient<FrameWaiting> = ctx.address().recipient();
-            let (intake, turns) = (Intake::new(most, !spec.keep_rotation), codecs.turns());
-            let signs = Arc::clone(&controls.signs);
+            let (intake, schedule) = (Intake::new(most, !spec.keep_rotation), codecs.schedule());
+            let signs = Arc::clone(&live.signs);
             let ingress = Ingress {
                 packets,
                 codec,
                 decoder,
-                turns,
+                schedule,
                 frames,
                 nudge,
                 events,
@@ -305,10 +300,22 @@ impl Session {
             };
             codecs.spawn(ingress.run().instrument(self.span.clone()));
         }
-        ctx.add_stream(WatchStream::new(codecs.turns().reliefs()).map(|_| SessionEvent::Relieved));
-        self.held = Some(Held { ends, codecs });
+        let reliefs = report_reliefs(codecs.schedule().reliefs(), self.search.events.clone());
+        self.media.spawn(self.stop.clone().run_until_cancelled_owned(reliefs));
+        self.held = Some(Held { context, codecs });
         telemetry::session_started(codec);
         self.claimed = Some(Box::new((worker, slot)));
         Ok(())
+    }
+}
+
+/// Tells the session whenever its codec thread does more or less for its streams; at once what it
+/// does now.
+async fn report_reliefs(mut reliefs: watch::Receiver<Steps>, events: Recipient<SessionEvent>) {
+    loop {
+        reliefs.mark_unchanged();
+        if events.send(SessionEvent::Relieved).await.is_err() || reliefs.changed().await.is_err() {
+            return;
+        }
     }
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::Recipient;
 use reframe_trace::STRANGER;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
+use super::core::Previous;
 use crate::media::event::{EndReason, SessionEvent};
+use crate::media::session_id::SessionId;
 use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Spec;
 use crate::workers::link::{DialError, Dialed, dial};
@@ -28,23 +30,11 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 /// What is needed to find a worker.
 #[derive(Clone)]
 pub(crate) struct WorkerSearch {
-    pub(crate) id: String,
+    pub(crate) id: SessionId,
     pub(crate) pool: Pool,
     pub(crate) placement: Arc<dyn Placement>,
-    pub(crate) controls: Arc<LiveSession>,
-    pub(crate) events: mpsc::Sender<SessionEvent>,
-}
-
-/// What has become of the last worker.
-pub(super) enum PreviousWorker {
-    /// There was none: this one was claimed.
-    Claimed(Box<(WorkerHandle, Slot)>),
-    /// There is none, nor any to keep away from.
-    Nothing,
-    /// It is lost, and may look as if it still served.
-    Lost(WorkerHandle),
-    /// It goes on until there is another.
-    Leaving(WorkerHandle),
+    pub(crate) live: Arc<LiveSession>,
+    pub(crate) events: Recipient<SessionEvent>,
 }
 
 /// What came of it.
@@ -62,24 +52,28 @@ pub(crate) fn workers_for(pool: &Pool, spec: &Spec) -> Vec<WorkerHandle> {
 }
 
 impl WorkerSearch {
-    /// Tries until there is a worker; [`SessionEvent::Waiting`] tells that it takes longer.
+    /// Tries until there is a worker, `claimed` first; [`SessionEvent::Waiting`] tells that it
+    /// takes longer.
     ///
     /// # Errors
     /// The handler itself does not want the session.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it holds nothing.
-    pub(super) async fn run(self, last: PreviousWorker) -> Result<SearchOutcome, EndReason> {
+    pub(super) async fn run(
+        self,
+        previous: Previous<WorkerHandle>,
+        mut claimed: Option<(WorkerHandle, Slot)>,
+    ) -> Result<SearchOutcome, EndReason> {
         let mut changes = self.pool.changes();
         // Those that did not take it, in this round.
         let mut refused = BTreeSet::new();
-        let (mut leave, mut claimed) = (None, None);
-        match last {
-            PreviousWorker::Claimed(place) => claimed = Some(*place),
-            PreviousWorker::Nothing => {}
+        let mut leave = None;
+        match previous {
+            Previous::Nothing => {}
             // Its own pings notice a moment later than its streams' end.
-            PreviousWorker::Lost(worker) => drop(refused.insert(worker.spec.instance.clone())),
-            PreviousWorker::Leaving(worker) => leave = Some(worker),
+            Previous::Lost(worker) => drop(refused.insert(worker.spec.instance.clone())),
+            Previous::Draining(worker) => leave = Some(worker),
         }
         let mut pause = FIRST_PAUSE;
         loop {
@@ -96,13 +90,13 @@ impl WorkerSearch {
             };
             if let Some((worker, slot)) = place {
                 let (name, instance) = (worker.name.clone(), worker.spec.instance.clone());
-                let dialing = dial((worker, slot), &self.id, &self.controls, &self.events);
+                let dialing = dial((worker, slot), &self.id, &self.live.inputs, &self.events);
                 match timeout(START_WITHIN, dialing).await {
                     Ok(Ok(dialed)) => return Ok(SearchOutcome::Worker(Box::new(dialed))),
                     // Not while the old worker serves it well.
                     Ok(Err(DialError::Ended(reason))) if leave.is_none() => return Err(reason),
                     Ok(Err(_)) | Err(_) => {
-                        if self.controls.is_connected() {
+                        if self.live.status.is_connected() {
                             info!(
                                 worker = name,
                                 "the worker did not take the session, looking for another"
@@ -119,7 +113,7 @@ impl WorkerSearch {
             }
             refused.clear();
             // The session is gone: its end drops this future.
-            drop(self.events.send(SessionEvent::Waiting).await);
+            self.events.send(SessionEvent::Waiting).await.ok();
             // Closed: never, the pool is ours. Elapsed: another try.
             drop(timeout(pause.mul_f64(rand::random_range(0.75..1.25)), changes.changed()).await);
             pause = (pause * 2).min(LAST_PAUSE);
@@ -127,7 +121,7 @@ impl WorkerSearch {
     }
 
     async fn claim(&self, without: &BTreeSet<String>) -> Option<(WorkerHandle, Slot)> {
-        let mut workers = workers_for(&self.pool, &self.controls.spec);
+        let mut workers = workers_for(&self.pool, &self.live.spec);
         workers.retain(|worker| !without.contains(&worker.spec.instance));
         let claimed = self.placement.claim(&self.id, &workers).await;
         claimed.map_err(|error| debug!(?error, "no other worker now")).ok()

@@ -3,6 +3,9 @@
 //! no HTTP.
 
 pub(crate) mod inputs;
+pub(crate) mod latency;
 pub(crate) mod live_session;
 pub(crate) mod outputs;
+pub(crate) mod session_inputs;
 pub(crate) mod spec;
+pub(crate) mod status;

@@ -36,13 +36,13 @@ struct CodecThread {
     /// Nanoseconds spent within tasks, by the clock on the wall: those in which another thread had
     /// the core count too.
     worked: Arc<AtomicU64>,
-    turns: Arc<CodecSchedule>,
+    schedule: Arc<CodecSchedule>,
 }
 
 impl CodecThread {
     fn work(&self) -> Work {
         let worked = Duration::from_nanos(self.worked.load(Ordering::Relaxed));
-        Work { worked, encoded: self.turns.encoded_ever() }
+        Work { worked, encoded: self.schedule.encoded_ever() }
     }
 }
 
@@ -59,7 +59,7 @@ impl Arbiters {
     pub(crate) fn start(codecs: usize, max_load: f64) -> Self {
         let codec = |number| {
             let arbiter = named(&codec_name(number));
-            CodecThread { arbiter, worked: Arc::default(), turns: Arc::default() }
+            CodecThread { arbiter, worked: Arc::default(), schedule: Arc::default() }
         };
         let codecs: Vec<_> = (0..codecs).map(codec).collect();
         let governor = Mutex::new(Governor::new(Instant::now(), codecs.len(), max_load));
@@ -104,7 +104,7 @@ impl Arbiters {
         let mut most = 0;
         for (number, thread) in self.codecs.iter().enumerate() {
             let steps = governor.steps(number);
-            let before = thread.turns.relieve(steps);
+            let before = thread.schedule.relieve(steps);
             if before.is_none() && !steps.is_none() {
                 warn!(
                     thread = number,
@@ -137,8 +137,8 @@ fn named(name: &str) -> ArbiterHandle {
 
 impl CodecArbiter {
     /// Who is next on this thread.
-    pub(crate) fn turns(&self) -> Arc<CodecSchedule> {
-        Arc::clone(&self.thread.turns)
+    pub(crate) fn schedule(&self) -> Arc<CodecSchedule> {
+        Arc::clone(&self.thread.schedule)
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -38,14 +38,14 @@ pub(crate) struct CodecSchedule {
 
 /// An encoder's turn, which ends with it.
 pub(crate) struct EncoderTurn<'a> {
-    turns: &'a CodecSchedule,
+    schedule: &'a CodecSchedule,
     _waiting: Waiting<'a>,
     _permit: Option<SemaphorePermit<'a>>,
 }
 
 /// A decoder's turn, which ends with it.
 pub(crate) struct DecoderTurn<'a> {
-    turns: &'a CodecSchedule,
+    schedule: &'a CodecSchedule,
     _permit: Option<SemaphorePermit<'a>>,
 }
 
@@ -53,9 +53,9 @@ pub(crate) struct DecoderTurn<'a> {
 struct Waiting<'a>(&'a CodecSchedule);
 
 impl<'a> Waiting<'a> {
-    fn new(turns: &'a CodecSchedule) -> Self {
-        turns.waiting.fetch_add(1, Ordering::Relaxed);
-        Self(turns)
+    fn new(schedule: &'a CodecSchedule) -> Self {
+        schedule.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(schedule)
     }
 }
 
@@ -95,7 +95,7 @@ impl CodecSchedule {
                 break;
             }
         }
-        EncoderTurn { turns: self, _waiting: waiting, _permit: permit }
+        EncoderTurn { schedule: self, _waiting: waiting, _permit: permit }
     }
 
     /// Waits until a frame may be decoded: at once, unless decoders had their time and an encoder
@@ -103,7 +103,7 @@ impl CodecSchedule {
     ///
     /// Cancel safe.
     pub(crate) async fn decode(&self) -> DecoderTurn<'_> {
-        let turn = DecoderTurn { turns: self, _permit: self.decoders.acquire().await.ok() };
+        let turn = DecoderTurn { schedule: self, _permit: self.decoders.acquire().await.ok() };
         while self.next(true, self.waiting.load(Ordering::Relaxed) > 0) == Next::Encode {
             // One is scheduled: it goes on in this round, or in the next.
             yield_now().await;
@@ -148,16 +148,16 @@ impl EncoderTurn<'_> {
     /// A picture took so long to encode. Not for one that cost nothing: decoders would get nothing
     /// for it.
     pub(crate) fn encoded(&self, took: Duration) {
-        self.turns.encoded.store(nanos(took), Ordering::Relaxed);
-        self.turns.encoded_ever.fetch_add(nanos(took), Ordering::Relaxed);
-        self.turns.decoded.store(0, Ordering::Relaxed);
+        self.schedule.encoded.store(nanos(took), Ordering::Relaxed);
+        self.schedule.encoded_ever.fetch_add(nanos(took), Ordering::Relaxed);
+        self.schedule.decoded.store(0, Ordering::Relaxed);
     }
 }
 
 impl DecoderTurn<'_> {
     /// A frame took so long to decode.
     pub(crate) fn decoded(&self, took: Duration) {
-        self.turns.decoded.fetch_add(nanos(took), Ordering::Relaxed);
+        self.schedule.decoded.fetch_add(nanos(took), Ordering::Relaxed);
     }
 }
 

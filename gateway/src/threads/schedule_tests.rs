@@ -21,10 +21,10 @@ fn note(log: &Log, what: char) {
 }
 
 /// Has always more to decode.
-async fn decoder(turns: Arc<CodecSchedule>, log: Log, name: char, stop: CancellationToken) {
+async fn decoder(schedule: Arc<CodecSchedule>, log: Log, name: char, stop: CancellationToken) {
     while !stop.is_cancelled() {
         for _ in 0..FRAMES_OF_A_TURN {
-            let turn = turns.decode().await;
+            let turn = schedule.decode().await;
             note(&log, name);
             turn.decoded(DECODING);
         }
@@ -33,9 +33,9 @@ async fn decoder(turns: Arc<CodecSchedule>, log: Log, name: char, stop: Cancella
 }
 
 /// Has `pictures` to encode, each as soon as the one before is done.
-async fn encoder(turns: Arc<CodecSchedule>, log: Log, name: char, pictures: usize) {
+async fn encoder(schedule: Arc<CodecSchedule>, log: Log, name: char, pictures: usize) {
     for _ in 0..pictures {
-        let turn = turns.encode().await;
+        let turn = schedule.encode().await;
         note(&log, name);
         turn.encoded(ENCODING);
     }
@@ -43,14 +43,14 @@ async fn encoder(turns: Arc<CodecSchedule>, log: Log, name: char, pictures: usiz
 
 #[tokio::test]
 async fn with_more_than_time_encoders_go_in_turn_and_decoders_get_half_of_their_time() {
-    let (turns, log, stop) =
+    let (schedule, log, stop) =
         (Arc::<CodecSchedule>::default(), Log::default(), CancellationToken::new());
     let all = LocalSet::new();
     for name in ['a', 'b', 'c', 'd', 'e'] {
-        all.spawn_local(decoder(Arc::clone(&turns), Arc::clone(&log), name, stop.clone()));
+        all.spawn_local(decoder(Arc::clone(&schedule), Arc::clone(&log), name, stop.clone()));
     }
     let encoders: Vec<_> = ['A', 'B', 'C']
-        .map(|name| all.spawn_local(encoder(Arc::clone(&turns), Arc::clone(&log), name, 20)))
+        .map(|name| all.spawn_local(encoder(Arc::clone(&schedule), Arc::clone(&log), name, 20)))
         .into();
     all.run_until(async {
         for encoder in encoders {
@@ -75,15 +75,15 @@ async fn with_more_than_time_encoders_go_in_turn_and_decoders_get_half_of_their_
 
 #[tokio::test]
 async fn who_has_video_to_decode_is_first() {
-    let (turns, log) = (Arc::<CodecSchedule>::default(), Log::default());
+    let (schedule, log) = (Arc::<CodecSchedule>::default(), Log::default());
     let all = LocalSet::new();
-    all.spawn_local(encoder(Arc::clone(&turns), Arc::clone(&log), 'A', 1));
+    all.spawn_local(encoder(Arc::clone(&schedule), Arc::clone(&log), 'A', 1));
     // Scheduled behind it.
     for _ in 0..3 {
-        let (turns, log) = (Arc::clone(&turns), Arc::clone(&log));
-        turns.encoded.store(u64::MAX, Ordering::Relaxed);
+        let (schedule, log) = (Arc::clone(&schedule), Arc::clone(&log));
+        schedule.encoded.store(u64::MAX, Ordering::Relaxed);
         all.spawn_local(async move {
-            let turn = turns.decode().await;
+            let turn = schedule.decode().await;
             note(&log, 'd');
             turn.decoded(DECODING);
         });
@@ -94,17 +94,17 @@ async fn who_has_video_to_decode_is_first() {
 
 #[tokio::test]
 async fn who_gives_up_waiting_keeps_nobody() {
-    let turns = CodecSchedule::default();
-    let turn = turns.encode().await;
+    let schedule = CodecSchedule::default();
+    let turn = schedule.encode().await;
     turn.encoded(ENCODING);
-    turns.decode().await.decoded(ENCODING);
-    assert!(futures_util::poll!(std::pin::pin!(turns.encode())).is_pending());
+    schedule.decode().await.decoded(ENCODING);
+    assert!(futures_util::poll!(std::pin::pin!(schedule.encode())).is_pending());
     assert!(
-        futures_util::poll!(std::pin::pin!(turns.decode())).is_pending(),
+        futures_util::poll!(std::pin::pin!(schedule.decode())).is_pending(),
         "this turn is not over"
     );
     drop(turn);
-    assert!(futures_util::poll!(std::pin::pin!(turns.decode())).is_ready());
-    drop(turns.encode().await);
-    assert_eq!(turns.encoded_ever(), ENCODING);
+    assert!(futures_util::poll!(std::pin::pin!(schedule.decode())).is_ready());
+    drop(schedule.encode().await);
+    assert_eq!(schedule.encoded_ever(), ENCODING);
 }

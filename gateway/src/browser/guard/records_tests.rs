@@ -27,10 +27,10 @@ fn messages_pass_whole_and_in_parts() {
     assert!(admits_handshake(&fragment(5, 0, 0, b"hello")));
     assert!(admits_handshake(&fragment(900, 2, 100, &[7; 400])));
     assert!(admits_handshake(&fragment(0, 5, 0, b"")), "ServerHelloDone");
-    let flight = [fragment(5, 1, 0, b"hello"), fragment(0, 2, 0, b"")].concat();
-    assert!(admits_handshake(&flight), "two in a record");
+    let window = [fragment(5, 1, 0, b"hello"), fragment(0, 2, 0, b"")].concat();
+    assert!(admits_handshake(&window), "two in a record");
     let records = [
-        record(HANDSHAKE, 0, &flight),
+        record(HANDSHAKE, 0, &window),
         record(CHANGE_CIPHER_SPEC, 0, &[1]),
         record(HANDSHAKE, 1, &[9; 40]),
     ];

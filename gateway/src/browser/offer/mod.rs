@@ -51,6 +51,25 @@ pub(crate) struct Parsed {
     sections: SessionDescription,
 }
 
+/// An offer that can be answered: with the one codec that it is answered with.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) description: RTCSessionDescription,
+    pub(crate) codec: Negotiated,
+}
+
+impl Offer {
+    /// See [`origin`].
+    pub(crate) fn origin(&self) -> Option<String> {
+        origin(&self.description.sdp)
+    }
+
+    /// See [`ice_ufrag`].
+    pub(crate) fn ufrag(&self) -> Option<&str> {
+        ice_ufrag(&self.description.sdp)
+    }
+}
+
 /// Reads an offer.
 ///
 /// # Errors
@@ -77,11 +96,7 @@ impl Parsed {
     ///
     /// # Errors
     /// See [`OfferError`]; the offer took nothing.
-    pub(crate) fn negotiate(
-        &self,
-        mode: Mode,
-        codecs: &Codecs,
-    ) -> Result<(RTCSessionDescription, Negotiated), OfferError> {
+    pub(crate) fn negotiate(&self, mode: Mode, codecs: &Codecs) -> Result<Offer, OfferError> {
         let sections = &self.sections.media_descriptions;
         let video = sections.iter().find(|media| is_video(&media.media_name.to_string()));
         let video = video.ok_or(OfferError::NoVideo)?;
@@ -97,10 +112,9 @@ impl Parsed {
                 return Err(OfferError::Direction(direction, needed));
             }
         }
-        let negotiated =
-            codecs.choose(video).ok_or_else(|| OfferError::NoCodec(codecs.spoken()))?;
-        let reduced = reduce(&self.description.sdp, negotiated.payload_type);
-        Ok((description(reduced), negotiated))
+        let codec = codecs.choose(video).ok_or_else(|| OfferError::NoCodec(codecs.spoken()))?;
+        let description = description(reduce(&self.description.sdp, codec.payload_type));
+        Ok(Offer { description, codec })
     }
 }
 

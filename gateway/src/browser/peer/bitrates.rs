@@ -46,18 +46,18 @@ pub(super) fn control(
     engine: &mut MediaEngine,
     offer: &str,
     limits: BitrateLimits,
-    carries: watch::Sender<u32>,
+    available_kbps: watch::Sender<u32>,
 ) -> Registry {
     match Feedback::offered(offer) {
         Feedback::Twcc => {
-            carries.send_replace(limits.start);
-            congestion::register(registry, limits, carries)
+            available_kbps.send_replace(limits.start);
+            congestion::register(registry, limits, available_kbps)
         }
         Feedback::Remb => {
-            carries.send_replace(limits.start);
+            available_kbps.send_replace(limits.start);
             let feedback = RTCPFeedback { typ: "goog-remb".to_owned(), parameter: String::new() };
             engine.register_feedback(feedback, RtpCodecKind::Video);
-            registry.with(REMB, Remb::new(limits, carries))
+            registry.with(REMB, Remb::new(limits, available_kbps))
         }
         Feedback::None => registry,
     }

@@ -41,10 +41,10 @@ const UNUSED_FALL: f64 = 0.85;
 pub(super) fn register(
     registry: Registry,
     limits: BitrateLimits,
-    carries: watch::Sender<u32>,
+    available_kbps: watch::Sender<u32>,
 ) -> Registry {
     let covered = Covered::default();
-    let estimator = Estimator::new(limits, covered.clone(), carries);
+    let estimator = Estimator::new(limits, covered.clone(), available_kbps);
     let read = move |msg: &mut TaggedPacket| {
         covered.read(msg);
         true
@@ -71,11 +71,11 @@ struct Estimator {
     covered: Covered,
     /// RTP sequence number of the newest packet that was reported.
     newest: Option<u16>,
-    carries: watch::Sender<u32>,
+    available_kbps: watch::Sender<u32>,
 }
 
 impl Estimator {
-    fn new(limits: BitrateLimits, covered: Covered, carries: watch::Sender<u32>) -> Self {
+    fn new(limits: BitrateLimits, covered: Covered, available_kbps: watch::Sender<u32>) -> Self {
         let path = |kbps: u32| f64::from(kbps) * 1_000.0 / VIDEO;
         let (start, min, max) = (path(limits.start), path(limits.min), path(limits.max));
         Self {
@@ -90,7 +90,7 @@ impl Estimator {
             recorded: None,
             covered,
             newest: None,
-            carries,
+            available_kbps,
         }
     }
 
@@ -138,7 +138,8 @@ impl Estimator {
             reason = "within the limits, which are u32"
         )]
         let kbps = kbps.round() as u32;
-        self.carries.send_if_modified(|carries| std::mem::replace(carries, kbps) != kbps);
+        self.available_kbps
+            .send_if_modified(|available_kbps| std::mem::replace(available_kbps, kbps) != kbps);
     }
 }
 

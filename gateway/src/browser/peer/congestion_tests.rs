@@ -34,7 +34,7 @@ const OPEN: Path =
 /// A sender that does what it is told, 30 frames a second, feedback of every two; the estimates in
 /// kbit/s, ten a second. `activity` is the part of the bitrate that the pictures take.
 fn run(seed: u64, seconds: u64, activity: f64, path: impl Fn(f64) -> Path) -> Vec<u32> {
-    let (out, carries) = watch::channel(LIMITS.start);
+    let (out, available_kbps) = watch::channel(LIMITS.start);
     let covered = Covered::default();
     let mut estimator = Estimator::new(LIMITS, covered.clone(), out);
     let mut random = SmallRng::seed_from_u64(seed);
@@ -47,8 +47,9 @@ fn run(seed: u64, seconds: u64, activity: f64, path: impl Fn(f64) -> Path) -> Ve
     for frame in 0..seconds * 30 {
         let at = frame as f64 / 30.0;
         let Path { kbps, queue, loss, feedback_loss, jitter_ms } = path(at);
-        let bytes =
-            f64::from(*carries.borrow()) * 125.0 / 30.0 * activity * random.random_range(0.6..1.4);
+        let bytes = f64::from(*available_kbps.borrow()) * 125.0 / 30.0
+            * activity
+            * random.random_range(0.6..1.4);
         for _ in 0..(bytes / PACKET as f64).ceil() as usize {
             id += 1;
             let lost = random.random_bool(loss) || free - at > queue;
@@ -96,7 +97,7 @@ fn run(seed: u64, seconds: u64, activity: f64, path: impl Fn(f64) -> Path) -> Ve
             }
         }
         if frame % 3 == 2 {
-            told.push(*carries.borrow());
+            told.push(*available_kbps.borrow());
         }
     }
     told

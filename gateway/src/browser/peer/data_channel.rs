@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use actix::Recipient;
 use tracing::debug;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
 use super::Messaging;
 use crate::browser::messages::{self, ClientMessage, outputs};
 use crate::media::event::{EndReason, SessionEvent};
-use crate::stream::live_session::LiveSession;
 use crate::stream::outputs::{Event, Reader};
+use crate::stream::session_inputs::SessionInputs;
 use crate::telemetry;
 
 /// How long the last texts may take to be acknowledged before the connection is closed under them.
@@ -31,9 +31,9 @@ const WINDOW_POLL: Duration = Duration::from_millis(20);
 pub(super) async fn serve(
     channel: Arc<dyn DataChannel>,
     messaging: Messaging,
-    events: mpsc::Sender<SessionEvent>,
+    events: Recipient<SessionEvent>,
 ) {
-    let Messaging { mut texts, flushed, outputs: reader, controls } = messaging;
+    let Messaging { mut texts, flushed, outputs: reader, inputs, signs } = messaging;
     let mut open = false;
     loop {
         tokio::select! {
@@ -52,14 +52,14 @@ pub(super) async fn serve(
             event = channel.poll() => match event {
                 Some(DataChannelEvent::OnOpen) => open = true,
                 Some(DataChannelEvent::OnMessage(message)) => {
-                    controls.signs.message();
-                    if let Some(answer) = receive(&message.data, &controls) {
+                    signs.message();
+                    if let Some(answer) = receive(&message.data, &inputs) {
                         send(&*channel, &answer).await;
                     }
                 }
                 Some(DataChannelEvent::OnClose) | None => {
                     // A session that has ended needs no telling.
-                    drop(events.send(SessionEvent::Ended(EndReason::ClientClosed)).await);
+                    events.send(SessionEvent::Ended(EndReason::ClientClosed)).await.ok();
                     return;
                 }
                 Some(_) => {}
@@ -78,7 +78,7 @@ pub(super) async fn serve(
 
 /// Does what a message asks for, here on the media runtime: a flood of them costs no session its
 /// arbiter. The answer is for its sender.
-fn receive(message: &[u8], controls: &LiveSession) -> Option<String> {
+fn receive(message: &[u8], inputs: &SessionInputs) -> Option<String> {
     if message.len() > MAX_TEXT_BYTES {
         telemetry::message_ignored("too_long");
         return None;
@@ -86,7 +86,7 @@ fn receive(message: &[u8], controls: &LiveSession) -> Option<String> {
     let text = String::from_utf8_lossy(message);
     match ClientMessage::read(&text) {
         ClientMessage::SetInput(set) => {
-            let refused = controls.set(&set).err()?;
+            let refused = inputs.set(&set).err()?;
             telemetry::input_refused();
             Some(messages::refused(&refused))
         }

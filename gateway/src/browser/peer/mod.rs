@@ -27,6 +27,7 @@ mod tracks;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use actix::Recipient;
 use parking_lot::Mutex;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
@@ -66,14 +67,16 @@ use self::remote_candidates::RemoteCandidates;
 use self::tracks::Tracks;
 use crate::browser::guard::{SUITES, provider};
 use crate::browser::net::{Nudge, SessionPort, SessionRuntime};
-use crate::browser::offer::{self, Negotiated};
+use crate::browser::offer::{self, Offer};
 use crate::media::encoded::OutFrame;
 use crate::media::event::{ConnectStage, DriverEnd, EndReason, SessionEvent};
 use crate::media::limits::{BitrateLimits, VideoLimits};
 use crate::media::signs::Signs;
 use crate::pipeline::backlog::PacketQueue;
+use crate::stream::latency::Latency;
 use crate::stream::live_session::LiveSession;
 use crate::stream::outputs::Reader;
+use crate::stream::session_inputs::SessionInputs;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::telemetry::ledger::{Hop, Reason};
@@ -105,16 +108,16 @@ const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a connection feeds.
 pub(crate) struct PeerChannels {
     pub(crate) packets: Arc<PacketQueue>,
-    pub(crate) events: mpsc::Sender<SessionEvent>,
+    pub(crate) events: Recipient<SessionEvent>,
     /// Notified by `ingress` when it needs a keyframe of the browser.
     pub(crate) keyframe_wanted: Arc<Notify>,
     /// Notified when the browser needs a keyframe of us.
     pub(crate) keyframe_due: Arc<Notify>,
-    pub(crate) controls: Arc<LiveSession>,
+    pub(crate) live: Arc<LiveSession>,
     pub(crate) bitrates: BitrateLimits,
     pub(crate) most: VideoLimits,
     /// What the path to the browser carries, kbit/s of video; the maximum until told otherwise.
-    pub(crate) carries: watch::Sender<u32>,
+    pub(crate) available_kbps: watch::Sender<u32>,
 }
 
 /// What every answer says of our side.
@@ -167,13 +170,13 @@ pub(crate) struct Peer {
 /// # Errors
 /// The stack refused the offer; nothing is left behind.
 pub(crate) async fn answer(
-    offer: RTCSessionDescription,
-    negotiated: &Negotiated,
+    offer: &Offer,
     port: Arc<SessionPort>,
-    taps: PeerChannels,
+    channels: PeerChannels,
     open: TaskTrackerToken,
 ) -> Result<(String, Peer), Error> {
-    port.learn_theirs(&offer.sdp);
+    let (negotiated, sdp) = (&offer.codec, &offer.description.sdp);
+    port.learn_theirs(sdp);
     let codec = codecs::parameters(negotiated);
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
@@ -183,13 +186,13 @@ pub(crate) async fn answer(
         events,
         keyframe_wanted,
         keyframe_due,
-        controls,
+        live,
         bitrates,
         most,
-        carries,
-    } = taps;
+        available_kbps,
+    } = channels;
     let registry = interceptors::registry(&mut engine)?;
-    let registry = bitrates::control(registry, &mut engine, &offer.sdp, bitrates, carries);
+    let registry = bitrates::control(registry, &mut engine, sdp, bitrates, available_kbps);
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
@@ -197,7 +200,7 @@ pub(crate) async fn answer(
             provider(port.guard()).map_err(|error| Error::Crypto(error.to_string()))?,
         )
         .with_dtls_cipher_suites(SUITES.to_vec())
-        .with_answering_dtls_role(if offer::is_dtls_client(&offer.sdp) {
+        .with_answering_dtls_role(if offer::is_dtls_client(sdp) {
             RTCDtlsRole::Server
         } else {
             RTCDtlsRole::Client
@@ -213,9 +216,9 @@ pub(crate) async fn answer(
     let stop = CancellationToken::new();
     let runtime = tokio::runtime::Handle::current();
     let tokio = webrtc::runtime::default_runtime().ok_or(Error::ErrUnknownType)?;
-    let mode = controls.spec.mode;
+    let mode = live.spec.mode;
     // Now, so that what comes before the channel is open waits for it.
-    let outputs = controls.outputs.subscribe("channel");
+    let outputs = live.outputs.subscribe("channel");
     let (nudge, extensions) = (Arc::new(Nudge::default()), Arc::new(OnceLock::new()));
     let tracks = Arc::new(Tracks::default());
     tokio::spawn(keyframes::send_requests(Arc::clone(&tracks), keyframe_wanted, stop.clone()));
@@ -226,12 +229,13 @@ pub(crate) async fn answer(
         gathered: gathered_tx,
         // Nobody looks at what a browser sends to a generator's stream, should it send.
         video: (mode != Mode::Receive).then_some((packets, Arc::clone(&tracks))),
-        signs: Arc::clone(&controls.signs),
+        signs: Arc::clone(&live.signs),
         messaging: Mutex::new(Some(Messaging {
             texts: texts_rx,
             flushed: flushed_tx,
             outputs,
-            controls: Arc::clone(&controls),
+            inputs: Arc::clone(&live.inputs),
+            signs: Arc::clone(&live.signs),
         })),
         progress: Progress::default(),
         stop: stop.clone(),
@@ -272,7 +276,7 @@ pub(crate) async fn answer(
         open,
     };
 
-    let offer = RTCSessionDescription::offer(peer.candidates.lock().of_offer(&offer.sdp))?;
+    let offer = RTCSessionDescription::offer(peer.candidates.lock().of_offer(sdp))?;
     peer.connection.set_remote_description(offer).await?;
     // Before the answer, which says by it which way video goes.
     let track = if mode == Mode::Send {
@@ -287,9 +291,9 @@ pub(crate) async fn answer(
         let negotiated = sender.get_parameters().await?.rtp_parameters.codecs;
         let payload_type = negotiated.first().ok_or(Error::ErrNoPayloaderForCodec)?.payload_type;
         let span = tracing::Span::current();
-        let stats = Arc::clone(&controls);
+        let latency = Arc::clone(&live.latency);
         tokio::spawn(
-            send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, extensions, stats)
+            send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, extensions, latency)
                 .instrument(span),
         );
         tokio::spawn(keyframes::receive_requests(
@@ -391,7 +395,8 @@ struct Messaging {
     flushed: watch::Sender<bool>,
     /// Always there: it is the first reader.
     outputs: Option<Reader>,
-    controls: Arc<LiveSession>,
+    inputs: Arc<SessionInputs>,
+    signs: Arc<Signs>,
 }
 
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn,
@@ -409,7 +414,7 @@ struct Callbacks {
     messaging: Mutex<Option<Messaging>>,
     progress: Progress,
     stop: CancellationToken,
-    events: mpsc::Sender<SessionEvent>,
+    events: Recipient<SessionEvent>,
 }
 
 #[async_trait::async_trait]
@@ -465,7 +470,7 @@ async fn send_frames(
     ssrc: u32,
     payload_type: u8,
     extensions: ExtensionIds,
-    stats: Arc<LiveSession>,
+    latency: Arc<Latency>,
 ) {
     let mut sequence = rand::random::<u16>();
     while let Some(OutFrame { payloads, timestamp, leave_at, stamp, mut ticket }) =
@@ -499,7 +504,7 @@ async fn send_frames(
             sent &= track.write_rtp(rtp::Packet { header, payload }).await.is_ok();
         }
         match (ticket, sent) {
-            (Some(ticket), true) => stats.emitted(ticket.emitted(Instant::now())),
+            (Some(ticket), true) => latency.emitted(ticket.emitted(Instant::now())),
             (Some(ticket), false) => ticket.dropped(Reason::Ended),
             (None, _) => {}
         }
@@ -507,25 +512,25 @@ async fn send_frames(
 }
 
 /// Tells the session once that its browser has sent a signed check.
-async fn report_check(port: Arc<SessionPort>, events: mpsc::Sender<SessionEvent>) {
+async fn report_check(port: Arc<SessionPort>, events: Recipient<SessionEvent>) {
     port.first_check().await;
     // A session that has ended needs no telling.
-    drop(events.send(SessionEvent::Checked).await);
+    events.send(SessionEvent::Checked).await.ok();
 }
 
 /// Tells the session that its connection's driver is gone, and with it all that would ever tell of
 /// the connection. Not when the session itself has closed the connection.
-async fn report_driver(driver: oneshot::Receiver<DriverEnd>, events: mpsc::Sender<SessionEvent>) {
+async fn report_driver(driver: oneshot::Receiver<DriverEnd>, events: Recipient<SessionEvent>) {
     // An error is a driver that was dropped.
     let end = driver.await.unwrap_or(DriverEnd::Returned);
-    drop(events.send(SessionEvent::Ended(EndReason::Driver(end))).await);
+    events.send(SessionEvent::Ended(EndReason::Driver(end))).await.ok();
 }
 
 /// Passes the connection's states on, level-triggered: an intermediate state may be missed, the
 /// last never is.
 async fn report_state(
     mut state: watch::Receiver<RTCPeerConnectionState>,
-    events: mpsc::Sender<SessionEvent>,
+    events: Recipient<SessionEvent>,
     keyframe_due: Arc<Notify>,
     stop: CancellationToken,
     step: impl Fn() -> ConnectStage,
@@ -580,24 +585,42 @@ async fn add_track(
 
 #[cfg(test)]
 mod tests {
+    use actix::{Actor, Context, Handler};
+
     use super::*;
 
-    #[tokio::test]
+    /// In the session's place.
+    struct Listener(mpsc::Sender<SessionEvent>);
+
+    impl Actor for Listener {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<SessionEvent> for Listener {
+        type Result = ();
+
+        fn handle(&mut self, event: SessionEvent, _: &mut Self::Context) {
+            self.0.try_send(event).unwrap();
+        }
+    }
+
+    #[actix::test]
     async fn each_connection_begins_with_a_keyframe() {
         let (state, states) = watch::channel(RTCPeerConnectionState::New);
-        let (events, mut told) = mpsc::channel(1);
+        let (told, mut events) = mpsc::channel(1);
+        let recipient = Listener(told).start().recipient();
         let (keyframe_due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let step = || -> ConnectStage { unreachable!("it does not fail") };
         let reporting = tokio::spawn(report_state(
             states,
-            events,
+            recipient,
             Arc::clone(&keyframe_due),
             stop.clone(),
             step,
         ));
         for _ in 0..2 {
             state.send_replace(RTCPeerConnectionState::Connected);
-            assert!(matches!(told.recv().await, Some(SessionEvent::Connected)));
+            assert!(matches!(events.recv().await, Some(SessionEvent::Connected)));
             keyframe_due.notified().await;
             state.send_replace(RTCPeerConnectionState::Disconnected);
             tokio::task::yield_now().await;

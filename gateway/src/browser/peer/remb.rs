@@ -22,7 +22,7 @@ const MAX_STEP: u16 = 3_000;
 
 /// Stands above the recorders of arrivals; takes no packet away.
 pub(crate) struct Remb {
-    carries: watch::Sender<u32>,
+    available_kbps: watch::Sender<u32>,
     told: LossBased,
     arrivals: Arrivals,
     /// None until video comes.
@@ -42,10 +42,10 @@ struct Arrivals {
 }
 
 impl Remb {
-    pub(crate) fn new(limits: BitrateLimits, carries: watch::Sender<u32>) -> Self {
+    pub(crate) fn new(limits: BitrateLimits, available_kbps: watch::Sender<u32>) -> Self {
         let (inbound, outbound) = (VecDeque::new(), VecDeque::new());
         Self {
-            carries,
+            available_kbps,
             told: LossBased::new(limits),
             arrivals: Arrivals::default(),
             due: None,
@@ -127,7 +127,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Remb {
                         clippy::cast_sign_loss,
                         reason = "saturates"
                     )]
-                    self.carries.send_replace((f64::from(bitrate) / 1_000.0) as u32);
+                    self.available_kbps.send_replace((f64::from(bitrate) / 1_000.0) as u32);
                 }
             }
             _ => {}

@@ -59,9 +59,9 @@ fn it_says_each_second_what_comes_well() {
 
 #[test]
 fn what_the_client_says_is_passed_on_whatever_it_is() {
-    let carries = watch::Sender::new(1_500);
-    let heard = carries.subscribe();
-    let mut remb = Remb::new(LIMITS, carries);
+    let available_kbps = watch::Sender::new(1_500);
+    let heard = available_kbps.subscribe();
+    let mut remb = Remb::new(LIMITS, available_kbps);
     let now = tokio::time::Instant::now().into_std();
     for (bitrate, expected) in
         [(640_000.0, 640), (0.0, 0), (f32::NAN, 0), (f32::INFINITY, u32::MAX)]

@@ -31,7 +31,7 @@ const MIN_STEP_TICKS: u64 = 90;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Take the waiting result, call [`Pacer::released`] with its capture time, and show it.
-    PacedPicture,
+    Release,
     /// Show the last picture again at this time stamp.
     Repeat {
         /// 90 kHz ticks.
@@ -90,7 +90,7 @@ impl Pacer {
             self.results.map_or(now, |due| due.checked_sub(self.tolerance()).unwrap_or(due));
         if result_waits {
             return if now >= release_at {
-                Action::PacedPicture
+                Action::Release
             } else {
                 Action::Wait(Some(release_at))
             };

@@ -30,7 +30,7 @@ fn run(fps: f64, results: &[(Duration, Duration)], end: Duration) -> Vec<Shown> 
             waiting = arrivals.next();
         }
         match pacer.poll(start + now, waiting.is_some()) {
-            Action::PacedPicture => {
+            Action::Release => {
                 let (arrived, captured) = waiting.take().unwrap();
                 let pts = pacer.released(start + now, captured);
                 shown.push(Shown { at: now, pts, captured: Some(captured), held: now - arrived });

@@ -45,7 +45,7 @@ impl Metronome {
         self.start.get_or_insert(now);
     }
 
-    /// What to do at `now`. After [`Action::PacedPicture`], [`Self::ticked`] goes on to the next
+    /// What to do at `now`. After [`Action::Release`], [`Self::ticked`] goes on to the next
     /// tick.
     pub(super) fn poll(&mut self, now: Instant, result_waits: bool) -> Action {
         let start = match self.start {
@@ -61,7 +61,7 @@ impl Metronome {
         if now < due {
             Action::Wait(Some(due))
         } else if result_waits {
-            Action::PacedPicture
+            Action::Release
         } else {
             let (pts, leave_at) = self.ticked();
             Action::Repeat { pts, leave_at: Some(leave_at) }
@@ -111,7 +111,7 @@ mod tests {
                 Action::Repeat { pts, leave_at } => {
                     left.push((pts, leave_at.unwrap() - start, false))
                 }
-                Action::PacedPicture => {
+                Action::Release => {
                     let (pts, leave_at) = metronome.ticked();
                     left.push((pts, leave_at - start, true));
                 }

@@ -71,13 +71,13 @@ impl PacerActor {
     /// For a generator, which is asked for its next picture when one is shown.
     pub(crate) fn metronome(
         fps: f64,
-        flight: Arc<CreditWindow>,
+        window: Arc<CreditWindow>,
         results: Arc<FrameQueue>,
         releases: Arc<PacedQueue>,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            core: Core::Metronome(Metronome::new(fps), flight),
+            core: Core::Metronome(Metronome::new(fps), window),
             ..Self::new(fps, results, releases, stop)
         }
     }
@@ -88,23 +88,23 @@ impl PacerActor {
             let waits = !self.results.is_empty();
             let action = match &mut self.core {
                 Core::Results(pacer) => pacer.poll(now, waits),
-                Core::Metronome(metronome, flight) => {
-                    if flight.has_blanks() {
+                Core::Metronome(metronome, window) => {
+                    if window.has_blanks() {
                         metronome.begin(now);
                     }
                     metronome.poll(now, waits)
                 }
             };
             match action {
-                Action::PacedPicture => {
+                Action::Release => {
                     let Some(mut frame) = self.results.pop() else { continue };
                     let (pts, leave_at) = match &mut self.core {
                         Core::Results(pacer) => {
                             frame.ticket.stage(Stage::Pace, frame.since, now);
                             (pacer.released(now, frame.captured), None)
                         }
-                        Core::Metronome(metronome, flight) => {
-                            flight.shown(1);
+                        Core::Metronome(metronome, window) => {
+                            window.shown(1);
                             // It was early on purpose: what counts as its way begins now.
                             frame.ticket.complete(now);
                             let (pts, leave_at) = metronome.ticked();
@@ -124,8 +124,8 @@ impl PacerActor {
                     });
                 }
                 Action::Repeat { pts, leave_at } => {
-                    if let Core::Metronome(_, flight) = &self.core {
-                        flight.shown(0);
+                    if let Core::Metronome(_, window) = &self.core {
+                        window.shown(0);
                     }
                     if let Some(picture) = self.last.clone() {
                         let release = PacedPicture {

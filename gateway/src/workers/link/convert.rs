@@ -13,6 +13,7 @@ use reframe_proto::{MAX_OUTPUTS_BYTES, i420_len, picture_fits};
 use crate::codec::{Picture, Rotation, turn};
 use crate::media::event::{Notice, Severity};
 use crate::media::frame::Frame;
+use crate::media::session_id::SessionId;
 use crate::stream::inputs::{Value, Values};
 
 /// A worker's message, checked.
@@ -51,12 +52,12 @@ pub(crate) enum ProtocolError {
 const MAX_CREDITS: u32 = 8;
 
 pub(crate) fn open(
-    session_id: &str,
+    session_id: &SessionId,
     inputs: &Values,
     traceparent: String,
     exchange: Option<&Exchange>,
 ) -> ToWorker {
-    let (session_id, exchange) = (session_id.to_owned(), exchange.map_or(0, Exchange::token));
+    let (session_id, exchange) = (session_id.to_string(), exchange.map_or(0, Exchange::token));
     let open = v1::Open { session_id, inputs: values(inputs), traceparent, exchange };
     ToWorker { message: Some(to_worker::Message::Open(open)) }
 }

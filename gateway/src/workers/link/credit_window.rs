@@ -137,37 +137,37 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_workers_credits_are_its_own() {
-        let flight = CreditWindow::new();
-        flight.begin(2);
-        flight.credit().await.unwrap().forget();
-        flight.depart(frame(1));
-        flight.begin(3);
+        let window = CreditWindow::new();
+        window.begin(2);
+        window.credit().await.unwrap().forget();
+        window.depart(frame(1));
+        window.begin(3);
         assert_eq!(
-            flight.credits.available_permits(),
+            window.credits.available_permits(),
             3,
             "one of two is left, and none of them counts"
         );
-        assert!(flight.arrive().is_none(), "the frame went down with its worker");
-        flight.landed().await;
+        assert!(window.arrive().is_none(), "the frame went down with its worker");
+        window.landed().await;
     }
 
     #[test]
     fn pictures_that_wait_to_be_shown_keep_their_credit_through_a_change_of_workers() {
-        let flight = CreditWindow::new();
-        flight.begin(3);
-        flight.credits.forget_permits(3);
-        flight.answered(true);
-        flight.answered(false);
-        flight.answered(true);
-        flight.begin(3);
-        assert_eq!(flight.credits.available_permits(), 1, "two pictures still wait");
-        flight.shown(1);
-        flight.shown(1);
-        assert_eq!(flight.credits.available_permits(), 3);
-        flight.credits.forget_permits(3);
-        (0..3).for_each(|_| flight.answered(true));
-        flight.begin(1);
-        (0..3).for_each(|_| flight.shown(1));
-        assert_eq!(flight.credits.available_permits(), 1, "the next one gave no more");
+        let window = CreditWindow::new();
+        window.begin(3);
+        window.credits.forget_permits(3);
+        window.answered(true);
+        window.answered(false);
+        window.answered(true);
+        window.begin(3);
+        assert_eq!(window.credits.available_permits(), 1, "two pictures still wait");
+        window.shown(1);
+        window.shown(1);
+        assert_eq!(window.credits.available_permits(), 3);
+        window.credits.forget_permits(3);
+        (0..3).for_each(|_| window.answered(true));
+        window.begin(1);
+        (0..3).for_each(|_| window.shown(1));
+        assert_eq!(window.credits.available_permits(), 1, "the next one gave no more");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix::Recipient;
 use prost::Message;
 use reframe_proto::MAX_OPEN_BYTES;
 use reframe_proto::exchange::Exchange;
@@ -14,8 +15,9 @@ use tracing::{Span, debug};
 use super::convert::{self, Incoming};
 use super::{exchange, recv};
 use crate::media::event::{EndReason, SessionEvent};
+use crate::media::session_id::SessionId;
 use crate::stream::inputs::Values;
-use crate::stream::live_session::LiveSession;
+use crate::stream::session_inputs::SessionInputs;
 use crate::workers::placement::Slot;
 use crate::workers::pool::WorkerHandle;
 
@@ -55,12 +57,12 @@ pub(crate) enum DialError {
 /// Dropped before it is ready, it hangs up and frees the slot.
 pub(crate) async fn dial(
     (worker, slot): (WorkerHandle, Slot),
-    session: &str,
-    controls: &LiveSession,
-    events: &mpsc::Sender<SessionEvent>,
+    session: &SessionId,
+    inputs: &SessionInputs,
+    events: &Recipient<SessionEvent>,
 ) -> Result<Dialed, DialError> {
     let (outbound, messages) = mpsc::channel(OUTBOUND);
-    let mut values = controls.values();
+    let mut values = inputs.subscribe();
     let offered = exchange::offer(&worker.reach).await;
     let traceparent = reframe_trace::traceparent(&Span::current());
     let open = |inputs: &Values| {
@@ -89,7 +91,9 @@ pub(crate) async fn dial(
                 return Ok(Dialed { worker, slot, credits, exchange, outbound, stream, values });
             }
             // The session is gone: its end drops this future.
-            Ok(Incoming::Notice(notice)) => drop(events.send(SessionEvent::Notice(notice)).await),
+            Ok(Incoming::Notice(notice)) => {
+                events.send(SessionEvent::Notice(notice)).await.ok();
+            }
             Ok(Incoming::End { message, failed }) => {
                 tokio::spawn(recv::close(recv::drain(stream), slot));
                 let ended = if failed { EndReason::HandlerFailed } else { EndReason::HandlerEnded };

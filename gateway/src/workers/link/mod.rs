@@ -42,8 +42,9 @@ pub(crate) use self::credit_window::CreditWindow;
 pub(crate) use self::dial::{DialError, Dialed, dial};
 use crate::media::event::{FrameWaiting, ResultWaiting, SessionEvent};
 use crate::media::frame::FrameQueue;
-use crate::stream::live_session::LiveSession;
+use crate::stream::outputs::Outputs;
 use crate::stream::spec::Mode;
+use crate::stream::status::Status;
 use crate::telemetry;
 use crate::workers::pool::WorkerHandle;
 
@@ -58,7 +59,7 @@ pub(crate) struct Link {
     waiting: Arc<FrameQueue>,
     outbound: mpsc::Sender<ToWorker>,
     exchange: Option<Arc<Exchange>>,
-    flight: Arc<CreditWindow>,
+    window: Arc<CreditWindow>,
     sending: CancellationToken,
 }
 
@@ -67,12 +68,16 @@ pub(crate) struct Link {
 pub(crate) struct LinkContext {
     /// Where the frames come from.
     pub(crate) waiting: Arc<FrameQueue>,
-    pub(crate) controls: Arc<LiveSession>,
-    pub(crate) flight: Arc<CreditWindow>,
+    pub(crate) mode: Mode,
+    /// Where the outputs go.
+    pub(crate) outputs: Arc<Outputs>,
+    /// Tells when there is somebody to look.
+    pub(crate) status: Arc<Status>,
+    pub(crate) window: Arc<CreditWindow>,
     /// Where the results go.
     pub(crate) results: Arc<FrameQueue>,
     pub(crate) nudge: Recipient<ResultWaiting>,
-    pub(crate) events: mpsc::Sender<SessionEvent>,
+    pub(crate) events: Recipient<SessionEvent>,
 }
 
 /// A link that stands. Dropping it, once its receiving half has told [`SessionEvent::Detached`],
@@ -81,7 +86,7 @@ pub(crate) struct Attached {
     pub(crate) worker: WorkerHandle,
     /// The one address from which the link is nudged; a generator's link needs no nudge.
     link: Option<Addr<Link>>,
-    flight: Arc<CreditWindow>,
+    window: Arc<CreditWindow>,
     /// Ends what sends; within `stop`.
     sending: CancellationToken,
     /// Ends all of it.
@@ -92,27 +97,27 @@ pub(crate) struct Attached {
 /// held until it has closed the stream.
 pub(crate) fn open(
     dialed: Dialed,
-    ends: &LinkContext,
+    context: &LinkContext,
     session: &CancellationToken,
     arbiter: &ArbiterHandle,
     media: &tokio::runtime::Handle,
 ) -> Attached {
     let Dialed { worker, slot, credits, exchange, outbound, stream, values } = dialed;
-    let LinkContext { waiting, controls, flight, .. } = ends.clone();
+    let LinkContext { waiting, mode, status, window, .. } = context.clone();
     let stop = session.child_token();
     let sending = stop.child_token();
-    flight.begin(credits);
+    window.begin(credits);
 
     let senders = TaskTracker::new();
     let inputs = sending.clone().run_until_cancelled_owned(send::inputs(values, outbound.clone()));
     senders.spawn_on(inputs, media);
-    let link = if controls.spec.mode == Mode::Receive {
-        let pull = send::pull(outbound, Arc::clone(&flight), controls);
+    let link = if mode == Mode::Receive {
+        let pull = send::pull(outbound, Arc::clone(&window), status);
         senders.spawn_on(sending.clone().run_until_cancelled_owned(pull.in_current_span()), media);
         None
     } else {
-        let (exchange, flight) = (exchange.clone(), Arc::clone(&flight));
-        let link = Link { waiting, outbound, exchange, flight, sending: sending.clone() };
+        let (exchange, window) = (exchange.clone(), Arc::clone(&window));
+        let link = Link { waiting, outbound, exchange, window, sending: sending.clone() };
         let link = Link::start_in_arbiter(arbiter, |_| link);
         // What waits has been announced to nobody.
         nudge(&link);
@@ -120,11 +125,17 @@ pub(crate) fn open(
     };
     senders.close();
     let health = worker.health.clone();
-    let (ends, receiving) = (ends.clone(), sending.clone());
-    let receive =
-        recv::Receive { ends, exchange, health, senders, sending: receiving, stop: stop.clone() };
+    let (context, receiving) = (context.clone(), sending.clone());
+    let receive = recv::Receive {
+        context,
+        exchange,
+        health,
+        senders,
+        sending: receiving,
+        stop: stop.clone(),
+    };
     media.spawn(receive.run(stream, slot).in_current_span());
-    Attached { worker, link, flight, sending, stop }
+    Attached { worker, link, window, sending, stop }
 }
 
 impl Attached {
@@ -138,9 +149,9 @@ impl Attached {
     /// Sends no more, waits until the worker has answered what it has, and then lets it go.
     pub(crate) fn leave(&self, media: &tokio::runtime::Handle) {
         self.sending.cancel();
-        let (flight, stop) = (Arc::clone(&self.flight), self.stop.clone());
+        let (window, stop) = (Arc::clone(&self.window), self.stop.clone());
         media.spawn(async move {
-            drop(timeout(LEAVE_WITHIN, flight.landed()).await);
+            drop(timeout(LEAVE_WITHIN, window.landed()).await);
             stop.cancel();
         });
     }
@@ -173,7 +184,7 @@ impl Handler<FrameWaiting> for Link {
 
     fn handle(&mut self, _: FrameWaiting, _: &mut Self::Context) -> Self::Result {
         let (waiting, outbound) = (Arc::clone(&self.waiting), self.outbound.clone());
-        let (flight, sending) = (Arc::clone(&self.flight), self.sending.clone());
+        let (window, sending) = (Arc::clone(&self.window), self.sending.clone());
         let exchange = self.exchange.clone();
         let send = async move {
             // Stopped: what waits stays for the next worker, and what is in flight is counted when
@@ -182,7 +193,7 @@ impl Handler<FrameWaiting> for Link {
             tokio::select! {
                 biased;
                 () = sending.cancelled() => {}
-                () = send::drain(&waiting, &outbound, exchange.as_deref(), &flight) => {}
+                () = send::drain(&waiting, &outbound, exchange.as_deref(), &window) => {}
             }
         };
         AtomicResponse::new(Box::pin(send.into_actor(self)))

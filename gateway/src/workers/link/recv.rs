@@ -54,7 +54,7 @@ enum Ended {
 
 /// The receiving half.
 pub(super) struct Receive {
-    pub(super) ends: LinkContext,
+    pub(super) context: LinkContext,
     pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) health: watch::Receiver<Health>,
     /// What sends beside the link actor, until `sending` is cancelled.
@@ -72,7 +72,7 @@ impl Receive {
                 biased;
                 () = self.stop.cancelled() => break Ended::Left,
                 () = draining(&mut self.health) => {
-                    drop(self.ends.events.send(SessionEvent::Draining).await);
+                    self.context.events.send(SessionEvent::Draining).await.ok();
                     continue;
                 }
                 message = stream.message() => message,
@@ -88,7 +88,7 @@ impl Receive {
         let event = match ended {
             Ended::Lost => {
                 warn!(worker = slot.worker(), "lost the worker");
-                self.ends.flight.lose();
+                self.context.window.lose();
                 // Free before anybody hears of the end and comes again.
                 drop(slot);
                 SessionEvent::Detached(Detached::Lost)
@@ -115,7 +115,7 @@ impl Receive {
             }
         };
         // A session that is gone already needs no telling.
-        drop(self.ends.events.send(event).await);
+        self.context.events.send(event).await.ok();
     }
 
     /// One message; the error is the end.
@@ -124,7 +124,7 @@ impl Receive {
         message: Result<Option<FromWorker>, Status>,
         shown: &TaskTracker,
     ) -> Result<(), Ended> {
-        let LinkContext { flight, controls, .. } = &self.ends;
+        let LinkContext { window, outputs: published, .. } = &self.context;
         let message = message.map_err(|status| lost(&status))?.ok_or(Ended::Lost)?;
         match convert::incoming(message, self.exchange.as_deref()) {
             Ok(Incoming::Opened { .. }) => {
@@ -133,12 +133,12 @@ impl Receive {
             }
             Ok(Incoming::Result { seq, handler, outcome, outputs }) => {
                 telemetry::handler(handler);
-                let mut frame = flight.arrive().ok_or_else(|| unexpected(seq))?;
+                let mut frame = window.arrive().ok_or_else(|| unexpected(seq))?;
                 if frame.seq != seq {
                     frame.ticket.dropped(Reason::WorkerLost);
                     return Err(unexpected(seq));
                 }
-                if !outputs.is_empty() && !controls.outputs.publish(&outputs) {
+                if !outputs.is_empty() && !published.publish(&outputs) {
                     debug!("outputs that the stream does not declare");
                     return Err(Ended::Lost);
                 }
@@ -162,19 +162,19 @@ impl Receive {
 
     async fn notice(&self, notice: Notice) {
         // The session is gone: the next message or the stop token ends this task.
-        drop(self.ends.events.send(SessionEvent::Notice(notice)).await);
+        self.context.events.send(SessionEvent::Notice(notice)).await.ok();
     }
 
     /// One frame is back: on to the pacer, or into the books.
     async fn finish(&self, mut frame: Frame, outcome: Outcome) {
-        let LinkContext { flight, results, nudge, controls, .. } = &self.ends;
+        let LinkContext { window, results, nudge, mode, .. } = &self.context;
         let now = Instant::now();
         frame.ticket.stage(Stage::Worker, frame.since, now);
         let with_picture = matches!(outcome, Outcome::Picture(_));
         // A generator's next item is asked for with the metronome's next tick, so that one that
         // only fails does not spin.
-        if controls.spec.mode == Mode::Receive {
-            flight.answered(with_picture);
+        if *mode == Mode::Receive {
+            window.answered(with_picture);
         }
         match outcome {
             Outcome::Picture(picture) => {
@@ -189,14 +189,14 @@ impl Receive {
                 self.notice(Notice { level: Severity::Error, message }).await;
             }
         }
-        if with_picture || controls.spec.mode == Mode::Receive {
+        if with_picture || *mode == Mode::Receive {
             // Full: a nudge waits already, and the pacer will find this result, or a newer one.
             if let Err(SendError::Full(ResultWaiting)) = nudge.try_send(ResultWaiting) {
                 telemetry::mailbox_full("pacer");
             }
         }
-        if controls.spec.mode != Mode::Receive {
-            flight.give_back();
+        if *mode != Mode::Receive {
+            window.give_back();
         }
     }
 }

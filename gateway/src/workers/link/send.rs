@@ -20,7 +20,7 @@ use super::{CreditWindow, convert};
 use crate::codec::{Picture, Rotation};
 use crate::media::frame::{Frame, FrameQueue};
 use crate::stream::inputs::Values;
-use crate::stream::live_session::LiveSession;
+use crate::stream::status::Status;
 use crate::telemetry::Stage;
 use crate::telemetry::ledger::{Hop, Ticket};
 
@@ -30,11 +30,11 @@ pub(super) async fn drain(
     waiting: &FrameQueue,
     outbound: &mpsc::Sender<ToWorker>,
     exchange: Option<&Exchange>,
-    flight: &CreditWindow,
+    window: &CreditWindow,
 ) {
     loop {
         // Closed: never, the semaphore lives as long as the link.
-        let Ok(credit) = flight.credit().await else { return };
+        let Ok(credit) = window.credit().await else { return };
         // The newest at this instant, after the credit came: that is what keeps latency flat under
         // a slow handler.
         let Some(mut frame) = waiting.pop() else { return };
@@ -44,7 +44,7 @@ pub(super) async fn drain(
         frame.ticket.enter(Hop::Link);
         frame.since = now;
         let message = convert::frame(&mut frame, exchange);
-        flight.depart(frame);
+        window.depart(frame);
         if outbound.send(message).await.is_err() {
             // The stream is gone; `recv` tells the session, and counts what is in flight.
             return;
@@ -55,13 +55,13 @@ pub(super) async fn drain(
 /// Asks a generator for an item whenever there is credit, from when there is somebody to look.
 pub(super) async fn pull(
     outbound: mpsc::Sender<ToWorker>,
-    flight: Arc<CreditWindow>,
-    controls: Arc<LiveSession>,
+    window: Arc<CreditWindow>,
+    status: Arc<Status>,
 ) {
-    controls.connected().await;
+    status.connected().await;
     for seq in 0.. {
         // As above.
-        let Ok(credit) = flight.credit().await else { return };
+        let Ok(credit) = window.credit().await else { return };
         credit.forget();
         // The stream first: an item that nobody can be asked for is none.
         let Ok(room) = outbound.reserve().await else { return };
@@ -71,7 +71,7 @@ pub(super) async fn pull(
         ticket.trace(&Span::current(), seq);
         let message = convert::pull(seq, ticket.traceparent());
         let picture = Picture { width: 0, height: 0, data: bytes::Bytes::new() };
-        flight.depart(Frame {
+        window.depart(Frame {
             seq,
             captured: Duration::ZERO,
             stamp: None,

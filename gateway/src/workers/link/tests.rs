@@ -25,13 +25,13 @@ async fn simulate(handler_takes: Duration) -> (Vec<(u64, Duration, bool)>, u64) 
     let _recording = metrics::set_default_local_recorder(&recorder);
     let waiting = FrameQueue::new(Hop::Session, Policy::NewestWins);
     let (outbound, mut messages) = mpsc::channel(1);
-    let flight = Arc::new(CreditWindow::new());
-    flight.begin(1);
+    let window = Arc::new(CreditWindow::new());
+    window.begin(1);
     let link = Link {
         waiting: Arc::clone(&waiting),
         outbound,
         exchange: None,
-        flight: Arc::clone(&flight),
+        window: Arc::clone(&window),
         sending: CancellationToken::new(),
     };
     let link = link.start();
@@ -49,8 +49,8 @@ async fn simulate(handler_takes: Duration) -> (Vec<(u64, Duration, bool)>, u64) 
             let newest = seq + 1 == seen.borrow().len() as u64;
             started.push((seq, since.elapsed(), newest));
             sleep(handler_takes).await;
-            flight.arrive().unwrap();
-            flight.give_back();
+            window.arrive().unwrap();
+            window.give_back();
         }
         started
     });

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{ClaimError, Placement, concurrency_limit, limit};
+use crate::media::session_id::SessionId;
 use crate::stream::spec::Spec;
 use crate::telemetry;
 use crate::workers::pool::WorkerHandle;
@@ -39,14 +40,14 @@ struct Held {
     /// Slots by a worker's instance.
     by_worker: HashMap<String, u32>,
     /// The leases of each session, the newest last, by stream.
-    sessions: HashMap<String, HashMap<Arc<str>, Vec<u64>>>,
+    sessions: HashMap<String, HashMap<SessionId, Vec<u64>>>,
     released: Vec<(u64, Lease)>,
 }
 
 /// Whose slot it is, and on which worker.
 #[derive(Clone)]
 pub(in crate::workers) struct Lease {
-    pub(in crate::workers) session: Arc<str>,
+    pub(in crate::workers) session: SessionId,
     /// Of the worker: its instance and its stream's name.
     pub(in crate::workers) spec: Arc<Spec>,
 }
@@ -64,7 +65,7 @@ pub(in crate::workers) struct Released {
 pub(crate) struct Slot {
     inner: Arc<Inner>,
     number: u64,
-    session: Arc<str>,
+    session: SessionId,
     worker: WorkerHandle,
 }
 
@@ -74,7 +75,7 @@ impl Held {
     /// The worker that takes a session.
     fn least<'a>(
         &self,
-        session: &str,
+        session: &SessionId,
         workers: &'a [WorkerHandle],
     ) -> Result<&'a WorkerHandle, ClaimError> {
         let slots = limit(workers);
@@ -111,7 +112,7 @@ impl Memory {
     pub(in crate::workers) fn take(
         &self,
         number: u64,
-        session: &str,
+        session: &SessionId,
         workers: &[WorkerHandle],
     ) -> Result<(WorkerHandle, Slot), ClaimError> {
         let mut held = self.inner.held.lock();
@@ -122,7 +123,7 @@ impl Memory {
     /// Whether [`Memory::take`] would give one.
     pub(in crate::workers) fn would_take(
         &self,
-        session: &str,
+        session: &SessionId,
         workers: &[WorkerHandle],
         yields: bool,
     ) -> Result<(), ClaimError> {
@@ -136,19 +137,24 @@ impl Memory {
     pub(in crate::workers) fn taken(
         &self,
         number: u64,
-        session: &str,
+        session: &SessionId,
         worker: &WorkerHandle,
     ) -> Slot {
         self.hold(&mut self.inner.held.lock(), number, session, worker)
     }
 
-    fn hold(&self, held: &mut Held, number: u64, session: &str, worker: &WorkerHandle) -> Slot {
-        let session: Arc<str> = session.into();
+    fn hold(
+        &self,
+        held: &mut Held,
+        number: u64,
+        session: &SessionId,
+        worker: &WorkerHandle,
+    ) -> Slot {
         let leases = held
             .sessions
             .entry(worker.spec.name.clone())
             .or_default()
-            .entry(Arc::clone(&session))
+            .entry(session.clone())
             .or_default();
         leases.push(number);
         if leases.len() == 1 {
@@ -157,11 +163,10 @@ impl Memory {
         let taken = held.by_worker.entry(worker.spec.instance.clone()).or_default();
         *taken += 1;
         telemetry::worker_sessions(&worker.name, *taken);
-        held.leases.insert(
-            number,
-            Lease { session: Arc::clone(&session), spec: Arc::clone(&worker.spec) },
-        );
-        Slot { inner: Arc::clone(&self.inner), number, session, worker: worker.clone() }
+        held.leases
+            .insert(number, Lease { session: session.clone(), spec: Arc::clone(&worker.spec) });
+        let (session, worker) = (session.clone(), worker.clone());
+        Slot { inner: Arc::clone(&self.inner), number, session, worker }
     }
 
     /// Every slot, by its number.
@@ -207,24 +212,24 @@ impl Memory {
 impl Placement for Memory {
     async fn look(
         &self,
-        session: &str,
+        session: &SessionId,
         workers: &[WorkerHandle],
         yields: bool,
     ) -> Result<(), ClaimError> {
         self.would_take(session, workers, yields)
     }
 
-    async fn disown(&self, _: &str, _: &str) {}
+    async fn disown(&self, _: &SessionId, _: &str) {}
 
     async fn claim(
         &self,
-        session: &str,
+        session: &SessionId,
         workers: &[WorkerHandle],
     ) -> Result<(WorkerHandle, Slot), ClaimError> {
         self.take(self.number(), session, workers)
     }
 
-    async fn locate(&self, _: &str, _: &[String]) -> Option<SocketAddr> {
+    async fn locate(&self, _: &SessionId, _: &[String]) -> Option<SocketAddr> {
         None
     }
 }
@@ -269,6 +274,7 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::session_id::testing::id;
     use crate::workers::pool::testing::serving;
 
     #[tokio::test]
@@ -276,7 +282,7 @@ mod tests {
         let memory = Memory::of_shared();
         let workers = [serving("a", "s", 1)];
         for n in 0..MAX_RELEASED + 10 {
-            drop(memory.take(memory.number(), &n.to_string(), &workers).unwrap());
+            drop(memory.take(memory.number(), &id(n), &workers).unwrap());
         }
         memory.gave_back().await;
         let released = memory.released();
@@ -288,7 +294,7 @@ mod tests {
     #[tokio::test]
     async fn alone_there_is_nobody_to_tell() {
         let memory = Memory::default();
-        drop(memory.claim("1", &[serving("a", "s", 1)]).await.unwrap());
+        drop(memory.claim(&id("1"), &[serving("a", "s", 1)]).await.unwrap());
         assert!(memory.released().is_empty());
     }
 }

@@ -19,6 +19,7 @@ use self::gauges::Gauges;
 pub(crate) use self::memory::{Memory, Slot};
 use crate::config::cluster::SharedPlacement;
 use crate::media::refused::OfferRefused;
+use crate::media::session_id::SessionId;
 use crate::workers::pool::WorkerHandle;
 use crate::workers::redis::Redis;
 
@@ -62,13 +63,13 @@ pub(crate) trait Placement: Send + Sync {
     /// As [`Self::claim`]'s.
     async fn look(
         &self,
-        session: &str,
+        session: &SessionId,
         workers: &[WorkerHandle],
         yields: bool,
     ) -> Result<(), ClaimError>;
 
     /// The session ended without a slot.
-    async fn disown(&self, session: &str, stream: &str);
+    async fn disown(&self, session: &SessionId, stream: &str);
 
     /// Takes a slot for `session` on the least loaded of `workers`, all of one stream; the first of
     /// equals. A session may hold two, when it moves from one worker to another; it counts once for
@@ -81,13 +82,13 @@ pub(crate) trait Placement: Send + Sync {
     /// Dropped before it is ready, it has taken nothing that is not freed at once, or by its lease.
     async fn claim(
         &self,
-        session: &str,
+        session: &SessionId,
         workers: &[WorkerHandle],
     ) -> Result<(WorkerHandle, Slot), ClaimError>;
 
     /// The gateway that has `session`, if it is another than this one: the address of its admin
     /// port. `streams` are those whose session it could be.
-    async fn locate(&self, session: &str, streams: &[String]) -> Option<SocketAddr>;
+    async fn locate(&self, session: &SessionId, streams: &[String]) -> Option<SocketAddr>;
 }
 
 /// No slot was taken.

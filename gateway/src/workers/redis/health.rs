@@ -18,7 +18,7 @@ pub(super) enum Operation {
     Connect,
     Claim,
     Renew,
-    PacedPicture,
+    Release,
     Locate,
 }
 
@@ -55,7 +55,7 @@ impl Operation {
             Self::Connect => "connect",
             Self::Claim => "claim",
             Self::Renew => "renew",
-            Self::PacedPicture => "release",
+            Self::Release => "release",
             Self::Locate => "locate",
         }
     }

@@ -111,10 +111,8 @@ impl Keeper {
                 }
                 // What is not told ends with its lease.
                 match self.store.release(link, &stream, batch).await {
-                    Ok(()) => self.store.health.did(Operation::PacedPicture, &stream),
-                    Err(error) => {
-                        self.store.health.failed(Operation::PacedPicture, &stream, &error)
-                    }
+                    Ok(()) => self.store.health.did(Operation::Release, &stream),
+                    Err(error) => self.store.health.failed(Operation::Release, &stream, &error),
                 }
             }
         }

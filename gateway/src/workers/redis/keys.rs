@@ -1,6 +1,8 @@
 //! Names in Redis. The braces are hash tags: all keys of a stream are on one node of a Redis
 //! cluster.
 
+use crate::media::session_id::SessionId;
+
 /// A set, session -> expiry in ms of Redis' own clock: which sessions the stream has.
 pub(super) fn sessions(stream: &str) -> String {
     format!("reframe:{{{stream}}}:sessions")
@@ -13,7 +15,7 @@ pub(super) fn slots(stream: &str, instance: &str) -> String {
 
 /// A hash: the session's gateway (its admin port), its worker's instance and the lease that it
 /// holds there.
-pub(super) fn session(stream: &str, id: &str) -> String {
+pub(super) fn session(stream: &str, id: &SessionId) -> String {
     format!("reframe:{{{stream}}}:session:{id}")
 }
 

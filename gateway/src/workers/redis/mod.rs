@@ -32,7 +32,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::health::Operation;
 use self::store::{Claimed, Link, Purpose, Store};
-use crate::http::MAX_ID_BYTES;
+use crate::media::session_id::SessionId;
 use crate::telemetry;
 use crate::workers::placement::gauges::Gauges;
 use crate::workers::placement::memory::{Memory, Slot};
@@ -71,7 +71,7 @@ impl Redis {
         &self,
         link: &Link,
         purpose: Purpose,
-        session: &str,
+        session: &SessionId,
         workers: &[WorkerHandle],
     ) -> Option<Result<WorkerHandle, ClaimError>> {
         let stream = &workers.first()?.spec.name;
@@ -112,7 +112,7 @@ impl Redis {
 impl Placement for Redis {
     async fn look(
         &self,
-        session: &str,
+        session: &SessionId,
         workers: &[WorkerHandle],
         yields: bool,
     ) -> Result<(), ClaimError> {
@@ -128,18 +128,18 @@ impl Placement for Redis {
         )
     }
 
-    async fn disown(&self, session: &str, stream: &str) {
+    async fn disown(&self, session: &SessionId, stream: &str) {
         let Some(link) = self.store.ready() else { return };
         // What is not told ends by itself.
         match self.store.disown(&link, session, stream).await {
-            Ok(()) => self.store.health.did(Operation::PacedPicture, stream),
-            Err(error) => self.store.health.failed(Operation::PacedPicture, stream, &error),
+            Ok(()) => self.store.health.did(Operation::Release, stream),
+            Err(error) => self.store.health.failed(Operation::Release, stream, &error),
         }
     }
 
     async fn claim(
         &self,
-        session: &str,
+        session: &SessionId,
         workers: &[WorkerHandle],
     ) -> Result<(WorkerHandle, Slot), ClaimError> {
         let began = Instant::now();
@@ -161,8 +161,8 @@ impl Placement for Redis {
         claimed
     }
 
-    async fn locate(&self, session: &str, streams: &[String]) -> Option<SocketAddr> {
-        if session.len() > MAX_ID_BYTES || streams.is_empty() {
+    async fn locate(&self, session: &SessionId, streams: &[String]) -> Option<SocketAddr> {
+        if streams.is_empty() {
             return None;
         }
         let link = self.store.ready()?;

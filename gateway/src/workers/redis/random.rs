@@ -9,6 +9,8 @@ use rand::{RngExt, SeedableRng};
 use super::Redis;
 use super::server::RedisServer;
 use super::testing::{LONG, gateway, members, until, workers};
+use crate::media::session_id::SessionId;
+use crate::media::session_id::testing::id;
 use crate::workers::placement::{ClaimError, Placement, Slot};
 
 const SEEDS: u64 = 4;
@@ -18,7 +20,7 @@ const WORKERS: usize = 5;
 const CAPACITY: u32 = 6;
 
 /// What is held: session, the gateway that has it, its slot.
-type Model = Vec<(String, usize, Slot)>;
+type Model = Vec<(SessionId, usize, Slot)>;
 
 #[tokio::test]
 async fn the_sums_are_those_of_a_model() {
@@ -43,7 +45,7 @@ async fn churn(seed: u64) {
         match random.random_range(0..100) {
             0..60 => {
                 // Few ids, so that some are taken.
-                let id = random.random_range(0..60).to_string();
+                let id = id(random.random_range(0..60));
                 let elsewhere =
                     model.iter().any(|(session, owner, _)| *session == id && *owner != at);
                 match gateways[at].claim(&id, &workers).await {
@@ -85,14 +87,14 @@ async fn churn(seed: u64) {
 fn by_worker(model: &Model) -> BTreeMap<&str, Vec<&str>> {
     let mut held: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (session, _, slot) in model {
-        held.entry(slot.worker()).or_default().push(session);
+        held.entry(slot.worker()).or_default().push(session.as_str());
     }
     held
 }
 
 /// All that was given back is told: then Redis knows exactly what the model does.
 async fn settle(server: &RedisServer, model: &Model, seed: u64) {
-    let mut sessions: Vec<_> = model.iter().map(|(session, ..)| session.clone()).collect();
+    let mut sessions: Vec<_> = model.iter().map(|(session, ..)| session.to_string()).collect();
     sessions.sort();
     sessions.dedup();
     let held = by_worker(model);

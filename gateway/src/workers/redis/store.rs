@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::health::{Health, StoreError};
 use super::{keys, owner};
 use crate::config::cluster::read_password;
+use crate::media::session_id::SessionId;
 use crate::stream::spec::Spec;
 use crate::workers::placement::memory::{Lease, Released};
 use crate::workers::pool::WorkerHandle;
@@ -140,7 +141,7 @@ impl Store {
         &self,
         link: &Link,
         purpose: Purpose,
-        session: &str,
+        session: &SessionId,
         candidates: &[&WorkerHandle],
         limit: u32,
     ) -> Result<Claimed, StoreError> {
@@ -152,7 +153,7 @@ impl Store {
             Purpose::Look { yields: false, owned } => ("look".to_owned(), owned),
             Purpose::Look { yields: true, owned } => ("yields".to_owned(), owned),
         };
-        call = call.arg(session).arg(lease).arg(length.as_millis()).arg(&self.gateway);
+        call = call.arg(session.as_str()).arg(lease).arg(length.as_millis()).arg(&self.gateway);
         call = call.arg(limit).arg(KEPT.as_millis());
         for worker in candidates {
             let Spec { instance, capacity, .. } = &*worker.spec;
@@ -170,7 +171,7 @@ impl Store {
     pub(super) async fn disown(
         &self,
         link: &Link,
-        session: &str,
+        session: &SessionId,
         stream: &str,
     ) -> Result<(), StoreError> {
         link.run(Call::of(DISOWN).key(keys::session(stream, session)).arg(&self.gateway)).await
@@ -188,7 +189,7 @@ impl Store {
         for (number, Lease { session, spec }) in leases {
             call =
                 call.key(keys::slots(stream, &spec.instance)).key(keys::session(stream, session));
-            call = call.arg(self.name(*number)).arg(session).arg(&spec.instance);
+            call = call.arg(self.name(*number)).arg(session.as_str()).arg(&spec.instance);
         }
         link.run(call).await
     }
@@ -204,7 +205,7 @@ impl Store {
         for Released { number, lease: Lease { session, spec }, left } in released {
             call =
                 call.key(keys::slots(stream, &spec.instance)).key(keys::session(stream, session));
-            call = call.arg(self.name(*number)).arg(session);
+            call = call.arg(self.name(*number)).arg(session.as_str());
             call = match left {
                 Some((number, instance)) => call.arg(self.name(*number)).arg(instance),
                 None => call.arg("").arg(""),
@@ -228,7 +229,7 @@ impl Store {
     pub(super) async fn owner(
         &self,
         link: &Link,
-        session: &str,
+        session: &SessionId,
         streams: &[String],
     ) -> Result<Option<SocketAddr>, StoreError> {
         let mut asked = Pipeline::new();

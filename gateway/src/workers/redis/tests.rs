@@ -9,6 +9,7 @@ use super::Redis;
 use super::health::Operation;
 use super::server::RedisServer;
 use super::testing::{LONG, gateway, members, unconnected, until, workers};
+use crate::media::session_id::testing::id;
 use crate::workers::placement::gauges::Gauges;
 use crate::workers::placement::{ClaimError, Placement};
 
@@ -30,19 +31,19 @@ async fn gateways_see_each_others_slots_and_sessions() {
     let server = RedisServer::start();
     let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
     let workers = workers(2, 1);
-    let (on_a, slot) = a.claim("1", &workers).await.unwrap();
-    assert_eq!(b.claim("1", &workers).await.err(), Some(ClaimError::Exists));
-    let (on_b, _other) = b.claim("2", &workers).await.unwrap();
+    let (on_a, slot) = a.claim(&id("1"), &workers).await.unwrap();
+    assert_eq!(b.claim(&id("1"), &workers).await.err(), Some(ClaimError::Exists));
+    let (on_b, _other) = b.claim(&id("2"), &workers).await.unwrap();
     assert_eq!([on_a.name, on_b.name], ["0", "1"]);
-    assert_eq!(a.claim("3", &workers).await.err(), Some(ClaimError::Full { slots: 2 }));
+    assert_eq!(a.claim(&id("3"), &workers).await.err(), Some(ClaimError::Full { slots: 2 }));
     let many = vec!["other".to_owned(), "s".to_owned()];
-    assert_eq!(b.locate("1", &many).await, address(1));
-    assert_eq!(a.locate("2", &many).await, address(2));
-    assert_eq!(a.locate("1", &many).await, None, "it is us");
+    assert_eq!(b.locate(&id("1"), &many).await, address(1));
+    assert_eq!(a.locate(&id("2"), &many).await, address(2));
+    assert_eq!(a.locate(&id("1"), &many).await, None, "it is us");
     drop(slot);
     until("the slot is free", || members(&server, "worker:0").is_empty()).await;
-    assert_eq!(b.locate("1", &many).await, None);
-    assert_eq!(b.claim("1", &workers).await.unwrap().0.name, "0");
+    assert_eq!(b.locate(&id("1"), &many).await, None);
+    assert_eq!(b.claim(&id("1"), &workers).await.unwrap().0.name, "0");
 }
 
 #[tokio::test]
@@ -50,23 +51,23 @@ async fn a_session_without_a_slot_is_known_until_it_ends() {
     let server = RedisServer::start();
     let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
     let workers = workers(1, 1);
-    for (id, yields) in [("1", false), ("2", true)] {
-        assert_eq!(a.look(id, &workers, yields).await, Ok(()));
-        assert_eq!(b.locate(id, &streams()).await, address(1));
-        assert_eq!(b.look(id, &workers, yields).await, Err(ClaimError::Exists));
-        b.disown(id, "s").await;
-        assert_eq!(b.locate(id, &streams()).await, address(1), "it is not theirs");
+    for (session, yields) in [("1", false), ("2", true)] {
+        assert_eq!(a.look(&id(session), &workers, yields).await, Ok(()));
+        assert_eq!(b.locate(&id(session), &streams()).await, address(1));
+        assert_eq!(b.look(&id(session), &workers, yields).await, Err(ClaimError::Exists));
+        b.disown(&id(session), "s").await;
+        assert_eq!(b.locate(&id(session), &streams()).await, address(1), "it is not theirs");
     }
     assert!(members(&server, "worker:0").is_empty() && members(&server, "sessions").is_empty());
-    let (_, slot) = a.claim("1", &workers).await.unwrap();
-    for id in ["1", "2"] {
-        a.disown(id, "s").await;
+    let (_, slot) = a.claim(&id("1"), &workers).await.unwrap();
+    for session in ["1", "2"] {
+        a.disown(&id(session), "s").await;
     }
-    assert_eq!(b.locate("2", &streams()).await, None);
-    assert!(b.locate("1", &streams()).await.is_some(), "it has a slot by now");
+    assert_eq!(b.locate(&id("2"), &streams()).await, None);
+    assert!(b.locate(&id("1"), &streams()).await.is_some(), "it has a slot by now");
     drop(slot);
     until("the slot is free", || members(&server, "worker:0").is_empty()).await;
-    assert_eq!(b.locate("1", &streams()).await, None);
+    assert_eq!(b.locate(&id("1"), &streams()).await, None);
 }
 
 #[tokio::test]
@@ -84,7 +85,8 @@ async fn two_gateways_race_for_the_last_slot_and_one_wins() {
         until("both are connected", || a.store.ready().is_some() && b.store.ready().is_some())
             .await;
         let links = [a.store.ready(), b.store.ready()];
-        let (candidates, [first, second]) = ([worker], [format!("a{round}"), format!("b{round}")]);
+        let (candidates, [first, second]) =
+            ([worker], [id(format!("a{round}")), id(format!("b{round}"))]);
         let (first, second) =
             tokio::join!(a.claim(&first, &candidates), b.claim(&second, &candidates));
         if links.iter().any(|link| link.as_ref().is_none_or(|link| link.lost.is_cancelled())) {
@@ -106,8 +108,8 @@ async fn a_dead_gateways_slots_are_free_within_the_lease() {
         [gateway(&server, 1, SHORT, &[]).await, gateway(&server, 2, SHORT, &[]).await];
     let workers = workers(1, 2);
     // Renewed: it stays longer than a lease.
-    let _kept = other.claim("kept", &workers).await.unwrap();
-    let lost = dead.claim("lost", &workers).await.unwrap();
+    let _kept = other.claim(&id("kept"), &workers).await.unwrap();
+    let lost = dead.claim(&id("lost"), &workers).await.unwrap();
     drop(dead);
     // Nobody is told any more.
     std::mem::forget(lost);
@@ -115,11 +117,11 @@ async fn a_dead_gateways_slots_are_free_within_the_lease() {
     let deadline = Instant::now() + 20 * SHORT;
     while again.is_none() {
         assert!(Instant::now() < deadline, "the dead gateway's slot is not free");
-        again = other.claim("lost", &workers).await.ok();
+        again = other.claim(&id("lost"), &workers).await.ok();
         tokio::task::yield_now().await;
     }
     assert_eq!(
-        other.claim("more", &workers).await.err(),
+        other.claim(&id("more"), &workers).await.err(),
         Some(ClaimError::Full { slots: 2 }),
         "the kept one is"
     );
@@ -130,17 +132,17 @@ async fn a_session_that_moved_or_came_again_outlives_its_old_slot() {
     let server = RedisServer::start();
     let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
     let workers = workers(2, 4);
-    let (_, old) = a.claim("1", &workers).await.unwrap();
-    let (_, new) = a.claim("1", &workers).await.unwrap();
+    let (_, old) = a.claim(&id("1"), &workers).await.unwrap();
+    let (_, new) = a.claim(&id("1"), &workers).await.unwrap();
     drop(old);
     until("the old slot is told", || members(&server, "worker:0").is_empty()).await;
     let us = address(1);
-    assert_eq!(b.locate("1", &streams()).await, us);
+    assert_eq!(b.locate(&id("1"), &streams()).await, us);
     // The newer of two goes: the worker that it was to move to did not take it.
-    let (_, newest) = a.claim("1", &workers).await.unwrap();
+    let (_, newest) = a.claim(&id("1"), &workers).await.unwrap();
     drop(newest);
     until("the newest slot is told", || members(&server, "worker:0").is_empty()).await;
-    assert_eq!(b.locate("1", &streams()).await, us);
+    assert_eq!(b.locate(&id("1"), &streams()).await, us);
     assert_eq!(server.cli(&["HGET", "reframe:{s}:session:1", "worker"]), "1");
     drop(new);
     until("all is told", || members(&server, "sessions").is_empty()).await;
@@ -155,24 +157,22 @@ async fn a_redis_that_lost_everything_is_told_again() {
     let mut slots = Vec::new();
     for n in 0..300 {
         let gateway = if n % 2 == 0 { &a } else { &b };
-        slots.push(gateway.claim(&n.to_string(), &workers).await.unwrap());
+        slots.push(gateway.claim(&id(n), &workers).await.unwrap());
     }
     server.kill9();
     // Both place on: the first attempt of each finds out.
     for n in 300..310 {
         let gateway = if n % 2 == 0 { &a } else { &b };
-        slots.push(
-            timeout(AT_ONCE, gateway.claim(&n.to_string(), &workers)).await.unwrap().unwrap(),
-        );
+        slots.push(timeout(AT_ONCE, gateway.claim(&id(n), &workers)).await.unwrap().unwrap());
     }
-    assert_eq!(timeout(AT_ONCE, a.locate("1", &streams())).await, Ok(None));
+    assert_eq!(timeout(AT_ONCE, a.locate(&id("1"), &streams())).await, Ok(None));
     slots.drain(0..10);
     server.restart();
     until("both are connected", || a.store.ready().is_some() && b.store.ready().is_some()).await;
     until("what was held is there", || members(&server, "sessions").len() == 300).await;
     let sum: usize = (0..3).map(|n| members(&server, &format!("worker:{n}")).len()).sum();
     assert_eq!(sum, 300);
-    assert_eq!(b.locate("300", &streams()).await, address(1));
+    assert_eq!(b.locate(&id("300"), &streams()).await, address(1));
     assert_eq!(a.store.health.problems(), []);
     // Emptied under a connection that lives on: the next renewal sees to it.
     assert_eq!(server.cli(&["FLUSHALL"]), "OK");
@@ -185,10 +185,10 @@ async fn foreign_data_under_our_keys_is_told_and_places_go_on() {
     let a = gateway(&server, 1, SHORT, &[]).await;
     let (workers, key) = (workers(1, 2), "reframe:{s}:worker:0");
     assert_eq!(server.cli(&["SET", key, "somebody's"]), "OK");
-    let _first = a.claim("1", &workers).await.unwrap();
-    let _second = a.claim("2", &workers).await.unwrap();
+    let _first = a.claim(&id("1"), &workers).await.unwrap();
+    let _second = a.claim(&id("2"), &workers).await.unwrap();
     assert_eq!(
-        a.claim("3", &workers).await.err(),
+        a.claim(&id("3"), &workers).await.err(),
         Some(ClaimError::Full { slots: 2 }),
         "by what it knows itself"
     );
@@ -202,7 +202,7 @@ async fn foreign_data_under_our_keys_is_told_and_places_go_on() {
     assert_eq!(server.cli(&["DEL", key]), "1");
     until("both are there", || members(&server, "worker:0").len() == 2).await;
     until("all is well", || told(Operation::Renew).is_none()).await;
-    assert_eq!(a.claim("3", &workers).await.err(), Some(ClaimError::Full { slots: 2 }));
+    assert_eq!(a.claim(&id("3"), &workers).await.err(), Some(ClaimError::Full { slots: 2 }));
     assert_eq!(a.store.health.problems(), []);
 }
 
@@ -212,9 +212,9 @@ async fn foreign_data_in_a_sessions_place_harms_that_session_only() {
     let a = gateway(&server, 1, LONG, &[]).await;
     assert_eq!(server.cli(&["SET", "reframe:{s}:session:1", "somebody's"]), "OK");
     let workers = workers(1, 2);
-    assert_eq!(a.locate("1", &streams()).await, None);
-    let _first = a.claim("1", &workers).await.unwrap();
-    let _second = a.claim("2", &workers).await.unwrap();
+    assert_eq!(a.locate(&id("1"), &streams()).await, None);
+    let _first = a.claim(&id("1"), &workers).await.unwrap();
+    let _second = a.claim(&id("2"), &workers).await.unwrap();
     assert_eq!(members(&server, "worker:0").len(), 1);
 }
 
@@ -222,12 +222,12 @@ async fn foreign_data_in_a_sessions_place_harms_that_session_only() {
 async fn an_owner_that_no_gateway_is_is_nobody() {
     let server = RedisServer::start();
     let [a, b] = [gateway(&server, 1, LONG, &[]).await, gateway(&server, 2, LONG, &[]).await];
-    let _slot = a.claim("1", &workers(1, 2)).await.unwrap();
+    let _slot = a.claim(&id("1"), &workers(1, 2)).await.unwrap();
     for forged in
         ["http://127.0.0.1:6379", "http://10.0.0.1:9090/secret?", "http://169.254.169.254:80", "x"]
     {
         assert_eq!(server.cli(&["HSET", "reframe:{s}:session:1", "gateway", forged]), "0");
-        assert_eq!(b.locate("1", &streams()).await, None, "{forged}");
+        assert_eq!(b.locate(&id("1"), &streams()).await, None, "{forged}");
         let problems = b.store.health.problems();
         let [(Operation::Locate, _, text)] = &problems[..] else { panic!("{problems:?}") };
         assert!(text.contains("somebody else"), "{text}");
@@ -236,7 +236,7 @@ async fn an_owner_that_no_gateway_is_is_nobody() {
         server.cli(&["HSET", "reframe:{s}:session:1", "gateway", "http://10.0.0.1:9090"]),
         "0"
     );
-    assert_eq!(b.locate("1", &streams()).await, address(1));
+    assert_eq!(b.locate(&id("1"), &streams()).await, address(1));
     assert_eq!(b.store.health.problems(), []);
 }
 
@@ -282,11 +282,11 @@ async fn a_refused_password_is_told_and_tried_again() {
         let problems = a.store.health.problems();
         let [(Operation::Connect, _, text)] = &problems[..] else { panic!("{problems:?}") };
         assert!(text.contains("the name or the password") && !text.contains("wrong"), "{text}");
-        let _slot = a.claim("1", &workers(1, 1)).await.unwrap();
+        let _slot = a.claim(&id("1"), &workers(1, 1)).await.unwrap();
     }
     // The password that it has becomes the right one.
     let a = unconnected(&format!("redis://:new@127.0.0.1:{port}"), 1, SHORT, &[]);
-    let _slot = a.claim("1", &workers(1, 1)).await.unwrap();
+    let _slot = a.claim(&id("1"), &workers(1, 1)).await.unwrap();
     until("it is told", || !a.store.health.problems().is_empty()).await;
     assert_eq!(server.cli(&["CONFIG", "SET", "requirepass", "new"]), "OK");
     until("it is connected", || a.store.ready().is_some()).await;
@@ -308,9 +308,9 @@ async fn a_redis_that_does_not_answer_holds_nobody_up() {
     server.pause();
     let mut slots = Vec::new();
     for n in 0..4 {
-        slots.push(timeout(AT_ONCE, a.claim(&n.to_string(), &workers)).await.unwrap().unwrap());
+        slots.push(timeout(AT_ONCE, a.claim(&id(n), &workers)).await.unwrap().unwrap());
     }
-    assert_eq!(timeout(AT_ONCE, a.locate("x", &streams())).await, Ok(None));
+    assert_eq!(timeout(AT_ONCE, a.locate(&id("x"), &streams())).await, Ok(None));
     until("it is told", || {
         a.store.health.problems().iter().any(|(at, ..)| *at == Operation::Connect)
     })
@@ -334,5 +334,5 @@ async fn something_else_on_its_port_is_told() {
         .await
         .unwrap();
     until("it is told", || !a.store.health.problems().is_empty()).await;
-    assert!(a.claim("1", &workers(1, 1)).await.is_ok());
+    assert!(a.claim(&id("1"), &workers(1, 1)).await.is_ok());
 }

@@ -1,0 +1,72 @@
+//! What the client of one session has set.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+use tokio::sync::watch;
+
+use super::inputs::{self, InputError, Values};
+use super::spec::Spec;
+
+/// The inputs of one session, set by HTTP or on the data channel.
+#[derive(Debug)]
+pub(crate) struct SessionInputs {
+    spec: Arc<Spec>,
+    /// All that the client has set so far. A watch: whoever is late sees the last value, which is
+    /// the one that counts.
+    values: watch::Sender<Values>,
+}
+
+impl SessionInputs {
+    /// For a session that begins with `values` set.
+    pub(super) fn new(spec: Arc<Spec>, values: Values) -> Self {
+        Self { spec, values: watch::Sender::new(values) }
+    }
+
+    /// Sets what `set` names and leaves the rest.
+    ///
+    /// # Errors
+    /// The first value that does not fit its declaration; nothing was set.
+    pub(crate) fn set(&self, set: &Map<String, Json>) -> Result<(), InputError> {
+        let accepted = inputs::check(&self.spec.inputs, set)?;
+        if !accepted.is_empty() {
+            self.values.send_modify(|values| values.extend(accepted));
+        }
+        Ok(())
+    }
+
+    /// What is set, now and whenever it changes.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Values> {
+        self.values.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::stream::inputs::{Input, Kind, Value};
+    use crate::stream::spec::testing::spec;
+
+    #[test]
+    fn values_add_up_and_a_refusal_changes_nothing() {
+        let mut spec = spec("default", 1);
+        for name in ["a", "b"] {
+            let kind = Kind::Checkbox { value: false };
+            let (name, label, info) = (name.into(), String::new(), String::new());
+            spec.inputs.push(Input { name, label, info, kind });
+        }
+        let inputs = SessionInputs::new(Arc::new(spec), Values::new());
+        let mut seen = inputs.subscribe();
+        let set = |set: Json| inputs.set(set.as_object().unwrap());
+        set(json!({ "a": true })).unwrap();
+        set(json!({ "b": true })).unwrap();
+        set(json!({ "b": false, "a": 7 })).unwrap_err();
+        let expected =
+            [("a", true), ("b", true)].map(|(name, flag)| (name.to_owned(), Value::Flag(flag)));
+        assert_eq!(*seen.borrow_and_update(), expected.into_iter().collect());
+        set(json!({})).unwrap();
+        assert!(!seen.has_changed().unwrap(), "nothing set, nothing changed");
+    }
+}
