@@ -14,6 +14,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use rtc::datachannel::data_channel::{DataChannel, DataChannelConfig};
 use rtc::interceptor::{AttributedPacket, Packet as Taken, TaggedPacket};
+use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::sansio::Protocol;
 use rtc::sctp::PayloadProtocolIdentifier;
 use rtc::shared::TransportContext;
@@ -189,51 +190,67 @@ pub fn feedback(mut data: &[u8]) {
     assert!(remb.poll_read().is_some(), "others read it too");
 }
 
+/// A candidate of ours, as it stands in answers.
+const OURS: &str = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n";
+
 /// An offer's text.
 pub fn offer(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    if let Ok(offer) = offer::parse(text.clone().into_owned()) {
-        for mode in [Mode::SendReceive, Mode::Receive, Mode::Send] {
-            let Ok(reduced) = offer.negotiate(mode, &Codecs::Browsers) else { continue };
-            let again = offer::parse(reduced.description.sdp)
-                .and_then(|offer| offer.negotiate(mode, &Codecs::Browsers));
-            assert_eq!(
-                again.map(|offer| offer.codec),
-                Ok(reduced.codec),
-                "what is left is what was chosen"
-            );
-        }
+    let Ok(offer) = offer::parse(text.into_owned()) else { return };
+    let mut codec = None;
+    for mode in [Mode::SendReceive, Mode::Receive, Mode::Send] {
+        let Ok(normal) = offer.negotiate(mode, &Codecs::Browsers) else { continue };
+        given(&normal);
+        let again = offer::parse(normal.sdp().to_owned())
+            .and_then(|offer| offer.negotiate(mode, &Codecs::Browsers));
+        assert_eq!(again.map(|offer| offer.codec), Ok(normal.codec.clone()), "as it was chosen");
+        codec = Some((normal.codec, normal.settled));
     }
-    drop((
-        offer::origin(&text),
-        offer::ice_ufrag(&text),
-        offer::first_video(&text),
-        Feedback::offered(&text),
-    ));
+    if let Some((codec, settled)) = codec
+        && let Ok(further) = offer.further(codec, &settled)
+    {
+        given(&further);
+    }
+    drop(offer.origin());
+}
+
+/// The stack can read it, and what it could answer becomes an answer with a section for each.
+fn given(offer: &offer::Offer) {
+    let read = RTCSessionDescription::offer(offer.sdp().to_owned());
+    assert!(read.is_ok_and(|read| read.unmarshal().is_ok()), "{}", offer.sdp());
+    Feedback::offered(offer.sdp());
+    offer.video();
+    // Much of an answer is as the offer.
+    if let Ok(answer) = offer.plan.answer(offer.sdp(), OURS) {
+        answered(offer, &answer);
+    }
+}
+
+fn answered(offer: &offer::Offer, answer: &str) {
+    assert_eq!(answer.matches(OURS).count(), 1, "our candidates stand in it, once");
+    let asked = peer::ask(answer, LIMITS, VideoLimits { long: 1280, short: 720, fps: 30.0 });
+    let sections = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
+    assert_eq!([sections(answer), sections(&asked)], [offer.plan.sections(); 2]);
+    ExtensionIds::of(&asked);
 }
 
 /// The text of an answer of the stack's, which repeats much of the offer.
 pub fn answer(data: &[u8]) {
-    // Its last line is whole, as all are.
-    let text = String::from_utf8_lossy(data).into_owned() + "\r\n";
-    let ours = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n";
-    let placed = offer::place_candidates(&text, ours);
-    let lines = placed.split_inclusive("\r\n").filter(|line| *line == ours);
-    assert_eq!(lines.count(), 1, "our candidates stand in it, once");
-    let asked = peer::ask(&placed, LIMITS, VideoLimits { long: 1280, short: 720, fps: 30.0 });
-    let sections =
-        |text: &str| text.split_inclusive("\r\n").filter(|line| line.starts_with("m=")).count();
-    assert_eq!(sections(&asked), sections(&placed));
-    ExtensionIds::of(&asked);
+    const OFFER: &str = "v=0\r\na=group:BUNDLE 0 1 2\r\na=fingerprint:sha-256 A\r\na=ice-ufrag:u\r\n\
+        a=ice-pwd:p\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n\
+        a=mid:1\r\na=rtpmap:96 VP8/90000\r\nm=application 9 DTLS/SCTP 5000\r\na=mid:2\r\n";
+    let offer = offer::parse(OFFER.to_owned());
+    let offer = offer.and_then(|offer| offer.negotiate(Mode::SendReceive, &Codecs::Browsers));
+    let offer = offer.expect("a usual offer");
+    if let Ok(answer) = offer.plan.answer(&String::from_utf8_lossy(data), OURS) {
+        answered(&offer, &answer);
+    }
 }
 
 /// A trickled candidate's line.
 pub fn candidate(data: &[u8]) {
     let line = String::from_utf8_lossy(data);
-    if offer::is_candidate(&line) {
-        // Refusing is its right.
-        drop(rtc::ice::candidate::unmarshal_candidate(line.trim_start_matches("candidate:")));
-    }
+    offer::is_candidate(&line);
 }
 
 /// A text on the data channel.

@@ -187,8 +187,8 @@ fn an_unanswerable_offer_changes_nothing() {
     let browser = connected(&cluster, "unanswerable", "[{}]");
     let refused = browser.run(&asynchronous(
         "await pc.setLocalDescription();
-         const sdp = pc.localDescription.sdp.replaceAll(/a=mid:.*\\r\\n/g, '')
-           .replaceAll(/ice-ufrag:.*/g, 'ice-ufrag:another');
+         const sdp = pc.localDescription.sdp.replaceAll(/a=fingerprint:.*\\r\\n/g, (line) =>
+           line + 'a=ice-pwd:' + 'x'.repeat(65) + '\\r\\n').replaceAll(/ice-ufrag:.*/g, 'ice-ufrag:another');
          return (await post({ type: 'offer', sdp, renegotiate: true })).meta.error",
     ));
     assert_eq!(refused, json!("invalid_offer"));

@@ -16,11 +16,12 @@ use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult,
     ResponseActFuture, ResponseFuture, WrapFuture,
 };
+use reframe_trace::STRANGER;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, Span, debug, error, info, info_span, warn};
+use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use self::admission::Admission;
 use self::early::{ANSWER_WITHIN, EarlyCandidates};
@@ -181,7 +182,7 @@ impl Gateway {
 
     /// Whether there is room for a session that now offers. Here and now: other gateways and
     /// workers are not asked yet.
-    fn admit(&mut self, id: &SessionId, client: Option<IpAddr>) -> Result<(), OfferRefused> {
+    fn check_offer(&mut self, id: &SessionId, client: Option<IpAddr>) -> Result<(), OfferRefused> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(OfferRefused::Draining);
         }
@@ -214,13 +215,14 @@ impl Gateway {
     }
 
     /// The connection is there: make the session around it.
-    fn open(&mut self, plan: PendingSession, ctx: &mut Context<Self>) {
-        let (id, live, origin) = (plan.id.clone(), Arc::clone(&plan.live), plan.offer.origin());
+    fn open(&mut self, pending: PendingSession, ctx: &mut Context<Self>) {
+        let (id, live, origin) =
+            (pending.id.clone(), Arc::clone(&pending.live), pending.offer.origin.clone());
         // Of whom nothing is known: of one client.
-        let client = plan.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let client = pending.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let crowded_out = self.admission.answered(&id, client);
         self.crowd_out(crowded_out);
-        let session = open(plan, &self.arbiters, &self.media, &ctx.address());
+        let session = open(pending, &self.arbiters, &self.media, &ctx.address());
         let running = Entry::Running { session: session.clone(), live, origin };
         if let Some(Entry::Opening(candidates)) = self.sessions.insert(id, running) {
             for candidate in candidates {
@@ -257,8 +259,8 @@ impl Gateway {
                     let for_peer = channels.for_peer(Arc::clone(&live));
                     let answered = peer::answer(&offer, port.join(), for_peer, open).await;
                     answered.map_err(|error| {
-                        debug!(%error, "offer not answerable");
-                        OfferRefused::Unanswerable
+                        info!(target: STRANGER, %error, "offer refused");
+                        OfferRefused::Unanswerable(error.to_string())
                     })
                 }
                 None => Err(OfferRefused::Busy),
@@ -272,7 +274,7 @@ impl Gateway {
                         live: Arc::clone(&live),
                         events: channels.events(),
                     };
-                    let plan = PendingSession {
+                    let pending = PendingSession {
                         id,
                         client,
                         offer,
@@ -284,7 +286,7 @@ impl Gateway {
                         live,
                         answers,
                     };
-                    Ok((sdp, plan))
+                    Ok((sdp, pending))
                 }
                 Err(refused) => {
                     placement.disown(&id, &spec.name).await;
@@ -334,7 +336,7 @@ impl Handler<StartSession> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
 
     fn handle(&mut self, start: StartSession, _: &mut Self::Context) -> Self::Result {
-        if let Err(refused) = self.admit(&start.id, start.client) {
+        if let Err(refused) = self.check_offer(&start.id, start.client) {
             return Box::pin(async move { Err(refused) }.into_actor(self));
         }
         let id = start.id.clone();
@@ -352,8 +354,8 @@ impl Handler<StartSession> for Gateway {
         Box::pin(answering.map(move |answered, gateway, ctx| {
             let answered = answered.unwrap_or_else(|panic| {
                 let session = id.as_str();
-                error!(target: reframe_trace::STRANGER, session, %panic, "an offer was not answered");
-                Err(OfferRefused::Unanswerable)
+                error!(target: STRANGER, session, %panic, "an offer was not answered");
+                Err(OfferRefused::Unanswerable("our own fault; see the log".to_owned()))
             });
             // Began before `Shutdown` and would miss it.
             let draining = gateway.draining.load(Ordering::Relaxed);
@@ -361,8 +363,8 @@ impl Handler<StartSession> for Gateway {
                 if draining { Err(OfferRefused::Draining) } else { Ok(answered) }
             });
             match answered {
-                Ok((sdp, plan)) => {
-                    gateway.open(plan, ctx);
+                Ok((sdp, pending)) => {
+                    gateway.open(pending, ctx);
                     Ok(sdp)
                 }
                 Err(refused) => {

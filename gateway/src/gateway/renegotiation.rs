@@ -1,10 +1,9 @@
 //! A further offer finds its session.
 
 use actix::{Handler, Message, ResponseFuture};
-use rtc::peer_connection::sdp::RTCSessionDescription;
 
 use super::Gateway;
-use crate::browser::offer;
+use crate::browser::offer::Parsed;
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
 use crate::session::Answer;
@@ -15,7 +14,7 @@ use crate::session::Answer;
 #[rtype(result = "Option<Result<String, OfferRefused>>")]
 pub(crate) struct Renegotiate {
     pub(crate) id: SessionId,
-    pub(crate) offer: RTCSessionDescription,
+    pub(crate) offer: Parsed,
 }
 
 impl Handler<Renegotiate> for Gateway {
@@ -26,7 +25,7 @@ impl Handler<Renegotiate> for Gateway {
         Renegotiate { id, offer }: Renegotiate,
         _: &mut Self::Context,
     ) -> Self::Result {
-        let session = self.of_origin(&id, offer::origin(&offer.sdp).as_deref());
+        let session = self.of_origin(&id, offer.origin().as_deref());
         // Closed: it ended a moment ago.
         Box::pin(async move { session?.send(Answer(offer)).await.ok() })
     }

@@ -2,8 +2,10 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use reframe_trace::STRANGER;
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use serde_json::{Map, Value, json};
+use tracing::info;
 
 use super::{
     HttpState, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text,
@@ -89,9 +91,9 @@ async fn answer(
     let Offered { id, sdp, inputs, renegotiate } = offered;
     let parsed = match offer::parse(sdp) {
         Ok(parsed) => parsed,
-        Err(problem) => return invalid_offer(&problem),
+        Err(problem) => return invalid_offer(&id, &problem),
     };
-    let further = Renegotiate { id: id.clone(), offer: parsed.description.clone() };
+    let further = Renegotiate { id: id.clone(), offer: parsed.clone() };
     // An error is a gateway that has stopped.
     if let Ok(Some(answered)) = shared.gateway.send(further).await {
         return conclude(answered.map(|sdp| (sdp, "renegotiated")));
@@ -108,7 +110,7 @@ async fn answer(
     };
     let offer = match parsed.negotiate(spec.mode, &shared.codecs) {
         Ok(offer) => offer,
-        Err(problem) => return invalid_offer(&problem),
+        Err(problem) => return invalid_offer(&id, &problem),
     };
     let inputs = match inputs::check(&spec.inputs, &inputs) {
         Ok(inputs) => inputs,
@@ -132,7 +134,8 @@ async fn answer(
     conclude(answered.map(|sdp| (sdp, "answered")))
 }
 
-fn invalid_offer(problem: &OfferError) -> HttpResponse {
+fn invalid_offer(id: &SessionId, problem: &OfferError) -> HttpResponse {
+    info!(target: STRANGER, session = id.as_str(), %problem, "offer refused");
     telemetry::offer("invalid");
     failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem.to_string()))
 }
@@ -170,8 +173,7 @@ fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
                            server needs --trusted-proxies";
             (error, try_again(StatusCode::TOO_MANY_REQUESTS, error, problem))
         }
-        OfferRefused::Unanswerable => {
-            let problem = "`sdp` could not be answered".to_owned();
+        OfferRefused::Unanswerable(problem) => {
             ("invalid", failed(StatusCode::BAD_REQUEST, error, Some(problem)))
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Why no session started. Nothing was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OfferRefused {
     AlreadyExists,
     /// Every slot is taken; how many there are.
@@ -21,14 +21,14 @@ pub(crate) enum OfferRefused {
     RateLimited,
     /// A codec could not be made.
     NoCodec,
-    /// The WebRTC stack refused the offer; the log says why.
-    Unanswerable,
+    /// The offer has no answer; why, for whoever wrote the client.
+    Unanswerable(String),
 }
 
 impl OfferRefused {
     /// What a program knows it by: `meta.error` of the HTTP answer and of the message on the
     /// connection.
-    pub(crate) fn error(self) -> &'static str {
+    pub(crate) fn error(&self) -> &'static str {
         match self {
             Self::AlreadyExists => "connection_already_exists",
             Self::Full(_) => "concurrency_limit_reached",
@@ -38,12 +38,12 @@ impl OfferRefused {
             Self::Busy => "busy",
             Self::RateLimited => "rate_limited",
             Self::NoCodec => "no_codec",
-            Self::Unanswerable => "invalid_offer",
+            Self::Unanswerable(_) => "invalid_offer",
         }
     }
 
     /// The `meta` of the message that refuses a client on its connection.
-    pub(crate) fn meta(self) -> Value {
+    pub(crate) fn meta(&self) -> Value {
         match self {
             Self::Full(limit) => json!({ "error": self.error(), "limit": limit }),
             _ => json!({ "error": self.error(), "message": self.in_words() }),
@@ -51,7 +51,7 @@ impl OfferRefused {
     }
 
     /// For the person in front of the page.
-    pub(crate) fn in_words(self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         match self {
             Self::Full(limit) => {
                 format!(
@@ -69,7 +69,7 @@ impl OfferRefused {
                     .to_owned()
             }
             Self::Draining => "This server is stopping. Try again in a moment.".to_owned(),
-            Self::AlreadyExists | Self::Unanswerable => {
+            Self::AlreadyExists | Self::Unanswerable(_) => {
                 "The server refused the stream. Start again.".to_owned()
             }
         }

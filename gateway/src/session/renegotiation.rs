@@ -3,24 +3,31 @@
 use std::sync::Arc;
 
 use actix::{Context, Handler, Message, ResponseFuture};
-use rtc::peer_connection::sdp::RTCSessionDescription;
+use reframe_trace::STRANGER;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::Session;
-use crate::browser::offer;
+use crate::browser::offer::Parsed;
 use crate::media::refused::OfferRefused;
 
 /// Answer a further offer of this session's browser.
 #[derive(Message)]
 #[rtype(result = "Result<String, OfferRefused>")]
-pub(crate) struct Answer(pub(crate) RTCSessionDescription);
+pub(crate) struct Answer(pub(crate) Parsed);
 
 impl Handler<Answer> for Session {
     type Result = ResponseFuture<Result<String, OfferRefused>>;
 
     fn handle(&mut self, Answer(offer): Answer, _: &mut Context<Self>) -> Self::Result {
-        if !self.offers.take(Instant::now(), offer::ice_ufrag(&offer.sdp), self.core.is_checked()) {
+        let offer = match self.span.in_scope(|| self.peer.further(&offer)) {
+            Ok(offer) => offer,
+            Err(error) => {
+                self.span.in_scope(|| info!(target: STRANGER, %error, "further offer refused"));
+                return Box::pin(async move { Err(OfferRefused::Unanswerable(error.to_string())) });
+            }
+        };
+        if !self.offers.take(Instant::now(), offer.ufrag(), self.core.is_checked()) {
             return Box::pin(async { Err(OfferRefused::Busy) });
         }
         let answers = Arc::clone(&self.answers);
@@ -35,9 +42,9 @@ impl Handler<Answer> for Session {
             match &answered {
                 Ok(_) if connected => info!("renegotiated"),
                 Ok(_) => debug!("renegotiated before it was connected"),
-                Err(error) => debug!(%error, "further offer not answerable"),
+                Err(error) => info!(target: STRANGER, %error, "further offer refused"),
             }
-            answered.map_err(|_| OfferRefused::Unanswerable)
+            answered.map_err(|error| OfferRefused::Unanswerable(error.to_string()))
         })
     }
 }

@@ -155,7 +155,7 @@ fn encoder(negotiated: &Negotiated, kbps: u32, fps: f64) -> Box<dyn Encoder> {
 
 /// Starts the session's actor, which waits for the browser.
 pub(crate) fn open<G>(
-    plan: PendingSession,
+    pending: PendingSession,
     arbiters: &Arc<Arbiters>,
     media: &tokio::runtime::Handle,
     gateway: &Addr<G>,
@@ -174,7 +174,7 @@ where
         timeouts,
         live,
         answers,
-    } = plan;
+    } = pending;
     let SessionChannels { address, mailbox, handles } = channels;
     let limits =
         Limits { reconnect: timeouts.reconnect, idle: timeouts.idle, time: live.spec.time_limit };

@@ -1,7 +1,6 @@
 //! Which of the offer's codecs a session speaks: pure.
 
-use rtc::sdp::description::media::MediaDescription;
-
+use super::description::Section;
 use crate::codec::{Codec, Codecs};
 
 /// The codec of a session's video, both ways.
@@ -18,13 +17,9 @@ pub(crate) struct Negotiated {
 
 impl Codecs {
     /// The codec to speak of those in a video section; `None` when there is none in common.
-    pub(crate) fn choose(&self, section: &MediaDescription) -> Option<Negotiated> {
-        let offered: Vec<Variant> = section
-            .media_name
-            .formats
-            .iter()
-            .filter_map(|format| Variant::read(section, format))
-            .collect();
+    pub(crate) fn choose(&self, section: &Section<'_>) -> Option<Negotiated> {
+        let offered: Vec<Variant> =
+            section.formats.iter().filter_map(|format| Variant::read(section, format)).collect();
         let first = match self {
             Self::Browsers => offered.first().map(|variant| variant.codec),
             Self::Ours(codecs) => codecs
@@ -63,13 +58,13 @@ struct Rank {
 }
 
 impl Variant {
-    fn read(section: &MediaDescription, format: &str) -> Option<Self> {
+    fn read(section: &Section<'_>, format: &str) -> Option<Self> {
         let payload_type = format.parse().ok().filter(|number| *number < 128_u8)?;
-        let name = attribute(section, "rtpmap", format)?;
+        let name = section.of_format("rtpmap", format)?;
         let (name, clock) = name.split_once('/')?;
         let codec =
             Codec::ALL.into_iter().find(|codec| name.eq_ignore_ascii_case(codec.sdp_name()))?;
-        let fmtp = attribute(section, "fmtp", format).unwrap_or_default();
+        let fmtp = section.of_format("fmtp", format).unwrap_or_default();
         let (fmtp, rank) = match codec {
             Codec::Vp8 => (String::new(), Rank::default()),
             Codec::Vp9 if parameter(fmtp, "profile-id").is_none_or(|profile| profile == "0") => {
@@ -106,62 +101,11 @@ fn h264(fmtp: &str) -> Option<(String, Rank)> {
     Some((fmtp, Rank { beyond_baseline, single_nal: mode == "0" }))
 }
 
-/// What stands behind `a=KEY:FORMAT `.
-fn attribute<'a>(section: &'a MediaDescription, key: &str, format: &str) -> Option<&'a str> {
-    let values = section
-        .attributes
-        .iter()
-        .filter(|attribute| attribute.key == key)
-        .filter_map(|a| a.value.as_deref());
-    values
-        .filter_map(|value| value.split_once(' '))
-        .find(|(of, _)| *of == format)
-        .map(|(_, value)| value.trim())
-}
-
 fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
     fmtp.split(';')
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(key, _)| *key == name)
         .map(|(_, value)| value)
-}
-
-/// The offer with nothing but the chosen codec in its first video section that is not refused, so
-/// that the stack has nothing left to choose.
-pub(crate) fn reduce(sdp: &str, chosen: u8) -> String {
-    let chosen = chosen.to_string();
-    let (mut video, mut done) = (false, false);
-    let mut reduced = String::with_capacity(sdp.len());
-    for line in sdp.lines() {
-        if let Some(section) = line.strip_prefix("m=") {
-            done |= video;
-            video = !done && super::is_video(section);
-            if video {
-                // The stack's parser takes any white space for one space, also before the first
-                // field.
-                let kept: Vec<&str> =
-                    section.split_whitespace().take(3).chain([chosen.as_str()]).collect();
-                reduced.push_str("m=");
-                reduced.push_str(&kept.join(" "));
-                reduced.push_str("\r\n");
-                continue;
-            }
-        }
-        // Of several layers nobody would look at the others: without these lines the browser sends
-        // one.
-        if video && (line.starts_with("a=rid:") || line.starts_with("a=simulcast:")) {
-            continue;
-        }
-        let format = ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"]
-            .into_iter()
-            .find_map(|key| line.strip_prefix(key));
-        let format = format.and_then(|rest| rest.split_whitespace().next());
-        if !video || format.is_none_or(|format| format == chosen || format == "*") {
-            reduced.push_str(line);
-            reduced.push_str("\r\n");
-        }
-    }
-    reduced
 }
 
 #[cfg(test)]

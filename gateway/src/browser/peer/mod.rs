@@ -67,7 +67,7 @@ use self::remote_candidates::RemoteCandidates;
 use self::tracks::Tracks;
 use crate::browser::guard::{SUITES, provider};
 use crate::browser::net::{Nudge, SessionPort, SessionRuntime};
-use crate::browser::offer::{self, Offer};
+use crate::browser::offer::{self, Negotiated, Offer, OfferError, Plan, Settled};
 use crate::media::encoded::OutFrame;
 use crate::media::event::{ConnectStage, DriverEnd, EndReason, SessionEvent};
 use crate::media::limits::{BitrateLimits, VideoLimits};
@@ -121,9 +121,9 @@ pub(crate) struct PeerChannels {
 }
 
 /// What every answer says of our side.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Terms {
-    payload_type: u8,
+    codec: Negotiated,
     mode: Mode,
     bitrates: BitrateLimits,
     most: VideoLimits,
@@ -133,14 +133,15 @@ impl Terms {
     /// Our description as the browser is told it; by then its checks are known as ours, also after
     /// an ICE restart, which brings a name fragment of its own.
     async fn tell(
-        self,
+        &self,
         connection: &dyn PeerConnection,
         port: &SessionPort,
-    ) -> Result<String, Error> {
+        plan: &Plan,
+    ) -> Result<String, OfferError> {
         let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
         port.learn(&local.sdp);
-        let placed = offer::place_candidates(&local.sdp, port.candidates());
-        Ok(ask(&placed, self.bitrates, self.most))
+        let asked = ask(&local.sdp, self.bitrates, self.most);
+        Ok(plan.answer(&asked, port.candidates())?)
     }
 }
 
@@ -160,6 +161,8 @@ pub(crate) struct Peer {
     candidates: Arc<Mutex<RemoteCandidates>>,
     port: Arc<SessionPort>,
     terms: Terms,
+    /// What its offers have settled so far.
+    settled: Arc<Mutex<Settled>>,
     /// Held until the connection is closed.
     open: TaskTrackerToken,
 }
@@ -168,14 +171,14 @@ pub(crate) struct Peer {
 /// current one.
 ///
 /// # Errors
-/// The stack refused the offer; nothing is left behind.
+/// The stack refused the offer, or its answer would be no success; nothing is left behind.
 pub(crate) async fn answer(
     offer: &Offer,
     port: Arc<SessionPort>,
     channels: PeerChannels,
     open: TaskTrackerToken,
-) -> Result<(String, Peer), Error> {
-    let (negotiated, sdp) = (&offer.codec, &offer.description.sdp);
+) -> Result<(String, Peer), OfferError> {
+    let (negotiated, sdp) = (&offer.codec, offer.sdp());
     port.learn_theirs(sdp);
     let codec = codecs::parameters(negotiated);
     let mut engine = MediaEngine::default();
@@ -191,7 +194,7 @@ pub(crate) async fn answer(
         most,
         available_kbps,
     } = channels;
-    let registry = interceptors::registry(&mut engine)?;
+    let registry = interceptors::registry(&mut engine, Arc::clone(&live.signs))?;
     let registry = bitrates::control(registry, &mut engine, sdp, bitrates, available_kbps);
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
@@ -272,12 +275,13 @@ pub(crate) async fn answer(
         turn: Arc::default(),
         candidates: Arc::new(Mutex::new(RemoteCandidates::new(port.policy()))),
         port: Arc::clone(&port),
-        terms: Terms { payload_type: negotiated.payload_type, mode, bitrates, most },
+        terms: Terms { codec: negotiated.clone(), mode, bitrates, most },
+        settled: Arc::new(Mutex::new(offer.settled.clone())),
         open,
     };
 
-    let offer = RTCSessionDescription::offer(peer.candidates.lock().of_offer(sdp))?;
-    peer.connection.set_remote_description(offer).await?;
+    let offered = RTCSessionDescription::offer(peer.candidates.lock().of_offer(sdp))?;
+    peer.connection.set_remote_description(offered).await?;
     // Before the answer, which says by it which way video goes.
     let track = if mode == Mode::Send {
         None
@@ -306,7 +310,7 @@ pub(crate) async fn answer(
     // Host candidates only, so the answer carries them all and nothing needs trickling to the
     // browser. Elapsed: it carries what there is.
     drop(tokio::time::timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
-    let told = peer.terms.tell(&*peer.connection, &port).await?;
+    let answer = peer.terms.tell(&*peer.connection, &port, &offer.plan).await?;
 
     let step = {
         let (callbacks, port) = (Arc::clone(&peer.callbacks), Arc::clone(&port));
@@ -317,7 +321,7 @@ pub(crate) async fn answer(
     );
     tokio::spawn(stop.clone().run_until_cancelled_owned(report_driver(driver, events.clone())));
     tokio::spawn(report_state(state, events, keyframe_due, stop, step).in_current_span());
-    Ok((told, peer))
+    Ok((answer, peer))
 }
 
 impl Peer {

@@ -11,8 +11,8 @@ use tracing::Instrument;
 use webrtc::error::Error;
 use webrtc::peer_connection::PeerConnection;
 
-use super::{GATHER_TIMEOUT, Peer};
-use crate::browser::offer;
+use super::{GATHER_TIMEOUT, Peer, Terms};
+use crate::browser::offer::{self, Offer, OfferError, Parsed, VIDEO};
 use crate::stream::spec::Mode;
 
 /// Transceivers of a connection. The stack keeps those whose section has been stopped, and makes
@@ -21,6 +21,14 @@ use crate::stream::spec::Mode;
 const MAX_TRANSCEIVERS: usize = 16;
 
 impl Peer {
+    /// A further offer of this connection's browser, in the form that the stack is given.
+    ///
+    /// # Errors
+    /// Nothing is left of the connection, or not enough.
+    pub(crate) fn further(&self, offer: &Parsed) -> Result<Offer, OfferError> {
+        offer.further(self.terms.codec.clone(), &self.settled.lock())
+    }
+
     /// Answers a further offer, once the future is polled; the session goes on meanwhile. `None`
     /// while another is being answered: a browser waits for the answer before it offers again.
     ///
@@ -30,17 +38,17 @@ impl Peer {
     /// away.
     pub(crate) fn renegotiate(
         &self,
-        offer: RTCSessionDescription,
-    ) -> Option<impl Future<Output = Result<String, Error>> + use<>> {
+        offer: Offer,
+    ) -> Option<impl Future<Output = Result<String, OfferError>> + use<>> {
         let turn = Arc::clone(&self.turn).try_lock_owned().ok()?;
         let (connection, candidates) = (Arc::clone(&self.connection), Arc::clone(&self.candidates));
         let (callbacks, port) = (Arc::clone(&self.callbacks), Arc::clone(&self.port));
-        let terms = self.terms;
+        let (terms, settled) = (self.terms.clone(), Arc::clone(&self.settled));
         let answering = async move {
             let _turn = turn;
             let before =
                 connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
-            let restarts = offer::ice_ufrag(&before) != offer::ice_ufrag(&offer.sdp);
+            let restarts = offer::ice_ufrag(&before) != offer.ufrag();
             // Counts once the offer is taken: a refused one restarts nothing.
             let mut taken = candidates.lock().clone();
             if restarts {
@@ -48,60 +56,60 @@ impl Peer {
                 // Ours are gathered anew.
                 callbacks.gathered.send_replace(false);
             }
-            let offered = taken.of_offer(&offer::reduce(&offer.sdp, terms.payload_type));
-            if let Err(error) =
-                answer(&*connection, RTCSessionDescription::offer(offered)?, terms.mode).await
-            {
+            let offered = taken.of_offer(offer.sdp());
+            if let Err(error) = answer(&*connection, offered, &offer, &terms).await {
                 // Refused before it was looked at: there is nothing to roll back.
                 connection
                     .set_remote_description(RTCSessionDescription::rollback(None)?)
                     .await
                     .ok();
                 callbacks.gathered.send_replace(true);
-                return Err(error);
+                return Err(error.into());
             }
             *candidates.lock() = taken;
-            port.learn_theirs(&offer.sdp);
+            *settled.lock() = offer.settled.clone();
+            port.learn_theirs(offer.sdp());
             if restarts {
                 let mut gathered = callbacks.gathered.subscribe();
                 // Elapsed: the answer carries what there is.
                 drop(timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
             }
-            terms.tell(&*connection, &port).await
+            terms.tell(&*connection, &port, &offer.plan).await
         };
         let (runtime, answering) = (self.runtime.clone(), answering.in_current_span());
         // On the media runtime, and to its end even if nobody waits for it: a half-applied
         // description breaks the connection.
-        Some(
-            async move { runtime.spawn(answering).await.unwrap_or(Err(Error::ErrConnectionClosed)) },
-        )
+        Some(async move {
+            runtime.spawn(answering).await.unwrap_or(Err(Error::ErrConnectionClosed.into()))
+        })
     }
 }
 
+/// `offered`: the text of `offer`, with the candidates that are taken.
 async fn answer(
     connection: &dyn PeerConnection,
-    offer: RTCSessionDescription,
-    mode: Mode,
+    offered: String,
+    offer: &Offer,
+    terms: &Terms,
 ) -> Result<(), Error> {
-    let ours = offer::first_video(&offer.sdp).map(|video| {
-        let sends = mode != Mode::Send && video.receives;
-        let receives = mode != Mode::Receive && video.sends;
-        let direction = match (sends, receives) {
+    let ours = offer.video().map(|video| {
+        let sends = terms.mode != Mode::Send && video.receives;
+        let receives = terms.mode != Mode::Receive && video.sends;
+        match (sends, receives) {
             (true, true) => RTCRtpTransceiverDirection::Sendrecv,
             (true, false) => RTCRtpTransceiverDirection::Sendonly,
             (false, true) => RTCRtpTransceiverDirection::Recvonly,
             (false, false) => RTCRtpTransceiverDirection::Inactive,
-        };
-        (video.mid.to_owned(), direction)
+        }
     });
-    if !has_room(connection, &offer.sdp).await? {
+    if !has_room(connection, &offered).await? {
         return Err(Error::Other(format!("more than {MAX_TRANSCEIVERS} transceivers")));
     }
-    connection.set_remote_description(offer).await?;
+    connection.set_remote_description(RTCSessionDescription::offer(offered)?).await?;
     // The stack remembers the least that was ever offered: what was off would stay off.
-    if let Some((mid, direction)) = ours {
+    if let Some(direction) = ours {
         for transceiver in connection.get_transceivers().await {
-            if transceiver.mid().await?.as_ref() == Some(&mid) {
+            if transceiver.mid().await?.as_deref() == Some(VIDEO) {
                 transceiver.set_direction(direction).await?;
             }
         }

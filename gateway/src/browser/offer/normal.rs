@@ -1,0 +1,322 @@
+//! Every offer in one form, whatever its client wrote: the stack is given two sections at most, the
+//! video and the data channel, on one transport, with everything said that may be left out. Pure.
+//!
+//! | offered | given to the stack |
+//! |---|---|
+//! | no direction, or one above all sections | that, or `sendrecv` (RFC 8866, section 6.7) |
+//! | no `a=group:BUNDLE`, or one without the video | the video alone, on its own transport |
+//! | BUNDLE with several ICE users, as before it is agreed on | the first section's (RFC 8843, section 7.2.1) |
+//! | `bundle-only` with port 0 | as any other section |
+//! | audio, further videos of a first offer, unknown sections | nothing; [`Plan`] answers them |
+//! | a data section of before RFC 8841 (`DTLS/SCTP 5000`) | the present form |
+//! | no `a=mid` | one of ours, which the answer does not repeat |
+//! | `a=ssrc`, `a=msid`, `a=rid`, `a=simulcast`: missing, wrong or several | one stream, known by its payload type; in further offers by its first `a=ssrc` |
+//! | candidates, extensions and codecs that are not understood | nothing of them |
+//!
+//! The answer goes the other way: [`Plan`] has a line for each section of the offer, in its order.
+
+use super::codecs::Negotiated;
+use super::description::{DIRECTIONS, Description, Section};
+use super::plan::{Plan, Planned};
+use super::{OfferError, is_candidate};
+
+/// The names that the stack knows the sections by. Whatever the client's are, a section that takes
+/// another's place is the same to the stack.
+pub(crate) const VIDEO: &str = "video";
+const DATA: &str = "data";
+
+/// What the stack is told of that a codec's section does not say: the header extensions that are
+/// spoken here. Of others a malformed one would make it refuse the offer.
+const EXTENSIONS: [&str; 7] = [
+    "urn:3gpp:video-orientation",
+    "urn:ietf:params:rtp-hdrext:sdes:mid",
+    "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+    "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+    "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+    "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+];
+
+/// An offer in that form, and how its answer is made.
+#[derive(Debug)]
+pub(super) struct NormalOffer {
+    pub(super) sdp: String,
+    pub(super) plan: Plan,
+    pub(super) settled: Settled,
+}
+
+/// What the offers of a connection have settled so far. Sections are known by their places, which
+/// they keep (RFC 8829, section 5.2.2).
+#[derive(Clone, Debug)]
+pub(crate) struct Settled {
+    /// The session's video: what we send is there, and what we receive, unless it is in another.
+    own: usize,
+    /// Videos of the first offer that were not taken.
+    left_out: Vec<usize>,
+    /// The stack has been given another video.
+    others: bool,
+}
+
+/// Puts a session's first offer into that form: its video is the section at `video`.
+///
+/// # Errors
+/// Something is missing without which there is no connection.
+pub(super) fn first(
+    offer: &Description<'_>,
+    video: usize,
+    codec: &Negotiated,
+) -> Result<NormalOffer, OfferError> {
+    let other = |(place, section): (usize, &Section<'_>)| {
+        (section.is_video() && place != video).then_some(place)
+    };
+    let left_out = offer.sections.iter().enumerate().filter_map(other).collect();
+    let settled = Settled { own: video, left_out, others: false };
+    let videos = [Given { place: video, source: known_by_payload_type(VIDEO) }];
+    normal(offer, &offer.bundle(video), &videos, codec, settled, Some(video))
+}
+
+/// Puts a further offer into that form. The session's video is in the same section as before or,
+/// where that has been stopped, in another. Beside it the stack is given what may send in its
+/// stead: a camera may be in a section of its own, and what we send in the first.
+///
+/// # Errors
+/// As above; or nothing is offered any more.
+pub(super) fn further(
+    offer: &Description<'_>,
+    codec: &Negotiated,
+    settled: &Settled,
+) -> Result<NormalOffer, OfferError> {
+    let speaks = |place: usize| {
+        let section = &offer.sections[place];
+        section.is_video() && section.is_offered() && section.speaks(codec)
+    };
+    let all = 0..offer.sections.len();
+    let own = Some(settled.own).filter(|own| *own < offer.sections.len() && speaks(*own));
+    let own = own.or_else(|| {
+        let mut videos = all.clone().filter(|place| speaks(*place));
+        let sends = |place: &usize| sends(offer.direction(&offer.sections[*place]));
+        videos.clone().find(sends).or_else(|| videos.next())
+    });
+    let any = || all.clone().find(|place| offer.sections[*place].is_offered());
+    let shared = offer.bundle(own.or_else(any).ok_or(OfferError::NoVideo)?);
+    let is_off = own.is_none_or(|own| !sends(offer.direction(&offer.sections[own])));
+    let source = |place: usize, mid: &str, alone: bool| {
+        let ssrc = offer.sections[place].attributes("ssrc").find_map(ssrc);
+        match ssrc {
+            Some(ssrc) => format!("{}\r\na=ssrc:{ssrc} cname:-", known_by_payload_type(mid)),
+            None if alone => known_by_payload_type(mid),
+            // What the stack has found out of it stays.
+            None => String::new(),
+        }
+    };
+    let others: Vec<usize> = shared
+        .iter()
+        .copied()
+        .filter(|place| speaks(*place) && Some(*place) != own)
+        .filter(|place| is_off || !settled.left_out.contains(place))
+        .collect();
+    let alone = others.is_empty() && !settled.others;
+    let mut videos: Vec<Given> =
+        own.iter().map(|own| Given { place: *own, source: source(*own, VIDEO, alone) }).collect();
+    let given = |place: usize| Given { place, source: source(place, &other(place), false) };
+    videos.extend(others.into_iter().map(given));
+    let settled = Settled {
+        own: own.unwrap_or(settled.own),
+        left_out: settled.left_out.clone(),
+        others: !alone,
+    };
+    normal(offer, &shared, &videos, codec, settled, None)
+}
+
+/// A video section that the stack is given.
+struct Given {
+    place: usize,
+    /// Lines that say what is sent in it.
+    source: String,
+}
+
+/// The name of a video beside the session's.
+fn other(place: usize) -> String {
+    format!("{VIDEO}-{place}")
+}
+
+/// What is sent in the section `mid`, from whichever source. The name is none of a track of ours:
+/// the stack tells feedback apart by it.
+fn known_by_payload_type(mid: &str) -> String {
+    format!("a=msid:- theirs-{mid}")
+}
+
+fn ssrc(value: &str) -> Option<u32> {
+    value.split_whitespace().next()?.parse().ok()
+}
+
+fn sends(direction: &str) -> bool {
+    ["sendrecv", "sendonly"].contains(&direction)
+}
+
+/// `shared`: the sections on one transport, in the bundle's order. `videos`: those of them that
+/// the stack is given, the session's own first.
+fn normal(
+    offer: &Description<'_>,
+    shared: &[usize],
+    videos: &[Given],
+    codec: &Negotiated,
+    settled: Settled,
+    required: Option<usize>,
+) -> Result<NormalOffer, OfferError> {
+    let tagged = &offer.sections[shared[0]];
+    let data = shared.iter().copied().find(|place| offer.sections[*place].is_data());
+    let mut transport = Transport::of(offer, tagged)?;
+    let is_legacy = |place: usize| offer.sections[place].legacy_sctp_port().is_some();
+    if data.is_some_and(is_legacy) && transport.setup == "actpass" {
+        // Such clients (aiortc before 1.12) begin SCTP and do not answer one that is begun by us,
+        // as the client of DTLS does: so that is what they are.
+        transport.setup = "active";
+    }
+    let mid = |place: usize| if place == settled.own { VIDEO.to_owned() } else { other(place) };
+    let payload_type = codec.payload_type.to_string();
+
+    let mut lines: Vec<String> =
+        ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0"].map(str::to_owned).into();
+    let mut bundled: Vec<String> = videos.iter().map(|video| mid(video.place)).collect();
+    if videos.is_empty() {
+        bundled.push(VIDEO.to_owned());
+    }
+    bundled.extend(data.map(|_| DATA.to_owned()));
+    lines.push(format!("a=group:BUNDLE {}", bundled.join(" ")));
+    let flags = ["extmap-allow-mixed", "ice-lite"];
+    let flags = flags.into_iter().filter(|flag| offer.of(tagged, flag).is_some());
+    lines.extend(flags.map(|flag| format!("a={flag}")));
+    lines.push(format!("a=fingerprint:{}", transport.fingerprint));
+    for Given { place, source } in videos {
+        let section = &offer.sections[*place];
+        let direction = offer.direction(section);
+        lines.push(format!("m=video 9 UDP/TLS/RTP/SAVPF {payload_type}"));
+        lines.extend(transport.lines(&mid(*place)));
+        lines.extend(["a=rtcp-mux".to_owned(), format!("a={direction}")]);
+        if sends(direction) && !source.is_empty() {
+            lines.push(source.clone());
+        }
+        lines.extend(codec_lines(section, &payload_type));
+        let extensions = offer.attributes("extmap").chain(section.attributes("extmap"));
+        let extensions = extensions.filter(|extension| is_extension(extension));
+        lines.extend(extensions.map(|extension| format!("a=extmap:{extension}")));
+    }
+    if videos.is_empty() {
+        // The client has taken its video away. The connection goes on, for it may come back.
+        lines.push(format!("m=video 9 UDP/TLS/RTP/SAVPF {payload_type}"));
+        lines.extend(transport.lines(VIDEO));
+        let name = codec.codec.sdp_name();
+        let said = [
+            "a=rtcp-mux".to_owned(),
+            "a=inactive".to_owned(),
+            format!("a=rtpmap:{payload_type} {name}/90000"),
+        ];
+        lines.extend(said);
+        if !codec.fmtp.is_empty() {
+            lines.push(format!("a=fmtp:{payload_type} {}", codec.fmtp));
+        }
+    }
+    if let Some(place) = data {
+        let section = &offer.sections[place];
+        lines.push("m=application 9 UDP/DTLS/SCTP webrtc-datachannel".to_owned());
+        lines.extend(transport.lines(DATA));
+        lines.extend(section.sctp_port().map(|port| format!("a=sctp-port:{port}")));
+        let size = section.attribute("max-message-size").filter(|size| size.parse::<u32>().is_ok());
+        lines.extend(size.map(|size| format!("a=max-message-size:{size}")));
+    }
+    // Of the last section, like those that are trickled: there is one transport.
+    let candidates = tagged.attributes("candidate").filter(|line| is_candidate(line));
+    lines.extend(candidates.map(|candidate| format!("a=candidate:{candidate}")));
+    lines.push(String::new());
+
+    let planned = offer.sections.iter().enumerate().map(|(place, section)| {
+        if videos.iter().any(|video| video.place == place) {
+            Planned::video(section, mid(place), offer.direction(section))
+        } else if Some(place) == data {
+            Planned::data(section)
+        } else if shared.contains(&place) && section.is_rtp() {
+            Planned::inactive(section)
+        } else {
+            Planned::refused(section)
+        }
+    });
+    let sections = planned.collect();
+    let bundle = if offer.is_bundled(shared[0]) { Some(shared.to_vec()) } else { None };
+    let plan = Plan { sections, bundle, tagged: shared[0], required };
+    Ok(NormalOffer { sdp: lines.join("\r\n"), plan, settled })
+}
+
+/// What browser and gateway make their connection with.
+struct Transport<'a> {
+    ufrag: &'a str,
+    password: &'a str,
+    fingerprint: &'a str,
+    setup: &'a str,
+}
+
+impl<'a> Transport<'a> {
+    fn of(offer: &Description<'a>, section: &Section<'a>) -> Result<Self, OfferError> {
+        let required = |name| offer.of(section, name).ok_or(OfferError::Missing(name));
+        let setup = offer.of(section, "setup").unwrap_or("actpass");
+        if !["actpass", "active", "passive"].contains(&setup) {
+            return Err(OfferError::Setup);
+        }
+        Ok(Self {
+            ufrag: required("ice-ufrag")?,
+            password: required("ice-pwd")?,
+            fingerprint: fingerprint(offer, section).ok_or(OfferError::Missing("fingerprint"))?,
+            setup,
+        })
+    }
+
+    /// In each section, as the stack reads it in each.
+    fn lines(&self, mid: &str) -> [String; 6] {
+        [
+            "c=IN IP4 0.0.0.0".to_owned(),
+            format!("a=mid:{mid}"),
+            format!("a=setup:{}", self.setup),
+            format!("a=ice-ufrag:{}", self.ufrag),
+            format!("a=ice-pwd:{}", self.password),
+            "a=ice-options:trickle".to_owned(),
+        ]
+    }
+}
+
+/// What the connection is encrypted for: the section's, or else what stands above all. Of several,
+/// that which every stack can verify (RFC 8122, section 5, has an endpoint check any of them).
+fn fingerprint<'a>(offer: &Description<'a>, section: &Section<'a>) -> Option<&'a str> {
+    let mut all: Vec<&str> = section.attributes("fingerprint").collect();
+    if all.is_empty() {
+        all = offer.attributes("fingerprint").collect();
+    }
+    let is_sha_256 =
+        |value: &&&str| value.get(..8).is_some_and(|name| name.eq_ignore_ascii_case("sha-256 "));
+    all.iter().find(is_sha_256).or_else(|| all.first()).copied()
+}
+
+/// What is said of the payload type, and of all.
+fn codec_lines(section: &Section<'_>, payload_type: &str) -> Vec<String> {
+    let said = ["rtpmap", "fmtp", "rtcp-fb"].into_iter().flat_map(|name| {
+        section.attributes(name).filter_map(move |value| {
+            let (of, said) = value.split_once(char::is_whitespace)?;
+            (of == payload_type || of == "*").then(|| format!("a={name}:{of} {}", said.trim()))
+        })
+    });
+    said.collect()
+}
+
+/// A number, perhaps a direction, and the name of an extension that is spoken here (RFC 8285,
+/// section 8).
+fn is_extension(extension: &str) -> bool {
+    let mut fields = extension.split_whitespace();
+    let (Some(number), Some(uri)) = (fields.next(), fields.next()) else { return false };
+    let (number, direction) = number.split_once('/').unwrap_or((number, "sendrecv"));
+    number.parse().is_ok_and(|number: u8| (1..=246).contains(&number))
+        && DIRECTIONS.contains(&direction)
+        && EXTENSIONS.contains(&uri)
+}
+
+#[cfg(test)]
+#[path = "normal_tests.rs"]
+mod tests;
