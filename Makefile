@@ -11,7 +11,7 @@ HOSTILE ?=
 FUZZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test deny audit test-firefox test-deploy test-hostile bench bench-pieces instructions fuzz loadtest fuzz-asan fmt
+.PHONY: help demo test deny audit test-clients test-firefox test-deploy test-hostile bench bench-pieces instructions fuzz loadtest fuzz-asan fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,13 @@ test-firefox: ## The page in Firefox; builds geckodriver the first time
 	@command -v geckodriver >/dev/null 2>&1 || cargo install --locked geckodriver
 	cargo build --workspace --all-targets
 	cargo test --workspace --test e2e -- firefox:: --include-ignored --nocapture
+
+# Not a part of `test`: clients that others wrote, from PyPI and Debian, take minutes to install and to run.
+test-clients: ## Clients of other projects against a gateway: aiortc, GStreamer
+	@scripts/packages.sh test-clients
+	@scripts/clients.sh
+	cargo build --workspace --all-targets
+	cargo test --workspace --test e2e -- clients:: --include-ignored --nocapture --test-threads 1
 
 # Not a part of `test`: it needs Docker, and builds everything once more in it.
 test-deploy: ## What is below deploy/: checks, then images built and the compose stack run

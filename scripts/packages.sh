@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the system packages that building (`build`), showing (`demo`), measuring (`bench`, `instructions`), testing
-# (`test`, `test-firefox`, `test-hostile`) or fuzzing (`fuzz`) Reframe needs beyond
+# (`test`, `test-clients`, `test-firefox`, `test-hostile`) or fuzzing (`fuzz`) Reframe needs beyond
 # Rust and that this machine lacks. Debian and Ubuntu: with apt-get, through sudo when not root. Elsewhere it says what to install and stops.
 #
 # It looks for what a package is for (a command, a library), not for the package: what came another way will do.
@@ -53,6 +53,18 @@ need_for_firefox() {
     need firefox-esr command -v firefox-esr
 }
 
+need_for_clients() {
+    need python3-venv python3 -c 'import ensurepip, venv'
+    need python3-gi /usr/bin/python3 -c 'import gi'
+    need gir1.2-gst-plugins-bad-1.0 sh -c 'ls /usr/lib/*/girepository-1.0/GstWebRTC-1.0.typelib'
+    need gstreamer1.0-tools command -v gst-inspect-1.0
+    need gstreamer1.0-plugins-good gst-inspect-1.0 rtpvp8pay
+    need gstreamer1.0-plugins-bad gst-inspect-1.0 webrtcbin
+    need gstreamer1.0-plugins-ugly gst-inspect-1.0 x264enc
+    need gstreamer1.0-libav gst-inspect-1.0 avdec_h264
+    need gstreamer1.0-nice gst-inspect-1.0 nicesrc
+}
+
 need_for_fuzz() {
     need clang command -v clang
     need libclang-rt-dev sh -c 'test -e "$(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a")"'
@@ -67,6 +79,7 @@ look() {
     [ "$1" != instructions ] || need_for_instructions
     case $1 in test | test-firefox) need_for_test ;; esac
     [ "$1" != test-hostile ] || need_for_hostile
+    [ "$1" != test-clients ] || need_for_clients
     [ "$1" != test-firefox ] || need_for_firefox
     [ "$1" != fuzz ] || need_for_fuzz
 }
@@ -78,8 +91,8 @@ stop() {
 }
 
 case ${1:-} in
-build | demo | bench | instructions | test | test-firefox | test-hostile | fuzz) ;;
-*) stop "usage: $0 build|demo|bench|instructions|test|test-firefox|test-hostile|fuzz" ;;
+build | demo | bench | instructions | test | test-clients | test-firefox | test-hostile | fuzz) ;;
+*) stop "usage: $0 build|demo|bench|instructions|test|test-clients|test-firefox|test-hostile|fuzz" ;;
 esac
 
 look "$1"
