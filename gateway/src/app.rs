@@ -93,8 +93,17 @@ async fn serve(
     metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     media: Handle,
 ) -> Result<(), RunError> {
-    // Before all else: its port may be any free one, and the other gateways are told which.
+    // Before anything is started: what cannot listen has nothing to stop. And the ports may be any
+    // free ones, and the other gateways are told which.
     let bind_admin = |source| RunError::Bind { flag: "--admin", address: config.admin, source };
+    let bind_page = |source| RunError::Bind { flag: "--http", address: config.http, source };
+    let page_port = edge::listen(config.http).map_err(bind_page)?;
+    let page_address = page_port.local_addr().map_err(bind_page)?;
+    let admin_port = edge::listen(config.admin).map_err(bind_admin)?;
+    let admin_address = admin_port.local_addr().map_err(bind_admin)?;
+    let shares = edge::shares(descriptors, config.edge.connections);
+    let opening = media.spawn(MediaPort::open(config.media, shares.media)).await;
+    let port = opening.map_err(io::Error::other)??;
     let report = Report { delay: telemetry::thread_delay, stuck: telemetry::thread_stuck };
     let watchdog = Watchdog::start(report, config.exit_when_stuck)?;
     watchdog.watch_runtime("main", "main", Handle::current());
@@ -103,9 +112,6 @@ async fn serve(
     for (thread, runtime) in cluster.watched {
         watchdog.watch_runtime(thread, thread, runtime);
     }
-    let admin_port = edge::listen(config.admin).map_err(bind_admin)?;
-    let admin_address = admin_port.local_addr().map_err(bind_admin)?;
-    let shares = edge::shares(descriptors, config.edge.connections);
     if shares.public < config.edge.connections {
         let connections = shares.public;
         warn!(
@@ -114,8 +120,6 @@ async fn serve(
             "too few file descriptors for --max-connections: raise their limit (ulimit -Hn)"
         );
     }
-    let opening = media.spawn(MediaPort::open(config.media, shares.media)).await;
-    let port = opening.map_err(io::Error::other)??;
     let (pool, placement) = {
         let _on_media = media.enter();
         let pool = Pool::start(cluster.workers);
@@ -167,9 +171,6 @@ async fn serve(
             .wrap(http::headers())
             .configure(http::routes)
     };
-    let bind_page = |source| RunError::Bind { flag: "--http", address: config.http, source };
-    let page_port = edge::listen(config.http).map_err(bind_page)?;
-    let page_address = page_port.local_addr().map_err(bind_page)?;
     let server = config.tls.as_ref().map(|tls| Arc::clone(&tls.server));
     let page = edge::serve(page_port, server, caps, HTTP_THREADS, page).map_err(bind_page)?;
 
@@ -199,6 +200,7 @@ async fn serve(
         warn!("built without nasm: H.264 takes 2.6 times the CPU that it should");
     }
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     announce(&[page_address], &[admin_address], config.tls.as_ref());
     if let Some(tls) = config.tls {
@@ -219,13 +221,18 @@ async fn serve(
         }
     });
 
-    // SIGTERM: an orchestrator's or `kill`'s, who has another gateway; SIGINT: Ctrl-C, who has not.
-    // The second of either means "now".
-    let grace = tokio::select! { _ = terminate.recv() => cluster.grace, _ = interrupt.recv() => Duration::ZERO };
+    // SIGTERM: an orchestrator's or `kill`'s, who has another gateway; SIGHUP: a closed terminal's,
+    // likewise; SIGINT: Ctrl-C, who has not. The second of any means "now".
+    let grace = tokio::select! {
+        _ = terminate.recv() => cluster.grace,
+        _ = hang_up.recv() => cluster.grace,
+        _ = interrupt.recv() => Duration::ZERO,
+    };
     info!(?grace, "stopping; a second signal ends at once");
     tokio::select! {
         () = stop(gateway, grace, peers, &watchdog, stop_page, stop_admin) => {}
         _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
         _ = interrupt.recv() => {}
     }
     Ok(())

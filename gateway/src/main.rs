@@ -1,6 +1,7 @@
 //! The gateway's binary.
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -50,32 +51,33 @@ fn main() -> ExitCode {
     };
     let _export = match log.start("reframe-gateway") {
         Ok(export) => export,
-        Err(error) => return usage(&[told(&error)]),
+        Err(error) => return usage(&[error_chain(&error)]),
     };
     match reframe_gateway::run(config, cluster) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&told(&error));
+            print_error(&error_chain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
 /// An error and what caused it, on one line.
-fn told(error: &dyn Error) -> String {
+fn error_chain(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn usage(problems: &[String]) -> ExitCode {
     for problem in problems {
-        complain(problem);
+        print_error(problem);
     }
-    complain("see --help for every option, its unit and default");
+    print_error("see --help for every option, its unit and default");
     ExitCode::from(EXIT_USAGE)
 }
 
-#[expect(clippy::print_stderr, reason = "before logging starts, to whoever started this")]
-fn complain(line: &str) {
-    eprintln!("reframe-gateway: {line}");
+/// Before logging starts, to whoever started this; if nobody can be told, the exit code still
+/// tells.
+fn print_error(line: &str) {
+    writeln!(io::stderr(), "reframe-gateway: {line}").ok();
 }

@@ -40,7 +40,7 @@ fn ask(url: &str, headers: &str) -> Reply {
         text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer but {text:?}"));
     let status =
         head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an HTTP status");
-    Reply { status, body: body.to_owned(), retry_after: None }
+    Reply { status, body: body.to_owned(), retry_after: None, headers: Vec::new() }
 }
 
 fn refused(cluster: &Cluster, port: &str, reason: &str) -> f64 {

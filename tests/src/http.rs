@@ -16,9 +16,17 @@ pub struct Reply {
     pub body: String,
     /// Seconds after which to try again, where the server says so.
     pub retry_after: Option<u32>,
+    /// Names in lower case, and values.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Reply {
+    /// The value of a header, whose name is in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// The body as JSON; `Null` when it is not.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
@@ -50,6 +58,29 @@ pub fn delete(url: &str) -> Result<Reply, ureq::Error> {
     reply(agent().delete(url).call()?)
 }
 
+/// Sends `body` to `url` by any method, and follows no redirect.
+///
+/// # Panics
+/// When nobody answers, or a header is none.
+#[must_use]
+pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(body.to_owned()).expect("a request");
+    let agent: Agent = Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .build()
+        .into();
+    let answered = agent.run(request).and_then(reply);
+    answered.unwrap_or_else(|error| panic!("{method} {url}: {error}"))
+}
+
 /// A fresh agent each time: a pooled connection to a process that is gone would look like a failure
 /// of the next one.
 fn agent() -> Agent {
@@ -61,7 +92,12 @@ fn reply(mut response: ureq::http::Response<ureq::Body>) -> Result<Reply, ureq::
         .headers()
         .get("retry-after")
         .and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    let headers = response.headers().iter().map(|(name, value)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    let headers = headers.collect();
     Ok(Reply {
+        headers,
         status: response.status().as_u16(),
         body: response.body_mut().read_to_string()?,
         retry_after,

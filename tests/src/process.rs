@@ -143,6 +143,14 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Sends SIGHUP: its terminal was closed.
+    ///
+    /// # Panics
+    /// When the process is already gone.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Sends SIGINT: Ctrl-C.
     ///
     /// # Panics
@@ -311,7 +319,11 @@ pub fn run_in(environment: &[(&str, &str)], name: &str, args: &[&str]) -> Output
 
 /// The binary of the same build as this test, without whatever of ours the developer's shell
 /// exports.
-fn command(name: &str) -> Command {
+///
+/// # Panics
+/// When the binary was not built.
+#[must_use]
+pub fn command(name: &str) -> Command {
     let path = profile_dir().join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --bins` first", path.display());
     let mut command = Command::new(path);

@@ -98,6 +98,7 @@ impl Updates {
             status,
             body: String::from_utf8_lossy(&updates.chunks).into_owned(),
             retry_after: None,
+            headers: Vec::new(),
         })
     }
 

@@ -38,13 +38,18 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// Adds every route.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/metrics", web::get().to(metrics))
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz))
-        .route("/version", web::get().to(version))
-        .route("/api/sessions", web::get().to(sessions))
-        .route("/api/sessions/{id}", web::get().to(session))
-        .route("/api/sessions/{id}", web::delete().to(close));
+        .service(http::readable("/metrics", metrics))
+        .service(http::readable("/healthz", healthz))
+        .service(http::readable("/readyz", readyz))
+        .service(http::readable("/version", version))
+        .service(http::readable("/api/sessions", sessions))
+        .service(
+            web::resource("/api/sessions/{id}")
+                .route(web::get().to(session))
+                .route(web::head().to(session))
+                .route(web::delete().to(close))
+                .default_service(web::to(|| async { http::not_allowed("GET, HEAD, DELETE") })),
+        );
 }
 
 /// All sessions of this gateway. Here and not on the public port, which has no authentication:

@@ -1,7 +1,8 @@
 //! Where the gateway is: the lines on standard output that people click, phones scan and tests
 //! read.
 
-use std::io::{self, IsTerminal};
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use qrcode::QrCode;
@@ -12,25 +13,38 @@ use crate::config::tls::Tls;
 
 /// Says where the two ports are. Each port's first address is one that a browser on this machine
 /// can open.
-#[expect(clippy::print_stdout, reason = "the program's one output: where it is")]
 pub(crate) fn announce(page: &[SocketAddr], admin: &[SocketAddr], tls: Option<&Tls>) {
+    let mut text = String::new();
+    // A String takes any text.
+    write_lines(&mut text, page, admin, tls).ok();
+    // Nobody may read it, or its disk be full: the gateway serves all the same.
+    io::stdout().write_all(text.as_bytes()).ok();
+}
+
+fn write_lines(
+    out: &mut String,
+    page: &[SocketAddr],
+    admin: &[SocketAddr],
+    tls: Option<&Tls>,
+) -> fmt::Result {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let mut elsewhere = Vec::new();
     for address in page {
-        println!("page {scheme}://{}/", here(*address));
+        writeln!(out, "page {scheme}://{}/", here(*address))?;
         elsewhere.extend(reachable(*address, addresses()));
     }
     for address in &elsewhere {
-        println!("page {scheme}://{address}/");
+        writeln!(out, "page {scheme}://{address}/")?;
     }
     for address in admin {
-        println!("admin http://{}/", here(*address));
+        writeln!(out, "admin http://{}/", here(*address))?;
     }
     if tls.is_some_and(|tls| tls.self_signed) {
-        println!(
+        writeln!(
+            out,
             "The certificate was made just now: a browser warns that it does not know it, and \
              then lets you go on."
-        );
+        )?;
         let specific = page
             .iter()
             .find(|address| !address.ip().is_loopback() && !address.ip().is_unspecified());
@@ -38,14 +52,16 @@ pub(crate) fn announce(page: &[SocketAddr], admin: &[SocketAddr], tls: Option<&T
             // Only on a terminal: in a file or a log collector the picture is twenty lines of
             // noise.
             Some(address) if io::stdout().is_terminal() => {
-                print!("{}", qr(&format!("https://{address}/")))
+                out.push_str(&qr(&format!("https://{address}/")));
             }
             Some(_) => {}
-            None => {
-                println!("Only this machine reaches the page; for a phone add --http 0.0.0.0:8080.")
-            }
+            None => writeln!(
+                out,
+                "Only this machine reaches the page; for a phone add --http 0.0.0.0:8080."
+            )?,
         }
     }
+    Ok(())
 }
 
 /// An address that a browser on this machine can open.

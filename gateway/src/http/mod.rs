@@ -22,10 +22,14 @@ use std::sync::Arc;
 
 use actix::Addr;
 use actix_web::error::{InternalError, QueryPayloadError};
-use actix_web::http::header::{REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::header::{
+    ALLOW, CONTENT_ENCODING, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{
+    FromRequest, Handler, HttpMessage, HttpRequest, HttpResponse, Resource, Responder, web,
+};
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::forward::Forward;
@@ -67,7 +71,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.configure(limits).configure(stream_routes);
     // After the root's own, or it would catch them.
     config.service(
-        web::scope("/{stream}").route("", web::get().to(page::slash)).configure(stream_routes),
+        web::scope("/{stream}").service(readable("", page::slash)).configure(stream_routes),
     );
 }
 
@@ -92,29 +96,71 @@ fn limits(config: &mut web::ServiceConfig) {
 fn stream_routes(config: &mut web::ServiceConfig) {
     config
         .configure(session_routes)
-        .route("/webrtc/ice_servers", web::get().to(ice::servers))
-        .route("/api/streams", web::get().to(page::streams))
-        .route("/", web::get().to(page::page))
+        .service(readable("/webrtc/ice_servers", ice::servers))
+        .service(readable("/api/streams", page::streams))
+        .service(readable("/", page::page))
         .configure(page::files);
 }
 
 /// What a session's client uses.
 fn session_routes(config: &mut web::ServiceConfig) {
     config
-        .route("/webrtc/offer", web::post().to(signal::signal))
-        .route("/input_hook", web::post().to(control::input_hook))
-        .route("/updates", web::get().to(control::updates));
+        .service(only(Method::POST, "/webrtc/offer", signal::signal))
+        .service(only(Method::POST, "/input_hook", control::input_hook))
+        .service(only(Method::GET, "/updates", control::updates));
+}
+
+/// What may be read, or only asked for (RFC 9110, section 9.3.2).
+pub(crate) fn readable<F, A>(path: &str, handler: F) -> Resource
+where
+    F: Handler<A> + Clone,
+    F::Output: Responder,
+    A: FromRequest + 'static,
+{
+    web::resource(path)
+        .route(web::get().to(handler.clone()))
+        .route(web::head().to(handler))
+        .default_service(web::to(|| async { not_allowed("GET, HEAD") }))
+}
+
+/// What is for one method alone.
+pub(crate) fn only<F, A>(method: Method, path: &str, handler: F) -> Resource
+where
+    F: Handler<A>,
+    F::Output: Responder,
+    A: FromRequest + 'static,
+{
+    let allowed = method.as_str().to_owned();
+    web::resource(path).route(web::method(method).to(handler)).default_service(web::to(move || {
+        let allowed = allowed.clone();
+        async move { not_allowed(&allowed) }
+    }))
+}
+
+pub(crate) fn not_allowed(allowed: &str) -> HttpResponse {
+    let problem = format!("this path takes only {allowed}");
+    let mut response = failed(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", Some(problem));
+    if let Ok(allowed) = allowed.parse() {
+        response.headers_mut().insert(ALLOW, allowed);
+    }
+    response
 }
 
 /// A refusal of bodies that are not JSON. A page of another origin can make a browser post a form
 /// or plain text here, but not JSON without asking first: so no page elsewhere takes slots of a
 /// gateway on this person's computer.
 fn unless_json(request: &HttpRequest) -> Option<HttpResponse> {
-    if request.content_type() == "application/json" {
+    let is_json = request.content_type().eq_ignore_ascii_case("application/json");
+    let encoding = request.headers().get(CONTENT_ENCODING);
+    let problem = if !is_json {
+        "the body must be JSON, with `Content-Type: application/json`"
+    } else if encoding.is_some_and(|encoding| encoding != "identity") {
+        "the body must not be compressed: leave out `Content-Encoding`"
+    } else {
         return None;
-    }
-    let problem = "the body must be JSON, with `Content-Type: application/json`".to_owned();
-    Some(failed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", Some(problem)))
+    };
+    let problem = Some(problem.to_owned());
+    Some(failed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", problem))
 }
 
 /// The body's object; the error is for whoever wrote the client.

@@ -4,7 +4,7 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::{HttpState, stream_of};
+use super::{HttpState, readable, stream_of};
 use crate::workers::placement;
 
 /// The page may load from and talk to this server only; the video is a `MediaStream`, which needs
@@ -38,7 +38,7 @@ const FILES: &[(&str, &str, &str)] = files! {
 /// Adds their routes.
 pub(super) fn files(config: &mut web::ServiceConfig) {
     for &(path, kind, body) in FILES {
-        config.route(path, web::get().to(move || async move { file(kind, body) }));
+        config.service(readable(path, move || async move { file(kind, body) }));
     }
 }
 
@@ -56,7 +56,11 @@ pub(super) async fn page(shared: web::Data<HttpState>, request: HttpRequest) -> 
 pub(super) async fn slash(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
     match stream_of(&request).filter(|name| shared.pool.stream(Some(name)).is_some()) {
         Some(name) => {
-            HttpResponse::TemporaryRedirect().insert_header((LOCATION, format!("{name}/"))).finish()
+            // What is asked for is meant for the page.
+            let query = Some(request.query_string()).filter(|query| !query.is_empty());
+            let query = query.map_or_else(String::new, |query| format!("?{query}"));
+            let to = (LOCATION, format!("{name}/{query}"));
+            HttpResponse::TemporaryRedirect().insert_header(to).finish()
         }
         None => nowhere(),
     }

@@ -141,8 +141,12 @@ impl Offer {
     /// # Errors
     /// Its reply, when that is no answer; a status of 0 when there was none.
     pub fn post(&self, page: &str) -> Result<Answer, Reply> {
-        let none =
-            |error: ureq::Error| Reply { status: 0, body: error.to_string(), retry_after: None };
+        let none = |error: ureq::Error| Reply {
+            status: 0,
+            body: error.to_string(),
+            retry_after: None,
+            headers: Vec::new(),
+        };
         let reply = post(&format!("{page}/webrtc/offer"), self.body()).map_err(none)?;
         let answer = reply.json();
         answer["sdp"].as_str().and_then(Answer::read).ok_or(reply)

@@ -6,7 +6,8 @@ mod listen;
 mod serve;
 
 use std::error::Error;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -224,11 +225,11 @@ fn keep<T>(
 
 /// Until the export is dropped, spans go where the environment says.
 fn start_log(log: Log, service: &'static str) -> Result<Option<Export>, Failure> {
-    log.start(service).map_err(|error| Failure::Configuration(vec![told(&error)]))
+    log.start(service).map_err(|error| Failure::Configuration(vec![error_chain(&error)]))
 }
 
 /// An error and what caused it, on one line.
-fn told(error: &dyn Error) -> String {
+fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -238,15 +239,14 @@ fn told(error: &dyn Error) -> String {
     text
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "for the person at the terminal, whatever the log filter says"
-)]
+/// For the person at the terminal, whatever the log filter says; if there is none, the exit code
+/// still tells.
 fn report(failure: &Failure) -> ExitCode {
-    eprintln!("error: {}", told(failure));
+    let mut terminal = io::stderr().lock();
+    writeln!(terminal, "error: {}", error_chain(failure)).ok();
     let Failure::Configuration(problems) = failure else { return ExitCode::FAILURE };
     for problem in problems {
-        eprintln!("  {problem}");
+        writeln!(terminal, "  {problem}").ok();
     }
     EXIT_USAGE.into()
 }

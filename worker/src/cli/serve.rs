@@ -1,6 +1,6 @@
 //! `serve`: a worker alone, on TCP or a Unix socket.
 
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::Args;
@@ -147,10 +147,10 @@ async fn until_told(
     }
 }
 
-/// For whoever started the worker, above all on port 0: that it listens, and where.
-#[expect(clippy::print_stdout, reason = "the one line of output that is for programs")]
+/// For whoever started the worker, above all on port 0: that it listens, and where. If nobody reads
+/// it, the worker serves all the same.
 fn announce(bound: &Address) {
-    println!("reframe-worker listening on {bound}");
+    writeln!(io::stdout(), "reframe-worker listening on {bound}").ok();
 }
 
 /// What asks this process to end.
@@ -159,6 +159,8 @@ struct Signals {
     interrupt: Signal,
     /// Docker, Kubernetes and systemd.
     terminate: Signal,
+    /// A terminal that was closed.
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -166,6 +168,7 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
@@ -173,6 +176,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }

@@ -8,12 +8,18 @@ const ONLY = new URLSearchParams(location.search).get("ice");
 /** Without an answer it is tried without: most networks need none. */
 const TIMEOUT_MS = 3_000;
 
+/**
+ * The address of one of the server's paths, relative to the page's. Not of the document as it is: that may carry a
+ * name and a password (basic authentication), and `fetch` takes no such address.
+ */
+export const api = (path) => new URL(path, location.origin + location.pathname);
+
 /** What an `RTCPeerConnection` takes. Fetched anew for each: credentials expire. */
 export async function configuration(over) {
   let servers = [];
   try {
     const signal = AbortSignal.any([over, AbortSignal.timeout(TIMEOUT_MS)]);
-    const response = await fetch("webrtc/ice_servers", { signal });
+    const response = await fetch(api("webrtc/ice_servers"), { signal });
     if (response.ok) servers = (await response.json()).iceServers;
   } catch {
     // An older server, or one that is gone: the offer will tell.

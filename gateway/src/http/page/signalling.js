@@ -1,5 +1,6 @@
 // How an offer gets its answer over HTTP.
 
+import { api } from "./network.js";
 import { UNREACHABLE, failed, isPassing, refused } from "./outcome.js";
 
 /** Between two offers meanwhile, when the server does not say how long. */
@@ -56,7 +57,7 @@ export class Signalling {
   }
 
   #post(body, signal) {
-    return fetch("webrtc/offer", {
+    return fetch(api("webrtc/offer"), {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),

@@ -1,11 +1,13 @@
 // What the server says of its streams, and that in words.
 
+import { api } from "./network.js";
+
 /** A worker that starts is seen this soon, at the latest; it costs the server next to nothing. */
 const ASK_AGAIN_MS = 3_000;
 
 /** The streams that have a worker now; throws when the server does not answer. */
 export async function streams(url) {
-  const response = await fetch(url);
+  const response = await fetch(api(url));
   if (!response.ok) throw new Error(`${url}: HTTP ${response.status}`);
   return (await response.json()).streams;
 }
