@@ -41,6 +41,16 @@ pub(super) enum StoreError {
          keys"
     )]
     ForeignOwner,
+    #[error(
+        "its user may not do what is needed ({0}): see the rights in docs/operations.md, \
+         section Redis"
+    )]
+    Rights(RedisError),
+    #[error(
+        "it takes no writes, because it cannot save its data ({0}): free its disk, or switch \
+         saving off, which Reframe does not need"
+    )]
+    Unsaved(RedisError),
     #[error("{0}")]
     Other(RedisError),
 }
@@ -64,14 +74,21 @@ impl Operation {
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
         let login = error.kind() == ErrorKind::AuthenticationFailed;
-        if login || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) {
+        if login || matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) {
             return Self::Login(error);
         }
-        // Redis 6 has it in the text of what stopped the script.
-        if error.code() == Some("WRONGTYPE") || error.to_string().contains("WRONGTYPE") {
-            return Self::ForeignData(error);
+        let text = error.to_string();
+        // Redis has it in the text where it is a script's command that failed.
+        let is = |code: &str| error.code() == Some(code) || text.contains(code);
+        if is("WRONGTYPE") {
+            Self::ForeignData(error)
+        } else if is("NOPERM") || text.contains("can't run this command or subcommand") {
+            Self::Rights(error)
+        } else if is("MISCONF") {
+            Self::Unsaved(error)
+        } else {
+            Self::Other(error)
         }
-        Self::Other(error)
     }
 }
 
@@ -80,7 +97,7 @@ impl StoreError {
     pub(super) fn ends_connection(&self) -> bool {
         match self {
             Self::Timeout | Self::Login(_) | Self::Password(_) => true,
-            Self::ForeignData(_) | Self::ForeignOwner => false,
+            Self::ForeignData(_) | Self::ForeignOwner | Self::Rights(_) | Self::Unsaved(_) => false,
             // The latter: it has become a replica, or is just starting.
             Self::Other(error) => {
                 matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)

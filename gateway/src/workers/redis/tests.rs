@@ -272,6 +272,43 @@ async fn a_password_from_a_file_is_read_for_each_connection() {
     .await;
 }
 
+/// What docs/operations.md tells operators to give a user of its own.
+const RIGHTS: &str = "~reframe:* +ping +select +eval +hget +hmget +hset +del +pexpire +time +zadd \
+                      +zcard +zcount +zrem +zremrangebyscore +zscore";
+
+#[tokio::test]
+async fn a_user_needs_no_more_than_the_documented_rights_and_a_missing_one_is_named() {
+    let documented = include_str!("../../../../docs/operations.md");
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(plain(documented).contains(&plain(RIGHTS)), "docs/operations.md has other rights");
+    let server = RedisServer::start();
+    let give = |rights: &str| {
+        let mut command = vec!["ACL", "SETUSER", "gateway", "reset", "on", ">secret"];
+        command.extend(rights.split_whitespace());
+        assert_eq!(server.cli(&command), "OK");
+    };
+    let port = server.url().rsplit_once(':').unwrap().1.to_owned();
+    let url = format!("redis://gateway:secret@127.0.0.1:{port}");
+    give(RIGHTS);
+    let workers = workers(1, 2);
+    let a = unconnected(&url, 1, LONG, &workers);
+    until("it is connected", || a.store.ready().is_some()).await;
+    let (_, slot) = a.claim(&id("1"), &workers).await.unwrap();
+    assert_eq!(members(&server, "worker:0").len(), 1, "it is in the store");
+    a.look(&id("2"), &workers, false).await.unwrap();
+    a.disown(&id("2"), "s").await;
+    a.locate(&id("3"), &streams()).await;
+    drop(slot);
+    until("the slot is free", || members(&server, "worker:0").is_empty()).await;
+    assert_eq!(a.store.health.problems(), []);
+
+    give(&RIGHTS.replace("+zadd ", ""));
+    let _slot = a.claim(&id("4"), &workers).await.unwrap();
+    let problems = a.store.health.problems();
+    let text = problems.iter().map(|(_, _, text)| text.as_str()).collect::<String>();
+    assert!(text.contains("zadd") && text.contains("docs/operations.md"), "{text}");
+}
+
 #[tokio::test]
 async fn a_refused_password_is_told_and_tried_again() {
     let server = RedisServer::with_password("right");
