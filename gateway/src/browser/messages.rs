@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::media::event::{EndReason, Notice, Severity};
+use crate::media::signs::Fault;
 use crate::stream::inputs::InputError;
 
 /// The last words of a session; `None` to a client that is gone.
@@ -180,6 +181,30 @@ pub(crate) fn falling_behind() -> String {
                    Set skip_frames to always work on the newest frame."
         .to_owned();
     notice(&Notice { level: Severity::Warning, message })
+}
+
+/// No frame of the browser's video is decoded, for three seconds.
+pub(crate) fn nothing_shown(fault: Fault) -> String {
+    let message = match fault {
+        Fault::NothingCame => {
+            "No video has come from this browser so far. Check that the camera is on and that \
+             nothing blocks it."
+        }
+        Fault::PayloadType => {
+            "Video comes from this client, but not with the payload type that was agreed on, so it \
+             cannot be read."
+        }
+        Fault::NoKeyframe => {
+            "Video comes from this client, but no keyframe. It is asked for one again and again."
+        }
+        Fault::TooLarge => {
+            "The video of this client has too many pixels, or none. Send at most 4096 by 2304."
+        }
+        Fault::Undecodable => {
+            "The video of this client cannot be decoded. Try another browser, or another codec."
+        }
+    };
+    notice(&Notice { level: Severity::Warning, message: message.to_owned() })
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::watch::{Verdict, Watch};
 use crate::media::event::{ConnectStage, Detached, EndReason};
 use crate::media::refused::OfferRefused;
-use crate::media::signs::Counts;
+use crate::media::signs::{Counts, Fault};
 use crate::telemetry::Failover;
 
 /// A session whose browser sends no signed check ends after this. Browsers send their checks one
@@ -25,8 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// From the first signed check until DTLS is up: two round trips, and a packet that is lost twice
 /// (RFC 6347, section 4.2.4.1: after one second, then after two).
 const DTLS_TIMEOUT: Duration = Duration::from_secs(5);
-/// A worker that was lost sooner than this after it took the session may have been lost by the
-/// session's doing.
+/// A worker lost within this time of taking the session may have been crashed by it.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// Workers that one session may lose in such a way, one after the other. A frame that makes the
 /// handler's process crash must not go through all of them.
@@ -128,6 +127,8 @@ pub(super) enum Told {
     Moved,
     /// Its frames come faster than the handler takes them.
     FallingBehind,
+    /// No frame of its video is decoded.
+    NothingShown(Fault),
 }
 
 /// How far the connection is.
@@ -373,6 +374,9 @@ impl Core {
         let Connection::Connected { watch, .. } = &mut self.connection else { return Vec::new() };
         let reason = match watch.look(now, counts) {
             None => return Vec::new(),
+            Some(Verdict::NothingShown(fault)) => {
+                return vec![Action::Tell(Told::NothingShown(fault))];
+            }
             Some(Verdict::Silent) => EndReason::Silent,
             Some(Verdict::NoVideo { packets }) => EndReason::NoVideo { packets },
             Some(Verdict::Idle) => EndReason::Idle(self.limits.idle),

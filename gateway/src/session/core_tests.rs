@@ -127,11 +127,13 @@ fn who_never_checks_never_encrypts_or_never_sends_ends_in_time() {
     let mut session = Simulation::new();
     session.event(Event::Connected(Counts::default()));
     for second in 1..=20_u32 {
-        let counts = Counts { heard: second.into(), packets: 0, frames: 0 };
+        let counts = Counts { heard: second.into(), ..Counts::default() };
         session.now += SECOND;
         session.event(Event::Counted(counts));
     }
     assert_eq!(session.ended(), Some(&EndReason::NoVideo { packets: false }));
+    let told = Action::Tell(Told::NothingShown(Fault::NothingCame));
+    assert_eq!(session.actions.iter().filter(|action| **action == told).count(), 1, "once");
 }
 
 #[test]

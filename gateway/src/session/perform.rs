@@ -96,6 +96,12 @@ impl Session {
             Action::Tell(Told::TakenOver) => self.tell(messages::taken_over()),
             Action::Tell(Told::Moved) => self.tell(messages::moved()),
             Action::Tell(Told::FallingBehind) => self.tell(messages::falling_behind()),
+            Action::Tell(Told::NothingShown(fault)) => {
+                let fault_label = fault.label();
+                self.span.in_scope(|| info!(fault = fault_label, "no frame is decoded"));
+                telemetry::nothing_shown(fault_label);
+                self.tell(messages::nothing_shown(fault));
+            }
             Action::Count(outcome, took) => {
                 if outcome == Failover::Lost {
                     self.span.in_scope(

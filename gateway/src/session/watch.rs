@@ -13,17 +13,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::media::signs::Counts;
+use crate::media::signs::{Counts, Fault};
 
-/// Nothing authenticated was taken for so long: whatever the stack believes, the session is dead. A
+/// No authenticated packet for this long: whatever the stack believes, the session is dead. A
 /// browser checks its path every 5 s at the least (RFC 7675, section 5.1).
 const SILENCE: Duration = Duration::from_secs(15);
 /// A session that is to send video has so long for its first frame.
 const FIRST_FRAME: Duration = Duration::from_secs(20);
+/// After so long without a frame the client is told what came instead.
+const NOTHING_SHOWN: Duration = Duration::from_secs(3);
 /// What one look may count for: two intervals.
 const MAX_STEP: Duration = Duration::from_secs(2);
 
-/// Why a session is to end.
+/// Why a session is to end, or to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing is heard any more.
@@ -32,6 +34,8 @@ pub(super) enum Verdict {
     NoVideo { packets: bool },
     /// Frames came, and then none for as long as may be.
     Idle,
+    /// It goes on; of what comes, if anything does, no frame is decoded.
+    NothingShown(Fault),
 }
 
 /// Watches one session from when it is connected.
@@ -43,6 +47,8 @@ pub(super) struct Watch {
     /// For how long no frame was decoded; `None` in a mode without any.
     idle: Option<Duration>,
     idle_limit: Duration,
+    /// The client knows that nothing is decoded.
+    told: bool,
 }
 
 impl Watch {
@@ -53,6 +59,7 @@ impl Watch {
             silence: Duration::ZERO,
             idle: sends.then_some(Duration::ZERO),
             idle_limit,
+            told: false,
         }
     }
 
@@ -65,13 +72,18 @@ impl Watch {
         if let Some(idle) = &mut self.idle {
             *idle = if counts.frames == before.frames { *idle + step } else { Duration::ZERO };
         }
+        self.told &= counts.frames == before.frames;
         let idle = self.idle();
+        // Later on a camera may be off. What comes is to be decodable, though.
+        let to_tell = counts.frames == 0 || counts.packets > before.packets;
         if self.silence >= SILENCE {
             Some(Verdict::Silent)
         } else if self.idle.is_some() && counts.frames == 0 && idle >= FIRST_FRAME {
             Some(Verdict::NoVideo { packets: counts.packets > 0 })
         } else if counts.frames > 0 && idle >= self.idle_limit {
             Some(Verdict::Idle)
+        } else if idle >= NOTHING_SHOWN && to_tell && !std::mem::replace(&mut self.told, true) {
+            Some(Verdict::NothingShown(counts.fault))
         } else {
             None
         }
@@ -96,6 +108,7 @@ mod tests {
         watch: Watch,
         counts: Counts,
         now: Instant,
+        told: Vec<Fault>,
     }
 
     impl Watched {
@@ -105,6 +118,7 @@ mod tests {
                 watch: Watch::new(now, Counts::default(), sends, LIMIT),
                 counts: Counts::default(),
                 now,
+                told: Vec::new(),
             }
         }
 
@@ -113,8 +127,14 @@ mod tests {
             self.watch.look(self.now, self.counts)
         }
 
-        /// Looks until there is a verdict, `each` second doing this before; says after how many
-        /// seconds it came.
+        fn ends(&mut self, verdict: Verdict) -> bool {
+            let Verdict::NothingShown(fault) = verdict else { return true };
+            self.told.push(fault);
+            false
+        }
+
+        /// Looks until there is a verdict that ends it, `each` second doing this before; says after
+        /// how many seconds it came.
         fn verdict(
             &mut self,
             seconds: u32,
@@ -122,7 +142,8 @@ mod tests {
         ) -> Option<(u32, Verdict)> {
             (1..=seconds).find_map(|second| {
                 each(&mut self.counts);
-                self.after(LOOK).map(|verdict| (second, verdict))
+                let verdict = self.after(LOOK);
+                verdict.filter(|verdict| self.ends(*verdict)).map(|verdict| (second, verdict))
             })
         }
     }
@@ -165,6 +186,28 @@ mod tests {
             Some((20, Verdict::NoVideo { packets: true }))
         );
         assert_eq!(Watched::new(false).verdict(1_000, heard), None, "it is to send none");
+    }
+
+    #[test]
+    fn a_client_of_which_nothing_is_decoded_is_told_once() {
+        let mut watched = Watched::new(true);
+        let come = |counts: &mut Counts| {
+            counts.heard += 1;
+            counts.packets += 1;
+            counts.fault = Fault::TooLarge;
+        };
+        assert_eq!(watched.verdict(2, come), None);
+        assert_eq!(watched.told, []);
+        assert_eq!(watched.verdict(10, come), None);
+        assert_eq!(watched.told, [Fault::TooLarge]);
+        // Then frames, and then a camera that is off: nobody's fault.
+        watched.counts.frames += 1;
+        assert_eq!(watched.verdict(20, |counts| counts.heard += 1), None);
+        assert_eq!(watched.told.len(), 1);
+        // What comes and cannot be decoded is one again.
+        assert_eq!(watched.verdict(20, come), None);
+        assert_eq!(watched.told.len(), 2);
+        assert_eq!(Watched::new(false).verdict(10, |counts| counts.heard += 1), None);
     }
 
     #[test]
@@ -213,6 +256,22 @@ mod tests {
         signs.packet();
         signs.message();
         signs.frame();
-        assert_eq!(signs.counts(7), Counts { heard: 10, packets: 2, frames: 1 });
+        let fault = Fault::NothingCame;
+        assert_eq!(signs.counts(7), Counts { heard: 10, packets: 2, frames: 1, fault });
+    }
+
+    #[test]
+    fn what_is_wrong_is_the_first_thing_that_is() {
+        let signs = Signs::default();
+        let fault = || signs.counts(0).fault;
+        assert_eq!(fault(), Fault::NothingCame);
+        signs.rtp();
+        assert_eq!(fault(), Fault::PayloadType);
+        signs.packet();
+        assert_eq!(fault(), Fault::NoKeyframe);
+        signs.undecodable(true);
+        assert_eq!(fault(), Fault::TooLarge);
+        signs.undecodable(false);
+        assert_eq!(fault(), Fault::Undecodable);
     }
 }

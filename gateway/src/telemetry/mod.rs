@@ -219,6 +219,10 @@ fn describe() {
         "Received frames that were lost, by hop and reason."
     );
     describe_counter!(
+        "reframe_nothing_shown_total",
+        "Times that no frame of a session's video was decoded for three seconds, by what was wrong."
+    );
+    describe_counter!(
         "reframe_mailbox_full_total",
         "Nudges that a full mailbox refused, by actor."
     );
@@ -362,6 +366,11 @@ pub(crate) fn frame_repeated() {
 pub(crate) fn frame_dropped(hop: Hop, reason: Reason) {
     counter!("reframe_frames_dropped_total", "hop" => hop.label(), "reason" => reason.label())
         .increment(1);
+}
+
+/// No frame of a session's video is decoded.
+pub(crate) fn nothing_shown(fault: &'static str) {
+    counter!("reframe_nothing_shown_total", "fault" => fault).increment(1);
 }
 
 /// A nudge was refused. It costs no frame: those wait in a queue beside the mailbox.

@@ -19,6 +19,7 @@ use super::interceptors::OnRead;
 use crate::media::limits::BitrateLimits;
 use crate::pipeline::bandwidth::loss::LossBased;
 use crate::pipeline::bandwidth::probe::Probe;
+use crate::pipeline::bandwidth::queue::{Passage, Queue};
 use crate::telemetry;
 
 /// On the side of the wire: feedback passes here before the estimator gets it.
@@ -63,6 +64,9 @@ struct Estimator {
     /// Packets told of since the instant, and how many of them were lost.
     counted: Option<(Instant, u32, u32)>,
     probe: Probe,
+    queue: Queue,
+    /// The moment that departures are counted from.
+    began: Option<Instant>,
     /// Bits a second of the path, as [`BitrateLimits`] are of video.
     min: f64,
     max: f64,
@@ -84,6 +88,8 @@ impl Estimator {
             loss: LossBased::new(BitrateLimits { start: limits.max, ..limits }),
             counted: None,
             probe: Probe::default(),
+            queue: Queue::default(),
+            began: None,
             min,
             max,
             sent: RateCalculator::default(),
@@ -112,6 +118,17 @@ impl Estimator {
             self.newest = Some(sequence);
         }
         report.arrived || !again && self.covered.contains(report.twcc_sequence_number)
+    }
+
+    /// Whether packets wait on the path, by those that have arrived.
+    fn is_queueing(&mut self, arrived: &[PacketReport]) -> bool {
+        let Some(first) = arrived.first() else { return false };
+        let began = *self.began.get_or_insert(first.departure);
+        let passages = arrived.iter().filter_map(|report| {
+            let sent = report.departure.saturating_duration_since(began);
+            Some(Passage { sent, came: report.arrival? })
+        });
+        self.queue.is_standing(&passages.collect::<Vec<_>>())
     }
 
     fn count(&mut self, now: Instant, reports: &[PacketReport]) {
@@ -158,8 +175,12 @@ impl BandwidthEstimator for Estimator {
         arrived.iter().for_each(|report| self.sent.add(report.departure, report.size));
         let sent =
             arrived.last().and_then(|report| self.sent.rate_bits_per_second(report.departure));
+        let queueing = self.is_queueing(&arrived);
         let delayed = self.gcc.delay_based_bitrate();
-        if delayed < before {
+        if delayed < before && !queueing {
+            // Late for a moment, and in time again: we, the client or its feedback stood still.
+            self.restart(before);
+        } else if delayed < before {
             // It falls to 85 % of what arrives. A still picture arrives as next to nothing on any
             // path, and one late packet would cost its sharpness: then the fall is one of 15 %.
             let unused = sent.is_some_and(|sent| sent < before * UNUSED);

@@ -1,8 +1,9 @@
 //! What stands between the stack's transport and its tracks: feedback both ways.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use rtc::interceptor::{Interceptor, NackResponderBuilder, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Interceptor, NackResponderBuilder, Packet, StreamInfo, TaggedPacket};
 use rtc::peer_connection::configuration::interceptor_registry::{
     Registry, Slot, configure_rtcp_reports, configure_simulcast_extension_headers,
     configure_twcc_receiver_only,
@@ -15,6 +16,7 @@ use super::keyframes::deliver_requests;
 use super::nack::NackGenerator;
 use super::retransmissions::RetransmissionLimiter;
 use crate::browser::guard::bound_feedback;
+use crate::media::signs::Signs;
 
 /// Packets kept to be sent again, a power of two: two seconds of 2 Mbit/s, 600 kB. Who asks for
 /// older ones gets nothing and asks for a keyframe.
@@ -26,11 +28,19 @@ const BOUND_RETRANSMISSIONS: Slot = Slot::Custom(3_500);
 const BOUND_FEEDBACK: Slot = Slot::Custom(400);
 
 /// The slots decide the order, not the calls.
-pub(super) fn registry(engine: &mut MediaEngine) -> Result<Registry, Error> {
+pub(super) fn registry(engine: &mut MediaEngine, signs: Arc<Signs>) -> Result<Registry, Error> {
     configure_simulcast_extension_headers(engine)?;
     let registry = configure_twcc_receiver_only(configure_rtcp_reports(Registry::new()), engine)?;
     Ok(registry
-        .with(BOUND_FEEDBACK, OnRead::new(bound_feedback))
+        .with(
+            BOUND_FEEDBACK,
+            OnRead::new(move |packet: &mut TaggedPacket| {
+                if matches!(packet.message.packet, Packet::Rtp(_)) {
+                    signs.rtp();
+                }
+                bound_feedback(packet)
+            }),
+        )
         .with(BOUND_RETRANSMISSIONS, RetransmissionLimiter::default())
         .with(Slot::NackResponder, NackResponderBuilder::new().with_size(SENT_PACKETS).build())
         .with(Slot::NackGenerator, NackGenerator::default())

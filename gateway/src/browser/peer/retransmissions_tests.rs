@@ -16,7 +16,7 @@ const PAYLOAD: usize = 1_000;
 
 /// A chain that sends one stream.
 fn chain() -> (impl Interceptor, Instant) {
-    let mut chain = registry(&mut MediaEngine::default()).unwrap().build();
+    let mut chain = registry(&mut MediaEngine::default(), Default::default()).unwrap().build();
     let nack = RTCPFeedback { typ: "nack".to_owned(), parameter: String::new() };
     chain.bind_local_stream(&StreamInfo {
         ssrc: SSRC,

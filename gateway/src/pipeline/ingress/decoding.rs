@@ -5,6 +5,7 @@ use tracing::{Span, debug};
 
 use super::Ingress;
 use super::clock::CaptureClock;
+use crate::codec::CodecError;
 use crate::media::frame::Frame;
 use crate::pipeline::assembler::AccessUnit;
 use crate::telemetry::Stage;
@@ -42,6 +43,7 @@ impl Ingress {
             }
             Err(error) => {
                 debug!(%error, bytes = data.len(), "undecodable frame");
+                self.signs.undecodable(matches!(error, CodecError::Size { .. }));
                 ticket.dropped(Reason::Codec);
                 Err(NeedsKeyframe)
             }
