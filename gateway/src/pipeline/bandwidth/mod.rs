@@ -8,6 +8,7 @@ mod ladder;
 pub(crate) mod loss;
 mod pace;
 pub(crate) mod probe;
+pub(crate) mod queue;
 mod throttle;
 
 pub(crate) use ladder::asked_fps;

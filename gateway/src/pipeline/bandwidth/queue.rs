@@ -1,0 +1,99 @@
+//! Whether packets wait on the path: a standing queue is congestion, a standstill is not.
+//!
+//! An estimator that looks at how delays change takes both for the same. After a standstill of
+//! ours, of the client or of its feedback, however long, the newest packets are in time again;
+//! before a path that carries less than is sent, the newest have waited longest.
+
+use std::time::Duration;
+
+/// What counts as waiting: more than a jittery path does without a queue, less than anybody sees.
+/// At 500 kbit/s it is two packets.
+const WAITING: Duration = Duration::from_millis(30);
+/// Of how long the newest packets count: two pictures at 30 fps, each sent at once.
+const NEWEST: Duration = Duration::from_millis(70);
+/// How long the shortest way is remembered, at least; at most twice as long. A clock that is off by
+/// 100 ppm makes a millisecond of ten seconds.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+/// One packet that arrived: when it was sent by our clock, and came by the client's, each since
+/// some moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passage {
+    pub(crate) sent: Duration,
+    pub(crate) came: Duration,
+}
+
+/// The delays of one path.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    /// The shortest delay of the present and of the last [`REMEMBERED`], in microseconds. The two
+    /// clocks have no moment in common: it may be negative.
+    shortest: (i128, i128),
+    since: Option<Duration>,
+}
+
+impl Queue {
+    /// Whether the newest of these packets, in the order of sending, have waited.
+    pub(crate) fn is_standing(&mut self, packets: &[Passage]) -> bool {
+        let Some(last) = packets.last() else { return false };
+        let delay = |packet: &Passage| micros(packet.came) - micros(packet.sent);
+        let shortest = packets.iter().map(delay).min().unwrap_or_default();
+        match self.since {
+            None => (self.shortest, self.since) = ((shortest, shortest), Some(last.sent)),
+            Some(since) if last.sent.saturating_sub(since) >= REMEMBERED => {
+                self.shortest = (shortest, self.shortest.0);
+                self.since = Some(last.sent);
+            }
+            Some(_) => self.shortest.0 = self.shortest.0.min(shortest),
+        }
+        let base = self.shortest.0.min(self.shortest.1);
+        let newest = packets.iter().rev().take_while(|packet| packet.sent + NEWEST >= last.sent);
+        newest.map(delay).min().is_some_and(|least| least - base > micros(WAITING))
+    }
+}
+
+fn micros(time: Duration) -> i128 {
+    i128::try_from(time.as_micros()).unwrap_or(i128::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet each 10 ms for so long, whose delays are as `delay` says of the time of sending, in
+    /// milliseconds; whether a queue stood at each report of ten.
+    fn run(seconds: u64, delay: impl Fn(u64) -> u64) -> Vec<bool> {
+        let mut queue = Queue::default();
+        let packet = |n: u64| Passage {
+            sent: Duration::from_millis(n * 10),
+            // By another clock.
+            came: Duration::from_millis(7_000 + n * 10 + delay(n * 10)),
+        };
+        let reports = (0..seconds * 10).map(|report| (report * 10..report * 10 + 10).map(packet));
+        reports.map(|packets| queue.is_standing(&packets.collect::<Vec<_>>())).collect()
+    }
+
+    #[test]
+    fn a_path_without_a_queue_has_none_however_it_jitters() {
+        assert!(run(60, |at| 20 + at * 7_919 % 29).iter().all(|stands| !stands));
+    }
+
+    #[test]
+    fn a_standstill_is_none_and_what_came_after_it_neither() {
+        // From the third second on all that was sent waits until it is over, 1.95 s later.
+        let stands = run(20, |at| if (3_000..4_950).contains(&at) { 20 + 4_950 - at } else { 20 });
+        let told = stands.iter().filter(|stands| **stands).count();
+        // While the newest that are told of are of its midst: a real one is told in pieces of its
+        // end alone.
+        assert!(told <= 20, "{told}");
+        assert!(stands[50..].iter().all(|stands| !stands));
+    }
+
+    #[test]
+    fn one_that_grows_is_seen_soon_and_for_as_long_as_it_stands() {
+        let stands = run(20, |at| 20 + at.saturating_sub(3_000).min(2_000) / 10);
+        let first = stands.iter().position(|stands| *stands).unwrap();
+        assert!((33..=36).contains(&first), "{first}");
+        assert!(stands[first..130].iter().all(|stands| *stands));
+    }
+}
