@@ -137,7 +137,7 @@ fn every_test_that_the_security_page_names_exists() {
 fn the_metrics_page_lists_what_the_gateway_describes() {
     let source = read("gateway/src/telemetry/mod.rs");
     // To the recorder, or of those that are kept beside it.
-    let described: BTreeSet<&str> = ["describe_", ": Gauge = ("]
+    let described: BTreeSet<&str> = ["describe_", ": Gauge ="]
         .into_iter()
         .flat_map(|before| source.split(before).skip(1))
         .filter_map(|rest| rest.split('"').nth(1))
@@ -198,16 +198,26 @@ fn routes() -> BTreeSet<String> {
     let mut routes = BTreeSet::new();
     for file in http_sources() {
         let source = fs::read_to_string(file).expect("a source");
-        for route in source.split(".route(\"").skip(1) {
-            let (path, rest) = route.split_once('"').expect("the path's end");
-            let method = rest
-                .split_once("web::")
-                .and_then(|(_, rest)| rest.split_once('('))
-                .expect("a method")
-                .0;
+        let path = |rest: &str| match rest.split('"').next().expect("the path's end") {
             // The one of a scope itself.
-            let path = if path.is_empty() { "/{stream}" } else { path };
-            routes.insert(format!("{} {path}", method.to_uppercase()));
+            "" => "/{stream}".to_owned(),
+            path => path.to_owned(),
+        };
+        for rest in source.split("readable(\"").skip(1) {
+            routes.insert(format!("GET {}", path(rest)));
+        }
+        for rest in source.split("only(Method::").skip(1) {
+            let (method, rest) = rest.split_once(", \"").expect("a path");
+            routes.insert(format!("{method} {}", path(rest)));
+        }
+        for resource in source.split("web::resource(\"").skip(1) {
+            let methods = resource.split(".default_service").next().expect("its routes");
+            for rest in methods.split(".route(web::").skip(1) {
+                let method = rest.split('(').next().expect("a method").to_uppercase();
+                if method != "HEAD" {
+                    routes.insert(format!("{method} {}", path(resource)));
+                }
+            }
         }
     }
     routes

@@ -1,9 +1,10 @@
 //! Codecs: access units to pictures and back.
 //!
-//! [`Decoder`] and [`Encoder`] are two of the project's four seams, so that a further codec, or a
-//! hardware one, is one more file here. Implementations are single-threaded (libvpx's own threads
-//! cost 30-40 % more CPU per frame when measured) and run on codec arbiters only. A decoder looks
-//! at the size that a unit claims before its library does: libraries allocate what they are told.
+//! [`Decoder`] and [`Encoder`] are two of the project's four seams: a hardware codec is one more
+//! file here, and a further codec also needs its payload and its place in offers. Implementations
+//! are single-threaded (libvpx's own threads cost 30-40 % more CPU per frame when measured) and run
+//! on codec arbiters only. A decoder looks at the size that a unit claims before its library does:
+//! libraries allocate what they are told.
 
 mod bits;
 pub(crate) mod h264;

@@ -41,10 +41,8 @@ impl Bounds {
     /// When the gateway no longer has it, or does something else with it.
     #[must_use]
     pub fn of_the_gateway() -> Self {
-        ANSWERS.expect(
-            "turns: Semaphore::new(cores.div_ceil(2)), places: \
-                        Shares::new(MAX_WAITING, MAX_WAITING_EACH)",
-        );
+        ANSWERS.expect("turns: Semaphore::new(cores.div_ceil(2)),");
+        ANSWERS.expect("places: Shares::new(MAX_WAITING, MAX_WAITING_EACH)");
         HTTP.expect("let wait = rand::random_range(RETRY_AFTER_SECONDS);");
         let number = |source: Source, name| usize::try_from(source.number(name)).expect("a few");
         Self {

@@ -109,7 +109,8 @@ impl Source {
     /// # Panics
     /// When it is not.
     pub fn expect(self, text: &str) {
-        assert!(self.text.contains(text), "{} has no longer: {text}", self.name);
+        let plain = |text: &str| text.split_whitespace().collect::<String>();
+        assert!(plain(self.text).contains(&plain(text)), "{} has no longer: {text}", self.name);
     }
 
     fn list(self, name: &str) -> Vec<&'static str> {
