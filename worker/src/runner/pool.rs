@@ -75,11 +75,14 @@ impl Pool {
         let (inbox, mailbox) = Inbox::new(granted, Arc::clone(&credits));
         let name = thread_name(session.id());
         let (stream, span) = (Arc::clone(&self.stream), tracing::Span::current());
-        let guard = returned.clone().drop_guard();
+        let outbox = Outbox { replies, granted, credits, reported: false };
+        // A wrapper may drop the thread's body unused. A tuple drops its parts in order, so whoever
+        // sees the replies end finds the slot free.
+        let held = (slot, returned.clone().drop_guard(), outbox);
         let run = move || {
+            let (slot, guard, outbox) = held;
             let _in_span = span.enter();
             let core = Core::new(stream, session.clone());
-            let outbox = Outbox { replies, granted, credits, reported: false };
             let actor = SessionActor { core, session, _slot: slot, _returned: guard, outbox };
             block_on(Context::with_receiver(mailbox).into_future(actor));
         };
