@@ -219,7 +219,6 @@ fn given(offer: &offer::Offer) {
     let read = RTCSessionDescription::offer(offer.sdp().to_owned());
     assert!(read.is_ok_and(|read| read.unmarshal().is_ok()), "{}", offer.sdp());
     Feedback::offered(offer.sdp());
-    offer.video();
     // Much of an answer is as the offer.
     if let Ok(answer) = offer.plan.answer(offer.sdp(), OURS) {
         answered(offer, &answer);

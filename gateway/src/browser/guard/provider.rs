@@ -1,9 +1,8 @@
-//! The seam: the stack's cryptography, with [`Guard`] between a record's decryption and whoever
-//! reads it.
+//! The stack's cryptography, with [`Guard`] between a record's decryption and its reader.
 //!
-//! It is the one place where all of DTLS passes: the stack takes any provider of cryptography, and
-//! its ciphers are told with each record what it is, as the data that is authenticated beside it
-//! (RFC 5246, section 6.2.3.3). CBC has no such data, so there is none here.
+//! All of DTLS passes here. The stack takes any provider of cryptography, and an AEAD cipher learns
+//! each record's type from the authenticated data (RFC 5246, section 6.2.3.3). CBC ciphers have no
+//! such data, so none are offered.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -88,8 +88,9 @@ impl Received {
         match self.seen.binary_search_by_key(&tsn, |(tsn, _)| *tsn) {
             Ok(at) if self.seen[at].1 == content => return Ok(()),
             Ok(_) => return Err(Refusal::Data),
-            // The stack takes a message for a channel's own by the piece that came first, which
-            // need not be its beginning. In its turn there is none before it. It comes again then.
+            // The stack decides by the first piece that arrives whether a message is DCEP, and that
+            // piece need not be its beginning. So DCEP is taken in order only; the peer sends it
+            // again.
             Err(_) if content.protocol == DCEP && tsn != self.complete + 1 => {
                 return Err(Refusal::Data);
             }
@@ -152,9 +153,8 @@ impl Received {
         Ok(())
     }
 
-    /// The stack keeps a request whose time has not come, each that it gets, and answers all of
-    /// them with each piece of data: so there is none but such as it acts upon at once, and few of
-    /// these.
+    /// The stack keeps every early request, and answers all of them with each piece of data. So
+    /// only requests that it can act upon at once pass, and few of these.
     pub(super) fn reset(&mut self, reset: &Reset<'_>) -> Result<(), Refusal> {
         let names = |stream: &Stream| reset.streams().any(|id| id == stream.id);
         if self.complete.wrapping_sub(reset.last_tsn) >= MAX_AGE {

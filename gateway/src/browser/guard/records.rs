@@ -2,9 +2,9 @@
 //! 4.2).
 //!
 //! The stack keeps handshake fragments without counting them, puts them together by recursion, a
-//! call for each, and holds records of an epoch to come until it has the keys; all of that from
-//! whoever sends from the client's address. And it takes a ChangeCipherSpec at any time,
-//! unprotected.
+//! call for each, and holds records of a later epoch until it has the keys. Anybody who sends from
+//! the client's address can cause that. It also accepts an unprotected ChangeCipherSpec at any
+//! time.
 
 use super::Refusal;
 

@@ -51,9 +51,9 @@ pub(super) fn outgoing(packet: &mut [u8], shift: u32) {
     }
 }
 
-/// Takes the skipping of messages out of what an INIT or INIT-ACK says that its sender can do, so
-/// that the other side does not do it: whoever wants a channel that loses messages gets one that
-/// does not. True: there was some.
+/// Removes FORWARD-TSN from the abilities in an INIT or INIT-ACK, so that the other side never
+/// skips messages. A channel that was asked to be unreliable is reliable. True when there was
+/// something to remove.
 fn renounce_forward_tsn(chunk: &mut [u8]) -> bool {
     let mut changed = false;
     if matches!(chunk[0], INIT | INIT_ACK) {

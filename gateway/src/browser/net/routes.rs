@@ -1,10 +1,10 @@
 //! Whose is a datagram? A pure table: no socket, no clock.
 //!
 //! A check names its session by the ufrag that we gave it in the answer. If it also knows the
-//! password, the address that it came from belongs to that session from then on, whoever had it
-//! before: a browser behind a NAT may appear at another one at any time. Nothing else teaches an
-//! address, so nobody can send in another's name; taking an address from him takes a session of
-//! one's own and a forged source address.
+//! password, its source address belongs to that session from then on, even if another session had
+//! it before: a browser behind a NAT may change its address at any time. Nothing else teaches an
+//! address, so nobody can send in another session's name. To take an address from a session, an
+//! attacker needs a session of his own and a forged source address.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;

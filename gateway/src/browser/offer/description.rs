@@ -6,6 +6,16 @@ use super::codecs::Negotiated;
 /// The ways of media.
 pub(super) const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
 
+/// Whether who says it wants to send.
+pub(super) fn sends(direction: &str) -> bool {
+    ["sendrecv", "sendonly"].contains(&direction)
+}
+
+/// Whether who says it wants to receive.
+pub(super) fn receives(direction: &str) -> bool {
+    ["sendrecv", "recvonly"].contains(&direction)
+}
+
 /// Borrowed from a text.
 #[derive(Debug)]
 pub(crate) struct Description<'a> {

@@ -14,7 +14,7 @@ use webrtc::error::Error;
 pub(crate) use self::codecs::Negotiated;
 use self::description::Description;
 use self::normal::NormalOffer;
-pub(crate) use self::normal::{Settled, VIDEO};
+pub(crate) use self::normal::{CAPTURE_TIME, ORIENTATION, Settled, VIDEO, Video};
 pub(crate) use self::plan::{NoAnswer, Plan};
 use crate::codec::Codecs;
 use crate::stream::spec::Mode;
@@ -89,6 +89,7 @@ pub(crate) struct Offer {
     pub(crate) plan: Plan,
     /// What is settled once it is answered.
     pub(crate) settled: Settled,
+    pub(crate) video: Video,
     /// See [`Parsed::origin`].
     pub(crate) origin: Option<String>,
 }
@@ -102,26 +103,6 @@ impl Offer {
     pub(crate) fn ufrag(&self) -> Option<&str> {
         ice_ufrag(self.sdp())
     }
-
-    /// The session's video.
-    pub(crate) fn video(&self) -> Option<Video> {
-        let offer = Description::read(self.sdp())?;
-        let section = offer.sections.iter().find(|section| section.mid() == Some(VIDEO))?;
-        let direction = offer.direction(section);
-        Some(Video {
-            sends: ["sendrecv", "sendonly"].contains(&direction),
-            receives: ["sendrecv", "recvonly"].contains(&direction),
-        })
-    }
-}
-
-/// A video section, as the browser means it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Video {
-    /// The browser wants to send.
-    pub(crate) sends: bool,
-    /// The browser wants to receive.
-    pub(crate) receives: bool,
 }
 
 /// Reads an offer.
@@ -184,12 +165,12 @@ impl Parsed {
     }
 
     fn offer(&self, normal: NormalOffer, codec: Negotiated) -> Offer {
+        let NormalOffer { sdp, plan, settled, video } = normal;
         // Not by its constructor, which parses it: the stack does so itself, once.
         let mut description = RTCSessionDescription::default();
         description.sdp_type = RTCSdpType::Offer;
-        description.sdp.clone_from(&normal.sdp);
-        let NormalOffer { plan, settled, .. } = normal;
-        Offer { description, codec, plan, settled, origin: self.origin() }
+        description.sdp = sdp;
+        Offer { description, codec, plan, settled, video, origin: self.origin() }
     }
 
     /// Which connection of which browser an offer is of: user name, session id and address of its
@@ -230,7 +211,7 @@ pub(crate) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"))
 }
 
-/// The browser's ICE password in a description of its, in our form. Empty where there is none.
+/// The browser's ICE password, from an offer in our form. Empty where there is none.
 pub(crate) fn ice_password(sdp: &str) -> &str {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).unwrap_or_default().trim()
 }

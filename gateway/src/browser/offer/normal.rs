@@ -16,7 +16,7 @@
 //! The answer goes the other way: [`Plan`] has a line for each section of the offer, in its order.
 
 use super::codecs::Negotiated;
-use super::description::{DIRECTIONS, Description, Section};
+use super::description::{DIRECTIONS, Description, Section, receives, sends};
 use super::plan::{Plan, Planned};
 use super::{OfferError, is_candidate};
 
@@ -25,17 +25,24 @@ use super::{OfferError, is_candidate};
 pub(crate) const VIDEO: &str = "video";
 const DATA: &str = "data";
 
-/// What the stack is told of that a codec's section does not say: the header extensions that are
-/// spoken here. Of others a malformed one would make it refuse the offer.
+/// The header extensions that are spoken here. The stack is told of no other: a malformed one would
+/// make it refuse the offer.
 const EXTENSIONS: [&str; 7] = [
-    "urn:3gpp:video-orientation",
+    ORIENTATION,
+    CAPTURE_TIME,
     "urn:ietf:params:rtp-hdrext:sdes:mid",
     "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
     "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-    "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
     "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
 ];
+
+/// How a phone was held (3GPP TS 26.114, section 7.4.5).
+pub(crate) const ORIENTATION: &str = "urn:3gpp:video-orientation";
+/// When a frame was captured, by the clock of who captured it
+/// (<https://webrtc.googlesource.com/src/+/main/docs/native-code/rtp-hdrext/abs-capture-time>).
+pub(crate) const CAPTURE_TIME: &str =
+    "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
 
 /// An offer in that form, and how its answer is made.
 #[derive(Debug)]
@@ -43,6 +50,14 @@ pub(super) struct NormalOffer {
     pub(super) sdp: String,
     pub(super) plan: Plan,
     pub(super) settled: Settled,
+    pub(super) video: Video,
+}
+
+/// What the browser wants of the session's video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Video {
+    pub(crate) sends: bool,
+    pub(crate) receives: bool,
 }
 
 /// What the offers of a connection have settled so far. Sections are known by their places, which
@@ -150,10 +165,6 @@ fn ssrc(value: &str) -> Option<u32> {
     value.split_whitespace().next()?.parse().ok()
 }
 
-fn sends(direction: &str) -> bool {
-    ["sendrecv", "sendonly"].contains(&direction)
-}
-
 /// `shared`: the sections on one transport, in the bundle's order. `videos`: those of them that
 /// the stack is given, the session's own first.
 fn normal(
@@ -244,7 +255,11 @@ fn normal(
     let sections = planned.collect();
     let bundle = if offer.is_bundled(shared[0]) { Some(shared.to_vec()) } else { None };
     let plan = Plan { sections, bundle, tagged: shared[0], required };
-    Ok(NormalOffer { sdp: lines.join("\r\n"), plan, settled })
+    // Taken away, it is named all the same, and wants neither.
+    let own = videos.iter().find(|video| video.place == settled.own);
+    let own = own.map_or("inactive", |own| offer.direction(&offer.sections[own.place]));
+    let video = Video { sends: sends(own), receives: receives(own) };
+    Ok(NormalOffer { sdp: lines.join("\r\n"), plan, settled, video })
 }
 
 /// What browser and gateway make their connection with.

@@ -5,7 +5,7 @@
 //! refused with port 0, a section that the bundle is tagged by would take the transport with it.
 //! What has a transport of its own is refused.
 
-use super::description::{DIRECTIONS, Description, Section};
+use super::description::{DIRECTIONS, Description, Section, receives, sends};
 
 /// Where the stack has SCTP, whatever the client names (RFC 8841, section 5).
 const SCTP_PORT: &str = "5000";
@@ -205,10 +205,7 @@ impl Plan {
 
 /// What both sides of a section want, from our side.
 fn common(ours: &str, theirs: &str) -> &'static str {
-    let has = |direction: &str, ways: [&str; 2]| ways.contains(&direction);
-    let sends = has(ours, ["sendrecv", "sendonly"]) && has(theirs, ["sendrecv", "recvonly"]);
-    let receives = has(ours, ["sendrecv", "recvonly"]) && has(theirs, ["sendrecv", "sendonly"]);
-    match (sends, receives) {
+    match (sends(ours) && receives(theirs), receives(ours) && sends(theirs)) {
         (true, true) => "sendrecv",
         (true, false) => "sendonly",
         (false, true) => "recvonly",

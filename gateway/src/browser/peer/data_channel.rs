@@ -7,7 +7,7 @@ use actix::Recipient;
 use tracing::debug;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
-use super::Messaging;
+use super::callbacks::Messaging;
 use crate::browser::messages::{self, ClientMessage, outputs};
 use crate::media::event::{EndReason, SessionEvent};
 use crate::stream::outputs::{Event, Reader};

@@ -7,15 +7,10 @@ use rtc::rtp;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpHeaderExtensionCapability, RtpCodecKind};
 use webrtc::error::Error;
 
+use crate::browser::offer::{CAPTURE_TIME, ORIENTATION};
 use crate::codec::Rotation;
 use crate::media::frame::CaptureStamp;
 use crate::media::packet::HeaderExtensions;
-
-/// How a phone was held (3GPP TS 26.114, section 7.4.5).
-const ORIENTATION: &str = "urn:3gpp:video-orientation";
-/// When a frame was captured, by the clock of who captured it
-/// (<https://webrtc.googlesource.com/src/+/main/docs/native-code/rtp-hdrext/abs-capture-time>).
-const CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
 
 pub(super) fn register(engine: &mut MediaEngine) -> Result<(), Error> {
     for uri in [ORIENTATION, CAPTURE_TIME] {

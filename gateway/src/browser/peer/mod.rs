@@ -8,6 +8,7 @@
 //! Types of the `webrtc` crates stay in `browser`, but for the payloaders of `codec::payload`.
 
 mod bitrates;
+mod callbacks;
 mod codecs;
 mod congestion;
 mod data_channel;
@@ -43,20 +44,18 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument, debug};
-use webrtc::data_channel::DataChannel;
 use webrtc::error::Error;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceConnectionState,
-    RTCIceGatheringState, RTCPeerConnectionState,
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCPeerConnectionState,
 };
 use webrtc::rtp_transceiver::RtpSender;
 
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::bitrates::Feedback;
 pub(crate) use self::bitrates::ask;
+use self::callbacks::{Callbacks, Messaging, report_check, report_driver, report_state};
 pub(crate) use self::extensions::ExtensionIds;
 use self::failure::Progress;
 #[cfg(any(test, feature = "internals"))]
@@ -69,20 +68,15 @@ use crate::browser::guard::{SUITES, provider};
 use crate::browser::net::{Nudge, SessionPort, SessionRuntime};
 use crate::browser::offer::{self, Negotiated, Offer, OfferError, Plan, Settled};
 use crate::media::encoded::OutFrame;
-use crate::media::event::{ConnectStage, DriverEnd, EndReason, SessionEvent};
+use crate::media::event::{ConnectStage, SessionEvent};
 use crate::media::limits::{BitrateLimits, VideoLimits};
-use crate::media::signs::Signs;
 use crate::pipeline::backlog::PacketQueue;
 use crate::stream::latency::Latency;
 use crate::stream::live_session::LiveSession;
-use crate::stream::outputs::Reader;
-use crate::stream::session_inputs::SessionInputs;
 use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::telemetry::ledger::{Hop, Reason};
 
-/// The data channel that FastRTC's clients open.
-const CHANNEL: &str = "text";
 /// Encoded frames that may wait for the socket. Full: the frame is dropped (`hop="peer"`) and the
 /// next is a keyframe.
 const OUT_FRAMES: usize = 4;
@@ -375,7 +369,7 @@ impl Drop for Peer {
         self.texts = texts;
         if !unread {
             // Nothing to deliver: without a channel its half of `flushed` goes with this.
-            drop(take(&self.callbacks.messaging));
+            drop(self.callbacks.messaging.lock().take());
         }
         let connection = Arc::clone(&self.connection);
         let mut flushed = self.flushed.clone();
@@ -390,81 +384,6 @@ impl Drop for Peer {
             drop(open);
         });
     }
-}
-
-/// What the data channel serves.
-struct Messaging {
-    texts: mpsc::Receiver<String>,
-    /// Set when the last text was delivered.
-    flushed: watch::Sender<bool>,
-    /// Always there: it is the first reader.
-    outputs: Option<Reader>,
-    inputs: Arc<SessionInputs>,
-    signs: Arc<Signs>,
-}
-
-/// The connection's callbacks. They run on its driver, which serves the socket: store or spawn,
-/// never wait.
-struct Callbacks {
-    nudge: Arc<Nudge>,
-    /// Set with the answer, long before anything is sent.
-    extensions: Arc<OnceLock<ExtensionIds>>,
-    state: watch::Sender<RTCPeerConnectionState>,
-    gathered: watch::Sender<bool>,
-    /// Where the browser's video goes.
-    video: Option<(Arc<PacketQueue>, Arc<Tracks>)>,
-    signs: Arc<Signs>,
-    /// Taken by the first data channel named `text`; the client needs no other.
-    messaging: Mutex<Option<Messaging>>,
-    progress: Progress,
-    stop: CancellationToken,
-    events: Recipient<SessionEvent>,
-}
-
-#[async_trait::async_trait]
-impl PeerConnectionEventHandler for Callbacks {
-    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
-        self.gathered.send_replace(state == RTCIceGatheringState::Complete);
-    }
-
-    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
-        self.progress.ice(state);
-        self.nudge.now();
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        self.progress.connection(state);
-        self.state.send_replace(state);
-    }
-
-    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        if track.kind().await != RtpCodecKind::Video {
-            return;
-        }
-        if let Some((packets, tracks)) = &self.video {
-            let extensions = self.extensions.get().copied().unwrap_or_default();
-            let receiving = {
-                let (tracks, packets, signs) =
-                    (Arc::clone(tracks), Arc::clone(packets), Arc::clone(&self.signs));
-                tracks::receive_packets(track, tracks, packets, extensions, signs)
-            };
-            tokio::spawn(self.stop.clone().run_until_cancelled_owned(receiving));
-        }
-    }
-
-    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        // An error is a channel that is gone already.
-        if channel.label().await.is_ok_and(|label| label != CHANNEL) {
-            return;
-        }
-        if let Some(messaging) = take(&self.messaging) {
-            tokio::spawn(data_channel::serve(channel, messaging, self.events.clone()));
-        }
-    }
-}
-
-fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
-    slot.lock().take()
 }
 
 /// Hop 10. Ends when `egress` and the peer have dropped the queue's senders.
@@ -515,55 +434,6 @@ async fn send_frames(
     }
 }
 
-/// Tells the session once that its browser has sent a signed check.
-async fn report_check(port: Arc<SessionPort>, events: Recipient<SessionEvent>) {
-    port.first_check().await;
-    // A session that has ended needs no telling.
-    events.send(SessionEvent::Checked).await.ok();
-}
-
-/// Tells the session that its connection's driver is gone, and with it all that would ever tell of
-/// the connection. Not when the session itself has closed the connection.
-async fn report_driver(driver: oneshot::Receiver<DriverEnd>, events: Recipient<SessionEvent>) {
-    // An error is a driver that was dropped.
-    let end = driver.await.unwrap_or(DriverEnd::Returned);
-    events.send(SessionEvent::Ended(EndReason::Driver(end))).await.ok();
-}
-
-/// Passes the connection's states on, level-triggered: an intermediate state may be missed, the
-/// last never is.
-async fn report_state(
-    mut state: watch::Receiver<RTCPeerConnectionState>,
-    events: Recipient<SessionEvent>,
-    keyframe_due: Arc<Notify>,
-    stop: CancellationToken,
-    step: impl Fn() -> ConnectStage,
-) {
-    loop {
-        let event = match *state.borrow_and_update() {
-            RTCPeerConnectionState::Connected => {
-                // What was sent before went nowhere: a generator does not wait for its viewer.
-                keyframe_due.notify_one();
-                Some(SessionEvent::Connected)
-            }
-            RTCPeerConnectionState::Failed => {
-                Some(SessionEvent::Ended(EndReason::ConnectionFailed(step())))
-            }
-            RTCPeerConnectionState::Closed => Some(SessionEvent::Ended(EndReason::ClientClosed)),
-            _ => None,
-        };
-        if let Some(event) = event
-            && events.send(event).await.is_err()
-        {
-            return;
-        }
-        tokio::select! {
-            changed = state.changed() => if changed.is_err() { return },
-            () = stop.cancelled() => return,
-        }
-    }
-}
-
 /// The track that we send, its sender and its SSRC.
 async fn add_track(
     connection: &Arc<dyn PeerConnection>,
@@ -585,51 +455,4 @@ async fn add_track(
     let track: Arc<dyn TrackLocal> = Arc::new(TrackLocalStaticRTP::new(track));
     let sender = connection.add_track(Arc::clone(&track)).await?;
     Ok((track, sender, ssrc))
-}
-
-#[cfg(test)]
-mod tests {
-    use actix::{Actor, Context, Handler};
-
-    use super::*;
-
-    /// In the session's place.
-    struct Listener(mpsc::Sender<SessionEvent>);
-
-    impl Actor for Listener {
-        type Context = Context<Self>;
-    }
-
-    impl Handler<SessionEvent> for Listener {
-        type Result = ();
-
-        fn handle(&mut self, event: SessionEvent, _: &mut Self::Context) {
-            self.0.try_send(event).unwrap();
-        }
-    }
-
-    #[actix::test]
-    async fn each_connection_begins_with_a_keyframe() {
-        let (state, states) = watch::channel(RTCPeerConnectionState::New);
-        let (told, mut events) = mpsc::channel(1);
-        let recipient = Listener(told).start().recipient();
-        let (keyframe_due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let step = || -> ConnectStage { unreachable!("it does not fail") };
-        let reporting = tokio::spawn(report_state(
-            states,
-            recipient,
-            Arc::clone(&keyframe_due),
-            stop.clone(),
-            step,
-        ));
-        for _ in 0..2 {
-            state.send_replace(RTCPeerConnectionState::Connected);
-            assert!(matches!(events.recv().await, Some(SessionEvent::Connected)));
-            keyframe_due.notified().await;
-            state.send_replace(RTCPeerConnectionState::Disconnected);
-            tokio::task::yield_now().await;
-        }
-        stop.cancel();
-        reporting.await.unwrap();
-    }
 }

@@ -12,7 +12,7 @@ use webrtc::error::Error;
 use webrtc::peer_connection::PeerConnection;
 
 use super::{GATHER_TIMEOUT, Peer, Terms};
-use crate::browser::offer::{self, Offer, OfferError, Parsed, VIDEO};
+use crate::browser::offer::{self, Offer, OfferError, Parsed, VIDEO, Video};
 use crate::stream::spec::Mode;
 
 /// Transceivers of a connection. The stack keeps those whose section has been stopped, and makes
@@ -92,26 +92,23 @@ async fn answer(
     offer: &Offer,
     terms: &Terms,
 ) -> Result<(), Error> {
-    let ours = offer.video().map(|video| {
-        let sends = terms.mode != Mode::Send && video.receives;
-        let receives = terms.mode != Mode::Receive && video.sends;
-        match (sends, receives) {
-            (true, true) => RTCRtpTransceiverDirection::Sendrecv,
-            (true, false) => RTCRtpTransceiverDirection::Sendonly,
-            (false, true) => RTCRtpTransceiverDirection::Recvonly,
-            (false, false) => RTCRtpTransceiverDirection::Inactive,
-        }
-    });
+    let Video { sends: theirs, receives: wanted } = offer.video;
+    let sends = terms.mode != Mode::Send && wanted;
+    let receives = terms.mode != Mode::Receive && theirs;
+    let direction = match (sends, receives) {
+        (true, true) => RTCRtpTransceiverDirection::Sendrecv,
+        (true, false) => RTCRtpTransceiverDirection::Sendonly,
+        (false, true) => RTCRtpTransceiverDirection::Recvonly,
+        (false, false) => RTCRtpTransceiverDirection::Inactive,
+    };
     if !has_room(connection, &offered).await? {
         return Err(Error::Other(format!("more than {MAX_TRANSCEIVERS} transceivers")));
     }
     connection.set_remote_description(RTCSessionDescription::offer(offered)?).await?;
     // The stack remembers the least that was ever offered: what was off would stay off.
-    if let Some(direction) = ours {
-        for transceiver in connection.get_transceivers().await {
-            if transceiver.mid().await?.as_deref() == Some(VIDEO) {
-                transceiver.set_direction(direction).await?;
-            }
+    for transceiver in connection.get_transceivers().await {
+        if transceiver.mid().await?.as_deref() == Some(VIDEO) {
+            transceiver.set_direction(direction).await?;
         }
     }
     let answer = connection.create_answer(None).await?;
