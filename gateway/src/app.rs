@@ -32,7 +32,7 @@ use crate::http::{Forward, admin, edge};
 use crate::session::Timeouts;
 use crate::telemetry::trace;
 use crate::threads::arbiters::Arbiters;
-use crate::threads::slices;
+use crate::threads::{clock, slices};
 use crate::workers::placement;
 use crate::workers::pool::Pool;
 use crate::{codec, http, telemetry};
@@ -104,7 +104,11 @@ async fn serve(
     let shares = edge::shares(descriptors, config.edge.connections);
     let opening = media.spawn(MediaPort::open(config.media, shares.media)).await;
     let port = opening.map_err(io::Error::other)??;
-    let report = Report { delay: telemetry::thread_delay, stuck: telemetry::thread_stuck };
+    let report = Report {
+        delay: telemetry::thread_delay,
+        stuck: telemetry::thread_stuck,
+        tick: clock::tick,
+    };
     let watchdog = Watchdog::start(report, config.exit_when_stuck)?;
     watchdog.watch_runtime("main", "main", Handle::current());
     watchdog.watch_runtime("media", "media", media.clone());

@@ -16,7 +16,7 @@ const GATEWAY: &[Layer] = &[
     ("http", "gateway browser workers stream config media telemetry codec shares"),
     ("gateway", "session browser workers stream config threads media shares"),
     ("session", "browser pipeline workers stream threads media telemetry codec shares"),
-    ("browser", "pipeline stream config media telemetry codec shares"),
+    ("browser", "pipeline stream config threads media telemetry codec shares"),
     ("pipeline", "workers threads media telemetry codec"),
     ("workers", "stream config media telemetry codec"),
     ("stream", "media telemetry"),

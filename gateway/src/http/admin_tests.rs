@@ -25,7 +25,8 @@ fn gate() -> (Sender<()>, Receiver<()>) {
 /// back with them.
 #[actix_web::test]
 async fn stuck_threads_are_not_ready_then_not_healthy_and_well_again() {
-    let watchdog = Watchdog::start(Report { delay: |_, _| {}, stuck: |_, _| {} }, None).unwrap();
+    let watchdog =
+        Watchdog::start(Report { delay: |_, _| {}, stuck: |_, _| {}, tick: || {} }, None).unwrap();
     let arbiters = Arbiters::start(2, 1.0);
     arbiters.watch(&watchdog);
     let draining = Arc::new(AtomicBool::new(false));
@@ -94,7 +95,8 @@ async fn an_actor_that_does_not_return_is_found() {
             self.0.recv().ok();
         }
     }
-    let watchdog = Watchdog::start(Report { delay: |_, _| {}, stuck: |_, _| {} }, None).unwrap();
+    let watchdog =
+        Watchdog::start(Report { delay: |_, _| {}, stuck: |_, _| {}, tick: || {} }, None).unwrap();
     let arbiters = Arbiters::start(1, 1.0);
     arbiters.watch(&watchdog);
     let (open, gate) = gate();

@@ -15,6 +15,7 @@ use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
 use crate::telemetry::{self, Failover};
 use crate::threads::arbiters::CodecArbiter;
+use crate::threads::clock;
 use crate::workers::link;
 use crate::workers::placement::Slot;
 use crate::workers::pool::{Health, WorkerHandle};
@@ -36,10 +37,15 @@ pub(crate) struct Admitted {
     pub(crate) slot: Slot,
 }
 
+/// By the core's clock.
+pub(super) fn now() -> Instant {
+    clock::now().into()
+}
+
 impl Session {
     /// Decides what to do about it, and does it.
     pub(super) fn handle_event(&mut self, event: Event<WorkerHandle>, ctx: &mut Context<Self>) {
-        for action in self.core.handle(Instant::now(), event) {
+        for action in self.core.handle(now(), event) {
             if let Err(error) = self.perform(action, ctx) {
                 self.span.in_scope(|| error!(%error, "no codec"));
                 // The actions that follow rely on this one.
@@ -59,12 +65,11 @@ impl Session {
             ctx.cancel_future(timer);
         }
         self.timer = due.map(|due| {
-            let timer =
-                ctx.run_later(due.saturating_duration_since(Instant::now()), |session, ctx| {
-                    session.timer = None;
-                    let step = session.peer.step();
-                    session.handle_event(Event::Deadline(step), ctx);
-                });
+            let timer = ctx.run_later(due.saturating_duration_since(now()), |session, ctx| {
+                session.timer = None;
+                let step = session.peer.step();
+                session.handle_event(Event::Deadline(step), ctx);
+            });
             (due, timer)
         });
     }

@@ -14,7 +14,7 @@ use tracing::{Instrument, Span};
 
 use super::answers::Answers;
 use super::core::{Core, Limits};
-use super::perform::Admitted;
+use super::perform::{Admitted, now};
 use super::rate::Offers;
 use super::{Admit, Held, Session, SessionStopped, WorkerSearch};
 use crate::browser::offer::{Negotiated, Offer};
@@ -178,7 +178,7 @@ where
     let SessionChannels { address, mailbox, handles } = channels;
     let limits =
         Limits { reconnect: timeouts.reconnect, idle: timeouts.idle, time: live.spec.time_limit };
-    let core = Core::new(Instant::now(), limits, live.spec.mode != Mode::Receive);
+    let core = Core::new(now(), limits, live.spec.mode != Mode::Receive);
     let offers = Offers::new(Instant::now(), offer.ufrag());
     let arbiter = arbiters.session.clone();
     let parts = Parts { handles, codec: offer.codec, arbiters: Arc::clone(arbiters) };

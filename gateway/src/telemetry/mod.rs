@@ -275,6 +275,10 @@ fn describe() {
         "Video that the path to a browser is thought to carry, once a second of each session with \
          feedback."
     );
+    describe_counter!(
+        "reframe_padding_bytes_total",
+        "Padding sent to browsers to measure what their paths carry."
+    );
     describe_histogram!("reframe_setup_seconds", "From an offer to the first picture sent.");
     describe_counter!(
         "reframe_workers_refused_total",
@@ -444,6 +448,13 @@ pub(crate) fn failover(outcome: Failover, gap: Duration) {
 
 pub(crate) fn bandwidth(bytes_per_second: f64) {
     histogram!("reframe_bandwidth_bytes_per_second").record(bytes_per_second);
+}
+
+/// Bytes of RTP payload that held nothing but padding.
+pub(crate) fn padding(bytes: usize) {
+    if bytes > 0 {
+        counter!("reframe_padding_bytes_total").increment(bytes as u64);
+    }
 }
 
 pub(crate) fn setup(took: Duration) {

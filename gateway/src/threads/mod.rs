@@ -2,6 +2,7 @@
 //! its streams. It may import `telemetry`; it knows no session, and not what it runs.
 
 pub(crate) mod arbiters;
+pub(crate) mod clock;
 mod governor;
 pub(crate) mod load;
 pub(crate) mod relief;

@@ -80,7 +80,8 @@ pub(super) fn run<O: Args>(
         runtime.map_err(|error| Failure::Run("the runtime did not start", error.into()))?;
     // A stuck runtime answers no probe and no ping: gateways leave it. Who only looks whether the
     // process is there learns of it by its end.
-    let watchdog = Watchdog::start(Report { delay: |_, _| {}, stuck: |_, _| {} }, give_up);
+    let watchdog =
+        Watchdog::start(Report { delay: |_, _| {}, stuck: |_, _| {}, tick: || {} }, give_up);
     let watchdog =
         watchdog.map_err(|error| Failure::Run("the watchdog did not start", error.into()))?;
     watchdog.watch_runtime("worker", "worker", runtime.handle().clone());

@@ -134,6 +134,12 @@ impl Guard {
         passed.inspect_err(|refusal| telemetry::packets_dropped(refusal.label(), 1))
     }
 
+    /// Whether packets that are all padding can be sent: [`provider()`] finishes them, which it can
+    /// where SRTP is AEAD.
+    pub(crate) fn pads(&self) -> bool {
+        !self.counter_mode.load(Ordering::Relaxed)
+    }
+
     /// What the stack is about to encrypt into a record.
     fn sealing(&self, content_type: u8, plaintext: &mut [u8]) {
         if content_type == records::APPLICATION_DATA {

@@ -3,6 +3,9 @@
 //! All of DTLS passes here. The stack takes any provider of cryptography, and an AEAD cipher learns
 //! each record's type from the authenticated data (RFC 5246, section 6.2.3.3). CBC ciphers have no
 //! such data, so none are offered.
+//!
+//! SRTP passes here too, where its ciphers are AEAD. The stack cannot write a packet that is all
+//! padding, so the length of the padding is put in before such a packet is encrypted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -142,6 +145,13 @@ struct Watched {
     guard: Arc<Guard>,
 }
 
+/// Whether it is the header of an RTP packet with padding (RFC 3550, section 5.1), not of RTCP (RFC
+/// 5761, section 4).
+fn is_padded_rtp(authenticated: &[u8]) -> bool {
+    matches!(authenticated, [first, second, ..]
+        if first >> 5 == 0b101 && !(192..=223).contains(second))
+}
+
 /// The type of what a record holds; `None`: it is no record.
 fn content_type(authenticated: &[u8]) -> Option<u8> {
     if authenticated.len() == DTLS_DATA { authenticated.get(TYPE_AT).copied() } else { None }
@@ -161,6 +171,13 @@ impl AeadCipher for Watched {
     ) -> Result<(), CryptoError> {
         if let Some(content_type) = content_type(authenticated) {
             self.guard.sealing(content_type, text);
+        } else if is_padded_rtp(authenticated)
+            && let Ok(length) = u8::try_from(text.len())
+            && let Some(last) = text.last_mut()
+        {
+            // The stack pads to four bytes, after a payload. What we pad is nothing else: the
+            // payload belongs to it.
+            *last = length;
         }
         self.cipher.seal_in_place(nonce, authenticated, text, tag)
     }

@@ -1,12 +1,13 @@
-//! The stack's runtime, tokio, but for its waits, which can be cut short, and its sockets: those it
-//! binds are closed again, and it gets the session's share of the real ones.
+//! The stack's runtime, tokio, but for its waits, which can be cut short, its clock, which stands
+//! still while this process does, and its sockets: those it binds are closed again, and it gets the
+//! session's share of the real ones.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ use super::session::SessionPort;
 use super::tcp::SessionListener;
 use super::udp::SessionSocket;
 use crate::media::event::DriverEnd;
+use crate::threads::clock;
 
 /// One for each session.
 #[derive(Debug)]
@@ -113,6 +115,11 @@ impl Runtime for SessionRuntime {
         host: &'a str,
     ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
         self.tokio.resolve_host(host)
+    }
+
+    /// Without the times in which this process was stopped, in which the browser could not be heard.
+    fn now(&self) -> Instant {
+        clock::now()
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {

@@ -1,6 +1,8 @@
 //! What offer and answer say of bitrates: which feedback the client gives, and what it is asked to
 //! send.
 
+use std::sync::Arc;
+
 use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot};
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RtpCodecKind};
@@ -9,6 +11,7 @@ use tokio::sync::watch;
 use super::remb::Remb;
 use super::{congestion, h264_level};
 use crate::media::limits::{BitrateLimits, VideoLimits};
+use crate::pipeline::bandwidth::padding::Padding;
 
 /// Among the other recorders of arrivals.
 const REMB: Slot = Slot::Custom(9_500);
@@ -40,18 +43,20 @@ impl Feedback {
     }
 }
 
-/// Has `carries` told what the path to the browser carries, by the feedback that it offers.
+/// Has `available_kbps` told what the path to the browser carries, by the feedback that it offers,
+/// and `padding` asked for where that has to be measured.
 pub(super) fn control(
     registry: Registry,
     engine: &mut MediaEngine,
     offer: &str,
     limits: BitrateLimits,
     available_kbps: watch::Sender<u32>,
+    padding: Arc<Padding>,
 ) -> Registry {
     match Feedback::offered(offer) {
         Feedback::Twcc => {
             available_kbps.send_replace(limits.start);
-            congestion::register(registry, limits, available_kbps)
+            congestion::register(registry, limits, available_kbps, padding)
         }
         Feedback::Remb => {
             available_kbps.send_replace(limits.start);

@@ -1,6 +1,7 @@
-//! Hop 10 of 10: encoded pictures out; and all else of the WebRTC connection with one browser.
+//! The WebRTC connection with one browser: all that is not hop 1 (`tracks`) or hop 10
+//! (`frame_sender`).
 //! In:    `OutFrame`s from `egress`, at most `OUT_FRAMES`; texts, at most `OUT_TEXTS`.
-//! Out:   datagrams. Hop 1 (`tracks`) takes the other way.
+//! Out:   datagrams.
 //! Runs:  the media runtime; callbacks run on the connection's driver and only store or spawn.
 //! Full:  see the queues' constants; each loss is counted.
 //! Clock: RTP 90 kHz; ICE and DTLS keep their own timers.
@@ -15,6 +16,7 @@ mod data_channel;
 mod extensions;
 mod failure;
 mod feedback;
+mod frame_sender;
 mod h264_level;
 mod interceptors;
 mod keyframes;
@@ -35,12 +37,10 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceCandidateInit};
-use rtc::rtp;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument, debug};
@@ -58,6 +58,7 @@ pub(crate) use self::bitrates::ask;
 use self::callbacks::{Callbacks, Messaging, report_check, report_driver, report_state};
 pub(crate) use self::extensions::ExtensionIds;
 use self::failure::Progress;
+use self::frame_sender::FrameSender;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::nack::Missing;
 #[cfg(any(test, feature = "internals"))]
@@ -71,11 +72,9 @@ use crate::media::encoded::OutFrame;
 use crate::media::event::{ConnectStage, SessionEvent};
 use crate::media::limits::{BitrateLimits, VideoLimits};
 use crate::pipeline::backlog::PacketQueue;
-use crate::stream::latency::Latency;
+use crate::pipeline::bandwidth::padding::Padding;
 use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Mode;
-use crate::telemetry;
-use crate::telemetry::ledger::{Hop, Reason};
 
 /// Encoded frames that may wait for the socket. Full: the frame is dropped (`hop="peer"`) and the
 /// next is a keyframe.
@@ -86,16 +85,13 @@ const OUT_TEXTS: usize = 64;
 /// Bytes handed to the data channel that the browser has not acknowledged. Full: as above.
 const OUT_TEXT_BYTES: usize = 256 * 1024;
 /// ICE: silence until "disconnected", from there until "failed", and the interval of our own
-/// checks. A vanished browser is noticed after the sum of the first two.
+/// checks. A vanished browser is noticed after the sum of the first two: one that stood still for
+/// ten seconds, or whose network did, goes on. Browsers themselves wait for thirty (RFC 7675).
 const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
-const ICE_FAILED: Duration = Duration::from_secs(5);
+const ICE_FAILED: Duration = Duration::from_secs(10);
 const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
 /// How long the last words of a session that ended before there was a data channel wait for it.
 const CHANNEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Tokio's timers are never early and, by their resolution, up to a millisecond late: aiming this
-/// much early puts the packets on both sides of their instant, half a millisecond off at most, and
-/// a wake-up.
-const TIMER_LATE: Duration = Duration::from_micros(750);
 /// Gathering host candidates only lists interfaces; more than this and the machine is in trouble.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -189,7 +185,15 @@ pub(crate) async fn answer(
         available_kbps,
     } = channels;
     let registry = interceptors::registry(&mut engine, Arc::clone(&live.signs))?;
-    let registry = bitrates::control(registry, &mut engine, sdp, bitrates, available_kbps);
+    let padding = Arc::new(Padding::default());
+    let registry = bitrates::control(
+        registry,
+        &mut engine,
+        sdp,
+        bitrates,
+        available_kbps,
+        Arc::clone(&padding),
+    );
     let settings = SettingEngineBuilder::new()
         .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
@@ -288,12 +292,16 @@ pub(crate) async fn answer(
     if let Some((track, sender, ssrc)) = track {
         let negotiated = sender.get_parameters().await?.rtp_parameters.codecs;
         let payload_type = negotiated.first().ok_or(Error::ErrNoPayloaderForCodec)?.payload_type;
-        let span = tracing::Span::current();
-        let latency = Arc::clone(&live.latency);
-        tokio::spawn(
-            send_frames(frames_rx, Arc::clone(&track), ssrc, payload_type, extensions, latency)
-                .instrument(span),
-        );
+        let sender = FrameSender {
+            track: Arc::clone(&track),
+            ssrc,
+            payload_type,
+            extensions,
+            latency: Arc::clone(&live.latency),
+            padding,
+            guard: Arc::clone(port.guard()),
+        };
+        tokio::spawn(sender.run(frames_rx).in_current_span());
         tokio::spawn(keyframes::receive_requests(
             track,
             ssrc,
@@ -383,54 +391,6 @@ impl Drop for Peer {
             }
             drop(open);
         });
-    }
-}
-
-/// Hop 10. Ends when `egress` and the peer have dropped the queue's senders.
-async fn send_frames(
-    mut frames: mpsc::Receiver<OutFrame>,
-    track: Arc<dyn TrackLocal>,
-    ssrc: u32,
-    payload_type: u8,
-    extensions: ExtensionIds,
-    latency: Arc<Latency>,
-) {
-    let mut sequence = rand::random::<u16>();
-    while let Some(OutFrame { payloads, timestamp, leave_at, stamp, mut ticket }) =
-        frames.recv().await
-    {
-        if let Some(due) = leave_at {
-            sleep_until(due - TIMER_LATE).await;
-            let now = Instant::now();
-            telemetry::release_error(now.max(due) - now.min(due));
-        }
-        if let Some(ticket) = &mut ticket {
-            ticket.enter(Hop::Peer);
-        }
-        let last = payloads.len().saturating_sub(1);
-        let mut sent = true;
-        for (index, payload) in payloads.into_iter().enumerate() {
-            let mut header = rtp::Header {
-                version: 2,
-                marker: index == last,
-                payload_type,
-                sequence_number: sequence,
-                timestamp,
-                ssrc,
-                ..Default::default()
-            };
-            // Once a frame is enough.
-            if let Some(stamp) = stamp.filter(|_| index == last) {
-                extensions.write(&mut header, stamp);
-            }
-            sequence = sequence.wrapping_add(1);
-            sent &= track.write_rtp(rtp::Packet { header, payload }).await.is_ok();
-        }
-        match (ticket, sent) {
-            (Some(ticket), true) => latency.emitted(ticket.emitted(Instant::now())),
-            (Some(ticket), false) => ticket.dropped(Reason::Ended),
-            (None, _) => {}
-        }
     }
 }
 

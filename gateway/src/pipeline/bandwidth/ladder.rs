@@ -18,10 +18,11 @@ const MIN_ASKED_FPS: f64 = 5.0;
 const MIN_SIDE: u32 = 90;
 /// A dip as short as this changes nothing: `Budget` skips pictures meanwhile.
 const DOWN_AFTER: Duration = Duration::from_millis(300);
-/// So long must there be enough for more.
-const UP_AFTER: Duration = Duration::from_secs(2);
+/// So long must there be enough for a rung. It may be any: one after the other, the last would come
+/// after a quarter of a minute.
+const UP_AFTER: Duration = Duration::from_millis(1_200);
 /// And so much more than enough: an estimator falls by 15 % when it has found the limit, and that
-/// must not change the picture again.
+/// must not change the picture again. The maximum is enough for everything, though.
 const UP_MARGIN: f64 = 1.25;
 
 /// What is left of a picture: of `of` pictures `keep` are shown, with sides `eighths` eighths long.
@@ -47,8 +48,8 @@ pub(super) struct Ladder {
     at: usize,
     /// Since when the bitrate has been too low for this rung.
     low_since: Option<Instant>,
-    /// Since when it has been enough for the next one up.
-    high_since: Option<Instant>,
+    /// Since when it has been enough, with a margin, for each of the rungs.
+    enough_since: Vec<Option<Instant>>,
     /// The last rung is lower than the path asks for.
     relieved: bool,
 }
@@ -92,7 +93,8 @@ impl Ladder {
         let mut rungs: Vec<Rung> = kept.map(|keep| Rung { keep, ..Rung::TOP }).collect();
         let slowest = rungs.last().map_or((1, 1), |rung| rung.keep);
         rungs.extend(SIDES.map(|eighths| Rung { keep: slowest, eighths }));
-        Self { fps, max_kbps, rungs, at: 0, low_since: None, high_since: None, relieved: false }
+        let enough_since = vec![None; rungs.len()];
+        Self { fps, max_kbps, rungs, at: 0, low_since: None, enough_since, relieved: false }
     }
 
     /// What to make of a picture of this size when the path carries `kbps`, and our own machine
@@ -117,12 +119,20 @@ impl Ladder {
 
         let kbps = f64::from(kbps);
         let low = self.at < last && kbps < needed(self.rungs[self.at]);
-        let high = self.at > 0 && kbps >= needed(self.rungs[self.at - 1]) * UP_MARGIN;
+        let max = f64::from(self.max_kbps);
+        let mut up = None;
+        for (at, since) in self.enough_since.iter_mut().enumerate().rev() {
+            let enough = kbps >= (needed(self.rungs[at]) * UP_MARGIN).min(max);
+            let lasted = lasted(since, enough, now, UP_AFTER);
+            up = if lasted && at < self.at { Some(at) } else { up };
+        }
         if lasted(&mut self.low_since, low, now, DOWN_AFTER) {
             let enough = self.rungs[..=last].iter().position(|rung| needed(*rung) <= kbps);
             self.at = enough.unwrap_or(last);
-        } else if lasted(&mut self.high_since, high, now, UP_AFTER) {
-            self.at -= 1;
+            self.low_since = None;
+            self.enough_since.fill(None);
+        } else if let Some(up) = up {
+            self.at = up;
         }
         let half = self.rungs.iter().rposition(|rung| rung.eighths >= 4).unwrap_or(0);
         let at = self.at.max(relief.min(half).min(last));
@@ -136,17 +146,13 @@ impl Ladder {
     }
 }
 
-/// Whether `condition` has held for `long`; starts over when it has, or does not.
+/// Whether `condition` has held for `long`.
 fn lasted(since: &mut Option<Instant>, condition: bool, now: Instant, long: Duration) -> bool {
     if !condition {
         *since = None;
         return false;
     }
-    let lasted = now.saturating_duration_since(*since.get_or_insert(now)) >= long;
-    if lasted {
-        *since = None;
-    }
-    lasted
+    now.saturating_duration_since(*since.get_or_insert(now)) >= long
 }
 
 #[cfg(test)]

@@ -50,11 +50,11 @@ fn the_frame_rate_gives_way_first_then_the_resolution_and_all_of_it_comes_back()
     let steps =
         [(30.0, 720), (20.0, 720), (15.0, 720), (15.0, 540), (15.0, 360), (15.0, 270), (15.0, 180)];
     assert_eq!(names(&down), steps);
-    let up = run.climb(30, |_| 2_000);
+    let up = run.climb(60, |frame| (50.0 * 1.003_f64.powf(frame as f64)) as u32);
     assert_eq!(names(&up).into_iter().rev().collect::<Vec<_>>(), steps);
     assert!(
-        up.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 60),
-        "no faster than each two seconds: {up:?}"
+        up.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 36),
+        "no faster than each 1.2 s: {up:?}"
     );
 }
 
@@ -99,6 +99,35 @@ fn any_path_ends_at_the_top_and_at_the_bottom_and_changes_seldom() {
         assert_eq!(names(&run.climb(2, |_| 20)).last(), Some(&(15.0, 180)));
         assert_eq!(names(&run.climb(20, |_| 2_000)).last(), Some(&(30.0, 720)));
     }
+}
+
+#[test]
+fn what_was_enough_for_all_of_it_gives_back_all_of_it() {
+    let mut run = Run::new(30.0);
+    assert_eq!(names(&run.climb(2, |_| 20)).last(), Some(&(15.0, 180)));
+    let changes = run.climb(10, |_| 2_000);
+    assert_eq!(names(&changes), [(15.0, 180), (30.0, 720)]);
+    assert!((35..=38).contains(&changes[1].0), "{changes:?}");
+    run.climb(2, |_| 20);
+    // A dip costs what it was too low for, until that was enough again for long enough.
+    let changes = run.climb(10, |frame| if frame == 20 { 500 } else { 2_000 });
+    assert_eq!(names(&changes), [(15.0, 180), (15.0, 540), (30.0, 720)]);
+    assert!((56..=59).contains(&changes[2].0), "{changes:?}");
+}
+
+#[test]
+fn a_maximum_that_is_just_enough_is_enough_to_come_back() {
+    let mut ladder = Ladder::new(60.0, 2_000);
+    let now = Instant::now();
+    let mut at = |frames: std::ops::Range<u64>, kbps| {
+        frames
+            .map(|frame| {
+                ladder.step(now + Duration::from_millis(frame * 16), kbps, 0, (1920, 1080))
+            })
+            .last()
+    };
+    assert_ne!(at(0..120, 600), Some(Rung::TOP));
+    assert_eq!(at(120..240, 2_000), Some(Rung::TOP));
 }
 
 #[test]

@@ -4,9 +4,11 @@
 //! number is kbit/s of encoded video, without the headers of RTP and below.
 
 mod budget;
+pub(crate) mod burst;
 mod ladder;
 pub(crate) mod loss;
 mod pace;
+pub(crate) mod padding;
 pub(crate) mod probe;
 pub(crate) mod queue;
 mod throttle;

@@ -1,69 +1,148 @@
 //! Asking a path for more: an estimator that has once met a limit creeps up by 60 kbit/s a second,
-//! and a minute of bad Wi-Fi would cost half a minute of blur after it is over.
+//! and a minute of bad Wi-Fi would cost half a minute of blur after it is over. One that is not
+//! used up does not rise at all.
 //!
-//! So, when nothing has gone wrong for a while, the bitrate is raised in a step, as libwebrtc's
-//! probes do; when that was too much the estimator says so within a second, and the next step waits
-//! twice as long.
+//! So, when nothing has gone wrong for a while, the bitrate is raised: to what the newest bursts
+//! have measured ([`super::burst`]), or, where they say nothing or too little, in a step. When that
+//! was too much the estimator says so within a second, and the next raise of that kind waits twice
+//! as long.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Of the bitrate: large enough that 300 kbit/s are 2 Mbit/s again after five steps, small enough
-/// that a path that has not changed gets a queue of a tenth of a second until the estimator falls.
+/// Of the bitrate: small enough that a path that has not changed gets a queue of a tenth of a
+/// second until the estimator falls.
 const STEP: f64 = 1.5;
-/// Without a fall, before the first step and between good ones. Feedback comes ten times a second.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Of what a burst has measured: as libwebrtc takes of a probe that met a limit.
+const OF_MEASURED: f64 = 0.85;
+/// A measurement that gives less than this much more is left to the estimator.
+const WORTH_IT: f64 = 1.1;
+/// Without a fall, before the first raise and between good ones: to what was measured, and by a
+/// step. Feedback comes ten times a second.
+const PATIENCE: [Duration; 2] = [Duration::from_millis(700), Duration::from_secs(1)];
 /// Before the next after many that were too much.
 const MAX_PATIENCE: Duration = Duration::from_secs(32);
-/// A fall this soon after a step is the step's.
+/// Before the next measured one after many of a [`SMALL`] raise.
+const MAX_PATIENCE_SMALL: Duration = Duration::from_millis(1_400);
+/// A raise by less than this costs a path that carries no more as little as the estimator itself
+/// does, which tries the limit every other second.
+const SMALL: f64 = 2.0;
+/// Without a fall, before bursts are made to measure by: what is in a queue must have left it.
+const MEASURE_AFTER: Duration = Duration::from_millis(400);
+/// A fall this soon after a raise is the raise's.
 const VERDICT: Duration = Duration::from_secs(3);
 /// What is a fall: estimators quiver.
 const FALL: f64 = 0.97;
 
+/// What a raise goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Raise {
+    /// What bursts have measured. It is wrong where bursts pass faster than a stream does.
+    Measured,
+    /// Nothing.
+    Step,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Raised {
+    at: Instant,
+    by: Raise,
+    /// Times the bitrate before.
+    factor: f64,
+}
+
 /// When to try more.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    patience: Duration,
-    /// The highest since the last fall or step.
+    /// Before a raise to what was measured, and before a step.
+    patience: [Duration; 2],
+    /// The highest since the last fall or raise.
     high: f64,
     /// Since when nothing has gone wrong; none before the first estimate.
     quiet_since: Option<Instant>,
-    stepped: Option<Instant>,
+    /// The last raise, until it has gone well or wrong.
+    raised: Option<Raised>,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { patience: PATIENCE, high: 0.0, quiet_since: None, stepped: None }
+        Self { patience: PATIENCE, high: 0.0, quiet_since: None, raised: None }
     }
 }
 
 impl Probe {
-    /// Given the newest estimate, in any unit; what to try instead, if it is time.
-    pub(crate) fn update(&mut self, now: Instant, estimate: f64, max: f64) -> Option<f64> {
+    /// Given the newest estimate and what bursts have measured, in the same unit; what to try
+    /// instead, if it is time and packets are not being lost.
+    pub(crate) fn update(
+        &mut self,
+        now: Instant,
+        estimate: f64,
+        max: f64,
+        carried: Option<f64>,
+        losing: bool,
+    ) -> Option<f64> {
         let quiet_since = *self.quiet_since.get_or_insert(now);
-        let since_step = self.stepped.map(|at| now.saturating_duration_since(at));
+        let passed = |at: Instant| now.saturating_duration_since(at);
         if estimate < self.high * FALL {
-            if since_step.is_some_and(|since| since < VERDICT) {
-                // The step's, and so that one step is not held against us twice.
-                self.patience = (self.patience * 2).min(MAX_PATIENCE);
-                self.stepped = None;
+            if let Some(raised) = self.raised.take().filter(|raised| passed(raised.at) < VERDICT) {
+                self.went_wrong(raised);
             }
             self.high = estimate;
             self.quiet_since = Some(now);
             return None;
         }
         self.high = self.high.max(estimate);
-        if since_step.is_some_and(|since| since >= VERDICT) {
-            self.stepped = None;
-            self.patience = PATIENCE;
+        if self.raised.is_some_and(|raised| passed(raised.at) >= VERDICT) {
+            self.went_well();
         }
-        if estimate >= max || now.saturating_duration_since(quiet_since) < self.patience {
+        if estimate >= max || losing {
             return None;
         }
-        let more = (estimate * STEP).min(max);
-        (self.high, self.quiet_since, self.stepped) = (more, Some(now), Some(now));
+        let since = |by| self.raised.filter(|last| last.by == by).map(|last| passed(last.at));
+        let is_due = |by: Raise| {
+            let patience = self.patience[by as usize];
+            passed(quiet_since) >= patience && since(by).is_none_or(|since| since >= patience)
+        };
+        let measured = carried
+            .map(|carried| carried * OF_MEASURED)
+            .filter(|more| is_due(Raise::Measured) && *more >= estimate * WORTH_IT);
+        let (more, by) = match measured {
+            Some(more) => (more.min(max), Raise::Measured),
+            None if is_due(Raise::Step) => ((estimate * STEP).min(max), Raise::Step),
+            None => return None,
+        };
+        // A raise after which there is another has gone well.
+        self.went_well();
+        self.high = more;
+        self.raised = Some(Raised { at: now, by, factor: more / estimate });
         Some(more)
+    }
+
+    fn went_well(&mut self) {
+        if let Some(Raised { by, .. }) = self.raised.take() {
+            self.patience[by as usize] = PATIENCE[by as usize];
+        }
+    }
+
+    fn went_wrong(&mut self, Raised { by, factor, .. }: Raised) {
+        let small = by == Raise::Measured && factor < SMALL;
+        let most = if small { MAX_PATIENCE_SMALL } else { MAX_PATIENCE };
+        let patience = &mut self.patience[by as usize];
+        *patience = (*patience * 2).min(most.max(*patience));
+    }
+
+    /// How long a raise to what was measured waits beyond the least, because the last ones were
+    /// wrong.
+    #[cfg(test)]
+    pub(crate) fn distrust(&self) -> Duration {
+        self.patience[Raise::Measured as usize].saturating_sub(MAX_PATIENCE_SMALL)
+    }
+
+    /// Whether bursts are to measure the path now.
+    pub(crate) fn measures(&self, now: Instant, estimate: f64, max: f64) -> bool {
+        let quiet = self.quiet_since.map(|since| now.saturating_duration_since(since));
+        estimate < max && quiet.is_some_and(|quiet| quiet >= MEASURE_AFTER)
     }
 }
 
@@ -72,8 +151,12 @@ mod tests {
     use super::*;
 
     /// A path of `path` kbit/s under an estimator that falls to 85 % of it and does not rise by
-    /// itself. The estimates, ten a second.
-    fn run(path: impl Fn(u64) -> f64, seconds: u64) -> Vec<f64> {
+    /// itself. The estimates, ten a second; `carried` is what bursts measure.
+    fn run(
+        path: impl Fn(u64) -> f64,
+        carried: impl Fn(u64) -> Option<f64>,
+        seconds: u64,
+    ) -> Vec<f64> {
         let (mut probe, start) = (Probe::default(), Instant::now());
         let mut estimate = 1_000.0_f64;
         let step = |tenth: u64| {
@@ -81,7 +164,7 @@ mod tests {
                 estimate = path(tenth) * 0.85;
             }
             let now = start + Duration::from_millis(tenth * 100);
-            if let Some(more) = probe.update(now, estimate, 2_000.0) {
+            if let Some(more) = probe.update(now, estimate, 2_000.0, carried(tenth), false) {
                 estimate = more;
             }
             estimate
@@ -89,20 +172,47 @@ mod tests {
         (0..seconds * 10).map(step).collect()
     }
 
+    fn narrow_for_a_minute(tenth: u64) -> f64 {
+        if (100..700).contains(&tenth) { 300.0 } else { 9_000.0 }
+    }
+
     #[test]
     fn an_open_path_is_used_within_seconds_and_again_after_a_narrow_minute() {
-        let path = |tenth: u64| if (100..700).contains(&tenth) { 300.0 } else { 9_000.0 };
-        let estimates = run(path, 130);
+        let estimates = run(narrow_for_a_minute, |_| None, 130);
         assert_eq!(estimates[25], 2_000.0, "{:?}", &estimates[..30]);
         let back = estimates[700..].iter().position(|estimate| *estimate == 2_000.0).unwrap();
         assert!(back < 450, "after {back} tenths of a second");
     }
 
     #[test]
+    fn what_bursts_measure_is_used_within_a_second() {
+        let estimates = run(narrow_for_a_minute, |tenth| Some(narrow_for_a_minute(tenth)), 130);
+        assert_eq!(estimates[11], 2_000.0, "{:?}", &estimates[..30]);
+        let back = estimates[700..].iter().position(|estimate| *estimate == 2_000.0).unwrap();
+        assert!(back <= 11, "after {back} tenths of a second");
+    }
+
+    #[test]
     fn a_path_that_does_not_carry_more_is_seldom_asked() {
-        let estimates = run(|_| 600.0, 300);
+        let estimates = run(|_| 600.0, |_| None, 300);
         let too_much = estimates.iter().filter(|estimate| **estimate > 600.0).count();
         assert!((3..=20).contains(&too_much), "{too_much} of 3000 tenths");
-        assert!(estimates[20..].iter().all(|estimate| *estimate >= 510.0));
+        // Also where bursts pass faster than a stream.
+        let estimates = run(|_| 600.0, |_| Some(5_000.0), 300);
+        let too_much = estimates.iter().filter(|estimate| **estimate > 600.0).count();
+        assert!((3..=40).contains(&too_much), "{too_much} of 3000 tenths");
+    }
+
+    #[test]
+    fn it_measures_only_where_there_is_more_to_gain_and_no_queue_can_be() {
+        let (mut probe, start) = (Probe::default(), Instant::now());
+        let after = |ms| start + Duration::from_millis(ms);
+        assert!(!probe.measures(start, 1_000.0, 2_000.0), "nothing is known");
+        probe.update(start, 1_000.0, 2_000.0, None, false);
+        assert!(!probe.measures(after(300), 1_000.0, 2_000.0));
+        assert!(probe.measures(after(400), 1_000.0, 2_000.0));
+        assert!(!probe.measures(after(400), 2_000.0, 2_000.0));
+        probe.update(after(500), 600.0, 2_000.0, None, false);
+        assert!(!probe.measures(after(800), 600.0, 2_000.0), "it fell");
     }
 }

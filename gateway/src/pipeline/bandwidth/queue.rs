@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use super::burst::Report;
+
 /// What counts as waiting: more than a jittery path does without a queue, less than anybody sees.
 /// At 500 kbit/s it is two packets.
 const WAITING: Duration = Duration::from_millis(30);
@@ -14,14 +16,6 @@ const NEWEST: Duration = Duration::from_millis(70);
 /// How long the shortest way is remembered, at least; at most twice as long. A clock that is off by
 /// 100 ppm makes a millisecond of ten seconds.
 const REMEMBERED: Duration = Duration::from_secs(10);
-
-/// One packet that arrived: when it was sent by our clock, and came by the client's, each since
-/// some moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Passage {
-    pub(crate) sent: Duration,
-    pub(crate) came: Duration,
-}
 
 /// The delays of one path.
 #[derive(Debug, Default)]
@@ -33,11 +27,13 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Whether the newest of these packets, in the order of sending, have waited.
-    pub(crate) fn is_standing(&mut self, packets: &[Passage]) -> bool {
-        let Some(last) = packets.last() else { return false };
-        let delay = |packet: &Passage| micros(packet.came) - micros(packet.sent);
-        let shortest = packets.iter().map(delay).min().unwrap_or_default();
+    /// Whether the newest of these packets that arrived have waited.
+    pub(crate) fn is_standing(&mut self, packets: &[Report]) -> bool {
+        let Some(last) = packets.iter().rfind(|packet| packet.came.is_some()) else {
+            return false;
+        };
+        let delay = |packet: &Report| Some(micros(packet.came?) - micros(packet.sent));
+        let shortest = packets.iter().filter_map(delay).min().unwrap_or_default();
         match self.since {
             None => (self.shortest, self.since) = ((shortest, shortest), Some(last.sent)),
             Some(since) if last.sent.saturating_sub(since) >= REMEMBERED => {
@@ -48,7 +44,7 @@ impl Queue {
         }
         let base = self.shortest.0.min(self.shortest.1);
         let newest = packets.iter().rev().take_while(|packet| packet.sent + NEWEST >= last.sent);
-        newest.map(delay).min().is_some_and(|least| least - base > micros(WAITING))
+        newest.filter_map(delay).min().is_some_and(|least| least - base > micros(WAITING))
     }
 }
 
@@ -64,10 +60,11 @@ mod tests {
     /// milliseconds; whether a queue stood at each report of ten.
     fn run(seconds: u64, delay: impl Fn(u64) -> u64) -> Vec<bool> {
         let mut queue = Queue::default();
-        let packet = |n: u64| Passage {
+        let packet = |n: u64| Report {
             sent: Duration::from_millis(n * 10),
             // By another clock.
-            came: Duration::from_millis(7_000 + n * 10 + delay(n * 10)),
+            came: Some(Duration::from_millis(7_000 + n * 10 + delay(n * 10))),
+            bytes: 1_200,
         };
         let reports = (0..seconds * 10).map(|report| (report * 10..report * 10 + 10).map(packet));
         reports.map(|packets| queue.is_standing(&packets.collect::<Vec<_>>())).collect()

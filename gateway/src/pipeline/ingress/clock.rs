@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use crate::media::frame::ticks;
 
 /// How much further a frame's RTP time may be from the one before than their arrivals: more than a
-/// network holds back before ICE gives it up, after 8 s. Beyond it, or backwards, it is another
+/// network holds back before ICE gives it up, after 13 s. Beyond it, or backwards, it is another
 /// clock's: a new SSRC has one of its own (RFC 3550, section 5.1).
-const MAX_AHEAD: Duration = Duration::from_secs(10);
+const MAX_AHEAD: Duration = Duration::from_secs(15);
 
 /// Numbers the frames and turns 32-bit RTP time, which wraps every 13 hours, into time since the
 /// first frame.

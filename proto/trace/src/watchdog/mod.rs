@@ -61,6 +61,8 @@ pub struct Report {
     pub delay: fn(&'static str, Duration),
     /// The thread of this name is stuck, or no longer.
     pub stuck: fn(&str, bool),
+    /// Called at each look, four times a second, on the watchdog's thread.
+    pub tick: fn(),
 }
 
 /// A thread without a sign of life for a second or more.
@@ -294,6 +296,7 @@ impl Watching {
     fn run(&self, ended: &Receiver<()>) {
         while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
             let Some(shared) = self.shared.upgrade() else { return };
+            (shared.report.tick)();
             for (thread, change) in shared.tick() {
                 (shared.report.stuck)(&thread, !matches!(change, Change::Recovered(_)));
                 // Full: the log is stuck itself.

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 
-const NOTHING: Report = Report { delay: |_, _| {}, stuck: |_, _| {} };
+const NOTHING: Report = Report { delay: |_, _| {}, stuck: |_, _| {}, tick: || {} };
 /// A hundred times what the machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -1,0 +1,134 @@
+//! What a path carries at most, by how far apart the packets of one burst arrive.
+//!
+//! All packets of a picture leave at once, and the narrowest link passes them on one after the
+//! other: their distance at the receiver is that link's bitrate (packet-train dispersion; the
+//! probes of libwebrtc's `ProbeBitrateEstimator` measure the same). So most of this costs no packet
+//! of its own. Where a picture is too small to measure by,
+//! [`super::padding`] fills it up.
+//!
+//! The median of the newest bursts counts: one that waited in a client that stood still arrives all
+//! at once, and one that was torn apart arrives late.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Packets further apart when they are sent belong to different bursts: a third of a frame interval
+/// at 60 fps.
+const GAP: Duration = Duration::from_millis(5);
+/// Fewer packets measure nothing; as many as libwebrtc's probes have.
+pub(super) const MIN_PACKETS: usize = 5;
+/// What a clock of TWCC feedback can tell apart (250 us).
+const TICK: Duration = Duration::from_micros(250);
+/// Bursts that count, the newest.
+const BURSTS: usize = 5;
+/// Fewer say nothing.
+const ENOUGH_BURSTS: usize = 3;
+/// An older burst says nothing about the path as it is now.
+const NEWEST: Duration = Duration::from_millis(1_500);
+/// IP, UDP and SRTP add so much to a packet.
+const HEADER_BYTES: f64 = 44.0;
+
+/// One packet that the receiver reported on, in the order of sending.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    /// By our clock, since some moment.
+    pub(crate) sent: Duration,
+    /// By the receiver's clock, since some moment; `None`: it was lost.
+    pub(crate) came: Option<Duration>,
+    pub(crate) bytes: usize,
+}
+
+/// The newest bursts of one path.
+#[derive(Debug, Default)]
+pub(crate) struct Bursts {
+    /// More of it may be reported.
+    open: Option<Burst>,
+    /// When each was sent, and its bits a second.
+    rates: VecDeque<(Duration, f64)>,
+}
+
+#[derive(Debug)]
+struct Burst {
+    last_sent: Duration,
+    first_came: Duration,
+    last_came: Duration,
+    packets: usize,
+    /// Without those of the first packet, which came before there was a distance.
+    bits: f64,
+    lost: bool,
+}
+
+impl Burst {
+    fn new(report: Report) -> Self {
+        Self {
+            last_sent: report.sent,
+            first_came: report.came.unwrap_or_default(),
+            last_came: report.came.unwrap_or_default(),
+            packets: 1,
+            bits: 0.0,
+            lost: report.came.is_none(),
+        }
+    }
+
+    fn continues(&self, report: Report) -> bool {
+        report.sent.saturating_sub(self.last_sent) <= GAP
+    }
+
+    fn add(&mut self, report: Report) {
+        self.last_sent = report.sent;
+        self.packets += 1;
+        match report.came {
+            Some(came) => {
+                self.bits += (report.bytes as f64 + HEADER_BYTES) * 8.0;
+                self.last_came = self.last_came.max(came);
+            }
+            None => self.lost = true,
+        }
+    }
+
+    /// `None`: it measures nothing. A packet that is missing may be the queue's that was full.
+    fn rate(&self) -> Option<f64> {
+        let took = self.last_came.saturating_sub(self.first_came).max(TICK);
+        (self.packets >= MIN_PACKETS && !self.lost).then(|| self.bits / took.as_secs_f64())
+    }
+}
+
+impl Bursts {
+    /// Notes what was reported. A burst counts when a packet of the next one is reported.
+    pub(crate) fn note(&mut self, reports: impl IntoIterator<Item = Report>) {
+        for report in reports {
+            let is_old = |(sent, _): &(Duration, f64)| *sent + NEWEST < report.sent;
+            while self.rates.front().is_some_and(is_old) {
+                self.rates.pop_front();
+            }
+            match &mut self.open {
+                Some(burst) if burst.continues(report) => burst.add(report),
+                open => {
+                    let ended = open.replace(Burst::new(report));
+                    if let Some(rate) = ended.and_then(|burst| burst.rate()) {
+                        if self.rates.len() == BURSTS {
+                            self.rates.pop_front();
+                        }
+                        self.rates.push_back((report.sent, rate));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Bits a second that the path carries, by the newest bursts.
+    pub(crate) fn carried(&self) -> Option<f64> {
+        let mut rates: Vec<f64> = self.rates.iter().map(|(_, rate)| *rate).collect();
+        rates.sort_by(f64::total_cmp);
+        (rates.len() >= ENOUGH_BURSTS).then(|| rates[(rates.len() - 1) / 2])
+    }
+
+    /// What was measured says nothing about the path as it is now.
+    pub(crate) fn clear(&mut self) {
+        self.rates.clear();
+    }
+}
+
+#[cfg(test)]
+#[path = "burst_tests.rs"]
+mod tests;
