@@ -5,13 +5,14 @@ ARGS ?=
 HTTP ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
 BENCH ?=
+SOAK ?=
 PIECES ?=
 LOAD ?=
 HOSTILE ?=
 FUZZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test deny audit test-clients test-firefox test-deploy test-hostile bench bench-pieces instructions fuzz loadtest fuzz-asan fmt
+.PHONY: help demo test deny audit test-clients test-firefox test-deploy test-hostile bench soak bench-pieces instructions fuzz loadtest fuzz-asan fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +96,13 @@ bench: ## Measure it on this machine, five minutes; make bench BENCH=--help
 	cargo build --release --workspace --bins
 	@echo '==> measuring'
 	target/release/reframe-bench $(BENCH)
+
+soak: ## Two 720p streams and a disturbance each minute, for ten minutes; make soak SOAK='--minutes 60'
+	@scripts/packages.sh bench
+	@echo '==> building in release; the first time takes some minutes'
+	cargo build --release --workspace --bins
+	@echo '==> measuring'
+	target/release/reframe-bench --only soak $(SOAK)
 
 bench-pieces: ## Each piece of a frame's way by itself; make bench-pieces PIECES=conversion
 	@scripts/packages.sh bench

@@ -28,6 +28,8 @@ need_for_demo() {
 }
 
 need_for_bench() {
+    need chromium command -v chromium
+    need chromium-driver command -v chromedriver
     need libssl-dev pkg-config --exists openssl
 }
 

@@ -50,6 +50,7 @@ mod same_host;
 mod signalling;
 mod skip_frames;
 mod slots;
+mod standstill;
 mod streams;
 mod stuck;
 mod tls;

@@ -60,6 +60,7 @@ impl Egress {
                 () = stop.cancelled() => return,
             }
             let turn = schedule.encode().await;
+            schedule.left_out(releases.take_left_out());
             // Only now: while this waited for its turn, a newer one may have taken the place.
             let Some(release) = releases.pop() else { continue };
             let started = Instant::now();

@@ -98,7 +98,9 @@ impl Ingress {
             let decoder_turn = schedule.decode().await;
             // After the wait for the turn, which may have made the backlog too old.
             let started = Instant::now();
-            let Some(unit) = next_unit(core, started) else { return ControlFlow::Continue(()) };
+            let Some(unit) = next_unit(core, started, &schedule) else {
+                return ControlFlow::Continue(());
+            };
             let decoded = self.decode(unit, clock);
             decoder_turn.decoded(started.elapsed());
             // Before anything else is awaited: it keeps all other decoders waiting.
@@ -134,12 +136,13 @@ impl Ingress {
 }
 
 /// The unit to decode now, if any; counts what is dropped before it.
-fn next_unit(core: &mut Core, now: Instant) -> Option<AccessUnit> {
+fn next_unit(core: &mut Core, now: Instant, schedule: &CodecSchedule) -> Option<AccessUnit> {
     loop {
         match core.decide(now) {
             Decision::Drop { packets, reason } => {
                 let count = packets as u64;
                 telemetry::packets_dropped(reason, count);
+                schedule.late();
             }
             Decision::Decode(unit) => return Some(unit),
             Decision::Wait => return None,

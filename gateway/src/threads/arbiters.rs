@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::telemetry;
-use crate::threads::governor::{Governor, Work};
+use crate::threads::governor::Governor;
 use crate::threads::load::Place;
+use crate::threads::relief::Work;
 use crate::threads::schedule::CodecSchedule;
 use crate::threads::slices;
 
@@ -41,8 +42,7 @@ struct CodecThread {
 
 impl CodecThread {
     fn work(&self) -> Work {
-        let worked = Duration::from_nanos(self.worked.load(Ordering::Relaxed));
-        Work { worked, encoded: self.schedule.encoded_ever() }
+        self.schedule.work(Duration::from_nanos(self.worked.load(Ordering::Relaxed)))
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::threads::load::{Load, Place};
-use crate::threads::relief::{Relief, Steps};
+use crate::threads::relief::{Relief, Steps, Work};
 
 /// What a thread does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +42,6 @@ impl Demand {
         let encode = self.encoder_waits && (decoders_had_their_time || !self.decoder_waits);
         if encode { Next::Encode } else { Next::Decode }
     }
-}
-
-/// What a thread has done since it started.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Work {
-    /// Time within tasks, of any kind.
-    pub(super) worked: Duration,
-    /// The part of it that was encoding.
-    pub(super) encoded: Duration,
 }
 
 /// See the module. One for all codec threads.
@@ -88,7 +79,7 @@ impl Governor {
             if self.load.is_empty(thread) {
                 *relief = Relief::new(now);
             }
-            relief.look(now, work.worked, work.encoded);
+            relief.look(now, *work);
         }
         load
     }

@@ -33,6 +33,10 @@ const MOST_RUNGS: usize = 4;
 const ASKED_WITH_RUNGS: usize = 2;
 /// 20, 15, 10 and 7.5 frames a second (`bandwidth::asked_fps`).
 const MOST_ASKED: usize = 4;
+/// Of the pictures that were to be encoded, those that a thread may leave out, as newer ones come,
+/// before all its streams do less. The first step leaves a third of the frames out: beside less
+/// than this it costs more than it gives, and while it lasts a part of the machine is idle.
+const TOLERATED: f64 = 0.2;
 /// From one step to the next: the looks are of the new step then, a quarter of a second after it,
 /// when browsers have heard.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
@@ -40,6 +44,21 @@ const DOWN_AFTER: Duration = Duration::from_secs(1);
 const UP_AFTER: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(64)];
 /// So long must looks span: after a stall of their own they come at once, and say nothing.
 const SPAN: Duration = Duration::from_millis(500);
+
+/// What a thread has done since it started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Work {
+    /// Time within tasks, of any kind.
+    pub(crate) worked: Duration,
+    /// The part of it that was encoding.
+    pub(crate) encoded: Duration,
+    /// Pictures that were encoded.
+    pub(crate) pictures: u64,
+    /// Pictures that were not, because a newer one came before their turn.
+    pub(crate) left_out: u64,
+    /// Times that packets were dropped because they had waited too long for a decoder.
+    pub(crate) late: u64,
+}
 
 /// What the streams of a thread do less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,8 +107,8 @@ pub(crate) struct Relief {
     tried: bool,
     /// How long it waits before the next such.
     patience: Duration,
-    /// When, and how long the thread had worked by then, and how much of it encoded.
-    looks: VecDeque<(Instant, Duration, Duration)>,
+    /// When, and what the thread had done by then.
+    looks: VecDeque<(Instant, Work)>,
 }
 
 impl Relief {
@@ -108,38 +127,53 @@ impl Relief {
         self.steps
     }
 
-    /// Notes how long the thread has worked up to `now`, and how much of that it encoded; gives the
-    /// steps. To be called each [`crate::threads::load::LOOK_INTERVAL`].
-    pub(crate) fn look(&mut self, now: Instant, worked: Duration, encoded: Duration) -> Steps {
+    /// Notes what the thread has done up to `now`; gives the steps. To be called each
+    /// [`crate::threads::load::LOOK_INTERVAL`].
+    pub(crate) fn look(&mut self, now: Instant, work: Work) -> Steps {
         if self.looks.len() == LOOKS {
             self.looks.pop_front();
         }
-        self.looks.push_back((now, worked, encoded));
-        let (since, worked_then, encoded_then) = self.looks[0];
+        self.looks.push_back((now, work));
+        let (since, then) = self.looks[0];
         let all = now.saturating_duration_since(since);
         let held = now.saturating_duration_since(self.changed);
         if self.looks.len() < LOOKS || held < DOWN_AFTER || all < SPAN {
             return self.steps;
         }
-        let load = worked.saturating_sub(worked_then).div_duration_f64(all);
-        let encoding = encoded.saturating_sub(encoded_then).div_duration_f64(all);
+        let load = work.worked.saturating_sub(then.worked).div_duration_f64(all);
+        let encoding = work.encoded.saturating_sub(then.encoded).div_duration_f64(all);
+        let full = load >= FULL && (!self.steps.is_none() || work.lost_too_much_since(then));
         if self.tried && held >= self.patience {
             (self.tried, self.patience) = (false, UP_AFTER[0]);
         }
         let worth_it = encoding >= WORTH_IT;
         let more = self.steps.more(worth_it);
-        if load >= FULL && more != self.steps {
+        if full && more != self.steps {
             if std::mem::take(&mut self.tried) {
                 self.patience = (self.patience * 2).min(UP_AFTER[1]);
             }
             (self.steps, self.changed) = (more, now);
         } else if !self.steps.is_none()
             && held >= self.patience
-            && load + encoding * (STEP - 1.0) < FULL
+            && load + encoding * (STEP - 1.0) < self.room(worth_it)
         {
             (self.steps, self.changed, self.tried) = (self.steps.less(worth_it), now, true);
         }
         self.steps
+    }
+
+    /// Up to where the load may be with a step less: without any, some of it may be left out.
+    fn room(&self, encoding: bool) -> f64 {
+        if self.steps.less(encoding).is_none() { FULL / (1.0 - TOLERATED) } else { FULL }
+    }
+}
+
+impl Work {
+    /// Whether more was left out since `then` than a step would.
+    fn lost_too_much_since(self, then: Self) -> bool {
+        let left_out = self.left_out.saturating_sub(then.left_out) as f64;
+        let all = left_out + self.pictures.saturating_sub(then.pictures) as f64;
+        self.late > then.late || left_out > all * TOLERATED
     }
 }
 

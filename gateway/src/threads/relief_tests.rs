@@ -10,6 +10,7 @@ const DEAF: Left = ([1.0; 5], [1.0, 0.667, 0.5, 0.281, 0.125]);
 /// And such as send what they are asked for: of the rungs only smaller sides make a difference.
 const OBEDIENT: Left = ([1.0, 0.667, 0.5, 0.333, 0.25], [1.0, 1.0, 1.0, 0.562, 0.25]);
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a thousand at most")]
 /// A thread that decodes for a share of its time, and encodes for another where nothing is left
 /// out: steps asked, and rungs.
 fn run(
@@ -19,17 +20,21 @@ fn run(
     (asked, rungs): Left,
     (decode, encode): (f64, f64),
 ) -> Vec<(usize, usize)> {
-    let (mut worked, mut encoded) = (Duration::ZERO, Duration::ZERO);
+    let mut work = Work::default();
     relief.looks.clear();
     let mut all = vec![relief.steps];
     for _ in 0..seconds * 4 {
         *now += LOOK_INTERVAL;
         let steps = all[all.len() - 1];
         let decoding = (decode * asked[steps.asked]).min(1.0);
-        let encoding = (encode * asked[steps.asked] * rungs[steps.rungs]).min(1.0 - decoding);
-        worked += LOOK_INTERVAL.mul_f64(decoding + encoding);
-        encoded += LOOK_INTERVAL.mul_f64(encoding);
-        let now_at = relief.look(*now, worked, encoded);
+        let wanted = encode * asked[steps.asked] * rungs[steps.rungs];
+        let encoding = wanted.min(1.0 - decoding);
+        work.worked += LOOK_INTERVAL.mul_f64(decoding + encoding);
+        work.encoded += LOOK_INTERVAL.mul_f64(encoding);
+        let pictures = (1_000.0 * encoding / wanted).round() as u64;
+        (work.pictures, work.left_out) =
+            (work.pictures + pictures, work.left_out + 1_000 - pictures);
+        let now_at = relief.look(*now, work);
         if now_at != steps {
             all.push(now_at);
         }
@@ -103,7 +108,8 @@ fn looks_that_come_at_once_say_nothing() {
     now += UP_AFTER[0];
     for look in 1..10 {
         let worked = Duration::from_micros(look);
-        assert_eq!(relief.look(now + worked, worked, worked), Steps::default());
+        let work = Work { worked, encoded: worked, left_out: look, ..Work::default() };
+        assert_eq!(relief.look(now + worked, work), Steps::default());
     }
 }
 
@@ -116,6 +122,33 @@ fn less_than_all_of_the_time_is_not_too_much() {
         now += LOOK_INTERVAL;
         // Two of each three.
         worked += if look % 3 < 2 { LOOK_INTERVAL } else { LOOK_INTERVAL / 2 };
-        assert_eq!(relief.look(now, worked, worked), Steps::default());
+        let work = Work { worked, encoded: worked, left_out: look.into(), ..Work::default() };
+        assert_eq!(relief.look(now, work), Steps::default());
     }
+}
+
+#[test]
+fn a_little_too_much_costs_what_does_not_fit_and_no_more() {
+    let mut now = Instant::now();
+    let mut relief = Relief::new(now);
+    // A tenth more than there is time for, then a quarter.
+    assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.3, 0.8)), [(0, 0)]);
+    assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.35, 0.9)).last(), Some(&(1, 1)));
+    // And back, with a tenth too much again.
+    assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.3, 0.8)).last(), Some(&(0, 0)));
+}
+
+#[test]
+fn packets_that_wait_too_long_are_too_much_whatever_is_left_out() {
+    let mut now = Instant::now();
+    let mut relief = Relief::new(now);
+    let mut work = Work::default();
+    for _ in 0..20 {
+        now += LOOK_INTERVAL;
+        work.worked += LOOK_INTERVAL;
+        work.pictures += 10;
+        work.late += 1;
+        relief.look(now, work);
+    }
+    assert!(!relief.steps().is_none());
 }

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::yield_now;
 
 use crate::threads::governor::{Demand, Next};
-use crate::threads::relief::Steps;
+use crate::threads::relief::{Steps, Work};
 
 /// One for each codec thread. Only tasks of that thread use it, and whoever looks at its load.
 #[derive(Debug)]
@@ -32,6 +32,10 @@ pub(crate) struct CodecSchedule {
     encoded: AtomicU64,
     /// Nanoseconds that all of them took.
     encoded_ever: AtomicU64,
+    /// See [`Work`], of which these are the rest.
+    pictures: AtomicU64,
+    left_out: AtomicU64,
+    late: AtomicU64,
     /// See `relief`.
     relief: watch::Sender<Steps>,
 }
@@ -74,6 +78,9 @@ impl Default for CodecSchedule {
             decoded: AtomicU64::new(0),
             encoded: AtomicU64::new(0),
             encoded_ever: AtomicU64::new(0),
+            pictures: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+            late: AtomicU64::new(0),
             relief: watch::Sender::default(),
         }
     }
@@ -118,9 +125,25 @@ impl CodecSchedule {
         Demand { decoder_waits, encoder_waits, decoded, encoded }.next()
     }
 
-    /// How long this thread has encoded.
-    pub(crate) fn encoded_ever(&self) -> Duration {
-        Duration::from_nanos(self.encoded_ever.load(Ordering::Relaxed))
+    /// What this thread has done, of which it was at work for so long.
+    pub(crate) fn work(&self, worked: Duration) -> Work {
+        Work {
+            worked,
+            encoded: Duration::from_nanos(self.encoded_ever.load(Ordering::Relaxed)),
+            pictures: self.pictures.load(Ordering::Relaxed),
+            left_out: self.left_out.load(Ordering::Relaxed),
+            late: self.late.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Pictures were not encoded, because newer ones came before their turn.
+    pub(crate) fn left_out(&self, pictures: u64) {
+        self.left_out.fetch_add(pictures, Ordering::Relaxed);
+    }
+
+    /// Packets were dropped because they had waited too long for a decoder.
+    pub(crate) fn late(&self) {
+        self.late.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What is to be done less.
@@ -150,6 +173,7 @@ impl EncoderTurn<'_> {
     pub(crate) fn encoded(&self, took: Duration) {
         self.schedule.encoded.store(nanos(took), Ordering::Relaxed);
         self.schedule.encoded_ever.fetch_add(nanos(took), Ordering::Relaxed);
+        self.schedule.pictures.fetch_add(1, Ordering::Relaxed);
         self.schedule.decoded.store(0, Ordering::Relaxed);
     }
 }

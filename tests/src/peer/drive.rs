@@ -212,6 +212,8 @@ impl Driver {
                     stream.request_remb(Bitrate::kbps(u64::from(kbps)));
                 }
             }
+            // All that this thread serves is this peer.
+            Some(Command::Stall(time)) => std::thread::sleep(time),
             Some(Command::StopCamera) => self.stop_camera(),
             Some(Command::Close) => {
                 self.stop_camera();

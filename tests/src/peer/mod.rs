@@ -60,6 +60,7 @@ enum Command {
     Network(Box<Network>),
     /// As a REMB.
     Remb(u32),
+    Stall(Duration),
     StopCamera,
     Close,
     Vanish,
@@ -206,6 +207,12 @@ impl Peer {
     /// Tells the server in a REMB (kbit/s) what we could receive.
     pub fn send_remb(&self, kbps: u32) {
         self.command(Command::Remb(kbps));
+    }
+
+    /// Does nothing at all for a time, as a browser whose process is stopped: what comes meanwhile
+    /// waits in its socket.
+    pub fn stall(&self, time: Duration) {
+        self.command(Command::Stall(time));
     }
 
     /// Sends no further pictures of its own; all else goes on.

@@ -1,6 +1,7 @@
 //! The queue between the pacer and the encoder.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -29,6 +30,8 @@ pub(crate) struct PacedPicture {
 pub(crate) struct PacedQueue {
     bound: usize,
     waiting: Mutex<VecDeque<PacedPicture>>,
+    /// Results that gave way to newer ones since it was last asked.
+    left_out: AtomicU64,
     /// Notified while something waits.
     pub(super) changed: Notify,
 }
@@ -36,7 +39,12 @@ pub(crate) struct PacedQueue {
 impl PacedQueue {
     /// `bound` of them may wait.
     pub(crate) fn new(bound: usize) -> Self {
-        Self { bound, waiting: Mutex::default(), changed: Notify::new() }
+        Self {
+            bound,
+            waiting: Mutex::default(),
+            left_out: AtomicU64::new(0),
+            changed: Notify::new(),
+        }
     }
 
     /// Puts a release in. Where there is no room a re-emission gives way to what waits, and a
@@ -55,8 +63,14 @@ impl PacedQueue {
         drop(waiting);
         if let Some(ticket) = lost.and_then(|release| release.ticket) {
             ticket.dropped(Reason::Skipped);
+            self.left_out.fetch_add(1, Ordering::Relaxed);
         }
         self.changed.notify_one();
+    }
+
+    /// Results that gave way to newer ones since the last call.
+    pub(super) fn take_left_out(&self) -> u64 {
+        self.left_out.swap(0, Ordering::Relaxed)
     }
 
     /// Takes the oldest.
@@ -106,6 +120,7 @@ mod tests {
         releases.push(release(4, false));
         releases.push(release(5, false));
         assert_eq!(releases.pop().map(|r| r.pts), Some(5));
+        assert_eq!((releases.take_left_out(), releases.take_left_out()), (1, 0));
         assert!(releases.pop().is_none());
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::park_timeout;
 use std::time::Duration;
 
-use reframe_gateway::codec::{Decoder, Encoder};
+use reframe_gateway::codec::{Decoder, Encoder, Picture};
 use reframe_tests::figures::{Percentiles, millis};
 use reframe_tests::source::{Clip, Unit, Video};
 use rustix::time::{ClockId, clock_gettime};
@@ -70,13 +70,13 @@ fn measure(clip: &Arc<Clip>, streams: u32, plan: &Plan, paced: bool) -> Floor {
     }
 }
 
-struct Stream {
+pub(crate) struct Stream {
     decoder: Box<dyn Decoder>,
     encoder: Box<dyn Encoder>,
 }
 
 impl Stream {
-    fn new(clip: &Arc<Clip>) -> Self {
+    pub(crate) fn new(clip: &Arc<Clip>) -> Self {
         let codec = Video::Clip(Arc::clone(clip)).format().codec;
         Self {
             decoder: codec.decoder().expect("the library works"),
@@ -85,12 +85,23 @@ impl Stream {
     }
 
     fn frame(&mut self, number: u32, units: &[Unit]) {
+        self.frame_with(number, units, Picture::clone);
+    }
+
+    /// With a handler between decoding and encoding.
+    pub(crate) fn frame_with(
+        &mut self,
+        number: u32,
+        units: &[Unit],
+        handler: impl FnOnce(&Picture) -> Picture,
+    ) {
         let unit = &units[number as usize % units.len()];
         let picture = self
             .decoder
             .decode(&unit.data)
             .expect("a clip is sound")
             .expect("every unit shows a picture");
+        let picture = handler(&picture);
         self.encoder.encode(&picture, u64::from(number) * TICKS, false).expect("the encoder works");
     }
 }

@@ -1,4 +1,4 @@
-//! Other work on the machine: each core is busy for 8 ms of every 10.
+//! Other work on the machine: each core is busy for a part of every 10 ms.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, available_parallelism, park_timeout};
@@ -7,17 +7,28 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const PERIOD: Duration = Duration::from_millis(10);
-const BUSY: Duration = Duration::from_millis(8);
+/// Of each period, where nothing else is said.
+const BUSY: f64 = 0.8;
 
 /// A thread for each core, of the same priority as everything else, until `over`.
 pub(crate) fn start<'scope>(scope: &'scope Scope<'scope, '_>, over: &'scope AtomicBool) {
+    share(scope, over, BUSY);
+}
+
+/// The same for another share of each core.
+pub(crate) fn share<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    over: &'scope AtomicBool,
+    share: f64,
+) {
+    let busy = PERIOD.mul_f64(share.min(1.0));
     let cores = available_parallelism().map_or(1, usize::from);
     for core in 0..cores {
         scope.spawn(move || {
             pin(core);
             while !over.load(Ordering::Relaxed) {
                 let begun = Instant::now();
-                while begun.elapsed() < BUSY {
+                while begun.elapsed() < busy {
                     std::hint::spin_loop();
                 }
                 // Nobody unparks it; waking early for no reason makes one period shorter.

@@ -13,12 +13,14 @@
 mod cost;
 mod faults;
 mod floor;
+mod limit;
 mod load;
 mod loss;
 mod overload;
 mod placement;
 mod quality;
 mod receive;
+mod recovery;
 mod report;
 mod scaling;
 mod setup;
@@ -50,9 +52,13 @@ struct Cli {
     #[arg(long)]
     quick: bool,
 
-    /// Only this scenario.
-    #[arg(long, value_name = "NAME")]
-    only: Option<Scenario>,
+    /// Only these scenarios, with commas between.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<Scenario>,
+
+    /// How long `soak` takes.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1_440))]
+    minutes: u32,
 
     /// Also write the figures of every round to this file, as JSON.
     #[arg(long, value_name = "FILE")]
@@ -94,6 +100,13 @@ enum Scenario {
     Bursts,
     /// The same with nothing lost but two seconds.
     Blackout,
+    /// Two 1280x720 streams after a standstill of the server, the clients or their feedback, and
+    /// after neighbours took the machine.
+    Recovery,
+    /// The same with one of these each minute; only by its name, with `--minutes`.
+    Soak,
+    /// Two 1280x720 streams on each core: about what a machine carries.
+    Limit,
     /// Two and four times as many 1280x720 streams as fit, and how many a gateway takes by itself.
     Overload,
     /// A thousand workers and a hundred gateways that share a Redis, without video.
@@ -154,7 +167,7 @@ const SHORT_FRAMES: u32 = 300;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let plan = if cli.quick { Plan::QUICK } else { Plan::FULL };
-    let (report, panels) = run(&plan, cli.only);
+    let (report, panels) = run(&plan, &cli.only, cli.minutes);
     print(&format!("\n{report}"));
     let json = cli.json.map(|path| (path, report.json().to_string()));
     let svg = cli.svg.map(|path| (path, plot::svg(&panels).expect("lines can be drawn")));
@@ -168,19 +181,19 @@ fn main() -> ExitCode {
     exit
 }
 
-fn run(plan: &Plan, only: Option<Scenario>) -> (Report, Vec<Panel>) {
-    let wanted = |scenario| only.is_none_or(|only| only == scenario);
+fn run(plan: &Plan, only: &[Scenario], minutes: u32) -> (Report, Vec<Panel>) {
+    let wanted = |scenario| only.is_empty() || only.contains(&scenario);
     let mut report = Report::default();
     if wanted(Scenario::Placement) {
         step("placement");
         placement::simulate(&mut report, plan);
     }
-    if only == Some(Scenario::Placement) {
+    if only == [Scenario::Placement] {
         return (report, Vec::new());
     }
     let panels =
         if wanted(Scenario::Scaling) { scaling::lines(&mut report, plan) } else { Vec::new() };
-    if only == Some(Scenario::Scaling) {
+    if only == [Scenario::Scaling] {
         return (report, panels);
     }
     progress("encoding the clips");
@@ -193,6 +206,13 @@ fn run(plan: &Plan, only: Option<Scenario>) -> (Report, Vec<Panel>) {
     let obedient =
         || Clip::obedient(Format::HD, SHORT_FRAMES, KEYFRAME_EVERY).expect("the encoder works");
     let obedient = wanted(Scenario::Overload).then(|| Arc::new(obedient()));
+    if only.contains(&Scenario::Soak) {
+        step("soak");
+        recovery::soak(&mut report, "soak", sizes[0].vp8(), minutes);
+    }
+    if only == [Scenario::Soak] {
+        return (report, panels);
+    }
     for round in 1..=plan.rounds {
         progress(&format!("round {round} of {}", plan.rounds));
         if wanted(Scenario::Cost) {
@@ -221,6 +241,14 @@ fn run(plan: &Plan, only: Option<Scenario>) -> (Report, Vec<Panel>) {
         if wanted(Scenario::Faults) {
             step("faults");
             faults::workers(&mut report, "faults", &vga, plan);
+        }
+        if wanted(Scenario::Limit) {
+            step("limit");
+            limit::at_the_limit(&mut report, "limit", sizes[0].vp8(), plan);
+        }
+        if wanted(Scenario::Recovery) {
+            step("recovery");
+            recovery::disturbances(&mut report, "recovery", sizes[0].vp8(), plan);
         }
         if wanted(Scenario::Quality) {
             step("quality");
