@@ -6,6 +6,7 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RtpCodecKind};
 use tokio::sync::watch;
 
+use super::pass_through::PassThrough;
 use super::remb::Remb;
 use super::{congestion, h264_level};
 use crate::media::limits::{BitrateLimits, VideoLimits};
@@ -40,7 +41,8 @@ impl Feedback {
     }
 }
 
-/// Has `carries` told what the path to the browser carries, by the feedback that it offers.
+/// Publishes what the path to the browser carries in `available_kbps`, by the feedback that it
+/// offers.
 pub(super) fn control(
     registry: Registry,
     engine: &mut MediaEngine,
@@ -57,7 +59,7 @@ pub(super) fn control(
             available_kbps.send_replace(limits.start);
             let feedback = RTCPFeedback { typ: "goog-remb".to_owned(), parameter: String::new() };
             engine.register_feedback(feedback, RtpCodecKind::Video);
-            registry.with(REMB, Remb::new(limits, available_kbps))
+            registry.with(REMB, PassThrough::new(Remb::new(limits, available_kbps)))
         }
         Feedback::None => registry,
     }

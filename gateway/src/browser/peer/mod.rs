@@ -19,6 +19,7 @@ mod h264_level;
 mod interceptors;
 mod keyframes;
 mod nack;
+mod pass_through;
 mod remb;
 mod remote_candidates;
 mod renegotiation;
@@ -60,6 +61,8 @@ pub(crate) use self::extensions::ExtensionIds;
 use self::failure::Progress;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::nack::Missing;
+#[cfg(any(test, feature = "internals"))]
+pub(crate) use self::pass_through::PacketFilter;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::remb::Remb;
 use self::remote_candidates::RemoteCandidates;

@@ -1,4 +1,6 @@
+use rtc::interceptor::AttributedPacket;
 use rtc::rtp;
+use rtc::shared::TransportContext;
 use rtc::shared::marshal::Unmarshal;
 
 use super::*;
@@ -30,15 +32,11 @@ fn told(seconds: u64, lost: u16) -> Vec<f32> {
             let now = start + Duration::from_millis(second * 1_000 + n * 10);
             sequence = sequence.wrapping_add(1);
             if lost == 0 || !sequence.is_multiple_of(lost) {
-                remb.handle_read(video(now, sequence)).unwrap();
-                assert!(remb.poll_read().is_some(), "packets pass");
+                assert!(remb.on_read(&mut video(now, sequence)), "packets pass");
             }
         }
-        remb.handle_timeout(start + Duration::from_millis(second * 1_000 + 1_000)).unwrap();
-        let Some(Packet::Rtcp(packets)) = remb.poll_write().map(|tagged| tagged.message.packet)
-        else {
-            panic!("a report each second")
-        };
+        let packets = remb.on_timeout(start + Duration::from_millis(second * 1_000 + 1_000));
+        assert_eq!(packets.len(), 1, "a report each second");
         let bytes = packets[0].marshal().unwrap();
         let packet = ReceiverEstimatedMaximumBitrate::unmarshal(&mut bytes.clone()).unwrap();
         assert_eq!(packet.ssrcs, [77]);
@@ -67,10 +65,10 @@ fn what_the_client_says_is_passed_on_whatever_it_is() {
         [(640_000.0, 640), (0.0, 0), (f32::NAN, 0), (f32::INFINITY, u32::MAX)]
     {
         let packet = ReceiverEstimatedMaximumBitrate { sender_ssrc: 1, bitrate, ssrcs: vec![9] };
-        remb.handle_read(tagged(now, Packet::Rtcp(vec![Box::new(packet)]))).unwrap();
+        assert!(remb.on_read(&mut tagged(now, Packet::Rtcp(vec![Box::new(packet)]))));
         assert_eq!(*heard.borrow(), expected);
     }
-    assert_eq!(remb.poll_timeout(), None, "nothing is told before video comes");
+    assert_eq!(remb.timeout(), None, "nothing is told before video comes");
 }
 
 #[test]
