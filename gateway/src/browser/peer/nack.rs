@@ -100,9 +100,17 @@ impl Missing {
 
     fn arrived(&mut self, now: Instant, number: u64) {
         let Some(lost) = self.lost.remove(&number) else { return };
-        // After many requests nobody knows which was answered.
-        if let Some(first) = lost.first.filter(|_| lost.requested <= 2) {
-            self.answer_time = (self.answer_time * 7 + now.saturating_duration_since(first)) / 8;
+        // Which of several requests was answered is not known. Of two it is mostly the second: the
+        // time since the first counts for little, but enough to learn of a way that is longer than
+        // the pace of requests.
+        let weight = match lost.requested {
+            1 => 8,
+            2 => 32,
+            _ => 0,
+        };
+        if let Some(first) = lost.first.filter(|_| weight > 0) {
+            let answer_time = now.saturating_duration_since(first);
+            self.answer_time = (self.answer_time * (weight - 1) + answer_time) / weight;
         }
         if self.lost.is_empty() {
             self.due = None;
@@ -114,8 +122,8 @@ impl Missing {
         if self.due.is_none_or(|due| now < due) {
             return Vec::new();
         }
-        let (least, most) = RETRY;
-        let again = now + (self.answer_time * 9 / 8).clamp(least, most);
+        let (min, max) = RETRY;
+        let again = now + (self.answer_time * 9 / 8).clamp(min, max);
         let mut wanted = Vec::new();
         self.lost.retain(|number, lost| {
             if lost.due > now {
@@ -257,6 +265,29 @@ mod tests {
         }
         assert_eq!(times.len(), usize::from(MAX_REQUESTS));
         assert!(times.windows(2).all(|pair| (30 * MS..40 * MS).contains(&(pair[1] - pair[0]))));
+    }
+
+    #[test]
+    fn lost_requests_hardly_slow_the_pace_and_a_long_way_is_learnt() {
+        let (mut missing, mut now) = start();
+        let answer = 180 * MS;
+        for round in 0..400_u16 {
+            let sequence = 10 + 2 * round;
+            missing.received(now, sequence);
+            // Each tenth first request is lost.
+            let mut first = missing.due.unwrap();
+            missing.take(first);
+            if round % 10 == 9 {
+                first = missing.due.unwrap();
+            }
+            now = first + answer;
+            while let Some(due) = missing.due.filter(|due| *due < now) {
+                missing.take(due);
+            }
+            missing.received(now, sequence - 1);
+        }
+        let learnt = missing.answer_time;
+        assert!((answer..answer + 15 * MS).contains(&learnt), "{learnt:?}");
     }
 
     #[test]
