@@ -21,7 +21,7 @@ const MAX_STEP: u16 = 3_000;
 /// Stands above the recorders of arrivals; takes no packet away.
 pub(crate) struct Remb {
     available_kbps: watch::Sender<u32>,
-    told: LossBased,
+    estimator: LossBased,
     arrivals: Arrivals,
     /// None until video comes.
     due: Option<Instant>,
@@ -39,13 +39,13 @@ struct Arrivals {
 
 impl Remb {
     pub(crate) fn new(limits: BitrateLimits, available_kbps: watch::Sender<u32>) -> Self {
-        let told = LossBased::new(limits);
-        Self { available_kbps, told, arrivals: Arrivals::default(), due: None }
+        let estimator = LossBased::new(limits);
+        Self { available_kbps, estimator, arrivals: Arrivals::default(), due: None }
     }
 
     fn report(&mut self) -> ReceiverEstimatedMaximumBitrate {
         let (kbps, lost) = self.arrivals.take();
-        let bitrate = self.told.update(kbps, lost) * 1_000.0;
+        let bitrate = self.estimator.update(kbps, lost) * 1_000.0;
         #[expect(clippy::cast_possible_truncation, reason = "REMB has 18 bits of precision")]
         let bitrate = bitrate as f32;
         let ssrcs = vec![self.arrivals.ssrc];

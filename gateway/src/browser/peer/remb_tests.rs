@@ -22,10 +22,10 @@ fn video(now: Instant, sequence_number: u16) -> TaggedPacket {
 
 /// What is told after each second of a stream that loses each `lost`th packet (0: none) of a
 /// hundred.
-fn told(seconds: u64, lost: u16) -> Vec<f32> {
+fn estimates(seconds: u64, lost: u16) -> Vec<f32> {
     let mut remb = Remb::new(LIMITS, watch::Sender::new(0));
     let start = tokio::time::Instant::now().into_std();
-    let mut told = Vec::new();
+    let mut estimates = Vec::new();
     let mut sequence = 65_500_u16;
     for second in 0..seconds {
         for n in 0..100 {
@@ -40,19 +40,19 @@ fn told(seconds: u64, lost: u16) -> Vec<f32> {
         let bytes = packets[0].marshal().unwrap();
         let packet = ReceiverEstimatedMaximumBitrate::unmarshal(&mut bytes.clone()).unwrap();
         assert_eq!(packet.ssrcs, [77]);
-        told.push(packet.bitrate);
+        estimates.push(packet.bitrate);
     }
-    told
+    estimates
 }
 
 #[test]
 fn it_says_each_second_what_comes_well() {
-    let fine = told(10, 0);
+    let fine = estimates(10, 0);
     assert!(fine.is_sorted() && fine[9] > 1_100_000.0, "{fine:?}");
-    let bad = told(10, 5);
+    let bad = estimates(10, 5);
     assert!(bad.iter().is_sorted_by(|a, b| a > b) && bad[9] < 400_000.0, "{bad:?}");
-    let some = told(10, 20);
-    assert!(some.iter().all(|told| (*told - 800_000.0).abs() < 8_000.0), "{some:?}");
+    let some = estimates(10, 20);
+    assert!(some.iter().all(|estimate| (*estimate - 800_000.0).abs() < 8_000.0), "{some:?}");
 }
 
 #[test]
