@@ -15,7 +15,6 @@ use rand::rngs::SmallRng;
 use rtc::datachannel::data_channel::{DataChannel, DataChannelConfig};
 use rtc::interceptor::{AttributedPacket, Packet as Taken, TaggedPacket};
 use rtc::peer_connection::sdp::RTCSessionDescription;
-use rtc::sansio::Protocol;
 use rtc::sctp::PayloadProtocolIdentifier;
 use rtc::shared::TransportContext;
 use rtc::shared::marshal::Unmarshal;
@@ -25,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::browser::messages::ClientMessage;
 use crate::browser::net::{Check, Kind, classify};
-use crate::browser::peer::{self, ExtensionIds, Feedback, Missing, Remb};
+use crate::browser::peer::{self, ExtensionIds, Feedback, Missing, PacketFilter, Remb};
 use crate::browser::{guard, offer};
 use crate::codec::{Codec, Codecs, payload};
 use crate::fuzz::stack::Stack;
@@ -186,8 +185,7 @@ pub fn feedback(mut data: &[u8]) {
     let message = AttributedPacket::new(Taken::Rtcp(packets));
     let mut bounded = TaggedPacket { now, transport, message: message.clone() };
     guard::bound_feedback(&mut bounded);
-    assert!(remb.handle_read(TaggedPacket { now, transport, message }).is_ok());
-    assert!(remb.poll_read().is_some(), "others read it too");
+    assert!(remb.on_read(&mut TaggedPacket { now, transport, message }), "others read it too");
 }
 
 /// A candidate of ours, as it stands in answers.

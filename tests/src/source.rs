@@ -143,7 +143,7 @@ impl Video {
     pub(crate) fn start(self) -> Source {
         match self {
             Self::Live(format) => Source::Live(Box::new(Live::new(format))),
-            Self::Clip(clip) => Source::Clip { clip, most: f64::INFINITY, next: 0 },
+            Self::Clip(clip) => Source::Clip { clip, max_fps: f64::INFINITY, next: 0 },
         }
     }
 }
@@ -154,7 +154,7 @@ pub(crate) enum Source {
     /// `next` is of the part that has at most `most` pictures a second.
     Clip {
         clip: Arc<Clip>,
-        most: f64,
+        max_fps: f64,
         next: usize,
     },
 }
@@ -164,8 +164,8 @@ impl Source {
     pub(crate) fn limit(&mut self, fps: f64) -> f64 {
         match self {
             Self::Live(live) => live.fps,
-            Self::Clip { clip, most, next } => {
-                let (now, part) = (clip.at_most(*most), clip.at_most(fps));
+            Self::Clip { clip, max_fps, next } => {
+                let (now, part) = (clip.at_most(*max_fps), clip.at_most(fps));
                 if std::ptr::eq(now, part) {
                     return part.format.fps;
                 }
@@ -173,7 +173,7 @@ impl Source {
                 // Another encoding, which begins with a keyframe: the first behind where we are.
                 let keyframe =
                     part.units.iter().position(|unit| unit.keyframe && unit.number >= number);
-                (*most, *next) = (fps, keyframe.unwrap_or(0));
+                (*max_fps, *next) = (fps, keyframe.unwrap_or(0));
                 part.format.fps
             }
         }
@@ -183,8 +183,8 @@ impl Source {
     pub(crate) fn next(&mut self, keyframe: bool) -> Result<Option<Unit>, CodecError> {
         match self {
             Self::Live(live) => live.next(keyframe),
-            Self::Clip { clip, most, next } => {
-                let units = &clip.at_most(*most).units;
+            Self::Clip { clip, max_fps, next } => {
+                let units = &clip.at_most(*max_fps).units;
                 let skipped =
                     units[*next..].iter().take_while(|unit| keyframe && !unit.keyframe).count();
                 let unit = units.get(*next + skipped).unwrap_or(&units[0]).clone();

@@ -214,10 +214,10 @@ mod tests {
 
     #[test]
     fn who_loses_the_race_for_a_slot_is_told_what_http_would_have_said() {
-        let told = farewell(&EndReason::Refused(OfferRefused::Full(2)), false);
-        let told: Vec<Value> =
-            told.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-        let [error, end] = &told[..] else { panic!("{told:?}") };
+        let texts = farewell(&EndReason::Refused(OfferRefused::Full(2)), false);
+        let texts: Vec<Value> =
+            texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+        let [error, end] = &texts[..] else { panic!("{texts:?}") };
         assert_eq!(error["meta"], json!({ "error": "concurrency_limit_reached", "limit": 2 }));
         assert_eq!((&error["type"], &error["data"]), (&json!("error"), &error["message"]));
         assert_eq!((&end["type"], &end["data"]), (&json!("end_stream"), &error["message"]));

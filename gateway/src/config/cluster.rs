@@ -343,16 +343,16 @@ mod tests {
             matches!(&problems[..], [one] if one.starts_with("--advertise: needed with --redis")),
             "{problems:?}"
         );
-        let told =
+        let options =
             ClusterOptions { advertise: Some("http://10.0.0.7:9090".into()), ..shared.clone() };
-        let placement = told.validate(&gateway("[::]:9090")).unwrap().shared.unwrap();
+        let placement = options.validate(&gateway("[::]:9090")).unwrap().shared.unwrap();
         assert_eq!(placement.redis.get_connection_info().addr().to_string(), "redis:6379");
         assert!(shared.validate(&gateway("10.0.0.7:9090")).is_ok());
     }
 
     #[test]
     fn what_others_are_told_is_an_address() {
-        for (given, told) in [
+        for (given, problem) in [
             ("http://10.0.0.7:9090", Some("10.0.0.7:9090")),
             ("http://[2001:db8::7]:9090/", Some("[2001:db8::7]:9090")),
             ("http://localhost:9090", Some("127.0.0.1:9090")),
@@ -370,7 +370,7 @@ mod tests {
             });
             assert_eq!(
                 (address.as_deref(), problems.len()),
-                (told, usize::from(told.is_none())),
+                (problem, usize::from(problem.is_none())),
                 "{given}"
             );
         }

@@ -138,7 +138,7 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub(crate) struct Video {
     pub(crate) bitrates: BitrateLimits,
-    pub(crate) most: VideoLimits,
+    pub(crate) video_limits: VideoLimits,
 }
 
 /// Checked options.
@@ -254,11 +254,11 @@ impl Options {
     }
 
     fn video(&self, problems: &mut Vec<String>) -> Option<Video> {
-        let (bitrates, most) = (self.bitrates(problems), self.most(problems));
-        Some(Video { bitrates: bitrates?, most: most? })
+        let (bitrates, video_limits) = (self.bitrates(problems), self.video_limits(problems));
+        Some(Video { bitrates: bitrates?, video_limits: video_limits? })
     }
 
-    fn most(&self, problems: &mut Vec<String>) -> Option<VideoLimits> {
+    fn video_limits(&self, problems: &mut Vec<String>) -> Option<VideoLimits> {
         let size = self.max_resolution.split_once(['x', 'X']);
         let size = size.and_then(|(w, h)| Some((w.trim().parse().ok()?, h.trim().parse().ok()?)));
         let size: Option<(u32, u32)> = size.filter(|(w, h)| {

@@ -24,9 +24,9 @@ impl FromStr for Network {
         let (address, prefix) =
             text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr = address.parse().map_err(drop)?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Ok(most), |prefix| prefix.parse().map_err(drop))?;
-        if prefix > most { Err(()) } else { Ok(Self { address, prefix }) }
+        let max_prefix = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(max_prefix), |prefix| prefix.parse().map_err(drop))?;
+        if prefix > max_prefix { Err(()) } else { Ok(Self { address, prefix }) }
     }
 }
 

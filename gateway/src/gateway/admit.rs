@@ -37,8 +37,8 @@ impl Handler<Admit> for Gateway {
         match self.may_take(&id, encrypted) {
             None => Box::pin(std::future::ready(None).into_actor(self)),
             Some(Err(refused)) => {
-                let told = self.refuse(&id, refused);
-                Box::pin(std::future::ready(told.map(Err)).into_actor(self))
+                let answer = self.refuse(&id, refused);
+                Box::pin(std::future::ready(answer.map(Err)).into_actor(self))
             }
             Some(Ok((codecs, live))) => {
                 // Only for a browser that DTLS has shown to be there: a check alone costs its

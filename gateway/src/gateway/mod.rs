@@ -247,13 +247,13 @@ impl Gateway {
         let (pool, placement) = (self.pool.clone(), Arc::clone(&self.placement));
         let (port, open) = (Arc::clone(&self.port), self.peers.token());
         let (timeouts, answers) = (self.timeouts, Arc::clone(&self.answers));
-        let Video { bitrates, most } = self.video.clone();
+        let Video { bitrates, video_limits } = self.video.clone();
         async move {
             placement.look(&id, &workers, yields).await?;
             // All workers of a stream declare the same.
             let spec = Arc::clone(&workers.first().ok_or(OfferRefused::NoWorker)?.spec);
             let live = LiveSession::new(Arc::clone(&spec), inputs);
-            let channels = SessionChannels::new(bitrates.with(spec.bitrates), most);
+            let channels = SessionChannels::new(bitrates.with(spec.bitrates), video_limits);
             let answered = match answers.turn(client).await {
                 Some(_turn) => {
                     let for_peer = channels.for_peer(Arc::clone(&live));

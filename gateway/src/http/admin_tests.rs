@@ -30,10 +30,10 @@ async fn stuck_threads_are_not_ready_then_not_healthy_and_well_again() {
     let arbiters = Arbiters::start(2, 1.0);
     arbiters.watch(&watchdog);
     let draining = Arc::new(AtomicBool::new(false));
-    let (shared, told) = (watchdog.clone(), Arc::clone(&draining));
+    let (shared, probed) = (watchdog.clone(), Arc::clone(&draining));
     // What the two need, and nothing else of a gateway: they ask nobody.
     let probes = App::new()
-        .app_data(web::Data::new(Probed { draining: told, watchdog: shared }))
+        .app_data(web::Data::new(Probed { draining: probed, watchdog: shared }))
         .route(
             "/healthz",
             web::get().to(|probed: web::Data<Probed>| async move { probed.healthz() }),

@@ -159,8 +159,8 @@ impl Assembler {
     /// Whether no more is held than may be.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn is_bounded(&self) -> bool {
-        let most = if self.next.is_some() { WINDOW_PACKETS } else { SEEK_PACKETS };
-        self.held.len() <= most && self.tickets.len() <= most + 1
+        let max_packets = if self.next.is_some() { WINDOW_PACKETS } else { SEEK_PACKETS };
+        self.held.len() <= max_packets && self.tickets.len() <= max_packets + 1
     }
 
     /// The decoder lost its state, or packets were dropped before they got here: start over at the

@@ -58,7 +58,7 @@ fn egress(
 
 #[tokio::test]
 async fn what_is_shown_already_is_encoded_once() {
-    let (forced, mut told) = mpsc::channel(8);
+    let (forced, mut requests) = mpsc::channel(8);
     let (out, mut sent) = mpsc::channel(8);
     let egress = egress(&[Ok(Some(SLICE)); 4], forced, out);
     let (releases, keyframe_due) = (Arc::clone(&egress.releases), Arc::clone(&egress.keyframe_due));
@@ -88,8 +88,8 @@ async fn what_is_shown_already_is_encoded_once() {
         encoded.push(frame.payloads[0].len() == SLICE.len() - 4);
     }
     assert_eq!(encoded, [true, false, false, true, false, true, true]);
-    let told: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
-    assert_eq!(told, [false, false, false, true], "the last because a keyframe was asked for");
+    let requests: Vec<_> = std::iter::from_fn(|| requests.try_recv().ok()).collect();
+    assert_eq!(requests, [false, false, false, true], "the last because a keyframe was asked for");
     stop.cancel();
     running.await.unwrap();
 }
@@ -110,7 +110,7 @@ async fn after_a_lost_picture_comes_a_keyframe() {
         (Ok(Some(SLICE)), false, false),
         (Ok(Some(SLICE)), false, false),
     ];
-    let (forced, mut told) = mpsc::channel(1);
+    let (forced, mut requests) = mpsc::channel(1);
     let (out, mut sent) = mpsc::channel(1);
     let egress = egress(&script.map(|(made, ..)| made), forced, out.clone());
     let (releases, stop) = (Arc::clone(&egress.releases), egress.stop.clone());
@@ -128,7 +128,7 @@ async fn after_a_lost_picture_comes_a_keyframe() {
             out.try_send(frame()).ok().unwrap();
         }
         releases.push(release(n as u64, false));
-        assert_eq!(told.recv().await, Some(expected), "picture {n}");
+        assert_eq!(requests.recv().await, Some(expected), "picture {n}");
         expected = then;
         while sent.try_recv().is_ok() {}
     }

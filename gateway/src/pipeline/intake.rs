@@ -16,7 +16,7 @@ const SLACK: f64 = 1.0 / 64.0;
 /// See the module; one for each session.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    most: VideoLimits,
+    limits: VideoLimits,
     /// Whether frames are turned for the handler, or their rotation told.
     upright: bool,
     /// As last said: senders say it with keyframes and changes only.
@@ -27,15 +27,15 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    pub(crate) fn new(most: VideoLimits, upright: bool) -> Self {
-        Self { most, upright, rotation: Rotation::Upright, due: Duration::ZERO }
+    pub(crate) fn new(limits: VideoLimits, upright: bool) -> Self {
+        Self { limits, upright, rotation: Rotation::Upright, due: Duration::ZERO }
     }
 
     /// Notes what a frame's packets said, also of one that is then left out; false when it comes
     /// too soon after others.
     pub(crate) fn admits(&mut self, captured: Duration, marks: HeaderExtensions) -> bool {
         self.rotation = marks.rotation.unwrap_or(self.rotation);
-        let interval = Duration::from_secs_f64((1.0 - SLACK) / self.most.fps);
+        let interval = Duration::from_secs_f64((1.0 - SLACK) / self.limits.fps);
         // A quarter: captures are as regular as the camera, and half would let twice the rate
         // through.
         if captured + interval / 4 < self.due {
@@ -47,7 +47,7 @@ impl Intake {
 
     /// The picture for the handler, and how far it still is from upright.
     pub(crate) fn make(&self, picture: Picture) -> (Picture, Rotation) {
-        let (width, height) = self.most.fit(picture.width, picture.height);
+        let (width, height) = self.limits.fit(picture.width, picture.height);
         // Scaled first: fewer pixels to turn.
         let picture = if (width, height) == (picture.width, picture.height) {
             picture
@@ -69,8 +69,8 @@ mod tests {
     const MOST: VideoLimits = VideoLimits { long: 1280, short: 720, fps: 30.0 };
 
     /// Of `seconds` of a camera at `fps`, how many are let through in a second.
-    fn rate(most: f64, fps: f64) -> f64 {
-        let mut intake = Intake::new(VideoLimits { fps: most, ..MOST }, true);
+    fn rate(max_fps: f64, fps: f64) -> f64 {
+        let mut intake = Intake::new(VideoLimits { fps: max_fps, ..MOST }, true);
         let frames = (0..).map(|n| Duration::from_secs_f64(f64::from(n) / fps));
         let admitted = frames
             .take_while(|at| at.as_secs() < 20)

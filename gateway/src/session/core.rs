@@ -94,7 +94,7 @@ pub(super) enum Action<W> {
     /// Send nothing more to the worker, and let it go when it has answered what it has.
     Leave,
     /// Tell the client.
-    Tell(Told),
+    Notify(Notification),
     /// Count how a failover ended, and how long it took.
     Count(Failover, Duration),
     /// End the session.
@@ -114,7 +114,7 @@ pub(super) enum Previous<W> {
 
 /// What the client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Notification {
     /// The figures that it cannot know: also that it was admitted.
     Stats,
     /// There is no worker.
@@ -149,7 +149,7 @@ enum State {
     Unadmitted,
     /// There is no link, and a search runs. `lost`: since when there has been no worker; `None`
     /// until the search, or a loss, has said so. `told`: the client knows.
-    Searching { lost: Option<Instant>, told: bool },
+    Searching { lost: Option<Instant>, notified: bool },
     /// There is a link.
     Attached,
     /// There is a link to a worker that drains, and a search runs.
@@ -226,7 +226,9 @@ impl Core {
             Event::Draining(worker) => self.draining(worker),
             Event::Detached(why, worker) => self.detached(now, why, worker),
             // Without a worker it is not the handler that is slow.
-            Event::FallingBehind if self.has_link() => vec![Action::Tell(Told::FallingBehind)],
+            Event::FallingBehind if self.has_link() => {
+                vec![Action::Notify(Notification::FallingBehind)]
+            }
             Event::FallingBehind => Vec::new(),
             Event::Counted(counts) => self.counted(now, counts),
             Event::Deadline(step) => self.timed_out(now, step),
@@ -256,7 +258,7 @@ impl Core {
         vec![
             Action::NoteConnected,
             Action::AskAdmission { encrypted: true },
-            Action::Tell(Told::Stats),
+            Action::Notify(Notification::Stats),
         ]
     }
 
@@ -265,13 +267,13 @@ impl Core {
         if !matches!(self.state, State::Unadmitted) {
             return Vec::new();
         }
-        self.state = State::Searching { lost: None, told: false };
-        vec![Action::Begin, Action::Search(Previous::Nothing), Action::Tell(Told::Stats)]
+        self.state = State::Searching { lost: None, notified: false };
+        vec![Action::Begin, Action::Search(Previous::Nothing), Action::Notify(Notification::Stats)]
     }
 
     fn found<W>(&mut self, now: Instant) -> Vec<Action<W>> {
         match self.state {
-            State::Searching { lost, told } => self.attach(now, lost, told, false),
+            State::Searching { lost, notified } => self.attach(now, lost, notified, false),
             State::Leaving => {
                 self.state = State::Moving;
                 vec![Action::Leave]
@@ -285,25 +287,25 @@ impl Core {
         &mut self,
         now: Instant,
         lost: Option<Instant>,
-        told: bool,
+        notified: bool,
         moved: bool,
     ) -> Vec<Action<W>> {
         self.state = State::Attached;
         let first = self.attached.replace(now).is_none();
         let mut actions = vec![Action::Attach];
-        if told {
-            actions.push(Action::Tell(Told::Reattached));
+        if notified {
+            actions.push(Action::Notify(Notification::Reattached));
         }
         match lost {
             _ if first => {}
             Some(lost) => {
                 actions
                     .push(Action::Count(Failover::Recovered, now.saturating_duration_since(lost)));
-                actions.push(Action::Tell(Told::TakenOver));
+                actions.push(Action::Notify(Notification::TakenOver));
             }
             None if moved => {
                 actions.push(Action::Count(Failover::Moved, Duration::ZERO));
-                actions.push(Action::Tell(Told::Moved));
+                actions.push(Action::Notify(Notification::Moved));
             }
             None => {}
         }
@@ -323,12 +325,12 @@ impl Core {
     }
 
     fn waiting<W>(&mut self, now: Instant) -> Vec<Action<W>> {
-        let State::Searching { lost, told } = &mut self.state else { return Vec::new() };
+        let State::Searching { lost, notified } = &mut self.state else { return Vec::new() };
         lost.get_or_insert(now);
-        if std::mem::replace(told, true) {
+        if std::mem::replace(notified, true) {
             Vec::new()
         } else {
-            vec![Action::Tell(Told::Reconnecting)]
+            vec![Action::Notify(Notification::Reconnecting)]
         }
     }
 
@@ -361,7 +363,7 @@ impl Core {
             actions.extend(self.end(EndReason::WorkerLost));
             return actions;
         }
-        self.state = State::Searching { lost: Some(now), told: false };
+        self.state = State::Searching { lost: Some(now), notified: false };
         match worker {
             // The search for a successor goes on.
             _ if searching => Vec::new(),
@@ -375,7 +377,7 @@ impl Core {
         let reason = match watch.look(now, counts) {
             None => return Vec::new(),
             Some(Verdict::NothingShown(fault)) => {
-                return vec![Action::Tell(Told::NothingShown(fault))];
+                return vec![Action::Notify(Notification::NothingShown(fault))];
             }
             Some(Verdict::Silent) => EndReason::Silent,
             Some(Verdict::NoVideo { packets }) => EndReason::NoVideo { packets },

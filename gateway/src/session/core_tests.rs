@@ -97,12 +97,13 @@ fn a_session_begins_with_its_first_check_and_the_slot_that_was_claimed() {
     let mut session = Simulation::new();
     assert_eq!(session.event(Event::Checked), [Action::AskAdmission { encrypted: false }]);
     assert_eq!(session.event(Event::Checked), [], "once");
-    let begins = [Action::Begin, Action::Search(Previous::Nothing), Action::Tell(Told::Stats)];
+    let begins =
+        [Action::Begin, Action::Search(Previous::Nothing), Action::Notify(Notification::Stats)];
     assert_eq!(session.event(Event::Admitted), begins);
     assert_eq!(session.event(Event::Found), [Action::Attach], "the first worker is no failover");
     let connected = session.event(Event::Connected(Counts::default()));
     let asks = Action::AskAdmission { encrypted: true };
-    assert_eq!(connected, [Action::NoteConnected, asks, Action::Tell(Told::Stats)]);
+    assert_eq!(connected, [Action::NoteConnected, asks, Action::Notify(Notification::Stats)]);
     assert_eq!(session.event(Event::Admitted), [], "what comes second gives its slot back");
     assert_eq!(
         session.event(Event::Connected(Counts::default())),
@@ -132,8 +133,8 @@ fn who_never_checks_never_encrypts_or_never_sends_ends_in_time() {
         session.event(Event::Counted(counts));
     }
     assert_eq!(session.ended(), Some(&EndReason::NoVideo { packets: false }));
-    let told = Action::Tell(Told::NothingShown(Fault::NothingCame));
-    assert_eq!(session.actions.iter().filter(|action| **action == told).count(), 1, "once");
+    let notified = Action::Notify(Notification::NothingShown(Fault::NothingCame));
+    assert_eq!(session.actions.iter().filter(|action| **action == notified).count(), 1, "once");
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn sessions_of_a_lost_worker_go_on_at_another() {
     let recovered = Action::Count(Failover::Recovered, SECOND * 2);
     assert_eq!(
         session.event(Event::Found),
-        [Action::Attach, recovered, Action::Tell(Told::TakenOver)]
+        [Action::Attach, recovered, Action::Notify(Notification::TakenOver)]
     );
     assert!(
         session.core.deadline().is_some_and(|due| due > session.now + LIMITS.reconnect),
@@ -170,12 +171,12 @@ fn sessions_of_a_lost_worker_go_on_at_another() {
 fn a_client_is_told_once_that_there_is_no_worker_and_that_there_is_one_again() {
     let mut session = Simulation::live();
     session.event(Event::Detached(Detached::Lost, Some(1)));
-    assert_eq!(session.event(Event::Waiting), [Action::Tell(Told::Reconnecting)]);
+    assert_eq!(session.event(Event::Waiting), [Action::Notify(Notification::Reconnecting)]);
     assert_eq!(session.event(Event::Waiting), []);
     assert_eq!(session.event(Event::FallingBehind), [], "it is not the handler that is slow");
     let found = session.event(Event::Found);
-    assert_eq!(found[..2], [Action::Attach, Action::Tell(Told::Reattached)]);
-    assert_eq!(session.event(Event::FallingBehind), [Action::Tell(Told::FallingBehind)]);
+    assert_eq!(found[..2], [Action::Attach, Action::Notify(Notification::Reattached)]);
+    assert_eq!(session.event(Event::FallingBehind), [Action::Notify(Notification::FallingBehind)]);
 }
 
 #[test]
@@ -235,8 +236,11 @@ fn a_draining_worker_is_left_when_the_next_one_is_ready() {
     assert_eq!(session.event(Event::Draining(1)), [], "a search runs");
     assert_eq!(session.event(Event::Found), [Action::Leave], "the next one is dialled first");
     assert_eq!(session.event(Event::Draining(1)), [], "it is being left");
-    let moved =
-        [Action::Attach, Action::Count(Failover::Moved, Duration::ZERO), Action::Tell(Told::Moved)];
+    let moved = [
+        Action::Attach,
+        Action::Count(Failover::Moved, Duration::ZERO),
+        Action::Notify(Notification::Moved),
+    ];
     assert_eq!(session.event(Event::Detached(Detached::Left, Some(1))), moved);
     assert_eq!(session.event(Event::Draining(2)), [Action::Search(Previous::Draining(2))]);
 }
@@ -250,7 +254,7 @@ fn a_draining_worker_that_dies_meanwhile_is_a_loss() {
     let found = session.event(Event::Found);
     assert_eq!(
         found[1..],
-        [Action::Count(Failover::Recovered, SECOND), Action::Tell(Told::TakenOver)]
+        [Action::Count(Failover::Recovered, SECOND), Action::Notify(Notification::TakenOver)]
     );
 
     let mut session = Simulation::live();
@@ -369,7 +373,7 @@ impl Held {
             }
             Action::AskAdmission { .. }
             | Action::NoteConnected
-            | Action::Tell(_)
+            | Action::Notify(_)
             | Action::Count(..) => {}
         }
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, error, info, warn};
 
 use super::Session;
-use super::core::{Action, Event, Previous, Told};
+use super::core::{Action, Event, Notification, Previous};
 use super::worker_search::SearchOutcome;
 use crate::browser::messages;
 use crate::codec::CodecError;
@@ -95,13 +95,17 @@ impl Session {
                     link.leave(&self.media);
                 }
             }
-            Action::Tell(Told::Stats) => self.tell_stats(),
-            Action::Tell(Told::Reconnecting) => self.tell(messages::connection("reconnecting")),
-            Action::Tell(Told::Reattached) => self.tell(messages::connection("connected")),
-            Action::Tell(Told::TakenOver) => self.tell(messages::taken_over()),
-            Action::Tell(Told::Moved) => self.tell(messages::moved()),
-            Action::Tell(Told::FallingBehind) => self.tell(messages::falling_behind()),
-            Action::Tell(Told::NothingShown(fault)) => {
+            Action::Notify(Notification::Stats) => self.tell_stats(),
+            Action::Notify(Notification::Reconnecting) => {
+                self.tell(messages::connection("reconnecting"))
+            }
+            Action::Notify(Notification::Reattached) => {
+                self.tell(messages::connection("connected"))
+            }
+            Action::Notify(Notification::TakenOver) => self.tell(messages::taken_over()),
+            Action::Notify(Notification::Moved) => self.tell(messages::moved()),
+            Action::Notify(Notification::FallingBehind) => self.tell(messages::falling_behind()),
+            Action::Notify(Notification::NothingShown(fault)) => {
                 let fault_label = fault.label();
                 self.span.in_scope(|| info!(fault = fault_label, "no frame is decoded"));
                 telemetry::nothing_shown(fault_label);

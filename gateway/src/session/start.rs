@@ -68,7 +68,7 @@ struct MediaHandles {
     keyframe_wanted: Arc<Notify>,
     keyframe_due: Arc<Notify>,
     bitrates: BitrateLimits,
-    most: VideoLimits,
+    video_limits: VideoLimits,
     /// What the path to the browser carries, kbit/s.
     available_kbps: watch::Sender<u32>,
 }
@@ -108,14 +108,14 @@ pub(super) struct Parts {
 }
 
 impl SessionChannels {
-    pub(crate) fn new(bitrates: BitrateLimits, most: VideoLimits) -> Self {
+    pub(crate) fn new(bitrates: BitrateLimits, video_limits: VideoLimits) -> Self {
         let (address, mailbox) = channel(MAILBOX);
         let handles = MediaHandles {
             packets: Arc::default(),
             keyframe_wanted: Arc::default(),
             keyframe_due: Arc::default(),
             bitrates,
-            most,
+            video_limits,
             // What it stays for a browser that tells nothing.
             available_kbps: watch::Sender::new(bitrates.max),
         };
@@ -128,8 +128,14 @@ impl SessionChannels {
     }
 
     pub(crate) fn for_peer(&self, live: Arc<LiveSession>) -> PeerChannels {
-        let MediaHandles { packets, keyframe_wanted, keyframe_due, bitrates, most, available_kbps } =
-            &self.handles;
+        let MediaHandles {
+            packets,
+            keyframe_wanted,
+            keyframe_due,
+            bitrates,
+            video_limits,
+            available_kbps,
+        } = &self.handles;
         PeerChannels {
             live,
             packets: Arc::clone(packets),
@@ -137,7 +143,7 @@ impl SessionChannels {
             keyframe_wanted: Arc::clone(keyframe_wanted),
             keyframe_due: Arc::clone(keyframe_due),
             bitrates: *bitrates,
-            most: *most,
+            video_limits: *video_limits,
             available_kbps: available_kbps.clone(),
         }
     }
@@ -224,8 +230,14 @@ impl Session {
     ) -> Result<(), CodecError> {
         let Admitted { codecs, worker, slot } = admitted;
         let Parts { handles, codec: negotiated, arbiters } = parts;
-        let MediaHandles { packets, keyframe_wanted, keyframe_due, bitrates, most, available_kbps } =
-            handles;
+        let MediaHandles {
+            packets,
+            keyframe_wanted,
+            keyframe_due,
+            bitrates,
+            video_limits,
+            available_kbps,
+        } = handles;
         let events: Recipient<SessionEvent> = ctx.address().recipient();
         let (live, stop) = (Arc::clone(&self.live), self.stop.clone());
         let (spec, codec) = (Arc::clone(&live.spec), negotiated.codec);
@@ -283,7 +295,8 @@ impl Session {
         };
         if let Some(decoder) = decoder {
             let nudge: Recipient<FrameWaiting> = ctx.address().recipient();
-            let (intake, schedule) = (Intake::new(most, !spec.keep_rotation), codecs.schedule());
+            let (intake, schedule) =
+                (Intake::new(video_limits, !spec.keep_rotation), codecs.schedule());
             let signs = Arc::clone(&live.signs);
             let ingress = Ingress {
                 packets,

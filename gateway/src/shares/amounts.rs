@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// The amount: `most` in all, `most_each` for one network.
+/// The amount: `max` in all, `max_each` for one network.
 #[derive(Debug)]
 pub(crate) struct Shares {
-    most: usize,
-    most_each: usize,
+    max: usize,
+    max_each: usize,
     held: Mutex<Held>,
 }
 
@@ -40,8 +40,8 @@ pub(crate) enum Exhausted {
 }
 
 impl Shares {
-    pub(crate) fn new(most: usize, most_each: usize) -> Arc<Self> {
-        Arc::new(Self { most, most_each, held: Mutex::default() })
+    pub(crate) fn new(max: usize, max_each: usize) -> Arc<Self> {
+        Arc::new(Self { max, max_each, held: Mutex::default() })
     }
 
     /// What all hold now.
@@ -64,12 +64,12 @@ impl Share {
     pub(crate) fn grow(&mut self, more: usize) -> Result<(), Exhausted> {
         let mut held = self.shares.held.lock();
         let all = held.all.saturating_add(more);
-        if all > self.shares.most {
+        if all > self.shares.max {
             return Err(Exhausted::All);
         }
         if let Some(network) = self.network.filter(|_| more > 0) {
             let each = held.each.get(&network).copied().unwrap_or_default().saturating_add(more);
-            if each > self.shares.most_each {
+            if each > self.shares.max_each {
                 return Err(Exhausted::Network);
             }
             held.each.insert(network, each);

@@ -12,29 +12,29 @@ use super::network;
 /// Those that wait, each known by a `T`.
 #[derive(Debug)]
 pub(crate) struct Crowd<T> {
-    most: usize,
+    max: usize,
     /// The oldest first.
     waiting: VecDeque<(IpAddr, T)>,
 }
 
 impl<T> Crowd<T> {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, waiting: VecDeque::new() }
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, waiting: VecDeque::new() }
     }
 
     /// One more, from `client`; returns the one that has to go for it, if any. That is never the
     /// new one itself, unless there is room for nobody.
     pub(crate) fn add(&mut self, client: IpAddr, one: T) -> Option<T> {
         self.waiting.push_back((network(client), one));
-        if self.waiting.len() <= self.most {
+        if self.waiting.len() <= self.max {
             return None;
         }
         let mut counts = HashMap::new();
         for (network, _) in &self.waiting {
             *counts.entry(*network).or_insert(0_usize) += 1;
         }
-        let most = counts.values().copied().max()?;
-        let greedy = self.waiting.iter().position(|(network, _)| counts[network] == most)?;
+        let largest = counts.values().copied().max()?;
+        let greedy = self.waiting.iter().position(|(network, _)| counts[network] == largest)?;
         self.waiting.remove(greedy).map(|(_, one)| one)
     }
 
@@ -99,8 +99,8 @@ mod tests {
                 let last = random.random_range(0..networks);
                 model.push((last, n));
                 let count = |last| model.iter().filter(|(other, _)| *other == last).count();
-                let most = model.iter().map(|(last, _)| count(*last)).max().unwrap();
-                let oldest = model.iter().position(|(last, _)| count(*last) == most);
+                let largest = model.iter().map(|(last, _)| count(*last)).max().unwrap();
+                let oldest = model.iter().position(|(last, _)| count(*last) == largest);
                 let expected = oldest.filter(|_| model.len() > MOST).map(|at| model.remove(at).1);
                 assert_eq!(crowd.add(v4(last), n), expected, "seed {seed}");
                 assert_eq!(crowd.waiting.len(), model.len());

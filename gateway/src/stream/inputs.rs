@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn each_refusal_names_its_field_and_what_is_wrong() {
-        for (set, told) in [
+        for (set, message) in [
             (json!({ "slider": 1.01 }), "`slider` must be at most 1, not 1.01"),
             (json!({ "slider": -0.1 }), "`slider` must be at least 0, not -0.1"),
             (json!({ "slider": "0.5" }), "`slider` must be a number, not a string"),
@@ -263,7 +263,7 @@ mod tests {
             (json!({ "speed": 1 }), "`speed` is no input of this stream"),
             (json!({ "slider": 0.5, "speed": 1 }), "`speed` is no input of this stream"),
         ] {
-            assert_eq!(verdict(set), Err(told.to_owned()));
+            assert_eq!(verdict(set), Err(message.to_owned()));
         }
         let long = verdict(json!({ "x".repeat(200_000): 1 })).unwrap_err();
         assert!(long.len() < 200, "{}", long.len());

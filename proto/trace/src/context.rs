@@ -80,9 +80,9 @@ mod tests {
         exporting(|| {
             let span = tracing::info_span!("session");
             follow(&span, SAMPLED);
-            let told = traceparent(&span);
-            assert_eq!(told[..36], SAMPLED[..36]);
-            assert_ne!(told, SAMPLED, "a span of its own");
+            let sent = traceparent(&span);
+            assert_eq!(sent[..36], SAMPLED[..36]);
+            assert_ne!(sent, SAMPLED, "a span of its own");
         });
     }
 
@@ -98,10 +98,10 @@ mod tests {
             exporting(|| {
                 let span = tracing::info_span!("session");
                 follow(&span, nothing);
-                let told = traceparent(&span);
+                let sent = traceparent(&span);
                 assert!(
-                    told.len() == SAMPLED.len() && told[..36] != SAMPLED[..36],
-                    "{nothing:?}: {told}"
+                    sent.len() == SAMPLED.len() && sent[..36] != SAMPLED[..36],
+                    "{nothing:?}: {sent}"
                 );
             });
         }

@@ -158,14 +158,14 @@ impl<'a, F: Fn() -> W, W: Write> MakeWriter<'a> for BoundedLines<F> {
             }
             Some(0) => self.make_writer(),
             Some(left_out) => {
-                Line { out: Some((self.out)()), before: told(left_out, meta, self.format) }
+                Line { out: Some((self.out)()), before: omission_note(left_out, meta, self.format) }
             }
         }
     }
 }
 
 /// The line that says how many were left out before the next.
-fn told(left_out: u64, meta: &Metadata<'_>, format: Format) -> String {
+fn omission_note(left_out: u64, meta: &Metadata<'_>, format: Format) -> String {
     let mut time = String::new();
     // Errors: a clock before 1970, and a String that takes no text.
     SystemTime.format_time(&mut Writer::new(&mut time)).ok();

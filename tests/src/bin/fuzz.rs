@@ -28,9 +28,9 @@ struct Options {
 }
 
 /// Tells the input when a target panics.
-struct Told<'a>(&'a str, &'a [u8]);
+struct PrintOnPanic<'a>(&'a str, &'a [u8]);
 
-impl Drop for Told<'_> {
+impl Drop for PrintOnPanic<'_> {
     #[expect(clippy::print_stderr, reason = "a program for people")]
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -69,9 +69,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             for _ in 0..=n / seeds.len() as u64 % 4 {
                 mutate(&mut random, &mut data);
             }
-            let told = Told(name, &data);
+            let input = PrintOnPanic(name, &data);
             let before = Instant::now();
-            target(told.1);
+            target(input.1);
             slowest = slowest.max(before.elapsed());
         }
         println!("{name}: {count} inputs in {:.1?}, the slowest {slowest:.1?}", begin.elapsed());

@@ -88,14 +88,14 @@ impl Timing {
 
     /// Before the next try after `tries` of them; `serves`: the old connection still does.
     pub fn pause(&self, tries: usize, serves: bool, dice: &mut Dice) -> Duration {
-        let most = self.pauses[tries.min(self.pauses.len() - 1)];
-        let most = if serves { most + self.spread } else { most };
-        most.mul_f64(dice.fraction())
+        let max_pause = self.pauses[tries.min(self.pauses.len() - 1)];
+        let max_pause = if serves { max_pause + self.spread } else { max_pause };
+        max_pause.mul_f64(dice.fraction())
     }
 
     /// Before the next offer, where the server has said so.
-    pub fn retry_after(&self, told: Duration, dice: &mut Dice) -> Duration {
-        told.min(self.max_retry).mul_f64(1.0 + dice.fraction())
+    pub fn retry_after(&self, named: Duration, dice: &mut Dice) -> Duration {
+        named.min(self.max_retry).mul_f64(1.0 + dice.fraction())
     }
 
     /// From the last thing that came until the page knows that it has lost its server: the first

@@ -43,19 +43,22 @@ fn even(pause: Duration) -> usize {
 fn hold(cause: Cause, within: Duration, at_once: usize, offers: u32) {
     for seed in 0..SEEDS {
         let course = run(scene(cause, Some(seed)));
-        let told =
+        let context =
             format!("{cause:?}, seed {seed}, bounds {within:?}, {at_once}, {offers}: {course}");
         assert_eq!(
             course.failed, 0,
-            "pages gave up, is `busy` among PASSING of outcome.js? {told}"
+            "pages gave up, is `busy` among PASSING of outcome.js? {context}"
         );
-        assert_eq!(course.live.len(), PAGES, "{told}");
-        assert!(course.live.last().is_some_and(|last| *last <= within), "not live in time: {told}");
-        assert!(course.busiest(WINDOW) <= at_once, "too many together: {told}");
-        assert!(course.most_offers <= offers, "one tries too often: {told}");
+        assert_eq!(course.live.len(), PAGES, "{context}");
+        assert!(
+            course.live.last().is_some_and(|last| *last <= within),
+            "not live in time: {context}"
+        );
+        assert!(course.busiest(WINDOW) <= at_once, "too many together: {context}");
+        assert!(course.most_offers <= offers, "one tries too often: {context}");
         assert!(
             course.most_unchecked <= Bounds::of_the_gateway().unchecked,
-            "one is crowded out: {told}"
+            "one is crowded out: {context}"
         );
     }
     let together = run(scene(cause, None));
@@ -111,12 +114,12 @@ fn pages_that_are_asked_to_leave_come_apart_and_are_live() {
 
 #[test]
 fn pages_that_were_refused_together_come_apart_and_are_live() {
-    let told = |seconds: &u32| Duration::from_secs((*seconds).into());
+    let duration = |seconds: &u32| Duration::from_secs((*seconds).into());
     let range = Bounds::of_the_gateway().retry_after;
-    let within = work() + 2 * told(range.end());
+    let within = work() + 2 * duration(range.end());
     // The busiest are those that were told the shortest time: one of so many, within as long again.
     let values = u32::try_from(range.clone().count()).expect("a few");
-    let at_once = even(told(range.start()) * values);
+    let at_once = even(duration(range.start()) * values);
     hold(Cause::Refused, within, at_once, 8);
 }
 

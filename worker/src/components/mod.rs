@@ -75,9 +75,12 @@ pub(crate) fn check_names<'a>(
             return Err(format!("{what} {name:?} is declared twice"));
         }
     }
-    let most = MAX_COMPONENTS;
-    if seen.len() > most {
-        return Err(format!("{} {what}s are declared, {most} at most may be", seen.len()));
+
+    if seen.len() > MAX_COMPONENTS {
+        return Err(format!(
+            "{} {what}s are declared, {MAX_COMPONENTS} at most may be",
+            seen.len()
+        ));
     }
     Ok(())
 }

@@ -134,10 +134,10 @@ fn check_step(step: f64) -> Result<(), String> {
 }
 
 fn check_bounds(value: f64, minimum: Option<f64>, maximum: Option<f64>) -> Result<(), String> {
-    let (least, most) = (minimum.unwrap_or(f64::MIN), maximum.unwrap_or(f64::MAX));
-    if least <= value && value <= most {
+    let (min, max) = (minimum.unwrap_or(f64::MIN), maximum.unwrap_or(f64::MAX));
+    if min <= value && value <= max {
         Ok(())
     } else {
-        Err(format!("its value {value} is not {least} to {most}"))
+        Err(format!("its value {value} is not {min} to {max}"))
     }
 }

@@ -45,14 +45,14 @@ pub(super) fn echo_inputs() -> StreamBuilder {
 
 /// Tells the inputs with its first frame and with the first after each change.
 fn echo() -> impl FnMut(Frame, &Session) -> Result<Output, HandlerError> {
-    let mut told = None;
+    let mut last_told = None;
     move |frame, session| {
         let inputs = session.inputs();
-        if told.as_ref() == Some(&inputs) {
+        if last_told.as_ref() == Some(&inputs) {
             return Ok(frame.into());
         }
         let seen = AdditionalOutputs::new([seen(&inputs)?]);
-        told = Some(inputs);
+        last_told = Some(inputs);
         Ok((frame, seen).into())
     }
 }

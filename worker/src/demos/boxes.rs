@@ -1,66 +1,53 @@
 //! Draws regions into a picture: a frame, and a label in a font of 8x8 bits that is part of the
 //! program.
 
-use std::ops::DerefMut;
-
 use font8x8::legacy::BASIC_LEGACY;
-use image::{ImageBuffer, Rgb};
+use reframe_worker::Frame;
 
 use super::motion::Region;
 
 /// Pixels of a character's side before it is enlarged.
 const GLYPH: u32 = 8;
 
-const FRAME: Rgb<u8> = Rgb([255, 200, 0]);
-const INK: Rgb<u8> = Rgb([0, 0, 0]);
+const EDGE: [u8; 3] = [255, 200, 0];
+const INK: [u8; 3] = [0, 0, 0];
 
-/// A picture that is drawn on where it is.
-pub(super) type Canvas<'a> = ImageBuffer<Rgb<u8>, &'a mut [u8]>;
-
-/// Fills a rectangle, as much of it as is in the picture.
-pub(super) fn fill<C>(
-    canvas: &mut ImageBuffer<Rgb<u8>, C>,
-    (left, top): (i32, i32),
-    size: (u32, u32),
-    colour: Rgb<u8>,
-) where
-    C: DerefMut<Target = [u8]>,
-{
+/// Fills a rectangle, as much of it as is in the RGB24 picture.
+pub(super) fn fill(canvas: &mut Frame, (left, top): (i32, i32), size: (u32, u32), colour: [u8; 3]) {
     let within = |from: i32, length: u32, limit: u32| {
         let end = from.saturating_add_unsigned(length).clamp(0, signed(limit));
-        from.clamp(0, signed(limit)).cast_unsigned()..end.cast_unsigned()
+        from.clamp(0, signed(limit)).cast_unsigned() as usize..end.cast_unsigned() as usize
     };
     let (columns, rows) =
         (within(left, size.0, canvas.width()), within(top, size.1, canvas.height()));
-    for y in rows {
-        for x in columns.clone() {
-            canvas.put_pixel(x, y, colour);
-        }
+    let row_bytes = canvas.width() as usize * 3;
+    for row in canvas.data_mut().chunks_exact_mut(row_bytes).take(rows.end).skip(rows.start) {
+        row[columns.start * 3..columns.end * 3].as_chunks_mut().0.fill(colour);
     }
 }
 
 /// A box with its score above it, or inside at the picture's upper edge.
-pub(super) fn draw(canvas: &mut Canvas<'_>, region: &Region) {
+pub(super) fn draw(canvas: &mut Frame, region: &Region) {
     // Lines of 2 and letters of 16 pixels in 720 rows.
     let scale = (canvas.height() / 360).max(1);
     let (left, top) = (signed(region.left), signed(region.top));
     let (width, height, line) = (region.width, region.height, 2 * scale);
     let (right, bottom) =
         (left + signed(width.saturating_sub(line)), top + signed(height.saturating_sub(line)));
-    fill(canvas, (left, top), (width, line.min(height)), FRAME);
-    fill(canvas, (left, bottom), (width, line.min(height)), FRAME);
-    fill(canvas, (left, top), (line.min(width), height), FRAME);
-    fill(canvas, (right, top), (line.min(width), height), FRAME);
+    fill(canvas, (left, top), (width, line.min(height)), EDGE);
+    fill(canvas, (left, bottom), (width, line.min(height)), EDGE);
+    fill(canvas, (left, top), (line.min(width), height), EDGE);
+    fill(canvas, (right, top), (line.min(width), height), EDGE);
     let label = format!("{:.2}", region.score);
     let (width, height) = (GLYPH * scale * length(&label), GLYPH * scale);
     let above = (top - signed(height)).max(0);
     let within = left.min(signed(canvas.width().saturating_sub(width)));
-    fill(canvas, (within, above), (width, height), FRAME);
+    fill(canvas, (within, above), (width, height), EDGE);
     write(canvas, &label, (within, above), scale);
 }
 
 /// ASCII only; what lies outside the picture is left out.
-fn write(canvas: &mut Canvas<'_>, text: &str, (left, top): (i32, i32), scale: u32) {
+fn write(canvas: &mut Frame, text: &str, (left, top): (i32, i32), scale: u32) {
     for (place, byte) in (0..).zip(text.bytes()) {
         let glyph = BASIC_LEGACY.get(usize::from(byte)).copied().unwrap_or_default();
         for (y, bits) in (0..).zip(glyph) {
@@ -86,32 +73,31 @@ mod tests {
 
     #[test]
     fn a_box_has_its_frame_on_its_edge_and_its_score_above() {
-        let mut data = vec![0; 200 * 100 * 3];
-        let mut canvas = ImageBuffer::from_raw(200, 100, data.as_mut_slice()).unwrap();
+        let mut canvas = Frame::filled(200, 100, [0; 3]).unwrap();
         draw(&mut canvas, &Region { left: 50, top: 40, width: 60, height: 30, score: 0.87 });
+        let pixel = |x: usize, y: usize| canvas.data().as_chunks::<3>().0[y * 200 + x];
         for (x, y) in [(50, 40), (109, 40), (50, 69), (109, 69), (51, 41), (80, 69)] {
-            assert_eq!(*canvas.get_pixel(x, y), FRAME, "{x},{y}");
+            assert_eq!(pixel(x, y), EDGE, "{x},{y}");
         }
         for (x, y) in [(52, 42), (80, 55), (110, 50), (49, 50)] {
-            assert_eq!(*canvas.get_pixel(x, y), Rgb([0; 3]), "{x},{y}");
+            assert_eq!(pixel(x, y), [0; 3], "{x},{y}");
         }
         let label = (50..82).flat_map(|x| (32..40).map(move |y| (x, y)));
-        let ink = label.filter(|(x, y)| *canvas.get_pixel(*x, *y) == INK).count();
+        let ink = label.filter(|(x, y)| pixel(*x, *y) == INK).count();
         assert!((40..150).contains(&ink), "{ink} pixels of 4 characters");
     }
 
     #[test]
     fn a_box_at_any_edge_stays_in_the_picture() {
         for (width, height) in [(1, 1), (16, 16), (33, 17), (1920, 1080)] {
-            let mut data = vec![0; (width * height * 3) as usize];
-            let mut canvas = ImageBuffer::from_raw(width, height, data.as_mut_slice()).unwrap();
+            let mut canvas = Frame::filled(width, height, [0; 3]).unwrap();
             for region in
                 [(0, 0, width, height), (width - 1, height - 1, 1, 1), (0, height / 2, width, 1)]
             {
                 let (left, top, width, height) = region;
                 draw(&mut canvas, &Region { left, top, width, height, score: 0.5 });
             }
-            assert!(canvas.pixels().any(|pixel| *pixel != Rgb([0; 3])));
+            assert!(canvas.data().iter().any(|byte| *byte != 0));
         }
     }
 }

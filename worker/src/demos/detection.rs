@@ -29,13 +29,12 @@ fn handler() -> impl FnMut(Frame, &Session) -> Result<(Frame, AdditionalOutputs)
 
 /// Draws the regions whose score is at least `threshold`, and counts them.
 fn mark(detector: &mut Detector, mut frame: Frame, threshold: f32) -> (Frame, usize) {
-    let regions = detector.detect(&frame.rgb_image());
+    let regions = detector.detect(&frame);
     let shown: Vec<Region> =
         regions.into_iter().filter(|region| region.score >= threshold).collect();
-    let mut canvas = frame.rgb_image_mut();
     // The surest is drawn last and so on top.
     for region in shown.iter().rev() {
-        boxes::draw(&mut canvas, region);
+        boxes::draw(&mut frame, region);
     }
     (frame, shown.len())
 }

@@ -3,7 +3,7 @@
 //! Pure: what it finds follows from the pictures it was shown, and nothing in it knows of time or
 //! of drawing.
 
-use image::{GrayImage, ImageBuffer, Rgb};
+use reframe_worker::Frame;
 
 /// Columns of the grid that the work is done on, at most: enough to find a hand across the room,
 /// and averaging away a camera's noise.
@@ -40,26 +40,31 @@ pub(super) struct Region {
 /// What one camera usually shows.
 #[derive(Debug, Default)]
 pub(super) struct Detector {
-    /// As a grid; empty before the first picture.
-    background: GrayImage,
+    /// Without cells before the first picture.
+    background: Grid,
     pictures: u32,
 }
 
-/// Any picture of 8 bit RGB, whoever owns its pixels.
-pub(super) type RgbView<'a> = ImageBuffer<Rgb<u8>, &'a [u8]>;
+/// Grey levels of a picture's cells, row by row.
+#[derive(Clone, Debug, Default)]
+struct Grid {
+    columns: u32,
+    rows: u32,
+    cells: Vec<u8>,
+}
 
 impl Detector {
-    /// What moves in the next picture of this camera. The first, and the first of another size,
+    /// What moves in the next picture of this camera, which is RGB24. The first, and the first of another size,
     /// only says what is there.
-    pub(super) fn detect(&mut self, picture: &RgbView<'_>) -> Vec<Region> {
+    pub(super) fn detect(&mut self, picture: &Frame) -> Vec<Region> {
         let cell = picture.width().div_ceil(COLUMNS);
         let grid = shrink(picture, cell);
-        if self.background.dimensions() != grid.dimensions() {
+        if (self.background.columns, self.background.rows) != (grid.columns, grid.rows) {
             self.background = grid;
             return Vec::new();
         }
         let mut moved = grid.clone();
-        for (cell, usual) in moved.iter_mut().zip(self.background.iter()) {
+        for (cell, usual) in moved.cells.iter_mut().zip(&self.background.cells) {
             *cell = cell.abs_diff(*usual);
         }
         self.learn(&grid);
@@ -77,10 +82,10 @@ impl Detector {
     /// The background goes one level towards every second picture: what passes by leaves no trace
     /// in it, what stays has become background some seconds later. (A running mean has a trace of
     /// everything, and has to be told what not to learn, which it then never does.)
-    fn learn(&mut self, grid: &GrayImage) {
+    fn learn(&mut self, grid: &Grid) {
         self.pictures = self.pictures.wrapping_add(1);
         if self.pictures.is_multiple_of(2) {
-            for (usual, now) in self.background.iter_mut().zip(grid.iter()) {
+            for (usual, now) in self.background.cells.iter_mut().zip(&grid.cells) {
                 *usual = usual.saturating_add_signed(now.cmp(usual) as i8);
             }
         }
@@ -88,12 +93,12 @@ impl Detector {
 }
 
 /// Means of brightness over squares of `cell` pixels; those at the right and lower edge may be cut.
-fn shrink(picture: &RgbView<'_>, cell: u32) -> GrayImage {
+fn shrink(picture: &Frame, cell: u32) -> Grid {
     let (columns, rows) = (picture.width().div_ceil(cell), picture.height().div_ceil(cell));
     let (row_bytes, cell) = (picture.width() as usize * 3, cell as usize);
-    let mut grid = Vec::with_capacity(columns as usize * rows as usize);
+    let mut cells = Vec::with_capacity(columns as usize * rows as usize);
     let mut sums = vec![0_u32; columns as usize];
-    for band in picture.as_raw().chunks(row_bytes * cell) {
+    for band in picture.data().chunks(row_bytes * cell) {
         sums.fill(0);
         for row in band.chunks_exact(row_bytes) {
             for (sum, pixels) in sums.iter_mut().zip(row.chunks(cell * 3)) {
@@ -105,17 +110,17 @@ fn shrink(picture: &RgbView<'_>, cell: u32) -> GrayImage {
             }
         }
         let band_rows = band.len() / row_bytes;
-        grid.extend(sums.iter().enumerate().map(|(column, sum)| {
+        cells.extend(sums.iter().enumerate().map(|(column, sum)| {
             let cell_columns = cell.min(row_bytes / 3 - column * cell);
             u8::try_from(*sum as usize / (cell_columns * band_rows))
                 .expect("a mean of bytes is a byte")
         }));
     }
-    GrayImage::from_raw(columns, rows, grid).expect("a cell for each place")
+    Grid { columns, rows, cells }
 }
 
 /// The parts of what moved, in cells, the surest first.
-fn regions(moved: &GrayImage) -> Vec<Region> {
+fn regions(moved: &Grid) -> Vec<Region> {
     let mut parts = parts(moved);
     parts.retain(|part| part.cells >= SMALLEST);
     let mut regions: Vec<Region> = parts.iter().map(Part::region).collect();
@@ -150,11 +155,12 @@ impl Part {
 }
 
 /// Collects the moving cells that are within [`REACH`] of each other, one after the other.
-fn parts(moved: &GrayImage) -> Vec<Part> {
-    let (columns, rows) = moved.dimensions();
-    let mut taken = vec![false; moved.len()];
+fn parts(moved: &Grid) -> Vec<Part> {
+    let Grid { columns, rows, cells } = moved;
+    let (columns, rows) = (*columns, *rows);
+    let mut taken = vec![false; cells.len()];
     let index = |x: u32, y: u32| (y * columns + x) as usize;
-    let moves = |x: u32, y: u32| moved.as_raw()[index(x, y)] > MOVED;
+    let moves = |x: u32, y: u32| cells[index(x, y)] > MOVED;
     let (mut parts, mut open) = (Vec::new(), Vec::new());
     for start in (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y))) {
         if taken[index(start.0, start.1)] || !moves(start.0, start.1) {
@@ -164,7 +170,7 @@ fn parts(moved: &GrayImage) -> Vec<Part> {
         taken[index(start.0, start.1)] = true;
         open.push(start);
         while let Some((x, y)) = open.pop() {
-            part.add((x, y), moved.as_raw()[index(x, y)]);
+            part.add((x, y), cells[index(x, y)]);
             for near_y in y.saturating_sub(REACH)..(y + REACH + 1).min(rows) {
                 for near_x in x.saturating_sub(REACH)..(x + REACH + 1).min(columns) {
                     if moves(near_x, near_y)

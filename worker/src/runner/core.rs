@@ -48,7 +48,7 @@ pub(crate) enum Fault {
 }
 
 /// How a step replies to the gateway. It breaks when the gateway no longer listens.
-pub(crate) type Tell<'a> = dyn FnMut(Reply) -> ControlFlow<()> + 'a;
+pub(crate) type ReplySink<'a> = dyn FnMut(Reply) -> ControlFlow<()> + 'a;
 
 /// A session's handler and what is kept between its frames. Once a step breaks, only
 /// [`finish`](Self::finish) may follow.
@@ -74,7 +74,7 @@ impl Core {
 
     /// Makes the handler and starts it, then opens the session: `credits` is how many jobs may be
     /// under way.
-    pub(crate) fn start(&mut self, credits: u32, reply: &mut Tell<'_>) -> ControlFlow<()> {
+    pub(crate) fn start(&mut self, credits: u32, reply: &mut ReplySink<'_>) -> ControlFlow<()> {
         match self.make() {
             // Only now: a gateway that moves a session here leaves its old worker when it hears
             // that this one is ready.
@@ -84,7 +84,12 @@ impl Core {
     }
 
     /// Answers one job.
-    pub(crate) fn answer<N>(&mut self, job: Job, reply: &mut Tell<'_>, now: N) -> ControlFlow<()>
+    pub(crate) fn answer<N>(
+        &mut self,
+        job: Job,
+        reply: &mut ReplySink<'_>,
+        now: N,
+    ) -> ControlFlow<()>
     where
         N: Fn() -> Instant,
     {
@@ -123,7 +128,7 @@ impl Core {
     fn process(
         &mut self,
         job: Job,
-        reply: &mut Tell<'_>,
+        reply: &mut ReplySink<'_>,
         now: impl Fn() -> Instant,
     ) -> Result<ControlFlow<End>, Fault> {
         let Self { stream, session, work, buffer, shown, summary, .. } = self;
@@ -169,10 +174,10 @@ impl Core {
     }
 
     /// The handler's fault ends the session.
-    fn fail(&mut self, fault: Fault, reply: &mut Tell<'_>) -> ControlFlow<()> {
-        let told = tell(told(&fault), reply);
+    fn fail(&mut self, fault: Fault, reply: &mut ReplySink<'_>) -> ControlFlow<()> {
+        let flow = tell(replies_to(&fault), reply);
         self.summary.faults.push(fault);
-        told
+        flow
     }
 }
 
@@ -236,7 +241,7 @@ fn present(
 
 /// What the client is told of a fault. What a panic said is for the author and goes to the log
 /// only.
-fn told(fault: &Fault) -> [Reply; 2] {
+fn replies_to(fault: &Fault) -> [Reply; 2] {
     let (error, end) = match fault {
         Fault::Start { message } => (message.as_str(), "the handler could not start"),
         Fault::Panic { .. } => {
@@ -250,7 +255,7 @@ fn told(fault: &Fault) -> [Reply; 2] {
 }
 
 /// Tells the client, as far as the gateway listens, that the session is over: always breaks.
-fn tell(replies: impl IntoIterator<Item = Reply>, reply: &mut Tell<'_>) -> ControlFlow<()> {
+fn tell(replies: impl IntoIterator<Item = Reply>, reply: &mut ReplySink<'_>) -> ControlFlow<()> {
     replies.into_iter().try_for_each(reply)?;
     ControlFlow::Break(())
 }

@@ -26,7 +26,6 @@ use self::core::Core;
 use self::credits::Credits;
 pub(crate) use self::inbox::Inbox;
 pub(crate) use self::pool::{Call, Pool};
-pub(crate) use self::thread::ThreadWrapper;
 use crate::error::HandlerError;
 use crate::message::{Job, Reply};
 use crate::session::Session;

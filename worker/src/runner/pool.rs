@@ -11,7 +11,7 @@ use tonic::Status;
 use super::core::Core;
 use super::credits::Credits;
 use super::inbox::Inbox;
-use super::thread::{ThreadWrapper, block_on};
+use super::thread::{block_on, spawn};
 use super::{Outbox, SessionActor};
 use crate::message::Reply;
 use crate::session::Session;
@@ -23,7 +23,6 @@ pub(crate) struct Pool {
     capacity: u32,
     /// Permits are actors that there may be more.
     slots: Arc<Semaphore>,
-    wrapper: ThreadWrapper,
 }
 
 /// A session's actor, as its call has it.
@@ -34,10 +33,10 @@ pub(crate) struct Call {
 }
 
 impl Pool {
-    /// A pool of at most `capacity` actors, each on a thread within `wrapper`.
-    pub(crate) fn new(stream: Arc<Stream>, capacity: u32, wrapper: ThreadWrapper) -> Self {
+    /// A pool of at most `capacity` actors.
+    pub(crate) fn new(stream: Arc<Stream>, capacity: u32) -> Self {
         let slots = Arc::new(Semaphore::new(capacity as usize));
-        Self { stream, capacity, slots, wrapper }
+        Self { stream, capacity, slots }
     }
 
     pub(crate) const fn capacity(&self) -> u32 {
@@ -74,6 +73,7 @@ impl Pool {
         let (credits, returned) = (Arc::new(Credits::none()), CancellationToken::new());
         let (inbox, mailbox) = Inbox::new(granted, Arc::clone(&credits));
         let name = thread_name(session.id());
+        let wrapper = Arc::clone(&self.stream.thread_wrapper);
         let (stream, span) = (Arc::clone(&self.stream), tracing::Span::current());
         let outbox = Outbox { replies, granted, credits, reported: false };
         // A wrapper may drop the thread's body unused. A tuple drops its parts in order, so whoever
@@ -86,7 +86,7 @@ impl Pool {
             let actor = SessionActor { core, session, _slot: slot, _returned: guard, outbox };
             block_on(Context::with_receiver(mailbox).into_future(actor));
         };
-        self.wrapper.spawn(name, Box::new(run))?;
+        spawn(name, wrapper, Box::new(run))?;
         Ok(Call { inbox, returned })
     }
 }

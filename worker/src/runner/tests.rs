@@ -14,7 +14,7 @@ use crate::frame::{Frame, PixelFormat};
 use crate::handler::{Output, VideoStreamHandler};
 use crate::inputs::Inputs;
 use crate::message::{NOTICES, REPLIES, Severity};
-use crate::stream::Stream;
+use crate::stream::{Stream, StreamBuilder};
 
 /// A slow machine's, not an expectation.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,15 +32,15 @@ struct Outside {
 }
 
 fn start(handler: VideoStreamHandler) -> Outside {
-    let mut outside = begin(handler, ThreadWrapper::default());
+    let mut outside = begin(Stream::builder(handler));
     let opened = outside.replies.blocking_recv().unwrap().unwrap();
     assert_eq!(opened, Reply::Opened { credits: CREDITS });
     outside
 }
 
 /// A session in a pool of one, whose handler may not have started.
-fn begin(handler: VideoStreamHandler, wrapper: ThreadWrapper) -> Outside {
-    let pool = Pool::new(Arc::new(Stream::builder(handler).build()), 1, wrapper);
+fn begin(stream: StreamBuilder) -> Outside {
+    let pool = Pool::new(Arc::new(stream.build()), 1);
     let (replies, replies_out) = mpsc::channel(REPLIES + NOTICES);
     let (inputs, inputs_out) = watch::channel(Inputs::default());
     let session = Session::new("\0nul".into(), inputs_out, &replies);
@@ -214,12 +214,11 @@ fn a_wrapper_is_around_all_that_the_authors_code_does() {
         made.send("made").unwrap();
         Handled(made.clone())
     });
-    let wrapper = ThreadWrapper(Arc::new(move |body| {
+    let mut outside = begin(Stream::builder(handler).thread_wrapper(move |body| {
         wrapped.send("begins").unwrap();
         body();
         wrapped.send("ends").unwrap();
     }));
-    let mut outside = begin(handler, wrapper);
     assert!(matches!(outside.replies.blocking_recv(), Some(Ok(Reply::Opened { .. }))));
     outside.jobs.try_send(frame(0)).unwrap();
     assert!(matches!(outside.replies.blocking_recv(), Some(Ok(Reply::Result { .. }))));
@@ -229,8 +228,12 @@ fn a_wrapper_is_around_all_that_the_authors_code_does() {
 }
 
 #[test]
-fn a_wrapper_that_does_nothing_ends_the_session() {
-    let mut outside = begin(VideoStreamHandler::new(Ok), ThreadWrapper(Arc::new(drop)));
-    assert!(outside.replies.blocking_recv().is_none());
-    assert_eq!(outside.pool.sessions(), 0);
+fn a_wrapper_that_does_not_call_the_body_ends_the_session() {
+    let builder = || Stream::builder(VideoStreamHandler::new(Ok));
+    let panics = |_| panic!("on purpose");
+    for stream in [builder().thread_wrapper(drop), builder().thread_wrapper(panics)] {
+        let mut outside = begin(stream);
+        assert!(outside.replies.blocking_recv().is_none());
+        assert_eq!(outside.pool.sessions(), 0);
+    }
 }

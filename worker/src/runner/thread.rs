@@ -6,46 +6,23 @@
 //! wait for an async client of its author's, and the actor could not wait for room for its replies.
 //! `actix::SyncArbiter` has such threads, but its queue has no bound.
 
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::{fmt, io};
 
-/// All that a thread does.
-type Body = Box<dyn FnOnce() + Send>;
+use crate::stream::{ThreadBody, ThreadWrapper};
 
-/// What is around the whole life of each session's thread: it is called there, with what the thread
-/// does, and has to call that. A language that must know the threads that call it puts its own
-/// beginning and end around.
-#[derive(Clone)]
-pub(crate) struct ThreadWrapper(pub(crate) Arc<dyn Fn(Body) + Send + Sync>);
-
-impl ThreadWrapper {
-    /// Starts a thread that does nothing but `body`, wrapped.
-    ///
-    /// A wrapper that does not call the body drops it, and with it all that the session holds.
-    ///
-    /// # Errors
-    /// The system refuses another thread.
-    pub(super) fn spawn(&self, name: String, body: Body) -> io::Result<()> {
-        let wrapper = Arc::clone(&self.0);
-        thread::Builder::new().name(name).spawn(move || wrapper(body)).map(drop)
-    }
-}
-
-impl Default for ThreadWrapper {
-    /// Nothing is around.
-    fn default() -> Self {
-        Self(Arc::new(|body| body()))
-    }
-}
-
-impl fmt::Debug for ThreadWrapper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ThreadWrapper(..)")
-    }
+/// Starts a thread that does nothing but `body`, within the stream's wrapper.
+///
+/// A wrapper that does not call the body drops it, and with it all that the session holds.
+///
+/// # Errors
+/// The system refuses another thread.
+pub(super) fn spawn(name: String, wrapper: ThreadWrapper, body: ThreadBody) -> io::Result<()> {
+    thread::Builder::new().name(name).spawn(move || wrapper(body)).map(drop)
 }
 
 /// Wakes a thread that waits in [`block_on`].

@@ -25,7 +25,7 @@ use tonic_health::ServingStatus;
 
 use self::listener::Kind;
 pub use self::listener::Listener;
-use crate::runner::{Pool, ThreadWrapper};
+use crate::runner::Pool;
 use crate::server::guard::Guard;
 use crate::server::service::{Service, ShutdownTokens};
 use crate::stream::Stream;
@@ -130,8 +130,7 @@ impl Server {
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
         let stream = Arc::new(self.stream);
-        let pool = Pool::new(Arc::clone(&stream), self.capacity, ThreadWrapper::default());
-        let pool = Arc::new(pool);
+        let pool = Arc::new(Pool::new(Arc::clone(&stream), self.capacity));
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
         // Connections are tasks of their own and would outlive this future.
         let _close_on_drop = closing.clone().drop_guard();

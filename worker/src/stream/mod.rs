@@ -18,6 +18,12 @@ use crate::mode::Mode;
 /// (previously shown, current) to shown.
 pub(crate) type OutputsHandler = Arc<dyn Fn(&[Value], &[Value]) -> Vec<Value> + Send + Sync>;
 
+/// All that a session's thread does.
+pub(crate) type ThreadBody = Box<dyn FnOnce() + Send>;
+
+/// What is called as a session's thread, and calls its body.
+pub(crate) type ThreadWrapper = Arc<dyn Fn(ThreadBody) + Send + Sync>;
+
 /// A stream: a handler with a name, ready to run.
 #[derive(Clone)]
 pub struct Stream {
@@ -29,6 +35,7 @@ pub struct Stream {
     pub(crate) inputs: Vec<InputComponent>,
     pub(crate) outputs: Vec<OutputComponent>,
     pub(crate) outputs_handler: OutputsHandler,
+    pub(crate) thread_wrapper: ThreadWrapper,
     /// `None`: what the workers can.
     pub(crate) concurrency_limit: Option<u32>,
     /// `None`: never.
@@ -52,6 +59,7 @@ impl Stream {
             inputs: Vec::new(),
             outputs: Vec::new(),
             outputs_handler: Arc::new(|_, current| current.to_vec()),
+            thread_wrapper: Arc::new(|body| body()),
             concurrency_limit: None,
             time_limit: None,
             bitrate: None,
@@ -196,6 +204,44 @@ impl StreamBuilder {
         shown: impl Fn(&[Value], &[Value]) -> Vec<Value> + Send + Sync + 'static,
     ) -> Self {
         self.0.outputs_handler = Arc::new(shown);
+        self
+    }
+
+    /// A function around the whole life of each session's thread, for an environment that must know
+    /// the threads that run its code: an interpreter to attach to, a GPU context to make current.
+    /// Without one a session's thread runs its body as it is.
+    ///
+    /// It is called once for each session, as the first thing on that session's new thread, with
+    /// the thread's body. The body runs the handler from its factory to its destructor, so it
+    /// returns when the session has ended and the handler is dropped. Call the body once, on the
+    /// same thread; what comes after the call is the thread's clean-up. The worker waits for none
+    /// of that: the session's slot is free when the body returns.
+    ///
+    /// A panic of the handler ends within the body and does not reach the wrapper. If the wrapper
+    /// panics before it has called the body, or drops it, the session has no handler, and the
+    /// gateway tries another worker. A panic after the call ends the thread and nothing else.
+    ///
+    /// ```
+    /// # use reframe_worker::{Frame, Stream, VideoStreamHandler};
+    /// use std::cell::Cell;
+    ///
+    /// thread_local! { static CONTEXT: Cell<Option<u32>> = const { Cell::new(None) }; }
+    ///
+    /// let handler = VideoStreamHandler::new(|frame: Frame| {
+    ///     assert_eq!(CONTEXT.get(), Some(7));
+    ///     frame
+    /// });
+    /// Stream::builder(handler).thread_wrapper(|body| {
+    ///     CONTEXT.set(Some(7));
+    ///     body();
+    ///     CONTEXT.set(None);
+    /// });
+    /// ```
+    pub fn thread_wrapper(
+        mut self,
+        wrapper: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static,
+    ) -> Self {
+        self.0.thread_wrapper = Arc::new(wrapper);
         self
     }
 

@@ -27,13 +27,13 @@ pub(crate) struct Association {
     /// say the same.
     peer: Option<Init>,
     inits: u8,
-    up: Option<Up>,
+    established: Option<Established>,
     tokens: u32,
     refilled: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
-struct Up {
+struct Established {
     /// Ours, which each of its packets carries.
     tag: u32,
     received: Received,
@@ -53,10 +53,10 @@ impl Association {
 
     /// A packet of ours. Changes the same.
     pub(crate) fn outgoing(&mut self, packet: &mut [u8]) {
-        if let Some(up) = &mut self.up
+        if let Some(established) = &mut self.established
             && let Some(tsn) = Packet::ours(packet).acknowledges()
         {
-            up.received.acknowledge(tsn);
+            established.received.acknowledge(tsn);
         }
         rewrite::outgoing(packet, self.shift());
     }
@@ -79,14 +79,16 @@ impl Association {
                 Chunk::CookieEcho => self.come_up(packet.tag)?,
                 Chunk::Data { tsn, content } => {
                     self.spend(now)?;
-                    self.up(packet.tag)?.received.data(tsn.wrapping_sub(shift), content)?;
+                    self.established(packet.tag)?
+                        .received
+                        .data(tsn.wrapping_sub(shift), content)?;
                 }
                 Chunk::Reset(mut reset) => {
                     reset.last_tsn = reset.last_tsn.wrapping_sub(shift);
-                    self.up(packet.tag)?.received.reset(&reset)?;
+                    self.established(packet.tag)?.received.reset(&reset)?;
                 }
                 Chunk::Other => {
-                    self.up(packet.tag)?;
+                    self.established(packet.tag)?;
                 }
             }
         }
@@ -96,7 +98,7 @@ impl Association {
     fn named(&mut self, init: Init) -> Result<(), Refusal> {
         self.inits += 1;
         let same = *self.peer.get_or_insert(init) == init;
-        if !same || self.up.is_some() || self.inits > MAX_INITS {
+        if !same || self.established.is_some() || self.inits > MAX_INITS {
             Err(Refusal::Association)
         } else {
             Ok(())
@@ -108,12 +110,17 @@ impl Association {
         if self.peer.is_none() {
             return Err(Refusal::Association);
         }
-        let up = self.up.get_or_insert_with(|| Up { tag, received: Received::new(FIRST_TSN) });
-        if up.tag == tag { Ok(()) } else { Err(Refusal::Association) }
+        let established = self
+            .established
+            .get_or_insert_with(|| Established { tag, received: Received::new(FIRST_TSN) });
+        if established.tag == tag { Ok(()) } else { Err(Refusal::Association) }
     }
 
-    fn up(&mut self, tag: u32) -> Result<&mut Up, Refusal> {
-        self.up.as_mut().filter(|up| up.tag == tag).ok_or(Refusal::Association)
+    fn established(&mut self, tag: u32) -> Result<&mut Established, Refusal> {
+        self.established
+            .as_mut()
+            .filter(|established| established.tag == tag)
+            .ok_or(Refusal::Association)
     }
 
     fn spend(&mut self, now: Instant) -> Result<(), Refusal> {

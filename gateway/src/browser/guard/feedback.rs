@@ -9,19 +9,19 @@ use crate::telemetry;
 
 /// Packets that one datagram may tell of. Browsers tell of what came since the last time, 50 to 250
 /// ms; this is seven seconds of the fastest stream.
-const MAX_TOLD: usize = 2_048;
+const MAX_REPORTED: usize = 2_048;
 
 /// To be asked before anybody reads it. False: nothing is left of it.
 pub(crate) fn bound_feedback(msg: &mut TaggedPacket) -> bool {
     let Packet::Rtcp(packets) = &mut msg.message.packet else { return true };
-    let (mut left, before) = (MAX_TOLD, packets.len());
+    let (mut left, before) = (MAX_REPORTED, packets.len());
     packets.retain(|packet| {
         let Some(feedback) = packet.as_any().downcast_ref::<TransportLayerCc>() else {
             return true;
         };
-        let told = told(feedback);
-        let passes = told <= left;
-        left = left.saturating_sub(told);
+        let reported = reported_packets(feedback);
+        let passes = reported <= left;
+        left = left.saturating_sub(reported);
         passes
     });
     let refused = before - packets.len();
@@ -32,7 +32,7 @@ pub(crate) fn bound_feedback(msg: &mut TaggedPacket) -> bool {
 }
 
 /// By what the stack counts, which is not the number that the packet says.
-fn told(feedback: &TransportLayerCc) -> usize {
+fn reported_packets(feedback: &TransportLayerCc) -> usize {
     let chunk = |chunk: &PacketStatusChunk| match chunk {
         PacketStatusChunk::RunLengthChunk(run) => usize::from(run.run_length),
         PacketStatusChunk::StatusVectorChunk(vector) => vector.symbol_list.len(),

@@ -8,6 +8,7 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RtpCodecKind};
 use tokio::sync::watch;
 
+use super::pass_through::PassThrough;
 use super::remb::Remb;
 use super::{congestion, h264_level};
 use crate::media::limits::{BitrateLimits, VideoLimits};
@@ -43,8 +44,8 @@ impl Feedback {
     }
 }
 
-/// Has `available_kbps` told what the path to the browser carries, by the feedback that it offers,
-/// and `padding` asked for where that has to be measured.
+/// Publishes what the path to the browser carries in `available_kbps`, by the feedback that it
+/// offers, and asks `padding` for what it takes to measure the path.
 pub(super) fn control(
     registry: Registry,
     engine: &mut MediaEngine,
@@ -62,7 +63,7 @@ pub(super) fn control(
             available_kbps.send_replace(limits.start);
             let feedback = RTCPFeedback { typ: "goog-remb".to_owned(), parameter: String::new() };
             engine.register_feedback(feedback, RtpCodecKind::Video);
-            registry.with(REMB, Remb::new(limits, available_kbps))
+            registry.with(REMB, PassThrough::new(Remb::new(limits, available_kbps)))
         }
         Feedback::None => registry,
     }
@@ -72,11 +73,11 @@ pub(super) fn control(
 /// browsers know), no larger or faster frames (of VP8 and VP9 by RFC 7741 section 6.1 and RFC 9628
 /// section 6, of H.264 by its level, which browsers may pass over), and, for Chromium, where to
 /// begin. By itself it begins with 300 kbit/s, a quarter of the pixels, and takes half a minute.
-pub(crate) fn ask(answer: &str, limits: BitrateLimits, most: VideoLimits) -> String {
-    let max = format!("b=TIAS:{}\r\n", limits.max * 1_000);
-    let start = format!("x-google-start-bitrate={}", limits.start);
-    let macroblocks = most.long.div_ceil(16) * most.short.div_ceil(16);
-    let frames = format!("max-fs={macroblocks};max-fr={:.0};", most.fps.ceil());
+pub(crate) fn ask(answer: &str, bitrates: BitrateLimits, video_limits: VideoLimits) -> String {
+    let max = format!("b=TIAS:{}\r\n", bitrates.max * 1_000);
+    let start = format!("x-google-start-bitrate={}", bitrates.start);
+    let macroblocks = video_limits.long.div_ceil(16) * video_limits.short.div_ceil(16);
+    let frames = format!("max-fs={macroblocks};max-fr={:.0};", video_limits.fps.ceil());
     let is_vp = |payload_type: &str| {
         ["VP8", "VP9"]
             .into_iter()
@@ -94,7 +95,7 @@ pub(crate) fn ask(answer: &str, limits: BitrateLimits, most: VideoLimits) -> Str
             let payload_type = text["a=fmtp:".len()..].split(' ').next().unwrap_or_default();
             let frames = if is_vp(payload_type) { &frames } else { "" };
             asked.extend([
-                &h264_level::limited(text, most, limits.max),
+                &h264_level::limited(text, video_limits, bitrates.max),
                 ";",
                 frames,
                 &start,
@@ -153,7 +154,7 @@ mod tests {
                       a=rtpmap:96 VP8/90000\r\na=rtpmap:108 H264/90000\r\na=fmtp:108 packetization-mode=1\r\n\
                       m=application 9 X Y\r\nc=IN IP4 0.0.0.0\r\n";
         let limits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
-        let most = VideoLimits { long: 1920, short: 1080, fps: 29.97 };
+        let video_limits = VideoLimits { long: 1920, short: 1080, fps: 29.97 };
         let expected = answer
             .replace("108\r\nc=IN IP4 0.0.0.0\r\n", "108\r\nc=IN IP4 0.0.0.0\r\nb=TIAS:2000000\r\n")
             .replace(
@@ -161,8 +162,8 @@ mod tests {
                 "VP8/90000\r\na=fmtp:96 max-fs=8160;max-fr=30;x-google-start-bitrate=1500\r\n",
             )
             .replace("packetization-mode=1", "packetization-mode=1;x-google-start-bitrate=1500");
-        assert_eq!(ask(answer, limits, most), expected);
+        assert_eq!(ask(answer, limits, video_limits), expected);
         let refused = answer.replace("video 9", "video 0");
-        assert_eq!(ask(&refused, limits, most), refused);
+        assert_eq!(ask(&refused, limits, video_limits), refused);
     }
 }

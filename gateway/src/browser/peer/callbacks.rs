@@ -174,8 +174,8 @@ mod tests {
     #[actix::test]
     async fn each_connection_begins_with_a_keyframe() {
         let (state, states) = watch::channel(RTCPeerConnectionState::New);
-        let (told, mut events) = mpsc::channel(1);
-        let recipient = Listener(told).start().recipient();
+        let (sender, mut events) = mpsc::channel(1);
+        let recipient = Listener(sender).start().recipient();
         let (keyframe_due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let step = || -> ConnectStage { unreachable!("it does not fail") };
         let reporting = tokio::spawn(report_state(

@@ -16,7 +16,7 @@ use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot};
 use tokio::sync::watch;
 
 use super::feedback::Covered;
-use super::interceptors::OnRead;
+use super::pass_through::PassThrough;
 use crate::media::limits::BitrateLimits;
 use crate::pipeline::bandwidth::burst::{Bursts, Report};
 use crate::pipeline::bandwidth::loss::LossBased;
@@ -64,7 +64,7 @@ pub(super) fn register(
         true
     };
     registry
-        .with(READ_FEEDBACK, OnRead::new(read))
+        .with(READ_FEEDBACK, PassThrough::new(read))
         .with(Slot::CongestionControl, CongestionControlBuilder::new(estimator).build())
         .with(Slot::TwccSender, TwccSenderBuilder::new().build())
 }

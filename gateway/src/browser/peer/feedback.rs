@@ -17,10 +17,10 @@ const FEEDBACKS: usize = 8;
 
 /// Which sequence numbers the newest feedbacks told of.
 #[derive(Clone, Default)]
-pub(super) struct Covered(Arc<Mutex<Told>>);
+pub(super) struct Covered(Arc<Mutex<Ranges>>);
 
 #[derive(Default)]
-struct Told {
+struct Ranges {
     /// The first of each, and how many.
     ranges: VecDeque<(u16, u16)>,
     /// The newest feedback's own number, and the sequence number after its last.
@@ -49,17 +49,17 @@ impl Covered {
     /// Feedback number `number` speaks of `count` packets from `first` on. Some clients begin with
     /// the first that has arrived: what is missing before it is lost too, if no feedback was.
     pub(super) fn note(&self, number: u8, first: u16, count: u16) {
-        let mut told = self.0.lock();
+        let mut covered = self.0.lock();
         let end = first.wrapping_add(count);
         let follows =
-            told.last.filter(|(last, _)| number == last.wrapping_add(1)).map(|(_, end)| end);
+            covered.last.filter(|(last, _)| number == last.wrapping_add(1)).map(|(_, end)| end);
         let first =
             follows.filter(|before| first.wrapping_sub(*before) < u16::MAX / 2).unwrap_or(first);
-        told.last = Some((number, end));
-        if told.ranges.len() == FEEDBACKS {
-            told.ranges.pop_front();
+        covered.last = Some((number, end));
+        if covered.ranges.len() == FEEDBACKS {
+            covered.ranges.pop_front();
         }
-        told.ranges.push_back((first, end.wrapping_sub(first)));
+        covered.ranges.push_back((first, end.wrapping_sub(first)));
     }
 
     pub(super) fn contains(&self, sequence: u16) -> bool {

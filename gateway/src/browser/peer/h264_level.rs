@@ -23,18 +23,18 @@ const LEVELS: [(f64, u32, u32, u8); 12] = [
 const HIGHEST: u8 = 52;
 
 /// The lowest that holds the largest pictures at their highest rate, and `kbps`.
-fn lowest(most: VideoLimits, kbps: u32) -> u8 {
-    let (columns, rows) = (most.long.div_ceil(16), most.short.div_ceil(16));
+fn lowest(limits: VideoLimits, kbps: u32) -> u8 {
+    let (columns, rows) = (limits.long.div_ceil(16), limits.short.div_ceil(16));
     let holds = |(rate, size, bitrate, _): &&(f64, u32, u32, u8)| {
         let size_fits = columns * rows <= *size && columns * columns <= 8 * size;
-        size_fits && f64::from(columns * rows) * most.fps <= *rate && kbps <= *bitrate
+        size_fits && f64::from(columns * rows) * limits.fps <= *rate && kbps <= *bitrate
     };
     LEVELS.iter().find(holds).map_or(HIGHEST, |(.., level)| *level)
 }
 
 /// An answer's line of format parameters with our own level in place of the offered one, where each
 /// side may have its own; as it is where it has none.
-pub(super) fn limited(fmtp: &str, most: VideoLimits, kbps: u32) -> String {
+pub(super) fn limited(fmtp: &str, limits: VideoLimits, kbps: u32) -> String {
     const LEVEL_ID: &str = "profile-level-id=";
     let level = fmtp.find(LEVEL_ID).map(|at| at + LEVEL_ID.len() + "42e0".len());
     match level
@@ -42,7 +42,7 @@ pub(super) fn limited(fmtp: &str, most: VideoLimits, kbps: u32) -> String {
         .and_then(|at| fmtp.split_at_checked(at))
     {
         Some((profile, rest)) => {
-            format!("{profile}{:02x}{}", lowest(most, kbps), rest.get(2..).unwrap_or_default())
+            format!("{profile}{:02x}{}", lowest(limits, kbps), rest.get(2..).unwrap_or_default())
         }
         None => fmtp.to_owned(),
     }
@@ -79,8 +79,8 @@ mod tests {
 
     #[test]
     fn only_a_level_that_may_be_our_own_is_changed() {
-        let most = VideoLimits { long: 640, short: 480, fps: 30.0 };
-        let changed = |fmtp: &str| limited(fmtp, most, 2_000);
+        let limits = VideoLimits { long: 640, short: 480, fps: 30.0 };
+        let changed = |fmtp: &str| limited(fmtp, limits, 2_000);
         assert_eq!(
             changed(
                 "a=fmtp:9 level-asymmetry-allowed=1;profile-level-id=64001f;packetization-mode=0"

@@ -68,7 +68,7 @@ pub(super) async fn receive_requests(
     due: Arc<Notify>,
     stop: CancellationToken,
 ) {
-    let mut obeyed = Obeyed::default();
+    let mut throttle = KeyframeThrottle::default();
     loop {
         let event = tokio::select! {
             event = track.poll() => event,
@@ -78,7 +78,7 @@ pub(super) async fn receive_requests(
             Some(TrackLocalEvent::OnRtcpPacket(packets)) => {
                 for request in packets.iter().filter_map(|packet| Request::read(&**packet, ssrc)) {
                     telemetry::keyframe_request("in");
-                    if obeyed.takes(Instant::now(), request) {
+                    if throttle.admits(Instant::now(), request) {
                         due.notify_one();
                     } else {
                         telemetry::keyframe_request("ignored");
@@ -112,15 +112,15 @@ impl Request {
 
 /// What was obeyed last.
 #[derive(Debug, Default)]
-struct Obeyed {
+struct KeyframeThrottle {
     at: Option<Instant>,
     fir: Option<Request>,
 }
 
-impl Obeyed {
+impl KeyframeThrottle {
     /// Whether a keyframe is to be made for it: not too soon, and not for a FIR that is repeated
     /// because it might not have come. One that came too soon is not obeyed, and may be repeated.
-    fn takes(&mut self, now: Instant, request: Request) -> bool {
+    fn admits(&mut self, now: Instant, request: Request) -> bool {
         let repeated = request != Request::Pli && self.fir == Some(request);
         if repeated || self.at.is_some_and(|at| now < at + LEAST_INTERVAL) {
             return false;

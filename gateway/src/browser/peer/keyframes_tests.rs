@@ -45,16 +45,16 @@ fn requests_of_other_streams_are_not_ours() {
 
 #[test]
 fn a_repeated_fir_and_what_comes_too_soon_are_ignored() {
-    let (mut obeyed, start) = (Obeyed::default(), Instant::now());
+    let (mut throttle, start) = (KeyframeThrottle::default(), Instant::now());
     let fir = |number| Request::Fir { sender: 5, number };
-    let mut takes = |ms, request| obeyed.takes(start + MS * ms, request);
-    assert!(takes(0, fir(1)));
-    assert!(!takes(1, Request::Pli), "too soon");
-    assert!(!takes(100, fir(2)), "too soon");
-    assert!(!takes(1_000, fir(1)), "it was obeyed");
-    assert!(takes(1_000, fir(2)), "it was not");
-    assert!(takes(1_250, Request::Pli));
-    assert!(!takes(1_500, fir(2)), "still obeyed");
-    assert!(takes(1_500, Request::Fir { sender: 6, number: 2 }), "another's");
-    assert!(takes(1_750, Request::Pli) && takes(2_000, Request::Pli), "a PLI has no number");
+    let mut admits = |ms, request| throttle.admits(start + MS * ms, request);
+    assert!(admits(0, fir(1)));
+    assert!(!admits(1, Request::Pli), "too soon");
+    assert!(!admits(100, fir(2)), "too soon");
+    assert!(!admits(1_000, fir(1)), "it was throttle");
+    assert!(admits(1_000, fir(2)), "it was not");
+    assert!(admits(1_250, Request::Pli));
+    assert!(!admits(1_500, fir(2)), "still throttle");
+    assert!(admits(1_500, Request::Fir { sender: 6, number: 2 }), "another's");
+    assert!(admits(1_750, Request::Pli) && admits(2_000, Request::Pli), "a PLI has no number");
 }

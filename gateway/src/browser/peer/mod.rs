@@ -21,6 +21,7 @@ mod h264_level;
 mod interceptors;
 mod keyframes;
 mod nack;
+mod pass_through;
 mod remb;
 mod remote_candidates;
 mod renegotiation;
@@ -61,6 +62,8 @@ use self::failure::Progress;
 use self::frame_sender::FrameSender;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::nack::Missing;
+#[cfg(any(test, feature = "internals"))]
+pub(crate) use self::pass_through::PacketFilter;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use self::remb::Remb;
 use self::remote_candidates::RemoteCandidates;
@@ -105,7 +108,7 @@ pub(crate) struct PeerChannels {
     pub(crate) keyframe_due: Arc<Notify>,
     pub(crate) live: Arc<LiveSession>,
     pub(crate) bitrates: BitrateLimits,
-    pub(crate) most: VideoLimits,
+    pub(crate) video_limits: VideoLimits,
     /// What the path to the browser carries, kbit/s of video; the maximum until told otherwise.
     pub(crate) available_kbps: watch::Sender<u32>,
 }
@@ -116,7 +119,7 @@ struct Terms {
     codec: Negotiated,
     mode: Mode,
     bitrates: BitrateLimits,
-    most: VideoLimits,
+    video_limits: VideoLimits,
 }
 
 impl Terms {
@@ -130,7 +133,7 @@ impl Terms {
     ) -> Result<String, OfferError> {
         let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
         port.learn(&local.sdp);
-        let asked = ask(&local.sdp, self.bitrates, self.most);
+        let asked = ask(&local.sdp, self.bitrates, self.video_limits);
         Ok(plan.answer(&asked, port.candidates())?)
     }
 }
@@ -181,7 +184,7 @@ pub(crate) async fn answer(
         keyframe_due,
         live,
         bitrates,
-        most,
+        video_limits,
         available_kbps,
     } = channels;
     let registry = interceptors::registry(&mut engine, Arc::clone(&live.signs))?;
@@ -273,7 +276,7 @@ pub(crate) async fn answer(
         turn: Arc::default(),
         candidates: Arc::new(Mutex::new(RemoteCandidates::new(port.policy()))),
         port: Arc::clone(&port),
-        terms: Terms { codec: negotiated.clone(), mode, bitrates, most },
+        terms: Terms { codec: negotiated.clone(), mode, bitrates, video_limits },
         settled: Arc::new(Mutex::new(offer.settled.clone())),
         open,
     };

@@ -5,18 +5,17 @@
 //! it sees the gap, again when an answer is overdue by what answers took so far, and has no timer
 //! while nothing is missing.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Packet, StreamInfo, TaggedPacket};
+use rtc::rtcp;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
-use rtc::sansio::Protocol;
-use rtc::shared::TransportContext;
-use rtc::shared::error::Error;
 
 use super::interceptors::wants_nacks;
+use super::pass_through::PacketFilter;
 use crate::pipeline::assembler::MAX_MISSING;
 use crate::telemetry;
 
@@ -101,9 +100,17 @@ impl Missing {
 
     fn arrived(&mut self, now: Instant, number: u64) {
         let Some(lost) = self.lost.remove(&number) else { return };
-        // After many requests nobody knows which was answered.
-        if let Some(first) = lost.first.filter(|_| lost.requested <= 2) {
-            self.answer_time = (self.answer_time * 7 + now.saturating_duration_since(first)) / 8;
+        // Which of several requests was answered is not known. Of two it is mostly the second: the
+        // time since the first counts for little, but enough to learn of a way that is longer than
+        // the pace of requests.
+        let weight = match lost.requested {
+            1 => 8,
+            2 => 32,
+            _ => 0,
+        };
+        if let Some(first) = lost.first.filter(|_| weight > 0) {
+            let answer_time = now.saturating_duration_since(first);
+            self.answer_time = (self.answer_time * (weight - 1) + answer_time) / weight;
         }
         if self.lost.is_empty() {
             self.due = None;
@@ -115,8 +122,8 @@ impl Missing {
         if self.due.is_none_or(|due| now < due) {
             return Vec::new();
         }
-        let (least, most) = RETRY;
-        let again = now + (self.answer_time * 9 / 8).clamp(least, most);
+        let (min, max) = RETRY;
+        let again = now + (self.answer_time * 9 / 8).clamp(min, max);
         let mut wanted = Vec::new();
         self.lost.retain(|number, lost| {
             if lost.due > now {
@@ -149,75 +156,43 @@ impl Missing {
 #[derive(Default)]
 pub(super) struct NackGenerator {
     streams: HashMap<u32, Missing>,
-    inbound: VecDeque<TaggedPacket>,
-    outbound: VecDeque<TaggedPacket>,
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for NackGenerator {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
-        if let Packet::Rtp(packet) = &msg.message.packet
-            && let Some(missing) = self.streams.get_mut(&packet.header.ssrc)
+impl PacketFilter for NackGenerator {
+    fn on_read(&mut self, packet: &mut TaggedPacket) -> bool {
+        if let Packet::Rtp(rtp) = &packet.message.packet
+            && let Some(missing) = self.streams.get_mut(&rtp.header.ssrc)
         {
-            missing.received(msg.now, packet.header.sequence_number);
+            missing.received(packet.now, rtp.header.sequence_number);
         }
-        self.inbound.push_back(msg);
-        Ok(())
+        true
     }
 
-    fn poll_read(&mut self) -> Option<Self::Rout> {
-        self.inbound.pop_front()
-    }
-
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
-        self.outbound.push_back(msg);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<Self::Wout> {
-        self.outbound.pop_front()
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), Self::Error> {
-        for (&media_ssrc, missing) in &mut self.streams {
-            let wanted = missing.take(now);
-            if wanted.is_empty() {
-                continue;
-            }
-            telemetry::packets_requested(wanted.len() as u64);
-            let nacks = nack_pairs_from_sequence_numbers(&wanted);
-            let request = TransportLayerNack { sender_ssrc: 0, media_ssrc, nacks };
-            self.outbound.push_back(TaggedPacket {
-                now,
-                transport: TransportContext::default(),
-                message: AttributedPacket::new(Packet::Rtcp(vec![Box::new(request)])),
-            });
-        }
-        Ok(())
-    }
-
-    fn poll_timeout(&mut self) -> Option<Instant> {
+    fn timeout(&self) -> Option<Instant> {
         self.streams.values().filter_map(|missing| missing.due).min()
     }
-}
 
-impl Interceptor for NackGenerator {
-    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
+    fn on_timeout(&mut self, now: Instant) -> Vec<Box<dyn rtcp::Packet>> {
+        let mut requests: Vec<Box<dyn rtcp::Packet>> = Vec::new();
+        for (&media_ssrc, missing) in &mut self.streams {
+            let wanted = missing.take(now);
+            if !wanted.is_empty() {
+                telemetry::packets_requested(wanted.len() as u64);
+                let nacks = nack_pairs_from_sequence_numbers(&wanted);
+                requests.push(Box::new(TransportLayerNack { sender_ssrc: 0, media_ssrc, nacks }));
+            }
+        }
+        requests
+    }
 
-    fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        if wants_nacks(info) {
-            self.streams.insert(info.ssrc, Missing::default());
+    fn bind_remote(&mut self, stream: &StreamInfo) {
+        if wants_nacks(stream) {
+            self.streams.insert(stream.ssrc, Missing::default());
         }
     }
 
-    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
-        self.streams.remove(&info.ssrc);
+    fn unbind_remote(&mut self, stream: &StreamInfo) {
+        self.streams.remove(&stream.ssrc);
     }
 }
 
@@ -290,6 +265,29 @@ mod tests {
         }
         assert_eq!(times.len(), usize::from(MAX_REQUESTS));
         assert!(times.windows(2).all(|pair| (30 * MS..40 * MS).contains(&(pair[1] - pair[0]))));
+    }
+
+    #[test]
+    fn lost_requests_hardly_slow_the_pace_and_a_long_way_is_learnt() {
+        let (mut missing, mut now) = start();
+        let answer = 180 * MS;
+        for round in 0..400_u16 {
+            let sequence = 10 + 2 * round;
+            missing.received(now, sequence);
+            // Each tenth first request is lost.
+            let mut first = missing.due.unwrap();
+            missing.take(first);
+            if round % 10 == 9 {
+                first = missing.due.unwrap();
+            }
+            now = first + answer;
+            while let Some(due) = missing.due.filter(|due| *due < now) {
+                missing.take(due);
+            }
+            missing.received(now, sequence - 1);
+        }
+        let learnt = missing.answer_time;
+        assert!((answer..answer + 15 * MS).contains(&learnt), "{learnt:?}");
     }
 
     #[test]

@@ -1,16 +1,14 @@
 //! REMB (draft-alvestrand-rmcat-remb-03), for clients without feedback on each packet: theirs caps
 //! what we send, ours tells them what comes well.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Packet, TaggedPacket};
+use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
-use rtc::sansio::Protocol;
-use rtc::shared::TransportContext;
-use rtc::shared::error::Error;
 use tokio::sync::watch;
 
+use super::pass_through::PacketFilter;
 use crate::media::limits::BitrateLimits;
 use crate::pipeline::bandwidth::loss::LossBased;
 
@@ -23,12 +21,10 @@ const MAX_STEP: u16 = 3_000;
 /// Stands above the recorders of arrivals; takes no packet away.
 pub(crate) struct Remb {
     available_kbps: watch::Sender<u32>,
-    told: LossBased,
+    estimator: LossBased,
     arrivals: Arrivals,
     /// None until video comes.
     due: Option<Instant>,
-    inbound: VecDeque<TaggedPacket>,
-    outbound: VecDeque<TaggedPacket>,
 }
 
 /// What came in one interval.
@@ -43,31 +39,17 @@ struct Arrivals {
 
 impl Remb {
     pub(crate) fn new(limits: BitrateLimits, available_kbps: watch::Sender<u32>) -> Self {
-        let (inbound, outbound) = (VecDeque::new(), VecDeque::new());
-        Self {
-            available_kbps,
-            told: LossBased::new(limits),
-            arrivals: Arrivals::default(),
-            due: None,
-            inbound,
-            outbound,
-        }
+        let estimator = LossBased::new(limits);
+        Self { available_kbps, estimator, arrivals: Arrivals::default(), due: None }
     }
 
-    fn report(&mut self, now: Instant) {
+    fn report(&mut self) -> ReceiverEstimatedMaximumBitrate {
         let (kbps, lost) = self.arrivals.take();
-        let bitrate = self.told.update(kbps, lost) * 1_000.0;
+        let bitrate = self.estimator.update(kbps, lost) * 1_000.0;
         #[expect(clippy::cast_possible_truncation, reason = "REMB has 18 bits of precision")]
-        let packet = ReceiverEstimatedMaximumBitrate {
-            sender_ssrc: 0,
-            bitrate: bitrate as f32,
-            ssrcs: vec![self.arrivals.ssrc],
-        };
-        self.outbound.push_back(TaggedPacket {
-            now,
-            transport: TransportContext::default(),
-            message: AttributedPacket::new(Packet::Rtcp(vec![Box::new(packet)])),
-        });
+        let bitrate = bitrate as f32;
+        let ssrcs = vec![self.arrivals.ssrc];
+        ReceiverEstimatedMaximumBitrate { sender_ssrc: 0, bitrate, ssrcs }
     }
 }
 
@@ -96,14 +78,8 @@ impl Arrivals {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Remb {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
+impl PacketFilter for Remb {
+    fn on_read(&mut self, msg: &mut TaggedPacket) -> bool {
         match &msg.message.packet {
             Packet::Rtp(packet) => {
                 self.due.get_or_insert(msg.now + INTERVAL);
@@ -114,7 +90,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Remb {
                 );
             }
             Packet::Rtcp(packets) => {
-                let remb = |packet: &dyn rtc::rtcp::Packet| {
+                let remb = |packet: &dyn rtcp::Packet| {
                     packet
                         .as_any()
                         .downcast_ref::<ReceiverEstimatedMaximumBitrate>()
@@ -132,41 +108,20 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Remb {
             }
             _ => {}
         }
-        self.inbound.push_back(msg);
-        Ok(())
+        true
     }
 
-    fn poll_read(&mut self) -> Option<Self::Rout> {
-        self.inbound.pop_front()
-    }
-
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
-        self.outbound.push_back(msg);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<Self::Wout> {
-        self.outbound.pop_front()
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), Self::Error> {
-        if self.due.is_some_and(|due| now >= due) {
-            self.report(now);
-            self.due = Some(now + INTERVAL);
-        }
-        Ok(())
-    }
-
-    fn poll_timeout(&mut self) -> Option<Instant> {
+    fn timeout(&self) -> Option<Instant> {
         self.due
     }
-}
 
-impl Interceptor for Remb {
-    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+    fn on_timeout(&mut self, now: Instant) -> Vec<Box<dyn rtcp::Packet>> {
+        if self.due.is_none_or(|due| now < due) {
+            return Vec::new();
+        }
+        self.due = Some(now + INTERVAL);
+        vec![Box::new(self.report())]
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
+use rtc::interceptor::AttributedPacket;
 use rtc::rtp;
+use rtc::shared::TransportContext;
 use rtc::shared::marshal::Unmarshal;
 
 use super::*;
@@ -20,41 +22,37 @@ fn video(now: Instant, sequence_number: u16) -> TaggedPacket {
 
 /// What is told after each second of a stream that loses each `lost`th packet (0: none) of a
 /// hundred.
-fn told(seconds: u64, lost: u16) -> Vec<f32> {
+fn estimates(seconds: u64, lost: u16) -> Vec<f32> {
     let mut remb = Remb::new(LIMITS, watch::Sender::new(0));
     let start = tokio::time::Instant::now().into_std();
-    let mut told = Vec::new();
+    let mut estimates = Vec::new();
     let mut sequence = 65_500_u16;
     for second in 0..seconds {
         for n in 0..100 {
             let now = start + Duration::from_millis(second * 1_000 + n * 10);
             sequence = sequence.wrapping_add(1);
             if lost == 0 || !sequence.is_multiple_of(lost) {
-                remb.handle_read(video(now, sequence)).unwrap();
-                assert!(remb.poll_read().is_some(), "packets pass");
+                assert!(remb.on_read(&mut video(now, sequence)), "packets pass");
             }
         }
-        remb.handle_timeout(start + Duration::from_millis(second * 1_000 + 1_000)).unwrap();
-        let Some(Packet::Rtcp(packets)) = remb.poll_write().map(|tagged| tagged.message.packet)
-        else {
-            panic!("a report each second")
-        };
+        let packets = remb.on_timeout(start + Duration::from_millis(second * 1_000 + 1_000));
+        assert_eq!(packets.len(), 1, "a report each second");
         let bytes = packets[0].marshal().unwrap();
         let packet = ReceiverEstimatedMaximumBitrate::unmarshal(&mut bytes.clone()).unwrap();
         assert_eq!(packet.ssrcs, [77]);
-        told.push(packet.bitrate);
+        estimates.push(packet.bitrate);
     }
-    told
+    estimates
 }
 
 #[test]
 fn it_says_each_second_what_comes_well() {
-    let fine = told(10, 0);
+    let fine = estimates(10, 0);
     assert!(fine.is_sorted() && fine[9] > 1_100_000.0, "{fine:?}");
-    let bad = told(10, 5);
+    let bad = estimates(10, 5);
     assert!(bad.iter().is_sorted_by(|a, b| a > b) && bad[9] < 400_000.0, "{bad:?}");
-    let some = told(10, 20);
-    assert!(some.iter().all(|told| (*told - 800_000.0).abs() < 8_000.0), "{some:?}");
+    let some = estimates(10, 20);
+    assert!(some.iter().all(|estimate| (*estimate - 800_000.0).abs() < 8_000.0), "{some:?}");
 }
 
 #[test]
@@ -67,10 +65,10 @@ fn what_the_client_says_is_passed_on_whatever_it_is() {
         [(640_000.0, 640), (0.0, 0), (f32::NAN, 0), (f32::INFINITY, u32::MAX)]
     {
         let packet = ReceiverEstimatedMaximumBitrate { sender_ssrc: 1, bitrate, ssrcs: vec![9] };
-        remb.handle_read(tagged(now, Packet::Rtcp(vec![Box::new(packet)]))).unwrap();
+        assert!(remb.on_read(&mut tagged(now, Packet::Rtcp(vec![Box::new(packet)]))));
         assert_eq!(*heard.borrow(), expected);
     }
-    assert_eq!(remb.poll_timeout(), None, "nothing is told before video comes");
+    assert_eq!(remb.timeout(), None, "nothing is told before video comes");
 }
 
 #[test]

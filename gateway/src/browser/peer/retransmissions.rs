@@ -6,17 +6,16 @@
 //!
 //! > Sent again is never more than [`SHARE`] of what was sent, and [`BURST_BYTES`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Attribute, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 
 use super::interceptors::{SENT_PACKETS, wants_nacks};
+use super::pass_through::PacketFilter;
 use crate::telemetry;
 
 /// Between two answers for one packet. A repetition within a round trip asks for what is on its
@@ -83,8 +82,6 @@ impl Budget {
 #[derive(Default)]
 pub(super) struct RetransmissionLimiter {
     streams: HashMap<u32, Budget>,
-    inbound: VecDeque<TaggedPacket>,
-    outbound: VecDeque<TaggedPacket>,
 }
 
 impl RetransmissionLimiter {
@@ -108,64 +105,38 @@ impl RetransmissionLimiter {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionLimiter {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, mut msg: TaggedPacket) -> Result<(), Self::Error> {
-        if let Packet::Rtcp(packets) = &mut msg.message.packet {
-            packets.retain_mut(|packet| {
-                let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() else {
-                    return true;
-                };
-                let reduced = self.reduce(msg.now, nack);
-                reduced.map(|reduced| *packet = Box::new(reduced)).is_some()
-            });
-            // An empty compound means something else to the stack.
-            if packets.is_empty() && msg.message.attributes.is_empty() {
-                return Ok(());
-            }
-        }
-        self.inbound.push_back(msg);
-        Ok(())
+impl PacketFilter for RetransmissionLimiter {
+    fn on_read(&mut self, msg: &mut TaggedPacket) -> bool {
+        let Packet::Rtcp(packets) = &mut msg.message.packet else { return true };
+        packets.retain_mut(|packet| {
+            let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() else {
+                return true;
+            };
+            let reduced = self.reduce(msg.now, nack);
+            reduced.map(|reduced| *packet = Box::new(reduced)).is_some()
+        });
+        // An empty compound means something else to the stack.
+        !packets.is_empty() || !msg.message.attributes.is_empty()
     }
 
-    fn poll_read(&mut self) -> Option<Self::Rout> {
-        self.inbound.pop_front()
-    }
-
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Self::Error> {
+    fn on_write(&mut self, msg: &TaggedPacket) {
         if let Packet::Rtp(packet) = &msg.message.packet
             && !msg.message.has(&Attribute::Retransmission)
             && let Some(budget) = self.streams.get_mut(&packet.header.ssrc)
         {
             budget.sent(packet.header.sequence_number, packet.payload.len());
         }
-        self.outbound.push_back(msg);
-        Ok(())
     }
 
-    fn poll_write(&mut self) -> Option<Self::Wout> {
-        self.outbound.pop_front()
-    }
-}
-
-impl Interceptor for RetransmissionLimiter {
-    fn bind_local_stream(&mut self, info: &StreamInfo) {
-        if wants_nacks(info) {
-            self.streams.insert(info.ssrc, Budget::default());
+    fn bind_local(&mut self, stream: &StreamInfo) {
+        if wants_nacks(stream) {
+            self.streams.insert(stream.ssrc, Budget::default());
         }
     }
 
-    fn unbind_local_stream(&mut self, info: &StreamInfo) {
-        self.streams.remove(&info.ssrc);
+    fn unbind_local(&mut self, stream: &StreamInfo) {
+        self.streams.remove(&stream.ssrc);
     }
-
-    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }
 
 #[cfg(test)]

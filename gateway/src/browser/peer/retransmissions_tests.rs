@@ -2,9 +2,10 @@
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use rtc::interceptor::{AttributedPacket, RTCPFeedback};
+use rtc::interceptor::{AttributedPacket, Interceptor, RTCPFeedback};
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp;
+use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 
 use super::*;

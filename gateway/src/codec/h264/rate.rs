@@ -20,13 +20,13 @@ pub(super) struct Rate {
     /// Ticks, smoothed.
     interval: f64,
     last: Option<u64>,
-    told: f64,
+    encoder_fps: f64,
 }
 
 impl Rate {
     /// Pictures should come at `fps`.
     pub(super) fn new(fps: f64) -> Self {
-        Self { interval: CLOCK / fps, last: None, told: fps }
+        Self { interval: CLOCK / fps, last: None, encoder_fps: fps }
     }
 
     /// Notes a picture, of any size; true when the rate is another one now.
@@ -36,9 +36,9 @@ impl Rate {
             self.interval += WEIGHT * (interval - self.interval);
         }
         let fps = (CLOCK / self.interval).clamp(*RATES.start(), *RATES.end());
-        let changed = (fps - self.told).abs() > SLACK * self.told;
+        let changed = (fps - self.encoder_fps).abs() > SLACK * self.encoder_fps;
         if changed {
-            self.told = fps;
+            self.encoder_fps = fps;
         }
         changed
     }
@@ -46,7 +46,7 @@ impl Rate {
     /// Pictures a second.
     #[expect(clippy::cast_possible_truncation, reason = "a frame rate within 1..=240")]
     pub(super) fn fps(&self) -> f32 {
-        self.told as f32
+        self.encoder_fps as f32
     }
 }
 

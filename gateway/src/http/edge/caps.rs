@@ -25,8 +25,8 @@ pub(crate) struct Permit {
 }
 
 impl Caps {
-    pub(crate) fn new(port: Port, most: usize, most_each: usize, exempt: Exempt) -> Arc<Self> {
-        Arc::new(Self { port, exempt, connections: Shares::new(most, most_each) })
+    pub(crate) fn new(port: Port, max: usize, max_each: usize, exempt: Exempt) -> Arc<Self> {
+        Arc::new(Self { port, exempt, connections: Shares::new(max, max_each) })
     }
 
     pub(super) fn port(&self) -> Port {

@@ -26,7 +26,7 @@ use crate::shares::network;
 use crate::telemetry;
 
 /// Of a name that a client chose, as much as is told back.
-const TOLD_CHARACTERS: usize = 100;
+const PRINTED_CHARACTERS: usize = 100;
 /// Seconds for which a browser need not ask again whether it may.
 const PREFLIGHT_SECONDS: &str = "600";
 
@@ -205,7 +205,7 @@ impl Guard {
 }
 
 fn unknown_host(host: &str) -> HttpResponse {
-    let host = told(host);
+    let host = printable(host);
     let problem = format!(
         "unknown host `{host}`: use the server's IP address, or add the name to --allowed-hosts"
     );
@@ -213,14 +213,14 @@ fn unknown_host(host: &str) -> HttpResponse {
 }
 
 fn forbidden_origin(origin: &HeaderValue) -> HttpResponse {
-    let origin = told(&String::from_utf8_lossy(origin.as_bytes()));
+    let origin = printable(&String::from_utf8_lossy(origin.as_bytes()));
     let problem = format!("origin `{origin}` is not allowed: add it to --allowed-origins");
     failed(StatusCode::FORBIDDEN, "forbidden_origin", Some(problem))
 }
 
 /// A client's text for a person to read.
-fn told(text: &str) -> String {
-    text.escape_default().take(TOLD_CHARACTERS).collect()
+fn printable(text: &str) -> String {
+    text.escape_default().take(PRINTED_CHARACTERS).collect()
 }
 
 /// Lets a page of `origin` read the answer.

@@ -61,8 +61,8 @@ impl Simulation {
         }
     }
 
-    fn millis(&mut self, most: u64) -> Duration {
-        Duration::from_millis(self.random.random_range(0..=most))
+    fn millis(&mut self, max: u64) -> Duration {
+        Duration::from_millis(self.random.random_range(0..=max))
     }
 
     fn send_frame(&mut self) {

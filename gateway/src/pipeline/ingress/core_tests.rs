@@ -189,8 +189,8 @@ fn a_packet_that_came_already_is_refused() {
 #[test]
 fn the_client_is_told_once_that_frames_are_refused() {
     let mut stream = Stream::new();
-    let told: Vec<_> = (1..=100).filter(|_| stream.core.frame_refused()).collect();
-    assert_eq!(told, [TELL_AFTER_FRAMES]);
+    let reported: Vec<_> = (1..=100).filter(|_| stream.core.frame_refused()).collect();
+    assert_eq!(reported, [TELL_AFTER_FRAMES]);
 }
 
 #[test]

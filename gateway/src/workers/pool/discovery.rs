@@ -27,11 +27,11 @@ const MAX_ADDRESSES: usize = 2_048;
 /// Keeps the workers of part `source` of the configuration to what `name` stands for. A lookup that
 /// fails changes nothing: the last addresses stay.
 pub(super) async fn keep_found(shared: PoolState, source: usize, name: String, port: u16) {
-    let mut told = None;
+    let mut logged = None;
     loop {
         match look_up(&name, port).await {
             Ok(addresses) => {
-                told = None;
+                logged = None;
                 shared.list(source, &name, &addresses);
                 sleep(LOOKUP_INTERVAL).await;
             }
@@ -39,10 +39,10 @@ pub(super) async fn keep_found(shared: PoolState, source: usize, name: String, p
                 telemetry::discovery_error();
                 // One line per change, not one per attempt.
                 let why = error.to_string();
-                if told.as_ref() != Some(&why) {
+                if logged.as_ref() != Some(&why) {
                     warn!(%name, error = %why, "name not found; its last addresses stay, retrying \
                         every second");
-                    told = Some(why);
+                    logged = Some(why);
                 }
                 sleep(RETRY_INTERVAL).await;
             }

@@ -165,7 +165,7 @@ fn any_history_keeps_the_promises() {
     for seed in 0..300 {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut roster = Roster::default();
-        let mut told: BTreeMap<String, Standing> = BTreeMap::new();
+        let mut known: BTreeMap<String, Standing> = BTreeMap::new();
         for step in 0..100 {
             let name = *all.choose(&mut rng).unwrap();
             let before: Vec<String> = used(&roster).into_iter().map(str::to_owned).collect();
@@ -179,7 +179,7 @@ fn any_history_keeps_the_promises() {
                 2 => {
                     let changes = roster.report(name, Health::Away);
                     if roster.forget(name) {
-                        told.remove(name);
+                        known.remove(name);
                     }
                     changes
                 }
@@ -195,7 +195,7 @@ fn any_history_keeps_the_promises() {
                 }
                 _ => roster.report(name, Health::Serving),
             };
-            told.extend(changes.into_iter().filter(|(name, _)| roster.workers.contains_key(name)));
+            known.extend(changes.into_iter().filter(|(name, _)| roster.workers.contains_key(name)));
 
             let context = format!("seed {seed}, step {step}: {roster:#?}");
             let fit = |worker: &&Worker| {
@@ -206,7 +206,7 @@ fn any_history_keeps_the_promises() {
             for (name, worker) in &roster.workers {
                 assert_eq!(
                     worker.standing,
-                    told.get(name).cloned().unwrap_or_default(),
+                    known.get(name).cloned().unwrap_or_default(),
                     "{context}"
                 );
                 assert_eq!(worker.standing == Standing::Out, !fit(&worker), "{context}");

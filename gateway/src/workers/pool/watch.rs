@@ -31,23 +31,23 @@ pub(super) async fn keep_watch(
     channel: Channel,
     health: watch::Sender<Health>,
 ) {
-    let mut told = None;
+    let mut logged = None;
     let worker = Watch { shared, name, health };
     loop {
-        let Err(ended) = worker.once(&channel, &mut told).await;
+        let Err(ended) = worker.once(&channel, &mut logged).await;
         worker.report(Health::Away);
         if worker.shared.forget(&worker.name) {
             return;
         }
         // One line and count per change, not one per attempt.
         let why = ended.to_string();
-        if told.as_ref() != Some(&why) {
+        if logged.as_ref() != Some(&why) {
             if let Unavailable::Spec(refused) = &ended {
                 telemetry::worker_refused(reason(refused));
             }
             warn!(worker = %worker.name, error = %why, "worker not available; retrying every \
                 second");
-            told = Some(why);
+            logged = Some(why);
         }
         tokio::time::sleep(RETRY_INTERVAL).await;
     }
@@ -78,12 +78,12 @@ impl Watch {
     async fn once(
         &self,
         channel: &Channel,
-        told: &mut Option<String>,
+        logged: &mut Option<String>,
     ) -> Result<std::convert::Infallible, Unavailable> {
         let introduced = tokio::time::timeout(DESCRIBE_TIMEOUT, introduce(channel)).await;
         let (spec, mut reports) = introduced.map_err(|_| Unavailable::Timeout)??;
         info!(worker = %self.name, stream = %spec.name, capacity = spec.capacity, "worker declares");
-        *told = None;
+        *logged = None;
         self.shared.declare(&self.name, spec);
         while let Some(said) = reports.message().await? {
             let serves = said.status() == ServingStatus::Serving;

@@ -115,10 +115,10 @@ impl Health {
             if error.ends_connection() { (Operation::Connect, "") } else { (operation, stream) };
         let text = error.to_string();
         let mut problems = self.0.lock();
-        let told = problems.insert((at, stream.to_owned()), text.clone());
+        let previous = problems.insert((at, stream.to_owned()), text.clone());
         telemetry::placement_up(up(&problems));
         drop(problems);
-        if told.as_ref() != Some(&text) {
+        if previous.as_ref() != Some(&text) {
             let (operation, keys) = (operation.label(), family(stream));
             warn!(operation, keys, error = %text, "Redis does not share sessions and slots; what \
                 this gateway knows has to do");

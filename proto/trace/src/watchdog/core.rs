@@ -79,8 +79,8 @@ mod tests {
         assert_eq!(changes(&mut patience, 1_000, Sign::Alive), []);
         assert_eq!(changes(&mut patience, 3, Sign::Silent(TICK)), []);
         assert_eq!(changes(&mut patience, 1, Sign::Alive), [], "nobody was told that it was late");
-        let told = changes(&mut patience, 1_000, Sign::Silent(TICK));
-        assert_eq!(told, [(4, Change::Stuck), (40, Change::Unhealthy)]);
+        let reported = changes(&mut patience, 1_000, Sign::Silent(TICK));
+        assert_eq!(reported, [(4, Change::Stuck), (40, Change::Unhealthy)]);
         assert_eq!(patience.tick(Sign::Alive), Some(Change::Recovered(TICK * 1_000)));
         assert_eq!(patience.silent(), Duration::ZERO);
         assert_eq!(changes(&mut patience, 4, Sign::Silent(TICK)), [(4, Change::Stuck)], "again");

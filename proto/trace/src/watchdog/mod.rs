@@ -204,11 +204,11 @@ impl Watchdog {
             thread: OnceLock::new(),
             _end: end,
         });
-        let (lines, told) = sync_channel(LINES);
+        let (lines, entries) = sync_channel(LINES);
         // Ends when the watchdog's own has.
         Builder::new()
             .name("watchdog-log".into())
-            .spawn(move || told.iter().for_each(Told::tell))?;
+            .spawn(move || entries.iter().for_each(LogEntry::write))?;
         let watching = Watching { shared: Arc::downgrade(&shared), lines, give_up };
         let thread = Builder::new().name("watchdog".into()).spawn(move || watching.run(&ended))?;
         shared.thread.set(thread).expect("it is new");
@@ -288,7 +288,7 @@ impl Shared {
 /// What the watchdog's thread has.
 struct Watching {
     shared: Weak<Shared>,
-    lines: SyncSender<Told>,
+    lines: SyncSender<LogEntry>,
     give_up: Option<Duration>,
 }
 
@@ -300,7 +300,7 @@ impl Watching {
             for (thread, change) in shared.tick() {
                 (shared.report.stuck)(&thread, !matches!(change, Change::Recovered(_)));
                 // Full: the log is stuck itself.
-                self.lines.try_send(Told::Change(thread, change)).ok();
+                self.lines.try_send(LogEntry::Change(thread, change)).ok();
             }
             let silent = |watched: &Watched| {
                 self.give_up.is_some_and(|limit| watched.patience.silent() >= limit)
@@ -324,7 +324,7 @@ impl Watching {
     fn end_process(&self, thread: String) -> ! {
         let (written, wait) = sync_channel(1);
         let after = self.give_up.unwrap_or_default();
-        if self.lines.try_send(Told::GivingUp { thread, after, written }).is_ok() {
+        if self.lines.try_send(LogEntry::GivingUp { thread, after, written }).is_ok() {
             // Elapsed: nobody reads the log.
             wait.recv_timeout(LAST_WORDS).ok();
         }
@@ -335,13 +335,13 @@ impl Watching {
 }
 
 /// For the log.
-enum Told {
+enum LogEntry {
     Change(String, Change),
     GivingUp { thread: String, after: Duration, written: SyncSender<()> },
 }
 
-impl Told {
-    fn tell(self) {
+impl LogEntry {
+    fn write(self) {
         match self {
             Self::Change(thread, Change::Stuck) => {
                 warn!(thread, "stuck: no sign of life of this thread for a second")

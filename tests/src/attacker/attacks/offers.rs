@@ -43,17 +43,17 @@ fn checks_alone(arena: &mut Arena, random: &mut SmallRng) -> Result<String, Stri
         attacker.reach(Duration::from_millis(300)).ok().map(|()| attacker)
     });
     let mut attackers: Vec<_> = attackers.collect();
-    let mut most = arena.cluster.sessions();
+    let mut peak = arena.cluster.sessions();
     arena.newcomer()?;
     // They go on for longer than they have.
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(7) {
         attackers.iter_mut().for_each(|attacker| attacker.stay(Duration::from_millis(20)));
-        most = most.max(arena.cluster.sessions());
+        peak = peak.max(arena.cluster.sessions());
     }
-    let most = most - honest;
-    if most > QUARTER as f64 + 1.0 {
-        return Err(format!("{most} of {CAPACITY} slots, at most one of them the newcomer's"));
+    let peak = peak - honest;
+    if peak > QUARTER as f64 + 1.0 {
+        return Err(format!("{peak} of {CAPACITY} slots, at most one of them the newcomer's"));
     }
     for attacker in attackers.iter_mut().take(QUARTER / 2) {
         if attacker.reach(Duration::from_millis(300)).is_ok() {
@@ -64,7 +64,7 @@ fn checks_alone(arena: &mut Arena, random: &mut SmallRng) -> Result<String, Stri
             ));
         }
     }
-    Ok(format!("{most} of {CAPACITY} slots, for seconds"))
+    Ok(format!("{peak} of {CAPACITY} slots, for seconds"))
 }
 
 /// Clients that connect and then only offer again, all at once; 34 such requests were once enough.

@@ -11,10 +11,10 @@ use crate::http;
 
 /// No request is forwarded to where they lead, and each is answered as that of no session.
 pub(super) fn redis_owner(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
-    let told = |error: std::io::Error| error.to_string();
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(told)?;
-    listener.set_nonblocking(true).map_err(told)?;
-    let victim = listener.local_addr().map_err(told)?;
+    let failed = |error: std::io::Error| error.to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let victim = listener.local_addr().map_err(failed)?;
     let errors = || {
         arena.cluster.metrics().sum("reframe_placement_errors_total", &[("operation", "locate")])
     };

@@ -46,14 +46,14 @@ fn fragment(sequence: u16, [length, offset, said]: [u32; 3], bytes: &[u8]) -> Ve
 
 /// What looks like a handshake, and what comes when there is none.
 fn records(random: &mut SmallRng) -> Vec<Vec<u8>> {
-    let most = 0x00ff_ffff;
+    let max = 0x00ff_ffff;
     let lies = [
-        [most, 0, 100],
-        [most, most - 100, 100],
-        [200, most, 100],
+        [max, 0, 100],
+        [max, max - 100, 100],
+        [200, max, 100],
         [200, 150, 100],
         [50, 0, 100],
-        [200, 0, most],
+        [200, 0, max],
     ];
     let mut all = Vec::new();
     for (n, lie) in (0..).zip(lies) {

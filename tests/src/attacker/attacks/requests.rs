@@ -41,25 +41,25 @@ fn stalled_bodies(arena: &mut Arena, random: &mut SmallRng) -> Result<String, St
         ALMOST_ALL + 1
     );
     let begun = [head.as_bytes(), &vec![b' '; ALMOST_ALL]].concat();
-    let (mut stalled, mut most) = (Vec::new(), before);
+    let (mut stalled, mut peak) = (Vec::new(), before);
     for source in 2..8 {
         for mut connection in connections(arena.public, [127, 0, 0, source], each) {
             // Refused at once: the rest of it finds nobody.
             drop(connection.write_all(&begun));
             stalled.push(connection);
         }
-        most = most.max(arena.cluster.gateway.rss_bytes());
+        peak = peak.max(arena.cluster.gateway.rss_bytes());
     }
     let count = stalled.len();
     let all = try_eventually(CLOSED, || {
-        most = most.max(arena.cluster.gateway.rss_bytes());
+        peak = peak.max(arena.cluster.gateway.rss_bytes());
         stalled.iter().all(|connection| peeked(connection).is_some()).then_some(())
     });
-    let more = most.saturating_sub(before) >> 20;
+    let more = peak.saturating_sub(before) >> 20;
     all.ok_or_else(|| format!("not all of {count} bodies are answered, {more} MB"))?;
-    let told = stalled.into_iter().map(until_closed).collect::<Result<Vec<_>, _>>()?;
+    let answers = stalled.into_iter().map(until_closed).collect::<Result<Vec<_>, _>>()?;
     let [late, full] = ["408", "503"].map(|status| {
-        told.iter().filter(|text| text.starts_with(&format!("HTTP/1.1 {status}"))).count()
+        answers.iter().filter(|text| text.starts_with(&format!("HTTP/1.1 {status}"))).count()
     });
     // A quarter of all for each address: 33 of these.
     if late < 33 || full == 0 {
@@ -67,7 +67,7 @@ fn stalled_bodies(arena: &mut Arena, random: &mut SmallRng) -> Result<String, St
             "of {count} bodies {late} were late and {full} had no memory: nothing was full"
         ));
     }
-    if most.saturating_sub(before) > BODIES_BYTES {
+    if peak.saturating_sub(before) > BODIES_BYTES {
         return Err(format!(
             "{more} MB for {count} bodies: {late} were late, {full} had no memory"
         ));

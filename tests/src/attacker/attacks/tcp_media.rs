@@ -60,13 +60,13 @@ fn introduced(attacker: &Attacker, media: SocketAddr) -> Result<TcpStream, Strin
     let mut connection = connections(media, [127, 0, 0, 1], 1).pop().ok_or("no connection")?;
     let check = attacker.check();
     let length = u16::try_from(check.len()).map_err(|error| error.to_string())?;
-    let told = |error: std::io::Error| format!("a signed check over TCP: {error}");
-    connection.write_all(&[&length.to_be_bytes()[..], &check].concat()).map_err(told)?;
+    let failed = |error: std::io::Error| format!("a signed check over TCP: {error}");
+    connection.write_all(&[&length.to_be_bytes()[..], &check].concat()).map_err(failed)?;
     loop {
         let mut length = [0; 2];
-        connection.read_exact(&mut length).map_err(told)?;
+        connection.read_exact(&mut length).map_err(failed)?;
         let mut frame = vec![0; u16::from_be_bytes(length).into()];
-        connection.read_exact(&mut frame).map_err(told)?;
+        connection.read_exact(&mut frame).map_err(failed)?;
         // Before its answer there may be the gateway's own check.
         if let Some(Found::Success(_)) = stun::read(&frame) {
             return Ok(connection);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`options`], [`plan`] | what to do, and when |
 //! | [`run`], [`progress`] | does it; the only ones that wait |
+//! | [`retry`] | which refusals are worth another offer |
 //! | [`stream`], [`usage`], [`memory`], [`seconds`] | what was seen, as figures |
 //! | [`report`], [`table`], [`plot`] | all of it, as JSON, as text and as SVG |
 
@@ -13,6 +14,7 @@ mod plan;
 mod plot;
 mod progress;
 mod report;
+mod retry;
 mod run;
 mod seconds;
 mod stream;

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_bad_option_is_named() {
-        for (bad, told) in [
+        for (bad, named) in [
             (&["--streams", "0"][..], "--streams"),
             (&["--size", "1280"], "--size"),
             (&["--size", "64x64"], "--size"),
@@ -223,7 +223,7 @@ mod tests {
             (&["--pid", "4194305"], "--pid"),
         ] {
             let error = parse(bad).unwrap_err();
-            assert!(error.contains(told), "{bad:?}: {error}");
+            assert!(error.contains(named), "{bad:?}: {error}");
         }
         assert!(Target::from_str("https://localhost").unwrap_err().contains("TLS"));
         assert!(Target::from_str("localhost:8080").is_err());

@@ -47,6 +47,8 @@ pub(crate) struct Total {
     pub(crate) served: usize,
     pub(crate) refused: usize,
     pub(crate) silent: usize,
+    /// Offers made again, because the server had refused them for the moment.
+    pub(crate) retries: u32,
     /// Why, and how often, streams were not served.
     pub(crate) reasons: BTreeMap<String, usize>,
     pub(crate) measured_frames: usize,
@@ -130,6 +132,7 @@ impl Total {
             served: count(Outcome::Served),
             refused: count(Outcome::Refused),
             silent: count(Outcome::Silent),
+            retries: run.retries,
             reasons,
             measured_frames: sum(|row| row.measured_frames),
             sent_fps: spread(|row| row.sent_fps),
@@ -174,6 +177,7 @@ pub(crate) mod tests {
             ended: start + ms(5_000),
             streams: vec![stream(start, frames), refused],
             looks: (0..=5).map(|n| look(start, n, &[Some((n, 100))])).collect(),
+            retries: 3,
         };
         let plan = Plan { streams: 2, ramp: Duration::ZERO, duration: ms(3_000), sample: 1 };
         Report::of(&run, &plan, Format { fps: 10.0, ..Format::VGA }, &[77])
@@ -185,6 +189,7 @@ pub(crate) mod tests {
         assert_eq!(report.measured, Some(3.0), "without the warm-up");
         let total = &report.total;
         assert_eq!([total.offered, total.served, total.refused, total.silent], [2, 1, 1, 0]);
+        assert_eq!(total.retries, 3);
         assert!(!report.all_served());
         assert_eq!(total.reasons, BTreeMap::from([("concurrency_limit_reached".to_owned(), 1)]));
         assert_eq!(

@@ -2,6 +2,7 @@
 //! seen.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::random;
@@ -10,11 +11,12 @@ use reframe_tests::process::Usage;
 use reframe_tests::source::{Clip, Video};
 use tokio::signal::ctrl_c;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use super::options::Target;
 use super::plan::Plan;
 use super::progress::Progress;
+use super::retry;
 
 /// Between two looks at the processes.
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,10 +29,13 @@ pub(crate) struct Run {
     pub(crate) streams: Vec<Stream>,
     /// The first at the start, the last at the end.
     pub(crate) looks: Vec<Look>,
+    /// Offers that were made again because the server had refused them for the moment.
+    pub(crate) retries: u32,
 }
 
 /// A stream that was offered.
 pub(crate) struct Stream {
+    /// The last time, where it was offered several times.
     pub(crate) offered: Instant,
     pub(crate) decodes: bool,
     /// What came back, or why it was refused.
@@ -71,6 +76,7 @@ pub(crate) fn run(
 async fn drive(plan: &Plan, target: &Target, clip: &Arc<Clip>, pids: &[u32]) -> Run {
     let started = now();
     let mut opening = JoinSet::new();
+    let retries = Arc::new(AtomicU32::new(0));
     let name: u32 = random();
     for (index, stream) in (0..plan.streams).enumerate() {
         let camera = PeerOptions {
@@ -82,7 +88,8 @@ async fn drive(plan: &Plan, target: &Target, clip: &Arc<Clip>, pids: &[u32]) -> 
             )
         };
         let (at, page) = (started + plan.offer_at(stream), target.page.clone());
-        opening.spawn(async move { (index, open(at, page, camera).await) });
+        let retries = Arc::clone(&retries);
+        opening.spawn(async move { (index, open(at, page, camera, &retries).await) });
     }
     let mut answers: Vec<Option<Answer>> = (0..plan.streams).map(|_| None).collect();
     let mut looks = Vec::new();
@@ -113,7 +120,7 @@ async fn drive(plan: &Plan, target: &Target, clip: &Arc<Clip>, pids: &[u32]) -> 
     let ended = now();
     let (streams, peers) = collect(plan, started, ended, answers);
     close(peers);
-    Run { started, ended, streams, looks }
+    Run { started, ended, streams, looks, retries: retries.load(Ordering::Relaxed) }
 }
 
 /// The answer to an offer.
@@ -122,14 +129,30 @@ struct Answer {
     peer: Result<Peer, String>,
 }
 
-async fn open(at: Instant, page: String, camera: PeerOptions) -> Answer {
+/// Offers a stream, and again where the server says that it may be offered later.
+async fn open(at: Instant, page: String, camera: PeerOptions, retries: &AtomicU32) -> Answer {
     sleep_until(at.into()).await;
-    let offered = now();
-    let peer = spawn_blocking(move || Peer::try_connect(&page, camera)).await;
-    // Should our own client give up, the server is not to blame; but the stream is not there
-    // either.
-    let peer = peer.map_err(|error| format!("this tool failed: {error}"));
-    Answer { offered, peer: peer.and_then(|peer| peer.map_err(|refusal| refusal.to_string())) }
+    let mut retried = 0;
+    loop {
+        let offered = now();
+        let (page, camera) = (page.clone(), camera.clone());
+        let peer = match spawn_blocking(move || Peer::try_connect(&page, camera)).await {
+            Ok(Ok(peer)) => Ok(peer),
+            Ok(Err(refusal)) => {
+                if let Some(pause) = retry::wait(&refusal, retried, random()) {
+                    sleep(pause).await;
+                    retried += 1;
+                    retries.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                Err(refusal.to_string())
+            }
+            // Should our own client give up, the server is not to blame; but the stream is not
+            // there either.
+            Err(error) => Err(format!("this tool failed: {error}")),
+        };
+        return Answer { offered, peer };
+    }
 }
 
 /// What each stream has seen up to now, and those to close.
@@ -168,4 +191,47 @@ fn close(peers: Vec<Peer>) {
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use reframe_tests::source::Format;
+
+    use super::*;
+
+    /// A server that limits the rate twice, and then has no room.
+    #[tokio::test]
+    async fn a_refusal_for_the_moment_is_waited_out_and_counted() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let page = format!("http://{}", server.local_addr().unwrap());
+        let serving = std::thread::spawn(move || {
+            for (status, error) in
+                [(429, "rate_limited"), (429, "rate_limited"), (503, "overloaded")]
+            {
+                let (mut client, _) = server.accept().unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    let mut some = [0; 4_096];
+                    let length = client.read(&mut some).unwrap();
+                    request.extend_from_slice(&some[..length]);
+                }
+                let body = format!(r#"{{"status":"failed","meta":{{"error":"{error}"}}}}"#);
+                let reply = format!(
+                    "HTTP/1.1 {status} No\r\nRetry-After: 0\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                client.write_all(reply.as_bytes()).unwrap();
+            }
+        });
+        let clip = Arc::new(Clip::encode(Format::SMALL, 1, 1).unwrap());
+        let camera = PeerOptions::camera("retried", Video::Clip(clip));
+        let retries = AtomicU32::new(0);
+        let answer = open(now(), page, camera, &retries).await;
+        assert_eq!(answer.peer.err().as_deref(), Some("overloaded"));
+        assert_eq!(retries.into_inner(), 2);
+        serving.join().unwrap();
+    }
 }

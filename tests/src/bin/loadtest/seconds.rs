@@ -79,6 +79,7 @@ mod tests {
                 look(start, 1, &[Some((1, 20))]),
                 look(start, 2, &[Some((3, 30))]),
             ],
+            retries: 0,
         };
         let [first, second] = seconds(&run).try_into().unwrap();
         assert_eq!((first.at, first.up, first.fps), (1.0, 1, Some(2.0)));

@@ -42,6 +42,14 @@ impl fmt::Display for Report {
             "streams",
             &format!("{served} of {offered} served, {refused} refused, {silent} silent{early}"),
         )?;
+        if self.total.retries > 0 {
+            let retries = self.total.retries;
+            fact(
+                f,
+                "",
+                &format!("{retries} offers made again, as the server asked to come later"),
+            )?;
+        }
         for (reason, count) in &self.total.reasons {
             fact(f, "", &format!("{count} x {reason}"))?;
         }
@@ -185,6 +193,7 @@ mod tests {
         assert!(lines[2].starts_with("    1   refused     -       0      -       -"), "{text}");
         for fact in [
             "streams       1 of 2 served, 1 refused, 0 silent",
+            "              3 offers made again, as the server asked to come later",
             "              1 x concurrency_limit_reached",
             "measured      3.0 s, 30 frames",
             "fps sent      mean 10.0, slowest 10.0, fastest 10.0",

@@ -17,7 +17,7 @@ use tonic::server::NamedService;
 
 use super::connection::Peer;
 use super::places::Places;
-use super::refused::{Refused, Why};
+use super::refused::{RefusalReason, Refused};
 use super::{UNANSWERED, WITHIN};
 
 /// What is before each message: a byte for compression, four for the length (gRPC over HTTP/2,
@@ -80,12 +80,12 @@ where
                 () = place.lost() => {
                     let text = format!("{UNANSWERED} later calls are not finished either; try \
                                         again");
-                    (Why::Displaced, Status::resource_exhausted(text))
+                    (RefusalReason::Displaced, Status::resource_exhausted(text))
                 }
                 () = sleep(WITHIN) => {
                     let text = format!("the call was not finished within {WITHIN:?}; a session \
                                         begins with an open");
-                    (Why::Unfinished, Status::deadline_exceeded(text))
+                    (RefusalReason::Unfinished, Status::deadline_exceeded(text))
                 }
             };
             refused.count(why);
@@ -124,7 +124,7 @@ impl Bounded {
         if found <= MAX_OPEN_BYTES {
             return Ok(());
         }
-        self.refused.count(Why::TooLong);
+        self.refused.count(RefusalReason::TooLong);
         let text = format!(
             "the first message: {found} bytes, but at most {MAX_OPEN_BYTES} are taken before the \
              answer"

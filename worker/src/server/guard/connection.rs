@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep};
 use tonic::transport::server::Connected;
 
 use super::places::Place;
-use super::refused::{Refused, Why};
+use super::refused::{RefusalReason, Refused};
 use super::{TURN_BYTES, WITHIN};
 
 /// What a call knows of its connection.
@@ -32,7 +32,7 @@ pub(crate) struct Connection<IO> {
     io: IO,
     peer: Peer,
     /// Until something is asked.
-    unasked: Option<Unasked>,
+    awaiting_request: Option<AwaitingRequest>,
     /// What may still be read in this turn.
     turn: usize,
     refused: Arc<Refused>,
@@ -40,7 +40,7 @@ pub(crate) struct Connection<IO> {
 }
 
 #[derive(Debug)]
-struct Unasked {
+struct AwaitingRequest {
     place: Place,
     /// Polled where the connection is read, as its task does whenever it wakes up.
     deadline: Pin<Box<Sleep>>,
@@ -53,11 +53,11 @@ impl<IO> Connection<IO> {
         place: Place,
         refused: Arc<Refused>,
     ) -> Self {
-        let unasked = Unasked { place, deadline: Box::pin(sleep(WITHIN)) };
+        let awaiting_request = AwaitingRequest { place, deadline: Box::pin(sleep(WITHIN)) };
         Self {
             io,
             peer: Peer::default(),
-            unasked: Some(unasked),
+            awaiting_request: Some(awaiting_request),
             turn: TURN_BYTES,
             refused,
             _room: room,
@@ -66,20 +66,20 @@ impl<IO> Connection<IO> {
 
     /// Ready with an error when it waited too long.
     fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Some(unasked) = &mut self.unasked else { return Poll::Pending };
+        let Some(awaiting_request) = &mut self.awaiting_request else { return Poll::Pending };
         if self.peer.0.load(Ordering::Relaxed) {
-            self.unasked = None;
+            self.awaiting_request = None;
             return Poll::Pending;
         }
-        let (why, kind) = if unasked.deadline.as_mut().poll(cx).is_ready() {
-            (Why::Silent, io::ErrorKind::TimedOut)
-        } else if unasked.place.poll_lost(cx).is_ready() {
-            (Why::Displaced, io::ErrorKind::ConnectionAborted)
+        let (why, kind) = if awaiting_request.deadline.as_mut().poll(cx).is_ready() {
+            (RefusalReason::Silent, io::ErrorKind::TimedOut)
+        } else if awaiting_request.place.poll_lost(cx).is_ready() {
+            (RefusalReason::Displaced, io::ErrorKind::ConnectionAborted)
         } else {
             return Poll::Pending;
         };
         self.refused.count(why);
-        self.unasked = None;
+        self.awaiting_request = None;
         Poll::Ready(kind.into())
     }
 }

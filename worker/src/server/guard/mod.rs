@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use self::call::Guarded;
 use self::connection::Connection;
 pub(crate) use self::places::Places;
-use self::refused::{Refused, Why};
+use self::refused::{RefusalReason, Refused};
 
 /// Connections at once. Each gateway has one, and each probe of an orchestrator for a moment. Far
 /// below the 1024 descriptors that a process has where nobody gave it more.
@@ -68,7 +68,7 @@ impl Guard {
     /// Takes a connection in; `None` closes it.
     pub(crate) fn admit<IO>(&self, io: IO) -> Option<Connection<IO>> {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
-            self.refused.count(Why::NoRoom);
+            self.refused.count(RefusalReason::NoRoom);
             return None;
         };
         Some(Connection::new(io, room, self.unasked.take(), Arc::clone(&self.refused)))

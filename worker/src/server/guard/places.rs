@@ -17,7 +17,7 @@ pub(crate) struct Places {
     /// The oldest first. A sender that is dropped takes the place away; one whose receiver was
     /// dropped is free.
     taken: Mutex<VecDeque<oneshot::Sender<()>>>,
-    most: usize,
+    max: usize,
 }
 
 /// One of them, until it is dropped or lost.
@@ -25,8 +25,8 @@ pub(crate) struct Places {
 pub(crate) struct Place(oneshot::Receiver<()>);
 
 impl Places {
-    pub(crate) const fn new(most: usize) -> Self {
-        Self { taken: Mutex::new(VecDeque::new()), most }
+    pub(crate) const fn new(max: usize) -> Self {
+        Self { taken: Mutex::new(VecDeque::new()), max }
     }
 
     /// Takes one, from another if need be.
@@ -34,10 +34,10 @@ impl Places {
         let (taken, place) = oneshot::channel();
         // Nothing that can panic runs under the lock.
         let mut all = self.taken.lock();
-        if all.len() >= self.most {
+        if all.len() >= self.max {
             all.retain(|place| !place.is_closed());
         }
-        if all.len() >= self.most {
+        if all.len() >= self.max {
             drop(all.pop_front());
         }
         all.push_back(taken);

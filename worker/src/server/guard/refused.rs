@@ -11,7 +11,7 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// Why a connection was closed, or a call refused.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Why {
+pub(crate) enum RefusalReason {
     /// All connections are taken.
     NoRoom,
     /// A connection on which nothing was asked in time.
@@ -29,8 +29,8 @@ pub(crate) enum Why {
 pub(crate) struct Refused([AtomicU64; 5]);
 
 impl Refused {
-    pub(crate) fn count(&self, why: Why) {
-        self.0[why as usize].fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count(&self, reason: RefusalReason) {
+        self.0[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes the lines, for ever.
@@ -64,12 +64,17 @@ mod tests {
     #[test]
     fn each_reason_has_its_count_until_it_was_told() {
         let refused = Refused::default();
-        for (times, why) in
-            [Why::NoRoom, Why::Silent, Why::Displaced, Why::Unfinished, Why::TooLong]
-                .iter()
-                .enumerate()
+        for (times, reason) in [
+            RefusalReason::NoRoom,
+            RefusalReason::Silent,
+            RefusalReason::Displaced,
+            RefusalReason::Unfinished,
+            RefusalReason::TooLong,
+        ]
+        .iter()
+        .enumerate()
         {
-            (0..times).for_each(|_| refused.count(*why));
+            (0..times).for_each(|_| refused.count(*reason));
         }
         assert_eq!(refused.take(), [0, 1, 2, 3, 4]);
         assert_eq!(refused.take(), [0; 5]);
