@@ -11,7 +11,7 @@ for version in 1.9.0 1.10.1 1.11.0 1.16.0; do
         echo "==> installing aiortc $version"
         rm -rf "$environment"
         # The system's own: older versions have no packages for newer ones.
-    /usr/bin/python3 -m venv "$environment"
+        /usr/bin/python3 -m venv "$environment"
         "$environment/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "aiortc==$version" numpy
         touch "$environment/installed"
     fi

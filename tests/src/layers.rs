@@ -12,7 +12,7 @@ type Layer = (&'static str, &'static str);
 const GATEWAY: &[Layer] = &[
     ("app", "http gateway session browser workers config threads telemetry codec"),
     ("fuzz", "browser pipeline stream media codec"),
-    ("bench", "pipeline workers stream config media telemetry codec"),
+    ("bench", "browser pipeline workers stream config media telemetry codec"),
     ("http", "gateway browser workers stream config media telemetry codec shares"),
     ("gateway", "session browser workers stream config threads media shares"),
     ("session", "browser pipeline workers stream threads media telemetry codec shares"),

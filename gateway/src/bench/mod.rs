@@ -4,11 +4,13 @@
 mod path;
 mod placement;
 mod srtp;
+mod stun;
 mod waiting;
 
 pub use self::path::{Frame, PacedPicture, Path, Unit};
 pub use self::placement::{Held, SharedSlots, Workers};
 pub use self::srtp::{RtpPacket, RtpStream, Srtp};
+pub use self::stun::SignedCheck;
 pub use self::waiting::{Pacer, Queue};
 
 /// Installs this process' metrics and returns what renders them as text.

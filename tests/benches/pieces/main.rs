@@ -9,6 +9,7 @@ mod codecs;
 mod conversion;
 mod exchange;
 mod packets;
+mod stun;
 mod waiting;
 mod wire;
 
@@ -27,6 +28,7 @@ fn main() {
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3));
     let criterion = &mut criterion.configure_from_args();
+    stun::benches(criterion);
     packets::benches(criterion);
     codecs::benches(criterion);
     waiting::benches(criterion);

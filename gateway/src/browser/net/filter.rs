@@ -43,6 +43,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 const TRANSACTIONS: usize = 64;
 /// Paths by which an answer came, the newest. More: the oldest must answer again.
 const ANSWERED: usize = 16;
+/// Paths that were nominated and have not answered, the newest. More: the oldest must be nominated
+/// again.
+const NOMINATED: usize = 16;
 
 /// Of all UDP sockets of one session, or of all its TCP connections.
 #[derive(Debug)]
@@ -54,13 +57,15 @@ pub(super) struct Filter {
     /// Whether the stack may ask an address that no check has come from (`--candidates any`).
     speaks_first: bool,
     paths: HashSet<Path>,
-    /// What the stack asked, and where.
-    asked: VecDeque<Transaction>,
+    /// What the stack asked, where, and whether it nominates: it leads where the browser is
+    /// ICE-lite.
+    asked: VecDeque<(Transaction, bool)>,
     /// What the stack was asked and has not answered yet, and from where.
     unanswered: VecDeque<Transaction>,
     answered: VecDeque<Path>,
-    /// The newest check that nominates a path which has not answered.
-    nomination: Option<(Path, Bytes)>,
+    /// The newest check of each path that nominates it, where that has not answered. Some clients
+    /// nominate every path that they try.
+    nominated: VecDeque<(Path, Bytes)>,
     probes: Probes,
     /// Of each socket; none for TCP, where a browser that moves must connect anew.
     roaming: Vec<Roaming>,
@@ -79,6 +84,8 @@ pub(super) struct Taken {
     pub(super) payload: Bytes,
     /// A check that was waiting for this.
     pub(super) nomination: Option<Bytes>,
+    /// Once it has all this, the stack has selected a pair of addresses.
+    pub(super) selects: bool,
 }
 
 impl Filter {
@@ -91,7 +98,7 @@ impl Filter {
             asked: VecDeque::new(),
             unanswered: VecDeque::new(),
             answered: VecDeque::new(),
-            nomination: None,
+            nominated: VecDeque::new(),
             probes: Probes::default(),
             roaming: vec![Roaming::default(); sockets],
             window: None,
@@ -122,7 +129,7 @@ impl Filter {
         self.asked.clear();
         self.unanswered.clear();
         self.answered.clear();
-        self.nomination = None;
+        self.nominated.clear();
         self.roaming.fill(Roaming::default());
     }
 
@@ -140,15 +147,19 @@ impl Filter {
         kind: &Kind<'_>,
         datagram: &[u8],
     ) -> Result<Taken, &'static str> {
-        let mut nomination = None;
+        let (mut nomination, mut selects) = (None, false);
         let payload = match kind {
-            Kind::Check(check) => self.takes_check(now, path, check)?,
+            Kind::Check(check) => {
+                let payload = self.takes_check(now, path, check)?;
+                selects = check.stun.nominates() && self.answered.contains(&path);
+                payload
+            }
             Kind::Stun(stun) => {
-                self.takes_answer(path, stun)?;
-                nomination = self
-                    .nomination
-                    .take_if(|(nominated, _)| *nominated == path)
-                    .map(|(_, check)| check);
+                let ours = self.takes_answer(path, stun)?;
+                let waiting = self.nominated.iter().position(|(nominated, _)| *nominated == path);
+                nomination =
+                    waiting.and_then(|at| self.nominated.remove(at)).map(|(_, check)| check);
+                selects = ours || nomination.is_some();
                 stun.signed_part()
             }
             Kind::Other => {
@@ -164,7 +175,7 @@ impl Filter {
             .roaming
             .get(path.socket)
             .map_or(path.remote, |roaming| roaming.sender(path.remote));
-        Ok(Taken { from, payload, nomination })
+        Ok(Taken { from, payload, nomination, selects })
     }
 
     fn takes_check(
@@ -192,20 +203,21 @@ impl Filter {
         {
             return Ok(signed);
         }
-        self.nomination = Some((path, signed));
+        self.nominated.retain(|(known, _)| *known != path);
+        note(&mut self.nominated, (path, signed), NOMINATED);
         Ok(check.stun.without_nomination(&self.ours.password))
     }
 
-    fn takes_answer(&mut self, path: Path, stun: &Stun<'_>) -> Result<(), &'static str> {
-        let open = self.asked.iter().position(|asked| *asked == (stun.transaction, path));
-        match open.filter(|_| stun.class == Class::Success && stun.is_signed_with(&self.password)) {
-            Some(open) => self.asked.remove(open),
-            None => return Err("unsigned"),
-        };
+    /// Whether it answers a nomination of ours.
+    fn takes_answer(&mut self, path: Path, stun: &Stun<'_>) -> Result<bool, &'static str> {
+        let open = self.asked.iter().position(|(asked, _)| *asked == (stun.transaction, path));
+        let open =
+            open.filter(|_| stun.class == Class::Success && stun.is_signed_with(&self.password));
+        let (_, nominates) = open.and_then(|open| self.asked.remove(open)).ok_or("unsigned")?;
         self.probes.answered(path.remote);
         self.answered.retain(|known| *known != path);
         note(&mut self.answered, path, ANSWERED);
-        Ok(())
+        Ok(nominates)
     }
 
     /// The stack sends `datagram` by the socket `socket`: to where it goes. An error is the value
@@ -251,7 +263,7 @@ impl Filter {
         let Some(message) = Stun::read(datagram) else { return };
         let transaction = (message.transaction, Path { socket, remote: to });
         if message.class == Class::Request {
-            note(&mut self.asked, transaction, TRANSACTIONS);
+            note(&mut self.asked, (transaction, message.nominates()), TRANSACTIONS);
             if !self.answered.iter().any(|path| path.remote == to) {
                 self.probes.asked(now, transaction.1);
             }

@@ -219,6 +219,7 @@ fn a_nomination_that_comes_too_early_waits() {
             (port == 1).then(|| signed(&early)),
             "with its own path's answer"
         );
+        assert_eq!(taken.selects, port == 1);
     }
     assert_eq!(
         takes(&mut filter, now, path(1), &early),
@@ -229,6 +230,46 @@ fn a_nomination_that_comes_too_early_waits() {
     filter.learn_theirs("another");
     filter.learn_ours(&Credentials { ufrag: "new".into(), password: "new password".into() });
     assert_eq!(takes(&mut filter, now, path(1), &early), Ok((at(1), signed(&early))));
+}
+
+/// The one whose answer is lost must not take the other's nomination with it.
+#[test]
+fn each_path_has_a_nomination_of_its_own() {
+    let (mut filter, now) = filter(false);
+    let (early, answer) = (nomination("ours:theirs", "password of ours"), answer(THEIRS));
+    for port in 1..200 {
+        let now = now + WINDOW * u32::from(port);
+        let take = |datagram: &[u8], filter: &mut Filter| {
+            filter.takes(now, path(port % 100), &classify(datagram), datagram).unwrap()
+        };
+        assert!(!take(&early, &mut filter).selects);
+        assert!(filter.nominated.len() <= NOMINATED);
+    }
+    for (port, waits) in [(99, true), (99, false), (90, true), (1, false)] {
+        sends(&mut filter, now + LATE * 200, at(port), &question()).unwrap();
+        let taken =
+            filter.takes(now + LATE * 200, path(port), &classify(&answer), &answer).unwrap();
+        assert_eq!((taken.nomination.is_some(), taken.selects), (waits, waits), "{port}");
+    }
+}
+
+/// Early DTLS waits for that.
+#[test]
+fn it_is_known_what_makes_the_stack_select() {
+    let selects = |filter: &mut Filter, now, datagram: &[u8]| {
+        filter.takes(now, path(1), &classify(datagram), datagram).unwrap().selects
+    };
+    let (mut filter, now) = filter(false);
+    let early = nomination("ours:theirs", "password of ours");
+    assert!(!selects(&mut filter, now, &asks()) && !selects(&mut filter, now, VIDEO));
+    sends(&mut filter, now, at(1), &question()).unwrap();
+    assert!(!selects(&mut filter, now, &answer(THEIRS)), "nothing is nominated");
+    assert!(!selects(&mut filter, now, &asks()));
+    assert!(selects(&mut filter, now, &early), "it has answered");
+    // The stack leads, and nominates.
+    let ours = nomination("theirs:ours", THEIRS);
+    sends(&mut filter, now, at(1), &ours).unwrap();
+    assert!(selects(&mut filter, now, &answer(THEIRS)));
 }
 
 /// The stack has selected the address 1, from where video came a moment ago; 2 has answered.

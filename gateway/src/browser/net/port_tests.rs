@@ -9,7 +9,7 @@ use webrtc::runtime::{AsyncTcpStream, AsyncUdpSocket, RecvMeta, Runtime, Transmi
 
 use super::*;
 use crate::browser::net::SessionRuntime;
-use crate::browser::net::packet::tests::{answer, check, header, signed};
+use crate::browser::net::packet::tests::{answer, check, header, nomination, signed};
 use crate::browser::net::tcp::STRANGERS;
 use crate::browser::net::udp::Datagram;
 use crate::config::media::Candidates;
@@ -146,6 +146,41 @@ async fn unsigned_stun_never_reaches_the_stack() {
     client.send_to(&answer("theirs"), server).unwrap();
     assert_eq!(stack.receive().await, (from, signed(&answer("theirs")).to_vec()));
     assert!(timeout(Duration::from_millis(10), other.receive()).await.is_err());
+}
+
+/// The client of DTLS begins when it has nominated a path, which the stack has selected only when
+/// that has answered.
+#[tokio::test]
+async fn dtls_that_comes_early_waits_for_the_nomination() {
+    // As `Guard` lets them pass: a ChangeCipherSpec, and an alert.
+    let records: [&[u8]; 2] = [
+        &[20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1],
+        &[21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 1, 0],
+    ];
+    let port = open().await;
+    let (stack, server) = (Stack::new(&port), port.sockets[0].local);
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (from, name) = (client.local_addr().unwrap(), Stack::name(&stack.port));
+    let nomination = nomination(&format!("{name}:theirs"), &format!("password of {name}"));
+    for datagram in [&nomination[..], records[0], records[1], &RTP] {
+        client.send_to(datagram, server).unwrap();
+    }
+    assert_eq!(stack.receive().await, (from, signed(&stack.check()).to_vec()));
+    assert_eq!(stack.receive().await, (from, RTP.to_vec()), "media does not wait");
+    let ask = check("theirs:ours", "theirs");
+    let transmit =
+        Transmit { destination: from, ecn: None, contents: &ask, segment_size: None, src_ip: None };
+    poll_fn(|cx| stack.udp.poll_send(cx, &transmit)).await.unwrap();
+    client.recv_from(&mut [0; 200]).unwrap();
+    for datagram in [&answer("theirs")[..], records[1]] {
+        client.send_to(datagram, server).unwrap();
+    }
+    let (answer, nomination) = (signed(&answer("theirs")), signed(&nomination));
+    for expected in [&answer[..], &nomination, records[0], records[1], records[1]] {
+        assert_eq!(stack.receive().await, (from, expected.to_vec()));
+    }
+    assert_eq!(stack.port.heard(), 1, "a check, and no more");
 }
 
 /// The stack looks whether there is more with a waker that wakes nobody.

@@ -48,8 +48,9 @@ async fn watched(driver: Task, ended: oneshot::Sender<DriverEnd>) {
 
 /// Makes a connection's driver look at its protocols at once instead of at its next timer.
 ///
-/// The stack starts DTLS when ICE has a path, but what it then has to send lies there until its
-/// next timer, which is ICE's: up to 200 ms. Its own sleep is the only way in.
+/// The stack starts DTLS when ICE has a path, and SCTP when DTLS is up, but what it then has to
+/// send lies there until something else wakes it, or its next timer, which is ICE's: up to 200 ms.
+/// Its own sleep is the only way in.
 #[derive(Debug, Default)]
 pub(crate) struct Nudge(Notify);
 

@@ -4,11 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::filter::Filter;
+use super::early::EarlyDtls;
+use super::filter::{Filter, Taken};
 use super::packet::Kind;
 use super::policy::CandidatePolicy;
 use super::port::MediaPort;
@@ -38,6 +40,7 @@ pub(super) struct Inbox {
     /// What passes, by UDP and by TCP.
     pub(super) udp: Mutex<Filter>,
     pub(super) tcp: Mutex<Filter>,
+    early: Mutex<EarlyDtls>,
     /// For its connections, at whichever of our sockets.
     pub(super) tcp_places: Arc<Semaphore>,
     checks: AtomicU64,
@@ -63,6 +66,7 @@ impl Inbox {
             guard: Arc::default(),
             udp: Mutex::new(udp),
             tcp: Mutex::new(over_tcp),
+            early: Mutex::default(),
             tcp_places: Arc::new(Semaphore::new(tcp::CONNECTIONS)),
             checks,
             first: Notify::new(),
@@ -102,8 +106,34 @@ impl Inbox {
         }
         self.guard.admit(datagram)?;
         let taken = self.udp.lock().takes(Instant::now(), path, kind, datagram)?;
-        for payload in std::iter::once(taken.payload).chain(taken.nomination) {
-            self.push(path.socket, Datagram { remote: taken.from, payload, signed })?;
+        let remote = taken.from;
+        self.hand_over(taken, |payload| {
+            // What waited is none.
+            let signed = signed && matches!(payload[..], [0..=3, ..]);
+            self.push(path.socket, Datagram { remote, payload, signed })
+        })
+    }
+
+    /// Gives the stack what was `taken`, by `push`, and what has waited for that.
+    pub(super) fn hand_over(
+        &self,
+        taken: Taken,
+        mut push: impl FnMut(Bytes) -> Result<(), &'static str>,
+    ) -> Result<(), &'static str> {
+        let payload = match taken.payload[..] {
+            [20..=63, ..] => self.early.lock().take(taken.payload)?,
+            _ => Some(taken.payload),
+        };
+        for payload in payload.into_iter().chain(taken.nomination) {
+            push(payload)?;
+        }
+        if taken.selects {
+            // Locked meanwhile: what comes just now by another socket comes after these. The stack
+            // does not look at which path DTLS came by.
+            let mut early = self.early.lock();
+            for record in early.release() {
+                push(record)?;
+            }
         }
         Ok(())
     }

@@ -249,15 +249,16 @@ impl SessionStream {
                 break;
             }
             let frame = rest.split_to(2 + length);
-            match self.filter(&frame[2..]) {
-                Ok(found) => {
-                    for payload in std::iter::once(found.payload).chain(found.nomination) {
-                        // No longer than what came, but for a nomination that came before.
-                        taken.put_u16(u16::try_from(payload.len()).unwrap_or_default());
-                        taken.put(payload);
-                    }
-                }
-                Err(reason) => telemetry::packets_dropped(reason, 1),
+            let handed = self.filter(&frame[2..]).and_then(|found| {
+                self.session.hand_over(found, |payload| {
+                    // No longer than what came, or came before.
+                    taken.put_u16(u16::try_from(payload.len()).unwrap_or_default());
+                    taken.put(payload);
+                    Ok(())
+                })
+            });
+            if let Err(reason) = handed {
+                telemetry::packets_dropped(reason, 1);
             }
         }
         let length = taken.len().min(buf.len());

@@ -135,14 +135,18 @@ impl Planned {
         Some(lines)
     }
 
-    fn refuse(&self) -> Vec<String> {
+    /// With the transport's lines, which mean nothing here: aiortc and webrtcbin refuse an answer
+    /// that has a section without. Firefox wants `c=` in each.
+    fn refuse(&self, transport: &Section<'_>) -> Vec<String> {
         let formats = match &self.answer {
             SectionAnswer::Refused { formats } => formats,
             _ => "0",
         };
-        // Firefox wants `c=` in each section.
         let mut lines = vec![format!("m={} 0 {} {formats}", self.kind, self.protocol)];
-        lines.extend(["c=IN IP4 0.0.0.0", "a=inactive"].map(str::to_owned));
+        lines.extend(own_lines(transport).filter(|line| is_transport(line)));
+        let is_media = ["audio", "video"].contains(&self.kind.as_str());
+        lines.extend(is_media.then(|| "a=rtcp-mux".to_owned()));
+        lines.push("a=inactive".to_owned());
         lines.extend(self.mid_line());
         lines
     }
@@ -177,7 +181,7 @@ impl Plan {
             if body.is_some() {
                 accepted.push(place);
             }
-            bodies.push(body.unwrap_or_else(|| planned.refuse()));
+            bodies.push(body.unwrap_or_else(|| planned.refuse(transport)));
         }
         let mut lines = vec!["v=0".to_owned()];
         let own = ours.lines().iter().filter(|line| !line.starts_with("a=group:"));
@@ -187,14 +191,12 @@ impl Plan {
             let mids = mids.filter_map(|place| self.sections[*place].mid.as_deref());
             lines.push(format!("a=group:BUNDLE {}", mids.collect::<Vec<_>>().join(" ")));
         }
-        // The client reads them in the first section of the bundle that is accepted (RFC 9143,
-        // section 7.3.1).
-        let shared = self.bundle.as_deref().unwrap_or_default();
-        let first = shared.iter().copied().find(|place| accepted.contains(place));
-        let first = first.unwrap_or(self.tagged);
+        // They belong in the first section of the bundle that is accepted (RFC 9143, section
+        // 7.3.1). But aiortc looks in the last, and nobody minds to find them twice.
+        let shared = self.bundle.clone().unwrap_or_else(|| vec![self.tagged]);
         for (place, body) in bodies.into_iter().enumerate() {
             lines.extend(body);
-            if place == first {
+            if shared.contains(&place) && accepted.contains(&place) {
                 lines.extend(candidates.lines().map(str::to_owned));
             }
         }

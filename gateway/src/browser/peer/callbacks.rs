@@ -69,6 +69,7 @@ impl PeerConnectionEventHandler for Callbacks {
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         self.progress.connection(state);
+        self.nudge.now();
         self.state.send_replace(state);
     }
 
