@@ -118,7 +118,8 @@ impl Run {
         let padding = self.padding.packets(packets, bytes as usize);
         self.padded += padding * PADDING_BYTES;
         for n in 0..packets + padding {
-            let size = if n < packets { PACKET } else { PADDING_BYTES };
+            let left = bytes as usize - (PACKET * n).min(bytes as usize);
+            let size = if n < packets { left.min(PACKET) } else { PADDING_BYTES };
             self.packet(at, size, path);
         }
         if self.frame % 2 == 1 && stall.is_none() {
@@ -432,4 +433,41 @@ fn padding_is_a_small_part_of_a_narrow_path() {
         shares.push((kbps, share));
     }
     assert!(shares.iter().all(|(_, share)| *share < 0.08), "{shares:?}");
+}
+
+/// What waits on a path of `kbps`, and what it loses, while the stream is as long as it may be.
+fn narrow(seed: u64, kbps: f64) -> (f64, f64, f64) {
+    let path = Path { kbps, jitter_ms: 5.0, ..OPEN };
+    let mut run = Run::new(seed);
+    run.for_seconds(10, path);
+    let (mut waits, before) = (Vec::new(), run.id);
+    let (mut lost, mut bits) = (0_u32, 0.0);
+    for _ in 0..110 * 30 {
+        let (first, queue) = (run.id, (run.free - run.at()).max(0.0));
+        run.stream(path);
+        waits.push(queue);
+        let new = run.reports.iter().filter(|report| report.id > first);
+        for report in new {
+            lost += u32::from(!report.arrived);
+            bits += if report.arrived { report.size as f64 * 8.0 } else { 0.0 };
+        }
+    }
+    waits.sort_by(f64::total_cmp);
+    let late = waits[waits.len() * 95 / 100];
+    (late, f64::from(lost) / (run.id - before) as f64, bits / 110.0 / (kbps * 1_000.0))
+}
+
+#[test]
+fn a_narrow_path_is_used_and_has_no_standing_queue() {
+    for kbps in [500.0, 1_000.0, 1_500.0] {
+        let mut runs: Vec<_> = (0..9).map(|seed| narrow(seed, kbps)).collect();
+        let mut median = |of: fn(&(f64, f64, f64)) -> f64| {
+            runs.sort_by(|a, b| of(a).total_cmp(&of(b)));
+            of(&runs[4])
+        };
+        let (late, lost, used) = (median(|r| r.0), median(|r| r.1), median(|r| r.2));
+        let figures = format!("{kbps}: {late:.3} s, {lost:.4} lost, {used:.2} used");
+        eprintln!("{figures}");
+
+    }
 }
