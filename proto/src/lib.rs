@@ -1,11 +1,11 @@
 //! The wire between a Reframe gateway and its workers.
 //!
-//! [`v1`] is generated from `proto/reframe/v1/worker.proto` and committed, so that nobody who
-//! builds Reframe, or a handler on top of it, needs `protoc`; `tests/drift.rs` fails when the two
+//! [`v1`] is generated from `proto/reframe/v1/worker.proto` and committed, so that building
+//! Reframe, or a handler on top of it, does not need `protoc`. `tests/drift.rs` fails when the two
 //! differ and says how to regenerate.
 //!
-//! The numbers here are the ones that both ends must agree on. They are constants, not options: a
-//! gateway and a worker configured apart would refuse each other's frames.
+//! Both ends must agree on the numbers here, so they are constants and not options: a gateway and a
+//! worker with different values would refuse each other's frames.
 
 pub mod exchange;
 
@@ -33,7 +33,7 @@ pub const MAX_OPEN_BYTES: usize = 64 * 1024;
 /// must carry in one message is 64 KiB (RFC 8841, section 6.1), and they go out with their names.
 pub const MAX_OUTPUTS_BYTES: usize = 32 * 1024;
 
-/// The longest text that an input may be set to, in characters, whatever its declaration says.
+/// The longest text of an input, in characters, whatever its declaration says.
 pub const MAX_INPUT_CHARS: usize = 4096;
 
 /// Inputs, and outputs, that one stream may declare.
@@ -82,7 +82,7 @@ pub const fn picture_fits(width: u32, height: u32) -> bool {
     sides && i420_len(width, height) <= MAX_PICTURE_BYTES
 }
 
-/// First parts of a gateway's own paths, which no stream can be named after.
+/// First path segments of a gateway's own routes, which cannot be names of streams.
 const RESERVED_NAMES: [&str; 4] = ["api", "webrtc", "input_hook", "updates"];
 
 /// Whether a stream may have this name: a part of a URL, 1 to 64 of `a-z`, `0-9`, `-` and `_`, and

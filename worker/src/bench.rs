@@ -1,5 +1,5 @@
-//! What benchmarks measure from inside: a frame's way through a worker, on the caller's thread. No
-//! part of the interface.
+//! Entry points for benchmarks: a frame's path through a worker, on the caller's thread. Not part
+//! of the public interface.
 
 use std::mem;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::frame::{Frame, PixelFormat, Rotation};
 use crate::message::{Job, Reply};
 use crate::mode::Mode;
 
-/// A worker's parts of one stream. Each call is a step, and takes what the one before gave.
+/// A worker's parts for one stream. Each call is one step, and takes the result of the step before.
 pub struct Path {
     format: PixelFormat,
     exchange: Option<Arc<Exchange>>,
-    /// Of the last frame that went back, which the next one is made in.
+    /// The buffer of the last frame that was answered; the next frame is made in it.
     buffer: Vec<u8>,
 }
 
@@ -40,7 +40,7 @@ impl Path {
     /// Hop 5.
     ///
     /// # Panics
-    /// When the message is no frame.
+    /// When the message is not a frame.
     #[must_use]
     pub fn receive(&self, message: ToWorker) -> Picture {
         match convert::message(message, Mode::SendReceive, self.exchange.as_deref()) {
@@ -73,17 +73,17 @@ impl Path {
         convert::reply(reply, self.exchange.as_deref())
     }
 
-    /// Allocates the next frame anew.
+    /// Allocates a new buffer for the next frame.
     pub fn forget_buffer(&mut self) {
         self.buffer = Vec::new();
     }
 }
 
 impl Picture {
-    /// The picture of these bytes of I420, which have the length of this size.
+    /// The picture of these bytes of I420.
     ///
     /// # Panics
-    /// When they have not.
+    /// When their number does not fit the size.
     #[must_use]
     pub fn new(width: u32, height: u32, data: Bytes) -> Self {
         assert_eq!(data.len(), reframe_proto::i420_len(width, height), "bytes of another size");

@@ -4,11 +4,11 @@ use std::error::Error;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-/// Why a handler failed: a message for the person in front of the browser, and the error that it
-/// came from, for the log.
+/// Why a handler failed: a message for the person in front of the browser, and the error that
+/// caused it, for the log.
 ///
-/// Every error type converts, and so does a plain text: `?` works on both. The browser is shown the
-/// message alone. The worker's log has the whole chain of sources.
+/// Every error type and every text converts into it, so `?` works on both. The browser is shown
+/// only the message. The worker's log has the whole chain of sources.
 ///
 /// ```
 /// # use reframe_worker::{Frame, HandlerError};
@@ -20,8 +20,8 @@ use std::sync::Arc;
 ///     Ok(Frame::filled(side, side, [0; 3])?)
 /// }
 /// ```
-// Deliberately not an `Error` itself: that is what lets the conversion below exist beside
-// `From<T> for T`.
+// Deliberately not an `Error` itself: otherwise the conversion below would conflict with `From<T>
+// for T`.
 #[derive(Clone)]
 pub struct HandlerError {
     message: String,
@@ -29,19 +29,19 @@ pub struct HandlerError {
 }
 
 impl HandlerError {
-    /// The longest message, in bytes; the rest is cut off. It is one line on a page; without a
-    /// bound a `{:?}` of the wrong value could outgrow a whole message on the wire.
+    /// The longest message, in bytes; the rest is cut off. A page shows it on one line, and an
+    /// unbounded `{:?}` could be longer than a message on the wire may be.
     pub const MAX_BYTES: usize = 1024;
 
-    /// An error with this message, which did not come from another error.
+    /// An error with this message and without a source.
     pub fn new(message: impl Into<String>) -> Self {
         let mut message = message.into();
         message.truncate(message.floor_char_boundary(Self::MAX_BYTES));
         Self { message, source: None }
     }
 
-    /// The same error with another message: what the browser is shown need not be what the log
-    /// says.
+    /// The same error with another message, when the browser should be shown something else than
+    /// the log.
     ///
     /// ```
     /// # use reframe_worker::HandlerError;
@@ -58,13 +58,13 @@ impl HandlerError {
         Self { source: self.source, ..Self::new(message) }
     }
 
-    /// What the browser is shown.
+    /// The message that the browser is shown.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The error that this one was made from.
+    /// The error that caused this one.
     #[must_use]
     pub fn source(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.source.as_deref()
@@ -100,7 +100,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for HandlerError {
     }
 }
 
-/// Errors are equal that show the same message.
+/// Errors with the same message are equal.
 impl PartialEq for HandlerError {
     fn eq(&self, other: &Self) -> bool {
         self.message == other.message

@@ -1,4 +1,4 @@
-//! What the person in front of the browser has set.
+//! The values that the person in front of the browser has set.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,24 +13,24 @@ use crate::components::{InputComponent, InputValue, colour};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Inputs(Arc<HashMap<String, InputValue>>);
 
-/// Why an input has no value of the type that was asked for. Both are mistakes in the handler.
+/// Why an input cannot be read as the requested type. Both are mistakes in the handler.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
     /// The stream declares no such input.
     #[error("the stream has no input {name:?}")]
     Unknown {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
     },
-    /// Its value is none of the type: a text for a number, -1 for a `u32`.
+    /// The value does not fit the type: a text for a number, -1 for a `u32`.
     #[error("the input {name:?} is {value}, which is no {wanted}")]
     Type {
         /// The input's name.
         name: String,
-        /// What it is set to.
+        /// Its value.
         value: String,
-        /// The Rust type that was asked for.
+        /// The requested Rust type.
         wanted: &'static str,
     },
 }
@@ -42,7 +42,7 @@ impl Inputs {
         Self(Arc::new(components.iter().map(value).collect()))
     }
 
-    /// These values with those of `set` in their place.
+    /// A copy of these values, replaced by those in `set`.
     pub(crate) fn with(&self, set: impl IntoIterator<Item = (String, InputValue)>) -> Self {
         let mut values = HashMap::clone(&self.0);
         values.extend(set);
@@ -53,9 +53,9 @@ impl Inputs {
         self.0.get(name)
     }
 
-    /// The value of an input: `f64`, `f32`, an integer or `usize` of a number (rounded, for a
-    /// client may set any that is within the bounds), `bool` of a checkbox, `String` of a text,
-    /// choice or colour, `[u8; 3]` of a colour.
+    /// The value of an input: `f64`, `f32`, an integer or `usize` for a number (rounded, because a
+    /// client may set any number within the bounds), `bool` for a checkbox, `String` for a text,
+    /// choice or colour, `[u8; 3]` for a colour.
     ///
     /// ```
     /// # use reframe_worker::{Frame, HandlerError, Session};
@@ -68,7 +68,7 @@ impl Inputs {
     ///
     /// # Errors
     ///
-    /// When the stream declares no such input, or when its value is none of this type.
+    /// When the stream declares no such input, or when its value does not fit the type.
     pub fn get<T: FromInput>(&self, name: &str) -> Result<T, InputError> {
         let value =
             self.value(name).ok_or_else(|| InputError::Unknown { name: name.to_owned() })?;
@@ -101,7 +101,7 @@ impl fmt::Display for InputValue {
     }
 }
 
-/// A type that an input's value can be taken as: see [`Inputs::get`].
+/// A type that an input's value converts into: see [`Inputs::get`].
 #[diagnostic::on_unimplemented(
     message = "an input has no value of type `{Self}`",
     note = "it has f64, f32, i64, i32, u8, u16, u32, u64, usize, bool, String or [u8; 3]"
@@ -145,7 +145,7 @@ fn narrow(number: f64) -> Option<f32> {
     Some(number as f32)
 }
 
-/// The nearest integer. Beyond 2^53 a `f64` no longer says which.
+/// The nearest integer. A `f64` above 2^53 does not represent every integer.
 #[expect(clippy::cast_possible_truncation, reason = "in range")]
 fn whole(number: f64) -> Option<i64> {
     const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;

@@ -8,12 +8,12 @@ use clap::Args;
 use reframe_proto::FRAME_RATES;
 use reframe_worker::{Stream, cli};
 
-/// Frames are buffers of a megabyte and more, which glibc maps and unmaps one by one (docs of the
-/// crate: "Cost").
+/// Frames are buffers of a megabyte and more, which glibc's allocator maps and unmaps one by one
+/// (see "Cost" in the crate's documentation).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Values are texts, so that everything that is wrong with them can be told at once.
+/// Values are texts, so that all wrong ones can be reported at once.
 #[derive(Args)]
 struct Options {
     #[arg(long, env = "REFRAME_DEMO", value_name = "NAME", help = demos::help())]
@@ -36,7 +36,7 @@ impl Options {
         if fps.is_none() {
             problems.push(format!("--fps: `{}` is not a number from 1 to 240", self.fps));
         }
-        // An empty variable in a deployment's environment is one that was not set.
+        // An empty environment variable counts as one that is not set.
         let demo = self.demo.as_deref().filter(|demo| !demo.is_empty());
         if let (Some(_), Some(demo)) = (&self.source, demo.filter(|demo| *demo != "generation")) {
             problems.push(format!("--source: the demo `{demo}` plays none; `generation` does"));
@@ -48,7 +48,7 @@ impl Options {
 }
 
 fn main() -> ExitCode {
-    // As in the gateway's `main`: the allocator asks for 24 MB of huge pages, and hardly uses them.
+    // As in the gateway's `main`: the allocator reserves 24 MB of huge pages, and hardly uses them.
     rustix::thread::disable_transparent_huge_pages(true).ok();
     cli::run(Options::streams)
 }

@@ -1,4 +1,4 @@
-//! What a session's actor and its gateway say to each other.
+//! The messages between a session's actor and its gateway.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use crate::frame::pixels::I420;
 
 /// Replies of one session that wait for the transport.
 ///
-/// Room for all that a gateway with three credits can have unread (`Opened`, three results, an
-/// error and the end), so only one that does not read its replies yet sends on makes the handler
-/// wait.
+/// There is room for everything that a gateway with three credits can leave unread (`Opened`, three
+/// results, an error and the end). So the handler only waits for a gateway that keeps sending
+/// without reading.
 pub(crate) const REPLIES: usize = 6;
 
-/// Of the author's notices, how many wait beside the replies. More are dropped: a page shows one at
-/// a time.
+/// How many of the author's notices may wait in addition to the replies. More are dropped: a page
+/// shows one at a time.
 pub(crate) const NOTICES: usize = 7;
 
-/// What the gateway asks for: the messages of a session's actor.
+/// Requests of the gateway: the messages of a session's actor.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Modes send-receive and send: a frame of the browser's.
+    /// Modes send-receive and send: a frame from the browser.
     Frame { seq: u64, capture_time: Duration, picture: I420, traceparent: String },
-    /// Mode receive: the next item.
+    /// Mode receive: a request for the next item.
     Pull { seq: u64, traceparent: String },
 }
 
@@ -32,7 +32,7 @@ impl Message for Job {
 }
 
 impl Job {
-    /// What it is and its number, for messages.
+    /// Its kind and number, for messages.
     pub(crate) const fn number(&self) -> (&'static str, u64) {
         match self {
             Self::Frame { seq, .. } => ("frame", *seq),
@@ -41,13 +41,13 @@ impl Job {
     }
 }
 
-/// What a session says to its gateway.
+/// Replies of a session to its gateway.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// Once, when the handler has started; nothing but notices before it.
+    /// Sent once, when the handler has started; only notices come before it.
     Opened { credits: u32 },
-    /// What became of one frame or pull; gives its credit back. Without a picture when only values
-    /// came, which are JSON, one for each output or none.
+    /// The result of one frame or pull; returns its credit. Without a picture if the handler
+    /// returned only values. Values are JSON, one for each output or none.
     Result {
         seq: u64,
         handler_time: Duration,
@@ -56,11 +56,11 @@ pub(crate) enum Reply {
     },
     /// For the client, outside of any frame.
     Notice { level: Severity, message: String },
-    /// Last: the session ends, by a fault or because its handler meant it.
+    /// The last message: the session ends, because of a fault or because its handler ended it.
     End { message: String, failed: bool },
 }
 
-/// How the page shows a notice.
+/// The severity with which the page shows a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
     Log,

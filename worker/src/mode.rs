@@ -1,12 +1,12 @@
-//! Which way video goes.
+//! The direction of video.
 
 use std::fmt;
 
-/// Which way video goes, as the browser sees it.
+/// The direction of video, from the browser's point of view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Mode {
-    /// The camera's frames go to the handler, and what it makes of them comes back.
+    /// The camera's frames go to the handler, and its output comes back.
     SendReceive,
     /// Pictures come from a generator; the browser sends none.
     Receive,

@@ -1,5 +1,4 @@
-//! Reads the headers that are read here: bits from the most significant on, and H.264's Exp-Golomb
-//! codes.
+//! A bit reader for headers: bits from the most significant on, and H.264's Exp-Golomb codes.
 
 /// A position in some bytes. Every read beyond the end is `None`.
 pub(super) struct Bits<'a> {

@@ -32,7 +32,7 @@ pub(crate) use self::preference::Codecs;
 #[cfg(test)]
 mod tests;
 
-/// What a browser's video may be coded in.
+/// The codecs of a browser's video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// RFC 6386, by libvpx.
@@ -44,7 +44,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// All of them, in the order in which we name them; without `--codecs` the browser's counts.
+    /// All codecs, in the order of our preference; without `--codecs` the browser's order is used.
     pub const ALL: [Self; 3] = [Self::Vp8, Self::Vp9, Self::H264];
 
     /// As in options, logs and metrics.
@@ -67,7 +67,7 @@ impl Codec {
         }
     }
 
-    /// A decoder that awaits its first keyframe.
+    /// A decoder that waits for its first keyframe.
     ///
     /// # Errors
     /// The library could not allocate it.
@@ -122,16 +122,15 @@ pub enum CodecError {
         /// Pixels, as claimed.
         height: u32,
     },
-    /// Not a unit of this codec, or of a kind of it that is not spoken here; the library has not
-    /// seen it.
+    /// Not a unit of this codec, or of an unsupported kind; the library has not seen it.
     #[error("{0}")]
     Unit(&'static str),
-    /// The library's own words.
+    /// The library's error.
     #[error("{operation}: {detail}")]
     Library {
-        /// What was asked of it.
+        /// The operation.
         operation: &'static str,
-        /// What it said.
+        /// The library's message.
         detail: String,
     },
 }
@@ -149,8 +148,8 @@ pub trait Decoder: Send {
 pub trait Encoder: Send {
     /// Encodes one picture; `None` when rate control dropped it. A change of size makes a keyframe.
     ///
-    /// `pts` is in 90 kHz ticks and must grow from call to call: the bitrate is kept by it, at
-    /// whatever rate pictures come.
+    /// `pts` is in 90 kHz ticks and must increase with each call: the bitrate is based on it, at
+    /// any frame rate.
     ///
     /// # Errors
     /// The picture is outside the size limits, or the library failed.
@@ -161,17 +160,17 @@ pub trait Encoder: Send {
         force_keyframe: bool,
     ) -> Result<Option<Encoded>, CodecError>;
 
-    /// A unit that shows the last picture once more, to whoever has its unit; made at next to no
-    /// cost, and no later one refers to it. `None` where there is none: the picture is to be
-    /// encoded again, with the same meaning of `pts`. That is so with some codecs always, and with
-    /// a picture that could still be much better now and then.
+    /// A unit that shows the last picture once more to a receiver that has decoded it. It costs
+    /// next to nothing, and no later unit refers to it. `None` where there is none: the picture
+    /// must be encoded again, with the same meaning of `pts`. Some codecs never have one, and now
+    /// and then a picture that could still look much better has none.
     fn repeat(&mut self, pts: u64) -> Option<Encoded>;
 
     /// Aims at `kbps` (kbit/s) from the next picture on: no keyframe, nothing is rebuilt. Cheap
     /// enough for every frame.
     fn set_bitrate(&mut self, kbps: u32);
 
-    /// From the next picture on, as fast as it can be without looking bad; or as well as there is
-    /// time. Cheap enough for every frame.
+    /// From the next picture on, as fast as possible without looking bad; or as good as the time
+    /// allows. Cheap enough for every frame.
     fn set_fastest(&mut self, _: bool) {}
 }

@@ -2,12 +2,12 @@
 
 use super::Codec;
 
-/// What is spoken, and whose order counts.
+/// The negotiated codecs, and whose order counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Codecs {
-    /// All of them: the first of the browser's is taken.
+    /// All codecs: the browser's first one is used.
     Browsers,
-    /// Only these: the first of ours that the browser has is taken.
+    /// Only these: our first one that the browser supports is used.
     Ours(Vec<Codec>),
 }
 

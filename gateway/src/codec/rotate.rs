@@ -1,4 +1,5 @@
-//! Turning pictures upright. Phones send what the sensor sees and say beside it how it was held.
+//! Turning pictures upright. Phones send what the sensor sees, together with how the phone was
+//! held.
 
 use bytes::Bytes;
 use reframe_proto::i420_len;

@@ -7,8 +7,8 @@ use reframe_proto::i420_len;
 
 use super::Picture;
 
-/// `picture` at `width` x `height` pixels. Comes back as it is when it has that size already, or is
-/// not whole.
+/// `picture` at `width` x `height` pixels. Returned unchanged if it already has that size, or its
+/// data is incomplete.
 ///
 /// Each pixel is a weighted mean of all that it stands for, so that lines do not flicker when a
 /// picture is halved.

@@ -1,12 +1,12 @@
-//! How fast a VP8 encoder works for how much quality: by the time that it takes of the time that
-//! there is, and its thread has. Pure.
+//! How fast a VP8 encoder works, and so at which quality: by its share of the frame interval, and
+//! by the load of its thread. Pure.
 
 use std::time::Duration;
 
 /// libvpx's `cpu-used`, best first. Negative is fixed; -8 is the knee of the curve (5.7 ms and 37.8
 /// dB at 720p), -16 loses 3 dB and is never used.
 const SPEEDS: [i32; 4] = [-6, -8, -10, -12];
-/// Where a stream begins.
+/// The speed at which a stream begins.
 const START: usize = 1;
 /// Part of the frame interval, smoothed, above which the next faster one is taken. A core that is
 /// shared has little more.
@@ -26,7 +26,7 @@ pub(super) struct Speed {
     load: f64,
     /// Frames since the last change.
     held: u32,
-    /// The thread has too much to do, whatever this encoder takes of it.
+    /// The thread is overloaded, whatever this encoder's share.
     set_fastest: bool,
 }
 
@@ -42,14 +42,14 @@ impl Speed {
         if self.set_fastest { SPEEDS[SPEEDS.len() - 1] } else { SPEEDS[self.step] }
     }
 
-    /// Until told otherwise, the fastest; true when the speed changed.
+    /// Until further notice, the fastest; true when the speed changed.
     pub(super) fn set_fastest(&mut self, set_fastest: bool) -> bool {
         let before = self.cpu_used();
         self.set_fastest = set_fastest;
         self.cpu_used() != before
     }
 
-    /// Notes that a frame `took` so long where they come each `interval`; true when the speed
+    /// Notes that a frame took `took`, where frames come each `interval`; true when the speed
     /// changed.
     pub(super) fn observe(&mut self, took: Duration, interval: Duration) -> bool {
         if self.set_fastest {

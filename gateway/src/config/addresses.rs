@@ -1,14 +1,14 @@
-//! This machine's addresses, and which of them `--media` means.
+//! This machine's addresses, and the selection by `--media`.
 
 use std::net::IpAddr;
 
 /// An interface's name and one address of it.
 pub(super) type Interface = (String, IpAddr);
 
-/// What `--media` lists.
+/// An item of `--media`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Item {
-    /// `0.0.0.0` or `::`: every address of its family that others may reach.
+    /// `0.0.0.0` or `::`: every address of its family that other machines can reach.
     Every {
         v6: bool,
     },
@@ -37,7 +37,7 @@ impl Item {
 /// The addresses that `given`, a value of `--media`, stands for, in its order.
 ///
 /// # Errors
-/// A line for each thing that it names and this machine has not.
+/// One line for each item that this machine does not have.
 pub(super) fn select(
     given: &str,
     default: &str,
@@ -56,8 +56,8 @@ pub(super) fn select(
         let mut found: Vec<Interface> =
             interfaces.iter().filter(|interface| item.covers(interface)).cloned().collect();
         match item {
-            // All of 127.0.0.0/8 is ours, and of no interface: whether we have an address shows
-            // when it is bound.
+            // All of 127.0.0.0/8 is local and belongs to no interface: binding shows whether the
+            // address can be used.
             Item::Address(ip) if found.is_empty() => found.push((String::new(), ip)),
             Item::Interface(name) if found.is_empty() => {
                 problems.push(format!(
@@ -80,8 +80,8 @@ pub(super) fn select(
     if problems.is_empty() { Ok(selected) } else { Err(problems) }
 }
 
-/// Every address of every interface, but for link-local ones: those mean nothing without their
-/// interface, which a candidate does not name. Empty when the system does not tell.
+/// Every address of every interface, except link-local ones: they are meaningless without their
+/// interface, which a candidate does not name. Empty if the system does not report them.
 pub(super) fn interfaces() -> Vec<Interface> {
     let link_local = |ip: &IpAddr| match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
@@ -92,8 +92,8 @@ pub(super) fn interfaces() -> Vec<Interface> {
     found.filter(|(_, ip)| !ip.is_unspecified() && !link_local(ip)).collect()
 }
 
-/// This machine's addresses that others may reach, in the order of its interfaces, of both
-/// families.
+/// This machine's addresses that other machines can reach, of both families, in the order of its
+/// interfaces.
 pub(crate) fn addresses() -> Vec<IpAddr> {
     let mut found = Vec::new();
     for (_, ip) in interfaces() {

@@ -1,5 +1,5 @@
-//! What a gateway has around it: its workers, and other gateways. Options beside those of
-//! [`crate::config`], which a program that has everything in one process does not need.
+//! Options for workers and other gateways. A program that has everything in one process needs only
+//! those of [`crate::config`].
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -15,7 +15,7 @@ use super::parse::{list, parse, within};
 use super::worker_address::WorkerAddress;
 use super::{Options, addresses};
 
-/// How long a session may be without a worker before it ends, where nothing says otherwise.
+/// The default of `--reconnect-limit`.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
 
 /// The options, as given. Flatten them into a command line.
@@ -66,24 +66,25 @@ pub struct Cluster {
     pub(crate) shared: Option<SharedPlacement>,
     pub(crate) reconnect_limit: Duration,
     pub(crate) grace: Duration,
-    /// Runtimes of this process that are not the gateway's, by their threads' names.
+    /// Runtimes of this process that the embedding program started, with their threads' names.
     pub(crate) watched: Vec<(&'static str, Handle)>,
 }
 
-/// Where several gateways meet.
+/// The store that several gateways share.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedPlacement {
-    /// Not connected.
+    /// Not connected yet.
     pub(crate) redis: redis::Client,
     pub(crate) lease: Duration,
-    /// Holds its password; was readable at the start.
+    /// The file of its password; it could be read at the start.
     pub(crate) password_file: Option<PathBuf>,
-    /// Our admin port; `None`: as it is bound.
+    /// The address of our admin port; `None`: the address that it is bound to.
     pub(crate) advertise: Option<SocketAddr>,
 }
 
 impl Cluster {
-    /// A gateway that shares its process with its workers: there is no other, and nowhere to go to.
+    /// For a gateway in one process with its workers: there is no other gateway, and no other
+    /// worker to move to.
     #[must_use]
     pub fn alone(workers: Vec<WorkerAddress>) -> Self {
         let watched = Vec::new();
@@ -96,8 +97,8 @@ impl Cluster {
         }
     }
 
-    /// Has the gateway watch one more runtime of its process, a worker's: where that is stuck, the
-    /// process is not healthy.
+    /// Adds a runtime of this process to the gateway's watchdog, a worker's for example: while it
+    /// is stuck, the process is unhealthy.
     #[must_use]
     pub fn watching(mut self, thread: &'static str, runtime: Handle) -> Self {
         self.watched.push((thread, runtime));
@@ -118,7 +119,7 @@ impl ClusterOptions {
         let advertise = advertise.and_then(|url| advertised(&mut problems, url));
         let limit = within(&mut problems, "--reconnect-limit", &self.reconnect_limit, 1, 600);
         let grace = within(&mut problems, "--grace", &self.grace, 0, 3600);
-        // An empty variable in a deployment's environment is one that was not set.
+        // An empty environment variable counts as one that is not set.
         let redis = self
             .redis
             .as_deref()
@@ -155,7 +156,7 @@ impl ClusterOptions {
     }
 }
 
-/// The URL may have a password in it: no problem shows it.
+/// The URL may contain a password: no message shows it.
 fn store(problems: &mut Vec<String>, url: &str) -> Option<redis::Client> {
     let client = redis::Client::open(url);
     let wanted = "it must be a URL like redis://127.0.0.1:6379 or redis://:password@redis:6379/0";
@@ -193,8 +194,8 @@ pub(crate) fn read_password(file: &Path) -> io::Result<String> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its first line is empty"))
 }
 
-/// An address, whatever was given: a name that another gateway looked up again could be somebody
-/// else's by then. A name that several gateways share means the one that is this machine's.
+/// The name is resolved here: another gateway that resolved it again could find another machine. If
+/// several gateways share a name, this machine's own address is used.
 fn advertised(problems: &mut Vec<String>, given: &str) -> Option<SocketAddr> {
     let uri = address(problems, "--advertise", given, ADVERTISED)?;
     let authority = uri.authority().map(ToString::to_string).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The options of the two HTTP ports that are about strangers.
+//! Options of the two HTTP ports that limit strangers.
 
 use clap::Args;
 

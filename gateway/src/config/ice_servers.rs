@@ -1,8 +1,8 @@
 //! The STUN and TURN servers that browsers are to use, and their credentials.
 //!
-//! TURN servers share a secret with us (`draft-uberti-behave-turn-rest`): a user name is the time
-//! at which it expires and anything else, its password is our signature of it. The server needs to
-//! know nobody, and whoever keeps a password has it for `--turn-ttl` only.
+//! TURN servers share a secret with us (`draft-uberti-behave-turn-rest`): a user name contains its
+//! expiry time, and its password is our signature of it. So the server needs no user database, and
+//! a leaked password is valid only for `--turn-ttl`.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub(crate) struct IceServers {
     ttl: Duration,
 }
 
-/// As browsers take it (`RTCIceServer`).
+/// In the form of the browser's `RTCIceServer`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct IceServer {
@@ -88,7 +88,7 @@ impl IceServerOptions {
         (problems.len() == before).then_some(IceServers { servers, secret, ttl })
     }
 
-    /// An empty variable in a deployment's environment is one that was not set.
+    /// An empty environment variable counts as one that is not set.
     fn secret(&self, problems: &mut Vec<String>) -> Option<String> {
         let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         match (given(&self.turn_secret), given(&self.turn_secret_file)) {
@@ -172,8 +172,8 @@ impl IceServer {
 }
 
 impl IceServers {
-    /// What a browser's `RTCPeerConnection` takes, with credentials that are good from `now`, in
-    /// seconds since 1970, on. `name` tells one browser from another in the TURN server's log and
+    /// The configuration of a browser's `RTCPeerConnection`, with credentials that are valid from
+    /// `now`, in seconds since 1970. `name` distinguishes browsers in the TURN server's log and
     /// quotas.
     pub(crate) fn at(&self, now: u64, name: &str) -> Value {
         let username = format!("{}:{name}", now + self.ttl.as_secs());
@@ -203,7 +203,7 @@ fn sign(secret: &str, username: &str) -> String {
 }
 
 impl std::fmt::Debug for IceServers {
-    /// Without what is secret.
+    /// Without secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.servers.iter().map(IceServer::urls)).finish()
     }

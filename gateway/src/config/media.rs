@@ -60,10 +60,10 @@ pub(crate) struct Media {
 /// Value of `--candidates`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Candidates {
-    /// Only addresses that signed checks came from.
+    /// Only addresses from which signed checks came.
     #[default]
     Checked,
-    /// What browsers name, too.
+    /// Also the candidates that browsers list.
     Any,
 }
 
@@ -74,7 +74,7 @@ impl MediaOptions {
         let addresses = addresses::select(&self.media, ADDRESSES, &interfaces);
         let addresses = addresses.map_err(|lines| problems.extend(lines)).ok();
         let port = port_of(problems, "--media-port", &self.media_port);
-        // Of addresses that are wrong it is told already.
+        // Wrong addresses are already reported.
         let any = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
         let public = Public::parse(problems, &self.public_ip, addresses.as_deref().unwrap_or(&any));
         let public_port = port_of(problems, "--public-port", &self.public_port);

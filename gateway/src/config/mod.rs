@@ -1,11 +1,11 @@
 //! Options: flag, environment variable, default and unit side by side, and the checks that turn
 //! them into a [`Config`].
 //!
-//! Values are taken as text and checked here, not by `clap`, so that one start tells everything
-//! that is wrong. Unknown `REFRAME_` variables are not errors: Kubernetes injects such for every
-//! service it knows.
+//! Values are taken as text and checked here, not by `clap`, so that one start reports everything
+//! that is wrong. Unknown `REFRAME_` variables are not errors, because Kubernetes injects such for
+//! every service.
 //!
-//! It may import `media`, `telemetry` and `codec`; it knows nobody who reads its values.
+//! It may import `media`, `telemetry` and `codec`, and knows none of its readers.
 
 pub(crate) mod addresses;
 pub(crate) mod cluster;
@@ -35,12 +35,13 @@ use self::tls::Tls;
 use crate::codec::Codecs;
 use crate::media::limits::{BITRATES, BitrateLimits, VideoLimits};
 
-/// `sysexits.h`: the command was used incorrectly.
+/// `EX_USAGE` of `sysexits.h`: the command was used incorrectly.
 pub const EXIT_USAGE: u8 = 64;
 
 /// The gateway's options, as given. Flatten them into a command line.
 #[derive(Args, Clone, Debug)]
-// clap would name a group after the struct and refuse an embedder's `Options` beside it.
+// Otherwise clap names a group after the struct, and then refuses an embedder's `Options` beside
+// it.
 #[group(skip)]
 pub struct Options {
     /// Address of the page and the signalling [ip:port; port 0 picks a free one].
@@ -134,7 +135,7 @@ pub struct Options {
     pub trace_frames: String,
 }
 
-/// What browsers are asked for, and given.
+/// Limits of the video in both directions.
 #[derive(Clone, Debug)]
 pub(crate) struct Video {
     pub(crate) bitrates: BitrateLimits,
@@ -153,7 +154,7 @@ pub struct Config {
     pub(crate) video: Video,
     pub(crate) codecs: Codecs,
     pub(crate) codec_threads: usize,
-    /// Of each thread's time, a share.
+    /// As a share of each thread's time.
     pub(crate) max_load: f64,
     pub(crate) idle_limit: Duration,
     pub(crate) trusted_proxies: TrustedProxies,

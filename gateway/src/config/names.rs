@@ -1,35 +1,35 @@
-//! By which names this server may be asked for, and whose pages may ask.
+//! The host names that this server answers to, and the sites whose pages may use it.
 //!
 //! A page of any site can point its own name at 127.0.0.1, or at an address of this network, and
-//! then reads what is there as its own (DNS rebinding). That needs a name: its browser says it in
-//! `Host`. So a request is answered where `Host` is an address, `localhost`, or a name that was
-//! allowed. Names below `localhost` never leave the machine (RFC 6761, 6.3).
+//! then read what is there as its own (DNS rebinding). That requires a name, which the browser
+//! sends in `Host`. So a request is answered only if `Host` is an address, `localhost`, or an
+//! allowed name. Names below `localhost` never leave the machine (RFC 6761, 6.3).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// What was allowed beside addresses, `localhost` and our own pages.
+/// Names and sites that are allowed in addition to addresses, `localhost` and our own pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names {
-    /// In the form of [`host_of`].
+    /// Normalised by [`host_of`].
     hosts: Vec<String>,
-    /// In the form of [`plain`].
+    /// Normalised by [`plain`].
     origins: Vec<String>,
     any_origin: bool,
 }
 
-/// Whose page asks.
+/// The site of the requesting page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asker {
-    /// Ours, or no page.
+    /// Our own page, or not a page.
     Here,
-    /// Of a site that was allowed.
+    /// An allowed site.
     Allowed,
-    /// Of any other.
+    /// Any other site.
     Elsewhere,
 }
 
 impl Names {
-    /// Checks both options; each problem is a line.
+    /// Checks both options; each problem adds a line.
     pub(crate) fn from_options(problems: &mut Vec<String>, hosts: &str, origins: &str) -> Self {
         let mut names = Self::default();
         for given in parts(hosts) {
@@ -52,7 +52,7 @@ impl Names {
         names
     }
 
-    /// Whether a request for `authority`, a `Host`, is for us.
+    /// Whether `authority`, a `Host`, names this server.
     pub(crate) fn is_ours(&self, authority: &str) -> bool {
         let Some(host) = host_of(authority) else { return false };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -63,10 +63,10 @@ impl Names {
             || self.hosts.contains(&host)
     }
 
-    /// Whose page has sent `origin` to `authority`, over TLS or not.
+    /// The site of `origin`, in a request for `authority`, over TLS or not.
     ///
-    /// On a connection without TLS an https page of the same name is ours too: a proxy before us
-    /// ended its TLS.
+    /// On a connection without TLS an https page of the same name is ours too: a proxy in front of
+    /// us terminates TLS.
     pub(crate) fn asker(&self, origin: &str, authority: &str, secure: bool) -> Asker {
         let scheme = origin.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
         let ours = match scheme.as_deref() {
@@ -89,9 +89,9 @@ fn parts(given: &str) -> impl Iterator<Item = &str> {
     given.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
-/// The host of `host[:port]` in lower case, without the dot that a full name may end with.
+/// The host of `host[:port]` in lower case, without the trailing dot of a fully qualified name.
 fn host_of(authority: &str) -> Option<String> {
-    // The colons within brackets are an IPv6 address' own.
+    // Colons within brackets belong to an IPv6 address.
     let end = authority.rfind(']').map_or(0, |end| end + 1);
     let (host, port) = match authority[end..].find(':') {
         Some(colon) => (&authority[..end + colon], &authority[end + colon + 1..]),
@@ -108,8 +108,8 @@ fn is_name(host: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
-/// `scheme://host[:port]` in lower case, without the port that the scheme has anyway. Nothing else
-/// is an origin: `null` is none.
+/// `scheme://host[:port]` in lower case, without the scheme's default port. `None` for anything
+/// else, such as `null`.
 fn plain(origin: &str) -> Option<String> {
     let (scheme, authority) = origin.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();

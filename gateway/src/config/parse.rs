@@ -1,4 +1,4 @@
-//! Texts to values; each problem is a line that names its flag.
+//! Parsers of option values; each problem is a line that names its flag.
 
 pub(crate) fn parse<T: std::str::FromStr>(
     problems: &mut Vec<String>,

@@ -5,15 +5,15 @@ use std::str::FromStr;
 
 use super::parse::list;
 
-/// Whom we believe what they say of their clients' addresses; nobody unless told.
+/// The proxies whose statements about their clients' addresses are trusted; none by default.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TrustedProxies(Vec<Network>);
 
-/// An address, or all that begin alike.
+/// An address, or a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
     address: IpAddr,
-    /// Bits that count.
+    /// The length of the prefix, in bits.
     prefix: u32,
 }
 
@@ -46,7 +46,7 @@ impl Network {
 
 impl TrustedProxies {
     pub(crate) fn from_option(problems: &mut Vec<String>, given: Option<&str>) -> Self {
-        // An empty variable in a deployment's environment is one that was not set.
+        // An empty environment variable counts as one that is not set.
         let given = given.filter(|given| !given.trim().is_empty());
         let wanted = "an address or a network like 10.0.0.7 or 10.0.0.0/8";
         Self(

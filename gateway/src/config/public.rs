@@ -1,9 +1,9 @@
-//! The addresses that browsers are told, where they are not our own: behind a NAT, in a container,
+//! The addresses that browsers are told if they differ from our own: behind a NAT, in a container,
 //! in a cluster.
 
 use std::net::IpAddr;
 
-/// Where a STUN server listens (RFC 8489, section 18.6).
+/// The default port of STUN (RFC 8489, section 18.6).
 const STUN_PORT: u16 = 3478;
 
 /// Value of `--public-ip`.

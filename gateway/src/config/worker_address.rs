@@ -1,4 +1,4 @@
-//! Value of `--workers`: where workers are.
+//! Value of `--workers`: addresses of workers.
 
 use std::path::PathBuf;
 
@@ -6,21 +6,21 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tonic::transport::Uri;
 
-/// Where a worker is.
+/// The address of a worker.
 #[derive(Clone, Debug)]
 pub enum WorkerAddress {
     /// `http://host:port`.
     Uri(Uri),
-    /// Each address that this name has.
+    /// All addresses of a name.
     Dns {
-        /// Of a compose service, or a headless service of Kubernetes.
+        /// The name of a compose service, or a headless service of Kubernetes.
         name: String,
-        /// The same at each.
+        /// The port at each address.
         port: u16,
     },
-    /// On this host: the path of its socket.
+    /// The path of a Unix socket on this host.
     Unix(PathBuf),
-    /// In this process.
+    /// A worker in this process.
     InProcess {
         /// For metrics and logs.
         name: String,

@@ -25,7 +25,7 @@ pub(crate) struct AdminState {
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 
-/// What orchestrators are told by.
+/// The state that probes report.
 #[derive(Clone)]
 pub(crate) struct Probed {
     /// Set when the gateway begins to stop.
@@ -52,16 +52,16 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         );
 }
 
-/// All sessions of this gateway. Here and not on the public port, which has no authentication:
-/// whoever knows an id can end its session.
+/// All sessions of this gateway. On the admin port, because the public port has no authentication
+/// and anybody who knows an id can end that session.
 async fn sessions(shared: web::Data<AdminState>) -> HttpResponse {
-    // An error is a gateway that has stopped.
+    // An error means that the gateway has stopped.
     let listed = shared.gateway.send(ListSessions).await.unwrap_or_default();
     let sessions: Vec<Value> = listed.iter().map(|(id, session)| describe(id, session)).collect();
     HttpResponse::Ok().json(json!({ "sessions": sessions }))
 }
 
-/// One of them, or of another gateway.
+/// A session of this gateway, or of another.
 async fn session(
     shared: web::Data<AdminState>,
     request: HttpRequest,
@@ -116,7 +116,7 @@ async fn metrics(shared: web::Data<AdminState>) -> HttpResponse {
     }
 }
 
-/// Asks nobody, and is answered while all other threads are stuck.
+/// It sends no message to another thread, so it answers while all other threads are stuck.
 async fn healthz(shared: web::Data<AdminState>) -> HttpResponse {
     shared.probed.healthz()
 }
@@ -126,16 +126,16 @@ async fn readyz(shared: web::Data<AdminState>) -> HttpResponse {
 }
 
 impl Probed {
-    /// No thread has been without a sign of life for so long that only a new start helps.
+    /// Healthy: no thread has been silent for so long that only a restart helps.
     fn healthz(&self) -> HttpResponse {
         let unhealthy: Vec<_> =
             self.watchdog.stuck().into_iter().filter(Stuck::is_unhealthy).collect();
         if unhealthy.is_empty() { well("ok\n") } else { unwell(named(&unhealthy)) }
     }
 
-    /// New sessions should come here: it is not stopping and no thread is stuck. Without a worker
-    /// too, since the page is served, says so, and waits; were all gateways not ready for want of a
-    /// worker, nobody would get even that.
+    /// Ready for new sessions: not stopping, and no thread is stuck. Ready even without a worker,
+    /// because the page then loads, says so and waits. If gateways without a worker were not ready,
+    /// the load balancer would have nowhere to send even the page.
     fn readyz(&self) -> HttpResponse {
         let stuck = self.watchdog.stuck();
         if self.draining.load(Ordering::Relaxed) {

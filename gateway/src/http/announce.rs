@@ -17,7 +17,7 @@ pub(crate) fn announce(page: &[SocketAddr], admin: &[SocketAddr], tls: Option<&T
     let mut text = String::new();
     // A String takes any text.
     write_lines(&mut text, page, admin, tls).ok();
-    // Nobody may read it, or its disk be full: the gateway serves all the same.
+    // Standard output may be closed or its disk full; the gateway serves anyway.
     io::stdout().write_all(text.as_bytes()).ok();
 }
 
@@ -49,8 +49,7 @@ fn write_lines(
             .iter()
             .find(|address| !address.ip().is_loopback() && !address.ip().is_unspecified());
         match elsewhere.first().or(specific) {
-            // Only on a terminal: in a file or a log collector the picture is twenty lines of
-            // noise.
+            // Only on a terminal: in a file or a log collector the code is twenty lines of noise.
             Some(address) if io::stdout().is_terminal() => {
                 out.push_str(&qr(&format!("https://{address}/")));
             }

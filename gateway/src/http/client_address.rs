@@ -1,13 +1,12 @@
 //! Whose request it is: the address that connects, or the one that a proxy in front of us says it
 //! passes on for.
 //!
-//! > An address that a client can make up decides nothing.
+//! > An address that a client can invent decides nothing.
 //!
-//! Proxies append to `X-Forwarded-For` (or to RFC 7239's `Forwarded`) the address that they were
-//! connected from; what stands to the left of that, their own client wrote. So the list is read
-//! from its right end, and the first address that is no trusted proxy's is the client's. A proxy
-//! knows one of the two headers and passes the other on as it came: where both are there and
-//! differ, neither is believed.
+//! Proxies append to `X-Forwarded-For` (or to RFC 7239's `Forwarded`) the address that connected to
+//! them; everything to the left of it was sent by that client. So the list is read from the right,
+//! and the first address that is not a trusted proxy is the client. A proxy handles one of the two
+//! headers and forwards the other unchanged: if both are present and differ, neither is used.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,12 +15,11 @@ use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR}
 
 use crate::config::proxies::TrustedProxies;
 
-/// Proxies that one request may have come through. Of more, the ones further away are nobody's
-/// business.
+/// The most proxies that are followed for one request.
 const MAX_HOPS: usize = 16;
 
 impl TrustedProxies {
-    /// Whose request it is; `None` for one that came by no connection, as in tests.
+    /// The client's address; `None` for a request without a connection, as in tests.
     pub(crate) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
         Some(self.behind(request.peer_addr()?.ip().to_canonical(), request.headers()))
     }
@@ -43,7 +41,7 @@ impl TrustedProxies {
         }
     }
 
-    /// Goes from `peer` from hop to hop for as long as we trust the one that names the next.
+    /// Follows the hops from `peer` as long as the one that names the next is trusted.
     fn furthest<'a>(
         &self,
         peer: IpAddr,
@@ -52,7 +50,7 @@ impl TrustedProxies {
     ) -> IpAddr {
         let mut client = peer;
         for hop in hops.take(MAX_HOPS) {
-            // Hidden, or nonsense: its proxy is all that is known.
+            // Hidden or malformed: only its proxy is known.
             let Some(next) = read(hop.trim()) else { break };
             client = next;
             if !self.trusts(client) {

@@ -1,4 +1,4 @@
-//! Inputs of a session that runs, and its outputs as server-sent events.
+//! Inputs of a running session, and its outputs as server-sent events.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::gateway::FindSession;
 use crate::media::session_id::SessionId;
 use crate::stream::outputs::{Event, Reader};
 
-/// Between two signs of life on a quiet event stream: below the minute after which proxies give up,
-/// and what notices a reader that is gone.
+/// Between two keep-alive comments on a quiet event stream: less than the minute after which
+/// proxies give up. They also reveal a reader that is gone.
 pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// `POST /input_hook`: `{webrtc_id, name: value, …}`.
@@ -34,7 +34,7 @@ pub(super) async fn input_hook(
         Ok(parsed) => parsed,
         Err(problem) => return invalid_request(problem),
     };
-    // An error is a gateway that has stopped.
+    // An error means that the gateway has stopped.
     let Some(live) = shared.gateway.send(FindSession(id.clone())).await.ok().flatten() else {
         return shared.forward.or_unknown(&request, &id, body).await;
     };
@@ -44,7 +44,7 @@ pub(super) async fn input_hook(
     }
 }
 
-/// What `/updates` is asked with.
+/// The query of `/updates`.
 #[derive(Deserialize)]
 pub(super) struct Query {
     webrtc_id: String,
@@ -81,8 +81,8 @@ pub(super) async fn updates(
 /// The next piece of the event stream, and whether there is more.
 async fn next(reader: &Reader) -> (String, bool) {
     match timeout(KEEPALIVE, reader.next()).await {
-        // All values by name for those who listen for `outputs`; and FastRTC's plain event with the
-        // first.
+        // All values by name for clients that listen for `outputs`, and FastRTC's plain event with
+        // the first value.
         Ok(Event::Update(update)) => {
             (format!("event: outputs\n{}\n{}\n", data(&update.values), data(&update.first)), true)
         }
@@ -91,7 +91,7 @@ async fn next(reader: &Reader) -> (String, bool) {
     }
 }
 
-/// A text as `data:` lines: one would end at the text's first line break.
+/// A text as `data:` lines: a single one would end at the text's first line break.
 fn data(text: &str) -> String {
     text.split(['\n', '\r']).map(|line| format!("data: {line}\n")).collect()
 }

@@ -38,30 +38,31 @@ use crate::telemetry;
 use crate::workers::placement::Placement;
 use crate::workers::pool::Pool;
 
-/// On every forwarded request. One that a client sets costs that client the forwarding, and nobody
-/// anything else.
+/// Marks every forwarded request. A client that sets it only prevents its own request from being
+/// forwarded.
 const MARK: &str = "x-reframe-forwarded";
 
-/// For the placement store to say who has a session. Over: nobody, as far as we know.
+/// Timeout of the placement store for a session's owner. After it, the owner is unknown.
 const LOCATE_WITHIN: Duration = Duration::from_secs(1);
-/// For a connection to the owner, which is in the same cluster.
+/// Timeout of a connection to the owner, which is in the same cluster.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// For the owner's whole answer, or the beginning of an event stream. An early candidate's takes a
-/// second.
+/// Timeout of the owner's whole answer, or the beginning of an event stream. The answer to an early
+/// candidate takes a second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// For the next bytes of an event stream, whose owner gives a sign of life every [`KEEPALIVE`].
+/// Timeout between two chunks of an event stream, whose owner sends a keep-alive every
+/// [`KEEPALIVE`].
 const SILENT: Duration = KEEPALIVE.saturating_mul(3);
 
 /// Requests that wait for other gateways, and event streams that come from them, each with a
 /// connection. Full: 503, as if the owner did not answer (`outcome="full"`).
 const AT_ONCE: usize = 256;
-/// Of an answer's head; what is longer is no gateway's.
+/// The longest head of an answer; a gateway sends no longer one.
 const HEAD_BYTES: usize = 16 * 1024;
 /// The longest wait, in seconds, that an owner may ask of a client.
 const MAX_RETRY_AFTER: u32 = 30;
 
-/// Knows the owners of sessions and asks them.
+/// Looks up the owners of sessions and sends requests to them.
 #[derive(Clone)]
 pub(crate) struct Forward {
     placement: Arc<dyn Placement>,
@@ -70,7 +71,7 @@ pub(crate) struct Forward {
     places: Arc<Semaphore>,
 }
 
-/// What can be asked of another gateway.
+/// The requests that can be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ask {
     Signal,
@@ -80,7 +81,7 @@ enum Ask {
     CloseSession,
 }
 
-/// No answer of the owner.
+/// Why the owner gave no answer.
 #[derive(Debug, thiserror::Error)]
 enum ForwardError {
     #[error("its address makes no URL")]
@@ -118,7 +119,7 @@ impl Ask {
         }
     }
 
-    /// Where, of the session `id`; `stream` is the one that the client's path named.
+    /// The target's path for session `id`; `stream` is the one in the client's path.
     fn path(self, stream: Option<&str>, id: &SessionId) -> String {
         match (self, stream) {
             (Self::Signal, None) => "/webrtc/offer".to_owned(),
@@ -132,7 +133,7 @@ impl Ask {
     }
 }
 
-/// As one part of a path or a query (RFC 3986, 2.1 and 2.3).
+/// Percent-encodes one part of a path or a query (RFC 3986, 2.1 and 2.3).
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -150,8 +151,8 @@ impl Forward {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_WITHIN));
         connector.set_nodelay(true);
-        // A connection for each request: an idle one is closed by the owner when it likes, and a
-        // request that was on its way then is lost.
+        // A new connection for each request: the owner may close an idle one at any time, and a
+        // request in flight would be lost.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .http1_max_buf_size(HEAD_BYTES)
@@ -159,11 +160,11 @@ impl Forward {
         Self { placement, pool, client, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// The answer of the other gateway that has session `id`. `None`: there is
-    /// none, as far as is known, or this request has come from one.
+    /// The answer of the other gateway that has session `id`. `None`: no other gateway is known to
+    /// have it, or this request was already forwarded.
     ///
     /// # Cancel safety
-    /// Dropped, it closes its connection; the owner may have done what was asked.
+    /// When dropped, it closes its connection; the owner may already have processed the request.
     pub(crate) async fn answer(
         &self,
         request: &HttpRequest,
@@ -182,7 +183,7 @@ impl Forward {
         let (outcome, response) = match answered.map_err(ForwardError::from).flatten() {
             Ok(response) => ("ok", response),
             Err(error) => {
-                // Clients can cause as many as they like: the counter tells operators, not a line
+                // Clients can cause any number of these: operators see the counter, not a line
                 // each.
                 debug!(session = id.as_str(), %owner, error = &error as &dyn std::error::Error, "not forwarded");
                 let outcome = match error {
@@ -200,7 +201,7 @@ impl Forward {
         Some(response)
     }
 
-    /// As above, or that nobody knows the session.
+    /// As above, or the session's owner is unknown.
     pub(crate) async fn or_unknown(
         &self,
         request: &HttpRequest,
@@ -228,14 +229,13 @@ impl Forward {
         } else {
             request.body(Full::default())?
         };
-        // Redirects are not followed: this client knows none.
+        // This client does not follow redirects.
         let (head, body) = self.client.request(request).await?.into_parts();
         let status = head.status.as_u16();
         if !(status == 200 || (400..500).contains(&status) || status == 503) {
             return Err(ForwardError::Foreign);
         }
-        // Two versions of the crate `http` meet here: one has what hyper says, the other what actix
-        // understands.
+        // Two versions of the crate `http` meet here: hyper's and actix'.
         let mut response =
             HttpResponse::build(StatusCode::from_u16(status).map_err(|_| ForwardError::Foreign)?);
         let wait =
@@ -263,7 +263,7 @@ impl Forward {
     }
 }
 
-/// The owner's events as they come; `place` is free when they end.
+/// Streams the owner's events; `place` is freed when they end.
 fn events<E>(
     mut response: actix_web::HttpResponseBuilder,
     events: impl futures_util::Stream<Item = Result<web::Bytes, E>> + 'static,
@@ -272,7 +272,7 @@ fn events<E>(
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
 {
-    // An owner that vanished without a word would leave the reader with silence for ever.
+    // Otherwise an owner that vanished silently would leave the reader waiting for ever.
     let events = tokio_stream::StreamExt::timeout(events, SILENT);
     let events = events.map(move |event| {
         let _place = &place;

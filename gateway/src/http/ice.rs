@@ -9,14 +9,14 @@ use serde_json::json;
 
 use super::HttpState;
 
-/// Enough to tell the browsers of an hour apart.
+/// Enough digits to tell the browsers of an hour apart.
 const NAME_LETTERS: usize = 12;
 
-/// `GET /webrtc/ice_servers`: before each connection, because credentials expire. Any gateway may
-/// answer.
+/// `GET /webrtc/ice_servers`: requested before each connection, because credentials expire. Any
+/// gateway answers.
 #[expect(clippy::disallowed_methods, reason = "the TURN server compares with its own wall clock")]
 pub(super) async fn servers(shared: web::Data<HttpState>) -> HttpResponse {
-    // An error is a clock before 1970, whose credentials are as good as none.
+    // An error means a clock before 1970, with which no credentials are valid.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let name = Alphanumeric.sample_string(&mut rand::rng(), NAME_LETTERS);
     HttpResponse::Ok()

@@ -1,11 +1,11 @@
-//! The public port: signalling, inputs, outputs and the page. FastRTC's wire, so that its
-//! front-ends work unchanged.
+//! The public port: signalling, inputs, outputs and the page. It speaks FastRTC's protocol, so that
+//! its front-ends work unchanged.
 //!
-//! What that contract calls a failure is HTTP 200 with `{"status":"failed","meta":{"error":…}}`.
-//! What it has no word for is a 4xx or 503 with the same body and a `message` for people.
+//! Failures that FastRTC defines are HTTP 200 with `{"status":"failed","meta":{"error":…}}`. Other
+//! failures are a 4xx or 503 with the same body and a `message` for people.
 //!
-//! Every stream has all of it below `/NAME/`; the one named `default`, or the only one, also at the
-//! root.
+//! Every stream has all routes below `/NAME/`; the one named `default`, or the only one, also has
+//! them at the root.
 
 pub(crate) mod admin;
 pub(crate) mod announce;
@@ -41,10 +41,10 @@ use crate::media::session_id::SessionId;
 use crate::stream::inputs::InputError;
 use crate::workers::pool::Pool;
 
-/// Bytes of a request body. An offer is about 6 kB; more than this is no offer.
+/// The longest request body, in bytes. An offer has about 6 kB.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
-/// Seconds after which a client may find a worker. Drawn anew for each: those that were refused
-/// together do not come again together.
+/// `Retry-After`, in seconds. Random for each answer, so that clients that were refused together do
+/// not return together.
 const RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=3;
 
 /// What the handlers share.
@@ -58,8 +58,8 @@ pub(crate) struct HttpState {
     pub(crate) proxies: Arc<TrustedProxies>,
 }
 
-/// What every answer carries: browsers take no file for another kind than it says, and tell no
-/// other site of us.
+/// Headers of every answer: browsers do not guess the content type, and send no referrer to other
+/// sites.
 pub(crate) fn headers() -> DefaultHeaders {
     DefaultHeaders::new()
         .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -69,16 +69,16 @@ pub(crate) fn headers() -> DefaultHeaders {
 /// Adds every route of the public port.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.configure(limits).configure(stream_routes);
-    // After the root's own, or it would catch them.
+    // After the routes of the root, which this pattern would match too.
     config.service(
         web::scope("/{stream}").service(readable("", page::slash)).configure(stream_routes),
     );
 }
 
-/// Adds, on the admin port, those that other gateways forward to us.
+/// Adds, on the admin port, the routes that other gateways forward to.
 pub(crate) fn forwarded_routes(config: &mut web::ServiceConfig) {
     config.configure(limits).configure(session_routes);
-    // Paths come as the client wrote them.
+    // The paths are forwarded as the client wrote them.
     config.service(web::scope("/{stream}").configure(session_routes));
 }
 
@@ -92,7 +92,7 @@ fn limits(config: &mut web::ServiceConfig) {
         .app_data(web::QueryConfig::default().error_handler(bad_query));
 }
 
-/// What there is for a stream, at the root and below its name.
+/// The routes of a stream, at the root and below its name.
 fn stream_routes(config: &mut web::ServiceConfig) {
     config
         .configure(session_routes)
@@ -102,7 +102,7 @@ fn stream_routes(config: &mut web::ServiceConfig) {
         .configure(page::files);
 }
 
-/// What a session's client uses.
+/// The routes of a session's client.
 fn session_routes(config: &mut web::ServiceConfig) {
     config
         .service(only(Method::POST, "/webrtc/offer", signal::signal))
@@ -110,7 +110,7 @@ fn session_routes(config: &mut web::ServiceConfig) {
         .service(only(Method::GET, "/updates", control::updates));
 }
 
-/// What may be read, or only asked for (RFC 9110, section 9.3.2).
+/// A resource for GET and HEAD (RFC 9110, section 9.3.2).
 pub(crate) fn readable<F, A>(path: &str, handler: F) -> Resource
 where
     F: Handler<A> + Clone,
@@ -123,7 +123,7 @@ where
         .default_service(web::to(|| async { not_allowed("GET, HEAD") }))
 }
 
-/// What is for one method alone.
+/// A resource for one method only.
 pub(crate) fn only<F, A>(method: Method, path: &str, handler: F) -> Resource
 where
     F: Handler<A>,
@@ -146,9 +146,9 @@ pub(crate) fn not_allowed(allowed: &str) -> HttpResponse {
     response
 }
 
-/// A refusal of bodies that are not JSON. A page of another origin can make a browser post a form
-/// or plain text here, but not JSON without asking first: so no page elsewhere takes slots of a
-/// gateway on this person's computer.
+/// Refuses bodies that are not JSON. A page of another origin can make a browser post a form or
+/// plain text without a preflight, but not JSON. So no page elsewhere can take slots of a gateway
+/// on its visitor's computer.
 fn unless_json(request: &HttpRequest) -> Option<HttpResponse> {
     let is_json = request.content_type().eq_ignore_ascii_case("application/json");
     let encoding = request.headers().get(CONTENT_ENCODING);
@@ -163,12 +163,12 @@ fn unless_json(request: &HttpRequest) -> Option<HttpResponse> {
     Some(failed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", problem))
 }
 
-/// The body's object; the error is for whoever wrote the client.
+/// The body's object; the error is for the client's author.
 fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
     serde_json::from_slice(body).map_err(|error| format!("the body is not a JSON object: {error}"))
 }
 
-/// Takes a text out of it. The error names the field.
+/// Removes a text from the object. The error names the field.
 fn take_text(object: &mut Map<String, Value>, field: &str) -> Result<String, String> {
     match object.remove(field) {
         Some(Value::String(text)) => Ok(text),
@@ -177,7 +177,7 @@ fn take_text(object: &mut Map<String, Value>, field: &str) -> Result<String, Str
     }
 }
 
-/// Takes the session's id out of it.
+/// Removes the session's id from the object.
 fn take_id(object: &mut Map<String, Value>) -> Result<SessionId, String> {
     let id = take_text(object, "webrtc_id")?;
     SessionId::parse(&id).map_err(|error| error.to_string())
@@ -211,7 +211,7 @@ pub(crate) fn unavailable(error: &str, message: &str) -> HttpResponse {
     try_again(StatusCode::SERVICE_UNAVAILABLE, error, message)
 }
 
-/// A refusal that will not last: it says when to come again.
+/// A temporary refusal, with `Retry-After`.
 fn try_again(status: StatusCode, error: &str, message: &str) -> HttpResponse {
     let mut response = failed(status, error, Some(message.to_owned()));
     let wait = rand::random_range(RETRY_AFTER_SECONDS);

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{HttpState, readable, stream_of};
 use crate::workers::placement;
 
-/// The page may load from and talk to this server only; the video is a `MediaStream`, which needs
-/// no source.
+/// The page may load from and connect to this server only; the video is a `MediaStream`, which
+/// needs no source.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
                            base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -17,9 +17,9 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// A stream.
+/// The page of a stream.
 const STREAM: &str = include_str!("page/index.html");
-/// All of them, where there are several.
+/// The list of streams, where there are several.
 const INDEX: &str = include_str!("page/streams.html");
 
 macro_rules! files {
@@ -28,7 +28,7 @@ macro_rules! files {
     };
 }
 
-/// What the pages load.
+/// The files that the pages load.
 const FILES: &[(&str, &str, &str)] = files! {
     SCRIPT: "camera.js" "connection.js" "diagnosis.js" "element.js" "figures.js" "inputs.js" "messages.js" "network.js" "outcome.js" "outputs.js"
         "page.js" "plot.js" "screen.js" "session.js" "signalling.js" "spec.js" "streams.js";
@@ -42,8 +42,8 @@ pub(super) fn files(config: &mut web::ServiceConfig) {
     }
 }
 
-/// `GET /`: the stream of the path. At the root the only one, or the index of several; before the
-/// first worker has come the stream's page too, which waits for it.
+/// `GET /`: the page of the path's stream. At the root: the page of the only stream, or the list of
+/// several. Before the first worker is known: the stream's page, which waits for it.
 pub(super) async fn page(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
     match stream_of(&request) {
         None if shared.pool.streams().len() > 1 => file(HTML, INDEX),
@@ -66,7 +66,7 @@ pub(super) async fn slash(shared: web::Data<HttpState>, request: HttpRequest) ->
     }
 }
 
-/// `GET /api/streams`: what is served now; below a name, that one only.
+/// `GET /api/streams`: the streams that are served now; below a name, only that one.
 pub(super) async fn streams(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
     let serving = shared.pool.serving();
     let name = stream_of(&request);

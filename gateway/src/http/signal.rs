@@ -48,13 +48,13 @@ enum Request {
 struct Offered {
     id: SessionId,
     sdp: String,
-    /// What the person has set before they pressed Start.
+    /// The inputs that the person set before pressing Start.
     inputs: Map<String, Value>,
-    /// Only for a session that runs.
+    /// Only for a running session.
     renegotiate: bool,
 }
 
-/// The error names the field that is wrong.
+/// The error names the invalid field.
 fn parse(body: &[u8]) -> Result<Request, String> {
     let mut body = object(body)?;
     let id = take_id(&mut body)?;
@@ -81,7 +81,7 @@ fn parse(body: &[u8]) -> Result<Request, String> {
     }
 }
 
-/// Nothing is taken before all checks have passed.
+/// No resources are taken before all checks have passed.
 async fn answer(
     shared: &HttpState,
     request: &HttpRequest,
@@ -94,13 +94,13 @@ async fn answer(
         Err(problem) => return invalid_offer(&id, &problem),
     };
     let further = Renegotiate { id: id.clone(), offer: parsed.clone() };
-    // An error is a gateway that has stopped.
+    // An error means that the gateway has stopped.
     if let Ok(Some(answered)) = shared.gateway.send(further).await {
         return conclude(answered.map(|sdp| (sdp, "renegotiated")));
     }
     if renegotiate {
-        // At another gateway, perhaps. A new session would be no use to a browser that has a
-        // connection.
+        // The session may be at another gateway. A new session would be useless to a browser that
+        // has a connection.
         let answer = shared.forward.answer(request, &id, body).await;
         return answer.unwrap_or_else(|| failed(StatusCode::OK, "unknown_connection", None));
     }
@@ -123,10 +123,10 @@ async fn answer(
     let stream = spec.name.clone();
     let client = shared.proxies.client(request);
     let start = StartSession { stream, id: id.clone(), client, offer, inputs };
-    // An error is a gateway that has stopped.
+    // An error means that the gateway has stopped.
     let answered = gateway.send(start).await.unwrap_or(Err(OfferRefused::Draining));
     if matches!(answered, Err(OfferRefused::AlreadyExists))
-        // At another gateway, perhaps, and this is its browser's further offer.
+        // The session may be at another gateway, and this is a renegotiation.
         && let Some(answer) = shared.forward.answer(request, &id, body).await
     {
         return answer;
@@ -179,8 +179,8 @@ fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
     }
 }
 
-/// Its session may be here, or at another gateway. Or nowhere yet: a candidate may overtake its
-/// offer, which may go to either; so both are asked once more when it has had time to come.
+/// The session may be here, at another gateway, or nowhere yet: a candidate may overtake its offer,
+/// which may go to either gateway. So both are asked again after the offer has had time to arrive.
 async fn add_candidate(
     shared: &HttpState,
     request: &HttpRequest,
@@ -196,7 +196,7 @@ async fn add_candidate(
             .gateway
             .send(Candidate { id: id.clone(), candidate: candidate.clone(), wait })
             .await;
-        // The outer error is a gateway that has stopped.
+        // The outer error means that the gateway has stopped.
         if let Ok(Ok(())) = taken {
             return HttpResponse::Ok().json(json!({ "status": "success" }));
         }
@@ -207,8 +207,8 @@ async fn add_candidate(
     failed(StatusCode::OK, "unknown_connection", None)
 }
 
-/// `None` is the end of candidates. `sdpMid` and `sdpMLineIndex` may be missing: there is one
-/// bundle.
+/// `None` is the end of candidates. `sdpMid` and `sdpMLineIndex` may be missing, because there is
+/// only one bundle.
 fn parse_candidate(candidate: &Value) -> Result<Option<RTCIceCandidateInit>, ()> {
     let line = candidate.get("candidate").and_then(Value::as_str).ok_or(())?;
     if line.is_empty() {
@@ -229,7 +229,7 @@ fn parse_candidate(candidate: &Value) -> Result<Option<RTCIceCandidateInit>, ()>
     }))
 }
 
-/// Neither at this name nor, without one, at the root.
+/// No stream has this name or, without a name, the root has none.
 fn no_stream(shared: &HttpState, stream: Option<String>) -> HttpResponse {
     let known = shared.pool.streams();
     if known.is_empty() {

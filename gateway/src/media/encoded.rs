@@ -12,10 +12,10 @@ pub(crate) struct OutFrame {
     pub(crate) payloads: Vec<Bytes>,
     /// RTP timestamp, 90 kHz.
     pub(crate) timestamp: u32,
-    /// When its packets leave; `None` is at once.
+    /// When its packets are sent; `None` is at once.
     pub(crate) leave_at: Option<Instant>,
-    /// When the browser captured it, if it said so.
+    /// The browser's capture time, if it sent one.
     pub(crate) stamp: Option<CaptureStamp>,
-    /// None for a re-emission.
+    /// `None` for a repeated picture.
     pub(crate) ticket: Option<Ticket>,
 }

@@ -1,4 +1,4 @@
-//! What the stages of the path tell the session, and what they wake each other with.
+//! Events from the stages of the path to the session, and wake-ups between stages.
 
 use std::time::Duration;
 
@@ -17,43 +17,43 @@ pub(crate) struct FrameWaiting;
 #[rtype(result = "()")]
 pub(crate) struct ResultWaiting;
 
-/// What a session's connection, decoder and worker tell it.
+/// Events from a session's connection, decoder and worker.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) enum SessionEvent {
-    /// The first signed check of the browser has come.
+    /// The browser's first signed check has arrived.
     Checked,
     /// The browser is connected.
     Connected,
-    /// Frames find no room, for the first time.
+    /// The frame queue is full, for the first time.
     FallingBehind,
-    /// From inside the handler, for the client.
+    /// A notice of the handler, for the client.
     Notice(Notice),
-    /// Its codec thread does more or less for its streams: the client is told without delay.
+    /// The codec thread's relief has changed: the client is told without delay.
     Relieved,
-    /// Its worker is draining: the session is to move to another one.
+    /// The session's worker is draining: the session must move to another one.
     Draining,
-    /// The link has ended, and will not touch what it shared with the session again.
+    /// The link has ended, and no longer touches what it shared with the session.
     Detached(Detached),
-    /// No other worker has room so far.
+    /// No other worker has room yet.
     Waiting,
-    /// It is over.
+    /// The session is over.
     Ended(EndReason),
 }
 
-/// Why there is no link any more.
+/// Why a link has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detached {
     /// The session left it.
     Left,
-    /// The worker went away.
+    /// The worker is lost.
     Lost,
 }
 
-/// How loud a notice is.
+/// The severity of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Severity {
-    /// For the curious.
+    /// Information.
     Log,
     /// Something may be wrong.
     Warning,
@@ -64,7 +64,7 @@ pub(crate) enum Severity {
 /// A message for the person in front of the browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
-    /// How loud.
+    /// Its severity.
     pub(crate) level: Severity,
     /// As the handler's author wrote it.
     pub(crate) message: String,
@@ -75,38 +75,38 @@ pub(crate) struct Notice {
 pub(crate) enum EndReason {
     /// The browser closed the data channel or the connection.
     ClientClosed,
-    /// No sign of life of the browser for eight seconds, or it never finished connecting.
+    /// Nothing came from the browser for eight seconds, or it never finished connecting.
     ConnectionFailed(ConnectStage),
-    /// The browser took the answer and never connected.
+    /// The browser never connected after the answer.
     NeverConnected(ConnectStage),
-    /// A check of the browser's came, and DTLS was not up in time.
+    /// A signed check came, and DTLS was not up in time.
     NoDtls(ConnectStage),
-    /// It was one of too many that had not come so far yet.
+    /// There were too many sessions that had not come this far, and it was the one to end.
     CrowdedOut,
-    /// There was room when it offered, and none any more when its browser was there.
+    /// There was room when it offered, and none when its browser connected.
     Refused(OfferRefused),
-    /// The browser is to send video, and no frame ever came; whether packets did.
+    /// The browser should send video, and no frame ever came; the field says whether packets did.
     NoVideo {
         /// RTP packets came.
         packets: bool,
     },
-    /// Frames came, and then none for so long.
+    /// Frames came, and then none for this long.
     Idle(Duration),
-    /// Frames came, and then none; and somebody else wanted its slot.
+    /// Frames came, and then none, and another session needed the slot.
     Displaced,
-    /// Nothing authenticated came for 15 s, whatever the stack believes.
+    /// No authenticated packet came for 15 s, whatever the WebRTC stack reports.
     Silent,
-    /// The connection's driver is gone.
+    /// The connection's driver has ended.
     Driver(DriverEnd),
-    /// The worker went away, and no other had room for as long as may be waited.
+    /// The worker was lost, and no other had room within the limit.
     WorkerLost,
     /// The handler panicked or could not start.
     HandlerFailed(String),
     /// The handler ended the stream.
     HandlerEnded(String),
-    /// It has run for as long as its stream allows.
+    /// It has reached its stream's time limit.
     TimeLimit(Duration),
-    /// The admin port was told to end it.
+    /// An operator ended it on the admin port.
     Operator,
     /// This gateway is stopping.
     Shutdown,
@@ -138,7 +138,7 @@ impl EndReason {
         }
     }
 
-    /// Where the connection failed, if that is the reason.
+    /// The step at which the connection failed, if that is the reason.
     #[must_use]
     pub(crate) fn step(&self) -> Option<ConnectStage> {
         match self {
@@ -150,10 +150,10 @@ impl EndReason {
     }
 }
 
-/// How a connection's driver ended; it should not, before the connection is closed.
+/// How a connection's driver ended before the connection was closed, which is a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DriverEnd {
-    /// With an error, which the stack has only logged.
+    /// With an error, which the stack only logged.
     Returned,
     /// By a panic.
     Panicked,
@@ -162,13 +162,13 @@ pub(crate) enum DriverEnd {
 /// The step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectStage {
-    /// Nothing of the browser's ever came.
+    /// Nothing from the browser ever arrived.
     NoPacket,
-    /// Its checks came, and no path was agreed on.
+    /// Its checks arrived, and no path was agreed on.
     NoPath,
-    /// There is a path, and no encryption.
+    /// There is a path, and DTLS did not complete.
     Encryption,
-    /// All was well, and then nothing came any more.
+    /// It was connected, and then nothing more arrived.
     Silence,
 }
 
@@ -184,7 +184,7 @@ impl ConnectStage {
         }
     }
 
-    /// For the log: what that means, and where to look.
+    /// For the log: the meaning, and where to look.
     #[must_use]
     pub(crate) fn in_words(self) -> &'static str {
         match self {

@@ -30,25 +30,25 @@ pub(crate) struct Frame {
     pub(crate) seq: u64,
     /// When the browser captured it, on the session's own clock (zero is its first frame).
     pub(crate) captured: Duration,
-    /// The same by the browser's own clock, if it said so; goes back to it with the result.
+    /// The browser's own capture time, if it sent one; it is returned with the result.
     pub(crate) stamp: Option<CaptureStamp>,
-    /// How far the picture is from upright.
+    /// The picture's rotation.
     pub(crate) rotation: Rotation,
     /// The pixels.
     pub(crate) picture: Picture,
-    /// Its place in the books.
+    /// Its record in the ledger.
     pub(crate) ticket: Ticket,
-    /// When it entered the queue that it is in.
+    /// When it entered its current queue.
     pub(crate) since: Instant,
 }
 
-/// When a frame was captured, as an NTP time stamp (RFC 5905, section 6) of whoever captured it.
-/// Opaque to us: clocks differ.
+/// A capture time as an NTP time stamp (RFC 5905, section 6) of the sender's clock. Opaque here,
+/// because clocks differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CaptureStamp([u8; 8]);
 
 impl CaptureStamp {
-    /// The first eight bytes; what may follow is the sender's guess at its clock's error.
+    /// The first eight bytes; an estimate of the clock's offset may follow.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         bytes.first_chunk().copied().map(Self)
     }
@@ -58,27 +58,27 @@ impl CaptureStamp {
     }
 }
 
-/// What a full queue does.
+/// The policy of a full queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
-    /// One waits; a newer one takes its place (`reason="skipped"`).
+    /// One frame waits; a newer one replaces it (`reason="skipped"`).
     NewestWins,
     /// This many wait in order; a further one is refused (`reason="overflow"`).
     Fifo(usize),
 }
 
 /// A bounded queue of frames between two threads. Frames wait here and never in a mailbox: a
-/// mailbox is FIFO and cannot replace, and its bound is per sender. What is sent beside it is only
-/// a nudge, so that losing one is harmless.
+/// mailbox is FIFO, cannot replace an element, and is bounded per sender. The message that is sent
+/// in addition is only a wake-up, so losing one is harmless.
 ///
-/// A frame that finds no room is counted at `hop`. Lock held for a push or a pop of one element
-/// only.
+/// A frame that finds no room is counted at `hop`. The lock is held only for a push or a pop of one
+/// element.
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
     hop: Hop,
     policy: Policy,
     waiting: Mutex<VecDeque<Frame>>,
-    /// Frames that found no room, or lost theirs.
+    /// Frames that found no room or were replaced.
     skipped: AtomicU64,
 }
 
@@ -89,7 +89,7 @@ impl FrameQueue {
         Arc::new(Self { hop, policy, waiting: Mutex::default(), skipped: AtomicU64::new(0) })
     }
 
-    /// Puts a frame in.
+    /// Adds a frame.
     ///
     /// # Errors
     /// The FIFO is full; the frame was counted as dropped.
@@ -116,12 +116,12 @@ impl FrameQueue {
         Ok(())
     }
 
-    /// Takes the frame that is next.
+    /// Takes the next frame.
     pub(crate) fn pop(&self) -> Option<Frame> {
         self.waiting.lock().pop_front()
     }
 
-    /// Frames that found no room, or lost theirs, so far.
+    /// Frames that found no room or were replaced so far.
     pub(crate) fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
@@ -132,7 +132,7 @@ impl FrameQueue {
     }
 }
 
-/// A FIFO had no room.
+/// The FIFO is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overflow;
 

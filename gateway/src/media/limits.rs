@@ -1,8 +1,8 @@
-//! How much video a stream has: of a browser's, pixels and frames; each way, bits.
+//! Limits of a stream's video: pixels and frames from the browser, and bits each way.
 
 use std::ops::RangeInclusive;
 
-/// What a stream takes of a browser's video.
+/// Limits of the video from a browser.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct VideoLimits {
     /// Pixels of the longer side.
@@ -14,7 +14,8 @@ pub(crate) struct VideoLimits {
 }
 
 impl VideoLimits {
-    /// A size within, of the same shape and with even sides; the same when it is within already.
+    /// A size within the limits, of the same aspect ratio and with even sides; unchanged if it is
+    /// within already.
     pub(crate) fn fit(self, width: u32, height: u32) -> (u32, u32) {
         let (long, short) = (width.max(height), width.min(height));
         let factor =
@@ -32,21 +33,21 @@ impl VideoLimits {
     }
 }
 
-/// What a bitrate may be, as an option and in a stream's declaration.
+/// The range of a bitrate, in the options and in a stream's declaration.
 pub(crate) const BITRATES: RangeInclusive<u32> = reframe_proto::BITRATES_KBPS;
 
-/// The bitrate of a stream's video, each way.
+/// The bitrate of a stream's video in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BitrateLimits {
-    /// Until something is known of the path.
+    /// Used until the path has been estimated.
     pub(crate) start: u32,
-    /// The floor, also when the path carries less: below it a picture is unusable.
+    /// The floor, even when the path carries less: below it the picture is unusable.
     pub(crate) min: u32,
-    /// Also when the path carries more.
+    /// The ceiling, even when the path carries more.
     pub(crate) max: u32,
 }
 
-/// What a stream declares of its own; `None` leaves it to the gateway.
+/// A stream's own bitrates; `None` leaves the gateway's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BitrateOverrides {
     pub(crate) start: Option<u32>,
@@ -55,8 +56,8 @@ pub(crate) struct BitrateOverrides {
 }
 
 impl BitrateLimits {
-    /// With the stream's wishes: the operator's maximum holds whatever a stream says, and start and
-    /// minimum give way.
+    /// With the stream's overrides: the operator's maximum always applies, and start and minimum
+    /// are reduced to it.
     pub(crate) fn with(self, wishes: BitrateOverrides) -> Self {
         let max = wishes.max.unwrap_or(self.max).min(self.max);
         let min = wishes.min.unwrap_or(self.min).min(max);

@@ -1,5 +1,5 @@
-//! What passes from hop to hop: the types that more than one stage of the frame's path knows. It
-//! may import `codec` and `telemetry`; it knows no actor, no thread and no connection.
+//! Types that pass between the stages of a frame's path. They may import `codec` and `telemetry`,
+//! but no actor, thread or connection.
 
 pub(crate) mod encoded;
 pub(crate) mod event;

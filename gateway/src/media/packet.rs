@@ -1,14 +1,14 @@
-//! Packets of a browser's video, as the WebRTC stack has decrypted them.
+//! RTP packets of a browser's video, decrypted by the WebRTC stack.
 
 use bytes::Bytes;
 
 use super::frame::CaptureStamp;
 use crate::codec::Rotation;
 
-/// One packet, as the assembler needs it.
+/// One packet, for the assembler.
 #[derive(Clone, Debug)]
 pub(crate) struct Packet {
-    /// Whose sequence numbers and timestamps these are.
+    /// The SSRC.
     pub(crate) ssrc: u32,
     /// RTP sequence number.
     pub(crate) sequence: u16,
@@ -16,13 +16,13 @@ pub(crate) struct Packet {
     pub(crate) timestamp: u32,
     /// Last packet of its frame.
     pub(crate) marker: bool,
-    /// What its header says beside.
+    /// Its header extensions.
     pub(crate) marks: HeaderExtensions,
-    /// As its codec's RTP payload format has it; empty for padding, which only fills the sequence.
+    /// The payload in its codec's RTP format; empty for padding, which only uses a sequence number.
     pub(crate) payload: Bytes,
 }
 
-/// What a packet says of its frame; most packets say nothing.
+/// What a packet's header extensions say of its frame; most packets have none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeaderExtensions {
     pub(crate) rotation: Option<Rotation>,
@@ -30,7 +30,7 @@ pub(crate) struct HeaderExtensions {
 }
 
 impl HeaderExtensions {
-    /// What both say together; `other` where they differ.
+    /// Both merged; `other` takes precedence.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             rotation: other.rotation.or(self.rotation),

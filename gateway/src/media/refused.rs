@@ -1,33 +1,32 @@
-//! Why a session does not start, as its client is told.
+//! Why a session does not start, as reported to its client.
 
 use serde_json::{Value, json};
 
-/// Why no session started. Nothing was taken.
+/// Why no session was started. No resources are held for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OfferRefused {
     AlreadyExists,
     /// Every slot is taken; how many there are.
     Full(u32),
-    /// No worker serves.
+    /// No worker serves this stream.
     NoWorker,
-    /// With it the codec threads would be busier than they may be.
+    /// The session would make the codec threads busier than `--max-load`.
     Overloaded,
     /// This gateway is stopping.
     Draining,
-    /// An earlier offer of the session is being answered, or it has offered too often, or too many
-    /// others are answered.
+    /// An earlier offer of the session is being answered, or it offers too often, or too many other
+    /// offers wait.
     Busy,
-    /// Its client's network has begun too many sessions lately.
+    /// Its client's network has started too many sessions lately.
     RateLimited,
-    /// A codec could not be made.
+    /// A codec could not be created.
     NoCodec,
-    /// The offer has no answer; why, for whoever wrote the client.
+    /// The offer cannot be answered; the reason is for the client's author.
     Unanswerable(String),
 }
 
 impl OfferRefused {
-    /// What a program knows it by: `meta.error` of the HTTP answer and of the message on the
-    /// connection.
+    /// Its code: `meta.error` of the HTTP answer and of the message on the connection.
     pub(crate) fn error(&self) -> &'static str {
         match self {
             Self::AlreadyExists => "connection_already_exists",

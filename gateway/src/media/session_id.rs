@@ -1,4 +1,4 @@
-//! A session's id, which its client has chosen.
+//! A session's id, which its client chooses.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -7,18 +7,18 @@ use std::sync::Arc;
 /// Bytes of an id. Browsers' clients send 7 to 36.
 const MAX_BYTES: usize = 128;
 
-/// 1 to [`MAX_BYTES`] printable ASCII characters, without space and `/`: an id goes into logs,
-/// paths and the placement store. Cheap to clone.
+/// 1 to [`MAX_BYTES`] printable ASCII characters, without space and `/`, because an id goes into
+/// logs, paths and the placement store. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId(Arc<str>);
 
-/// It is no id. The text is for whoever wrote the client.
+/// Not an id. The text is for the client's author.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`webrtc_id` must have 1 to {MAX_BYTES} printable ASCII characters, without space and /")]
 pub(crate) struct InvalidSessionId;
 
 impl SessionId {
-    /// The one place where a client's text becomes an id.
+    /// The only place where a client's text becomes an id.
     ///
     /// # Errors
     /// It is empty, too long, or has other characters.
@@ -52,7 +52,7 @@ pub(crate) mod testing {
     use super::SessionId;
 
     /// # Panics
-    /// When the text is no id.
+    /// When the text is not an id.
     pub(crate) fn id(text: impl ToString) -> SessionId {
         SessionId::parse(&text.to_string()).expect("an id")
     }

@@ -1,7 +1,7 @@
-//! How many answers are made at once: one for two cores.
+//! The number of answers that are made at once: one for every two cores.
 //!
-//! Making an answer is all CPU, and runs where media does: more of them at once would only take
-//! time from streams, and with one for each core a flood of offers would keep every core busy.
+//! Making an answer is pure CPU work on the media threads. More at once would take time from
+//! streams, and with one for each core a flood of offers would keep every core busy.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,12 +12,13 @@ use tokio::time::timeout;
 
 use crate::shares::{Share, Shares, network};
 
-/// Offers that wait for their turn. Full: a further one is refused (`busy`). As many as the gateway
-/// actor's mailbox holds.
+/// Offers that may wait for their turn, as many as the gateway actor's mailbox holds. Full: a
+/// further one is refused (`busy`).
 const MAX_WAITING: usize = 64;
-/// Of those, one client network's: others wait behind no more than these. Full: as above.
+/// Of those, offers from one client network, so that others wait behind at most this many. Full: as
+/// above.
 const MAX_WAITING_EACH: usize = 32;
-/// How long one may wait; longer, and it is refused too. A page gives up on an answer after three
+/// How long an offer may wait before it is refused. A page gives up on an answer after three
 /// seconds.
 const TURN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -29,7 +30,7 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// For a machine of so many cores.
+    /// For a machine with this many cores.
     pub(crate) fn new(cores: usize) -> Self {
         Self {
             turns: Semaphore::new(cores.div_ceil(2)),
@@ -37,11 +38,10 @@ impl Answers {
         }
     }
 
-    /// Waits for a turn of this client, in the order of asking; `None` when it is not to be had in
-    /// time.
+    /// Waits for this client's turn, first come first served; `None` when the wait is too long.
     ///
     /// # Cancel safety
-    /// Dropped before it is ready, it holds nothing.
+    /// When dropped before it is ready, it holds nothing.
     pub(crate) async fn turn(&self, client: Option<IpAddr>) -> Option<SemaphorePermit<'_>> {
         if let Ok(turn) = self.turns.try_acquire() {
             return Some(turn);

@@ -1,10 +1,10 @@
-//! What a session does about what happens to it: its connection, its slot, its worker, its end.
-//! Pure: it takes `now`, awaits nothing and holds nothing but values. The actor in `session/mod.rs`
-//! carries out what it returns.
+//! The decisions of a session about its connection, its slot, its worker and its end. Pure: it
+//! takes `now`, awaits nothing and holds only values. The actor in `session/mod.rs` carries out
+//! what it returns.
 //!
-//! Two things go on beside each other. The connection is made ([`Connection`]), and a worker is
+//! Two processes run side by side. The connection is established ([`Connection`]), and a worker is
 //! found, lost, replaced and left ([`State`]). A session that has ended stays [`State::Ended`] and
-//! asks for nothing more.
+//! returns no more actions.
 //!
 //! > There is at most one link and one search at a time. A new link is made only when the last has
 //! > said [`Detached`], after which nothing of it touches what they share.
@@ -22,16 +22,16 @@ use crate::telemetry::Failover;
 /// A session whose browser sends no signed check ends after this. Browsers send their checks one
 /// round trip after the answer; until then the session takes some 400 kB.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// From the first signed check until DTLS is up: two round trips, and a packet that is lost twice
-/// (RFC 6347, section 4.2.4.1: after one second, then after two).
+/// From the first signed check until DTLS is up: two round trips, and one packet that is lost twice
+/// (RFC 6347, section 4.2.4.1: resent after one second, then after two).
 const DTLS_TIMEOUT: Duration = Duration::from_secs(5);
 /// A worker lost within this time of taking the session may have been crashed by it.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
-/// Workers that one session may lose in such a way, one after the other. A frame that makes the
-/// handler's process crash must not go through all of them.
+/// Workers that one session may lose in this way in a row. A frame that crashes the handler's
+/// process must not crash every worker.
 const MAX_LOSSES: u32 = 3;
 
-/// How long things may last, by the options and the stream's declaration.
+/// Time limits, from the options and the stream's declaration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Without a worker.
@@ -42,119 +42,119 @@ pub(super) struct Limits {
     pub(super) time: Option<Duration>,
 }
 
-/// What happens to a session. `W` is a worker, as the actor knows it.
+/// An event of a session. `W` is the actor's handle of a worker.
 #[derive(Debug)]
 pub(super) enum Event<W> {
     /// The first signed check of the browser has come.
     Checked,
-    /// DTLS is up; what was heard of the browser until then.
+    /// DTLS is up; the counts of what the browser has sent so far.
     Connected(Counts),
-    /// The gateway has admitted it: there is a slot, and a place on a codec thread.
+    /// The gateway has admitted it: it has a slot and a place on a codec thread.
     Admitted,
     /// The gateway refuses it.
     Refused(OfferRefused),
-    /// A codec could not be made.
+    /// A codec could not be created.
     NoCodec,
-    /// The search has found a worker, which has started the handler; the actor has its end.
+    /// The search has found a worker and started the handler there; the actor holds the connection.
     Found,
-    /// The search has found that the worker which was to be left serves again; `draining`: it
-    /// drains once more.
+    /// The search has found that the worker that was to be left serves again; `draining`: it has
+    /// begun to drain once more.
     Stay { draining: Option<W> },
     /// The search goes on without success.
     Waiting,
-    /// The search is over: the handler refuses the session, or the search itself failed.
+    /// The search has failed: the handler refuses the session, or the search itself ended.
     SearchFailed(EndReason),
     /// This session's worker drains.
     Draining(W),
     /// There is no link any more; to this worker it was.
     Detached(Detached, Option<W>),
-    /// Frames find no room.
+    /// The frame queue is full.
     FallingBehind,
-    /// A second has passed; what was heard of the browser so far.
+    /// A second has passed; the counts of what the browser has sent so far.
     Counted(Counts),
-    /// The time of [`Core::deadline`] has come; where the connection stands.
+    /// The time of [`Core::deadline`] has come; the step that the connection has reached.
     Deadline(ConnectStage),
-    /// It is to end.
+    /// A request to end it.
     End(EndReason),
 }
 
-/// What the actor is to do, in this order.
+/// An action for the actor. Actions are carried out in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action<W> {
     /// Ask the gateway for a slot; `encrypted`: DTLS is up.
     AskAdmission { encrypted: bool },
     /// Note that the browser is connected.
     NoteConnected,
-    /// Make the codecs, queues and tasks of an admitted session.
+    /// Create the codecs, queues and tasks of an admitted session.
     Begin,
     /// Look for a worker.
     Search(Previous<W>),
-    /// Make the link to the worker that was found.
+    /// Create the link to the worker that was found.
     Attach,
-    /// Send nothing more to the worker, and let it go when it has answered what it has.
+    /// Send nothing more to the worker, and leave it when it has answered its outstanding frames.
     Leave,
     /// Tell the client.
     Notify(Notification),
-    /// Count how a failover ended, and how long it took.
+    /// Count the outcome of a failover and its duration.
     Count(Failover, Duration),
     /// End the session.
     End(EndReason),
 }
 
-/// What the search must know of the session's last worker.
+/// The session's last worker, for the search.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Previous<W> {
-    /// There is none, nor any to keep away from.
+    /// There was none, or none to avoid.
     Nothing,
-    /// It is lost, and may look as if it still served.
+    /// It is lost, although it may still look as if it served.
     Lost(W),
-    /// It goes on until there is another.
+    /// It serves until another one is found.
     Draining(W),
 }
 
-/// What the client is told.
+/// A message to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notification {
-    /// The figures that it cannot know: also that it was admitted.
+    /// The figures that only the server knows; the first also says that the session was admitted.
     Stats,
-    /// There is no worker.
+    /// The worker is lost, and there is no other yet.
     Reconnecting,
-    /// There is one again.
+    /// There is a worker again.
     Reattached,
-    /// Another worker took over after one was lost.
+    /// Another worker took over from a lost one.
     TakenOver,
-    /// Another worker took over from one that drains.
+    /// Another worker took over from a draining one.
     Moved,
-    /// Its frames come faster than the handler takes them.
+    /// Frames arrive faster than the handler processes them.
     FallingBehind,
-    /// No frame of its video is decoded.
+    /// No frame of the browser's video is decoded.
     NothingShown(Fault),
 }
 
-/// How far the connection is.
+/// The state of the connection.
 #[derive(Debug)]
 enum Connection {
-    /// No signed check has come.
+    /// Waiting for the first signed check.
     Answered { until: Instant },
-    /// One has, and DTLS is not up.
+    /// Signed checks arrive; waiting for DTLS.
     Checked { until: Instant },
     /// DTLS is up.
     Connected { watch: Watch, until: Option<Instant> },
 }
 
-/// Where the session's frames go.
+/// The state of the session's worker.
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// It holds no slot.
+    /// The session has no slot.
     Unadmitted,
-    /// There is no link, and a search runs. `lost`: since when there has been no worker; `None`
-    /// until the search, or a loss, has said so. `told`: the client knows.
+    /// A search runs and there is no link. `lost`: since when there has been no worker; `None`
+    /// until the search or a loss has reported it. `notified`: the client knows.
     Searching { lost: Option<Instant>, notified: bool },
     /// There is a link.
     Attached,
-    /// There is a link to a worker that drains, and a search runs.
+    /// There is a link to a draining worker, and a search runs.
     Leaving,
-    /// The next worker is ready, and the link to the last one has still to end.
+    /// The next worker is ready; the link to the last one must end first.
     Moving,
     /// It has ended.
     Ended,
@@ -168,25 +168,25 @@ pub(super) struct Core {
     sends: bool,
     connection: Connection,
     state: State,
-    /// When the last link was made; `None` before the first.
+    /// When the last link was created; `None` before the first.
     attached: Option<Instant>,
-    /// Workers that were lost soon after they took the session, in a row.
+    /// Workers lost in a row soon after they took the session.
     losses: u32,
 }
 
 impl Core {
-    /// Its answer has just been made. `sends`: the browser is to send video.
+    /// For a session whose answer has just been made. `sends`: the browser should send video.
     pub(super) fn new(now: Instant, limits: Limits, sends: bool) -> Self {
         let connection = Connection::Answered { until: now + CONNECT_TIMEOUT };
         Self { limits, sends, connection, state: State::Unadmitted, attached: None, losses: 0 }
     }
 
-    /// Whether a signed check has come.
+    /// Whether a signed check has arrived.
     pub(super) fn is_checked(&self) -> bool {
         !matches!(self.connection, Connection::Answered { .. })
     }
 
-    /// For how long no frame has come, of a session that had one.
+    /// For how long no frame has come, if there ever was one.
     pub(super) fn idle(&self) -> Duration {
         match &self.connection {
             Connection::Connected { watch, .. } => watch.idle(),
@@ -208,7 +208,7 @@ impl Core {
         connection.into_iter().chain(search).min()
     }
 
-    /// What to do about an event.
+    /// Handles an event.
     pub(super) fn handle<W>(&mut self, now: Instant, event: Event<W>) -> Vec<Action<W>> {
         if matches!(self.state, State::Ended) {
             return Vec::new();
@@ -225,7 +225,7 @@ impl Core {
             Event::SearchFailed(reason) | Event::End(reason) => self.end(reason),
             Event::Draining(worker) => self.draining(worker),
             Event::Detached(why, worker) => self.detached(now, why, worker),
-            // Without a worker it is not the handler that is slow.
+            // Without a worker the queue does not fill because of a slow handler.
             Event::FallingBehind if self.has_link() => {
                 vec![Action::Notify(Notification::FallingBehind)]
             }
@@ -249,7 +249,7 @@ impl Core {
 
     fn connected<W>(&mut self, now: Instant, counts: Counts) -> Vec<Action<W>> {
         if matches!(self.connection, Connection::Connected { .. }) {
-            // Back after an interruption.
+            // Connected again after an interruption.
             return Vec::new();
         }
         let watch = Watch::new(now, counts, self.sends, self.limits.idle);
@@ -262,7 +262,7 @@ impl Core {
         ]
     }
 
-    /// The gateway is asked twice, and may say so twice: what comes second gives its slot back.
+    /// The gateway is asked twice and may admit twice; the second admission returns its slot.
     fn admitted<W>(&mut self) -> Vec<Action<W>> {
         if !matches!(self.state, State::Unadmitted) {
             return Vec::new();
@@ -314,7 +314,7 @@ impl Core {
 
     fn stay<W>(&mut self, draining: Option<W>) -> Vec<Action<W>> {
         match self.state {
-            // It serves again, but it was lost after it said so.
+            // The worker serves again, but it was lost after it reported that.
             State::Searching { .. } => vec![Action::Search(Previous::Nothing)],
             State::Leaving => {
                 self.state = State::Attached;
@@ -336,7 +336,7 @@ impl Core {
 
     fn draining<W>(&mut self, worker: W) -> Vec<Action<W>> {
         if !matches!(self.state, State::Attached) {
-            // Somebody looks already, or there is no link.
+            // A search already runs, or there is no link.
             return Vec::new();
         }
         self.state = State::Leaving;
@@ -348,11 +348,11 @@ impl Core {
             State::Moving => return self.attach(now, None, false, true),
             State::Attached => false,
             State::Leaving => true,
-            // No link of ours.
+            // There is no such link.
             State::Unadmitted | State::Searching { .. } | State::Ended => return Vec::new(),
         };
         if why == Detached::Left {
-            // With no worker to go to: the session itself is ending.
+            // Left without a successor: the session itself is ending.
             return Vec::new();
         }
         let soon =
@@ -365,7 +365,7 @@ impl Core {
         }
         self.state = State::Searching { lost: Some(now), notified: false };
         match worker {
-            // The search for a successor goes on.
+            // The search for a successor continues.
             _ if searching => Vec::new(),
             Some(worker) => vec![Action::Search(Previous::Lost(worker))],
             None => vec![Action::Search(Previous::Nothing)],
@@ -386,7 +386,7 @@ impl Core {
         self.end(reason)
     }
 
-    /// What was due by now; nothing when the timer was early.
+    /// Handles the deadline; nothing if the timer was early.
     fn timed_out<W>(&mut self, now: Instant, step: ConnectStage) -> Vec<Action<W>> {
         match self.connection {
             Connection::Answered { until } if now >= until => {
@@ -402,7 +402,7 @@ impl Core {
         }
         match self.state {
             State::Searching { lost: Some(lost), .. } if now >= lost + self.limits.reconnect => {
-                // One that never had a worker has not lost any.
+                // A session that never had a worker has not lost one.
                 let lost =
                     self.attached.map(|_| Action::Count(Failover::Lost, self.limits.reconnect));
                 lost.into_iter().chain(self.end(EndReason::WorkerLost)).collect()

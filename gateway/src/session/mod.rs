@@ -1,8 +1,8 @@
-//! The actor of one session. Its pure `core` decides; the actor carries that out (`perform`), and
-//! passes on nudges: a frame waits for the worker.
+//! The actor of one session. Its pure `core` decides; the actor carries out the decisions
+//! (`perform`), and forwards wake-ups when a frame waits for the worker.
 //!
-//! It may import `browser`, `pipeline` and what is below those; it knows the gateway by two
-//! addresses that take a message each. It runs on the session arbiter.
+//! It may import `browser`, `pipeline` and what is below them. It knows the gateway only by two
+//! addresses, each for one message. It runs on the session arbiter.
 
 mod answers;
 mod core;
@@ -46,10 +46,10 @@ use crate::workers::link::{Attached, Dialed, LinkContext};
 use crate::workers::placement::Slot;
 use crate::workers::pool::WorkerHandle;
 
-/// How often the client is told what it cannot count itself.
+/// How often the client is sent figures that only the server knows.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A trickled candidate for a session that runs.
+/// A trickled candidate for a running session.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct AddCandidate(pub(crate) RTCIceCandidateInit);
@@ -59,7 +59,7 @@ pub(crate) struct AddCandidate(pub(crate) RTCIceCandidateInit);
 #[rtype(result = "()")]
 pub(crate) struct End(pub(crate) EndReason);
 
-/// Tell the browser to go to another gateway: this one is stopping.
+/// Ask the browser to move to another gateway, because this one is stopping.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Reconnect;
@@ -69,30 +69,30 @@ pub(crate) struct Reconnect;
 #[rtype(result = "()")]
 pub(crate) struct SessionStopped(pub(crate) SessionId);
 
-/// The actor. It owns the session: when it stops, everything of it is dropped, and with that closed
-/// and counted.
+/// The actor. It owns the session: when it stops, everything in it is dropped, and so closed and
+/// counted.
 pub(crate) struct Session {
     id: SessionId,
     peer: Peer,
-    /// Decides; all else here is what the decisions are carried out with.
+    /// The decisions; everything else here is needed to carry them out.
     core: Core,
-    /// The timer of the core's deadline, and for when it is set.
+    /// The timer of the core's deadline, with its time.
     timer: Option<(Instant, SpawnHandle)>,
     /// What it begins with; none once it has begun.
     parts: Option<Box<Parts>>,
-    /// What the gateway gave it, until it begins.
+    /// What the gateway admitted it with; `None` once it has begun.
     admitted: Option<Box<Admitted>>,
     /// Once it has begun.
     held: Option<Held>,
-    /// The place that was claimed for it, until the search has it.
+    /// The slot that was claimed for it, until the search takes it.
     claimed: Option<Box<(WorkerHandle, Slot)>>,
-    /// The worker that the search has found, until the link is made.
+    /// The worker that the search has found, until the link is created.
     found: Option<Dialed>,
     link: Option<Attached>,
     offers: Offers,
     answers: Arc<Answers>,
     search: WorkerSearch,
-    /// The client was asked to go to another gateway.
+    /// The client was asked to move to another gateway.
     leaving: bool,
     media: tokio::runtime::Handle,
     arbiter: ArbiterHandle,
@@ -103,14 +103,15 @@ pub(crate) struct Session {
     span: Span,
 }
 
-/// What a session has while it holds a slot.
+/// The resources of a session that holds a slot.
 struct Held {
     context: LinkContext,
     codecs: CodecArbiter,
 }
 
 impl Session {
-    /// What the client cannot know; also our sign of life, and that it was admitted.
+    /// Sends the figures that only the server knows. It is also our keep-alive, and the sign that
+    /// the session was admitted.
     fn tell_stats(&self) {
         let Some(Held { context, codecs }) =
             self.held.as_ref().filter(|_| self.live.status.is_connected())
@@ -118,7 +119,7 @@ impl Session {
             return;
         };
         let spec = &self.live.spec;
-        // What a generator makes was never sent, and is not late.
+        // A generator's picture has no capture time and so no latency.
         let sends = spec.mode != Mode::Receive;
         let skipped = sends.then(|| context.waiting.skipped());
         let asked = codecs.schedule().relief().asked;
@@ -141,7 +142,7 @@ impl Actor for Session {
             session.tell_stats();
             let counts = session.live.signs.counts(session.peer.heard());
             session.handle_event(Event::Counted(counts), ctx);
-            // A session that never had a frame has not much longer, and does not give way.
+            // A session that never had a frame ends soon anyway, and does not give way.
             let idle = if counts.frames > 0 { session.core.idle() } else { Duration::ZERO };
             session.live.signs.set_idle(idle);
         });
@@ -150,17 +151,17 @@ impl Actor for Session {
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.stop.cancel();
-        // However it stopped, nobody shall wait for more.
+        // Whatever stopped it, nothing may wait for it any longer.
         self.live.outputs.end("");
         if self.parts.is_some() {
-            // No slot was taken, whose end would tell the other gateways.
+            // No slot was taken, whose release would inform the other gateways.
             let (placement, id) = (Arc::clone(&self.search.placement), self.id.clone());
             let stream = self.live.spec.name.clone();
             self.media.spawn(async move { placement.disown(&id, &stream).await });
         }
         let stopped = self.stopped.send(SessionStopped(self.id.clone()));
         actix::spawn(async move {
-            // Closed: the whole gateway is going down.
+            // Closed: the gateway is stopping.
             stopped.await.ok();
         });
     }
@@ -170,7 +171,7 @@ impl Handler<FrameWaiting> for Session {
     type Result = ();
 
     fn handle(&mut self, _: FrameWaiting, _: &mut Self::Context) {
-        // Without a link it waits for the next one, which looks by itself.
+        // Without a link the frame waits for the next one, which checks the queue when it starts.
         if let Some(link) = &self.link {
             link.nudge();
         }
@@ -214,7 +215,7 @@ impl Handler<SessionEvent> for Session {
             SessionEvent::Relieved => return self.tell_stats(),
             SessionEvent::Draining => match self.draining_worker() {
                 Some(worker) => Event::Draining(worker),
-                // It serves again already.
+                // The worker serves again already.
                 None => return,
             },
             SessionEvent::Detached(why) => {

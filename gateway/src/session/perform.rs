@@ -1,4 +1,4 @@
-//! Carries out what a session's core decides.
+//! Carries out the decisions of a session's core.
 
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, Message, WrapFuture};
 use reframe_trace::STRANGER;
@@ -20,8 +20,8 @@ use crate::workers::link;
 use crate::workers::placement::Slot;
 use crate::workers::pool::{Health, WorkerHandle};
 
-/// A session's browser has sent its first signed check, or completed DTLS. `None`: nothing is to be
-/// done now.
+/// A session's browser has sent its first signed check, or completed DTLS. `None`: nothing is
+/// decided now.
 #[derive(Message)]
 #[rtype(result = "Option<Result<Admitted, OfferRefused>>")]
 pub(crate) struct Admit {
@@ -30,7 +30,7 @@ pub(crate) struct Admit {
     pub(crate) encrypted: bool,
 }
 
-/// All that a session takes. Dropping it gives it back.
+/// The resources of an admitted session. Dropping them returns them.
 pub(crate) struct Admitted {
     pub(crate) codecs: CodecArbiter,
     pub(crate) worker: WorkerHandle,
@@ -43,12 +43,12 @@ pub(super) fn now() -> Instant {
 }
 
 impl Session {
-    /// Decides what to do about it, and does it.
+    /// Lets the core decide about an event, and carries out its actions.
     pub(super) fn handle_event(&mut self, event: Event<WorkerHandle>, ctx: &mut Context<Self>) {
         for action in self.core.handle(now(), event) {
             if let Err(error) = self.perform(action, ctx) {
                 self.span.in_scope(|| error!(%error, "no codec"));
-                // The actions that follow rely on this one.
+                // The actions after it depend on it.
                 return self.handle_event(Event::NoCodec, ctx);
             }
         }
@@ -75,7 +75,7 @@ impl Session {
     }
 
     /// # Errors
-    /// [`Action::Begin`] failed: no codec could be made. No other action fails.
+    /// [`Action::Begin`] failed: a codec could not be created. No other action fails.
     fn perform(
         &mut self,
         action: Action<WorkerHandle>,
@@ -130,11 +130,11 @@ impl Session {
             Ok(Some(Ok(admitted))) => {
                 session.admitted = Some(Box::new(admitted));
                 session.handle_event(Event::Admitted, ctx);
-                // What came second is not needed, and gives its slot back.
+                // A second admission is not needed, and returns its slot.
                 session.admitted = None;
             }
             Ok(Some(Err(refused))) => session.handle_event(Event::Refused(refused), ctx),
-            // Later, or already; or the gateway is stopping, and ends us.
+            // Not now, or already admitted; or the gateway is stopping and ends this session.
             Ok(None) | Err(_) => {}
         }));
     }
@@ -146,12 +146,12 @@ impl Session {
         }
     }
 
-    /// Looks for a worker, in the background.
+    /// Searches for a worker in the background.
     fn search(&mut self, previous: Previous<WorkerHandle>, ctx: &mut Context<Self>) {
         let claimed = self.claimed.take().map(|place| *place);
         let searching = self.search.clone().run(previous, claimed);
         let searching = self.stop.clone().run_until_cancelled_owned(searching);
-        // On the media runtime, like all that serves a socket.
+        // On the media runtime, like everything that uses a socket.
         let searching = self.media.spawn(searching.instrument(self.span.clone())).into_actor(self);
         ctx.spawn(searching.map(|found, session, ctx| {
             let event = match found {
@@ -164,7 +164,8 @@ impl Session {
                 }
                 Ok(Some(Err(reason))) => Event::SearchFailed(reason),
                 Err(error) if error.is_panic() => Event::SearchFailed(EndReason::WorkerLost),
-                // The session has ended; or the media runtime, and with it the gateway.
+                // The session has ended, or the media runtime, and with it the gateway, is
+                // stopping.
                 Ok(None) | Err(_) => return,
             };
             session.handle_event(event, ctx);
@@ -178,12 +179,13 @@ impl Session {
     }
 
     fn attach(&mut self) {
-        // There are both: nobody searches for a session that has not begun.
+        // Both exist: no search runs for a session that has not begun.
         let (Some(held), Some(dialed)) = (&self.held, self.found.take()) else { return };
         let link = self
             .span
             .in_scope(|| link::open(dialed, &held.context, &self.stop, &self.arbiter, &self.media));
-        // Before, anybody can cause it; the line of the connection names the worker too.
+        // Before the connection, strangers can cause this line at will; the line of the connection
+        // names the worker too.
         if self.live.status.is_connected() {
             self.span.in_scope(|| info!(worker = link.worker.name, "worker attached"));
         }
@@ -191,10 +193,10 @@ impl Session {
         self.link = Some(link);
     }
 
-    /// Tells the client, if it is its business, and stops.
+    /// Tells the client if the reason concerns it, and stops.
     fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
         let _in_span = self.span.enter();
-        // Until its browser is connected anybody can have a session begin and end.
+        // Before its browser is connected, strangers can begin and end sessions at will.
         let (connected, label) = (self.live.status.is_connected(), reason.label());
         match reason.step() {
             Some(step) => {
@@ -206,7 +208,7 @@ impl Session {
                 }
                 telemetry::connection_failed(step);
             }
-            // A client may have made it so, and may again.
+            // A client may cause this repeatedly.
             None if matches!(reason, EndReason::Driver(_)) => {
                 error!(target: STRANGER, reason = label, "session ended: its connection's driver \
                     is gone");

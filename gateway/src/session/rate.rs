@@ -1,4 +1,4 @@
-//! How often offers may come: further ones of a session, and new sessions of a client. Pure.
+//! Rate limits for offers: renegotiations of a session, and new sessions of a client. Pure.
 
 use std::time::Duration;
 
@@ -6,41 +6,42 @@ use tokio::time::Instant;
 
 use crate::shares::{Bucket, Rates};
 
-/// Further offers of a session, one each [`OFFER_EVERY`] on average: a browser that changes its
-/// tracks and its network at once makes a few in a row.
+/// Renegotiations of a session in a row, with one each [`OFFER_EVERY`] on average: a browser that
+/// changes its tracks and its network at the same time makes a few.
 const OFFER_BURST: u32 = 4;
 /// See [`OFFER_BURST`].
 const OFFER_EVERY: Duration = Duration::from_secs(1);
-/// ICE restarts of a session: the page makes one in each silence of its network, so a minute apart
-/// on the whole is a bad journey. Each makes the stack gather anew and check every path again.
+/// ICE restarts of a session in a row. The page makes one whenever its network is silent; one a
+/// minute on average is a very bad connection. Each makes the stack gather candidates and check
+/// every path again.
 const RESTART_BURST: u32 = 8;
 /// See [`RESTART_BURST`].
 const RESTART_EVERY: Duration = Duration::from_secs(60);
 
-/// New sessions of one client network in a row, for each core: a class that opens a page together,
-/// behind one address.
+/// New sessions from one client network in a row, for each core: a class that opens a page
+/// together, behind one address.
 const NEW_BURST_PER_CORE: u32 = 32;
-/// New sessions of one client network a second, for each core. An answer takes 3.7 ms of a core
-/// (release, an offer of Chromium), a refused offer 0.5 ms; so a network has at most 4 % of each
-/// core.
+/// New sessions from one client network a second, for each core. An answer takes 3.7 ms of a core
+/// (release, an offer of Chromium), a refused offer 0.5 ms. So one network can use at most 4 % of
+/// each core.
 const NEW_RATE_PER_CORE: u32 = 10;
 
-/// What clients may begin at a gateway of so many cores.
+/// The limiter of new sessions for a gateway with this many cores.
 pub(crate) fn new_sessions(cores: usize) -> Rates {
     let times = u32::try_from(cores).unwrap_or(u32::MAX);
     let every = Duration::from_secs(1) / NEW_RATE_PER_CORE.saturating_mul(times);
     Rates::new(NEW_BURST_PER_CORE.saturating_mul(times), every)
 }
 
-/// A session's further offers.
+/// The limiter of a session's renegotiations.
 #[derive(Debug)]
 pub(super) struct Offers {
     all: Bucket,
     restarts: Bucket,
-    /// Those of a session whose browser has sent no signed check: nobody knows yet whether anybody
+    /// For a session whose browser has sent no signed check, so that nothing shows that a browser
     /// is there.
     unchecked: u32,
-    /// The user name fragment of the last offer; another one is an ICE restart.
+    /// The ICE user name fragment of the last offer; a different one is an ICE restart.
     ufrag: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! A further offer of a browser whose session runs.
+//! A renegotiation: a further offer of a browser whose session runs.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! A session's beginning, in two steps: what it needs to wait for its browser, and, once it is
-//! admitted, its codecs, queues, actors and tasks, each on its own kind of thread.
+//! The start of a session in two steps: first the resources to wait for its browser, and, once it
+//! is admitted, its codecs, queues, actors and tasks, each on its kind of thread.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,68 +39,68 @@ use crate::threads::arbiters::Arbiters;
 use crate::threads::relief::Steps;
 use crate::workers::link::{CreditWindow, LinkContext};
 
-/// Frames that wait in order when nothing is skipped, and pictures of a generator: a quarter of a
+/// Frames that may wait in order when none are skipped, and pictures of a generator: a quarter of a
 /// second at 30 fps, 11 MB at 720p.
 const FIFO_FRAMES: usize = 8;
-/// Pictures that may wait for the encoder: the newest; of a generator those whose time is still to
-/// come.
+/// Pictures that may wait for the encoder: the newest one; for a generator, those that are not due
+/// yet.
 const RELEASES: usize = 1;
 /// See [`RELEASES`].
 const EARLY_RELEASES: usize = 3;
-/// Messages that may wait for a session's actor: what its connection, decoder, worker and gateway
-/// tell it. Full: their tasks wait, and with them only this session's peer; a nudge, which is not
-/// waited for, is dropped, counted, and loses nothing.
+/// Messages that may wait for a session's actor, from its connection, decoder, worker and gateway.
+/// Full: the sending tasks wait, which affects only this session's peer. A wake-up is not waited
+/// for: it is dropped and counted, which loses nothing.
 const MAILBOX: usize = 32;
 
-/// What exists before the session does: its mailbox, and the ends that its connection is built
+/// What exists before the session: its mailbox, and the channel ends that its connection is created
 /// with.
 pub(crate) struct SessionChannels {
     /// Into `mailbox`.
     address: Addr<Session>,
-    /// The one way in. What comes before the actor runs waits there.
+    /// The only receiving end. Messages before the actor's start wait there.
     mailbox: AddressReceiver<Session>,
     handles: MediaHandles,
 }
 
-/// What the hops share, each with its neighbour.
+/// Channels between neighbouring hops.
 struct MediaHandles {
     packets: Arc<PacketQueue>,
     keyframe_wanted: Arc<Notify>,
     keyframe_due: Arc<Notify>,
     bitrates: BitrateLimits,
     video_limits: VideoLimits,
-    /// What the path to the browser carries, kbit/s.
+    /// The estimated capacity of the path to the browser, kbit/s of video.
     available_kbps: watch::Sender<u32>,
 }
 
-/// How long things may last, by the options.
+/// Time limits from the options.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    /// A session without a worker.
+    /// For a session without a worker.
     pub(crate) reconnect: Duration,
-    /// A session whose browser has stopped sending video.
+    /// For a session whose browser has stopped sending video.
     pub(crate) idle: Duration,
 }
 
-/// What a session needs to wait for its browser. It holds no slot, and no place on a codec thread.
+/// A session that waits for its browser. It has no slot and no place on a codec thread.
 pub(crate) struct PendingSession {
     pub(crate) id: SessionId,
     /// Whose it is.
     pub(crate) client: Option<IpAddr>,
     /// Its first.
     pub(crate) offer: Offer,
-    /// All that is done for it is done within.
+    /// The span of all work for this session.
     pub(crate) span: Span,
     pub(crate) channels: SessionChannels,
     pub(crate) peer: Peer,
-    /// How it finds workers.
+    /// For its worker searches.
     pub(crate) search: WorkerSearch,
     pub(crate) timeouts: Timeouts,
     pub(crate) live: Arc<LiveSession>,
     pub(crate) answers: Arc<Answers>,
 }
 
-/// What waits for [`Session::begin`].
+/// The parts that [`Session::begin`] needs.
 pub(super) struct Parts {
     handles: MediaHandles,
     codec: Negotiated,
@@ -116,13 +116,13 @@ impl SessionChannels {
             keyframe_due: Arc::default(),
             bitrates,
             video_limits,
-            // What it stays for a browser that tells nothing.
+            // The rate for a browser that sends no feedback.
             available_kbps: watch::Sender::new(bitrates.max),
         };
         Self { address: Addr::new(address), mailbox, handles }
     }
 
-    /// Where the session is told what has happened.
+    /// The recipient of the session's events.
     pub(crate) fn events(&self) -> Recipient<SessionEvent> {
         self.address.clone().recipient()
     }
@@ -211,17 +211,17 @@ where
         stop: CancellationToken::new(),
         span,
     };
-    // An error is an arbiter that has stopped, and with it the gateway.
+    // An error means that the arbiter, and with it the gateway, has stopped.
     arbiter.spawn_fn(move || drop(Context::with_receiver(mailbox).run(session)));
     address
 }
 
 impl Session {
-    /// Makes all of an admitted session's actors and tasks, and begins with the worker that was
-    /// claimed.
+    /// Creates the actors and tasks of an admitted session, and begins with the worker whose slot
+    /// was claimed.
     ///
     /// # Errors
-    /// A codec could not be made; the slot is free again.
+    /// A codec could not be created; the slot is free again.
     pub(super) fn begin(
         &mut self,
         parts: Parts,
@@ -254,8 +254,8 @@ impl Session {
                 PacerActor::metronome(spec.fps, Arc::clone(&window), queue, out, stop.clone());
             (results, releases, pacer)
         } else {
-            // Also when nothing is skipped: the handler has seen every frame, and a queue of
-            // results in front of a meter that runs at the camera's own rate would never drain
+            // Newest wins even when no frame is skipped: the handler has seen every frame, and a
+            // queue of results in front of a pacer that runs at the camera's rate would never drain
             // again.
             let results = FrameQueue::new(Hop::Pacer, Policy::NewestWins);
             let releases = Arc::new(PacedQueue::new(RELEASES));
@@ -322,8 +322,8 @@ impl Session {
     }
 }
 
-/// Tells the session whenever its codec thread does more or less for its streams; at once what it
-/// does now.
+/// Sends an event to the session whenever its codec thread's relief changes, and at once with the
+/// current relief.
 async fn report_reliefs(mut reliefs: watch::Receiver<Steps>, events: Recipient<SessionEvent>) {
     loop {
         reliefs.mark_unchanged();

@@ -1,10 +1,10 @@
-//! Inputs: what a stream lets its clients set, and whether what a client sent is that. Pure.
+//! Inputs: what a stream lets its clients set, and the check of what a client sent. Pure.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
-/// A control, as its stream declares it.
+/// An input, as its stream declares it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Input {
     pub(crate) name: String,
@@ -13,7 +13,7 @@ pub(crate) struct Input {
     pub(crate) kind: Kind,
 }
 
-/// What may be set; `value` holds until a client sets another. The fields are Gradio's.
+/// Its kind and bounds; `value` holds until a client sets another. The fields are Gradio's.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind {
     Slider {
@@ -48,7 +48,7 @@ pub(crate) enum Kind {
     },
 }
 
-/// A value that fits its input.
+/// A value that fits its declaration.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Number(f64),
@@ -56,25 +56,26 @@ pub(crate) enum Value {
     Text(String),
 }
 
-/// What a client has set so far, by name. Others have their declared value, which the worker knows.
+/// The values that a client has set, by name. All other inputs have their declared value, which the
+/// worker knows.
 pub(crate) type Values = BTreeMap<String, Value>;
 
-/// A value that was refused; nothing that came with it was applied.
+/// A refused value; nothing in the same message was applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {problem}")]
 pub(crate) struct InputError {
-    /// The name, as the client wrote it (cut, where it is too long to be one).
+    /// The name, as the client wrote it (cut if it is too long).
     pub(crate) field: String,
     pub(crate) problem: String,
 }
 
-/// Longer texts from a client are cut in what it is told about them, in characters.
+/// Longer texts from a client are cut in error messages, in characters.
 const ECHOED_CHARS: usize = 64;
 
-/// Checks all of `set` against what is declared.
+/// Checks all of `set` against the declaration.
 ///
 /// # Errors
-/// The first that does not fit.
+/// The first value that does not fit.
 pub(crate) fn check(declared: &[Input], set: &Map<String, Json>) -> Result<Values, InputError> {
     let one = |(name, value): (&String, &Json)| {
         let input = declared.iter().find(|input| input.name == *name);
@@ -92,7 +93,7 @@ pub(crate) fn check(declared: &[Input], set: &Map<String, Json>) -> Result<Value
 }
 
 impl Input {
-    /// The value, or what is wrong with it, to be read after the input's name.
+    /// The value, or the problem, phrased to follow the input's name.
     pub(crate) fn accept(&self, value: &Json) -> Result<Value, String> {
         match &self.kind {
             Kind::Slider { minimum, maximum, .. } => number(value, Some(*minimum), Some(*maximum)),
@@ -102,7 +103,8 @@ impl Input {
             }
             Kind::Textbox { max_length, .. } => {
                 let text = value.as_str().ok_or_else(|| wrong(value, "a string"))?;
-                // Bytes first: the count is linear in a text that may be the whole body.
+                // The byte length is checked first: counting characters is linear in a text that
+                // may be the whole body.
                 let fits = text.len() <= *max_length
                     || text.chars().take(max_length + 1).count() <= *max_length;
                 if !fits {
@@ -129,7 +131,7 @@ impl Input {
         }
     }
 
-    /// What holds until a client sets another.
+    /// The value until a client sets another.
     pub(crate) fn default_value(&self) -> Json {
         match &self.kind {
             Kind::Slider { value, .. } | Kind::Number { value, .. } => json!(value),
@@ -172,7 +174,7 @@ impl Input {
 }
 
 fn number(value: &Json, minimum: Option<f64>, maximum: Option<f64>) -> Result<Value, String> {
-    // Finite: JSON has neither NaN nor infinities, and numbers that overflow are no JSON to serde.
+    // Finite, because JSON has neither NaN nor infinities, and serde refuses numbers that overflow.
     let number = value
         .as_f64()
         .filter(|number| number.is_finite())

@@ -1,4 +1,4 @@
-//! How long one session's pictures took on our side.
+//! The gateway's part of one session's latency.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::telemetry;
 pub(crate) struct Latency {
     /// When the session was offered.
     since: Instant,
-    /// Pictures emitted since [`Self::take`], and the microseconds that they took.
+    /// Pictures sent since [`Self::take`], and their total latency in microseconds.
     emitted: AtomicU64,
     emitted_us: AtomicU64,
     /// A picture was sent.
@@ -25,7 +25,7 @@ impl Latency {
         Self { since, emitted, emitted_us, shown: AtomicBool::new(false) }
     }
 
-    /// A picture left, this long after its last packet came.
+    /// A picture left, this long after its last packet arrived.
     pub(crate) fn emitted(&self, took: Duration) {
         if !self.shown.swap(true, Ordering::Relaxed) {
             telemetry::setup(self.since.elapsed());
@@ -35,7 +35,7 @@ impl Latency {
             .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// The mean of those since the last call, in milliseconds.
+    /// The mean since the last call, in milliseconds.
     pub(crate) fn take(&self) -> Option<f64> {
         let (count, us) =
             (self.emitted.swap(0, Ordering::Relaxed), self.emitted_us.swap(0, Ordering::Relaxed));

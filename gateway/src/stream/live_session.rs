@@ -1,5 +1,5 @@
-//! What the outside may read of a running session, and may set, whichever way it comes in: HTTP or
-//! the data channel. Each part is shared with the hop that writes it, and with no other.
+//! The parts of a running session that HTTP requests and the data channel read and set. Each part
+//! is shared only with the hop that writes it.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(crate) struct LiveSession {
     pub(crate) inputs: Arc<SessionInputs>,
     /// Published by the link; read by the client.
     pub(crate) outputs: Arc<Outputs>,
-    /// What was taken of the browser: written by its connection and the decoder.
+    /// Counts of what the browser sent: written by its connection and the decoder.
     pub(crate) signs: Arc<Signs>,
     /// Written where pictures leave.
     pub(crate) latency: Arc<Latency>,
@@ -30,7 +30,7 @@ pub(crate) struct LiveSession {
 }
 
 impl LiveSession {
-    /// For a session that begins with `values` set.
+    /// For a session whose client has set `values` in its offer.
     pub(crate) fn new(spec: Arc<Spec>, values: Values) -> Arc<Self> {
         let since = Instant::now();
         let outputs = Outputs::new(spec.outputs.iter().map(|output| output.name.clone()).collect());

@@ -1,6 +1,5 @@
-//! What a stream is, and what the outside may do with a session of it: its declaration, inputs and
-//! outputs. It may import `media`, `telemetry` and `codec`; it knows no connection, no worker and
-//! no HTTP.
+//! A stream's declaration, and the inputs and outputs of its sessions. It may import `media`,
+//! `telemetry` and `codec`, but no connection, worker or HTTP.
 
 pub(crate) mod inputs;
 pub(crate) mod latency;

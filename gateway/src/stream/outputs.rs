@@ -1,5 +1,5 @@
-//! What a handler tells beside its pictures, on its way to whoever reads along: the data channel,
-//! and `GET /updates`.
+//! The values that a handler returns beside its pictures, on their way to their readers: the data
+//! channel, and `GET /updates`.
 //!
 //! > A reader that is slow loses the oldest, by a bound and into a counter. It never makes the
 //! > worker wait, and never another reader.
@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::telemetry;
 
-/// Updates that may wait for one reader: half a second of one with every frame.
+/// Updates that may wait for one reader: half a second, if every frame has one.
 const WAITING: usize = 16;
 /// Readers of one session. Full: a further one is refused.
 const MAX_READERS: usize = 8;
@@ -41,7 +41,7 @@ struct Readers {
     ended: Option<String>,
 }
 
-/// One reader's end. Dropping it ends the subscription.
+/// One reader. Dropping it ends the subscription.
 #[derive(Debug)]
 pub(crate) struct Reader {
     shared: Arc<Shared>,
@@ -61,7 +61,7 @@ struct Queue {
     ended: Option<String>,
 }
 
-/// What a reader gets.
+/// An event for a reader.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Update(Arc<Update>),
@@ -75,10 +75,10 @@ impl Outputs {
         Arc::new(Self { names, readers: Mutex::default() })
     }
 
-    /// Hands a handler's values, each as JSON, to every reader. False when they are not JSON, or
-    /// not as many as are declared.
+    /// Sends a handler's values, each as JSON, to every reader. False if they are not JSON, or not
+    /// as many as are declared.
     ///
-    /// They go on as they are: what a handler nests, and in which order, is its own affair.
+    /// The texts are forwarded unchanged: the nesting and order of a value are up to the handler.
     pub(crate) fn publish(&self, values: &[String]) -> bool {
         let json = |value: &String| serde_json::from_str::<IgnoredAny>(value).is_ok();
         if values.len() != self.names.len() || !values.iter().all(json) {
@@ -103,8 +103,8 @@ impl Outputs {
         true
     }
 
-    /// A new reader, from the next update on; `None` when there are too many. Its losses are
-    /// counted as `label`'s.
+    /// A new reader, from the next update on; `None` when there are too many. Updates that it loses
+    /// are counted under `label`.
     pub(crate) fn subscribe(self: &Arc<Self>, label: &'static str) -> Option<Reader> {
         let mut readers = self.readers();
         if readers.open.len() >= MAX_READERS {
@@ -117,7 +117,7 @@ impl Outputs {
         Some(Reader { shared, outputs: Arc::clone(self) })
     }
 
-    /// The session is over: readers get what waits for them, and then this.
+    /// The session is over: readers get the events that wait for them, and then this one.
     pub(crate) fn end(&self, why: &str) {
         let mut readers = self.readers();
         readers.ended.get_or_insert_with(|| why.to_owned());

@@ -12,18 +12,17 @@ use super::spec::Spec;
 #[derive(Debug)]
 pub(crate) struct SessionInputs {
     spec: Arc<Spec>,
-    /// All that the client has set so far. A watch: whoever is late sees the last value, which is
-    /// the one that counts.
+    /// All values that the client has set. A watch, because only the last value counts.
     values: watch::Sender<Values>,
 }
 
 impl SessionInputs {
-    /// For a session that begins with `values` set.
+    /// For a session whose client has set `values` in its offer.
     pub(super) fn new(spec: Arc<Spec>, values: Values) -> Self {
         Self { spec, values: watch::Sender::new(values) }
     }
 
-    /// Sets what `set` names and leaves the rest.
+    /// Sets the values in `set` and leaves the others.
     ///
     /// # Errors
     /// The first value that does not fit its declaration; nothing was set.
@@ -35,7 +34,7 @@ impl SessionInputs {
         Ok(())
     }
 
-    /// What is set, now and whenever it changes.
+    /// The values, now and whenever they change.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Values> {
         self.values.subscribe()
     }

@@ -1,5 +1,5 @@
-//! What a stream declares: all that the gateway knows of it, from its workers' `Describe`. The
-//! wire's types end here.
+//! A stream's declaration: all that the gateway knows of it, from its workers' `Describe`. Wire
+//! types are used nowhere above.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use crate::media::limits::{BITRATES, BitrateOverrides};
 use crate::stream::inputs::{Input, Kind};
 
-/// Which way video goes, as the browser sees it.
+/// The direction of video, from the browser's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Frames to the handler, and what it makes of them back.
+    /// Frames to the handler, and its pictures back.
     SendReceive,
     /// Pictures from a generator.
     Receive,
@@ -27,7 +27,7 @@ pub(crate) enum Mode {
 /// A stream's declaration.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spec {
-    /// Which process declares it; not part of the declaration.
+    /// The worker process; not part of the declaration.
     pub(crate) instance: String,
     pub(crate) name: String,
     pub(crate) title: String,
@@ -35,13 +35,13 @@ pub(crate) struct Spec {
     pub(crate) mode: Mode,
     pub(crate) fps: f64,
     pub(crate) skip_frames: bool,
-    /// Frames go to the handler as the camera sent them, with their rotation beside them.
+    /// Frames go to the handler as the camera sent them, with their rotation as a field.
     pub(crate) keep_rotation: bool,
-    /// Sessions that this worker takes at once.
+    /// Sessions that this worker accepts at once.
     pub(crate) capacity: u32,
-    /// Sessions of the stream at once, whatever the workers could take.
+    /// The limit of sessions of the stream at once, whatever the capacity of the workers.
     pub(crate) concurrency_limit: Option<u32>,
-    /// From connected.
+    /// Counted from the connection.
     pub(crate) time_limit: Option<Duration>,
     pub(crate) bitrates: BitrateOverrides,
     pub(crate) inputs: Vec<Input>,
@@ -135,8 +135,8 @@ impl Spec {
         })
     }
 
-    /// The fields in which two declarations of one stream differ. Each worker has an instance and a
-    /// capacity of its own.
+    /// The fields in which two declarations of one stream differ. Instance and capacity are each
+    /// worker's own.
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         // Without `..`, so that no new field is forgotten.
         let Self {
@@ -171,15 +171,15 @@ impl Spec {
         fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
     }
 
-    /// Whether a worker with this declaration can take over a session that began with `other`: what
-    /// the session was built from is the same.
+    /// Whether a worker with this declaration can take over a session that began with `other`:
+    /// everything that the session was built from is the same.
     pub(crate) fn takes_over(&self, other: &Self) -> bool {
         let built_from = ["mode", "fps", "skip_frames", "keep_rotation", "inputs", "outputs"];
         self.name == other.name
             && !self.differences(other).iter().any(|field| built_from.contains(field))
     }
 
-    /// For `GET /api/streams`; `limit` is what bounds the stream's sessions now.
+    /// For `GET /api/streams`; `limit` is the current limit of the stream's sessions.
     pub(crate) fn to_json(&self, limit: u32) -> Value {
         let outputs: Vec<Value> = self.outputs.iter().map(Output::to_json).collect();
         json!({
@@ -255,7 +255,7 @@ fn input(input: v1::Input) -> Result<Input, SpecError> {
     Ok(input)
 }
 
-/// It goes into keys and logs.
+/// The name goes into keys and logs.
 fn is_instance(instance: &str) -> bool {
     (1..=64).contains(&instance.len()) && instance.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

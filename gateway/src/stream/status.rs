@@ -1,4 +1,4 @@
-//! How far one session is, for operators and for those that wait for it.
+//! The progress of one session, for operators and for tasks that wait for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,7 @@ pub(crate) struct Status {
     /// When the session was offered.
     pub(crate) since: Instant,
     connected: watch::Sender<bool>,
-    /// The address of the worker that has it; none while it looks for one.
+    /// The address of its worker; `None` while it has none.
     worker: Mutex<Option<String>>,
     /// It had one.
     began: AtomicBool,
@@ -24,7 +24,7 @@ impl Status {
         Self { since, connected, worker, began: AtomicBool::new(false) }
     }
 
-    /// The browser is there. It stays so: an interruption is not another beginning.
+    /// The browser is connected. It stays set: an interruption is not another beginning.
     pub(crate) fn set_connected(&self) {
         self.connected.send_replace(true);
     }
@@ -33,7 +33,7 @@ impl Status {
         *self.connected.borrow()
     }
 
-    /// A worker has it now, or none.
+    /// Sets or clears its worker.
     pub(crate) fn set_worker(&self, worker: Option<&str>) {
         self.began.fetch_or(worker.is_some(), Ordering::Relaxed);
         *self.worker.lock() = worker.map(str::to_owned);
@@ -47,7 +47,7 @@ impl Status {
     pub(crate) fn state(&self) -> &'static str {
         match (self.is_connected(), self.worker()) {
             (true, None) if self.began.load(Ordering::Relaxed) => "reconnecting",
-            // The browser may be sooner than its first worker.
+            // The browser may be connected before the session has its first worker.
             (false, _) | (true, None) => "connecting",
             (true, Some(_)) => "live",
         }
@@ -55,7 +55,7 @@ impl Status {
 
     /// Resolves when the browser is connected.
     pub(crate) async fn connected(&self) {
-        // An error is impossible while `self` holds the sender.
+        // There is no error: `self` holds the sender.
         self.connected.subscribe().wait_for(|connected| *connected).await.ok();
     }
 }

@@ -1,16 +1,16 @@
-//! The gauges that there is one of for each worker, kept here and not by the recorder, which
-//! forgets no series: each worker that a rollout or an autoscaler ever brought would stay until
-//! this gateway ends.
+//! Gauges for each worker. They are kept here and not by the recorder, which never drops a series:
+//! every worker that a rollout or an autoscaler ever started would stay until this gateway ends.
 //!
 //! > A worker has series while the pool knows it, a session is on it, or a handler of its own is
 //! > stuck.
 //!
-//! A scrape writes them. A program that brings a recorder of its own does not see them.
+//! They are rendered at each scrape. A program with its own recorder does not get them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Workers that have series. Full: further ones have none, whatever a name server says.
+/// The most workers that have series. Full: further ones have none, however many addresses a name
+/// has.
 const MAX_WORKERS: usize = 4_096;
 
 /// A gauge's name and its help.
@@ -22,7 +22,7 @@ pub(crate) struct WorkerSeries(BTreeMap<String, Worker>);
 
 #[derive(Debug, Default)]
 struct Worker {
-    /// What it is to the pool, if anything.
+    /// Its state in the pool, if it is there.
     up: Option<bool>,
     /// None: there never was one.
     sessions: Option<u32>,
@@ -34,22 +34,22 @@ impl WorkerSeries {
         Self(BTreeMap::new())
     }
 
-    /// The pool knows it, and uses it or not.
+    /// The pool knows the worker, and uses it or not.
     pub(crate) fn up(&mut self, worker: &str, up: bool) {
         self.change(worker, |worker| worker.up = Some(up));
     }
 
-    /// The pool knows it no more.
+    /// The pool no longer knows the worker.
     pub(crate) fn gone(&mut self, worker: &str) {
         self.change(worker, |worker| worker.up = None);
     }
 
-    /// As many are there now.
+    /// The current number.
     pub(crate) fn sessions(&mut self, worker: &str, sessions: u32) {
         self.change(worker, |worker| worker.sessions = Some(sessions));
     }
 
-    /// One handler more there, or one less, has not returned.
+    /// One handler more, or less, has not returned.
     pub(crate) fn stuck(&mut self, worker: &str, more: bool) {
         self.change(worker, |worker| {
             let stuck = worker.stuck.unwrap_or_default();
@@ -141,7 +141,7 @@ mod tests {
         series.sessions("a", 0);
         series.stuck("a", false);
         assert_eq!(rendered(&series), Vec::<String>::new());
-        // What comes late brings nothing back.
+        // Late updates do not create a series again.
         series.sessions("a", 0);
         series.gone("a");
         assert!(series.0.is_empty());

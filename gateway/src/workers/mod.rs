@@ -1,6 +1,6 @@
-//! Workers: which there are (`pool`), which one takes a session (`placement`), and the stream to it
-//! (`link`, hops 4 and 7). It may import `stream`, `config`, `media`, `telemetry` and `codec`; it
-//! knows no browser and no session, which it tells by messages of `media`.
+//! Workers: which exist (`pool`), which one takes a session (`placement`), and the stream to it
+//! (`link`, hops 4 and 7). It may import `stream`, `config`, `media`, `telemetry` and `codec`. It
+//! knows no browser, and reaches sessions only by messages of `media`.
 
 pub(crate) mod link;
 pub(crate) mod placement;

@@ -4,8 +4,8 @@
 //! | states of the slots, one page | frames: SLOTS x SLOT_BYTES | results: SLOTS x SLOT_BYTES |
 //! ```
 //!
-//! A slot's state is 0 while it is free, and otherwise the generation of the picture in it. Who
-//! gives a picture fills a free slot and then sets its state; who takes it copies it out and then
+//! A slot's state is 0 while it is free, and otherwise the generation of the picture in it. The
+//! sender fills a free slot and then sets its state; the receiver copies the picture out and then
 //! clears the state.
 //!
 //! > Whatever the other process does, nothing is read or written outside of the mapping, and nobody
@@ -13,12 +13,11 @@
 //! > of it decides where another is read.
 //!
 //! The pixels are only ever copied, from and to memory of our own, and never borrowed: a process
-//! that writes where it should not spoils a picture, which is its own. It is how virtual machine
-//! monitors treat their guests' memory.
+//! that writes where it should not only spoils its own pictures. Virtual machine monitors treat
+//! their guests' memory in the same way.
 //!
-//! The file is as large as the largest pictures need, but a page of it costs nothing before it is
-//! written, and the lowest free slot is taken: a session has as many pages as its pictures have
-//! had.
+//! The file is as large as the largest pictures need, but a page of it takes no memory before it is
+//! written, and the lowest free slot is used: a session uses as many pages as its pictures need.
 
 #![expect(unsafe_code, reason = "memory shared with another process")]
 
@@ -38,30 +37,31 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use crate::MAX_PICTURE_BYTES;
 use crate::v1::Slot;
 
-/// Pictures under way in one direction: one more than any worker gives credits (3, to a generator).
+/// Pictures in flight in one direction: one more than the most credits of any worker (3, for a
+/// generator).
 const SLOTS: usize = 4;
 const PAGE_BYTES: usize = 4096;
-/// Of one slot: the largest picture, in whole pages.
+/// Bytes of one slot: the largest picture, in whole pages.
 const SLOT_BYTES: usize = MAX_PICTURE_BYTES.next_multiple_of(PAGE_BYTES);
 const BYTES: usize = PAGE_BYTES + 2 * SLOTS * SLOT_BYTES;
 /// A slot's state; generations begin at 1.
 const FREE: u64 = 0;
-/// Without these a process could make the other fault (`SIGBUS`) by cutting the file.
+/// Seals. Without them one process could make the other fault (`SIGBUS`) by truncating the file.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
-/// `f_type` of memory files, statfs(2). Those of huge pages have another, and fault when there are
-/// none left.
+/// `f_type` of memory files, statfs(2). Files of huge pages have another type, and fault when no
+/// huge page is left.
 const TMPFS: i128 = 0x0102_1994;
 
-/// Why memory was not taken.
+/// Why memory was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum NotOurs {
-    /// It is not a sealed memory file of the one size.
+    /// It is not a sealed memory file of the right size.
     #[error("not a sealed memory file of {BYTES} bytes")]
     File,
-    /// The token is none, or another's.
+    /// The token is zero or in use.
     #[error("a token that is taken, or none")]
     Token,
-    /// The system does not map it.
+    /// The system cannot map it.
     #[error("cannot be mapped")]
     Map(#[from] io::Error),
 }
@@ -76,7 +76,7 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// New, empty and sealed.
+    /// New memory, empty and sealed.
     pub(super) fn create() -> io::Result<(Self, OwnedFd)> {
         let file =
             memfd_create("reframe-pictures", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
@@ -85,7 +85,7 @@ impl Memory {
         Ok((Self::map(&file)?, file))
     }
 
-    /// Another's.
+    /// Memory of another process.
     pub(super) fn of(file: OwnedFd) -> Result<Self, NotOurs> {
         let sound = || {
             let sealed = fcntl_get_seals(&file)?.contains(SEALS);
@@ -94,7 +94,7 @@ impl Memory {
                 sealed && plain && usize::try_from(fstat(&file)?.st_size) == Ok(BYTES),
             )
         };
-        // Seals can be asked of memory files only.
+        // Only memory files have seals.
         if sound() != Ok(true) {
             return Err(NotOurs::File);
         }
@@ -123,7 +123,7 @@ impl Memory {
         unsafe { self.0.cast::<AtomicU64>().add(place).as_ref() }
     }
 
-    /// Where the slot begins; `len` bytes of it are the caller's to copy.
+    /// The address of a slot, of which the caller may copy `len` bytes.
     fn slot(&self, place: usize, len: usize) -> *mut u8 {
         assert!(place < 2 * SLOTS && len <= SLOT_BYTES);
         // SAFETY: within the mapping: `BYTES` has room for all slots.
@@ -139,13 +139,13 @@ impl Drop for Memory {
     }
 }
 
-/// One direction.
+/// One direction of the exchange.
 #[derive(Debug)]
 pub(super) struct Lane {
     memory: Arc<Memory>,
     /// Of its slots among all.
     first: usize,
-    /// Pictures given so far. Locked while one is copied in, so that two never take the same slot.
+    /// Pictures sent so far. Locked while one is copied in, so that two never use the same slot.
     given: Mutex<u64>,
 }
 
@@ -156,7 +156,7 @@ impl Lane {
         [0, SLOTS].map(|first| Self { memory: Arc::clone(&memory), first, given: Mutex::new(0) })
     }
 
-    /// `None` when it finds no room.
+    /// `None` when no slot is free.
     pub(super) fn write(&self, picture: &[u8]) -> Option<Slot> {
         let mut given = self.given.lock();
         let free =
@@ -177,7 +177,7 @@ impl Lane {
         Some(Slot { index: u32::try_from(index).ok()?, generation: *given })
     }
 
-    /// `None` when that picture is not there.
+    /// `None` when the picture is not there.
     pub(super) fn read(&self, slot: Slot, len: usize) -> Option<Vec<u8>> {
         let index =
             usize::try_from(slot.index).ok().filter(|index| *index < SLOTS && len <= SLOT_BYTES)?;
@@ -194,7 +194,7 @@ impl Lane {
             ptr::copy_nonoverlapping(self.memory.slot(place, len), picture.as_mut_ptr(), len);
             picture.set_len(len);
         }
-        // Whoever has another generation in there by now has broken the rules.
+        // Another generation in it means that the other process broke the rules.
         state.compare_exchange(slot.generation, FREE, Ordering::Release, Ordering::Relaxed).ok()?;
         Some(picture)
     }

@@ -1,17 +1,18 @@
-//! Pictures between a gateway and a worker of one machine: not in the messages, but where both can
-//! reach them.
+//! Pictures between a gateway and a worker on one machine, passed through memory that both can
+//! reach instead of in messages.
 //!
-//! The gateway makes an exchange for each session at a worker and names its token in `Open`. Within
-//! one process it is a table that [`open`](Exchange::open) lists and the pictures are handed over;
-//! between processes of one host it is [memory](Exchange::share) that the gateway [passes](pass) to
-//! the worker beforehand, and they are copied in and out. A worker that [finds](Exchange::join) it
-//! says so in `Opened`; from then on a message may say in which [`Slot`] its pixels are. Any other
-//! worker finds nothing, and whatever finds no room goes as ever, in the message.
+//! The gateway creates an exchange for each session at a worker and names its token in `Open`.
+//! Within one process it is a table that [`open`](Exchange::open) creates, and the pictures are
+//! handed over. Between processes of one host it is [memory](Exchange::share) that the gateway
+//! [passes](pass) to the worker beforehand, and pictures are copied in and out. A worker that
+//! [finds](Exchange::join) the exchange says so in `Opened`; after that a message may name the
+//! [`Slot`] of its pixels. Any other worker finds nothing, and a picture that finds no room goes in
+//! its message.
 //!
 //! > A picture is taken once or not at all: what nobody takes goes with the exchange, which lives
 //! > as long as the call.
 //!
-//! No queue: as many pictures as credits are under way, each way.
+//! There is no queue: as many pictures are in flight in each direction as there are credits.
 
 mod memory;
 pub mod pass;
@@ -29,10 +30,10 @@ pub use self::memory::NotOurs;
 use self::memory::{Lane, Memory};
 use crate::v1::Slot;
 
-/// All that can be joined in this process, by token.
+/// All exchanges that can be joined in this process, by token.
 static OPEN: LazyLock<Mutex<HashMap<u64, Weak<Exchange>>>> = LazyLock::new(Mutex::default);
 
-/// One session's pictures under way.
+/// One session's pictures in flight.
 #[derive(Debug)]
 pub struct Exchange {
     token: u64,
@@ -50,11 +51,11 @@ pub struct Pictures(Carrier);
 enum Carrier {
     /// Within this process.
     Table(Mutex<Table>),
-    /// To or from another.
+    /// To or from another process.
     Memory(Lane),
 }
 
-/// Pictures by generation, of which there were so many.
+/// Pictures by generation, and the number of generations so far.
 #[derive(Debug, Default)]
 struct Table(HashMap<u64, Bytes>, u64);
 
@@ -68,22 +69,22 @@ impl Exchange {
         exchange
     }
 
-    /// A new one with another process of this host, and the memory to [`pass`] to it. It costs what
-    /// is written: a picture each way for each that is under way at once.
+    /// A new one with another process of this host, and the memory to [`pass`] to it. It takes as
+    /// much memory as is written: one picture in each direction for each that is in flight.
     ///
     /// # Errors
-    /// When the system has no such memory, or none left.
+    /// The system has no such memory, or none left.
     pub fn share() -> io::Result<(Arc<Self>, OwnedFd)> {
         let (memory, file) = Memory::create()?;
         Ok((Arc::new(Self::over(token(), memory)), file))
     }
 
-    /// One that another process of this host shares, for [`Exchange::join`] as long as this is
-    /// held.
+    /// Admits the exchange that another process of this host shares. [`Exchange::join`] finds it as
+    /// long as the returned value is held.
     ///
     /// # Errors
-    /// When `file` is not memory as [`Exchange::share`] makes it, which cannot shrink under who
-    /// reads it; when `token` is taken.
+    /// `file` is not memory as [`Exchange::share`] makes it, which cannot shrink while it is read;
+    /// or `token` is in use.
     pub fn admit(token: u64, file: OwnedFd) -> Result<Arc<Self>, NotOurs> {
         let exchange = Arc::new(Self::over(token, Memory::of(file)?));
         let mut open = OPEN.lock();
@@ -99,14 +100,14 @@ impl Exchange {
         Self { token, frames, results }
     }
 
-    /// The one with `token` that was opened or admitted in this process, as long as somebody has
-    /// it.
+    /// The exchange with `token` that was opened or admitted in this process, as long as it is
+    /// held.
     #[must_use]
     pub fn join(token: u64) -> Option<Arc<Self>> {
         OPEN.lock().get(&token).and_then(Weak::upgrade)
     }
 
-    /// For `Open`. Random, so that only who was told it can find it.
+    /// For `Open`. Random, so that only a process that was told it can find the exchange.
     #[must_use]
     pub const fn token(&self) -> u64 {
         self.token
@@ -116,8 +117,8 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let mut open = OPEN.lock();
-        // One that was refused, or is only shared from here, is not listed; another may be, with
-        // its token.
+        // An exchange that was refused, or is only shared from here, is not listed; another one
+        // with its token may be.
         if open.get(&self.token).is_some_and(|listed| listed.strong_count() == 0) {
             open.remove(&self.token);
         }
@@ -125,11 +126,11 @@ impl Drop for Exchange {
 }
 
 impl Pictures {
-    /// Leaves a picture for the other side, and says where.
+    /// Leaves a picture for the other side, and returns its place.
     ///
     /// # Errors
-    /// The picture, when it finds no room: it is too large, or the other side has not taken those
-    /// before it.
+    /// The picture, if there is no room: it is too large, or the other side has not taken earlier
+    /// ones.
     pub fn give(&self, picture: Bytes) -> Result<Slot, Bytes> {
         match &self.0 {
             Carrier::Table(table) => {
@@ -144,7 +145,7 @@ impl Pictures {
     }
 
     /// Takes the picture of `len` bytes that the other side has left there; `None` when there is
-    /// none, or it was taken.
+    /// none, or it was already taken.
     #[must_use]
     pub fn take(&self, slot: Slot, len: usize) -> Option<Bytes> {
         match &self.0 {
@@ -156,8 +157,8 @@ impl Pictures {
     }
 }
 
-/// From the operating system's randomness, by the standard library's own use of it for hash maps. 0
-/// is none.
+/// From the operating system's randomness, through the standard library's hash maps. 0 means no
+/// token.
 fn token() -> u64 {
     let random = || RandomState::new().hash_one(std::process::id());
     std::iter::repeat_with(random).find(|token| *token != 0).unwrap_or(1)

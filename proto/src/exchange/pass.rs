@@ -1,10 +1,10 @@
 //! Passing an [exchange](super::Exchange)'s memory to a worker of the same host, before the session
 //! opens.
 //!
-//! A worker that listens on a Unix socket has a second one [beside](socket) it. Whoever connects
-//! there sends one message, the token with the memory's descriptor (`SCM_RIGHTS`, unix(7)), and is
-//! answered with [`TAKEN`]; the worker keeps the memory until the connection ends or its session
-//! has joined. The calls here do not wait: they are for sockets that do not block.
+//! A worker that listens on a Unix socket has a second one [beside](socket) it. A gateway connects
+//! there, sends one message (the token with the memory's descriptor, `SCM_RIGHTS`, unix(7)), and is
+//! answered with [`TAKEN`]. The worker keeps the memory until the connection ends or its session
+//! has joined. The calls here do not block: they are for non-blocking sockets.
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -17,11 +17,11 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// The answer to memory that was taken; to any other the connection is closed.
+/// The answer to memory that was accepted; otherwise the connection is closed.
 pub const TAKEN: u8 = b'+';
 
-/// The socket of the worker at `unix:/path`, or with the two slashes of an authority that is not
-/// there (`unix:///path`); `None` when the address is no such, or names no file from the root on.
+/// The socket of the worker at `unix:/path`, or with an empty authority (`unix:///path`); `None`
+/// when the address has another form, or its path is not absolute.
 #[must_use]
 pub fn path(address: &str) -> Option<&Path> {
     let path = address.strip_prefix("unix:")?;
@@ -29,7 +29,7 @@ pub fn path(address: &str) -> Option<&Path> {
     (path.starts_with('/') && !path.ends_with('/')).then(|| Path::new(path))
 }
 
-/// Where the worker at the socket `path` is passed memory.
+/// The socket on which the worker at `path` accepts memory.
 #[must_use]
 pub fn socket(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
@@ -48,7 +48,7 @@ pub fn send(to: impl AsFd, token: u64, memory: impl AsFd) -> io::Result<()> {
     control.push(SendAncillaryMessage::ScmRights(&files));
     let token = token.to_be_bytes();
     match sendmsg(to, &[IoSlice::new(&token)], &mut control, SendFlags::NOSIGNAL)? {
-        // So few bytes go as one.
+        // So few bytes are sent in one piece.
         sent if sent == token.len() => Ok(()),
         _ => Err(io::ErrorKind::WriteZero.into()),
     }

@@ -1,4 +1,4 @@
-//! A span's place in its trace, as text: the `traceparent` of W3C Trace Context.
+//! A span's trace context as text: the `traceparent` of W3C Trace Context.
 
 use std::collections::HashMap;
 
@@ -28,8 +28,8 @@ pub fn header(context: &Context) -> String {
     headers.remove(HEADER).unwrap_or_default()
 }
 
-/// Makes a span that was never entered a child of the one that `traceparent` names. Without one, or
-/// with one that means nothing, it stays as it is.
+/// Makes a span that was never entered a child of the one that `traceparent` names. A missing or
+/// malformed one changes nothing.
 pub fn follow(span: &Span, traceparent: &str) {
     if traceparent.is_empty() {
         return;
@@ -37,7 +37,7 @@ pub fn follow(span: &Span, traceparent: &str) {
     let headers = HashMap::from([(HEADER.to_owned(), traceparent.to_owned())]);
     let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
     if parent.span().span_context().is_valid() {
-        // Refused where nothing is exported.
+        // Fails when nothing is exported.
         span.set_parent(parent).ok();
     }
 }
@@ -70,7 +70,7 @@ mod tests {
             Context::new().with_remote_span_context(span)
         };
         assert_eq!(header(&context(TraceFlags::SAMPLED)), SAMPLED);
-        // The other side must learn that it is not to be traced, too.
+        // The other side must also learn that a trace is not sampled.
         assert_eq!(header(&context(TraceFlags::default())), SAMPLED.replace("-01", "-00"));
         assert_eq!(header(&Context::new()), "");
     }

@@ -1,8 +1,8 @@
 //! Spans to an OpenTelemetry collector, by OTLP over gRPC.
 //!
-//! The variables are OpenTelemetry's own and read by its SDK; what is read here is whether to
+//! The variables are OpenTelemetry's own and read by its SDK; this module only reads whether to
 //! export at all. Spans are queued (`OTEL_BSP_MAX_QUEUE_SIZE`, 2048; a further one is dropped) and
-//! sent by a thread of the SDK, so nobody waits for a collector, be it slow or gone.
+//! sent by a thread of the SDK, so nothing waits for a slow or unreachable collector.
 
 use std::env;
 use std::io;
@@ -18,26 +18,26 @@ use tracing::Subscriber;
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::registry::LookupSpan;
 
-/// How long a program that ends waits for its last spans to be taken.
+/// How long a program that ends waits until its last spans have been sent.
 const FLUSH: Duration = Duration::from_secs(2);
 
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 
-/// What the environment says of the export cannot be done.
+/// The environment configures an export that is not possible.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// Another protocol than ours.
+    /// An unsupported protocol.
     #[error(
         "{variable}: `{protocol}` is not grpc, which is the protocol that traces are exported by"
     )]
     Protocol {
-        /// The variable that says so.
+        /// The variable's name.
         variable: &'static str,
-        /// What it says.
+        /// Its value.
         protocol: String,
     },
-    /// The endpoint is no `http://host:port`, or another variable has a value that means nothing.
+    /// The endpoint is not `http://host:port`, or another variable has an invalid value.
     #[error("traces cannot be exported as the OTEL_EXPORTER_OTLP_ variables say")]
     Exporter(#[from] ExporterBuildError),
     /// The system refused a thread.
@@ -45,17 +45,17 @@ pub enum ExportError {
     Runtime(#[from] io::Error),
 }
 
-/// The way of spans out of this process. Dropping it sends what waits, or gives up after two
-/// seconds.
+/// The exporter of this process. Dropping it sends the queued spans, or gives up after two seconds.
 #[derive(Debug)]
 pub struct Export {
     provider: SdkTracerProvider,
-    /// The connection's tasks run here, apart from what serves media. Until after the last flush.
+    /// The runtime of the connection, separate from those that serve media. It outlives the last
+    /// flush.
     _connection: Runtime,
 }
 
 impl Export {
-    /// `None` when the environment names no endpoint, or says that nothing is to be exported.
+    /// `None` when the environment names no endpoint, or disables the export.
     pub(crate) fn from_env(service: &'static str) -> Result<Option<Self>, ExportError> {
         let off = variable("OTEL_SDK_DISABLED")
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -80,7 +80,7 @@ impl Export {
             .with_batch_exporter(exporter)
             .with_resource(resource(service))
             .build();
-        // For spans whose times are known only afterwards, which `tracing` has no place for.
+        // For spans whose times are known only afterwards, which `tracing` does not support.
         global::set_tracer_provider(provider.clone());
         Ok(Some(Self { provider, _connection: connection }))
     }
@@ -90,8 +90,8 @@ impl Export {
     ) -> OpenTelemetryLayer<S, SdkTracer> {
         tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer("reframe"))
-            // A session's span is entered thousands of times a second: what that would count says
-            // nothing about it.
+            // A session's span is entered thousands of times a second, so its busy and idle times
+            // mean nothing.
             .with_tracked_inactivity(false)
             .with_threads(false)
             .with_location(false)
@@ -106,13 +106,13 @@ impl Drop for Export {
     }
 }
 
-/// A variable that is set and not empty, which OpenTelemetry takes for the same as not set.
+/// A variable that is set and not empty: OpenTelemetry treats an empty one as not set.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// What `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, and for what they do not say which
-/// program this is.
+/// The resource from `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`; without them the program's
+/// name.
 fn resource(service: &'static str) -> Resource {
     let said = Resource::builder().build();
     let named = said

@@ -1,11 +1,11 @@
-//! What Reframe's programs tell of themselves: how they log, the traces that they export, and
-//! whether their threads still run (`watchdog`). The same options, the same lines and the same
-//! spans from a gateway, a worker, and both in one process.
+//! Diagnostics of Reframe's programs: logs, exported traces, and whether their threads still run
+//! (`watchdog`). A gateway, a worker, and both in one process have the same options, lines and
+//! spans.
 //!
-//! Logs go to stderr, as text or JSON, and no more of one kind than somebody could read (`lines`,
-//! `panics`). Traces go to an OpenTelemetry collector when the standard variables name one
-//! (`export`), else nowhere, and then no span of theirs is ever made. A trace crosses from one
-//! process to another as the text of a `traceparent` (`context`).
+//! Logs go to stderr, as text or JSON, at a bounded rate for each kind of line (`lines`, `panics`).
+//! Traces go to an OpenTelemetry collector when the standard variables name one (`export`);
+//! otherwise no spans are created. A trace crosses from one process to another as the text of a
+//! `traceparent` (`context`).
 
 mod context;
 mod export;
@@ -28,9 +28,10 @@ use crate::lines::BoundedLines;
 pub use crate::lines::{STRANGER, lines_left_out};
 pub use crate::panics::bound_panics;
 
-/// What a program's log options are. Flatten them into a command line.
+/// The log options. Flatten them into a command line.
 #[derive(Args, Clone, Debug)]
-// clap would name a group after the struct and refuse an embedder's `Options` beside it.
+// Otherwise clap names a group after the struct, and then refuses an embedder's `Options` beside
+// it.
 #[group(skip)]
 pub struct Options {
     /// What is logged to stderr [a level: error, warn, info, debug, trace; or a list of
@@ -74,19 +75,19 @@ impl Options {
 }
 
 impl Log {
-    /// Starts logging; and exporting, as `service`, when the environment says where to. What was
-    /// not exported yet is when the [`Export`] is dropped.
+    /// Starts logging, and exporting as `service` if the environment names a collector. Dropping
+    /// the [`Export`] sends what is still queued.
     ///
     /// A program that has a subscriber already keeps it, and exports its spans itself.
     ///
     /// # Errors
-    /// What the environment says of the export cannot be done.
+    /// The environment configures an export that is not possible.
     pub fn start(self, service: &'static str) -> Result<Option<Export>, ExportError> {
         if dispatcher::has_been_set() {
             return Ok(None);
         }
         let export = Export::from_env(service)?;
-        // Not by the log's own filter: a quiet log is no reason for holes in a trace.
+        // Not subject to the log's filter: a quiet log must not cause gaps in a trace.
         let spans =
             export.as_ref().map(|export| export.layer().with_filter(hush(EnvFilter::new("info"))));
         let lines = lines(self.format, io::stderr).with_filter(hush(self.filter));
@@ -102,19 +103,18 @@ fn lines<S: Subscriber + for<'a> LookupSpan<'a>, W: Write + 'static>(
     let lines = fmt::layer().with_writer(BoundedLines::new(out, format));
     match format {
         Format::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
-        // The event's own fields beside `level` and `target`, where collectors look for `message`.
-        // Of the spans the list alone: the innermost need not be the one that says which session it
-        // is.
+        // The event's own fields are at the top level, where collectors look for `message`. Spans
+        // are written as the list only: the innermost need not be the one with the session.
         Format::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     }
 }
 
-/// The WebRTC stack writes a line for each bad datagram, which anybody can send; the HTTP server
-/// several at its start, around the one line that people look for.
+/// The WebRTC stack logs a line for each bad datagram, which anybody can send; the HTTP server logs
+/// several lines at its start, which hide the one with the address.
 const CHATTY: &[&str] =
     &["rtc", "rtc_ice", "rtc_dtls", "rtc_stun", "rtc_sctp", "rtc_srtp", "webrtc", "actix_server"];
 
-/// Holds the lines of [`CHATTY`] down, whatever the filter says; junk is a counter.
+/// Limits the lines of [`CHATTY`], whatever the filter says; bad datagrams are counted instead.
 fn hush(filter: EnvFilter) -> EnvFilter {
     CHATTY.iter().fold(filter, |filter, module| {
         filter.add_directive(

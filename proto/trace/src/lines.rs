@@ -1,10 +1,10 @@
-//! Lines of the log, no more of one kind than a person could read: what a stranger can cause again
-//! and again must not fill a disk, nor take the time of those who write to it.
+//! Rate limits for log lines: lines that a stranger can cause repeatedly must neither fill a disk
+//! nor take time from the threads that log.
 //!
-//! A kind is a place in the source that logs. Each has a bucket of tokens, and a line without a
-//! token is left out and counted; the next one that is written says how many were. Lines of `debug`
-//! and `trace` are asked for by somebody who wants all of them, and code that is not Reframe's (a
-//! handler's, say) has its own rules: both are never left out.
+//! A kind is a place in the source that logs. Each has a token bucket. A line without a token is
+//! left out and counted, and the next one that is written says how many were. Lines of `debug` and
+//! `trace` are never left out, because somebody has asked for all of them; neither are lines of
+//! code that is not Reframe's (such as a handler's).
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -22,10 +22,10 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::Format;
 
-/// The target of a line that anybody who reaches a port can cause: few of them are written.
+/// The target of lines that anybody who reaches a port can cause: few of them are written.
 pub const STRANGER: &str = "reframe::stranger";
 
-/// The libraries that speak with strangers. Theirs are as rare as those of [`STRANGER`].
+/// Libraries that talk to strangers. Their lines have the limit of [`STRANGER`].
 const OF_STRANGERS: &[&str] = &[
     STRANGER,
     "rtc",
@@ -46,10 +46,10 @@ const OF_STRANGERS: &[&str] = &[
     "tonic",
 ];
 
-/// A handful, then one in ten seconds: enough to see that something goes on, and what.
+/// A few lines, then one in ten seconds: enough to see that something happens, and what.
 const RARE: Rate = Rate { burst: 5, every: Duration::from_secs(10) };
-/// Our own lines are of what happens to sessions and workers: fifty, then ten a second, are more
-/// than a gateway has in peace.
+/// Reframe's own lines are about sessions and workers: fifty, then ten a second, is more than a
+/// gateway normally logs.
 const OURS: Rate = Rate { burst: 50, every: Duration::from_millis(100) };
 
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
@@ -60,17 +60,17 @@ pub fn lines_left_out() -> u64 {
     LEFT_OUT.load(Ordering::Relaxed)
 }
 
-/// How many lines of one kind may be written.
+/// The rate limit of one kind of line.
 #[derive(Debug)]
 struct Rate {
-    /// At once, at least 1.
+    /// The burst, at least 1.
     burst: u32,
-    /// After these one more each.
+    /// The time for each further line.
     every: Duration,
 }
 
 impl Rate {
-    /// None: all of them.
+    /// `None`: unlimited.
     fn of(target: &str, level: Level) -> Option<&'static Self> {
         let within = |module: &&str| {
             target
@@ -82,14 +82,14 @@ impl Rate {
         } else if OF_STRANGERS.iter().any(within) {
             Some(&RARE)
         } else {
-            // All of the crate `log` has one target here: a handler's own lines, and those of the
+            // All lines of the crate `log` have one target here: a handler's own, and those of the
             // libraries above.
             (target == "log" || target.starts_with("reframe_")).then_some(&OURS)
         }
     }
 }
 
-/// What one kind may still write. Pure.
+/// The token bucket of one kind. Pure.
 #[derive(Debug)]
 struct Bucket {
     tokens: u32,
@@ -103,7 +103,7 @@ impl Bucket {
         Self { tokens: rate.burst, filled: now, left_out: 0 }
     }
 
-    /// Whether one more may be written; if so, how many were left out before it.
+    /// Takes a token; if there is one, returns how many lines were left out before.
     fn pass(&mut self, now: Instant, rate: &Rate) -> Option<u64> {
         let periods = now.saturating_duration_since(self.filled).as_nanos() / rate.every.as_nanos();
         let periods = u32::try_from(periods).unwrap_or(u32::MAX);
@@ -122,11 +122,11 @@ impl Bucket {
     }
 }
 
-/// Gives each line its writer: to `out`, or to nowhere.
+/// Chooses the writer of each line: `out`, or none.
 pub(crate) struct BoundedLines<F> {
     out: F,
     format: Format,
-    /// One for each place in the source that logged: as many as there are.
+    /// One for each place in the source that has logged.
     buckets: Mutex<HashMap<Identifier, Bucket>>,
 }
 
@@ -185,11 +185,11 @@ fn omission_note(left_out: u64, meta: &Metadata<'_>, format: Format) -> String {
     line
 }
 
-/// Where one line goes.
+/// The destination of one line.
 pub(crate) struct Line<W> {
-    /// None: nowhere.
+    /// `None`: the line is left out.
     out: Option<W>,
-    /// To be written first.
+    /// A line to be written first.
     before: String,
 }
 

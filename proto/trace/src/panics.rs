@@ -1,5 +1,5 @@
-//! Panics, one line each, and few of those: a stranger who found one can cause it again and again,
-//! and a backtrace costs a fifth of a second of CPU and a page of the log.
+//! Panics are logged as one line each, at a bounded rate: a stranger who has found one can cause it
+//! repeatedly, and a backtrace costs a fifth of a second of CPU and a page of the log.
 
 use std::any::Any;
 use std::panic;
@@ -10,11 +10,10 @@ use tracing::error;
 
 use crate::lines::STRANGER;
 
-/// From now on the first panic of this process is told as before, with a backtrace where
-/// `RUST_BACKTRACE` asks for one, and every further one by a bounded line.
+/// Installs a panic hook. The first panic of this process is reported by the previous hook, with a
+/// backtrace if `RUST_BACKTRACE` asks for one; every further one only by a rate-limited line.
 ///
-/// For programs that strangers speak with: who wrote a hook of their own gets the first panic
-/// alone.
+/// For programs that talk to strangers. A program's own hook is called for the first panic only.
 pub fn bound_panics() {
     static TOLD: AtomicBool = AtomicBool::new(false);
     let before = panic::take_hook();

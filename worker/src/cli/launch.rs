@@ -1,5 +1,6 @@
-//! `launch`: a gateway and a worker for each stream in one process, joined by pipes in memory. The
-//! sessions take the same path as between machines, but for the pixels (`reframe_proto::exchange`).
+//! `launch`: one process with a gateway and a worker for each stream, joined by in-memory pipes.
+//! Sessions take the same path as between machines, except for the pixels
+//! (`reframe_proto::exchange`).
 
 use std::error::Error;
 use std::thread;
@@ -15,8 +16,8 @@ use super::{Common, Failure, Settings, keep, start_log};
 use crate::server::{DEFAULT_CAPACITY, Server};
 use crate::stream::Stream;
 
-/// Connections that the gateway has opened and the worker has not accepted yet. It opens one; a few
-/// when it reconnects.
+/// Connections that the gateway has opened and the worker has not accepted yet. The gateway opens
+/// one, and a few more when it reconnects.
 const CONNECTIONS: usize = 4;
 
 #[derive(Debug, Args)]
@@ -29,11 +30,11 @@ pub(super) struct Options<O: Args> {
     gateway: reframe_gateway::Options,
 }
 
-/// Why [`launch`] ended without being told to.
+/// Why [`launch`] ended although no signal asked it to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaunchError {
-    /// The gateway's options are wrong: a text for each problem, which names its option.
+    /// The gateway's options are wrong: one text for each problem, which names its option.
     #[error("the configuration is wrong: {}", .0.join("; "))]
     Configuration(Vec<String>),
     /// A part of it stopped.
@@ -108,8 +109,8 @@ fn start(
             (WorkerAddress::InProcess { name, connect }, serving)
         })
         .unzip();
-    // A thread of its own, as in `serve`: the gateway keeps the main one, and its runtimes are its
-    // own affair.
+    // On its own thread, as in `serve`: the gateway keeps the main thread, and starts its own
+    // runtimes.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| stopped("the worker's runtime did not start")(error.into()))?;
@@ -120,8 +121,8 @@ fn start(
         worker.map_err(|error| stopped("the worker's thread did not start")(error.into()))?;
 
     let ended = reframe_gateway::run(config, Cluster::alone(addresses).watching("worker", handle));
-    // The gateway has handled the signals and closed its sessions; what is left are handlers on
-    // their way out.
+    // The gateway has handled the signals and closed its sessions; only handlers that are still
+    // returning are left.
     shutdown.cancel();
     let served =
         worker.join().expect("the author's code runs on other threads, and ours does not panic");

@@ -10,7 +10,7 @@ use std::{fmt, fs, io};
 use reframe_proto::exchange::pass;
 use tokio::net::UnixListener;
 
-/// As given.
+/// The path as the user gave it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Address {
     Tcp(SocketAddr),
@@ -38,12 +38,12 @@ impl fmt::Display for Address {
     }
 }
 
-/// The two sockets of a worker at a path: for calls, and beside it for memory. Their names go with
-/// it.
+/// The two sockets of a worker at a path: one for calls, and one beside it for memory. Dropping
+/// them removes their files.
 #[derive(Debug, Default)]
 pub(super) struct Sockets(Vec<Name>);
 
-/// A name in the file system, and which file it was given to.
+/// A file name, and the identity of the file that this process created there.
 #[derive(Debug)]
 struct Name {
     path: PathBuf,
@@ -51,7 +51,7 @@ struct Name {
 }
 
 impl Sockets {
-    /// Takes the place of sockets whose process has ended; never that of anything else.
+    /// Replaces sockets whose process has ended, and never any other file.
     pub(super) fn bind(path: &Path) -> io::Result<(Self, UnixListener, UnixListener)> {
         let mut ours = Self::default();
         let calls = ours.add(path.to_owned())?;
@@ -71,7 +71,7 @@ impl Sockets {
 impl Drop for Sockets {
     fn drop(&mut self) {
         for Name { path, file } in &self.0 {
-            // Else somebody removed it, and another worker may have the name.
+            // Otherwise the file was removed, and another worker may use the name.
             if file_at(path).is_ok_and(|now| now == *file) {
                 fs::remove_file(path).ok();
             }
@@ -83,14 +83,14 @@ fn file_at(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
-/// Removes a socket that nobody listens at.
+/// Removes a socket on which no process listens.
 fn clear(path: &Path) -> io::Result<()> {
     let left = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     let dead = || {
         UnixStream::connect(path)
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     };
-    // Anything else is for `bind` to refuse: `AddrInUse`.
+    // `bind` refuses any other file: `AddrInUse`.
     if left && dead() { fs::remove_file(path) } else { Ok(()) }
 }
 

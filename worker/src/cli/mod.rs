@@ -18,14 +18,14 @@ use crate::stream::{Stream, StreamError};
 /// Exit code of a wrong command line or configuration: `EX_USAGE` of sysexits.
 const EXIT_USAGE: u8 = 64;
 
-/// The most sessions one worker may be told to take. Each is a thread; more want more workers.
+/// The largest `--capacity`. Each session is a thread; for more, start more workers.
 const MAX_CAPACITY: u32 = 1024;
 
-/// Options of a program that has none of its own.
+/// For a program without options of its own.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct NoOptions {}
 
-/// What is wrong with a program's own options: a text for each problem, which names its option.
+/// What is wrong with a program's own options: one text for each problem, which names its option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<String>);
 
@@ -50,13 +50,13 @@ impl From<StreamError> for Problems {
 /// Runs streams as the command line says; what [`Stream::run`] does, for a program with several
 /// streams or with options of its own.
 ///
-/// `streams` makes them from those options, one or more, each with a name of its own. `launch` runs
-/// all of them, `serve` the one that its option `--stream` names, or the only one. What is wrong
-/// with the options, `streams` returns as texts, one for each problem and each naming its option;
-/// they are listed together with all other problems of the configuration.
+/// `streams` makes one or more streams from those options, each with its own name. `launch` runs
+/// all of them, `serve` the one that its option `--stream` names, or the only one. If the options
+/// are wrong, `streams` returns one text for each problem, which names its option; they are listed
+/// together with all other problems of the configuration.
 ///
 /// The exit code is 0 after a signal ended the program, 64 when the command line or the
-/// configuration is wrong, and 1 for all else.
+/// configuration is wrong, and 1 for every other failure.
 ///
 /// ```no_run
 /// use reframe_worker::{Frame, Stream, VideoStreamHandler, cli};
@@ -83,8 +83,8 @@ impl From<StreamError> for Problems {
 ///
 /// # Panics
 ///
-/// Inside an asynchronous runtime, as of `#[tokio::main]`: it brings its own, so `main` is a plain
-/// function.
+/// Inside an asynchronous runtime such as that of `#[tokio::main]`: this function starts its own
+/// runtimes, so `main` must be a plain function.
 #[must_use]
 pub fn run<O, S>(streams: impl FnOnce(O) -> Result<S, Problems>) -> ExitCode
 where
@@ -103,8 +103,8 @@ where
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // `--help` and `--version` are errors to clap, and go to stdout. A closed pipe is no
-            // concern of ours.
+            // clap returns `--help` and `--version` as errors, and prints them to stdout. A closed
+            // pipe is not an error here.
             error.print().ok();
             return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
         }
@@ -137,10 +137,10 @@ enum Command<O: Args> {
     Serve(serve::Options<O>),
 }
 
-/// What every command has. Values are texts, so that all wrong ones can be reported at once.
+/// Options of every command. Values are texts, so that all wrong ones can be reported at once.
 ///
-/// `group(skip)` here and in the commands: clap would name a group after the struct, and refuses an
-/// author's `Options` beside ours.
+/// `group(skip)` here and in the commands: otherwise clap names a group after the struct, and then
+/// refuses an author's `Options` beside this one.
 #[derive(Debug, Args)]
 #[group(skip)]
 struct Common<O: Args> {
@@ -155,14 +155,14 @@ struct Common<O: Args> {
     log: reframe_trace::Options,
 }
 
-/// What is valid of [`Common`].
+/// [`Common`], validated.
 #[derive(Debug)]
 struct Settings {
-    /// One at least, no two of one name.
+    /// At least one, with distinct names.
     streams: Vec<Stream>,
     /// Sessions of each stream.
     capacity: u32,
-    /// What is logged, and how.
+    /// The log filter and format.
     log: Log,
 }
 
@@ -200,7 +200,7 @@ fn distinct(streams: Vec<Stream>) -> Result<Vec<Stream>, Vec<String>> {
     if problems.is_empty() { Ok(streams) } else { Err(problems) }
 }
 
-/// Why a command did not run to a good end.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// Every problem, each naming its option.
@@ -223,7 +223,7 @@ fn keep<T>(
     value.map_err(|found| problems.extend(found)).ok()
 }
 
-/// Until the export is dropped, spans go where the environment says.
+/// Spans are exported as the environment says until this is dropped.
 fn start_log(log: Log, service: &'static str) -> Result<Option<Export>, Failure> {
     log.start(service).map_err(|error| Failure::Configuration(vec![error_chain(&error)]))
 }
@@ -239,8 +239,8 @@ fn error_chain(error: &dyn Error) -> String {
     text
 }
 
-/// For the person at the terminal, whatever the log filter says; if there is none, the exit code
-/// still tells.
+/// For the person at the terminal, whatever the log filter is. Without a terminal the exit code
+/// remains.
 fn report(failure: &Failure) -> ExitCode {
     let mut terminal = io::stderr().lock();
     writeln!(terminal, "error: {}", error_chain(failure)).ok();

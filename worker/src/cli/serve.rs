@@ -73,13 +73,13 @@ pub(super) fn run<O: Args>(
         return Err(Failure::Configuration(problems));
     };
     let _export = start_log(log, "reframe-worker")?;
-    // One thread moves the frames of all sessions: each needs it for about 1 ms a 720p frame, and a
-    // second thread was measured to cost more than it gave. The handlers have theirs.
+    // One thread moves the frames of all sessions. A 720p frame needs it for about 1 ms, and a
+    // second thread cost more than it saved (measured). Handlers have their own threads.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::Run("the runtime did not start", error.into()))?;
-    // A stuck runtime answers no probe and no ping: gateways leave it. Who only looks whether the
-    // process is there learns of it by its end.
+    // A stuck runtime answers neither probes nor pings, so gateways leave it. A supervisor that
+    // only checks whether the process exists notices when the process ends.
     let watchdog =
         Watchdog::start(Report { delay: |_, _| {}, stuck: |_, _| {}, tick: || {} }, give_up);
     let watchdog =
@@ -131,7 +131,7 @@ async fn serve(server: Server, address: Address) -> Result<(), Failure> {
     }
 }
 
-/// Serves until a signal, and then until all is done or another comes.
+/// Serves until a signal, and then until all sessions have ended or a second signal comes.
 async fn until_told(
     mut signals: Signals,
     shutdown: &CancellationToken,
@@ -148,8 +148,8 @@ async fn until_told(
     }
 }
 
-/// For whoever started the worker, above all on port 0: that it listens, and where. If nobody reads
-/// it, the worker serves all the same.
+/// Says that the worker listens, and where, which matters with port 0. The worker also serves if
+/// this cannot be printed.
 fn announce(bound: &Address) {
     writeln!(io::stdout(), "reframe-worker listening on {bound}").ok();
 }

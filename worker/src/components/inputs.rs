@@ -1,9 +1,9 @@
-//! What the person in front of the browser may set.
+//! Controls: what the person in front of the browser may set.
 
 use super::value::{InputValue, colour};
 use super::{About, Dropdown, Number, Slider, Textbox, described, explained};
 
-/// Something to tick. A handler gets a `bool`.
+/// A checkbox. A handler gets a `bool`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Checkbox {
@@ -12,12 +12,12 @@ pub struct Checkbox {
 }
 
 impl Checkbox {
-    /// A box that is not ticked.
+    /// A box that is not checked.
     pub fn new(name: impl Into<String>) -> Self {
         Self { about: About::new(name), value: false }
     }
 
-    /// Whether it is ticked at first.
+    /// Whether it is checked at first.
     pub fn value(mut self, value: bool) -> Self {
         self.value = value;
         self
@@ -38,7 +38,7 @@ impl ColorPicker {
         Self { about: About::new(name), value: "#000000".to_owned() }
     }
 
-    /// The colour at first, as `#rrggbb`.
+    /// The initial colour, as `#rrggbb`.
     pub fn value(mut self, value: impl Into<String>) -> Self {
         self.value = value.into();
         self
@@ -54,9 +54,9 @@ impl ColorPicker {
 described!(Checkbox, ColorPicker);
 explained!(Checkbox, ColorPicker);
 
-/// Any input; each kind converts into it.
+/// Any input; every kind converts into it.
 ///
-/// A list of one kind needs no conversion, a mixed one does:
+/// A list of one kind needs no conversion, a list of several kinds does:
 ///
 /// ```
 /// # use reframe_worker::{Checkbox, InputComponent, Slider};
@@ -70,7 +70,7 @@ pub enum InputComponent {
     Slider(Slider),
     /// A number.
     Number(Number),
-    /// Something to tick.
+    /// A checkbox.
     Checkbox(Checkbox),
     /// A text.
     Textbox(Textbox),
@@ -102,7 +102,7 @@ macro_rules! inputs {
 inputs!(Slider, Number, Checkbox, Textbox, Dropdown, ColorPicker);
 
 impl InputComponent {
-    /// What it is set to until a client sets it.
+    /// The value until a client sets one.
     pub(crate) fn first(&self) -> InputValue {
         match self {
             Self::Slider(slider) => InputValue::Number(slider.value),

@@ -1,5 +1,5 @@
-//! The controls and displays that a page puts beside a stream's video, with Gradio's names for them
-//! and their fields.
+//! The controls and displays that a page shows beside a stream's video, with the names and fields
+//! that Gradio gives them.
 
 mod inputs;
 mod numbers;
@@ -16,7 +16,7 @@ use reframe_proto::{MAX_COMPONENTS, is_component_name};
 pub use texts::{Dropdown, Textbox};
 pub(crate) use value::{InputValue, colour};
 
-/// What all components have.
+/// The fields that all components have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct About {
     pub(crate) name: String,
@@ -31,11 +31,11 @@ impl About {
     }
 }
 
-/// The setter that all components have.
+/// The setter of all components.
 macro_rules! described {
     ($($component:ident),*) => {$(
         impl $component {
-            /// The text beside it; its name unless set.
+            /// The text beside the component; its name unless set.
             pub fn label(mut self, label: impl Into<String>) -> Self {
                 self.about.label = label.into();
                 self
@@ -45,11 +45,11 @@ macro_rules! described {
 }
 use described;
 
-/// The setter that inputs have.
+/// The setter of all inputs.
 macro_rules! explained {
     ($($component:ident),*) => {$(
         impl $component {
-            /// A text below the control, to explain it.
+            /// A text below the control that explains it.
             pub fn info(mut self, info: impl Into<String>) -> Self {
                 self.about.info = info.into();
                 self

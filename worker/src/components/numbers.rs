@@ -21,7 +21,7 @@ pub struct Slider {
 }
 
 impl Slider {
-    /// A slider over `range`, in hundred steps, that stands at its lower end.
+    /// A slider over `range` with a hundred steps, at its lower end.
     pub fn new(name: impl Into<String>, range: RangeInclusive<f64>) -> Self {
         let (minimum, maximum) = range.into_inner();
         Self {
@@ -33,14 +33,14 @@ impl Slider {
         }
     }
 
-    /// The distance of two positions. It guides the control only: a client may set any number of
-    /// the range.
+    /// The distance between two positions. It only guides the control: a client may set any number
+    /// in the range.
     pub fn step(mut self, step: f64) -> Self {
         self.step = step;
         self
     }
 
-    /// What it is set to at first.
+    /// The initial value.
     pub fn value(mut self, value: f64) -> Self {
         self.value = value;
         self
@@ -79,32 +79,32 @@ impl Number {
         Self { about: About::new(name), minimum: None, maximum: None, step: None, value: None }
     }
 
-    /// The least that it may be set to.
+    /// The smallest allowed number.
     pub fn minimum(mut self, minimum: f64) -> Self {
         self.minimum = Some(minimum);
         self
     }
 
-    /// The most that it may be set to.
+    /// The largest allowed number.
     pub fn maximum(mut self, maximum: f64) -> Self {
         self.maximum = Some(maximum);
         self
     }
 
-    /// How far one press of an arrow goes. It guides the control only: a client may set any number
+    /// The change by one press of an arrow. It only guides the control: a client may set any number
     /// within the bounds.
     pub fn step(mut self, step: f64) -> Self {
         self.step = Some(step);
         self
     }
 
-    /// What it is set to at first: the allowed number nearest to 0 unless given.
+    /// The initial value: the allowed number nearest to 0 unless given.
     pub fn value(mut self, value: f64) -> Self {
         self.value = Some(value);
         self
     }
 
-    /// What it is set to at first.
+    /// The initial value.
     pub(crate) fn first(&self) -> f64 {
         let least = self.minimum.unwrap_or(f64::NEG_INFINITY).max(0.0);
         self.value.unwrap_or_else(|| self.maximum.unwrap_or(f64::INFINITY).min(least))

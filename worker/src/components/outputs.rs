@@ -1,4 +1,4 @@
-//! What a handler tells beside its picture, and how the page shows it.
+//! Displays: what a handler returns beside its picture, and how the page shows it.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ macro_rules! output {
         }
 
         impl $kind {
-            /// Shows the value that stands at its place in
+            /// Shows the value at the same index of
             /// [`AdditionalOutputs`](crate::AdditionalOutputs).
             pub fn new(name: impl Into<String>) -> Self {
                 Self { about: About::new(name) }
@@ -61,7 +61,7 @@ impl LinePlot {
 
 described!(Text, Label, Json, LinePlot);
 
-/// Any output; each kind converts into it.
+/// Any output; every kind converts into it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum OutputComponent {
@@ -146,10 +146,10 @@ fn is_curve(value: &Value) -> bool {
     value.as_array().is_some_and(curve)
 }
 
-/// The kind of a value, for a message; the value itself could be long.
+/// The kind of a value, for a message: the value itself could be long.
 const fn kind(value: &Value) -> &'static str {
     match value {
-        // Also what JSON makes of NaN and of infinite numbers.
+        // NaN and infinite numbers are `null` in JSON too.
         Value::Null => "null (or NaN)",
         Value::Bool(_) => "a bool",
         Value::Number(_) => "a number",

@@ -25,13 +25,13 @@ impl Textbox {
         Self { about: About::new(name), value, max_length: Self::MOST, lines: 1, placeholder }
     }
 
-    /// What it says at first.
+    /// The initial text.
     pub fn value(mut self, value: impl Into<String>) -> Self {
         self.value = value.into();
         self
     }
 
-    /// How many characters it may have, 4096 at most.
+    /// The longest text that may be entered, in characters; at most 4096.
     pub fn max_length(mut self, characters: u32) -> Self {
         self.max_length = characters;
         self
@@ -97,13 +97,13 @@ impl Dropdown {
         }
     }
 
-    /// What is chosen at first.
+    /// The initial choice.
     pub fn value(mut self, value: impl Into<String>) -> Self {
         self.value = Some(value.into());
         self
     }
 
-    /// What is chosen at first; only an empty dropdown, which no stream may declare, has nothing.
+    /// The initial choice. Only an empty dropdown has none, and a stream may not declare that.
     pub(crate) fn first(&self) -> &str {
         self.value.as_ref().or_else(|| self.choices.first()).map_or("", String::as_str)
     }

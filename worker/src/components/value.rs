@@ -1,9 +1,9 @@
-//! What an input is set to.
+//! The value of an input.
 
 use std::sync::Arc;
 
-/// What an input is set to. Public because [`crate::FromInput`] names it, and unreachable because
-/// nobody else should.
+/// The value of an input. Public because [`crate::FromInput`] names it, and in a private module so
+/// that nothing else can.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InputValue {
     Number(f64),

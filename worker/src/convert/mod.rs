@@ -23,11 +23,11 @@ use crate::message::{Job, Reply, Severity};
 use crate::mode::Mode;
 use crate::stream::Stream;
 
-/// Any message but the first.
+/// Any message after the first.
 #[derive(Debug)]
 pub(crate) enum Message {
     Job(Job),
-    /// All that the client has set.
+    /// All values that the client has set.
     Inputs(HashMap<String, v1::Value>),
 }
 
@@ -40,8 +40,8 @@ pub(crate) fn open(message: Option<ToWorker>) -> Result<v1::Open, Status> {
     }
 }
 
-/// Any message but the first, if the stream's mode has it. With an exchange, pictures may be in
-/// there.
+/// A message after the first, if the stream's mode allows it. With an exchange, its picture may be
+/// in shared memory.
 pub(crate) fn message(
     message: ToWorker,
     mode: Mode,
@@ -71,7 +71,7 @@ fn misplaced(message: &str, mode: Mode) -> Status {
     Status::invalid_argument(format!("message: a stream of mode {mode} has no {message}"))
 }
 
-/// A frame, checked so that everything behind may rely on its size.
+/// Converts a frame after checking that its data has the length that its size asks for.
 fn frame(frame: v1::Frame, exchange: Option<&Exchange>) -> Result<Job, Status> {
     let v1::Frame { seq, capture_time_us, width, height, mut data, traceparent, rotation, slot } =
         frame;
@@ -107,8 +107,8 @@ fn frame(frame: v1::Frame, exchange: Option<&Exchange>) -> Result<Job, Status> {
     })
 }
 
-/// What holds when the client has set these. The gateway has checked them against the declaration;
-/// here only the types are, on which the handler relies.
+/// The values after the client has set these. The gateway has checked them against the declaration;
+/// here only their types are checked, because handlers rely on them.
 pub(crate) fn inputs(stream: &Stream, set: HashMap<String, v1::Value>) -> Result<Inputs, Status> {
     let declared = Inputs::declared(&stream.inputs);
     let mut values = Vec::with_capacity(set.len());
@@ -120,7 +120,7 @@ pub(crate) fn inputs(stream: &Stream, set: HashMap<String, v1::Value>) -> Result
             None => None,
         };
         match (declared.value(&name), value) {
-            // A gateway that has not asked for the declaration since the worker was replaced.
+            // The gateway has not read the declaration since this worker was replaced.
             (None, _) => tracing::debug!(input = ?name, "set, but not declared"),
             (Some(declared), Some(value)) if declared.same_type(&value) => {
                 values.push((name, value))
@@ -135,7 +135,7 @@ pub(crate) fn inputs(stream: &Stream, set: HashMap<String, v1::Value>) -> Result
     Ok(declared.with(values))
 }
 
-/// With an exchange, pictures go in there, if there is room.
+/// With an exchange, the picture goes into shared memory if there is room.
 pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
     let message = match reply {
         Reply::Opened { credits } => {

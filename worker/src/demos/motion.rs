@@ -54,8 +54,8 @@ struct Grid {
 }
 
 impl Detector {
-    /// What moves in the next picture of this camera, which is RGB24. The first, and the first of another size,
-    /// only says what is there.
+    /// What moves in the next picture of this camera, which is RGB24. The first picture, and the
+    /// first of another size, only becomes the background.
     pub(super) fn detect(&mut self, picture: &Frame) -> Vec<Region> {
         let cell = picture.width().div_ceil(COLUMNS);
         let grid = shrink(picture, cell);

@@ -4,7 +4,7 @@ use ndarray::{Array3, ArrayView3, ArrayViewMut3};
 
 use super::{Frame, FrameError, PixelFormat};
 
-/// Why a view cannot fail.
+/// Why the view cannot fail.
 const SIZED: &str = "a frame has the bytes of its size";
 
 impl Frame {
@@ -31,9 +31,8 @@ impl Frame {
         ArrayViewMut3::from_shape(self.shape(), &mut self.data).expect(SIZED)
     }
 
-    /// A frame from an array of shape (height, width, channels); without a copy when the array is
-    /// in that order and has no gaps, which every array has that was not sliced, transposed or
-    /// reversed.
+    /// A frame from an array of shape (height, width, channels). There is no copy if the array is
+    /// in standard layout, as every array is that was not sliced, transposed or reversed.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@ use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage};
 
 use super::{Frame, FrameError, PixelFormat};
 
-/// Why a view cannot fail.
+/// Why the view cannot fail.
 const SIZED: &str = "a frame has the bytes of its size";
 
 impl Frame {

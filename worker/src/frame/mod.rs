@@ -43,7 +43,7 @@ pub enum FrameError {
         /// Pixels.
         height: u32,
     },
-    /// Both sides are allowed, but not together.
+    /// Each side is allowed, but their product is too large.
     #[error(
         "a frame of {width}x{height} is {bytes} bytes on the wire, over the limit of \
          {MAX_PICTURE_BYTES}"
@@ -156,8 +156,7 @@ impl Frame {
         &self.data
     }
 
-    /// All bytes, to change in place: the cheapest way to draw, because the frame's buffer is used
-    /// again.
+    /// All bytes, mutable. Drawing in place is cheapest, because the frame's buffer is reused.
     #[must_use]
     pub fn data_mut(&mut self) -> &mut [u8] {
         &mut self.data
@@ -268,7 +267,8 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// Checked before anything is allocated: the bytes of a size follow only from one that is allowed.
+/// Checks the size before anything is allocated: the number of bytes is only computed for an
+/// allowed size.
 const fn check_size(width: u32, height: u32) -> Result<(), FrameError> {
     if width == 0 || height == 0 || width > MAX_DIMENSION || height > MAX_DIMENSION {
         return Err(FrameError::Dimensions { width, height });

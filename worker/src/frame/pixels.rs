@@ -14,7 +14,7 @@ use yuv::{
 
 use super::{Frame, PixelFormat, Rotation};
 
-/// Why no conversion here can fail.
+/// Why the conversions here cannot fail.
 const SIZED: &str = "planes and strides follow from a size that was checked";
 
 const MATRIX: YuvStandardMatrix = YuvStandardMatrix::Bt601;
@@ -22,8 +22,8 @@ const MATRIX: YuvStandardMatrix = YuvStandardMatrix::Bt601;
 /// Chroma of a picture without colour.
 const NEUTRAL: u8 = 128;
 
-/// An I420 picture without padding. `data` has `i420_len(width, height)` bytes: whoever makes one
-/// checks that.
+/// An I420 picture without padding. `data` has `i420_len(width, height)` bytes; the code that makes
+/// the picture checks that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct I420 {
     pub(crate) width: u32,
@@ -34,8 +34,8 @@ pub(crate) struct I420 {
 }
 
 impl I420 {
-    /// The picture for a handler, in `buffer`, whatever it held: a buffer of the same size is used
-    /// again as it is. As I420 it stays in the buffer that it came in.
+    /// Converts the picture for a handler into `buffer`. A buffer of the right size is reused
+    /// without being cleared. An I420 picture stays in the buffer that it arrived in.
     pub(crate) fn into_frame(
         self,
         format: PixelFormat,
@@ -54,8 +54,7 @@ impl I420 {
         Frame { width, height, format, data, seq, capture_time, rotation }
     }
 
-    /// The picture for the wire, and the frame's buffer to be used again (empty if the picture has
-    /// it).
+    /// The picture for the wire, and the frame's buffer for reuse (empty if the picture owns it).
     pub(crate) fn from_frame(frame: Frame) -> (Self, Vec<u8>) {
         let Frame { width, height, format, data, rotation, .. } = frame;
         if format == PixelFormat::I420 {

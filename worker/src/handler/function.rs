@@ -1,16 +1,15 @@
 //! Functions and closures as handlers and generators.
 //!
 //! A type may implement `FnMut` for several argument lists, so one trait cannot be implemented for
-//! all of them; with a marker that differs for each it can. The compiler finds the marker, and
-//! nobody ever names one.
+//! all of them without a marker type that differs for each. The compiler infers the marker.
 
 use super::{Handler, IntoOutput, Output};
 use crate::error::HandlerError;
 use crate::frame::Frame;
 use crate::session::Session;
 
-/// What can work on frames: `FnMut(Frame) -> R` and `FnMut(Frame, &Session) -> R`, where `R` is any
-/// [`IntoOutput`]; and every [`Handler`]. `Marker` tells them apart and is always inferred.
+/// Anything that processes frames: `FnMut(Frame) -> R` and `FnMut(Frame, &Session) -> R`, where `R`
+/// is any [`IntoOutput`]; and every [`Handler`]. `Marker` tells them apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     note = "a handler is a function (Frame) -> R or (Frame, &Session) -> R, or a type that \
@@ -18,10 +17,10 @@ use crate::session::Session;
     note = "a closure must name the types of its arguments: |frame: Frame, session: &Session|"
 )]
 pub trait IntoHandler<Marker>: Send + 'static {
-    /// The handler that it is.
+    /// The handler type.
     type Handler: Handler;
 
-    /// As a handler.
+    /// Converts into the handler.
     fn into_handler(self) -> Self::Handler;
 }
 
@@ -77,9 +76,9 @@ where
     }
 }
 
-/// What can make the pictures of one session: `Fn() -> Result<I, HandlerError>` and `Fn(Session) ->
-/// Result<I, HandlerError>`, where `I` is an iterator over any [`IntoOutput`]. `Marker` tells them
-/// apart and is always inferred.
+/// Anything that makes the pictures of one session: `Fn() -> Result<I, HandlerError>` and
+/// `Fn(Session) -> Result<I, HandlerError>`, where `I` is an iterator over any [`IntoOutput`].
+/// `Marker` tells them apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not make a generator",
     note = "that does a function () -> Result<I, HandlerError> or (Session) -> Result<I, \
@@ -94,7 +93,7 @@ pub trait IntoGenerator<Marker>: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the function returned as its error.
+    /// The function's own error.
     fn generate(&self, session: &Session) -> Result<Self::Items, HandlerError>;
 }
 
@@ -122,7 +121,7 @@ where
     }
 }
 
-/// Public because the traits name them, and unreachable because nobody else should.
+/// Public because the traits name them, and in a private module so that nothing else can.
 mod marker {
     #[derive(Debug)]
     pub struct Handler;

@@ -1,4 +1,4 @@
-//! What an author writes: a function over frames, a [`Handler`] with state, or a generator.
+//! What an author implements: a function over frames, a [`Handler`] with state, or a generator.
 
 mod function;
 mod output;
@@ -19,8 +19,8 @@ use crate::session::Session;
 /// nothing is shared between sessions unless the author shares it. Functions and closures need no
 /// `Handler`: see [`VideoStreamHandler::new`] and [`VideoStreamHandler::per_session`].
 ///
-/// The calls come in this order, never two at once: `start`, then `process` for each frame, then
-/// `stop`. A panic in any of them ends this session and no other.
+/// The calls come in this order, and never concurrently: `start`, then `process` for each frame,
+/// then `stop`. A panic in any of them ends only this session.
 ///
 /// ```
 /// use reframe_worker::{Frame, Handler, HandlerError, Output, Session};
@@ -44,21 +44,21 @@ pub trait Handler: Send + 'static {
     ///
     /// # Errors
     ///
-    /// Ends the session before it began; the client is shown the message. `stop` is then not
+    /// Ends the session before its first frame; the client is shown the message. `stop` is then not
     /// called.
     fn start(&mut self, session: &Session) -> Result<(), HandlerError> {
         let _ = session;
         Ok(())
     }
 
-    /// Turns a frame into what is shown: see [`Output`].
+    /// Turns a frame into an [`Output`].
     ///
     /// # Errors
     ///
-    /// Costs this frame only: the client is shown the message, and the next frame follows.
+    /// Drops only this frame: the client is shown the message, and the next frame follows.
     fn process(&mut self, frame: Frame, session: &Session) -> Result<Output, HandlerError>;
 
-    /// Called once after the last frame, if `start` succeeded: also after `process` panicked, so
-    /// that what `start` acquired is given back.
+    /// Called once after the last frame if `start` succeeded, also after `process` panicked, so
+    /// that it can release what `start` acquired.
     fn stop(&mut self) {}
 }

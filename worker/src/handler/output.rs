@@ -30,8 +30,8 @@ pub struct Output {
 pub struct AdditionalOutputs(Vec<Value>);
 
 impl AdditionalOutputs {
-    /// One value for each declared output. A value that does not fit its output is an error of the
-    /// frame; so is NaN, which JSON cannot say.
+    /// One value for each declared output. A value of the wrong kind is an error of the frame; so
+    /// is NaN, which JSON does not have.
     pub fn new(values: impl IntoIterator<Item: Into<Value>>) -> Self {
         Self(values.into_iter().map(Into::into).collect())
     }
@@ -48,7 +48,8 @@ impl AdditionalOutputs {
 pub struct CloseStream(String);
 
 impl CloseStream {
-    /// With a message for the person in front of the browser; cut at [`HandlerError::MAX_BYTES`].
+    /// With a message for the person in front of the browser, cut off at
+    /// [`HandlerError::MAX_BYTES`].
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self(HandlerError::new(message).into_message())
@@ -81,11 +82,11 @@ pub trait IntoOutput {
     ///
     /// # Errors
     ///
-    /// What the handler returned as its error.
+    /// The handler's own error.
     fn into_output(self) -> Result<Output, HandlerError>;
 }
 
-/// Only with this error type, so that the one of `Ok(frame)` in a closure needs no annotation.
+/// Only for this error type, so that the type of `Ok(frame)` in a closure needs no annotation.
 impl<T: IntoOutput> IntoOutput for Result<T, HandlerError> {
     fn into_output(self) -> Result<Output, HandlerError> {
         self.and_then(IntoOutput::into_output)

@@ -1,4 +1,4 @@
-//! A handler or generator together with how its stream runs.
+//! A handler or generator with the settings of its stream.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,11 +11,10 @@ use crate::frame::{Frame, PixelFormat};
 use crate::mode::Mode;
 use crate::session::Session;
 
-/// Makes what one session's thread runs.
+/// Makes the handler of one session.
 type Factory = dyn Fn(&Session) -> Result<Work, HandlerError> + Send + Sync;
 
-/// A handler for video, the rate it is shown at, and what becomes of frames that it has no time
-/// for.
+/// A handler for video, with its frame rate and its policy for frames that arrive while it is busy.
 #[derive(Clone)]
 pub struct VideoStreamHandler {
     make: Arc<Factory>,
@@ -27,8 +26,8 @@ pub struct VideoStreamHandler {
 }
 
 impl VideoStreamHandler {
-    /// A plain function or closure over frames: `(Frame) -> R` or `(Frame, &Session) -> R`, where
-    /// `R` is any [`IntoOutput`]. Each session runs a clone of it.
+    /// A function or closure over frames: `(Frame) -> R` or `(Frame, &Session) -> R`, where `R` is
+    /// any [`IntoOutput`]. Each session runs its own clone.
     ///
     /// ```
     /// use reframe_worker::{Frame, VideoStreamHandler};
@@ -39,8 +38,8 @@ impl VideoStreamHandler {
         Self::per_session(move || handler.clone())
     }
 
-    /// One handler for each session, made by `factory` on the session's own thread; so it may take
-    /// its time, to load a model for example, and a panic in it ends that session only. The handler
+    /// One handler for each session, made by `factory` on the session's own thread. The factory may
+    /// be slow, to load a model for example, and a panic in it ends only that session. The handler
     /// is a closure, which may keep state, or a type that implements [`Handler`].
     ///
     /// ```
@@ -65,12 +64,12 @@ impl VideoStreamHandler {
     }
 
     /// Pictures from an iterator, for a stream that only sends to the browser ([`Mode::Receive`]).
-    /// Each session has its own, made by `factory` on the session's thread, and asked for an item
-    /// whenever the next picture is due soon. The stream ends with the iterator.
+    /// Each session has its own iterator, made by `factory` on the session's thread, and asked for
+    /// an item shortly before the next picture is due. The stream ends with the iterator.
     ///
     /// `factory` is `() -> Result<I, HandlerError>` or `(Session) -> Result<I, HandlerError>`, and
-    /// the items are any [`IntoOutput`]. When it fails, the session ends before it began, and the
-    /// client is shown why.
+    /// the items are any [`IntoOutput`]. If it fails, the session ends before its first picture,
+    /// and the client is shown why.
     ///
     /// ```
     /// use reframe_worker::{Frame, HandlerError, Session, VideoStreamHandler};
@@ -112,11 +111,11 @@ impl VideoStreamHandler {
         self
     }
 
-    /// What becomes of frames that arrive while the handler is busy; `false` by default.
+    /// What happens to frames that arrive while the handler is busy; `false` by default.
     ///
-    /// With `true` only the newest of them waits, so a slow handler always works on the present.
-    /// With `false` they wait in order, in a bounded queue: for handlers that must see every frame
-    /// and keep up on average.
+    /// With `true` only the newest of them waits, so a slow handler always works on the newest
+    /// frame. With `false` they wait in order, in a bounded queue: for handlers that must see every
+    /// frame and keep up on average.
     #[must_use]
     pub fn skip_frames(mut self, skip_frames: bool) -> Self {
         self.skip_frames = skip_frames;
@@ -136,15 +135,15 @@ impl VideoStreamHandler {
         self
     }
 
-    /// How the frames are laid out that the handler is given, RGB24 by default. What it returns may
-    /// have any format.
+    /// The format of the frames that the handler is given, RGB24 by default. It may return any
+    /// format.
     #[must_use]
     pub fn pixel_format(mut self, pixel_format: PixelFormat) -> Self {
         self.pixel_format = pixel_format;
         self
     }
 
-    /// What the session's thread runs. Author's code: it may panic.
+    /// Makes the handler of one session. This is the author's code and may panic.
     pub(crate) fn make(&self, session: &Session) -> Result<Work, HandlerError> {
         (self.make)(session)
     }
@@ -166,7 +165,7 @@ impl VideoStreamHandler {
         ))
     }
 
-    /// What to do when the handler and the stream's mode do not go together.
+    /// The cure when the handler does not fit the stream's mode.
     pub(crate) fn check_mode(&self, mode: Mode) -> Result<(), String> {
         let generates = mode == Mode::Receive;
         match (self.generates, generates) {
@@ -210,7 +209,7 @@ impl fmt::Debug for VideoStreamHandler {
     }
 }
 
-/// What one session's thread runs. All of it is author's code, which may panic.
+/// A session's handler or generator. All of it is the author's code and may panic.
 pub(crate) enum Work {
     Handler(Box<dyn Handler>),
     Generator(Box<dyn Iterator<Item = Result<Output, HandlerError>>>),
@@ -224,11 +223,11 @@ impl Work {
         }
     }
 
-    /// What becomes of a frame, or the next item; `None` when there are no more.
+    /// The output for a frame, or the next item; `None` when there are no more.
     ///
     /// # Panics
     ///
-    /// When a handler is given no frame: the service lets in only what fits the mode.
+    /// When a handler is given no frame: the service only accepts messages that fit the mode.
     pub(crate) fn run(
         &mut self,
         frame: Option<Frame>,
@@ -248,7 +247,7 @@ impl Work {
         }
     }
 
-    /// What [`run`](Self::run) calls, for the log.
+    /// The name of the call that [`run`](Self::run) makes, for the log.
     pub(crate) const fn call(&self) -> &'static str {
         match self {
             Self::Handler(_) => "process",

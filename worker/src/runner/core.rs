@@ -1,5 +1,5 @@
-//! One session from its first frame to its last, as a state and three steps. No I/O, no clock, no
-//! thread: those are arguments, so the tests run thousands of sessions in no time.
+//! One session from its first frame to its last, as a state with three steps. It has no I/O, clock
+//! or thread, but takes them as arguments, so that tests run thousands of sessions in a short time.
 //!
 //! > The session opens once its handler has started. Jobs are answered once each and in order, up
 //! > to what ends the session; a handler that started is stopped once, whatever it did.
@@ -23,22 +23,22 @@ use crate::mode::Mode;
 use crate::session::Session;
 use crate::stream::Stream;
 
-/// What the client is told when a generator has no more items.
+/// The message to the client when a generator has no more items.
 const GENERATED: &str = "The stream has ended";
 
-/// How a session went, for the log.
+/// The outcome of a session, for the log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     /// Frames and pulls answered.
     pub(crate) frames: u64,
-    /// Of these, how many the handler failed on.
+    /// How many of them the handler failed on.
     pub(crate) errors: u64,
-    /// What went wrong, in the order in which it did. The first ended the session, unless only the
-    /// clean-up failed.
+    /// What went wrong, in order. The first fault ended the session, unless only the clean-up
+    /// failed.
     pub(crate) faults: Vec<Fault>,
 }
 
-/// What a handler did that ends its session.
+/// A fault of the handler that ends its session.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("the handler did not start: {message}")]
@@ -50,17 +50,17 @@ pub(crate) enum Fault {
 /// How a step replies to the gateway. It breaks when the gateway no longer listens.
 pub(crate) type ReplySink<'a> = dyn FnMut(Reply) -> ControlFlow<()> + 'a;
 
-/// A session's handler and what is kept between its frames. Once a step breaks, only
+/// A session's handler and the state between its frames. After a step breaks, only
 /// [`finish`](Self::finish) may follow.
 pub(crate) struct Core {
     stream: Arc<Stream>,
     session: Session,
-    /// None before the handler is made, and when it has been dropped.
+    /// `None` before the handler is made and after it has been dropped.
     work: Option<Work>,
     /// The handler has started.
     must_stop: bool,
-    /// The last output's buffer is the next input's: no megabytes are allocated for a handler that
-    /// draws in place.
+    /// The buffer of the last output becomes that of the next input, so a handler that draws in
+    /// place causes no allocation of megabytes.
     buffer: Vec<u8>,
     shown: Shown,
     summary: Summary,
@@ -72,11 +72,11 @@ impl Core {
         Self { stream, session, work: None, must_stop: false, buffer, shown, summary }
     }
 
-    /// Makes the handler and starts it, then opens the session: `credits` is how many jobs may be
-    /// under way.
+    /// Makes the handler and starts it, then opens the session with `credits`, the number of jobs
+    /// that may be outstanding.
     pub(crate) fn start(&mut self, credits: u32, reply: &mut ReplySink<'_>) -> ControlFlow<()> {
         match self.make() {
-            // Only now: a gateway that moves a session here leaves its old worker when it hears
+            // Not before: a gateway that moves a session here leaves its old worker when it hears
             // that this one is ready.
             Ok(()) => reply(Reply::Opened { credits }),
             Err(fault) => self.fail(fault, reply),
@@ -93,7 +93,7 @@ impl Core {
     where
         N: Fn() -> Instant,
     {
-        // The client is told before `stop`, which may take its time.
+        // The client is told before `stop`, which may be slow.
         match self.process(job, reply, now) {
             Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
             Ok(ControlFlow::Break(End::Unheard)) => ControlFlow::Break(()),
@@ -135,7 +135,7 @@ impl Core {
         let work = work.as_mut().expect("jobs come between the start and the end");
         let (seq, frame, traceparent) = match job {
             Job::Frame { seq, capture_time, picture, traceparent } => {
-                // The wire's copy is gone before the handler, perhaps for long, has the frame.
+                // The wire's copy is freed before the handler, which may be slow, gets the frame.
                 let (format, buffer) = (stream.handler.format(), mem::take(buffer));
                 (seq, Some(picture.into_frame(format, seq, capture_time, buffer)), traceparent)
             }
@@ -173,7 +173,7 @@ impl Core {
         })
     }
 
-    /// The handler's fault ends the session.
+    /// Ends the session because of the handler's fault.
     fn fail(&mut self, fault: Fault, reply: &mut ReplySink<'_>) -> ControlFlow<()> {
         let flow = tell(replies_to(&fault), reply);
         self.summary.faults.push(fault);
@@ -183,7 +183,7 @@ impl Core {
 
 /// Why a session ends without a fault.
 enum End {
-    /// The handler meant it; what the client is told.
+    /// The handler ended it, with this message for the client.
     Meant(String),
     /// The gateway no longer listens.
     Unheard,
@@ -193,8 +193,8 @@ fn started<T>(result: Result<T, HandlerError>) -> Result<T, Fault> {
     result.map_err(|error| Fault::Start { message: error.into_message() })
 }
 
-/// The span of a call whose frame is one of the few that are traced. It is the author's to add
-/// spans within.
+/// The span of a call, if its frame is one of the few that are traced. The author's own spans
+/// become its children.
 fn traced(traceparent: &str, seq: u64) -> Span {
     if traceparent.is_empty() {
         return Span::none();
@@ -204,11 +204,11 @@ fn traced(traceparent: &str, seq: u64) -> Span {
     span
 }
 
-/// What is shown of an output: its picture, and its values as JSON.
+/// The visible part of an output: its picture, and its values as JSON.
 type Shows = (Option<Frame>, Vec<String>);
 
-/// Checks an output against the stream's mode and declaration. The inner error is the frame's, the
-/// outer the session's.
+/// Checks an output against the stream's mode and declaration. The inner error fails the frame, the
+/// outer error ends the session.
 fn present(
     stream: &Stream,
     output: Output,

@@ -4,18 +4,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
-/// The actor gives, the service takes. A credit that was given is either here, or with a job that
-/// is not answered: in the mailbox or in the handler.
+/// The actor gives credits, the service takes them. A credit that was given is either here, or
+/// belongs to a job that is not answered yet: in the mailbox or in the handler.
 #[derive(Debug)]
 pub(crate) struct Credits {
-    /// Permits are credits that the gateway has.
+    /// Its permits are the credits that the gateway has.
     left: Semaphore,
-    /// Jobs that came without one.
+    /// Jobs that came without a credit.
     refused: AtomicU64,
 }
 
 impl Credits {
-    /// None, until the handler is ready.
+    /// No credits until the handler is ready.
     pub(super) const fn none() -> Self {
         Self { left: Semaphore::const_new(0), refused: AtomicU64::new(0) }
     }
@@ -24,12 +24,12 @@ impl Credits {
         self.left.add_permits(credits as usize);
     }
 
-    /// Takes one for a job that came, if there is one.
+    /// Takes a credit for a job, if there is one.
     pub(super) fn take(&self) -> bool {
         self.left.try_acquire().map(|credit| credit.forget()).is_ok()
     }
 
-    /// A job was refused.
+    /// Counts a job that was refused.
     pub(super) fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }

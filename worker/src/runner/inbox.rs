@@ -15,28 +15,28 @@ use super::SessionActor;
 use super::credits::Credits;
 use crate::message::Job;
 
-/// The other end: what the actor is polled with.
+/// The receiving end, from which the actor is polled.
 pub(super) type Mailbox = AddressReceiver<SessionActor>;
 
-/// Where the service puts what the gateway asks for. Dropping it ends the session, and what waits
-/// in the mailbox is dropped.
+/// The sending end, for the service. Dropping it ends the session, and drops the jobs in the
+/// mailbox.
 ///
-/// It is the one address of its actor, and no `Clone`: actix grants every fresh clone of an address
-/// a place of its own beyond the capacity.
+/// It is the actor's only address, and not `Clone`: actix grants every clone of an address one
+/// place beyond the capacity.
 pub(crate) struct Inbox {
     actor: Addr<SessionActor>,
     pub(super) credits: Arc<Credits>,
 }
 
 impl Inbox {
-    /// An inbox with room for `granted` jobs, and the mailbox for the actor. `granted` is not zero:
-    /// actix takes that for no bound.
+    /// An inbox for `granted` jobs, and the mailbox for the actor. `granted` must not be zero,
+    /// which means unbounded to actix.
     pub(super) fn new(granted: u32, credits: Arc<Credits>) -> (Self, Mailbox) {
         let (address, mailbox) = channel(granted as usize);
         (Self { actor: Addr::new(address), credits }, mailbox)
     }
 
-    /// Passes a job on, without waiting.
+    /// Sends a job without waiting.
     ///
     /// # Errors
     /// `Full`: the gateway sent more than its credits, which is counted. `Closed`: the actor has
@@ -61,7 +61,7 @@ mod tests {
         Job::Pull { seq, traceparent: String::new() }
     }
 
-    /// How many of many jobs an actor takes that is at none of them.
+    /// How many of many jobs are accepted while the actor takes none.
     fn taken(granted: u32, given: u32) -> (usize, u64) {
         let credits = Arc::new(Credits::none());
         credits.give(given);
@@ -81,7 +81,7 @@ mod tests {
     fn the_mailbox_has_a_place_for_every_credit_and_no_more() {
         for credits in 1..=3 {
             assert_eq!(taken(credits, credits), (credits as usize, 10 - u64::from(credits)));
-            // Were the credits miscounted, the mailbox would refuse all the same.
+            // If the credits were miscounted, the mailbox would still refuse.
             assert_eq!(taken(credits, 10), (credits as usize, 10 - u64::from(credits)));
         }
     }

@@ -38,18 +38,18 @@ pub(crate) struct SessionActor {
     /// Held until the author's code has really returned, however the call ended: `--capacity`
     /// bounds threads, not calls.
     _slot: OwnedSemaphorePermit,
-    /// Says that the author's code has returned.
+    /// Cancels `Call::returned` when the author's code has returned.
     _returned: DropGuard,
     outbox: Outbox,
 }
 
-/// What the actor says to the gateway.
+/// The actor's replies to the gateway.
 struct Outbox {
     replies: mpsc::Sender<Result<Reply, Status>>,
-    /// What the gateway is given when the handler has started.
+    /// The credits that the gateway is given when the handler has started.
     granted: u32,
     credits: Arc<Credits>,
-    /// A failed frame is in the log.
+    /// A failed frame has been logged.
     reported: bool,
 }
 
@@ -77,7 +77,7 @@ impl Actor for SessionActor {
         if frames > 0 {
             tracing::info!(frames, errors, dropped_notices, refused, "session ended");
         } else {
-            // Such are had for the asking.
+            // Strangers can cause such sessions at will.
             tracing::info!(
                 target: reframe_trace::STRANGER,
                 dropped_notices,
@@ -94,7 +94,7 @@ impl Handler<Job> for SessionActor {
     fn handle(&mut self, job: Job, ctx: &mut Self::Context) {
         let Self { core, outbox, .. } = self;
         let mut reply = |reply| outbox.send(reply);
-        // Without an address to the actor the session is over: what waits is dropped.
+        // Once the inbox is dropped the session is over, and waiting jobs are dropped.
         if !ctx.connected() || core.answer(job, &mut reply, Instant::now).is_break() {
             ctx.stop();
         }
@@ -102,9 +102,10 @@ impl Handler<Job> for SessionActor {
 }
 
 impl Outbox {
-    /// Waits for room. Breaks when the gateway no longer listens.
+    /// Sends a reply, and waits for room. Breaks when the gateway no longer listens.
     fn send(&mut self, reply: Reply) -> ControlFlow<()> {
-        // Before the gateway can see the reply: it may answer with a frame at once.
+        // Credits are counted before the gateway can see the reply, because it may send a frame at
+        // once.
         match &reply {
             Reply::Opened { credits } => self.credits.give(*credits),
             Reply::Result { outcome, .. } => {
@@ -119,7 +120,8 @@ impl Outbox {
         sent.map_or(ControlFlow::Break(()), ControlFlow::Continue)
     }
 
-    /// One line a session: an error in every frame is common, and the summary has the count.
+    /// Logs one line a session: a handler often fails on every frame, and the summary has the
+    /// count.
     fn report(&mut self, error: &HandlerError) {
         if !std::mem::replace(&mut self.reported, true) {
             let error = error.chain();

@@ -21,11 +21,11 @@ use crate::stream::Stream;
 pub(crate) struct Pool {
     stream: Arc<Stream>,
     capacity: u32,
-    /// Permits are actors that there may be more.
+    /// Its permits are the free places.
     slots: Arc<Semaphore>,
 }
 
-/// A session's actor, as its call has it.
+/// The handle of a session's actor, for its call.
 pub(crate) struct Call {
     pub(crate) inbox: Inbox,
     /// Cancelled when the author's code has returned.
@@ -43,23 +43,23 @@ impl Pool {
         self.capacity
     }
 
-    /// A place for one more actor, if there is one.
+    /// A place for another actor, if there is one.
     pub(crate) fn claim(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
-    /// Actors that there are.
+    /// The number of actors.
     pub(crate) fn sessions(&self) -> usize {
         self.capacity as usize - self.slots.available_permits()
     }
 
-    /// Waits until there is no actor: every handler has returned.
+    /// Waits until there are no actors: all handlers have returned.
     pub(crate) async fn emptied(&self) {
         drop(self.slots.acquire_many(self.capacity).await);
     }
 
-    /// Starts a session's actor, which works in the caller's span. It gives the gateway `granted`
-    /// credits when its handler has started.
+    /// Starts a session's actor in the caller's span. The gateway is given `granted` credits when
+    /// the handler has started.
     ///
     /// # Errors
     /// The system refuses another thread.
@@ -76,8 +76,8 @@ impl Pool {
         let wrapper = Arc::clone(&self.stream.thread_wrapper);
         let (stream, span) = (Arc::clone(&self.stream), tracing::Span::current());
         let outbox = Outbox { replies, granted, credits, reported: false };
-        // A wrapper may drop the thread's body unused. A tuple drops its parts in order, so whoever
-        // sees the replies end finds the slot free.
+        // A wrapper may drop the thread's body without calling it. A tuple drops its fields in
+        // order, so the slot is free before the replies end.
         let held = (slot, returned.clone().drop_guard(), outbox);
         let run = move || {
             let (slot, guard, outbox) = held;
@@ -91,7 +91,7 @@ impl Pool {
     }
 }
 
-/// Linux shows 15 bytes. The id comes from outside, and a NUL in a name would panic.
+/// Linux shows 15 bytes. The id comes from a client, and a NUL in a thread's name would panic.
 fn thread_name(session: &str) -> String {
     let prefix: String = session.chars().filter(char::is_ascii_alphanumeric).take(7).collect();
     format!("handler-{prefix}")

@@ -1,4 +1,4 @@
-//! From what the handler returned to what is shown: the outputs handler, and the checks of the
+//! From a handler's values to the displayed ones: the outputs handler, and the checks against the
 //! declaration.
 
 use reframe_proto::MAX_OUTPUTS_BYTES;
@@ -7,21 +7,21 @@ use serde_json::Value;
 use crate::components::OutputComponent;
 use crate::error::HandlerError;
 
-/// What a session has shown last. Starts empty.
+/// The values that a session displays. Empty at first.
 #[derive(Debug, Default)]
 pub(crate) struct Shown(Vec<Value>);
 
 impl Shown {
-    /// What was shown before, for the outputs handler.
+    /// The displayed values, for the outputs handler.
     pub(crate) fn previous(&self) -> &[Value] {
         &self.0
     }
 
-    /// Takes the next values; gives each as JSON for the wire.
+    /// Takes the next values, and returns each as JSON for the wire.
     ///
     /// # Errors
     ///
-    /// When they are not what `declared` says; then what was shown stays.
+    /// When they do not fit `declared`; then the displayed values stay.
     pub(crate) fn update(
         &mut self,
         declared: &[OutputComponent],

@@ -1,10 +1,10 @@
-//! The thread of a session's actor: what surrounds its life, and what polls the actor on it.
+//! The thread of a session's actor.
 //!
-//! The actor has a thread of its own because the author's code in it may block for as long as it
-//! likes; on an arbiter one session's handler would stop the others'. No actix `System` runs there.
-//! It is a tokio runtime, and inside one tokio forbids to block on another: a handler could not
-//! wait for an async client of its author's, and the actor could not wait for room for its replies.
-//! `actix::SyncArbiter` has such threads, but its queue has no bound.
+//! The actor has its own thread because the author's code may block for any time; on an arbiter one
+//! session's handler would stop the others. The thread has no actix `System`. A `System` is a tokio
+//! runtime, and tokio forbids to block on another runtime inside one: a handler could not wait for
+//! its author's async client, and the actor could not wait for room for its replies.
+//! `actix::SyncArbiter` has such threads, but its queue is unbounded.
 
 use std::io;
 use std::pin::pin;
@@ -17,7 +17,7 @@ use crate::stream::{ThreadBody, ThreadWrapper};
 
 /// Starts a thread that does nothing but `body`, within the stream's wrapper.
 ///
-/// A wrapper that does not call the body drops it, and with it all that the session holds.
+/// A wrapper that does not call the body drops it, and with it everything that the session holds.
 ///
 /// # Errors
 /// The system refuses another thread.
@@ -28,8 +28,8 @@ pub(super) fn spawn(name: String, wrapper: ThreadWrapper, body: ThreadBody) -> i
 /// Wakes a thread that waits in [`block_on`].
 struct Signal {
     thread: Thread,
-    /// The thread's own token is not enough: the author's code, which runs within a poll, may take
-    /// it in a wait of its own.
+    /// The thread's park token is not enough: the author's code, which runs within a poll, may
+    /// consume it.
     woken: AtomicBool,
 }
 

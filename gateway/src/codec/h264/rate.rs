@@ -1,17 +1,18 @@
-//! How often pictures come to an encoder that shares its bitrate out over a frame rate which it
-//! must be told. Pure.
+//! The frame rate of the pictures for an encoder that divides its bitrate by it and must be told.
+//! Pure.
 
 /// Ticks a second.
 const CLOCK: f64 = 90_000.0;
-/// Weight of the newest interval: three quarters of a change are learned within ten pictures,
+/// Weight of the newest interval: three quarters of a change are learnt within ten pictures, and
 /// jitter evens out.
 const WEIGHT: f64 = 0.125;
 /// Times the present interval for which a longer one counts. A pause is no frame rate: one raises a
 /// picture's share by 3/8 at most, of which a quarter is left ten pictures later.
 const PAUSE: f64 = 4.0;
-/// Part by which the rate may be off before it is told: less than rate control itself is off by.
+/// Relative error of the rate at which the encoder is told: less than the error of rate control
+/// itself.
 const SLACK: f64 = 1.0 / 16.0;
-/// What OpenH264 takes.
+/// The range that OpenH264 accepts.
 const RATES: std::ops::RangeInclusive<f64> = 1.0..=60.0;
 
 /// See the module.
@@ -24,12 +25,12 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Pictures should come at `fps`.
+    /// For pictures that should come at `fps`.
     pub(super) fn new(fps: f64) -> Self {
         Self { interval: CLOCK / fps, last: None, encoder_fps: fps }
     }
 
-    /// Notes a picture, of any size; true when the rate is another one now.
+    /// Notes a picture of any size; true when the rate has changed.
     pub(super) fn observe(&mut self, pts: u64) -> bool {
         if let Some(last) = self.last.replace(pts) {
             let interval = (pts.saturating_sub(last) as f64).min(PAUSE * self.interval);

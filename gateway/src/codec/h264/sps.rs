@@ -1,5 +1,5 @@
-//! What a sequence parameter set (ITU-T H.264, section 7.3.2.1.1) makes a decoder allocate, before
-//! any sees it.
+//! The memory that a sequence parameter set (ITU-T H.264, section 7.3.2.1.1) would make a decoder
+//! allocate, computed before any decoder sees it.
 
 use crate::codec::CodecError;
 use crate::codec::bits::Bits;
@@ -19,7 +19,7 @@ const MAX_MACROBLOCKS: u32 = 184_320 + FURTHER_PICTURES * 36_864;
 /// Profiles whose sets say what chroma there is (and may hold scaling lists).
 const WITH_CHROMA: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
 
-/// What a set claims.
+/// The claims of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Claim {
     /// Pixels of whole macroblocks, before cropping.

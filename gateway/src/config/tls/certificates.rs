@@ -1,8 +1,8 @@
-//! The certificate that is shown, and its files, which may change.
+//! The server's certificate, and its files, which may be replaced.
 //!
-//! Files are compared by what is in them, not by their times: Kubernetes swaps a link, others copy
-//! over. One that cannot be used leaves the old certificate in place, is counted, and is logged
-//! once for each content.
+//! Files are compared by their contents, not by their times: Kubernetes swaps a link, other tools
+//! copy over the file. Files that cannot be used leave the old certificate in place, are counted,
+//! and are logged once for each content.
 
 use std::fs;
 use std::io;
@@ -21,10 +21,10 @@ use x509_parser::parse_x509_certificate;
 
 use crate::telemetry;
 
-/// Between two looks at the files. Certificates are renewed days before they expire.
+/// Between two reads of the files. Certificates are renewed days before they expire.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What new connections are shown.
+/// The certificate for new connections.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     current: RwLock<Arc<CertifiedKey>>,
@@ -35,7 +35,7 @@ pub(crate) struct Certificates {
 struct Files {
     cert: String,
     key: String,
-    /// As they were at the last look; their key may be in it, so it is never printed.
+    /// The contents at the last read; they may contain the key, so they are never printed.
     seen: Mutex<Seen>,
 }
 
@@ -67,8 +67,7 @@ enum LoadError {
 }
 
 impl Certificates {
-    /// Of two PEM files, which are looked at again by [`watch`]. `None` when `problems` has got a
-    /// line.
+    /// From two PEM files, which [`watch`] reads again. `None` when a line was added to `problems`.
     pub(super) fn from_files(problems: &mut Vec<String>, cert: &str, key: &str) -> Option<Self> {
         let (chain, pair) = (read("--tls-cert", cert), read("--tls-key", key));
         let seen = match (chain, pair) {
@@ -93,7 +92,7 @@ impl Certificates {
         }
     }
 
-    /// One that stays.
+    /// A certificate that does not change.
     pub(super) fn fixed(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -106,17 +105,18 @@ impl Certificates {
         Arc::clone(&self.current.read())
     }
 
-    /// When the shown certificate expires, in seconds since 1970.
+    /// The expiry of the current certificate, in seconds since 1970.
     fn expiry(&self) -> Option<i64> {
         let current = self.current();
         let (_, parsed) = parse_x509_certificate(current.cert.first()?).ok()?;
         Some(parsed.validity().not_after.timestamp())
     }
 
-    /// Takes the files if they have changed and are good. Blocks for as long as a disk does.
+    /// Uses the files if they have changed and are valid. Blocks on the disk.
     fn look(&self) {
         let Some(Files { cert, key, seen }) = &self.files else { return };
-        // An error is a file that is being replaced, or a disk that is away: the next look tells.
+        // An error means that a file is being replaced, or that the disk is unavailable: the next
+        // read decides.
         let (Ok(new_cert), Ok(new_key)) = (fs::read(cert), fs::read(key)) else { return };
         let new = Seen { cert: new_cert, key: new_key };
         let mut seen = seen.lock();
@@ -147,14 +147,14 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// Looks at the files for as long as the gateway runs, and says when the certificate expires.
+/// Reads the files as long as the gateway runs, and exports the certificate's expiry.
 pub(crate) async fn watch(certificates: Arc<Certificates>) {
     let mut tick = interval(LOOK_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         let looked = Arc::clone(&certificates);
-        // An error is the end of the runtime.
+        // An error means that the runtime ends.
         tokio::task::spawn_blocking(move || looked.look()).await.ok();
         if let Some(expiry) = certificates.expiry() {
             telemetry::tls_expiry(expiry);
@@ -166,7 +166,7 @@ fn read(flag: &'static str, path: &str) -> Result<Vec<u8>, LoadError> {
     fs::read(path).map_err(|error| LoadError::Read { flag, path: path.to_owned(), error })
 }
 
-/// All that is wrong, or a certificate with its key.
+/// A certificate with its key, or all problems.
 fn load(
     cert: &str,
     key: &str,

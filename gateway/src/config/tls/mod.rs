@@ -1,7 +1,7 @@
-//! TLS for the page: browsers give a camera to https and to localhost only.
+//! TLS for the page: browsers give access to the camera only on https and on localhost.
 //!
 //! A self-signed certificate is made once, at the start. Files are read again while the gateway
-//! runs, and a renewed certificate holds from the next connection on. The admin port stays plain
+//! runs, and a renewed certificate is used from the next connection on. The admin port stays plain
 //! http.
 
 mod certificates;
@@ -23,23 +23,23 @@ pub(crate) use self::certificates::watch;
 use super::addresses::addresses;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a self-signed certificate holds. Apple's browsers refuse, with no way around, what
-/// holds over 825 days.
+/// The validity of a self-signed certificate. Apple's browsers refuse certificates with more than
+/// 825 days, without a way around.
 const SELF_SIGNED_FOR: Duration = DAY.saturating_mul(365);
 /// A phone's clock may be behind ours.
 const CLOCK_SKEW: Duration = DAY;
 
-/// How the public port speaks TLS.
+/// TLS on the public port.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     pub(crate) server: Arc<ServerConfig>,
     pub(crate) certificates: Arc<Certificates>,
-    /// No browser knows the certificate; people have to be told.
+    /// Browsers do not know the certificate, so users must be told.
     pub(crate) self_signed: bool,
 }
 
 impl Tls {
-    /// What `--tls`, `--tls-cert` and `--tls-key` ask for: nothing, or TLS. Adds a line for each
+    /// The result of `--tls`, `--tls-cert` and `--tls-key`: nothing, or TLS. Adds a line for each
     /// problem.
     pub(crate) fn from_options(
         problems: &mut Vec<String>,
@@ -81,21 +81,20 @@ impl Tls {
 
     fn new(certificates: Certificates, self_signed: bool) -> Self {
         let certificates = Arc::new(certificates);
-        // Named, not taken from the process: an embedding program may have installed another
-        // provider, or two.
+        // The provider is explicit, because an embedding program may have installed another one.
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder
             .with_safe_default_protocol_versions()
             .expect("ring has the suites of every version");
         let resolver: Arc<Certificates> = Arc::clone(&certificates);
         let mut server = builder.with_no_client_auth().with_cert_resolver(resolver);
-        // What the port speaks; a client that insists on another is refused in the handshake.
+        // ALPN; the handshake refuses a client that insists on another protocol.
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self { server: Arc::new(server), certificates, self_signed }
     }
 }
 
-/// A certificate could not be made.
+/// The certificate could not be made.
 #[derive(Debug, thiserror::Error)]
 enum SelfSignedError {
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! A request's body: whole, small and soon, or refused.
+//! A request's body: complete, small and in time, or refused.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,29 +12,29 @@ use tokio::time::timeout;
 use crate::http::MAX_BODY_BYTES;
 use crate::shares::{Share, Shares};
 
-/// From a request's head to the end of its body. An offer of 10 kB takes a tenth of that over the
-/// worst of networks.
+/// From a request's head to the end of its body. An offer of 10 kB takes a tenth of that on a very
+/// slow network.
 pub(super) const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// Of all bodies of one port that are being read or worked on: a thousand offers of 10 kB. Full:
 /// 503 (`reason="body_memory"`).
 const ALL_BODIES_BYTES: usize = 16 << 20;
 /// Of those of one client's network, lest it take all. Full: as above.
 const NETWORK_BODIES_BYTES: usize = 4 << 20;
-/// In such pieces a body takes memory as it comes. A buffer that grows would take twice what came,
-/// and leave the halves that it outgrew behind.
+/// A body is read in pieces of this size, so it takes memory as it arrives. A growing buffer would
+/// take twice as much, and leave fragments of the sizes that it outgrew.
 const PIECE_BYTES: usize = 4 * 1024;
 
-/// What all bodies share.
+/// The memory that all bodies share.
 #[derive(Clone)]
 pub(crate) struct Memory(Arc<Shares>);
 
-/// A body and the memory that it has.
+/// A body, with its share of the memory.
 pub(super) struct Body {
     pub(super) bytes: Bytes,
     _memory: Share,
 }
 
-/// Why there is none.
+/// Why a body is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
     Late,
@@ -49,10 +49,10 @@ impl Default for Memory {
     }
 }
 
-/// Reads a body of a client of this network, which takes memory as it comes.
+/// Reads the body of a client of this network.
 ///
 /// # Cancel safety
-/// Dropped, it has given its memory back, and the body is lost.
+/// When dropped, it returns its memory, and the body is lost.
 pub(super) async fn read(
     payload: &mut Payload,
     memory: &Memory,

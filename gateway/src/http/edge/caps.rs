@@ -1,4 +1,4 @@
-//! How many connections a port holds: in all, and of each client's network.
+//! How many connections a port accepts: in all, and from each client network.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use super::Port;
 use crate::shares::{Exhausted, Share, Shares, network};
 use crate::telemetry;
 
-/// Addresses that only the cap of the whole port holds for: proxies, each of which speaks for many
-/// clients.
+/// Addresses to which only the cap of the whole port applies: proxies, each of which connects for
+/// many clients.
 pub(crate) type Exempt = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
-/// The caps of one port, and what it holds now.
+/// The caps of one port, and its current connections.
 pub(crate) struct Caps {
     port: Port,
     exempt: Exempt,

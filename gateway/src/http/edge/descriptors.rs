@@ -1,4 +1,4 @@
-//! File descriptors: the limit, and who may have how many of them.
+//! File descriptors: the limit, and each port's share.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// is at most one event stream for each reader of a session here.
 const ADMIN: usize = 512;
 
-/// Connections to the media port, of browsers that UDP does not get through to.
+/// Connections to the media port, from browsers whose UDP is blocked.
 const MEDIA: usize = 4_096;
 
 /// Connections that each port may hold.
@@ -17,7 +17,7 @@ pub(crate) struct Shares {
     pub(crate) media: usize,
 }
 
-/// Raises the limit of this process to what it may have, and gives it.
+/// Raises this process' soft limit to its hard limit, and returns it.
 pub(crate) fn raise() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // An error leaves the limit as it was.
@@ -27,9 +27,9 @@ pub(crate) fn raise() -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
-/// What each port gets of `limit` descriptors, if the public one is to have `wanted`: at most half.
-/// The media port's are half of that, and the admin port's a quarter, so that probes are answered
-/// whatever comes to the others. The rest, an eighth, is for workers, Redis, forwarded requests and
+/// Shares `limit` descriptors among the ports. The public port gets `wanted`, but at most half. The
+/// media port gets half of that, and the admin port a quarter, so that probes are answered under
+/// any load on the others. The remaining eighth is for workers, Redis, forwarded requests and
 /// files.
 pub(crate) fn shares(limit: usize, wanted: usize) -> Shares {
     Shares {

@@ -1,5 +1,4 @@
-//! What each request passes before anything else of us looks at it: its host, its origin, and its
-//! body.
+//! The checks of every request before it reaches a route: its host, its origin, and its body.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,28 +24,28 @@ use crate::http::{MAX_BODY_BYTES, failed, unavailable};
 use crate::shares::network;
 use crate::telemetry;
 
-/// Of a name that a client chose, as much as is told back.
+/// Characters of a name from a client that an answer repeats.
 const PRINTED_CHARACTERS: usize = 100;
-/// Seconds for which a browser need not ask again whether it may.
+/// Seconds for which a browser may cache the answer to a preflight.
 const PREFLIGHT_SECONDS: &str = "600";
 
-/// What the guard of one port knows.
+/// The settings of one port's guard.
 #[derive(Clone)]
 pub(crate) struct Guard {
     pub(crate) port: Port,
     pub(crate) names: Arc<Names>,
     pub(crate) memory: Memory,
-    /// Say whose body it is.
+    /// For the client's address.
     pub(crate) proxies: Arc<TrustedProxies>,
 }
 
-/// An answer's body, and the end of its request with it.
+/// An answer's body. Its end is the end of its request.
 struct Answer {
     body: BoxBody,
     _turn: Option<Turn>,
 }
 
-/// A request that is answered here, and nowhere else: the label `reason`, and the answer.
+/// A request that is refused here: the label `reason`, and the answer.
 type Refused = Box<(&'static str, HttpResponse)>;
 
 /// The middleware of both ports.
@@ -81,7 +80,7 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
     if let Some(turn) = &turn {
         turn.has_body();
     }
-    // Its memory is held for as long as somebody works on it.
+    // The body's memory is reserved until the request has been processed.
     let _held = body.inspect(|body| request.set_payload(Payload::from(body.bytes.clone())));
     let mut response = next.call(request).await?.map_into_boxed_body();
     if let Some(origin) = origin {
@@ -91,8 +90,8 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
 }
 
 impl Guard {
-    /// Whether the request is for us and from somebody who may ask; the origin that its browser
-    /// wants to see allowed.
+    /// Whether the request is for this gateway and from an allowed origin. Returns the origin that
+    /// the browser must see allowed.
     fn asker(
         &self,
         request: &ServiceRequest,
@@ -101,7 +100,7 @@ impl Guard {
         let mut hosts = request.headers().get_all(HOST);
         let host = match (hosts.next(), hosts.next()) {
             (Some(host), None) => host.to_str().ok(),
-            // Every browser says it. Some health checks of balancers, in HTTP/1.0, do not.
+            // Every browser sends it. Some load balancers' health checks in HTTP/1.0 do not.
             (None, _) if request.version() < Version::HTTP_11 => Some("localhost"),
             _ => None,
         };
@@ -112,7 +111,7 @@ impl Guard {
                 failed(StatusCode::BAD_REQUEST, "invalid_request", Some(problem)),
             )));
         };
-        // What a request line names stands above `Host` (RFC 9112, 3.2.2).
+        // The authority in a request line takes precedence over `Host` (RFC 9112, 3.2.2).
         let named = request.uri().authority().map(|authority| authority.as_str());
         for host in named.into_iter().chain([host]) {
             if !self.names.is_ours(host) {
@@ -198,7 +197,7 @@ impl Guard {
         (reason, mut response): (&'static str, HttpResponse),
     ) -> ServiceResponse<BoxBody> {
         telemetry::http_refused(self.port.label(), reason);
-        // Its body may be unread.
+        // Its body may not have been read.
         response.head_mut().set_connection_type(ConnectionType::Close);
         concluded(request.into_response(response), turn)
     }
@@ -218,7 +217,7 @@ fn forbidden_origin(origin: &HeaderValue) -> HttpResponse {
     failed(StatusCode::FORBIDDEN, "forbidden_origin", Some(problem))
 }
 
-/// A client's text for a person to read.
+/// A client's text, made printable.
 fn printable(text: &str) -> String {
     text.escape_default().take(PRINTED_CHARACTERS).collect()
 }

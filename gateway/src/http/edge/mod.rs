@@ -1,6 +1,6 @@
-//! The edge of both HTTP ports, where strangers are held to their bounds before a route is looked
-//! for: how many connections (`caps`), how long each may take for what (`stream`, `progress`,
-//! `body`), under which name it may ask and for whose page (`names`, `guard`). Why it is so:
+//! The edge of both HTTP ports, which limits strangers before a request reaches its route: how many
+//! connections there are (`caps`), how long each may take (`stream`, `progress`, `body`), which
+//! host names are served and which sites' pages may ask (`names`, `guard`). The reasons:
 //! `docs/decisions/0021-http-edge.md`.
 //!
 //! A connection is refused by closing it. A request is refused with an answer that names the
@@ -41,13 +41,13 @@ use self::progress::Progress;
 use self::stream::{Io, Watched};
 use crate::telemetry;
 
-/// Connections that the system accepts for us in advance.
+/// The listen backlog.
 const BACKLOG: u32 = 1024;
-/// How long a connection on which nothing comes is kept for another request.
+/// How long an idle connection is kept for another request.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// From a connection's start until the head of its first request is there.
+/// From a connection's start to the end of its first request's head.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
-/// For TLS to be up before that.
+/// For the TLS handshake, within that.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 /// For a client to close its side.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -71,7 +71,7 @@ impl Port {
 /// Listens. Call within a runtime.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // As every server: connections of the one before may linger.
+    // As usual for servers: connections of a previous process may linger.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
@@ -103,8 +103,8 @@ where
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_WITHIN)
             .client_disconnect_timeout(CLOSE_WITHIN)
-            // A reader that closes its connection has left: its event stream ends at once, here and
-            // where it was forwarded to.
+            // A reader that closes its connection has left: its event stream ends at once, both
+            // here and at the gateway that it was forwarded to.
             .h1_allow_half_closed(false)
             .on_connect_ext(|connection: &Watched, data: &mut Extensions| {
                 data.insert(connection.progress());
@@ -122,7 +122,7 @@ where
         .run())
 }
 
-/// Takes a connection, or closes it: returning an error closes it, and nobody is told of the error.
+/// Accepts a connection, or closes it by returning an error, which is not reported anywhere else.
 async fn accept(
     connection: TcpStream,
     caps: Arc<Caps>,
@@ -134,7 +134,7 @@ async fn accept(
         telemetry::http_refused(port.label(), reason);
         io::Error::from(io::ErrorKind::ConnectionRefused)
     })?;
-    // Events and answers are whole already.
+    // Events and answers are written whole, so Nagle's algorithm would only delay them.
     connection.set_nodelay(true)?;
     let secure = tls.is_some();
     let io = match tls {

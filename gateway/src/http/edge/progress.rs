@@ -1,5 +1,5 @@
-//! How far a connection is with its request. The stream and the middleware of one connection share
-//! it: the stream knows what was read and when, the middleware what it meant.
+//! The phase of a connection's current request, shared by the connection's stream and its
+//! middleware: the stream knows what was read and when, the middleware what it meant.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,34 +9,34 @@ use tokio::time::Instant;
 
 use super::Port;
 
-/// From a connection's start, or the end of an answer, until the next request is there with its
-/// whole head. A quiet connection is closed after half of that (`KEEP_ALIVE`): this is for one that
-/// has begun to speak.
+/// From a connection's start, or the end of an answer, until the next request's head is complete.
+/// An idle connection is closed after half of that (`KEEP_ALIVE`); this is for one that has begun
+/// to send.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// For a client to read a refusal while the rest of its body is thrown away. The server above does
-/// that for 2 s (`CLOSE_WITHIN`), but without an end if the body is chunked.
+/// For a client to read a refusal while the rest of its body is discarded. The HTTP server does
+/// that for 2 s (`CLOSE_WITHIN`), but without a limit if the body is chunked.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// For a request's head.
+    /// Waiting for a request's head.
     Waiting,
-    /// A request's body is read; the middleware watches the clock.
+    /// Reading a request's body; the middleware limits the time.
     Body,
-    /// The request is there, and its answer under way.
+    /// The request is complete, and its answer is being made or sent.
     Answering,
-    /// It was answered before its body was read; what is left of that goes nowhere.
+    /// It was answered before its body was read; the rest of the body is discarded.
     Draining,
 }
 
-/// Of one connection; never leaves its thread.
+/// For one connection; never leaves its thread.
 pub(super) struct Progress {
     pub(super) port: Port,
-    /// The connection speaks TLS.
+    /// The connection uses TLS.
     pub(super) secure: bool,
     phase: Cell<Phase>,
     since: Cell<Instant>,
-    /// Bytes that came in this phase.
+    /// Bytes that arrived in this phase.
     read: Cell<usize>,
 }
 
@@ -55,7 +55,7 @@ impl Progress {
         self.read.set(0);
     }
 
-    /// When the connection is to be closed if nothing changes until then.
+    /// When the connection is closed if nothing changes until then.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase.get() {
             Phase::Waiting => Some(self.since.get() + HEAD_WITHIN),
@@ -64,13 +64,12 @@ impl Progress {
         }
     }
 
-    /// Counts bytes that came.
+    /// Counts bytes that arrived.
     pub(super) fn came(&self, bytes: usize) {
         self.read.set(self.read.get().saturating_add(bytes));
     }
 
-    /// Bytes that came and that no request accounts for: a head that is not whole yet, or requests
-    /// in advance.
+    /// Bytes that arrived and belong to no request: an incomplete head, or pipelined requests.
     pub(super) fn unasked(&self) -> usize {
         match self.phase.get() {
             Phase::Waiting | Phase::Answering => self.read.get(),
@@ -85,7 +84,7 @@ impl Turn {
         Self(progress)
     }
 
-    /// The whole body is there.
+    /// The body is complete.
     pub(super) fn has_body(&self) {
         self.0.enter(Phase::Answering);
     }

@@ -1,8 +1,8 @@
-//! A connection that ends when its client stalls, whatever the HTTP server above makes of it.
+//! A connection that is closed when its client stalls, independently of the HTTP server.
 //!
-//! The HTTP server bounds the head of a connection's first request and a quiet connection. This
-//! bounds what it does not: the heads of later requests, bytes that come in advance, a body that is
-//! thrown away, and a reader that does not read.
+//! The HTTP server limits the time for the head of a connection's first request, and for an idle
+//! connection. This limits the rest: the heads of later requests, bytes that are sent in advance, a
+//! body that is discarded, and a client that does not read its answer.
 
 use std::io;
 use std::pin::Pin;
@@ -19,13 +19,13 @@ use super::caps::Permit;
 use super::progress::Progress;
 use crate::telemetry;
 
-/// Bytes of heads that no request has come of yet. Browsers send half a kilobyte, with cookies some
-/// more.
+/// Bytes of heads that have not become a request yet. Browsers send half a kilobyte, and some more
+/// with cookies.
 const UNASKED_BYTES: usize = 32 * 1024;
-/// Bytes that are read before the server looks at them: it would read on up to 128 KiB, and keep a
-/// buffer of that size for as long as the connection lasts. Its buffer has 8 KiB at first.
+/// Bytes that are read before the HTTP server parses them. Otherwise it would read up to 128 KiB,
+/// and keep a buffer of that size as long as the connection lasts. Its initial buffer has 8 KiB.
 const AT_ONCE_BYTES: usize = 8 * 1024;
-/// How long a client may take nothing of what is written to it.
+/// How long a client may read nothing of its answer.
 const TAKE_WITHIN: Duration = Duration::from_secs(20);
 
 /// With or without TLS.
@@ -34,18 +34,18 @@ pub(super) enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// One connection, with its place among all.
+/// One connection, with its permit.
 pub(super) struct Watched {
     io: Io,
     progress: Rc<Progress>,
-    /// Bytes that were read and not looked at.
+    /// Bytes that were read and not parsed.
     at_once: usize,
     waits: Alarm,
     takes: Alarm,
     _permit: Permit,
 }
 
-/// A timer that is only set while it is wanted.
+/// A timer that is armed only while it is needed.
 #[derive(Default)]
 struct Alarm(Option<(Instant, Pin<Box<Sleep>>)>);
 
@@ -91,7 +91,7 @@ impl Watched {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Whether the client has kept us waiting for too long.
+    /// Whether the client has stalled for too long.
     fn late(&mut self, cx: &mut Context<'_>) -> bool {
         match self.progress.deadline() {
             Some(deadline) => self.waits.rings(deadline, cx),
@@ -102,7 +102,7 @@ impl Watched {
         }
     }
 
-    /// What became of a write: one that waits does so for a while only.
+    /// Handles the result of a write: a pending one arms the timer.
     fn written<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,5 @@
-//! Between the wire's types and ours. Generated messages are built and taken apart here only.
+//! Conversions between wire messages and our types. Generated messages are built and taken apart
+//! only here.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::media::frame::Frame;
 use crate::media::session_id::SessionId;
 use crate::stream::inputs::{Value, Values};
 
-/// A worker's message, checked.
+/// A validated message of a worker.
 pub(crate) enum Incoming {
     Opened { credits: usize, exchange: bool },
     Result { seq: u64, handler: Duration, outcome: Outcome, outputs: Vec<String> },
@@ -24,16 +25,16 @@ pub(crate) enum Incoming {
     End { message: String, failed: bool },
 }
 
-/// What became of a frame.
+/// The result of a frame.
 pub(crate) enum Outcome {
     Picture(Picture),
-    /// None, and none was meant.
+    /// No picture, deliberately.
     Consumed,
-    /// The handler's own text.
+    /// The handler's message.
     Error(String),
 }
 
-/// The worker said something that the protocol does not allow.
+/// The worker violated the protocol.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProtocolError {
     #[error("an empty message")]
@@ -48,7 +49,7 @@ pub(crate) enum ProtocolError {
     Rotation(u32),
 }
 
-/// More credits than this are not believed: they are what bounds our memory.
+/// The most credits that a worker may give: they bound our memory.
 const MAX_CREDITS: u32 = 8;
 
 pub(crate) fn open(
@@ -79,7 +80,7 @@ fn values(values: &Values) -> HashMap<String, v1::Value> {
     values.iter().map(|(name, set)| (name.clone(), v1::Value { kind: Some(value(set)) })).collect()
 }
 
-/// The frame keeps no pixels: they are the message's, or the exchange's.
+/// The pixels move out of the frame, into the message or the exchange.
 pub(crate) fn frame(frame: &mut Frame, exchange: Option<&Exchange>) -> ToWorker {
     let pixels = std::mem::take(&mut frame.picture.data);
     let given = match exchange {
@@ -101,7 +102,7 @@ pub(crate) fn frame(frame: &mut Frame, exchange: Option<&Exchange>) -> ToWorker 
     ToWorker { message: Some(to_worker::Message::Frame(frame)) }
 }
 
-/// With an exchange, pictures may be in there.
+/// With an exchange, pictures may be in shared memory.
 pub(crate) fn incoming(
     message: FromWorker,
     exchange: Option<&Exchange>,
@@ -142,7 +143,7 @@ pub(crate) fn incoming(
     }
 }
 
-/// Upright from here on, so that nothing behind needs to know.
+/// Turned upright here, so that later hops need not know of rotation.
 fn checked(picture: v1::Picture, exchange: Option<&Exchange>) -> Result<Picture, ProtocolError> {
     let v1::Picture { width, height, mut data, rotation, slot } = picture;
     let fits = picture_fits(width, height);

@@ -1,5 +1,5 @@
-//! A session's frames at its worker, and the worker's credits. Outlives the worker: the next one
-//! takes over.
+//! A session's outstanding frames and its worker's credits. It outlives the worker: the next one
+//! takes it over.
 
 use std::collections::VecDeque;
 
@@ -15,8 +15,8 @@ use crate::telemetry::ledger::Reason;
 /// The last only in mode receive, where an answer's credit comes back when the metronome has used
 /// it.
 pub(crate) struct CreditWindow {
-    /// Frames that the worker will take now, or items that its generator may be asked for. None
-    /// until a worker is there.
+    /// Frames that the worker accepts now, or items that its generator may be asked for. Zero
+    /// without a worker.
     credits: Semaphore,
     state: Mutex<State>,
     landed: Notify,
@@ -24,14 +24,14 @@ pub(crate) struct CreditWindow {
 
 #[derive(Default)]
 struct State {
-    /// At the worker, oldest first; bounded by the credits it gave.
+    /// Outstanding frames, oldest first; bounded by the worker's credits.
     frames: VecDeque<Frame>,
     /// Mode receive: pictures that wait for their tick.
     pictures: usize,
     /// Mode receive: answers without a picture since the last tick.
     blanks: usize,
-    /// Mode receive: of the pictures that wait, how many are more than the present worker gave
-    /// credits for. They were another's, and give none back.
+    /// Mode receive: the number of waiting pictures whose credits a previous worker gave. They
+    /// return no credit to the present one.
     surplus: usize,
 }
 
@@ -40,19 +40,18 @@ impl CreditWindow {
         Self { credits: Semaphore::new(0), state: Mutex::default(), landed: Notify::new() }
     }
 
-    /// A worker is there and gave `credits`. The frames that the one before did not answer are
-    /// lost.
+    /// A worker is there and gave `credits`. Frames that the last one did not answer are lost.
     pub(super) fn begin(&self, credits: usize) {
         self.lose();
         let mut state = self.state();
         state.blanks = 0;
-        // All of the old worker's; who waits for one keeps waiting.
+        // All permits of the old worker are removed; tasks that wait for one keep waiting.
         self.credits.forget_permits(Semaphore::MAX_PERMITS);
         self.credits.add_permits(credits.saturating_sub(state.pictures));
         state.surplus = state.pictures.saturating_sub(credits);
     }
 
-    /// The worker is gone, and with it the frames that it had.
+    /// The worker is gone, and its outstanding frames are lost.
     pub(super) fn lose(&self) {
         let lost = std::mem::take(&mut self.state().frames);
         self.landed.notify_waiters();
@@ -61,7 +60,7 @@ impl CreditWindow {
         }
     }
 
-    /// A credit, as soon as there is one; to be forgotten when it is used.
+    /// Waits for a credit; the caller forgets it when it is used.
     pub(super) async fn credit(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         self.credits.acquire().await
     }
@@ -81,7 +80,7 @@ impl CreditWindow {
         frame
     }
 
-    /// Resolves when no frame is at the worker. Cancel safe.
+    /// Resolves when no frame is outstanding. Cancel safe.
     pub(super) async fn landed(&self) {
         loop {
             let landed = self.landed.notified();
@@ -92,12 +91,12 @@ impl CreditWindow {
         }
     }
 
-    /// An answered frame's credit comes back at once.
+    /// An answered frame returns its credit at once.
     pub(super) fn give_back(&self) {
         self.credits.add_permits(1);
     }
 
-    /// Mode receive: an answer came, whose credit comes back with a tick.
+    /// Mode receive: an answer came, whose credit is returned with a tick.
     pub(super) fn answered(&self, with_picture: bool) {
         let mut state = self.state();
         if with_picture {
@@ -108,7 +107,7 @@ impl CreditWindow {
     }
 
     /// Mode receive, at every tick of the metronome: asks the generator for as many items as were
-    /// used up since, which are `pictures` and the answers without one. So a generator that only
+    /// used since the last tick, `pictures` and the answers without one. So a generator that only
     /// fails runs no faster than one that works.
     pub(crate) fn shown(&self, pictures: usize) {
         let mut state = self.state();

@@ -1,4 +1,4 @@
-//! Asking a worker to take a session, until its handler is ready for the first frame.
+//! Opens a session at a worker, and waits until its handler is ready for the first frame.
 
 use std::sync::Arc;
 
@@ -21,40 +21,40 @@ use crate::stream::session_inputs::SessionInputs;
 use crate::workers::placement::Slot;
 use crate::workers::pool::WorkerHandle;
 
-/// Messages between the link and the gRPC stream. Credits bound the frames already, and inputs wait
-/// until there is room, where a newer set takes their place.
+/// Messages between the link and the gRPC stream. Credits already bound the frames. Inputs wait
+/// until there is room, and a newer set replaces them.
 const OUTBOUND: usize = 4;
 
-/// A worker whose handler has started for this session, and has seen no frame yet. Dropping it
-/// hangs up.
+/// A worker whose handler has started for this session and has not seen a frame yet. Dropping it
+/// closes the stream.
 pub(crate) struct Dialed {
     pub(crate) worker: WorkerHandle,
     pub(super) slot: Slot,
     pub(super) credits: usize,
-    /// Where the pictures go, of a worker that is near.
+    /// The exchange for pictures, if the worker is on this host.
     pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) outbound: mpsc::Sender<ToWorker>,
     pub(super) stream: Streaming<FromWorker>,
-    /// Those that it was not told yet.
+    /// Inputs that the worker has not been sent yet.
     pub(super) values: watch::Receiver<Values>,
 }
 
 /// Why a worker did not take the session.
 #[derive(Debug)]
 pub(crate) enum DialError {
-    /// It is gone, does not answer, or has no room: another may.
+    /// It is gone, does not answer, or has no room; another worker may.
     Unavailable,
-    /// Its handler refused or failed, as another's would.
+    /// Its handler refused or failed, and would at another worker too.
     Ended(EndReason),
 }
 
-/// Opens the stream on `worker`. What the handler has to say meanwhile goes to `events`.
+/// Opens the stream on `worker`. Notices of the handler meanwhile go to `events`.
 ///
-/// A worker that hangs is noticed by the pings of its connection (`pool`), not here: a handler may
-/// take its time to start.
+/// The pings of the connection (`pool`) notice a worker that hangs, so there is no timeout here: a
+/// handler may start slowly.
 ///
 /// # Cancel safety
-/// Dropped before it is ready, it hangs up and frees the slot.
+/// When dropped before it is ready, it closes the stream and frees the slot.
 pub(crate) async fn dial(
     (worker, slot): (WorkerHandle, Slot),
     session: &SessionId,
@@ -70,11 +70,11 @@ pub(crate) async fn dial(
     };
     let mut first = open(&values.borrow_and_update());
     if first.encoded_len() > MAX_OPEN_BYTES {
-        // Too much for an `Open`: they follow it.
+        // Too large for an `Open`: they follow it.
         first = open(&Values::default());
         values.mark_changed();
     }
-    // Cannot be full: it is the first.
+    // The channel cannot be full: this is the first message.
     drop(outbound.try_send(first));
     let opened = worker.client.clone().session(ReceiverStream::new(messages)).await;
     let mut stream = opened.map_err(|status| unavailable(&status))?.into_inner();

@@ -1,5 +1,5 @@
-//! The way of a session's pictures to a worker that is near (`reframe_proto::exchange`), before it
-//! is dialled.
+//! Sets up the exchange of a session's pictures with a worker on this host
+//! (`reframe_proto::exchange`), before the session is opened.
 
 use std::io;
 use std::path::Path;
@@ -15,20 +15,20 @@ use tracing::warn;
 use crate::telemetry;
 use crate::workers::pool::Locality;
 
-/// How long a worker may take to take memory. It only maps it; one that does not answer gets the
-/// pixels in messages.
+/// How long a worker may take to accept the memory, which it only maps. If it does not answer,
+/// pixels go in messages.
 const TAKE_WITHIN: Duration = Duration::from_millis(500);
 
-/// What the worker may find.
+/// The exchange offered to the worker.
 pub(super) struct Offered {
-    /// None where it is too far, or has not taken the memory: pixels go in the messages, which is
-    /// slower and no fault.
+    /// `None` if the worker is on another host, or has not accepted the memory: pixels then go in
+    /// messages, which is slower but works.
     pub(super) exchange: Option<Arc<Exchange>>,
-    /// The worker keeps memory for its session as long as this is open.
+    /// The worker keeps the memory for its session while this is open.
     _passed: Option<UnixStream>,
 }
 
-/// Makes an exchange with a worker that far away.
+/// Creates an exchange for a worker at this distance.
 pub(super) async fn offer(reach: &Locality) -> Offered {
     match reach {
         Locality::Process => Offered { exchange: Some(Exchange::open()), _passed: None },
@@ -59,7 +59,7 @@ async fn share(path: &Path) -> io::Result<(Arc<Exchange>, UnixStream)> {
     }
 }
 
-/// A session has found its worker: counts how its pictures go.
+/// Counts how a session's pictures are transported, once it has a worker.
 pub(super) fn count(reach: &Locality, exchange: bool) {
     telemetry::link(match (reach, exchange) {
         (Locality::Process, true) => "process",

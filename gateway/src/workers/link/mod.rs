@@ -48,10 +48,10 @@ use crate::stream::status::Status;
 use crate::telemetry;
 use crate::workers::pool::WorkerHandle;
 
-/// Nudges that may wait: one in work, one waiting.
+/// Wake-ups: one is being handled, one may wait.
 const MAILBOX: usize = 1;
-/// How long the frames at a worker that is left may take to come back. Longer, and its handler is
-/// slower than any that is worth waiting for: the frames are lost, and the next worker begins.
+/// How long a worker that is left may take to answer its outstanding frames. A slower handler is
+/// not waited for: the frames are lost, and the next worker begins.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The actor that feeds the worker.
@@ -63,38 +63,38 @@ pub(crate) struct Link {
     sending: CancellationToken,
 }
 
-/// A session's ends, which its links are made between.
+/// The channel ends of a session that each of its links uses.
 #[derive(Clone)]
 pub(crate) struct LinkContext {
-    /// Where the frames come from.
+    /// The queue of frames.
     pub(crate) waiting: Arc<FrameQueue>,
     pub(crate) mode: Mode,
-    /// Where the outputs go.
+    /// The readers of outputs.
     pub(crate) outputs: Arc<Outputs>,
-    /// Tells when there is somebody to look.
+    /// For whether the browser is connected.
     pub(crate) status: Arc<Status>,
     pub(crate) window: Arc<CreditWindow>,
-    /// Where the results go.
+    /// The queue of results.
     pub(crate) results: Arc<FrameQueue>,
     pub(crate) nudge: Recipient<ResultWaiting>,
     pub(crate) events: Recipient<SessionEvent>,
 }
 
-/// A link that stands. Dropping it, once its receiving half has told [`SessionEvent::Detached`],
-/// ends the actor.
+/// An open link. Dropping it after its receiving half has sent [`SessionEvent::Detached`] stops the
+/// actor.
 pub(crate) struct Attached {
     pub(crate) worker: WorkerHandle,
-    /// The one address from which the link is nudged; a generator's link needs no nudge.
+    /// The only address from which the link is woken; a generator's link needs none.
     link: Option<Addr<Link>>,
     window: Arc<CreditWindow>,
-    /// Ends what sends; within `stop`.
+    /// Stops the sending half; a child of `stop`.
     sending: CancellationToken,
-    /// Ends all of it.
+    /// Stops the whole link.
     stop: CancellationToken,
 }
 
-/// Makes the link. Whatever becomes of it comes as a [`SessionEvent`]; our slot on the worker is
-/// held until it has closed the stream.
+/// Creates the link. Its outcome arrives as a [`SessionEvent`]. Our slot on the worker is held
+/// until the worker has closed the stream.
 pub(crate) fn open(
     dialed: Dialed,
     context: &LinkContext,
@@ -119,7 +119,7 @@ pub(crate) fn open(
         let (exchange, window) = (exchange.clone(), Arc::clone(&window));
         let link = Link { waiting, outbound, exchange, window, sending: sending.clone() };
         let link = Link::start_in_arbiter(arbiter, |_| link);
-        // What waits has been announced to nobody.
+        // No wake-up was sent for frames that already wait.
         nudge(&link);
         Some(link)
     };
@@ -146,7 +146,8 @@ impl Attached {
         }
     }
 
-    /// Sends no more, waits until the worker has answered what it has, and then lets it go.
+    /// Stops sending, waits until the worker has answered its outstanding frames, and then ends the
+    /// link.
     pub(crate) fn leave(&self, media: &tokio::runtime::Handle) {
         self.sending.cancel();
         let (window, stop) = (Arc::clone(&self.window), self.stop.clone());
@@ -157,16 +158,15 @@ impl Attached {
     }
 }
 
-/// Says that a frame waits. The frame itself stays in the queue; how long, the mailbox says.
+/// Wakes the link for a waiting frame. The frame itself stays in the queue until there is credit.
 fn nudge(link: &Addr<Link>) {
     match link.try_send(FrameWaiting) {
-        // Until the worker has credit, which it may have now.
+        // Waits until the worker has credit, which it may have now.
         Ok(()) => {}
-        // The worker is behind, and a nudge waits already. The frame waits with it: skipping
-        // frames, a newer one may take its place until the very moment of sending; else it has its
-        // turn.
+        // The worker is behind, and a wake-up already waits. So does the frame: when frames are
+        // skipped a newer one may replace it until it is sent, else it is sent in its turn.
         Err(SendError::Full(FrameWaiting)) => telemetry::mailbox_full("link"),
-        // Until there is another link, which looks by itself.
+        // There is no link; the next one checks the queue when it starts.
         Err(SendError::Closed(FrameWaiting)) => {}
     }
 }
@@ -187,9 +187,9 @@ impl Handler<FrameWaiting> for Link {
         let (window, sending) = (Arc::clone(&self.window), self.sending.clone());
         let exchange = self.exchange.clone();
         let send = async move {
-            // Stopped: what waits stays for the next worker, and what is in flight is counted when
-            // it is lost. Looked at first, or the last worker's link might take a credit of the
-            // next one's.
+            // Stopped: waiting frames stay for the next worker, and outstanding ones are counted
+            // when they are lost. Checked first, or the last worker's link might take a credit of
+            // the next one's.
             tokio::select! {
                 biased;
                 () = sending.cancelled() => {}

@@ -31,22 +31,22 @@ use crate::telemetry::{self, Stage};
 use crate::workers::placement::Slot;
 use crate::workers::pool::Health;
 
-/// How long a worker may take to close a stream whose session has ended, before its handler is
+/// How long a worker may take to close the stream of an ended session before its handler is
 /// reported as stuck.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
-/// How long the last pictures may take to be shown after the handler has closed the stream: what a
-/// generator is ahead, at the lowest rate (1 fps), and more.
+/// How long the last pictures may take to be shown after the handler has closed the stream: more
+/// than a generator is ahead, at the lowest rate (1 fps).
 const LAST_SHOWN: Duration = Duration::from_secs(10);
-/// From a picture's last packet until a browser's jitter buffer has surely shown it. There is no
-/// sign of it from there.
+/// From a picture's last packet until a browser's jitter buffer has surely shown it. The browser
+/// does not report that.
 const BROWSER_SHOWS: Duration = Duration::from_millis(250);
 
-/// Why a link is over.
+/// Why a link has ended.
 #[derive(Debug)]
 enum Ended {
-    /// The session left it, or is over itself.
+    /// The session left it, or has ended itself.
     Left,
-    /// The worker went away, or broke the protocol.
+    /// The worker is lost, or violated the protocol.
     Lost,
     /// The handler ended the session.
     Handler(EndReason),
@@ -57,7 +57,7 @@ pub(super) struct Receive {
     pub(super) context: LinkContext,
     pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) health: watch::Receiver<Health>,
-    /// What sends beside the link actor, until `sending` is cancelled.
+    /// The sending task beside the link actor, until `sending` is cancelled.
     pub(super) senders: TaskTracker,
     pub(super) sending: CancellationToken,
     pub(super) stop: CancellationToken,
@@ -82,14 +82,14 @@ impl Receive {
             }
         };
         debug!(reason = ?ended, "the worker's stream ended");
-        // From here on nothing of this link touches the flight, which the next one will take over.
+        // From here on this link does not touch the credit window, which the next one takes over.
         self.sending.cancel();
         self.senders.wait().await;
         let event = match ended {
             Ended::Lost => {
                 warn!(worker = slot.worker(), "lost the worker");
                 self.context.window.lose();
-                // Free before anybody hears of the end and comes again.
+                // The slot is free before the client hears of the end and returns.
                 drop(slot);
                 SessionEvent::Detached(Detached::Lost)
             }
@@ -101,7 +101,7 @@ impl Receive {
                 let slot = Arc::new(slot);
                 tokio::spawn(close(drain(stream), Arc::clone(&slot)));
                 if let EndReason::HandlerEnded(_) = reason {
-                    // A handler that means to end is watched to its last picture.
+                    // If the handler ended the session, its last picture is shown first.
                     shown.close();
                     let last = async {
                         drop(timeout(LAST_SHOWN, shown.wait()).await);
@@ -109,16 +109,16 @@ impl Receive {
                     };
                     self.stop.run_until_cancelled(last).await;
                 }
-                // As above, unless the worker still cleans up.
+                // As above, unless the worker is still cleaning up.
                 drop(slot);
                 SessionEvent::Ended(reason)
             }
         };
-        // A session that is gone already needs no telling.
+        // A session that has ended needs no event.
         self.context.events.send(event).await.ok();
     }
 
-    /// One message; the error is the end.
+    /// Handles one message; an error ends the link.
     async fn take(
         &self,
         message: Result<Option<FromWorker>, Status>,
@@ -161,25 +161,26 @@ impl Receive {
     }
 
     async fn notice(&self, notice: Notice) {
-        // The session is gone: the next message or the stop token ends this task.
+        // The session has ended: the next message or the stop token ends this task.
         self.context.events.send(SessionEvent::Notice(notice)).await.ok();
     }
 
-    /// One frame is back: on to the pacer, or into the books.
+    /// One frame is answered: its result goes to the pacer, or the frame ends here.
     async fn finish(&self, mut frame: Frame, outcome: Outcome) {
         let LinkContext { window, results, nudge, mode, .. } = &self.context;
         let now = Instant::now();
         frame.ticket.stage(Stage::Worker, frame.since, now);
         let with_picture = matches!(outcome, Outcome::Picture(_));
-        // A generator's next item is asked for with the metronome's next tick, so that one that
-        // only fails does not spin.
+        // A generator's next item is requested at the metronome's next tick, so that one that only
+        // fails does not spin.
         if *mode == Mode::Receive {
             window.answered(with_picture);
         }
         match outcome {
             Outcome::Picture(picture) => {
                 frame.picture = picture;
-                // Newest wins, and a generator's pictures have room by credit: a push cannot fail.
+                // Newest wins, and a generator's pictures have room because of the credits, so a
+                // push cannot fail.
                 results.push(now, frame).ok();
             }
             Outcome::Consumed => frame.ticket.consumed(),
@@ -190,7 +191,7 @@ impl Receive {
             }
         }
         if with_picture || *mode == Mode::Receive {
-            // Full: a nudge waits already, and the pacer will find this result, or a newer one.
+            // Full: a wake-up already waits, and the pacer will find this result or a newer one.
             if let Err(SendError::Full(ResultWaiting)) = nudge.try_send(ResultWaiting) {
                 telemetry::mailbox_full("pacer");
             }
@@ -201,10 +202,10 @@ impl Receive {
     }
 }
 
-/// Resolves when the worker drains; once each time.
+/// Resolves when the worker begins to drain; once each time.
 async fn draining(health: &mut watch::Receiver<Health>) {
     loop {
-        // Closed: the worker is known no more, and says nothing of itself.
+        // Closed: the worker is no longer known, and has no health.
         if health.changed().await.is_err() {
             return std::future::pending().await;
         }
@@ -221,7 +222,7 @@ pub(super) async fn drain(mut stream: Streaming<FromWorker>) {
 
 /// The session has left, or its handler ended it. The worker's slot is free when it has closed its
 /// half of the stream, so ours is held until then: a handler that does not return keeps its thread,
-/// and no new session may be sent to wait for it.
+/// and no new session must be sent to wait for it.
 pub(super) async fn close(closed: impl Future<Output = ()>, slot: impl Borrow<Slot>) {
     let worker = slot.borrow().worker().to_owned();
     tokio::pin!(closed);

@@ -24,8 +24,8 @@ use crate::stream::status::Status;
 use crate::telemetry::Stage;
 use crate::telemetry::ledger::{Hop, Ticket};
 
-/// Sends until nothing waits. Cancel safe: a frame is either still in the queue or noted as in
-/// flight.
+/// Sends until no frame waits. Cancel safe: a frame is either still in the queue or recorded as
+/// outstanding.
 pub(super) async fn drain(
     waiting: &FrameQueue,
     outbound: &mpsc::Sender<ToWorker>,
@@ -33,10 +33,10 @@ pub(super) async fn drain(
     window: &CreditWindow,
 ) {
     loop {
-        // Closed: never, the semaphore lives as long as the link.
+        // Never closed: the semaphore lives as long as the link.
         let Ok(credit) = window.credit().await else { return };
-        // The newest at this instant, after the credit came: that is what keeps latency flat under
-        // a slow handler.
+        // The newest frame at this instant, after the credit came: this keeps latency low with a
+        // slow handler.
         let Some(mut frame) = waiting.pop() else { return };
         credit.forget();
         let now = Instant::now();
@@ -46,13 +46,14 @@ pub(super) async fn drain(
         let message = convert::frame(&mut frame, exchange);
         window.depart(frame);
         if outbound.send(message).await.is_err() {
-            // The stream is gone; `recv` tells the session, and counts what is in flight.
+            // The stream is gone; `recv` reports it to the session and counts the outstanding
+            // frames.
             return;
         }
     }
 }
 
-/// Asks a generator for an item whenever there is credit, from when there is somebody to look.
+/// Asks a generator for an item whenever there is credit, once the browser is connected.
 pub(super) async fn pull(
     outbound: mpsc::Sender<ToWorker>,
     window: Arc<CreditWindow>,
@@ -63,7 +64,7 @@ pub(super) async fn pull(
         // As above.
         let Ok(credit) = window.credit().await else { return };
         credit.forget();
-        // The stream first: an item that nobody can be asked for is none.
+        // The stream is checked first: without it no item can be requested.
         let Ok(room) = outbound.reserve().await else { return };
         let now = Instant::now();
         let mut ticket = Ticket::open(now);
@@ -84,7 +85,7 @@ pub(super) async fn pull(
     }
 }
 
-/// Passes on what the client sets. A set that comes while another waits for room replaces it.
+/// Forwards the client's inputs. A newer set replaces one that waits for room.
 pub(super) async fn inputs(mut values: watch::Receiver<Values>, outbound: mpsc::Sender<ToWorker>) {
     while values.changed().await.is_ok() {
         let Ok(room) = outbound.reserve().await else { return };

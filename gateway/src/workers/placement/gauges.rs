@@ -1,5 +1,5 @@
-//! Slots of each stream and how many are taken: what an autoscaler looks at, so it is told also
-//! while nobody claims.
+//! Gauges of each stream's slots and how many are taken. Autoscalers read them, so they are updated
+//! even when no slot is claimed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::{Memory, ServingNow, capacity};
 use crate::telemetry;
 use crate::workers::pool::WorkerHandle;
 
-/// Without Redis; with it, the renewal of leases is the clock.
+/// Without Redis; with Redis they are updated with the renewal of leases.
 const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Which gauges there are.
+/// The gauges.
 pub(in crate::workers) struct Gauges {
     serving: ServingNow,
     streams: BTreeSet<String>,
@@ -24,7 +24,7 @@ impl Gauges {
         Self { serving, streams: BTreeSet::new() }
     }
 
-    /// The workers to count, by stream; none for a stream that had some before.
+    /// The workers to count, by stream; an empty list for a stream that had workers before.
     pub(in crate::workers) fn streams(&mut self) -> BTreeMap<String, Vec<WorkerHandle>> {
         let mut streams: BTreeMap<String, Vec<WorkerHandle>> = BTreeMap::new();
         for worker in (self.serving)() {
@@ -37,12 +37,12 @@ impl Gauges {
     }
 }
 
-/// `used` of the slots of `workers`, all that serve a stream, are taken.
+/// Sets the gauges: `used` of the slots of `workers`, all of one stream, are taken.
 pub(in crate::workers) fn tell(stream: &str, workers: &[WorkerHandle], used: u32) {
     telemetry::slots(stream, capacity(workers), used);
 }
 
-/// Tells what this gateway alone knows, for ever.
+/// Sets the gauges from this gateway's own knowledge, for ever.
 pub(in crate::workers) async fn report(mut gauges: Gauges, memory: Memory) {
     let mut tick = interval(REPORT_INTERVAL);
     loop {

@@ -1,5 +1,5 @@
-//! Placement by what this gateway itself knows: all there is to know while it is the only one, and
-//! what is left when the shared store is away.
+//! Placement by this gateway's own knowledge. That is complete while there is only one gateway, and
+//! the fallback while the shared store is unavailable.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -15,8 +15,8 @@ use crate::stream::spec::Spec;
 use crate::telemetry;
 use crate::workers::pool::WorkerHandle;
 
-/// Given-back slots that a shared store has not been told of. Full, while it is away: further ones
-/// are not told, and their leases end by themselves.
+/// Released slots that the shared store does not know of yet. Full, while it is unavailable:
+/// further ones are not recorded, and their leases expire.
 const MAX_RELEASED: usize = 4096;
 
 /// This gateway's own slots.
@@ -28,14 +28,14 @@ pub(crate) struct Memory {
 #[derive(Default)]
 struct Inner {
     held: Mutex<Held>,
-    /// `released` is not empty; none where nobody is to be told.
+    /// Signals that `released` is not empty; `None` without a shared store.
     to_tell: Option<Notify>,
 }
 
 #[derive(Default)]
 struct Held {
     last: u64,
-    /// By number, so in the order in which they were taken.
+    /// By number, which is the order in which they were taken.
     leases: BTreeMap<u64, Lease>,
     /// Slots by a worker's instance.
     by_worker: HashMap<String, u32>,
@@ -44,24 +44,24 @@ struct Held {
     released: Vec<(u64, Lease)>,
 }
 
-/// Whose slot it is, and on which worker.
+/// A slot's session and worker.
 #[derive(Clone)]
 pub(in crate::workers) struct Lease {
     pub(in crate::workers) session: SessionId,
-    /// Of the worker: its instance and its stream's name.
+    /// The worker's instance and its stream's name.
     pub(in crate::workers) spec: Arc<Spec>,
 }
 
-/// A slot that was given back.
+/// A released slot.
 pub(in crate::workers) struct Released {
     pub(in crate::workers) number: u64,
     pub(in crate::workers) lease: Lease,
-    /// The newest that its session still has, and the worker's instance.
+    /// The newest slot that its session still has, and the worker's instance.
     pub(in crate::workers) left: Option<(u64, String)>,
 }
 
-/// One session's place on a worker. Dropping it frees it: there is no other way to give it back,
-/// and none to forget.
+/// One session's slot on a worker. Dropping it releases it, which is the only way, so it cannot be
+/// forgotten.
 pub(crate) struct Slot {
     inner: Arc<Inner>,
     number: u64,
@@ -96,12 +96,12 @@ impl Held {
 }
 
 impl Memory {
-    /// One that remembers what was given back, for a store that several gateways share.
+    /// One that records released slots, for a store that several gateways share.
     pub(in crate::workers) fn of_shared() -> Self {
         Self { inner: Arc::new(Inner { to_tell: Some(Notify::new()), ..Inner::default() }) }
     }
 
-    /// A number that no other slot of this gateway has or had.
+    /// A number that this gateway uses for no other slot, now or later.
     pub(in crate::workers) fn number(&self) -> u64 {
         let mut held = self.inner.held.lock();
         held.last += 1;
@@ -120,7 +120,7 @@ impl Memory {
         Ok((least.clone(), self.hold(&mut held, number, session, least)))
     }
 
-    /// Whether [`Memory::take`] would give one.
+    /// Whether [`Memory::take`] would find a slot.
     pub(in crate::workers) fn would_take(
         &self,
         session: &SessionId,
@@ -133,7 +133,7 @@ impl Memory {
         self.inner.held.lock().least(session, workers).map(drop)
     }
 
-    /// Notes a slot that the shared store has given.
+    /// Records a slot that the shared store has granted.
     pub(in crate::workers) fn taken(
         &self,
         number: u64,
@@ -186,7 +186,7 @@ impl Memory {
         workers.iter().filter_map(|worker| held.by_worker.get(&worker.spec.instance)).sum()
     }
 
-    /// Ready when [`Memory::released`] has something.
+    /// Resolves when [`Memory::released`] is not empty.
     pub(in crate::workers) async fn gave_back(&self) {
         match &self.inner.to_tell {
             Some(to_tell) => to_tell.notified().await,
@@ -194,7 +194,7 @@ impl Memory {
         }
     }
 
-    /// What was given back since the last call.
+    /// The slots that were released since the last call.
     pub(in crate::workers) fn released(&self) -> Vec<Released> {
         let mut held = self.inner.held.lock();
         let released = std::mem::take(&mut held.released);
@@ -235,7 +235,7 @@ impl Placement for Memory {
 }
 
 impl Slot {
-    /// The address of the worker that it is on, for logs and metrics.
+    /// The address of its worker, for logs and metrics.
     pub(crate) fn worker(&self) -> &str {
         &self.worker.name
     }

@@ -1,4 +1,4 @@
-//! Which worker takes a session: the one with the fewest, as long as it has a slot.
+//! Placement of sessions on workers: the least loaded one that has a free slot.
 //!
 //! > A slot cannot leak. It is a value, and freeing it is its `Drop`; where several gateways share
 //! > the slots, it is also a lease, which a gateway that dies stops renewing.
@@ -23,15 +23,15 @@ use crate::media::session_id::SessionId;
 use crate::workers::pool::WorkerHandle;
 use crate::workers::redis::Redis;
 
-/// How long others know whose a session without a slot is: longer than one may wait for its
-/// browser.
+/// How long other gateways know the owner of a session without a slot: longer than one may wait for
+/// its browser.
 pub(super) const OWNED: Duration = Duration::from_secs(45);
 
 /// The workers that serve now.
 pub(crate) type ServingNow = Box<dyn Fn() -> Vec<WorkerHandle> + Send + Sync>;
 
-/// The placement that the options ask for. `admin` is where the other gateways reach us, unless
-/// they say otherwise. Call within the media runtime.
+/// The placement that the options ask for. `admin` is the address for other gateways, unless the
+/// options name one. Call it within the media runtime.
 pub(crate) fn start(
     shared: Option<SharedPlacement>,
     admin: SocketAddr,
@@ -51,16 +51,16 @@ pub(crate) fn start(
     Arc::new(Redis::start(redis, password_file, us, lease, gauges))
 }
 
-/// Who has how many sessions, and where each of them is. Workers are known by their instance, not
-/// by their address.
+/// The sessions of each worker, and the owner of each session. Workers are identified by their
+/// instance, not by their address.
 #[async_trait]
 pub(crate) trait Placement: Send + Sync {
-    /// Whether [`Self::claim`] would find a slot for `session`; takes none. With `yields` it would
-    /// anyhow, as a session of ours would give up its own. If so, the other gateways are told that
-    /// the session is ours, until it has a slot, [`Self::disown`] or [`OWNED`].
+    /// Whether [`Self::claim`] would find a slot for `session`, without taking one. With `yields`
+    /// there is one in any case, because a session of ours would give up its own. If so, the other
+    /// gateways learn that the session is ours, until it has a slot, [`Self::disown`] or [`OWNED`].
     ///
     /// # Errors
-    /// As [`Self::claim`]'s.
+    /// As for [`Self::claim`].
     async fn look(
         &self,
         session: &SessionId,
@@ -71,35 +71,35 @@ pub(crate) trait Placement: Send + Sync {
     /// The session ended without a slot.
     async fn disown(&self, session: &SessionId, stream: &str);
 
-    /// Takes a slot for `session` on the least loaded of `workers`, all of one stream; the first of
-    /// equals. A session may hold two, when it moves from one worker to another; it counts once for
-    /// its stream's limit.
+    /// Takes a slot for `session` on the least loaded of `workers`, all of one stream; among equals
+    /// the first. A session may hold two while it moves to another worker, and counts once for its
+    /// stream's limit.
     ///
     /// # Errors
-    /// Nothing was taken.
+    /// No slot was taken.
     ///
     /// # Cancel safety
-    /// Dropped before it is ready, it has taken nothing that is not freed at once, or by its lease.
+    /// If dropped before it is ready, a slot that it has taken is released at once or by its lease.
     async fn claim(
         &self,
         session: &SessionId,
         workers: &[WorkerHandle],
     ) -> Result<(WorkerHandle, Slot), ClaimError>;
 
-    /// The gateway that has `session`, if it is another than this one: the address of its admin
-    /// port. `streams` are those whose session it could be.
+    /// The admin address of the other gateway that owns `session`, if there is one. `streams` are
+    /// the streams that the session may belong to.
     async fn locate(&self, session: &SessionId, streams: &[String]) -> Option<SocketAddr>;
 }
 
-/// No slot was taken.
+/// Why no slot was taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ClaimError {
-    /// Every slot is taken, or the stream has as many sessions as it may.
+    /// Every slot is taken, or the stream has reached its limit of sessions.
     Full {
-        /// How many there are; zero when no worker serves.
+        /// The number of slots; zero when no worker serves.
         slots: u32,
     },
-    /// Another gateway has a session of this id.
+    /// Another gateway has a session with this id.
     Exists,
 }
 
@@ -113,8 +113,8 @@ impl From<ClaimError> for OfferRefused {
     }
 }
 
-/// Sessions that these workers of one stream take together: their capacity, or the stream's own
-/// limit.
+/// The sessions that these workers of one stream accept together: their capacity, or the stream's
+/// own limit.
 pub(crate) fn limit(workers: &[WorkerHandle]) -> u32 {
     capacity(workers).min(concurrency_limit(workers))
 }
@@ -124,7 +124,7 @@ fn capacity(workers: &[WorkerHandle]) -> u32 {
     workers.iter().fold(0, |sum: u32, worker| sum.saturating_add(worker.spec.capacity))
 }
 
-/// Sessions of the stream at once, whichever workers they are on.
+/// The stream's limit of sessions, on all workers together.
 pub(super) fn concurrency_limit(workers: &[WorkerHandle]) -> u32 {
     workers.iter().filter_map(|worker| worker.spec.concurrency_limit).min().unwrap_or(u32::MAX)
 }

@@ -1,38 +1,38 @@
-//! For how long a thread has given no sign of life. Pure.
+//! How long a thread has been silent. Pure.
 //!
-//! Time is that of the watchdog's own ticks, each of which counts for [`TICK`] whatever the clock
-//! says: while the whole process was stopped, or its machine slept, the watchdog did not tick, and
-//! nobody is blamed for it.
+//! Time is counted in the watchdog's own ticks of [`TICK`] each, whatever the clock says: while the
+//! whole process was stopped, or its machine slept, the watchdog did not tick, and no thread counts
+//! as silent.
 
 use std::time::Duration;
 
-/// Between two looks at all threads.
+/// Between two checks of all threads.
 pub(super) const TICK: Duration = Duration::from_millis(250);
-/// From here on a thread is stuck: it is told, and the process is not ready.
+/// A thread that is silent for this long is stuck: this is logged, and the process is not ready.
 pub(super) const STUCK_AFTER: Duration = Duration::from_secs(1);
-/// From here on it is not believed to come back by itself: the process is not healthy.
+/// A thread that is silent for this long is not expected to recover: the process is unhealthy.
 pub(super) const UNHEALTHY_AFTER: Duration = Duration::from_secs(10);
 
-/// What a look has found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
-    /// It has answered, or waits for something to do.
+    /// It has answered, or waits for work.
     Alive,
-    /// It has not, and for this much of the last tick that was its own doing: it had the CPU, or
-    /// waited for something else than the CPU.
+    /// It has not answered, and for this much of the last tick that was its own fault: it had the
+    /// CPU, or waited for something else than the CPU.
     Silent(Duration),
 }
 
-/// What is new about a thread.
+/// A change of a thread's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Stuck,
     Unhealthy,
-    /// It was stuck, for that long.
+    /// It recovered after this long.
     Recovered(Duration),
 }
 
-/// One thread's silence.
+/// The silence of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     silent: Duration,
@@ -44,7 +44,7 @@ impl Patience {
         self.silent
     }
 
-    /// To be called once a tick.
+    /// Call once a tick.
     pub(super) fn tick(&mut self, sign: Sign) -> Option<Change> {
         let before = self.silent;
         match sign {

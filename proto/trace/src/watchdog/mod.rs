@@ -1,13 +1,12 @@
-//! Whether the threads of this process still do their work: one more thread asks each of them, four
-//! times a second.
+//! A watchdog over the threads of this process: a separate thread checks each of them, four times a
+//! second.
 //!
-//! What is asked of a thread is to run one task, and it is asked the next time when it has
-//! answered: nothing piles up. Of a runtime with several threads any could answer; of those the
-//! runtime's own counts say whether each of them waits for work or gets on with it. A thread that
-//! gives no sign of life is *stuck* after a second (a metric, a line of the log, not ready),
-//! *unhealthy* after ten; and after `give_up` the process ends itself, with exit code 70 and a last
-//! line, so that whatever started it starts it again: compose and systemd restart what ended, and
-//! ask no endpoint.
+//! A thread is asked to run one task, and is asked again only after it has answered, so nothing
+//! piles up. In a runtime with several threads any of them could answer, so the runtime's own
+//! metrics say whether each of them waits for work or makes progress. A silent thread is *stuck*
+//! after a second (a metric, a line in the log, not ready) and *unhealthy* after ten. After
+//! `give_up` the process ends itself, with exit code 70 and a last line, so that its supervisor
+//! restarts it: compose and systemd restart a process that ended, and check no endpoint.
 //!
 //! Runs: a thread of its own, which takes no lock for longer than a look and writes to nothing that
 //!       could block; lines of
@@ -35,17 +34,17 @@ use self::threads::Seen;
 /// `sysexits.h`, `EX_SOFTWARE`: the program's own fault.
 pub const EXIT_STUCK: i32 = 70;
 
-/// Lines that wait for the log. Full, as its reader has stopped: further ones are lost; the metric
-/// and `/healthz` are not.
+/// Lines that wait for the log. Full, because its reader has stopped: further ones are lost, but
+/// not the metric and `/healthz`.
 const LINES: usize = 16;
-/// For the last line to be written before the process ends without it.
+/// How long the process waits for its last line to be written before it ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What the option `--exit-when-stuck` says: seconds, or `None` for 0. Under ten a thread is not
-/// known to be more than slow.
+/// Parses the option `--exit-when-stuck`: seconds, or `None` for 0. In less than ten seconds a
+/// thread may only be slow.
 ///
 /// # Errors
-/// What is wrong with it, without the option's name.
+/// The problem, without the option's name.
 pub fn give_up(given: &str) -> Result<Option<Duration>, String> {
     let seconds =
         given.trim().parse().ok().filter(|seconds| *seconds == 0 || (10..=3_600).contains(seconds));
@@ -54,28 +53,28 @@ pub fn give_up(given: &str) -> Result<Option<Duration>, String> {
     Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
 }
 
-/// Where the figures go.
+/// The recipients of the measurements.
 #[derive(Clone, Copy)]
 pub struct Report {
-    /// A thread of this kind has answered after that long.
+    /// A thread of this kind has answered after this long.
     pub delay: fn(&'static str, Duration),
-    /// The thread of this name is stuck, or no longer.
+    /// The thread of this name is stuck, or has recovered.
     pub stuck: fn(&str, bool),
     /// Called at each look, four times a second, on the watchdog's thread.
     pub tick: fn(),
 }
 
-/// A thread without a sign of life for a second or more.
+/// A thread that has been silent for a second or more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stuck {
     /// Its name.
     pub thread: String,
-    /// For how long, by the watchdog's ticks.
+    /// How long, in the watchdog's ticks.
     pub silent: Duration,
 }
 
 impl Stuck {
-    /// Nobody believes any more that it comes back.
+    /// Whether it is not expected to recover.
     #[must_use]
     pub fn is_unhealthy(&self) -> bool {
         self.silent >= UNHEALTHY_AFTER
@@ -92,7 +91,7 @@ struct Shared {
     watched: Mutex<Vec<Watched>>,
     report: Report,
     thread: OnceLock<JoinHandle<()>>,
-    /// Dropped with the last clone, which ends the thread's wait.
+    /// Dropped with the last clone, which stops the thread.
     _end: Sender<()>,
 }
 
@@ -102,13 +101,13 @@ struct Watched {
     patience: Patience,
 }
 
-/// By what a thread is known to live.
+/// How a thread's progress is checked.
 enum Pulse {
     Question(Question),
     Worker(Worker),
 }
 
-/// A task for a thread, to be answered by running it.
+/// A task for a thread, which answers by running it.
 pub struct Probe {
     number: u64,
     asked: Instant,
@@ -119,14 +118,14 @@ pub struct Probe {
 
 #[derive(Default)]
 struct Answer {
-    /// Of the last probe that was answered.
+    /// The number of the last probe that was answered.
     number: AtomicU64,
     /// The thread that answered it; 0: none yet.
     thread: AtomicI32,
 }
 
 impl Probe {
-    /// To be called on the thread that was asked.
+    /// Call on the thread that was asked.
     pub fn answer(self) {
         (self.delay)(self.kind, self.asked.elapsed());
         self.answer.thread.store(threads::current(), Ordering::Relaxed);
@@ -140,7 +139,7 @@ struct Question {
     /// The number of the last probe.
     asked: u64,
     answer: Arc<Answer>,
-    /// Of the thread at the last look, while it does not answer.
+    /// The thread's state at the last check, while it does not answer.
     seen: Option<Seen>,
 }
 
@@ -156,8 +155,8 @@ impl Question {
         Sign::Alive
     }
 
-    /// How much of the last tick counts. A thread that would run and gets no CPU has a busy
-    /// machine, not a fault: of its time only that counts in which it ran, so that one which spins
+    /// How much of the last tick counts. A runnable thread that gets no CPU is on a busy machine,
+    /// which is not its fault: then only the time counts in which it ran. So a thread that spins
     /// for ever is found on a busy machine too.
     fn own_doing(&mut self) -> Duration {
         let thread = self.answer.thread.load(Ordering::Relaxed);
@@ -170,10 +169,10 @@ impl Question {
     }
 }
 
-/// One thread of a runtime that has several. The runtime counts when a thread goes to wait for work
-/// and when it wakes, and publishes it both times; and how long it was busy, each time it has
-/// waited or run 61 tasks (tokio's `event_interval`). One that waits for nothing, and has done
-/// neither since the last look, is in one of those tasks.
+/// One thread of a runtime that has several. The runtime counts when a thread parks and unparks,
+/// and publishes both at once; and how long it was busy, whenever it has parked or run 61 tasks
+/// (tokio's `event_interval`). A thread that is not parked, and has done neither since the last
+/// check, is in one of those tasks.
 struct Worker {
     metrics: RuntimeMetrics,
     index: usize,
@@ -185,14 +184,14 @@ impl Worker {
         let parked_or_not = self.metrics.worker_park_unpark_count(self.index);
         let now = (parked_or_not, self.metrics.worker_total_busy_duration(self.index));
         let before = std::mem::replace(&mut self.last, now);
-        // Odd: it has parked once more than it has unparked.
+        // Odd: it is parked.
         if now != before || parked_or_not % 2 == 1 { Sign::Alive } else { Sign::Silent(TICK) }
     }
 }
 
 impl Watchdog {
-    /// Starts watching, nobody yet. After `give_up` of one thread's silence the process ends;
-    /// `None` is never.
+    /// Starts a watchdog without threads to watch. After `give_up` of one thread's silence the
+    /// process ends; with `None` it never does.
     ///
     /// # Errors
     /// The system refused a thread.
@@ -205,7 +204,7 @@ impl Watchdog {
             _end: end,
         });
         let (lines, entries) = sync_channel(LINES);
-        // Ends when the watchdog's own has.
+        // Ends when the watchdog's own thread has.
         Builder::new()
             .name("watchdog-log".into())
             .spawn(move || entries.iter().for_each(LogEntry::write))?;
@@ -215,8 +214,8 @@ impl Watchdog {
         Ok(Self { shared })
     }
 
-    /// Watches a thread that `ask` can give a task to; `name` is for people, `kind` the same for
-    /// all that do such work.
+    /// Watches a thread that `ask` can give a task to. `name` is for people; `kind` is the same for
+    /// all threads that do this work.
     pub fn watch(
         &self,
         name: impl Into<String>,
@@ -242,13 +241,13 @@ impl Watchdog {
         }
     }
 
-    /// Watches nobody any more: the threads are being ended.
+    /// Stops watching, because the threads are being ended.
     pub fn rest(&self) {
         self.shared.watched.lock().clear();
     }
 
-    /// Who is stuck, in the order in which they came under watch. A watchdog that has ended knows
-    /// nothing of the others, and is stuck itself.
+    /// The stuck threads, in the order in which they were added. A watchdog that has ended knows
+    /// nothing of the others, and counts as stuck itself.
     #[must_use]
     pub fn stuck(&self) -> Vec<Stuck> {
         if self.shared.thread.get().is_some_and(JoinHandle::is_finished) {
@@ -271,7 +270,7 @@ impl Watchdog {
 }
 
 impl Shared {
-    /// One look at everybody; gives what is new.
+    /// Checks all threads, and returns the changes.
     fn tick(&self) -> Vec<(String, Change)> {
         let mut changes = Vec::new();
         for Watched { name, pulse, patience } in self.watched.lock().iter_mut() {
@@ -285,7 +284,7 @@ impl Shared {
     }
 }
 
-/// What the watchdog's thread has.
+/// The state of the watchdog's thread.
 struct Watching {
     shared: Weak<Shared>,
     lines: SyncSender<LogEntry>,
@@ -299,7 +298,7 @@ impl Watching {
             (shared.report.tick)();
             for (thread, change) in shared.tick() {
                 (shared.report.stuck)(&thread, !matches!(change, Change::Recovered(_)));
-                // Full: the log is stuck itself.
+                // Full: the log itself is stuck.
                 self.lines.try_send(LogEntry::Change(thread, change)).ok();
             }
             let silent = |watched: &Watched| {
@@ -325,7 +324,7 @@ impl Watching {
         let (written, wait) = sync_channel(1);
         let after = self.give_up.unwrap_or_default();
         if self.lines.try_send(LogEntry::GivingUp { thread, after, written }).is_ok() {
-            // Elapsed: nobody reads the log.
+            // Timed out: nothing reads the log.
             wait.recv_timeout(LAST_WORDS).ok();
         }
         // SAFETY: it takes no pointer and does not return. No exit handler runs: one of them could
