@@ -76,11 +76,16 @@ async def answer_of_itself(offer):
 
 
 async def run(options):
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    configuration = RTCConfiguration(iceServers=[])
+    if options.bundle:
+        # Older versions have no such thing.
+        configuration.bundlePolicy = aiortc.RTCBundlePolicy(options.bundle)
+    connection = RTCPeerConnection(configuration)
     said = {"version": aiortc.__version__, "texts": []}
     if options.audio:
         connection.addTrack(AudioStreamTrack())
-    connection.addTrack(HalfDark())
+    for _ in range(options.videos):
+        connection.addTrack(HalfDark())
     if options.data:
         channel = connection.createDataChannel("text")
         channel.on("message", lambda text: said["texts"].append(json.loads(text).get("type")))
@@ -135,5 +140,7 @@ async def run(options):
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--url", help="where to offer; without it the client answers itself")
 parser.add_argument("--audio", action="store_true", help="offer a microphone, too")
+parser.add_argument("--videos", type=int, default=1, help="offer so many cameras")
+parser.add_argument("--bundle", help="the bundle policy; aiortc's default is balanced")
 parser.add_argument("--data", action="store_true", help="open a data channel")
 print(json.dumps(asyncio.run(run(parser.parse_args()))))

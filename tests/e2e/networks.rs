@@ -20,15 +20,22 @@ fn through(id: &str, video: Video, through: SocketAddr) -> Options {
     Options { place, candidates: Candidates::Hidden, ..Options::camera(id, video) }
 }
 
-/// The addresses in an answer.
+/// The addresses in an answer, which has them in each section of its bundle.
 fn answered(cluster: &Cluster, id: &str) -> Vec<String> {
     let body =
         serde_json::json!({ "sdp": offer_sdp(Media::default()), "type": "offer", "webrtc_id": id });
     let reply = post(&cluster.page("/webrtc/offer"), body.to_string()).expect("an answer").json();
     let sdp = reply["sdp"].as_str().unwrap_or_else(|| panic!("no answer: {reply}"));
     let lines = sdp.lines().filter(|line| line.starts_with("a=candidate:"));
-    // Behind foundation, component, protocol and priority.
-    lines.map(|line| line.split(' ').skip(4).collect::<Vec<_>>().join(" ")).collect()
+    let mut told = Vec::new();
+    for line in lines {
+        // Behind foundation, component, protocol and priority.
+        let address = line.split(' ').skip(4).collect::<Vec<_>>().join(" ");
+        if !told.contains(&address) {
+            told.push(address);
+        }
+    }
+    told
 }
 
 #[test]

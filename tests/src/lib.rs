@@ -22,12 +22,14 @@
 //! | [`http`], [`updates`], [`metrics`], [`collector`] | what the processes say |
 //! | [`figures`] | percentiles and units of what is measured |
 //! | [`plot`] | lines as SVG |
+//! | [`clients`] | clients of other projects |
 //! | [`browser`] | a real Chromium in front of the page, its camera a clip ([`y4m`]) |
 //! | [`wait`] | bounded, level-triggered waits |
 
 pub mod attacker;
 pub mod balancer;
 pub mod browser;
+pub mod clients;
 pub mod cluster;
 pub mod collector;
 #[cfg(test)]

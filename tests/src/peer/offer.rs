@@ -206,7 +206,8 @@ fn as_a_browser_reads(
             refused = line.split_whitespace().nth(1) == Some("0");
         }
         if line.starts_with("a=candidate:") {
-            let address = address(line).filter(|_| !refused);
+            // Each section of the bundle has them.
+            let address = address(line).filter(|address| !refused && !server.contains(address));
             if let (Some(_), Some(through), true) = (address, through, server.is_empty()) {
                 server.push(through);
                 let (ip, port) = (through.ip(), through.port());

@@ -9,8 +9,8 @@
 //!
 //! The stack believes that it has sockets of its own: `runtime` gives it such as only exist in
 //! memory, and `candidates` tells the browser where the real ones are. Which datagram is whose says
-//! `routes`; which of them the stack gets, and whom it may ask, says `filter`, and what must wait for
-//! its turn, `early`.
+//! `routes`; which of them the stack gets, and whom it may ask, says `filter`, and what must wait
+//! for its turn, `early`.
 
 mod candidates;
 mod early;

@@ -131,7 +131,7 @@ fn of_a_bundle_with_several_users_the_first_sections_counts() {
         let sections: Vec<&str> = sections.collect();
         assert_eq!(sections.len(), bundle.split(' ').count() - 1, "{answer}");
         assert!(sections.iter().any(|section| section.starts_with(first)), "{answer}");
-        assert!(sections.iter().all(|section| section.contains("a=end-of-candidates\r\n")));
+        assert!(sections.iter().all(|section| section.contains("a=end-of-candidates")));
     }
 }
 

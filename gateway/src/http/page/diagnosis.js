@@ -46,12 +46,12 @@ export class Diagnosis {
   }
 }
 
-/** The server's addresses, each with its protocols: `192.0.2.1 port 7000 (UDP, TCP)`. */
+/** The server's addresses, each with its protocols: `192.0.2.1 port 7000 (UDP, TCP)`. Each section may name them. */
 function addresses(sdp) {
   const protocols = new Map();
   for (const [, protocol, ip, port] of sdp.matchAll(/^a=candidate:\S+ 1 (\S+) \d+ (\S+) (\d+)/gm)) {
     const address = `${ip} port ${port}`;
-    protocols.set(address, [...(protocols.get(address) ?? []), protocol.toUpperCase()]);
+    protocols.set(address, (protocols.get(address) ?? new Set()).add(protocol.toUpperCase()));
   }
-  return [...protocols].map(([address, names]) => `${address} (${names.join(", ")})`);
+  return [...protocols].map(([address, names]) => `${address} (${[...names].join(", ")})`);
 }

@@ -237,6 +237,7 @@ fn run(plan: &Plan, only: &[Scenario], minutes: u32) -> (Report, Vec<Panel>) {
         if wanted(Scenario::Setup) {
             step("setup");
             setup::steps(&mut report, "setup", &vga, plan);
+            setup::aiortc(&mut report, "setup aiortc");
         }
         if wanted(Scenario::Faults) {
             step("faults");

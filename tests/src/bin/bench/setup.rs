@@ -1,18 +1,21 @@
-//! From the offer to the first processed picture, step by step: connections one after the other.
+//! From the offer to the first processed picture, step by step: connections one after the other. And
+//! the whole of it with aiortc, whose own set-up is the larger part: so it also offers to itself.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use reframe_tests::clients;
 use reframe_tests::cluster::Cluster;
 use reframe_tests::figures::millis;
 use reframe_tests::source::Clip;
 
 use super::Plan;
-use super::report::{CONNECTED, FIRST_FRAME, Report};
+use super::report::{BEYOND, CONNECTED, FIRST_FRAME, Report};
 use super::streams::{PATIENCE, connect};
 
 /// Medians of this many connections are a round's figures.
 const CONNECTIONS: usize = 15;
+const AIORTC: &str = "1.16.0";
 
 /// Connects, waits for the first picture, leaves; as often as it says.
 pub(crate) fn steps(report: &mut Report, name: &'static str, clip: &Arc<Clip>, _: &Plan) {
@@ -32,8 +35,32 @@ pub(crate) fn steps(report: &mut Report, name: &'static str, clip: &Arc<Clip>, _
         peer.close();
     }
     let names = ["offer to answer", "offer to a path (ICE)", CONNECTED, FIRST_FRAME];
-    for (metric, mut values) in names.into_iter().zip(rows) {
-        values.sort_by(f64::total_cmp);
-        report.add(name, metric, "ms", values[values.len() / 2]);
+    for (metric, values) in names.into_iter().zip(rows) {
+        report.add(name, metric, "ms", median(values));
     }
+}
+
+/// The same client by turns here and against itself.
+pub(crate) fn aiortc(report: &mut Report, name: &'static str) {
+    let Some(python) = clients::aiortc(AIORTC) else {
+        report.note(&format!("{name}: left out. `make test-clients` installs aiortc {AIORTC}."));
+        return;
+    };
+    let cluster = Cluster::launch("flip");
+    let url = cluster.page("/webrtc/offer");
+    let first_picture = |args: &[&str]| {
+        let said = clients::run(&python, "aiortc_client.py", args);
+        said["first_picture_ms"].as_f64().unwrap_or_else(|| panic!("no picture: {said}"))
+    };
+    let pairs = (0..CONNECTIONS).map(|_| (first_picture(&["--url", &url]), first_picture(&[])));
+    let (here, itself): (Vec<f64>, Vec<f64>) = pairs.unzip();
+    let (here, itself) = (median(here), median(itself));
+    report.add(name, FIRST_FRAME, "ms", here);
+    report.add(name, "the same against itself", "ms", itself);
+    report.add(name, BEYOND, "ms", here - itself);
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
