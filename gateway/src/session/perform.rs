@@ -39,7 +39,7 @@ pub(crate) struct Admitted {
 
 /// By the core's clock.
 pub(super) fn now() -> Instant {
-    clock::now().into()
+    clock::now()
 }
 
 impl Session {

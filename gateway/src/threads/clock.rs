@@ -7,9 +7,10 @@
 //! Runs:  the watchdog's thread reads it four times a second, so that no other gap is as long as
 //!        [`STANDSTILL`]; where no watchdog runs, it is the system's clock.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// A longer gap between two readings is time in which nothing ran: four ticks of the watchdog.
 const STANDSTILL: Duration = Duration::from_secs(1);

@@ -120,7 +120,7 @@ impl Runtime for SessionRuntime {
 
     /// Without the times in which this process was stopped, in which the browser could not be heard.
     fn now(&self) -> Instant {
-        clock::now()
+        clock::now().into_std()
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {

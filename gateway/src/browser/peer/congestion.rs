@@ -1,16 +1,18 @@
-//! Congestion control of what we send: the crate's estimator, told by the browser's TWCC feedback,
-//! with what it lacks.
+//! Congestion control of what we send, told by the browser's TWCC feedback: the lower of what delay
+//! and what loss allow, and how both rise again (`pipeline::bandwidth`).
 //!
-//! Its interceptor that records and its numbering are used, its pacer is not: that lets a tenth of
-//! a second out at once, so it spreads no frame, and holds back up to 4096 packets, or throws them
-//! away, where `egress` leaves a picture out before it is encoded. Beside, it costs 29 us a packet.
+//! The crate's interceptor that records and its numbering are used. Its estimator is not: it lets a
+//! queue of half a second stand, and ten of a hundred packets be lost (`docs/decisions/0009`). Nor
+//! is its pacer: that lets a tenth of a second out at once, so it spreads no frame, and holds back
+//! up to 4096 packets, or throws them away, where `egress` leaves a picture out before it is
+//! encoded. Beside, it costs 29 us a packet.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{
-    BandwidthEstimator, CongestionControlBuilder, EstimatorStats, Gcc, PacketReport,
-    RateCalculator, TaggedPacket, TwccSenderBuilder,
+    BandwidthEstimator, CongestionControlBuilder, EstimatorStats, PacketReport, TaggedPacket,
+    TwccSenderBuilder,
 };
 use rtc::peer_connection::configuration::interceptor_registry::{Registry, Slot};
 use tokio::sync::watch;
@@ -19,10 +21,12 @@ use super::feedback::Covered;
 use super::pass_through::PassThrough;
 use crate::media::limits::BitrateLimits;
 use crate::pipeline::bandwidth::burst::{Bursts, Report};
+use crate::pipeline::bandwidth::delay::{DelayBased, Path};
 use crate::pipeline::bandwidth::loss::LossBased;
 use crate::pipeline::bandwidth::padding::Padding;
 use crate::pipeline::bandwidth::probe::Probe;
 use crate::pipeline::bandwidth::queue::Queue;
+use crate::pipeline::bandwidth::rates::Rates;
 use crate::telemetry;
 
 /// On the side of the wire: feedback passes here before the estimator gets it.
@@ -38,13 +42,11 @@ const LOSS_INTERVAL: Duration = Duration::from_secs(1);
 /// Packets without a loss after which congestion is over: at 10 % one would be among 22 in nine of
 /// ten cases.
 const OVER_PACKETS: u32 = 16;
-/// Sending less than this part of the estimate is not using it.
-const UNUSED: f64 = 0.6;
-/// What the estimate falls to at once while it is not used.
-const UNUSED_FALL: f64 = 0.85;
 /// How long a burst to measure by takes at the estimated bitrate: what it adds to a queue, if the
 /// path carries no more.
 const BURST_SECONDS: f64 = 0.03;
+/// Between two requests for bursts: a round trip and the pictures that one is for.
+const BURST_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes of such a burst. The fewest take two milliseconds of 2 Mbit/s, eight ticks of the feedback's
 /// clock; the most twelve.
 const BURST_BYTES: (f64, f64) = (500.0, 3_000.0);
@@ -69,23 +71,23 @@ pub(super) fn register(
         .with(Slot::TwccSender, TwccSenderBuilder::new().build())
 }
 
-/// The crate's estimator with steps upwards ([`Probe`]), and without collapse while little is sent;
-/// of its two halves the one that looks at delay.
+/// See the module. One for each connection.
 struct Estimator {
-    gcc: Gcc,
+    delay: DelayBased,
     loss: LossBased,
     /// Packets told of since the instant, and how many of them were lost.
     counted: Option<(Instant, u32, u32)>,
     probe: Probe,
     bursts: Bursts,
     padding: Arc<Padding>,
+    /// When bursts were last asked for.
+    asked: Option<tokio::time::Instant>,
     queue: Queue,
     /// The moment that departures are counted from.
     began: Option<Instant>,
     /// Bits a second of the path, as [`BitrateLimits`] are of video.
-    min: f64,
     max: f64,
-    sent: RateCalculator,
+    rates: Rates,
     recorded: Option<Instant>,
     covered: Covered,
     /// RTP sequence number of the newest packet that was reported.
@@ -103,29 +105,23 @@ impl Estimator {
         let path = |kbps: u32| f64::from(kbps) * 1_000.0 / VIDEO;
         let (start, min, max) = (path(limits.start), path(limits.min), path(limits.max));
         Self {
-            gcc: Gcc::new(start, min, max),
+            delay: DelayBased::new(start, min, max),
             // Nothing is known against the maximum.
             loss: LossBased::new(BitrateLimits { start: limits.max, ..limits }),
             counted: None,
             probe: Probe::default(),
             bursts: Bursts::default(),
             padding,
+            asked: None,
             queue: Queue::default(),
             began: None,
-            min,
             max,
-            sent: RateCalculator::default(),
+            rates: Rates::default(),
             recorded: None,
             covered,
             newest: None,
             available_kbps,
         }
-    }
-
-    /// Starts the estimator over at `target`, its filters too: what they hold is of another
-    /// bitrate.
-    fn restart(&mut self, target: f64) {
-        self.gcc = Gcc::new(target, self.min, self.max);
     }
 
     /// Whether a report is of what the path did. Of a packet that no feedback spoke of it is not;
@@ -167,7 +163,7 @@ impl Estimator {
         let (target, carried) = (self.target_bitrate(), self.bursts.carried());
         if let Some(more) = self.probe.update(now, target, self.max, carried, losing) {
             // Whichever half is the lower one is raised.
-            self.restart(more.max(self.gcc.target_bitrate()));
+            self.delay.raise(more);
             self.loss.raise(more * VIDEO / 1_000.0);
         }
         let target = self.target_bitrate();
@@ -179,7 +175,12 @@ impl Estimator {
         )]
         let bytes = (target / 8.0 * BURST_SECONDS).clamp(least, most) as u32;
         let measures = !losing && carried.is_none() && self.probe.measures(now, target, self.max);
-        self.padding.ask(if measures { bytes } else { 0 });
+        if !measures {
+            self.padding.ask(0);
+        } else if self.asked.is_none_or(|at| now.saturating_duration_since(at) >= BURST_INTERVAL) {
+            self.asked = Some(now);
+            self.padding.ask(bytes);
+        }
     }
 
     fn count(&mut self, now: Instant, reports: &[PacketReport]) {
@@ -220,39 +221,29 @@ impl BandwidthEstimator for Estimator {
         }
         self.count(now, &reports);
         let passed = self.passed(&reports);
-        let arrived: Vec<PacketReport> =
-            reports.into_iter().filter(|report| report.arrived).collect();
-        let before = self.gcc.target_bitrate();
-        self.gcc.on_reports(now, &arrived);
-        arrived.iter().for_each(|report| self.sent.add(report.departure, report.size));
-        let sent =
-            arrived.last().and_then(|report| self.sent.rate_bits_per_second(report.departure));
-        let queueing = self.queue.is_standing(&passed);
-        self.bursts.note(passed);
-        let delayed = self.gcc.delay_based_bitrate();
-        if delayed < before && !queueing {
-            // Late for a moment, and in time again: we, the client or its feedback stood still.
-            self.restart(before);
-        } else if delayed < before {
-            // It falls to 85 % of what arrives. A still picture arrives as next to nothing on any
-            // path, and one late packet would cost its sharpness: then the fall is one of 15 %.
-            let unused = sent.is_some_and(|sent| sent < before * UNUSED);
-            let target = if unused { delayed.max(before * UNUSED_FALL) } else { delayed };
-            // It would fall again with each report until the queue is empty, to a seventh in a
-            // second. What it has not seen at the new bitrate it cannot hold against it.
-            self.restart(target);
-            self.bursts.clear();
+        let clock = tokio::time::Instant::from_std(now);
+        if let Some(newest) = passed.iter().rfind(|report| report.came.is_some()) {
+            let path = Path {
+                waiting: self.queue.waiting(&passed),
+                sent: newest.sent,
+                rates: self.rates.update(&passed),
+            };
+            self.bursts.note(passed);
+            if self.delay.update(clock, path) {
+                // They are of the path before there was a queue.
+                self.bursts.clear();
+            }
         }
-        self.raise(tokio::time::Instant::from_std(now));
+        self.raise(clock);
         self.publish(now);
     }
 
     fn target_bitrate(&self) -> f64 {
-        self.gcc.target_bitrate().min(self.loss.kbps() * 1_000.0 / VIDEO)
+        self.delay.rate().min(self.loss.kbps() * 1_000.0 / VIDEO)
     }
 
     fn stats(&self) -> EstimatorStats {
-        self.gcc.stats()
+        EstimatorStats::default()
     }
 }
 

@@ -354,19 +354,20 @@ fn some_path(random: &mut SmallRng) -> Path {
 
 /// The seconds until 720p30 is shown in full again, and stays so for five seconds.
 fn back(run: &mut Run, path: Path) -> f64 {
-    let shown: Vec<_> = (0..30 * 15).map(|_| run.stream(path)).collect();
+    let shown: Vec<_> = (0..30 * 45).map(|_| run.stream(path)).collect();
     let full = |second: &[Option<(u32, u32)>]| {
         second.iter().filter(|size| **size == Some((1280, 720))).count() >= 29
     };
     let lasting = |at: &usize| shown[*at..*at + 150].chunks(30).all(full);
-    let at = (0..300).find(lasting);
+    let at = (0..30 * 40).find(lasting);
     at.map_or(f64::INFINITY, |frames| frames as f64 / 30.0)
 }
 
 const MAXIMUM: [Path; 2] = [OPEN, Path { kbps: 2_600.0, ..OPEN }];
 
 /// Whatever has happened on the way to this state. A path whose bursts passed and whose stream then
-/// did not is asked less and less often, and has to be: one in some hundred of these courses.
+/// did not, or that lost much of it, is asked less and less often, and has to be: some 40 of these
+/// courses end there.
 #[test]
 fn a_path_that_carries_the_maximum_is_used_in_full_within_four_seconds_from_any_state() {
     let (mut slowest, mut slow, mut distrusted): (f64, _, _) = (0.0, Vec::new(), 0);
@@ -401,7 +402,7 @@ fn a_path_that_carries_the_maximum_is_used_in_full_within_four_seconds_from_any_
     }
     assert!(slow.is_empty(), "seed, seconds, kbit/s before, distrust: {slow:?}");
     assert!(slowest > 2.0, "{slowest} s: there was nothing to come back from");
-    assert!(distrusted < 20, "{distrusted} of 1000");
+    assert!(distrusted < 60, "{distrusted} of 1000");
 }
 
 #[test]
@@ -432,7 +433,7 @@ fn padding_is_a_small_part_of_a_narrow_path() {
         let share = run.padded as f64 * 8.0 / 60.0 / (kbps * 1_000.0);
         shares.push((kbps, share));
     }
-    assert!(shares.iter().all(|(_, share)| *share < 0.08), "{shares:?}");
+    assert!(shares[0].1 < 0.1 && shares[1..].iter().all(|(_, share)| *share < 0.03), "{shares:?}");
 }
 
 /// What waits on a path of `kbps`, and what it loses, while the stream is as long as it may be.
@@ -467,7 +468,6 @@ fn a_narrow_path_is_used_and_has_no_standing_queue() {
         };
         let (late, lost, used) = (median(|r| r.0), median(|r| r.1), median(|r| r.2));
         let figures = format!("{kbps}: {late:.3} s, {lost:.4} lost, {used:.2} used");
-        eprintln!("{figures}");
-
+        assert!(late < 0.15 && lost < 0.005 && used > 0.85, "{figures}");
     }
 }

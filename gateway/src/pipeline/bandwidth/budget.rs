@@ -8,6 +8,10 @@ use tokio::time::Instant;
 /// that the eye forgives.
 const MAX_DEBT_SECONDS: f64 = 0.3;
 
+/// Debt beyond this long at the present rate is forgiven: it was made at a rate that is no more, and
+/// without a picture nothing can be learnt of the path.
+const FORGIVEN_SECONDS: f64 = 1.0;
+
 /// Of the rate, what may pass for ever: encoders go some 15 % over theirs, and what was left out
 /// they make up for in the next picture. Held to the rate itself they would never be out of debt;
 /// that is for the estimate to lower.
@@ -26,7 +30,8 @@ impl Budget {
         let rate = f64::from(kbps) * 1_000.0;
         let passed = self.drained.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
         self.drained = Some(now);
-        self.debt_bits = (self.debt_bits - passed * rate * SLACK).max(0.0);
+        self.debt_bits =
+            (self.debt_bits.min(FORGIVEN_SECONDS * rate) - passed * rate * SLACK).max(0.0);
         self.debt_bits <= MAX_DEBT_SECONDS * rate
     }
 

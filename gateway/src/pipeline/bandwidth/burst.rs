@@ -6,8 +6,9 @@
 //! of its own. Where a picture is too small to measure by,
 //! [`super::padding`] fills it up.
 //!
-//! The median of the newest bursts counts: one that waited in a client that stood still arrives all
-//! at once, and one that was torn apart arrives late.
+//! Of the newest five bursts the second slowest counts. One that waited in a client that stood
+//! still arrives all at once, one that was torn apart arrives late, and jitter does a little of
+//! both: too low costs one more burst, too high a queue.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -120,7 +121,7 @@ impl Bursts {
     pub(crate) fn carried(&self) -> Option<f64> {
         let mut rates: Vec<f64> = self.rates.iter().map(|(_, rate)| *rate).collect();
         rates.sort_by(f64::total_cmp);
-        (rates.len() >= ENOUGH_BURSTS).then(|| rates[(rates.len() - 1) / 2])
+        (rates.len() >= ENOUGH_BURSTS).then(|| rates[(rates.len() - 1) / 4])
     }
 
     /// What was measured says nothing about the path as it is now.

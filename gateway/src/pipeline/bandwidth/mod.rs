@@ -5,12 +5,14 @@
 
 mod budget;
 pub(crate) mod burst;
+pub(crate) mod delay;
 mod ladder;
 pub(crate) mod loss;
 mod pace;
 pub(crate) mod padding;
 pub(crate) mod probe;
 pub(crate) mod queue;
+pub(crate) mod rates;
 mod throttle;
 
 pub(crate) use ladder::asked_fps;

@@ -107,9 +107,11 @@ impl Probe {
         let measured = carried
             .map(|carried| carried * OF_MEASURED)
             .filter(|more| is_due(Raise::Measured) && *more >= estimate * WORTH_IT);
+        // Not where it was measured to be too much.
+        let may_step = carried.is_none_or(|carried| carried >= estimate * STEP);
         let (more, by) = match measured {
             Some(more) => (more.min(max), Raise::Measured),
-            None if is_due(Raise::Step) => ((estimate * STEP).min(max), Raise::Step),
+            None if is_due(Raise::Step) && may_step => ((estimate * STEP).min(max), Raise::Step),
             None => return None,
         };
         // A raise after which there is another has gone well.

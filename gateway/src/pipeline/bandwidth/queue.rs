@@ -10,7 +10,7 @@ use super::burst::Report;
 
 /// What counts as waiting: more than a jittery path does without a queue, less than anybody sees.
 /// At 500 kbit/s it is two packets.
-const WAITING: Duration = Duration::from_millis(30);
+pub(super) const WAITING: Duration = Duration::from_millis(30);
 /// Of how long the newest packets count: two pictures at 30 fps, each sent at once.
 const NEWEST: Duration = Duration::from_millis(70);
 /// How long the shortest way is remembered, at least; at most twice as long. A clock that is off by
@@ -27,10 +27,10 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Whether the newest of these packets that arrived have waited.
-    pub(crate) fn is_standing(&mut self, packets: &[Report]) -> bool {
+    /// How long the newest of these packets have waited beyond the shortest way: the least of them.
+    pub(crate) fn waiting(&mut self, packets: &[Report]) -> Duration {
         let Some(last) = packets.iter().rfind(|packet| packet.came.is_some()) else {
-            return false;
+            return Duration::ZERO;
         };
         let delay = |packet: &Report| Some(micros(packet.came?) - micros(packet.sent));
         let shortest = packets.iter().filter_map(delay).min().unwrap_or_default();
@@ -44,7 +44,8 @@ impl Queue {
         }
         let base = self.shortest.0.min(self.shortest.1);
         let newest = packets.iter().rev().take_while(|packet| packet.sent + NEWEST >= last.sent);
-        newest.filter_map(delay).min().is_some_and(|least| least - base > micros(WAITING))
+        let least = newest.filter_map(delay).min().unwrap_or(base);
+        Duration::from_micros(u64::try_from(least - base).unwrap_or(0))
     }
 }
 
@@ -67,7 +68,7 @@ mod tests {
             bytes: 1_200,
         };
         let reports = (0..seconds * 10).map(|report| (report * 10..report * 10 + 10).map(packet));
-        reports.map(|packets| queue.is_standing(&packets.collect::<Vec<_>>())).collect()
+        reports.map(|packets| queue.waiting(&packets.collect::<Vec<_>>()) > WAITING).collect()
     }
 
     #[test]
