@@ -43,6 +43,7 @@ pub mod local;
 pub mod metrics;
 pub mod nat;
 pub mod netem;
+pub mod offers;
 pub mod pattern;
 pub mod peer;
 pub mod plot;
