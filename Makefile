@@ -32,6 +32,7 @@ demo: ## Build in release, serve all demos and print the page's address
 test: ## Formatting, lints, docs and every test; what CI runs
 	@echo '==> on two cores: 30 minutes to build everything the first time, then 17 for the tests'
 	@scripts/packages.sh test
+	@scripts/clients.sh test
 	@echo '==> formatting'
 	cargo fmt --all --check
 	@echo '==> dependencies: licences, sources, bans'
@@ -70,10 +71,11 @@ test-firefox: ## The page in Firefox; builds geckodriver the first time
 	cargo build --workspace --all-targets
 	cargo test --workspace --test e2e -- firefox:: --include-ignored --nocapture
 
-# Not a part of `test`: clients that others wrote, from PyPI and Debian, take minutes to install and to run.
-test-clients: ## Clients of other projects against a gateway: aiortc, GStreamer
+# Not a part of `test`, which tries two versions of aiortc: all of them, from PyPI, npm and Debian, take minutes to
+# install and to run.
+test-clients: ## Clients of other projects against a gateway: aiortc, GStreamer, werift
 	@scripts/packages.sh test-clients
-	@scripts/clients.sh
+	@scripts/clients.sh all
 	cargo build --workspace --all-targets
 	cargo test --workspace --test e2e -- clients:: --include-ignored --nocapture --test-threads 1
 

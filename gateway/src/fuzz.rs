@@ -6,6 +6,8 @@
 
 pub(crate) mod stack;
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,14 +193,18 @@ pub fn feedback(mut data: &[u8]) {
 /// A candidate of ours, as it stands in answers.
 const OURS: &str = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n";
 
+/// What is written around an offer's own words, at most: eight sections' transport.
+const AROUND: usize = 8 * 1_024;
+
 /// An offer's text.
 pub fn offer(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
+    let most = text.len() + AROUND;
     let Ok(offer) = offer::parse(text.into_owned()) else { return };
     let mut codec = None;
     for mode in [Mode::SendReceive, Mode::Receive, Mode::Send] {
         let Ok(normal) = offer.negotiate(mode, &Codecs::Browsers) else { continue };
-        given(&normal);
+        given(&normal, most);
         let again = offer::parse(normal.sdp().to_owned())
             .and_then(|offer| offer.negotiate(mode, &Codecs::Browsers));
         assert_eq!(again.map(|offer| offer.codec), Ok(normal.codec.clone()), "as it was chosen");
@@ -207,18 +213,21 @@ pub fn offer(data: &[u8]) {
     if let Some((codec, settled)) = codec
         && let Ok(further) = offer.further(codec, &settled)
     {
-        given(&further);
+        given(&further, most);
     }
     drop(offer.origin());
 }
 
-/// The stack can read it, and what it could answer becomes an answer with a section for each.
-fn given(offer: &offer::Offer) {
+/// The stack can read it, it has at most so many bytes, and what it could answer becomes an answer
+/// with a section for each.
+fn given(offer: &offer::Offer, most: usize) {
+    assert!(offer.sdp().len() <= most, "{} bytes of {most}", offer.sdp().len());
     let read = RTCSessionDescription::offer(offer.sdp().to_owned());
     assert!(read.is_ok_and(|read| read.unmarshal().is_ok()), "{}", offer.sdp());
     Feedback::offered(offer.sdp());
     // Much of an answer is as the offer.
     if let Ok(answer) = offer.plan.answer(offer.sdp(), OURS) {
+        assert!(answer.len() <= most + AROUND, "{} bytes of {most}", answer.len());
         answered(offer, &answer);
     }
 }
@@ -233,7 +242,8 @@ fn answered(offer: &offer::Offer, answer: &str) {
 
 /// The text of an answer of the stack's, which repeats much of the offer.
 pub fn answer(data: &[u8]) {
-    const OFFER: &str = "v=0\r\na=group:BUNDLE 0 1 2\r\na=fingerprint:sha-256 A\r\na=ice-ufrag:u\r\n\
+    const OFFER: &str = "v=0\r\na=group:BUNDLE 0 1 2\r\na=fingerprint:sha-256 AB:AB:AB:AB:AB:AB:AB:AB:AB:\
+        AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\r\na=ice-ufrag:u\r\n\
         a=ice-pwd:p\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n\
         a=mid:1\r\na=rtpmap:96 VP8/90000\r\nm=application 9 DTLS/SCTP 5000\r\na=mid:2\r\n";
     let offer = offer::parse(OFFER.to_owned());
@@ -398,6 +408,27 @@ pub fn rtp(mut data: &[u8]) {
     drop(rtc::rtp::Packet::unmarshal(&mut data));
 }
 
+/// A target's corpus: what mutations begin with. Offers have a folder of their own besides.
+///
+/// # Errors
+/// It cannot be read.
+pub fn seeds(target: &str) -> io::Result<Vec<Vec<u8>>> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
+    let mut files = files_of(&tests.join("fuzz/corpus").join(target))?;
+    if target == "offer" {
+        let offers = files_of(&tests.join("corpus/offers"))?;
+        files.extend(offers.into_iter().filter(|path| path.extension() == Some("sdp".as_ref())));
+    }
+    files.iter().map(std::fs::read).collect()
+}
+
+fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    files.sort();
+    Ok(files)
+}
+
 /// Changes some bytes, in one to seven places.
 pub fn mutate(random: &mut SmallRng, data: &mut Vec<u8>) {
     for _ in 0..random.random_range(1..8) {
@@ -418,29 +449,24 @@ pub fn mutate(random: &mut SmallRng, data: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use rand::SeedableRng;
 
     use super::*;
 
-    /// Of each entry of each corpus.
-    const MUTATIONS: u32 = 400;
+    /// Of each entry of a corpus, and of the whole.
+    const MUTATIONS: usize = 400;
+    const OF_ALL: usize = 5_000;
 
     #[test]
     fn corpora_and_what_is_near_them_break_nothing() {
         let mut random = SmallRng::seed_from_u64(11);
         for (name, target) in TARGETS {
-            let corpus =
-                Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(name);
-            let mut entries: Vec<_> =
-                std::fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
-            entries.sort();
-            assert!(!entries.is_empty(), "{}", corpus.display());
-            for entry in entries {
-                let seed = std::fs::read(&entry).unwrap();
+            let seeds = seeds(name).unwrap();
+            assert!(!seeds.is_empty(), "{name} has no corpus");
+            let each = MUTATIONS.min(OF_ALL / seeds.len());
+            for seed in seeds {
                 target(&seed);
-                for _ in 0..MUTATIONS {
+                for _ in 0..each {
                     let mut data = seed.clone();
                     mutate(&mut random, &mut data);
                     target(&data);

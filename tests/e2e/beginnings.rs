@@ -52,6 +52,23 @@ fn a_handler_that_does_not_start_is_told() {
     }
 }
 
+/// It is connected, and nothing that it sends can be shown: said after seconds, and the session goes
+/// on, for another camera may be chosen.
+#[test]
+fn video_that_cannot_be_shown_is_told() {
+    let cluster = Cluster::launch("flip");
+    let wide = Format { width: 4_160, height: 320, fps: 5.0, ..Format::SMALL };
+    let mut peer = connect(&cluster, "wide", Video::Live(wide));
+    let warning = peer.wait_message("warning", PATIENCE);
+    let text = warning["message"].as_str().unwrap_or_default();
+    assert!(text.contains("Send at most 4096 by 2304"), "{warning}");
+    let faults = cluster.metrics().by("reframe_nothing_shown_total", "fault");
+    assert_eq!(faults.get("too_large"), Some(&1.0), "{faults:?}");
+    assert_eq!(cluster.sessions(), 1.0);
+    peer.close();
+    cluster.wait_for_sessions(0, CLOSED);
+}
+
 /// Items without a picture, and errors, cost a generator nothing but themselves.
 #[test]
 fn a_generator_may_come_to_its_pictures_late() {

@@ -109,6 +109,21 @@ fn a_handlers_errors_and_its_end_are_told() {
     cluster.wait_for_sessions(0, SOON);
 }
 
+/// As behind a proxy that asks for a name and a password, when both stand in the address.
+#[test]
+fn a_page_whose_address_has_a_password_works() {
+    let cluster = Cluster::launch("flip");
+    let browser = start("password", Camera::Allowed);
+    browser.open(&cluster.page("/").replace("http://", "http://user:pw@"));
+    // Not what the address bar shows, but what `fetch` would go by.
+    let base = browser.run("return document.baseURI");
+    assert!(base.as_str().is_some_and(|base| base.contains("user:pw@")), "{base}");
+    browser.click("start");
+    browser.wait_for_state("live");
+    browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);
+    assert_eq!(browser.console_errors(), Vec::<String>::new());
+}
+
 #[test]
 fn a_camera_that_cannot_be_had_is_told() {
     let cluster = Cluster::launch("flip");

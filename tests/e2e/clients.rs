@@ -109,3 +109,42 @@ fn webrtcbin_stays() {
     let last = said["last_picture_s"].as_f64();
     assert!(last.is_some_and(|last| last >= 20.0), "pictures to the end: {said}");
 }
+
+/// What `make test` tries of other people's clients: the newest, whose first check nominates, and
+/// one whose bundle has an ICE user for each section and a data section of old.
+#[test]
+fn two_versions_of_aiortc_show_their_picture() {
+    let cluster = Cluster::launch("flip");
+    let url = cluster.page("/webrtc/offer");
+    for version in ["1.10.1", "1.16.0"] {
+        for more in [&[][..], &["--audio", "--data"]] {
+            let said = aiortc(version, &[&["--url", url.as_str()], more].concat());
+            assert!(said["first_picture_ms"].is_number(), "aiortc {version} {more:?}: {said}");
+            let texts = said["texts"].as_array().expect("a list");
+            assert_eq!(texts.is_empty(), more.is_empty(), "aiortc {version} {more:?}: {said}");
+        }
+    }
+}
+
+/// That its data channel does not open is its way of SCTP: `docs/clients.md`.
+#[test]
+#[ignore = "needs clients of other projects: make test-clients"]
+fn werift_shows_its_picture() {
+    let cluster = Cluster::launch("flip");
+    let url = cluster.page("/webrtc/offer");
+    let script = root().join("tests/clients/werift_client.mjs");
+    let more = ["--audio", "--data"];
+    for (bundle, more) in [
+        ("disable", &[][..]),
+        ("max-compat", &[]),
+        ("max-bundle", &[]),
+        ("max-compat", &more),
+        ("max-bundle", &more),
+    ] {
+        let args = ["--url", url.as_str(), "--bundle", bundle];
+        let output = Command::new("node").arg(&script).args(args).args(more).output();
+        let said = said("werift", &output.expect("Node.js"));
+        eprintln!("werift {bundle} {more:?}: {said}");
+        assert!(said["pictures"].as_u64() >= Some(30), "{bundle} {more:?}: {said}");
+    }
+}

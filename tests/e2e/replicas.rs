@@ -83,6 +83,42 @@ fn running_sessions_do_not_notice_that_redis_was_killed_and_came_back_empty() {
     assert_balanced(&second);
 }
 
+/// Redis' MISCONF: it answers, and takes no writes. Told once with cause and cure, and so is its end.
+#[test]
+fn a_redis_that_cannot_save_is_told_once_and_sessions_begin_all_the_same() {
+    let redis = RedisServer::start();
+    let cluster = gateway(&redis, vec![Worker::serve("flip")]);
+    let camera = |id: &str| connect(&cluster, id, Video::Live(Format::SMALL));
+    let mut peers = vec![camera("before")];
+    wait_held(&redis, 1);
+    redis.stop_saving();
+    eventually("the gateway has noticed", PATIENCE, || {
+        (cluster.metrics().sum("reframe_placement_up", &[]) == 0.0).then_some(())
+    });
+    let known = held(&redis);
+    peers.push(camera("during"));
+    peers[1].wait_received(5, PATIENCE);
+    wait_for_more(&peers[0]);
+    let errors = || cluster.metrics().sum("reframe_placement_errors_total", &[]);
+    let so_far = errors();
+    eventually("several renewals have failed", PATIENCE, || {
+        (errors() >= so_far + 6.0).then_some(())
+    });
+    assert_eq!(cluster.metrics().sum("reframe_placement_up", &[]), 0.0, "it stays so");
+    assert!(held(&redis) <= known, "nothing was written");
+    redis.save_nothing();
+    wait_for_redis(&cluster);
+    wait_held(&redis, 2);
+    let log = cluster.gateway.log();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(lines("it takes no writes, because it cannot save its data"), 1, "{log}");
+    assert_eq!(lines("free its disk, or switch saving off"), 1, "{log}");
+    assert_eq!(lines("Redis shares sessions and slots again"), 1, "{log}");
+    peers.iter_mut().for_each(Peer::close);
+    wait_held(&redis, 0);
+    assert_balanced(&cluster);
+}
+
 #[test]
 fn five_hundred_sessions_leave_nothing_behind() {
     let redis = RedisServer::start();

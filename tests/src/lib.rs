@@ -45,6 +45,7 @@ pub mod local;
 pub mod metrics;
 pub mod nat;
 pub mod netem;
+pub mod offers;
 pub mod pattern;
 pub mod peer;
 pub mod plot;

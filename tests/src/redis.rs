@@ -14,6 +14,8 @@ use tokio::time::Instant;
 const STARTUP: Duration = Duration::from_secs(30);
 /// Between two looks at whether it answers.
 const POLL: Duration = Duration::from_millis(5);
+/// Its working directory, where nobody can create a file, root neither.
+const NOWHERE: &str = "/proc";
 /// Another process may take the port that was found free.
 const ATTEMPTS: usize = 5;
 
@@ -97,6 +99,28 @@ impl RedisServer {
         self.signal("-CONT");
     }
 
+    /// From now on it takes no writes: it has been told to save its data, and could not.
+    ///
+    /// # Panics
+    /// When it could.
+    pub fn stop_saving(&self) {
+        assert_eq!(self.cli(&["CONFIG", "SET", "save", "3600 1"]), "OK");
+        drop(self.cli(&["BGSAVE"]));
+        let deadline = Instant::now() + STARTUP;
+        while !self.cli(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err") {
+            assert!(Instant::now() < deadline, "redis-server saves its data into {NOWHERE}");
+            std::thread::park_timeout(POLL);
+        }
+    }
+
+    /// Saving is switched off: it takes writes again.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn save_nothing(&self) {
+        assert_eq!(self.cli(&["CONFIG", "SET", "save", ""]), "OK");
+    }
+
     fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.id().to_string()]).status();
         assert!(
@@ -142,6 +166,8 @@ fn spawn(port: u16, password: Option<&str>) -> Option<Child> {
         "",
         "--appendonly",
         "no",
+        "--dir",
+        NOWHERE,
     ]);
     if let Some(password) = password {
         command.args(["--requirepass", password]);

@@ -3,7 +3,8 @@
     python3 tests/corpus/offers/capture.py chromium     # or firefox: started without a window, and ended
     python3 tests/corpus/offers/capture.py --serve NAME # any other: open the address that is printed in it, by hand
 
-Each becomes NAME-SCENE.sdp here. What names a machine (addresses) is replaced by addresses for documentation (RFC 5737, RFC 3849).
+Each becomes NAME-SCENE.sdp here. What names a machine is replaced, its addresses by those for documentation (RFC 5737, RFC 3849).
+Other clients' offers: `capture_aiortc.py`, `capture_gstreamer.py`, `capture_werift.mjs`.
 """
 
 import http.server
@@ -38,8 +39,10 @@ user_pref("datareporting.policy.dataSubmissionEnabled", false);
 
 
 def without_addresses(sdp):
-    """The text, with addresses for documentation in place of the machine's, as long as the longest of theirs."""
+    """The text, with addresses for documentation in place of the machine's, as long as the longest of theirs, and
+    without its name (GStreamer's CNAME has it)."""
     sdp = re.sub(r"\b(?!0\.0\.0\.0|127\.0\.0\.1)\d{1,3}(\.\d{1,3}){3}\b", "192.0.2.123", sdp)
+    sdp = re.sub(r"user(\d+)@host-[0-9a-f]+", r"user\1@host-01234567", sdp)
     return re.sub(r"(?<= )f[cde][0-9a-f:]+(?= )", "2001:db8:1234:5678:9abc:def0:1234:5678", sdp)
 
 

@@ -5,13 +5,12 @@
 //! names.
 
 use std::error::Error;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use reframe_gateway::fuzz::{TARGETS, mutate};
+use reframe_gateway::fuzz::{TARGETS, mutate, seeds};
 use tokio::time::Instant;
 
 /// Mutations of the corpora of tests/fuzz.
@@ -55,12 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if !targets.is_empty() && targets.iter().all(|wanted| wanted != name) {
             continue;
         }
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
-        let mut entries: Vec<_> = std::fs::read_dir(corpus)?
-            .map(|entry| Ok(entry?.path()))
-            .collect::<Result<_, std::io::Error>>()?;
-        entries.sort();
-        let seeds: Vec<Vec<u8>> = entries.iter().map(std::fs::read).collect::<Result<_, _>>()?;
+        let seeds = seeds(name)?;
         let mut random = SmallRng::seed_from_u64(seed);
         let (begin, mut slowest) = (Instant::now(), Duration::ZERO);
         for n in 0..count {

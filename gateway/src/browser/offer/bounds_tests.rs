@@ -25,8 +25,8 @@ fn in_use(sdp: &str) -> usize {
 #[test]
 fn twice_the_largest_offer_of_any_browser_is_taken() {
     let corpus = corpus();
-    for browser in ["chromium", "firefox", "aiortc", "gstreamer"] {
-        assert!(corpus.iter().any(|(name, _)| name.starts_with(browser)), "no offer of {browser}");
+    for client in ["chromium", "firefox", "aiortc", "gstreamer", "werift", "str0m"] {
+        assert!(corpus.iter().any(|(name, _)| name.starts_with(client)), "no offer of {client}");
     }
     assert!(2 * PAYLOAD_TYPES_ELSEWHERE <= Part::PayloadTypes.most());
     for (name, sdp) in corpus {

@@ -16,6 +16,14 @@ pub(super) fn receives(direction: &str) -> bool {
     ["sendrecv", "recvonly"].contains(&direction)
 }
 
+/// A line that no session description has, by its number in the text, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} {problem}")]
+pub(crate) struct Malformed {
+    line: usize,
+    problem: &'static str,
+}
+
 /// Borrowed from a text.
 #[derive(Debug)]
 pub(crate) struct Description<'a> {
@@ -36,26 +44,32 @@ pub(crate) struct Section<'a> {
 }
 
 impl<'a> Description<'a> {
-    /// `None` when it is no session description at all: its first line is not `v=0`, a line is no
-    /// letter with a value or has control characters, or a section has no kind, port or protocol.
-    pub(crate) fn read(sdp: &'a str) -> Option<Self> {
+    /// # Errors
+    /// It is no session description: its first line is not `v=0`, a line is no letter with a value
+    /// or has control characters, or a section has no kind, port or protocol.
+    pub(crate) fn read(sdp: &'a str) -> Result<Self, Malformed> {
         let mut description = Self { session: Vec::new(), sections: Vec::new() };
         let lines = sdp.lines().map(|line| line.trim_end_matches([' ', '\t', '\r']));
-        let mut lines = lines.filter(|line| !line.is_empty());
-        if lines.next() != Some("v=0") {
-            return None;
+        let mut lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
+        let first = lines.next();
+        if first.is_none_or(|(_, line)| line != "v=0") {
+            let line = first.map_or(1, |(place, _)| place + 1);
+            return Err(Malformed { line, problem: "is not `v=0`, with which it must begin" });
         }
-        for line in lines {
+        for (place, line) in lines {
+            let malformed = |problem| Malformed { line: place + 1, problem };
             // What `bounds` and others count must be what is read here: no white space before it.
-            let (kind, value) = line.split_once('=')?;
-            if kind.len() != 1 || !kind.bytes().all(|byte| byte.is_ascii_lowercase()) {
-                return None;
-            }
+            let (kind, value) = line
+                .split_once('=')
+                .filter(|(kind, _)| matches!(kind.as_bytes(), [b'a'..=b'z']))
+                .ok_or(malformed("is not a letter, `=` and a value"))?;
             if value.chars().any(|c| c.is_control() && c != '\t') {
-                return None;
+                return Err(malformed("has a control character"));
             }
             if kind == "m" {
-                description.sections.push(Section::begin(value)?);
+                let section = Section::begin(value);
+                let section = section.ok_or(malformed("is not `m=` with kind, port, protocol"))?;
+                description.sections.push(section);
             } else {
                 match description.sections.last_mut() {
                     Some(section) => section.lines.push(line),
@@ -63,7 +77,7 @@ impl<'a> Description<'a> {
                 }
             }
         }
-        Some(description)
+        Ok(description)
     }
 
     /// The lines above all sections, without `v=`.
@@ -235,22 +249,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_description_is_none() {
-        for sdp in [
-            "",
-            "hello",
-            "v=1",
-            "v=0\r\nhello",
-            "v=0\r\nM=video 9 X",
-            "v=0\r\nm=video x Y",
-            "v=0\r\n a=group:BUNDLE 0",
-            "v=0\r\n\u{a0}a=group:BUNDLE 0",
-            "v=0\r\na=x\ry",
-            "v=0\r\na=x\0",
+    fn what_is_no_description_is_refused_by_its_line() {
+        for (sdp, line, problem) in [
+            ("", 1, "v=0"),
+            ("hello", 1, "v=0"),
+            ("\r\nv=1", 2, "v=0"),
+            ("v=0\r\nhello", 2, "a letter"),
+            ("v=0\r\n\r\nM=video 9 X", 3, "a letter"),
+            ("v=0\r\nab=x", 2, "a letter"),
+            ("v=0\r\nm=video x Y", 2, "port"),
+            ("\r\nv=0 \r\n\r\nm=video 65536 X", 4, "port"),
+            ("v=0\r\n a=group:BUNDLE 0", 2, "a letter"),
+            ("v=0\r\n\u{a0}a=group:BUNDLE 0", 2, "a letter"),
+            ("v=0\r\na=x\ry", 2, "control"),
+            ("v=0\r\na=x\0", 2, "control"),
         ] {
-            assert!(Description::read(sdp).is_none(), "{sdp:?}");
+            let malformed = Description::read(sdp).unwrap_err();
+            assert_eq!(malformed.line, line, "{sdp:?}");
+            assert!(malformed.problem.contains(problem), "{sdp:?}: {malformed}");
         }
-        assert!(Description::read("\r\nv=0 \r\n\r\nm=video 65536 X").is_none());
-        assert!(Description::read("v=0").is_some_and(|found| found.sections.is_empty()));
+        assert!(Description::read("v=0").is_ok_and(|found| found.sections.is_empty()));
     }
 }

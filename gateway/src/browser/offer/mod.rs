@@ -12,7 +12,7 @@ use rtc::peer_connection::sdp::{RTCSdpType, RTCSessionDescription};
 use webrtc::error::Error;
 
 pub(crate) use self::codecs::Negotiated;
-use self::description::Description;
+use self::description::{Description, Malformed};
 use self::normal::NormalOffer;
 pub(crate) use self::normal::{CAPTURE_TIME, ORIENTATION, Settled, VIDEO, Video};
 pub(crate) use self::plan::{NoAnswer, Plan};
@@ -32,8 +32,8 @@ pub(crate) enum OfferError {
     #[error(transparent)]
     TooMuch(#[from] bounds::TooMuch),
     /// Not SDP at all.
-    #[error("`sdp` is not a session description")]
-    NotSdp,
+    #[error("`sdp` is not a session description: {0}")]
+    NotSdp(#[from] Malformed),
     /// Nothing to process.
     #[error("`sdp` has no video section: this stream needs one `m=video` whose port is not 0")]
     NoVideo,
@@ -54,6 +54,9 @@ pub(crate) enum OfferError {
         "`sdp` has no `a={0}`, neither in the section that its bundle begins with nor above all"
     )]
     Missing(&'static str),
+    /// A certificate that cannot be verified: the stack computes one hash.
+    #[error("`a=fingerprint` in `sdp` must be `sha-256` and 32 bytes, as in `sha-256 1F:0A:…`")]
+    Fingerprint,
     /// No role in DTLS.
     #[error("`a=setup` in `sdp` must be `actpass`, `active` or `passive`")]
     Setup,
@@ -111,7 +114,7 @@ impl Offer {
 /// It is no session description, or one that is larger than any browser's.
 pub(crate) fn parse(sdp: String) -> Result<Parsed, OfferError> {
     bounds::check(&sdp)?;
-    check_credentials(&Description::read(&sdp).ok_or(OfferError::NotSdp)?)?;
+    check_credentials(&Description::read(&sdp)?)?;
     Ok(Parsed { sdp })
 }
 
@@ -122,9 +125,9 @@ impl Parsed {
     /// # Errors
     /// See [`OfferError`]; the offer took nothing.
     pub(crate) fn negotiate(&self, mode: Mode, codecs: &Codecs) -> Result<Offer, OfferError> {
-        let offer = Description::read(&self.sdp).ok_or(OfferError::NotSdp)?;
-        // A direction more than needed does no harm: front-ends offer both ways when they have a
-        // camera.
+        let offer = Description::read(&self.sdp)?;
+        // A direction more than needed does no harm, and is not taken: front-ends offer both ways
+        // when they have a camera.
         let needed = match mode {
             Mode::SendReceive => "sendrecv",
             Mode::Receive => "recvonly",
@@ -142,7 +145,7 @@ impl Parsed {
                 _ if !fits => wrong = wrong.or(OfferError::Direction(direction, needed)),
                 None => wrong = wrong.or(OfferError::NoCodec(codecs.spoken())),
                 Some(codec) => {
-                    let normal = normal::first(&offer, place, &codec)?;
+                    let normal = normal::first(&offer, place, needed, &codec)?;
                     return Ok(self.offer(normal, codec));
                 }
             }
@@ -159,7 +162,7 @@ impl Parsed {
         codec: Negotiated,
         settled: &Settled,
     ) -> Result<Offer, OfferError> {
-        let offer = Description::read(&self.sdp).ok_or(OfferError::NotSdp)?;
+        let offer = Description::read(&self.sdp)?;
         let normal = normal::further(&offer, &codec, settled)?;
         Ok(self.offer(normal, codec))
     }

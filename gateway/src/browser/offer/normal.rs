@@ -25,6 +25,8 @@ use super::{OfferError, is_candidate};
 pub(crate) const VIDEO: &str = "video";
 const DATA: &str = "data";
 
+const SHA_256_BYTES: usize = 32;
+
 /// The header extensions that are spoken here. The stack is told of no other: a malformed one would
 /// make it refuse the offer.
 const EXTENSIONS: [&str; 7] = [
@@ -72,13 +74,15 @@ pub(crate) struct Settled {
     others: bool,
 }
 
-/// Puts a session's first offer into that form: its video is the section at `video`.
+/// Puts a session's first offer into that form: its video is the section at `video`, of which the
+/// stack is given the direction that is `needed`.
 ///
 /// # Errors
 /// Something is missing without which there is no connection.
 pub(super) fn first(
     offer: &Description<'_>,
     video: usize,
+    needed: &'static str,
     codec: &Negotiated,
 ) -> Result<NormalOffer, OfferError> {
     let other = |(place, section): (usize, &Section<'_>)| {
@@ -86,7 +90,8 @@ pub(super) fn first(
     };
     let left_out = offer.sections.iter().enumerate().filter_map(other).collect();
     let settled = Settled { own: video, left_out, others: false };
-    let videos = [Given { place: video, source: known_by_payload_type(VIDEO) }];
+    let source = known_by_payload_type(VIDEO);
+    let videos = [Given { place: video, direction: needed, source }];
     normal(offer, &offer.bundle(video), &videos, codec, settled, Some(video))
 }
 
@@ -131,10 +136,15 @@ pub(super) fn further(
         .filter(|place| is_off || !settled.left_out.contains(place))
         .collect();
     let alone = others.is_empty() && !settled.others;
+    let given = |place: usize, source| Given {
+        place,
+        direction: offer.direction(&offer.sections[place]),
+        source,
+    };
     let mut videos: Vec<Given> =
-        own.iter().map(|own| Given { place: *own, source: source(*own, VIDEO, alone) }).collect();
-    let given = |place: usize| Given { place, source: source(place, &other(place), false) };
-    videos.extend(others.into_iter().map(given));
+        own.iter().map(|own| given(*own, source(*own, VIDEO, alone))).collect();
+    let others = others.into_iter();
+    videos.extend(others.map(|place| given(place, source(place, &other(place), false))));
     let settled = Settled {
         own: own.unwrap_or(settled.own),
         left_out: settled.left_out.clone(),
@@ -146,6 +156,7 @@ pub(super) fn further(
 /// A video section that the stack is given.
 struct Given {
     place: usize,
+    direction: &'static str,
     /// Lines that say what is sent in it.
     source: String,
 }
@@ -180,7 +191,7 @@ fn normal(
     let mut transport = Transport::of(offer, tagged)?;
     let is_legacy = |place: usize| offer.sections[place].legacy_sctp_port().is_some();
     if data.is_some_and(is_legacy) && transport.setup == "actpass" {
-        // Such clients (aiortc before 1.12) begin SCTP and do not answer one that is begun by us,
+        // Such clients (aiortc before 1.14) begin SCTP and do not answer one that is begun by us,
         // as the client of DTLS does: so that is what they are.
         transport.setup = "active";
     }
@@ -198,10 +209,9 @@ fn normal(
     let flags = ["extmap-allow-mixed", "ice-lite"];
     let flags = flags.into_iter().filter(|flag| offer.of(tagged, flag).is_some());
     lines.extend(flags.map(|flag| format!("a={flag}")));
-    lines.push(format!("a=fingerprint:{}", transport.fingerprint));
-    for Given { place, source } in videos {
+    lines.push(format!("a=fingerprint:sha-256 {}", transport.fingerprint));
+    for Given { place, direction, source } in videos {
         let section = &offer.sections[*place];
-        let direction = offer.direction(section);
         lines.push(format!("m=video 9 UDP/TLS/RTP/SAVPF {payload_type}"));
         lines.extend(transport.lines(&mid(*place)));
         lines.extend(["a=rtcp-mux".to_owned(), format!("a={direction}")]);
@@ -266,6 +276,7 @@ fn normal(
 struct Transport<'a> {
     ufrag: &'a str,
     password: &'a str,
+    /// Of SHA-256.
     fingerprint: &'a str,
     setup: &'a str,
 }
@@ -280,7 +291,7 @@ impl<'a> Transport<'a> {
         Ok(Self {
             ufrag: required("ice-ufrag")?,
             password: required("ice-pwd")?,
-            fingerprint: fingerprint(offer, section).ok_or(OfferError::Missing("fingerprint"))?,
+            fingerprint: fingerprint(offer, section)?,
             setup,
         })
     }
@@ -298,16 +309,26 @@ impl<'a> Transport<'a> {
     }
 }
 
-/// What the connection is encrypted for: the section's, or else what stands above all. Of several,
-/// that which every stack can verify (RFC 8122, section 5, has an endpoint check any of them).
-fn fingerprint<'a>(offer: &Description<'a>, section: &Section<'a>) -> Option<&'a str> {
+/// What the connection is encrypted for: the section's, or else what stands above all. Of several
+/// (RFC 8122, section 5), that of the one hash which the stack computes; it knows its name in small
+/// letters alone.
+fn fingerprint<'a>(offer: &Description<'a>, section: &Section<'a>) -> Result<&'a str, OfferError> {
     let mut all: Vec<&str> = section.attributes("fingerprint").collect();
     if all.is_empty() {
         all = offer.attributes("fingerprint").collect();
     }
-    let is_sha_256 =
-        |value: &&&str| value.get(..8).is_some_and(|name| name.eq_ignore_ascii_case("sha-256 "));
-    all.iter().find(is_sha_256).or_else(|| all.first()).copied()
+    if all.is_empty() {
+        return Err(OfferError::Missing("fingerprint"));
+    }
+    let sha_256 = |fingerprint: &'a str| {
+        let (hash, value) = fingerprint.split_once(char::is_whitespace)?;
+        hash.eq_ignore_ascii_case("sha-256").then(|| value.trim())
+    };
+    let is_byte = |hex: &str| hex.len() == 2 && hex.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let is_whole =
+        |value: &&str| value.split(':').count() == SHA_256_BYTES && value.split(':').all(is_byte);
+    let mut known = all.into_iter().filter_map(sha_256);
+    known.find(is_whole).ok_or(OfferError::Fingerprint)
 }
 
 /// What is said of the payload type, and of all.

@@ -169,7 +169,8 @@ impl Plan {
     /// The stack does not take the video that was asked for: said at once, a client is spared a
     /// connection that never shows anything.
     pub(crate) fn answer(&self, stack: &str, candidates: &str) -> Result<String, NoAnswer> {
-        let ours = Description::read(stack).ok_or(NoAnswer("it is no session description"))?;
+        let ours =
+            Description::read(stack).map_err(|_| NoAnswer("it is no session description"))?;
         // Each has the transport; which one does not matter.
         let transport = ours.sections.first().ok_or(NoAnswer("it has no section"))?;
         let (mut bodies, mut accepted) = (Vec::new(), Vec::new());
@@ -218,7 +219,7 @@ fn common(ours: &str, theirs: &str) -> &'static str {
 /// Reads the section of the video back, as a client will.
 fn check(ours: &Description<'_>, body: Option<&[String]>) -> Result<(), NoAnswer> {
     let text = format!("v=0\r\n{}", body.ok_or(NoAnswer("it is refused"))?.join("\r\n"));
-    let read = Description::read(&text);
+    let read = Description::read(&text).ok();
     let video = read.as_ref().and_then(|read| read.sections.first());
     let video = video.ok_or(NoAnswer("its section is malformed"))?;
     if video.port == 0 || video.formats.is_empty() || video.has("inactive") {

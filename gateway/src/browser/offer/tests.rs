@@ -1,11 +1,17 @@
 use super::*;
 
 /// What every client says above its sections, in one way or the other.
-const TRANSPORT: &str = "a=ice-ufrag:user\r\na=ice-pwd:secret\r\na=fingerprint:sha-256 AB:CD\r\n";
+fn transport() -> String {
+    format!("a=ice-ufrag:user\r\na=ice-pwd:secret\r\na=fingerprint:{FINGERPRINT}\r\n")
+}
+
+pub(super) const FINGERPRINT: &str = "sha-256 AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:\
+    AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB";
+
 const VP8: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\n";
 
 fn sdp(media: &str) -> String {
-    format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{TRANSPORT}{media}")
+    format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{}{media}", transport())
 }
 
 fn checked(sdp: &str, mode: Mode) -> Result<(), OfferError> {
@@ -40,8 +46,43 @@ fn tells_what_is_missing() {
         let without = sdp(video).replace(&format!("a={name}:"), "a=nothing:");
         assert_eq!(checked(&without, Mode::SendReceive), Err(OfferError::Missing(name)));
     }
-    assert_eq!(checked("hello", Mode::Send), Err(OfferError::NotSdp));
-    assert_eq!(checked("", Mode::Receive), Err(OfferError::NotSdp));
+    for (sdp, line) in [("hello", 1), ("", 1), ("v=0\r\no=-\r\nhello", 3)] {
+        let text = checked(sdp, Mode::Send).unwrap_err().to_string();
+        let expected = format!("`sdp` is not a session description: line {line} is not ");
+        assert!(text.starts_with(&expected), "{text}");
+    }
+}
+
+#[test]
+fn a_certificate_is_known_by_its_sha_256() {
+    let with = |fingerprints: &str| {
+        let lines = fingerprints.split('|').map(|one| format!("a=fingerprint:{one}\r\n"));
+        let sdp = sdp(VP8)
+            .replace(&format!("a=fingerprint:{FINGERPRINT}\r\n"), &lines.collect::<String>());
+        parse(sdp)?.negotiate(Mode::SendReceive, &Codecs::Browsers)
+    };
+    let (_, value) = FINGERPRINT.split_once(' ').unwrap();
+    let small = value.to_lowercase();
+    for fingerprints in [
+        format!("SHA-256 {value}"),
+        format!("sha-256   {small} "),
+        format!("sha-512 AB|sha-1 AB:CD|sha-256 {value}"),
+    ] {
+        let offer = with(&fingerprints).unwrap();
+        let given = offer.sdp().to_ascii_uppercase();
+        assert!(offer.sdp().contains("a=fingerprint:sha-256 "), "{fingerprints}");
+        assert!(given.contains(&FINGERPRINT.to_ascii_uppercase()), "{fingerprints}");
+    }
+    for fingerprints in [
+        "none",
+        "sha-1 AB:CD",
+        "sha-256",
+        "sha-256 AB:CD",
+        &format!("sha-256 {value}:AB"),
+        &value.replace("AB", "GH"),
+    ] {
+        assert_eq!(with(fingerprints).unwrap_err(), OfferError::Fingerprint, "{fingerprints}");
+    }
 }
 
 #[test]

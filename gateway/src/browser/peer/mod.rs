@@ -12,6 +12,12 @@ mod bitrates;
 mod callbacks;
 mod codecs;
 mod congestion;
+#[cfg(test)]
+#[path = "../../../../tests/src/offers.rs"]
+#[expect(unreachable_pub, reason = "the harness has it too, and there it is reached")]
+mod corpus;
+#[cfg(test)]
+mod corpus_tests;
 mod data_channel;
 mod extensions;
 mod failure;

@@ -47,10 +47,10 @@ pub(super) enum StoreError {
     )]
     Rights(RedisError),
     #[error(
-        "it takes no writes, because it cannot save its data ({0}): free its disk, or switch \
-         saving off, which Reframe does not need"
+        "it takes no writes, because it cannot save its data (MISCONF; its own log has why): free \
+         its disk, or switch saving off, which Reframe does not need"
     )]
-    Unsaved(RedisError),
+    Unsaved,
     #[error("{0}")]
     Other(RedisError),
 }
@@ -85,7 +85,7 @@ impl From<RedisError> for StoreError {
         } else if is("NOPERM") || text.contains("can't run this command or subcommand") {
             Self::Rights(error)
         } else if is("MISCONF") {
-            Self::Unsaved(error)
+            Self::Unsaved
         } else {
             Self::Other(error)
         }
@@ -97,7 +97,7 @@ impl StoreError {
     pub(super) fn ends_connection(&self) -> bool {
         match self {
             Self::Timeout | Self::Login(_) | Self::Password(_) => true,
-            Self::ForeignData(_) | Self::ForeignOwner | Self::Rights(_) | Self::Unsaved(_) => false,
+            Self::ForeignData(_) | Self::ForeignOwner | Self::Rights(_) | Self::Unsaved => false,
             // The latter: it has become a replica, or is just starting.
             Self::Other(error) => {
                 matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
@@ -115,10 +115,13 @@ impl Health {
             if error.ends_connection() { (Operation::Connect, "") } else { (operation, stream) };
         let text = error.to_string();
         let mut problems = self.0.lock();
+        // Whatever is written meets it, and it is told once.
+        let is_known =
+            matches!(error, StoreError::Unsaved) && problems.values().any(|known| *known == text);
         let previous = problems.insert((at, stream.to_owned()), text.clone());
         telemetry::placement_up(up(&problems));
         drop(problems);
-        if previous.as_ref() != Some(&text) {
+        if !is_known && previous.as_ref() != Some(&text) {
             let (operation, keys) = (operation.label(), family(stream));
             warn!(operation, keys, error = %text, "Redis does not share sessions and slots; what \
                 this gateway knows has to do");
@@ -126,20 +129,31 @@ impl Health {
     }
 
     pub(super) fn did(&self, operation: Operation, stream: &str) {
-        self.forget(|at, of| at == operation && of == stream);
+        self.forget(|at, of, _| at == operation && of == stream);
     }
 
-    /// Everything was renewed but what `failed`.
-    pub(super) fn renewed(&self, failed: &[String]) {
-        self.forget(|at, of| at == Operation::Renew && !failed.iter().any(|failed| failed == of));
+    /// Everything was renewed but what `failed`; and it `takes_writes`, whoever was refused one.
+    pub(super) fn renewed(&self, failed: &[String], takes_writes: bool) {
+        let unsaved = StoreError::Unsaved.to_string();
+        self.forget(|at, of, problem| {
+            let renewed = at == Operation::Renew && !failed.iter().any(|failed| failed == of);
+            renewed || takes_writes && problem == unsaved
+        });
     }
 
-    fn forget(&self, well: impl Fn(Operation, &str) -> bool) {
+    fn forget(&self, well: impl Fn(Operation, &str, &str) -> bool) {
         let mut problems = self.0.lock();
-        let again: Vec<_> = problems.extract_if(|(at, stream), _| well(*at, stream)).collect();
+        let again: Vec<_> =
+            problems.extract_if(|(at, stream), problem| well(*at, stream, problem)).collect();
         telemetry::placement_up(up(&problems));
+        let unsaved = StoreError::Unsaved.to_string();
+        let mut is_known = problems.values().any(|problem| *problem == unsaved);
         drop(problems);
-        for ((operation, stream), _) in again {
+        for ((operation, stream), problem) in again {
+            // Told once, as it was that it is so.
+            if problem == unsaved && std::mem::replace(&mut is_known, true) {
+                continue;
+            }
             info!(
                 operation = operation.label(),
                 keys = family(&stream),

@@ -72,8 +72,10 @@ impl Keeper {
 
     /// Every lease, and the gauges.
     async fn renew(&mut self, link: &Link) {
-        if let Err(error) = self.store.ping(link).await {
-            self.store.health.failed(Operation::Connect, "", &error);
+        // A Redis that refuses all writes refuses this, too.
+        let pinged = self.store.ping(link).await;
+        if let Err(error) = &pinged {
+            self.store.health.failed(Operation::Connect, "", error);
         }
         let mut by_stream: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for (number, lease) in self.memory.leases() {
@@ -94,8 +96,10 @@ impl Keeper {
         }
         self.count(Some(link), &mut failed).await;
         if !link.lost.is_cancelled() {
-            self.store.health.renewed(&failed);
-            self.store.health.did(Operation::Connect, "");
+            self.store.health.renewed(&failed, pinged.is_ok());
+            if pinged.is_ok() {
+                self.store.health.did(Operation::Connect, "");
+            }
         }
     }
 

@@ -310,6 +310,26 @@ async fn a_user_needs_no_more_than_the_documented_rights_and_a_missing_one_is_to
     assert!(text.contains("may not do") && text.contains("docs/operations.md"), "{text}");
 }
 
+/// Redis' MISCONF: reads are answered, writes refused, and a PING with them.
+#[tokio::test]
+async fn a_redis_that_cannot_save_is_told_and_places_go_on() {
+    let server = RedisServer::start();
+    let workers = workers(1, 3);
+    let a = gateway(&server, 1, SHORT, &workers).await;
+    let (_, _before) = a.claim(&id("1"), &workers).await.unwrap();
+    server.stop_saving();
+    until("it is told", || !a.store.health.problems().is_empty()).await;
+    let (_, _during) = a.claim(&id("2"), &workers).await.unwrap();
+    let problems = a.store.health.problems();
+    let unsaved = "it takes no writes, because it cannot save its data (MISCONF; its own log has \
+        why): free its disk, or switch saving off, which Reframe does not need";
+    assert!(problems.iter().all(|(_, _, text)| text == unsaved), "{problems:?}");
+    assert!(problems.iter().any(|(operation, ..)| *operation == Operation::Claim), "{problems:?}");
+    server.save_nothing();
+    until("nothing is wrong, though nobody claims", || a.store.health.problems().is_empty()).await;
+    until("both are in the store", || members(&server, "worker:0").len() == 2).await;
+}
+
 #[tokio::test]
 async fn a_refused_password_is_told_and_tried_again() {
     let server = RedisServer::with_password("right");
