@@ -12,7 +12,7 @@ use super::*;
 /// Well below what a client of DTLS waits before it repeats itself, one second; a picture takes a
 /// tenth of that.
 const AT_ONCE_MS: f64 = 700.0;
-/// Three times as long as a gateway gives a client that does not answer its checks.
+/// Longer than a gateway waits for a client that does not answer its checks.
 const STAYS_SECS: &str = "20";
 
 fn aiortc(version: &str, args: &[&str]) -> Value {
@@ -132,7 +132,6 @@ fn two_versions_of_aiortc_show_their_picture() {
 fn werift_shows_its_picture() {
     let cluster = Cluster::launch("flip");
     let url = cluster.page("/webrtc/offer");
-    let script = root().join("tests/clients/werift_client.mjs");
     let more = ["--audio", "--data"];
     for (bundle, more) in [
         ("disable", &[][..]),
@@ -142,8 +141,7 @@ fn werift_shows_its_picture() {
         ("max-bundle", &more),
     ] {
         let args = ["--url", url.as_str(), "--bundle", bundle];
-        let output = Command::new("node").arg(&script).args(args).args(more).output();
-        let said = said("werift", &output.expect("Node.js"));
+        let said = clients::run(Path::new("node"), "werift_client.mjs", &[&args, more].concat());
         eprintln!("werift {bundle} {more:?}: {said}");
         assert!(said["pictures"].as_u64() >= Some(30), "{bundle} {more:?}: {said}");
     }

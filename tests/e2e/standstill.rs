@@ -1,10 +1,10 @@
 //! What stood still goes on, and all of its video comes back: we, the browser, or the way from it.
 
-use std::time::Instant;
-
 use reframe_tests::netem::{Conditions, Network};
 use reframe_tests::peer::Received;
 use reframe_tests::source::{Format, Video};
+use reframe_tests::wait::for_time;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -15,7 +15,7 @@ const BACK: Duration = Duration::from_secs(20);
 #[track_caller]
 fn wait_until_back(peer: &Peer, what: &str, from: Instant) {
     peer.wait_until(what, BACK, |stats| {
-        let after = stats.received.iter().rposition(|frame| frame.complete < from);
+        let after = stats.received.iter().rposition(|frame| frame.complete < from.into_std());
         let frames: &[Received] = &stats.received[after.map_or(0, |last| last + 1)..];
         let last = &frames[frames.len().saturating_sub(30)..];
         let full = last.len() == 30 && last.iter().all(|frame| frame.height == 480);
@@ -34,7 +34,7 @@ fn a_server_that_stood_still_for_ten_seconds_blames_no_browser() {
     let cluster = Cluster::launch("flip");
     let peer = live(&cluster, "server");
     cluster.gateway.freeze();
-    std::thread::sleep(Duration::from_secs(10));
+    for_time(Duration::from_secs(10));
     cluster.gateway.thaw();
     wait_until_back(&peer, "all pictures after the server's standstill", Instant::now());
     assert!(!peer.stats().closed_by_server);
@@ -60,7 +60,7 @@ fn a_way_back_that_is_cut_for_ten_seconds_costs_no_session() {
     let peer = live(&cluster, "feedback");
     let cut = Conditions { blackout: true, ..Conditions::default() };
     peer.set_network(Network { up: cut, ..Network::default() });
-    std::thread::sleep(Duration::from_secs(10));
+    for_time(Duration::from_secs(10));
     peer.set_network(Network::default());
     wait_until_back(&peer, "all pictures after the way back was cut", Instant::now());
     assert!(!peer.stats().closed_by_server);

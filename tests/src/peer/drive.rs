@@ -29,6 +29,7 @@ use super::stats::{Shared, captured};
 use super::wire::Wire;
 use super::{Command, Options};
 use crate::netem::{Datagram, Network};
+use crate::wait::for_time;
 
 /// For the server to close the connection once it has seen the end of the data channel.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -213,7 +214,7 @@ impl Driver {
                 }
             }
             // All that this thread serves is this peer.
-            Some(Command::Stall(time)) => std::thread::sleep(time),
+            Some(Command::Stall(time)) => for_time(time),
             Some(Command::StopCamera) => self.stop_camera(),
             Some(Command::Close) => {
                 self.stop_camera();

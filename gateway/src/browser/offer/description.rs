@@ -62,13 +62,14 @@ impl<'a> Description<'a> {
             let (kind, value) = line
                 .split_once('=')
                 .filter(|(kind, _)| matches!(kind.as_bytes(), [b'a'..=b'z']))
-                .ok_or(malformed("is not a letter, `=` and a value"))?;
+                .ok_or_else(|| malformed("is not a letter, `=` and a value"))?;
             if value.chars().any(|c| c.is_control() && c != '\t') {
                 return Err(malformed("has a control character"));
             }
             if kind == "m" {
                 let section = Section::begin(value);
-                let section = section.ok_or(malformed("is not `m=` with kind, port, protocol"))?;
+                let section =
+                    section.ok_or_else(|| malformed("is not `m=` with kind, port, protocol"))?;
                 description.sections.push(section);
             } else {
                 match description.sections.last_mut() {

@@ -119,7 +119,7 @@ fn line(asked: &Expected, answered: Result<(String, Offer), OfferError>) -> Expe
         if section.media_name.port.value == 0 {
             return format!("{kind}=refused");
         }
-        setup = section.attribute("setup").flatten().map(str::to_owned).or(setup.take());
+        setup = section.attribute("setup").flatten().map(str::to_owned).or_else(|| setup.take());
         let direction = DIRECTIONS.into_iter().find(|name| section.has_attribute(name));
         format!("{kind}={}", direction.unwrap_or("on"))
     });

@@ -12,6 +12,7 @@ use reframe_tests::cluster::Cluster;
 use reframe_tests::peer::{Peer, Stats};
 use reframe_tests::process::cpu_time;
 use reframe_tests::source::Clip;
+use reframe_tests::wait::for_time;
 use tokio::time::Instant;
 
 use super::floor::Stream;
@@ -61,7 +62,7 @@ fn by_themselves(clip: &Arc<Clip>, cores: usize, clients: Duration, plan: &Plan)
         for _ in 0..cores {
             scope.spawn(|| code(clip, &frames, &over));
         }
-        let secs = |secs: u32| thread::sleep(Duration::from_secs(secs.into()));
+        let secs = |secs: u32| for_time(Duration::from_secs(secs.into()));
         secs(plan.warm_up_secs);
         let before = frames.load(Ordering::Relaxed);
         secs(plan.window_secs);

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reframe_tests::browser::{Browser, Camera};
 use reframe_tests::cluster::Cluster;
 use reframe_tests::netem::{Conditions, Network};
 use reframe_tests::peer::{Peer, Received, Stats};
 use reframe_tests::source::Clip;
+use reframe_tests::wait::for_time;
+use tokio::time::Instant;
 
 use super::report::Report;
 use super::streams::{PATIENCE, connect, new_frames, watch_for};
@@ -57,18 +59,18 @@ impl Disturbance {
         match self {
             Self::Server(time) => {
                 cluster.gateway.freeze();
-                thread::sleep(time);
+                for_time(time);
                 cluster.gateway.thaw();
             }
             Self::Clients(time) => {
                 peers.iter().for_each(|peer| peer.stall(time));
-                thread::sleep(time);
+                for_time(time);
             }
             Self::Feedback(time) => {
                 let cut = Conditions { blackout: true, ..Conditions::default() };
                 let set = |network| peers.iter().for_each(|peer| peer.set_network(network));
                 set(Network { up: cut, ..Network::default() });
-                thread::sleep(time);
+                for_time(time);
                 set(Network::default());
             }
             Self::Neighbours => {
@@ -81,7 +83,7 @@ impl Disturbance {
                             }
                         });
                     }
-                    thread::sleep(BUSY);
+                    for_time(BUSY);
                     over.store(true, Ordering::Relaxed);
                 });
             }
@@ -104,7 +106,7 @@ pub(crate) fn disturbances(report: &mut Report, name: &'static str, clip: &Arc<C
         let peers = two(&cluster, clip);
         watch_for(&peers, STEADY_SECS);
         disturbance.happen(&cluster, &peers);
-        let over = Instant::now();
+        let over = Instant::now().into_std();
         watch_for(&peers, u32::try_from(LOOK.as_secs()).unwrap_or(u32::MAX));
         let back = peers.iter().map(|peer| back(&peer.stats(), over));
         let metric = format!("all pictures again: {}", disturbance.name());
@@ -133,7 +135,7 @@ pub(crate) fn soak(report: &mut Report, name: &'static str, clip: &Arc<Clip>, mi
         let disturbance = turns[minute as usize % turns.len()];
         disturbance.happen(&cluster, &peers);
         while Instant::now() < due {
-            thread::sleep(Duration::from_millis(100));
+            for_time(Duration::from_millis(100));
         }
         let kept = (new_frames(&cluster) - shown) / (60.0 * 30.0 * peers.len() as f64);
         worst = worst.min(kept);
@@ -161,7 +163,7 @@ fn two(cluster: &Cluster, clip: &Arc<Clip>) -> Vec<Peer> {
 }
 
 /// Seconds from `over` until a second begins with all pictures, of full size where that is seen.
-fn back(stats: &Stats, over: Instant) -> f64 {
+fn back(stats: &Stats, over: std::time::Instant) -> f64 {
     let after: Vec<&Received> =
         stats.received.iter().filter(|frame| frame.complete >= over).collect();
     let begins = after.iter().enumerate().find(|(at, frame)| {
