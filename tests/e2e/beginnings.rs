@@ -52,8 +52,8 @@ fn a_handler_that_does_not_start_is_told() {
     }
 }
 
-/// It is connected, and nothing that it sends can be shown: said after seconds, and the session goes
-/// on, for another camera may be chosen.
+/// It is connected, and nothing that it sends can be shown: it is told so after seconds. The session
+/// goes on, for another camera may be chosen.
 #[test]
 fn video_that_cannot_be_shown_is_told() {
     let cluster = Cluster::launch("flip");

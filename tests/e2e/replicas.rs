@@ -83,7 +83,8 @@ fn running_sessions_do_not_notice_that_redis_was_killed_and_came_back_empty() {
     assert_balanced(&second);
 }
 
-/// Redis' MISCONF: it answers, and takes no writes. Told once with cause and cure, and so is its end.
+/// Redis' MISCONF: it answers, and takes no writes. The log says so once, with cause and cure, and
+/// once that it is over.
 #[test]
 fn a_redis_that_cannot_save_is_told_once_and_sessions_begin_all_the_same() {
     let redis = RedisServer::start();

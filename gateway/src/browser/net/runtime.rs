@@ -118,7 +118,7 @@ impl Runtime for SessionRuntime {
         self.tokio.resolve_host(host)
     }
 
-    /// Without the times in which this process was stopped, in which the browser could not be heard.
+    /// Without the times in which this process was stopped: the browser could not be heard then.
     fn now(&self) -> Instant {
         clock::now().into_std()
     }

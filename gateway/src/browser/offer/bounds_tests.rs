@@ -40,11 +40,13 @@ fn twice_the_largest_offer_of_any_browser_is_taken() {
                 part.noun()
             );
         }
+        // One that is refused for it has no DTLS.
+        let is_encrypted = sdp.contains("a=fingerprint:");
         for part in
             [Part::Lines, Part::LineBytes, Part::Sections, Part::PayloadTypes, Part::Fingerprints]
         {
             assert!(
-                sizes[part as usize] > 0,
+                sizes[part as usize] > 0 || part == Part::Fingerprints && !is_encrypted,
                 "{name} has no {}, or they are not counted",
                 part.noun()
             );

@@ -47,8 +47,8 @@ const OVER_PACKETS: u32 = 16;
 const BURST_SECONDS: f64 = 0.03;
 /// Between two requests for bursts: a round trip and the pictures that one is for.
 const BURST_INTERVAL: Duration = Duration::from_millis(500);
-/// Bytes of such a burst. The fewest take two milliseconds of 2 Mbit/s, eight ticks of the feedback's
-/// clock; the most twelve.
+/// Bytes of such a burst. The fewest take two milliseconds of 2 Mbit/s, eight ticks of the clock of
+/// feedback; the most twelve milliseconds.
 const BURST_BYTES: (f64, f64) = (500.0, 3_000.0);
 
 /// Numbers what we send and publishes what the path carries, in kbit/s of video. For a browser that

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 /// that the eye forgives.
 const MAX_DEBT_SECONDS: f64 = 0.3;
 
-/// Debt beyond this long at the present rate is forgiven: it was made at a rate that is no more, and
-/// without a picture nothing can be learnt of the path.
+/// Debt beyond this long at the present rate is forgiven: it was made at a higher rate, and without
+/// a picture nothing can be learnt of the path.
 const FORGIVEN_SECONDS: f64 = 1.0;
 
 /// Of the rate, what may pass for ever: encoders go some 15 % over theirs, and what was left out

@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn another_clock_of_the_browsers_is_followed_by_arrivals() {
         const FRAME: Duration = Duration::from_millis(40);
-        for base in [1_000_001, 0x3fff_ffff, 0x7fff_ffff, 0x8000_0000, 0xbfff_ffff, u32::MAX] {
+        for base in [1_500_001, 0x3fff_ffff, 0x7fff_ffff, 0x8000_0000, 0xbfff_ffff, u32::MAX] {
             let (mut clock, mut now) = (CaptureClock::default(), Instant::now());
             let mut next = |clock: &mut CaptureClock, wait, timestamp| {
                 now += wait;

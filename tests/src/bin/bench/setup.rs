@@ -1,5 +1,6 @@
-//! From the offer to the first processed picture, step by step: connections one after the other. And
-//! the whole of it with aiortc, whose own set-up is the larger part: so it also offers to itself.
+//! From the offer to the first processed picture, step by step: connections one after the other.
+//! And the whole of it with aiortc, whose own set-up is the larger part: so it also offers to
+//! itself.
 
 use std::sync::Arc;
 use std::time::Instant;
