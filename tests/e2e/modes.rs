@@ -122,7 +122,7 @@ fn an_offer_must_fit_the_streams_mode() {
         ("from", Direction::RecvOnly, Some("a=sendonly")),
         // What such a client sends is ignored
         // (`receive::a_camera_that_nobody_asked_for_is_ignored`).
-        ("from", Direction::SendRecv, Some("a=sendrecv")),
+        ("from", Direction::SendRecv, Some("a=sendonly")),
         ("from", Direction::SendOnly, None),
         ("to", Direction::SendOnly, Some("a=recvonly")),
         ("to", Direction::SendRecv, Some("a=recvonly")),
