@@ -233,11 +233,12 @@ fn given(offer: &offer::Offer, most: usize) {
 }
 
 fn answered(offer: &offer::Offer, answer: &str) {
-    let accepted = answer.lines().filter(|line| {
-        line.strip_prefix("m=").is_some_and(|line| line.split(' ').nth(1) != Some("0"))
-    });
-    let accepted = accepted.count();
-    assert_eq!(answer.matches(OURS).count(), accepted, "our candidates, once in each section");
+    let candidates = answer.lines().filter(|line| *line == OURS.trim_end()).count();
+    let is_accepted = |line: &&str| {
+        line.starts_with("m=") && line.split(' ').nth(1).is_some_and(|port| port != "0")
+    };
+    let accepted = answer.lines().filter(is_accepted).count();
+    assert_eq!(candidates, accepted, "our candidates stand in each section that is accepted");
     let asked = peer::ask(answer, LIMITS, VideoLimits { long: 1280, short: 720, fps: 30.0 });
     let sections = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
     assert_eq!([sections(answer), sections(&asked)], [offer.plan.sections(); 2]);
