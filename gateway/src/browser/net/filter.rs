@@ -107,7 +107,7 @@ impl Filter {
     }
 
     /// The browser's password.
-    pub(super) fn learn_theirs(&mut self, password: &str) {
+    pub(super) fn set_remote_password(&mut self, password: &str) {
         if self.password != password {
             password.clone_into(&mut self.password);
             self.restart();
@@ -115,7 +115,7 @@ impl Filter {
     }
 
     /// The credentials that the stack goes by from now on.
-    pub(super) fn learn_ours(&mut self, credentials: &Credentials) {
+    pub(super) fn set_local_credentials(&mut self, credentials: &Credentials) {
         if self.ours != *credentials {
             self.ours.clone_from(credentials);
             self.restart();
@@ -151,7 +151,10 @@ impl Filter {
         let payload = match kind {
             Kind::Check(check) => {
                 let payload = self.takes_check(now, path, check)?;
-                selects = check.stun.nominates() && self.answered.contains(&path);
+                // A check from before an ICE restart nominates nothing any more.
+                selects = check.ufrag == self.ours.ufrag
+                    && check.stun.nominates()
+                    && self.answered.contains(&path);
                 payload
             }
             Kind::Stun(stun) => {

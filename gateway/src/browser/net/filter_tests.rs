@@ -27,8 +27,11 @@ fn question() -> Vec<u8> {
 
 fn filter(speaks_first: bool) -> (Filter, Instant) {
     let mut filter = Filter::new(2, speaks_first);
-    filter.learn_theirs(THEIRS);
-    filter.learn_ours(&Credentials { ufrag: "ours".into(), password: "password of ours".into() });
+    filter.set_remote_password(THEIRS);
+    filter.set_local_credentials(&Credentials {
+        ufrag: "ours".into(),
+        password: "password of ours".into(),
+    });
     (filter, Instant::now())
 }
 
@@ -93,7 +96,7 @@ fn the_stack_speaks_to_nobody_first() {
         "by another socket of ours"
     );
     assert_eq!(sends(&mut filter, now, at(1), &question()), Ok(at(1)));
-    filter.learn_theirs("another");
+    filter.set_remote_password("another");
     assert_eq!(
         sends(&mut filter, now + LATE, at(1), &question()),
         Err("not_heard"),
@@ -102,7 +105,10 @@ fn the_stack_speaks_to_nobody_first() {
     // A browser may restart with the password of before; the stack draws another name and password
     // of ours all the same.
     takes(&mut filter, now, path(1), &asks()).unwrap();
-    filter.learn_ours(&Credentials { ufrag: "new".into(), password: "new password".into() });
+    filter.set_local_credentials(&Credentials {
+        ufrag: "new".into(),
+        password: "new password".into(),
+    });
     assert_eq!(sends(&mut filter, now + LATE, at(1), &question()), Err("not_heard"));
 }
 
@@ -113,7 +119,7 @@ fn an_address_that_does_not_answer_is_asked_five_times_in_all() {
         let mut asked = 0;
         for n in 0..100 {
             // Restarts change nothing, and neither does another socket.
-            filter.learn_theirs(if n % 10 == 0 { "another" } else { THEIRS });
+            filter.set_remote_password(if n % 10 == 0 { "another" } else { THEIRS });
             for socket in 0..2 {
                 takes(&mut filter, now, Path { socket, ..path(1) }, &asks()).unwrap();
                 if filter.sends(now, socket, at(1), &question()).is_ok() {
@@ -162,7 +168,7 @@ fn forged_addresses_are_few() {
         "known ones go on"
     );
     assert_eq!(takes(&mut filter, now, path(200), &asks()), Err("path_limit"));
-    filter.learn_theirs("another");
+    filter.set_remote_password("another");
     assert!(takes(&mut filter, now, path(200), &asks()).is_ok());
 }
 
@@ -171,7 +177,7 @@ fn checks_have_a_rate() {
     let (mut filter, now) = filter(false);
     for second in 0..3 {
         let taken = (0..1_000).filter(|n| {
-            filter.learn_theirs(if n % 2 == 0 { "another" } else { THEIRS });
+            filter.set_remote_password(if n % 2 == 0 { "another" } else { THEIRS });
             takes(&mut filter, now + WINDOW * second, path(1), &asks()).is_ok()
         });
         assert_eq!(taken.count(), CHECKS as usize);
@@ -227,8 +233,11 @@ fn a_nomination_that_comes_too_early_waits() {
         "from now on as it comes"
     );
     // Of the credentials before an ICE restart the stack knows nothing any more.
-    filter.learn_theirs("another");
-    filter.learn_ours(&Credentials { ufrag: "new".into(), password: "new password".into() });
+    filter.set_remote_password("another");
+    filter.set_local_credentials(&Credentials {
+        ufrag: "new".into(),
+        password: "new password".into(),
+    });
     assert_eq!(takes(&mut filter, now, path(1), &early), Ok((at(1), signed(&early))));
 }
 
@@ -270,6 +279,15 @@ fn it_is_known_what_makes_the_stack_select() {
     let ours = nomination("theirs:ours", THEIRS);
     sends(&mut filter, now, at(1), &ours).unwrap();
     assert!(selects(&mut filter, now, &answer(THEIRS)));
+    // After an ICE restart the path must answer anew, and a check with the credentials from before
+    // selects nothing.
+    let new = Credentials { ufrag: "new".into(), password: "new password".into() };
+    filter.set_local_credentials(&new);
+    assert!(!selects(&mut filter, now, &check("new:theirs", "new password")));
+    sends(&mut filter, now + LATE, at(1), &question()).unwrap();
+    assert!(!selects(&mut filter, now, &answer(THEIRS)));
+    assert!(!selects(&mut filter, now, &early), "of before");
+    assert!(selects(&mut filter, now, &nomination("new:theirs", "new password")));
 }
 
 /// The stack has selected the address 1, from where video came a moment ago; 2 has answered.
@@ -301,8 +319,8 @@ fn a_browser_that_moved_is_followed() {
     sends(&mut filter, later, at(1), &answer("ours")).unwrap();
     assert_eq!(sends(&mut filter, later, at(1), &answer("ours")), Ok(at(1)));
     // A further offer without a restart is none.
-    filter.learn_theirs(THEIRS);
+    filter.set_remote_password(THEIRS);
     assert_eq!(sends(&mut filter, later, at(1), VIDEO), Ok(at(2)));
-    filter.learn_theirs("another");
+    filter.set_remote_password("another");
     assert_eq!(takes(&mut filter, later, path(2), VIDEO), Ok((at(2), VIDEO.into())));
 }

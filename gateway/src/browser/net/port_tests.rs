@@ -40,7 +40,7 @@ impl Stack {
         let ended = tokio::sync::oneshot::channel().0;
         let runtime = SessionRuntime::new(tokio, Arc::clone(&port), Arc::default(), ended);
         port.learn(&Self::description(&port));
-        port.learn_theirs("a=ice-pwd:theirs\r\n");
+        port.set_remote_password("a=ice-pwd:theirs\r\n");
         let udp = runtime.wrap_udp_socket(UdpSocket::bind(&port.addresses()[0]).unwrap()).unwrap();
         Self { port, runtime, udp }
     }
@@ -152,32 +152,35 @@ async fn unsigned_stun_never_reaches_the_stack() {
 /// that has answered.
 #[tokio::test]
 async fn dtls_that_comes_early_waits_for_the_nomination() {
-    // As `Guard` lets them pass: a ChangeCipherSpec, and an alert.
-    let records: [&[u8]; 2] = [
-        &[20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1],
-        &[21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 1, 0],
-    ];
+    // As `Guard` lets them pass: a ClientHello in two parts, and a ChangeCipherSpec.
+    let part = |number: u8| {
+        let header = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, number, 0, 13];
+        [&header[..], &[1, 0, 0, 2, 0, 0, 0, 0, number, 0, 0, 1, 7]].concat()
+    };
+    let records = [part(0), part(1)];
+    let forged = [20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1];
     let port = open().await;
     let (stack, server) = (Stack::new(&port), port.sockets[0].local);
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     let (from, name) = (client.local_addr().unwrap(), Stack::name(&stack.port));
     let nomination = nomination(&format!("{name}:theirs"), &format!("password of {name}"));
-    for datagram in [&nomination[..], records[0], records[1], &RTP] {
+    for datagram in [&nomination[..], &records[0], &records[1], &forged, &RTP] {
         client.send_to(datagram, server).unwrap();
     }
     assert_eq!(stack.receive().await, (from, signed(&stack.check()).to_vec()));
+    assert_eq!(stack.receive().await, (from, forged.to_vec()), "not for later");
     assert_eq!(stack.receive().await, (from, RTP.to_vec()), "media does not wait");
     let ask = check("theirs:ours", "theirs");
     let transmit =
         Transmit { destination: from, ecn: None, contents: &ask, segment_size: None, src_ip: None };
     poll_fn(|cx| stack.udp.poll_send(cx, &transmit)).await.unwrap();
     client.recv_from(&mut [0; 200]).unwrap();
-    for datagram in [&answer("theirs")[..], records[1]] {
+    for datagram in [&answer("theirs")[..], &records[1]] {
         client.send_to(datagram, server).unwrap();
     }
     let (answer, nomination) = (signed(&answer("theirs")), signed(&nomination));
-    for expected in [&answer[..], &nomination, records[0], records[1], records[1]] {
+    for expected in [&answer[..], &nomination, &records[0], &records[1], &records[1]] {
         assert_eq!(stack.receive().await, (from, expected.to_vec()));
     }
     assert_eq!(stack.port.heard(), 1, "a check, and no more");

@@ -108,7 +108,7 @@ impl Inbox {
         let taken = self.udp.lock().takes(Instant::now(), path, kind, datagram)?;
         let remote = taken.from;
         self.hand_over(taken, |payload| {
-            // What waited is none.
+            // Early DTLS is released with the check, and is not signed.
             let signed = signed && matches!(payload[..], [0..=3, ..]);
             self.push(path.socket, Datagram { remote, payload, signed })
         })
@@ -121,7 +121,7 @@ impl Inbox {
         mut push: impl FnMut(Bytes) -> Result<(), &'static str>,
     ) -> Result<(), &'static str> {
         let payload = match taken.payload[..] {
-            [20..=63, ..] => self.early.lock().take(taken.payload)?,
+            [20..=63, ..] => self.early.lock().hold(taken.payload)?,
             _ => Some(taken.payload),
         };
         for payload in payload.into_iter().chain(taken.nomination) {
@@ -177,16 +177,16 @@ impl SessionPort {
                 password: password.trim().to_owned(),
             };
             for filter in [&self.inbox.udp, &self.inbox.tcp] {
-                filter.lock().learn_ours(&credentials);
+                filter.lock().set_local_credentials(&credentials);
             }
             self.port.routes.lock().learn(self.id, credentials);
         }
     }
 
     /// Takes the browser's password from its offer, as soon as that is taken.
-    pub(crate) fn learn_theirs(&self, remote_description: &str) {
+    pub(crate) fn set_remote_password(&self, remote_description: &str) {
         for filter in [&self.inbox.udp, &self.inbox.tcp] {
-            filter.lock().learn_theirs(offer::ice_password(remote_description));
+            filter.lock().set_remote_password(offer::ice_password(remote_description));
         }
     }
 

@@ -251,7 +251,7 @@ impl SessionStream {
             let frame = rest.split_to(2 + length);
             let handed = self.filter(&frame[2..]).and_then(|found| {
                 self.session.hand_over(found, |payload| {
-                    // No longer than what came, or came before.
+                    // What is handed over came in frames, so its length fits in two bytes.
                     taken.put_u16(u16::try_from(payload.len()).unwrap_or_default());
                     taken.put(payload);
                     Ok(())
