@@ -247,16 +247,22 @@ fn answered(offer: &offer::Offer, answer: &str) {
 
 /// The text of an answer of the stack's, which repeats much of the offer.
 pub fn answer(data: &[u8]) {
-    const OFFER: &str = "v=0\r\na=group:BUNDLE 0 1 2\r\na=fingerprint:sha-256 AB:AB:AB:AB:AB:AB:AB:AB:AB:\
-        AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\r\na=ice-ufrag:u\r\n\
-        a=ice-pwd:p\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n\
-        a=mid:1\r\na=rtpmap:96 VP8/90000\r\nm=application 9 DTLS/SCTP 5000\r\na=mid:2\r\n";
-    let offer = offer::parse(OFFER.to_owned());
-    let offer = offer.and_then(|offer| offer.negotiate(Mode::SendReceive, &Codecs::Browsers));
-    let offer = offer.expect("a usual offer");
+    let offer = usual_offer();
     if let Ok(answer) = offer.plan.answer(&String::from_utf8_lossy(data), OURS) {
         answered(&offer, &answer);
     }
+}
+
+/// What that is an answer to.
+fn usual_offer() -> offer::Offer {
+    const OFFER: &str = "v=0\r\na=group:BUNDLE 0 1 2\r\na=fingerprint:sha-256 AB:AB:AB:AB:AB:AB:AB:AB:AB:\
+        AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\r\na=ice-ufrag:u\r\n\
+        a=ice-pwd:p\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=rtcp-mux\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n\
+        m=application 9 DTLS/SCTP 5000\r\na=mid:2\r\n";
+    let offer = offer::parse(OFFER.to_owned());
+    let offer = offer.and_then(|offer| offer.negotiate(Mode::SendReceive, &Codecs::Browsers));
+    offer.expect("a usual offer")
 }
 
 /// A trickled candidate's line.
@@ -461,6 +467,17 @@ mod tests {
     /// Of each entry of a corpus, and of the whole.
     const MUTATIONS: usize = 400;
     const OF_ALL: usize = 5_000;
+
+    /// The corpus of answers is of such as are passed on: otherwise its target would test nothing.
+    #[test]
+    fn the_corpus_has_answers_that_are_passed_on() {
+        let offer = usual_offer();
+        for seed in seeds("answer").unwrap() {
+            let text = String::from_utf8(seed).unwrap();
+            let answer = offer.plan.answer(&text, OURS);
+            assert!(answer.is_ok(), "{answer:?}: {text}");
+        }
+    }
 
     #[test]
     fn corpora_and_what_is_near_them_break_nothing() {

@@ -22,8 +22,7 @@ pub struct Expected {
     pub codec: String,
     /// Our role in DTLS.
     pub setup: String,
-    /// Each section's kind, and the direction of its answer, `on` for data, or `refused`; or the
-    /// refusal's reason.
+    /// Each section's kind, and the direction of its answer, or `refused`; or the refusal's reason.
     pub answer: String,
 }
 

@@ -33,7 +33,9 @@ pub(super) async fn signal(
         Ok(Request::Candidate { id, candidate }) => {
             add_candidate(&shared, &request, body, id, &candidate).await
         }
-        Err(problem) => {
+        Err(Malformed { id, problem }) => {
+            let session = id.as_ref().map(SessionId::as_str);
+            info!(target: STRANGER, session, %problem, "offer refused");
             telemetry::offer("malformed");
             invalid_request(problem)
         }
@@ -54,10 +56,21 @@ struct Offered {
     renegotiate: bool,
 }
 
-/// The error names the invalid field.
-fn parse(body: &[u8]) -> Result<Request, String> {
-    let mut body = object(body)?;
-    let id = take_id(&mut body)?;
+/// A request that is none; the problem names the invalid field.
+struct Malformed {
+    /// As far as it is known.
+    id: Option<SessionId>,
+    problem: String,
+}
+
+fn parse(body: &[u8]) -> Result<Request, Malformed> {
+    let of = |id: Option<SessionId>| move |problem| Malformed { id, problem };
+    let mut body = object(body).map_err(of(None))?;
+    let id = take_id(&mut body).map_err(of(None))?;
+    read(id.clone(), body).map_err(of(Some(id)))
+}
+
+fn read(id: SessionId, mut body: Map<String, Value>) -> Result<Request, String> {
     match take_text(&mut body, "type")?.as_str() {
         "offer" => {
             let sdp = take_text(&mut body, "sdp")?;
@@ -77,7 +90,8 @@ fn parse(body: &[u8]) -> Result<Request, String> {
             let candidate = body.remove("candidate").ok_or("`candidate` is missing")?;
             Ok(Request::Candidate { id, candidate })
         }
-        other => Err(format!("`type` is `{other}`; it must be `offer` or `ice-candidate`")),
+        // Without the client's own word: it may be of any length.
+        _ => Err("`type` must be `offer` or `ice-candidate`".to_owned()),
     }
 }
 
@@ -115,6 +129,7 @@ async fn answer(
     let inputs = match inputs::check(&spec.inputs, &inputs) {
         Ok(inputs) => inputs,
         Err(error) => {
+            info!(target: STRANGER, session = id.as_str(), problem = %error, "offer refused");
             telemetry::offer("invalid");
             return invalid_input(&error);
         }
@@ -189,6 +204,7 @@ async fn add_candidate(
     candidate: &Value,
 ) -> HttpResponse {
     let Ok(candidate) = parse_candidate(candidate) else {
+        telemetry::candidates_ignored(1);
         return failed(StatusCode::OK, "invalid_candidate_format", None);
     };
     for wait in [false, true] {

@@ -180,6 +180,10 @@ fn describe() {
         "Sessions that started, by the codec of their video."
     );
     describe_counter!("reframe_offers_total", "Offers by outcome.");
+    describe_counter!(
+        "reframe_candidates_ignored_total",
+        "Candidates of clients that were not understood."
+    );
     describe_gauge!("reframe_http_connections", "Connections that an HTTP port holds.");
     describe_counter!(
         "reframe_http_refused_total",
@@ -332,6 +336,11 @@ pub(crate) fn session_started(codec: Codec) {
 
 pub(crate) fn offer(outcome: &'static str) {
     counter!("reframe_offers_total", "outcome" => outcome).increment(1);
+}
+
+/// So many candidates of a client were not understood.
+pub(crate) fn candidates_ignored(count: usize) {
+    counter!("reframe_candidates_ignored_total").increment(count as u64);
 }
 
 pub(crate) fn http_connections(port: &'static str, more: f64) {

@@ -122,8 +122,8 @@ impl Offer {
         // As short as a section can be that is answered.
         sdp.extend((0..self.more_sections).map(|n| {
             format!(
-                "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 \
-                     0.0.0.0\r\na=mid:more{n}\r\na=rtpmap:96 VP8/90000\r\n"
+                "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\n\
+                     a=mid:more{n}\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n"
             )
         }));
         sdp.extend((0..self.more_lines).map(|n| format!("a=nothing:{n}\r\n")));

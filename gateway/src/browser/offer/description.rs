@@ -3,8 +3,8 @@
 
 use super::codecs::Negotiated;
 
-/// The ways of media.
-pub(super) const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
+/// The directions of media (RFC 8866, section 6.7).
+pub(crate) const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
 
 /// Whether who says it wants to send.
 pub(super) fn sends(direction: &str) -> bool {
@@ -105,6 +105,11 @@ impl<'a> Description<'a> {
         of(&|name| section.has(name))
             .or_else(|| of(&|name| self.attributes(name).next().is_some()))
             .unwrap_or("sendrecv")
+    }
+
+    /// Whether RTP and RTCP may share a port there (RFC 5761, section 5.1.1).
+    pub(super) fn is_muxed(&self, section: &Section<'a>) -> bool {
+        self.of(section, "rtcp-mux").is_some()
     }
 
     /// The names of the bundle that a section is in (RFC 9143, section 7.2).

@@ -12,6 +12,8 @@ use rtc::peer_connection::sdp::{RTCSdpType, RTCSessionDescription};
 use webrtc::error::Error;
 
 pub(crate) use self::codecs::Negotiated;
+#[cfg(test)]
+pub(crate) use self::description::DIRECTIONS;
 use self::description::{Description, Malformed};
 use self::normal::NormalOffer;
 pub(crate) use self::normal::{CAPTURE_TIME, ORIENTATION, Settled, VIDEO, Video};
@@ -40,6 +42,10 @@ pub(crate) enum OfferError {
     /// Video that is not encrypted.
     #[error("`m=video` in `sdp` is not for RTP over DTLS: offer `UDP/TLS/RTP/SAVPF`")]
     Protocol,
+    /// Video whose RTCP would need a port of its own, which there is not; and an answer must not
+    /// have what the offer has not (RFC 5761, section 5.1.1).
+    #[error("`m=video` in `sdp` has no `a=rtcp-mux`: RTP and RTCP must share one port")]
+    RtcpMux,
     /// The section's direction does not fit the stream's mode.
     #[error("`sdp` offers video as `{0}`: this stream needs `{1}`")]
     Direction(&'static str, &'static str),
@@ -93,6 +99,8 @@ pub(crate) struct Offer {
     /// What is settled once it is answered.
     pub(crate) settled: Settled,
     pub(crate) video: Video,
+    /// Lines `a=candidate` that the stack is not given, as they are not understood.
+    pub(crate) ignored_candidates: usize,
     /// See [`Parsed::origin`].
     pub(crate) origin: Option<String>,
 }
@@ -142,6 +150,7 @@ impl Parsed {
             let fits = [needed, "sendrecv"].contains(&direction);
             match codecs.choose(section) {
                 _ if !section.is_rtp() => wrong = wrong.or(OfferError::Protocol),
+                _ if !offer.is_muxed(section) => wrong = wrong.or(OfferError::RtcpMux),
                 _ if !fits => wrong = wrong.or(OfferError::Direction(direction, needed)),
                 None => wrong = wrong.or(OfferError::NoCodec(codecs.spoken())),
                 Some(codec) => {
@@ -168,12 +177,13 @@ impl Parsed {
     }
 
     fn offer(&self, normal: NormalOffer, codec: Negotiated) -> Offer {
-        let NormalOffer { sdp, plan, settled, video } = normal;
+        let NormalOffer { sdp, plan, settled, video, ignored_candidates } = normal;
         // Not by its constructor, which parses it: the stack does so itself, once.
         let mut description = RTCSessionDescription::default();
         description.sdp_type = RTCSdpType::Offer;
         description.sdp = sdp;
-        Offer { description, codec, plan, settled, video, origin: self.origin() }
+        let origin = self.origin();
+        Offer { description, codec, plan, settled, video, ignored_candidates, origin }
     }
 
     /// Which connection of which browser an offer is of: user name, session id and address of its
@@ -209,7 +219,7 @@ fn check_credentials(offer: &Description<'_>) -> Result<(), OfferError> {
     Ok(())
 }
 
-/// The first user name fragment in a description: one bundle has one (RFC 8843, section 10.1).
+/// The first user name fragment in a description: one bundle has one (RFC 9143, section 9.1).
 pub(crate) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"))
 }

@@ -53,6 +53,7 @@ pub(super) struct NormalOffer {
     pub(super) plan: Plan,
     pub(super) settled: Settled,
     pub(super) video: Video,
+    pub(super) ignored_candidates: usize,
 }
 
 /// What the browser wants of the session's video.
@@ -117,6 +118,10 @@ pub(super) fn further(
         let sends = |place: &usize| sends(offer.direction(&offer.sections[*place]));
         videos.clone().find(sends).or_else(|| videos.next())
     });
+    let is_muxed = |place: usize| offer.is_muxed(&offer.sections[place]);
+    if own.is_some_and(|own| !is_muxed(own)) {
+        return Err(OfferError::RtcpMux);
+    }
     let any = || all.clone().find(|place| offer.sections[*place].is_offered());
     let shared = offer.bundle(own.or_else(any).ok_or(OfferError::NoVideo)?);
     let is_off = own.is_none_or(|own| !sends(offer.direction(&offer.sections[own])));
@@ -132,7 +137,7 @@ pub(super) fn further(
     let others: Vec<usize> = shared
         .iter()
         .copied()
-        .filter(|place| speaks(*place) && Some(*place) != own)
+        .filter(|place| speaks(*place) && is_muxed(*place) && Some(*place) != own)
         .filter(|place| is_off || !settled.left_out.contains(place))
         .collect();
     let alone = others.is_empty() && !settled.others;
@@ -186,8 +191,25 @@ fn normal(
     settled: Settled,
     required: Option<usize>,
 ) -> Result<NormalOffer, OfferError> {
-    let tagged = &offer.sections[shared[0]];
+    let mid = |place: usize| if place == settled.own { VIDEO.to_owned() } else { other(place) };
     let data = shared.iter().copied().find(|place| offer.sections[*place].is_data());
+    let planned = offer.sections.iter().enumerate().map(|(place, section)| {
+        if videos.iter().any(|video| video.place == place) {
+            Planned::video(section, mid(place), offer.direction(section))
+        } else if Some(place) == data {
+            Planned::data(section)
+        } else if shared.contains(&place) && section.is_rtp() && offer.is_muxed(section) {
+            Planned::inactive(section)
+        } else {
+            Planned::refused(section)
+        }
+    });
+    let sections: Vec<Planned> = planned.collect();
+    // The transport is that of the first section of the bundle which is accepted (RFC 9143, section
+    // 7.3.1).
+    let first = shared.iter().copied().find(|place| !sections[*place].is_refused());
+    let first = first.unwrap_or(shared[0]);
+    let tagged = &offer.sections[first];
     let mut transport = Transport::of(offer, tagged)?;
     let is_legacy = |place: usize| offer.sections[place].legacy_sctp_port().is_some();
     if data.is_some_and(is_legacy) && transport.setup == "actpass" {
@@ -195,7 +217,6 @@ fn normal(
         // as the client of DTLS does: so that is what they are.
         transport.setup = "active";
     }
-    let mid = |place: usize| if place == settled.own { VIDEO.to_owned() } else { other(place) };
     let payload_type = codec.payload_type.to_string();
 
     let mut lines: Vec<String> =
@@ -247,29 +268,19 @@ fn normal(
         lines.extend(size.map(|size| format!("a=max-message-size:{size}")));
     }
     // Of the last section, like those that are trickled: there is one transport.
-    let candidates = tagged.attributes("candidate").filter(|line| is_candidate(line));
-    lines.extend(candidates.map(|candidate| format!("a=candidate:{candidate}")));
+    let (candidates, ignored): (Vec<&str>, Vec<&str>) =
+        tagged.attributes("candidate").partition(|line| is_candidate(line));
+    lines.extend(candidates.into_iter().map(|candidate| format!("a=candidate:{candidate}")));
     lines.push(String::new());
 
-    let planned = offer.sections.iter().enumerate().map(|(place, section)| {
-        if videos.iter().any(|video| video.place == place) {
-            Planned::video(section, mid(place), offer.direction(section))
-        } else if Some(place) == data {
-            Planned::data(section)
-        } else if shared.contains(&place) && section.is_rtp() {
-            Planned::inactive(section)
-        } else {
-            Planned::refused(section)
-        }
-    });
-    let sections = planned.collect();
-    let bundle = if offer.is_bundled(shared[0]) { Some(shared.to_vec()) } else { None };
-    let plan = Plan { sections, bundle, tagged: shared[0], required };
+    let bundle = if offer.is_bundled(first) { Some(shared.to_vec()) } else { None };
+    let plan = Plan { sections, bundle, tagged: first, required };
     // Taken away, it is named all the same, and wants neither.
     let own = videos.iter().find(|video| video.place == settled.own);
     let own = own.map_or("inactive", |own| offer.direction(&offer.sections[own.place]));
     let video = Video { sends: sends(own), receives: receives(own) };
-    Ok(NormalOffer { sdp: lines.join("\r\n"), plan, settled, video })
+    let sdp = lines.join("\r\n");
+    Ok(NormalOffer { sdp, plan, settled, video, ignored_candidates: ignored.len() })
 }
 
 /// What browser and gateway make their connection with.
@@ -283,7 +294,10 @@ struct Transport<'a> {
 
 impl<'a> Transport<'a> {
     fn of(offer: &Description<'a>, section: &Section<'a>) -> Result<Self, OfferError> {
-        let required = |name| offer.of(section, name).ok_or(OfferError::Missing(name));
+        let required = |name| {
+            let value = offer.of(section, name).filter(|value| !value.is_empty());
+            value.ok_or(OfferError::Missing(name))
+        };
         let setup = offer.of(section, "setup").unwrap_or("actpass");
         if !["actpass", "active", "passive"].contains(&setup) {
             return Err(OfferError::Setup);

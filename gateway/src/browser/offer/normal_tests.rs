@@ -136,6 +136,40 @@ fn of_a_bundle_with_several_users_the_first_sections_counts() {
     }
 }
 
+/// The transport of a section that is refused goes with it.
+#[test]
+fn a_bundle_that_begins_with_what_is_refused_has_the_next_ones_transport() {
+    let other = "m=message 9 TCP/MSRP *\r\na=mid:5\r\n";
+    let without_mux = AUDIO.replace("a=rtcp-mux\r\n", "");
+    for (first, mid) in [(other, 5), (&without_mux, 0)] {
+        let sections = [(first, "f"), (VIDEO, "v"), (DATA, "d")];
+        let sdp = offer(&format!("a=group:BUNDLE {mid} 1 2\r\n"), &sections);
+        assert_eq!(answered(&sdp)[1], TAKEN);
+        let offer = normal(&sdp).unwrap();
+        assert_eq!(offer.ufrag(), Some("v"));
+        assert!(!offer.sdp().contains("secret-of-f"), "{}", offer.sdp());
+        let answer = offer.plan.answer(&stack(offer.sdp()), OURS).unwrap();
+        assert!(answer.contains("a=group:BUNDLE 1 2\r\n"), "{answer}");
+        let (_, refused) = answer.split_once("\r\nm=").unwrap();
+        let (refused, _) = refused.split_once("\r\nm=").unwrap();
+        assert!(refused.contains(" 0 ") && !refused.contains("a=rtcp-mux"), "{refused}");
+    }
+}
+
+#[test]
+fn a_further_video_must_share_its_port_with_rtcp_too() {
+    let first = normal(&offer("a=group:BUNDLE 1\r\n", &[(VIDEO, "v")])).unwrap();
+    let further = |sections: &[(&str, &str)]| {
+        let parsed = parse(offer("a=group:BUNDLE 1 3\r\n", sections)).unwrap();
+        parsed.further(first.codec.clone(), &first.settled)
+    };
+    let without = VIDEO.replace("a=rtcp-mux\r\n", "");
+    assert_eq!(further(&[(&without, "v")]).unwrap_err(), OfferError::RtcpMux);
+    let second = without.replace("a=mid:1", "a=mid:3");
+    let both = further(&[(VIDEO, "v"), (&second, "v")]).unwrap();
+    assert_eq!(both.sdp().matches("m=video").count(), 1, "{}", both.sdp());
+}
+
 #[test]
 fn without_a_bundle_the_video_has_its_own_transport_and_the_rest_is_refused() {
     let refused = [
@@ -175,7 +209,7 @@ fn sections_without_names_are_answered_without() {
 }
 
 #[test]
-fn a_data_section_of_old_is_answered_in_its_form() {
+fn a_pre_rfc_8841_data_section_is_answered_in_its_form() {
     let old =
         "m=application 9 DTLS/SCTP 5000\r\na=mid:2\r\na=sctpmap:5000 webrtc-datachannel 1024\r\n";
     let sdp = offer("a=group:BUNDLE 1 2\r\n", &[(VIDEO, "v"), (old, "d")]);
@@ -194,7 +228,8 @@ fn a_data_section_of_old_is_answered_in_its_form() {
 #[test]
 fn a_second_camera_and_what_is_unknown_are_answered_inactive() {
     let second = VIDEO.replace("a=mid:1", "a=mid:3");
-    let text = "m=text 9 UDP/TLS/RTP/SAVPF 98\r\na=mid:4\r\na=rtpmap:98 t140/1000\r\n";
+    let text =
+        "m=text 9 UDP/TLS/RTP/SAVPF 98\r\na=mid:4\r\na=rtcp-mux\r\na=rtpmap:98 t140/1000\r\n";
     let other = "m=message 9 TCP/MSRP *\r\na=mid:5\r\n";
     let sdp = offer(
         "a=group:BUNDLE 1 3 4 5\r\n",
@@ -219,6 +254,7 @@ fn what_is_not_understood_is_left_out() {
     let given = normal(&sdp).unwrap();
     assert_eq!(given.sdp().matches("a=extmap").count(), 1);
     assert_eq!(given.sdp().matches("a=candidate").count(), 1);
+    assert_eq!(given.ignored_candidates, 1);
     assert!(!given.sdp().contains("ssrc"));
 }
 

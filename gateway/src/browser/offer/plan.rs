@@ -29,6 +29,8 @@ pub(super) struct Planned {
     /// As offered.
     kind: String,
     protocol: String,
+    /// As offered: an answer must not have `a=rtcp-mux` otherwise (RFC 5761, section 5.1.1).
+    is_muxed: bool,
     answer: SectionAnswer,
 }
 
@@ -62,7 +64,8 @@ pub(crate) struct NoAnswer(&'static str);
 impl Planned {
     fn new(section: &Section<'_>, answer: SectionAnswer) -> Self {
         let (kind, protocol) = (section.kind.to_owned(), section.protocol.to_owned());
-        Self { mid: section.mid().map(str::to_owned), kind, protocol, answer }
+        let is_muxed = section.has("rtcp-mux");
+        Self { mid: section.mid().map(str::to_owned), kind, protocol, is_muxed, answer }
     }
 
     /// `given`: the section's name, as the stack knows it.
@@ -94,6 +97,11 @@ impl Planned {
         let formats =
             if section.formats.is_empty() { "0".to_owned() } else { section.formats.join(" ") };
         Self::new(section, SectionAnswer::Refused { formats })
+    }
+
+    /// Whether it is so, whatever the stack answers.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.answer, SectionAnswer::Refused { .. })
     }
 
     /// The section's lines, by the stack's answer; `None` where it is refused.
@@ -144,8 +152,7 @@ impl Planned {
         };
         let mut lines = vec![format!("m={} 0 {} {formats}", self.kind, self.protocol)];
         lines.extend(own_lines(transport).filter(|line| is_transport(line)));
-        let is_media = ["audio", "video"].contains(&self.kind.as_str());
-        lines.extend(is_media.then(|| "a=rtcp-mux".to_owned()));
+        lines.extend(self.is_muxed.then(|| "a=rtcp-mux".to_owned()));
         lines.push("a=inactive".to_owned());
         lines.extend(self.mid_line());
         lines
@@ -185,7 +192,8 @@ impl Plan {
             bodies.push(body.unwrap_or_else(|| planned.refuse(transport)));
         }
         let mut lines = vec!["v=0".to_owned()];
-        let own = ours.lines().iter().filter(|line| !line.starts_with("a=group:"));
+        let left_out = |line: &&&str| line.starts_with("a=group:") || is_candidate(line);
+        let own = ours.lines().iter().filter(|line| !left_out(line));
         lines.extend(own.map(|line| (*line).to_owned()));
         if let Some(bundle) = &self.bundle {
             let mids = bundle.iter().filter(|place| accepted.contains(place));
@@ -193,7 +201,7 @@ impl Plan {
             lines.push(format!("a=group:BUNDLE {}", mids.collect::<Vec<_>>().join(" ")));
         }
         // They belong in the first section of the bundle that is accepted (RFC 9143, section
-        // 7.3.1). But aiortc looks in the last, and nobody minds to find them twice.
+        // 7.3.1). But aiortc looks in the last, and other clients ignore what they have already.
         let shared = self.bundle.clone().unwrap_or_else(|| vec![self.tagged]);
         for (place, body) in bodies.into_iter().enumerate() {
             lines.extend(body);
@@ -236,10 +244,13 @@ fn check(ours: &Description<'_>, body: Option<&[String]>) -> Result<(), NoAnswer
 /// What the stack said of a section, but its name and the candidates, which are of addresses that
 /// nobody can reach.
 fn own_lines(section: &Section<'_>) -> impl Iterator<Item = String> {
-    let left_out = ["a=mid:", "a=candidate:", "a=end-of-candidates"];
-    let kept =
-        section.lines().iter().filter(move |line| !left_out.iter().any(|no| line.starts_with(no)));
+    let left_out = |line: &&&str| line.starts_with("a=mid:") || is_candidate(line);
+    let kept = section.lines().iter().filter(move |line| !left_out(line));
     kept.map(|line| (*line).to_owned())
+}
+
+fn is_candidate(line: &str) -> bool {
+    ["a=candidate:", "a=end-of-candidates"].iter().any(|start| line.starts_with(start))
 }
 
 fn is_transport(line: &str) -> bool {

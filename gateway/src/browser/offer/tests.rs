@@ -8,7 +8,7 @@ fn transport() -> String {
 pub(super) const FINGERPRINT: &str = "sha-256 AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:\
     AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB";
 
-const VP8: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\n";
+const VP8: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na=rtcp-mux\r\n";
 
 fn sdp(media: &str) -> String {
     format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{}{media}", transport())
@@ -24,8 +24,10 @@ fn verdict(media: &str) -> Result<(), OfferError> {
 
 #[test]
 fn tells_what_is_missing() {
-    let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:96 VP8/90000\r\n";
+    let video = VP8;
     assert_eq!(verdict(video), Ok(()));
+    assert_eq!(verdict(&video.replace("a=rtcp-mux\r\n", "")), Err(OfferError::RtcpMux));
+    assert_eq!(verdict(&format!("a=rtcp-mux\r\n{}", video.replace("a=rtcp-mux\r\n", ""))), Ok(()));
     assert_eq!(
         verdict("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"),
         Err(OfferError::NoVideo)
@@ -45,6 +47,10 @@ fn tells_what_is_missing() {
     for name in ["ice-ufrag", "ice-pwd", "fingerprint"] {
         let without = sdp(video).replace(&format!("a={name}:"), "a=nothing:");
         assert_eq!(checked(&without, Mode::SendReceive), Err(OfferError::Missing(name)));
+    }
+    for (name, value) in [("ice-ufrag", "user"), ("ice-pwd", "secret")] {
+        let empty = sdp(video).replace(&format!("a={name}:{value}"), &format!("a={name}:"));
+        assert_eq!(checked(&empty, Mode::SendReceive), Err(OfferError::Missing(name)), "{empty}");
     }
     for (sdp, line) in [("hello", 1), ("", 1), ("v=0\r\no=-\r\nhello", 3)] {
         let text = checked(sdp, Mode::Send).unwrap_err().to_string();

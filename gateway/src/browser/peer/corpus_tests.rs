@@ -7,13 +7,12 @@ use tokio_util::task::TaskTracker;
 use super::corpus::{Expected, corpus, expected};
 use super::*;
 use crate::browser::net::MediaPort;
+use crate::browser::offer::DIRECTIONS;
 use crate::codec::Codecs;
 use crate::config::media::{Candidates, Media};
 use crate::config::public::Public;
 use crate::session::SessionChannels;
 use crate::stream::spec::testing::spec;
-
-const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
 
 fn mode(name: &str) -> Mode {
     match name {
@@ -66,6 +65,7 @@ fn assert_legal(name: &str, offered: &str, answer: &str) {
     // The stack's reader is stricter than ours: of what it cannot read the table is the test.
     let Ok(theirs) = theirs else { return };
     assert_eq!(ours.media_descriptions.len(), theirs.media_descriptions.len(), "{name}");
+    let session = &ours;
     for (ours, theirs) in ours.media_descriptions.iter().zip(&theirs.media_descriptions) {
         let (our_name, their_name) = (&ours.media_name, &theirs.media_name);
         assert_eq!(our_name.media, their_name.media, "{name}");
@@ -73,9 +73,9 @@ fn assert_legal(name: &str, offered: &str, answer: &str) {
         let offered = |format: &String| their_name.formats.contains(format);
         assert!(our_name.formats.iter().all(offered), "{name}: {:?}", our_name.formats);
         assert_eq!(ours.attribute("mid"), theirs.attribute("mid"), "{name}");
-        let is_accepted = our_name.port.value != 0;
+        let (is_accepted, above) = (our_name.port.value != 0, &session.attributes);
         let has = |attribute: &str| {
-            ours.attribute(attribute).is_some() || answer.contains(&format!("\r\na={attribute}:"))
+            ours.attribute(attribute).is_some() || above.iter().any(|above| above.key == attribute)
         };
         for attribute in ["ice-ufrag", "ice-pwd", "fingerprint", "setup"] {
             assert!(!is_accepted || has(attribute), "{name}: {attribute}: {answer}");
@@ -122,9 +122,11 @@ fn line(asked: &Expected, answered: Result<(String, Offer), OfferError>) -> Expe
         if section.media_name.port.value == 0 {
             return format!("{kind}=refused");
         }
-        setup = section.attribute("setup").flatten().map(str::to_owned).or_else(|| setup.take());
+        let role = section.attribute("setup").flatten().map(str::to_owned);
+        assert!(role.is_some() && (setup.is_none() || setup == role), "one role: {answer}");
+        setup = role;
         let direction = DIRECTIONS.into_iter().find(|name| section.has_attribute(name));
-        format!("{kind}={}", direction.unwrap_or("on"))
+        format!("{kind}={}", direction.expect("each says its direction"))
     });
     let sections = sections.collect::<Vec<_>>().join(" ");
     let codec = format!("{}/{}", taken.codec.codec.name(), taken.codec.payload_type);

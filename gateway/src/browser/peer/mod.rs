@@ -84,6 +84,7 @@ use crate::pipeline::backlog::PacketQueue;
 use crate::pipeline::bandwidth::padding::Padding;
 use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Mode;
+use crate::telemetry;
 
 /// Encoded frames that may wait for the socket. Full: the frame is dropped (`hop="peer"`) and the
 /// next is a keyframe.
@@ -131,7 +132,7 @@ struct Terms {
 impl Terms {
     /// Our description as the browser is told it; by then its checks are known as ours, also after
     /// an ICE restart, which brings a name fragment of its own.
-    async fn tell(
+    async fn describe(
         &self,
         connection: &dyn PeerConnection,
         port: &SessionPort,
@@ -178,7 +179,8 @@ pub(crate) async fn answer(
     open: TaskTrackerToken,
 ) -> Result<(String, Peer), OfferError> {
     let (negotiated, sdp) = (&offer.codec, offer.sdp());
-    port.learn_theirs(sdp);
+    telemetry::candidates_ignored(offer.ignored_candidates);
+    port.set_remote_password(sdp);
     let codec = codecs::parameters(negotiated);
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
@@ -321,7 +323,7 @@ pub(crate) async fn answer(
     // Host candidates only, so the answer carries them all and nothing needs trickling to the
     // browser. Elapsed: it carries what there is.
     drop(tokio::time::timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
-    let answer = peer.terms.tell(&*peer.connection, &port, &offer.plan).await?;
+    let answer = peer.terms.describe(&*peer.connection, &port, &offer.plan).await?;
 
     let step = {
         let (callbacks, port) = (Arc::clone(&peer.callbacks), Arc::clone(&port));

@@ -29,14 +29,16 @@ impl RemoteCandidates {
         self.taken.clear();
     }
 
-    /// Whether to take a candidate: its address may be asked, it is new, and there is room.
+    /// Whether to take a candidate: its address may be asked, it is new, and there is room. One for
+    /// RTCP (component 2) is of no use: RTP and RTCP share one port.
     pub(super) fn take(&mut self, line: &str) -> bool {
         // Foundation, priority and extensions may differ between an offer and a trickled candidate:
-        // what counts is component, protocol, address and port (RFC 8839, section 5.1).
+        // what counts is protocol, address and port (RFC 8839, section 5.1).
         let fields: Vec<&str> = line.split_whitespace().take(6).collect();
         let [_, component, protocol, _, address, port] = fields[..] else { return false };
-        let path = [component, protocol, address, port].join(" ").to_ascii_lowercase();
-        self.policy.admits(protocol, address, port)
+        let path = [protocol, address, port].join(" ").to_ascii_lowercase();
+        component == "1"
+            && self.policy.admits(protocol, address, port)
             && self.taken.len() < MAX_CANDIDATES
             && self.taken.insert(path)
     }
@@ -93,6 +95,7 @@ mod tests {
         for _ in 0..100 {
             candidates.of_offer(&format!("a={}\r\n", line(50_000)));
             assert!(!candidates.take(&line(53)));
+            assert!(!candidates.take(&line(50_001).replace("candidate:1 1", "candidate:1 2")));
         }
         assert!(!candidates.take("candidate:9 1 UDP 1 192.0.2.1 50000 typ host ufrag abcd"));
         assert!(!candidates.take("candidate:short"));

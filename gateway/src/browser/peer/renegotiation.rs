@@ -14,6 +14,7 @@ use webrtc::peer_connection::PeerConnection;
 use super::{GATHER_TIMEOUT, Peer, Terms};
 use crate::browser::offer::{self, Offer, OfferError, Parsed, VIDEO, Video};
 use crate::stream::spec::Mode;
+use crate::telemetry;
 
 /// Transceivers of a connection. The stack keeps those whose section has been stopped, and makes
 /// one for each section with a name that it has not seen; twice the sections that an offer may
@@ -46,6 +47,7 @@ impl Peer {
         let (terms, settled) = (self.terms.clone(), Arc::clone(&self.settled));
         let answering = async move {
             let _turn = turn;
+            telemetry::candidates_ignored(offer.ignored_candidates);
             let before =
                 connection.remote_description().await.map(|remote| remote.sdp).unwrap_or_default();
             let restarts = offer::ice_ufrag(&before) != offer.ufrag();
@@ -68,13 +70,13 @@ impl Peer {
             }
             *candidates.lock() = taken;
             *settled.lock() = offer.settled.clone();
-            port.learn_theirs(offer.sdp());
+            port.set_remote_password(offer.sdp());
             if restarts {
                 let mut gathered = callbacks.gathered.subscribe();
                 // Elapsed: the answer carries what there is.
                 drop(timeout(GATHER_TIMEOUT, gathered.wait_for(|done| *done)).await);
             }
-            terms.tell(&*connection, &port, &offer.plan).await
+            terms.describe(&*connection, &port, &offer.plan).await
         };
         let (runtime, answering) = (self.runtime.clone(), answering.in_current_span());
         // On the media runtime, and to its end even if nobody waits for it: a half-applied
