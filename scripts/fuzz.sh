@@ -107,12 +107,14 @@ failed=
 for target in $targets; do
     mkdir -p "target/corpus/$target" "artifacts/$target"
     log=target/$target.log
-    # Offers of real clients are in a folder of their own, and longer.
+    # Offers of real clients are in a folder of their own, beside what is none, and longer.
     more=
     length=4096
     if [ "$target" = offer ]; then
-        more=../corpus/offers
-        length=16384
+        more=target/offers
+        length=32768
+        mkdir -p "$more"
+        cp ../corpus/offers/*.sdp "$more/"
     fi
     # Inputs as long as a few packets. 2 GB is a leak: a decoder of the largest picture takes 100 MB.
     if TARGET=$target ASAN_OPTIONS=allow_addr2line=1 "target/$host/release/reframe-fuzz" \

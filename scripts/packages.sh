@@ -105,8 +105,8 @@ look "$1"
 command -v apt-get >/dev/null 2>&1 || stop \
     "These are missing, by their Debian names:$missing" \
     "Install a C and a C++ compiler, nasm, pkg-config and the headers of libvpx (Fedora: gcc gcc-c++ nasm pkgconf-pkg-config" \
-    "libvpx-devel; Arch: gcc nasm pkgconf libvpx), for the demos ffmpeg, for the tests also Redis, Prometheus, Chromium and chromedriver (Fedora:" \
-    "chromium chromedriver; Arch: chromium). Then run this again."
+    "libvpx-devel; Arch: gcc nasm pkgconf libvpx), for the demos ffmpeg, for the tests also Redis, Prometheus, Chromium, chromedriver," \
+    "coturn and Python 3 with venv (Fedora: chromium chromedriver coturn python3; Arch: chromium coturn python). Then run this again."
 
 # Ubuntu's own chromium packages are shells around a snap, whose confinement keeps it from files that the tests give it.
 if [ "$(. /etc/os-release && echo "${ID:-}")" = ubuntu ]; then

@@ -12,7 +12,9 @@ const { MediaStreamTrack, RTCPeerConnection } = await import('../../../target/cl
 function withoutAddresses(sdp) {
   return sdp
     .replace(/\b(?!0\.0\.0\.0|127\.0\.0\.1)\d{1,3}(\.\d{1,3}){3}\b/g, '192.0.2.123')
-    .replace(/(?<= )f[cde][0-9a-f:]+(?= )/g, '2001:db8:1234:5678:9abc:def0:1234:5678');
+    .replace(/^(?:o=|c=|a=rtcp:|a=candidate:).*$/gm, (line) =>
+      line.replace(/(?<= )(?!::1?(?:\s|$))[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*(?=\s|$)/g, '2001:db8:1234:5678:9abc:def0:1234:5678'),
+    );
 }
 
 for (const bundlePolicy of ['disable', 'max-compat', 'max-bundle']) {
