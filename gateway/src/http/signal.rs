@@ -262,3 +262,34 @@ fn no_stream(shared: &HttpState, stream: Option<String>) -> HttpResponse {
     };
     failed(StatusCode::NOT_FOUND, "unknown_stream", Some(problem))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_request_is_named_with_its_session_where_that_is_known() {
+        let long = format!(r#"{{"webrtc_id":"a","type":"{}"}}"#, "x".repeat(100_000));
+        for (body, session, problem) in [
+            ("no JSON", None, "not a JSON object"),
+            (r#"{"type":"offer","sdp":"v=0"}"#, None, "`webrtc_id` is missing"),
+            (r#"{"webrtc_id":"a","type":"offer"}"#, Some("a"), "`sdp` is missing"),
+            (r#"{"webrtc_id":"a","type":"offer","sdp":1}"#, Some("a"), "`sdp` is not a string"),
+            (long.as_str(), Some("a"), "must be `offer` or `ice-candidate`"),
+        ] {
+            let malformed = parse(body.as_bytes()).err().expect("it is none");
+            assert_eq!(malformed.id.as_ref().map(SessionId::as_str), session, "{body}");
+            let told = malformed.problem;
+            assert!(told.contains(problem) && told.len() < 200, "{told}");
+        }
+    }
+
+    #[test]
+    fn a_candidate_is_understood_or_not() {
+        let candidate = |line: &str| parse_candidate(&json!({ "candidate": line }));
+        assert!(candidate("").is_ok_and(|candidate| candidate.is_none()));
+        assert!(candidate("candidate:1 1 udp 1 192.0.2.1 9 typ host").is_ok());
+        assert!(candidate("candidate:1 1 ssltcp 1 192.0.2.1 9 typ host").is_err());
+        assert!(parse_candidate(&json!({})).is_err());
+    }
+}

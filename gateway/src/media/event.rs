@@ -75,7 +75,7 @@ pub(crate) struct Notice {
 pub(crate) enum EndReason {
     /// The browser closed the data channel or the connection.
     ClientClosed,
-    /// Nothing came from the browser for eight seconds, or it never finished connecting.
+    /// Nothing came from the browser for 13 s, or it never finished connecting.
     ConnectionFailed(ConnectStage),
     /// The browser never connected after the answer.
     NeverConnected(ConnectStage),

@@ -116,6 +116,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
         "reframe_frames_consumed_total",
         "reframe_frames_repeated_total",
         "reframe_discovery_errors_total",
+        "reframe_candidates_ignored_total",
         "reframe_log_lines_left_out_total",
     ] {
         counter!(zero).absolute(0);

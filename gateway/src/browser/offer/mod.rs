@@ -57,7 +57,7 @@ pub(crate) enum OfferError {
     Credential(&'static str, usize),
     /// What no connection can be made without.
     #[error(
-        "`sdp` has no `a={0}`, neither in the section that its bundle begins with nor above all"
+        "`sdp` has no `a={0}`, neither in the first section of its bundle that is accepted nor above all"
     )]
     Missing(&'static str),
     /// A certificate that cannot be verified: the stack computes one hash.
@@ -219,7 +219,7 @@ fn check_credentials(offer: &Description<'_>) -> Result<(), OfferError> {
     Ok(())
 }
 
-/// The first user name fragment in a description: one bundle has one (RFC 9143, section 9.1).
+/// The first user name fragment in a description: one bundle has one (RFC 9143, section 10).
 pub(crate) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"))
 }

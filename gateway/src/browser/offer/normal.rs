@@ -1,17 +1,7 @@
 //! Every offer in one form, whatever its client wrote: the stack is given two sections at most, the
 //! video and the data channel, on one transport, with everything said that may be left out. Pure.
 //!
-//! | offered | given to the stack |
-//! |---|---|
-//! | no direction, or one above all sections | that, or `sendrecv` (RFC 8866, section 6.7) |
-//! | no `a=group:BUNDLE`, or one without the video | the video alone, on its own transport |
-//! | BUNDLE with several ICE users, as before it is agreed on | the first section's (RFC 8843, section 7.2.1) |
-//! | `bundle-only` with port 0 | as any other section |
-//! | audio, further videos of a first offer, unknown sections | nothing; [`Plan`] answers them |
-//! | a data section of before RFC 8841 (`DTLS/SCTP 5000`) | the present form |
-//! | no `a=mid` | one of ours, which the answer does not repeat |
-//! | `a=ssrc`, `a=msid`, `a=rid`, `a=simulcast`: missing, wrong or several | one stream, known by its payload type; in further offers by its first `a=ssrc` |
-//! | candidates, extensions and codecs that are not understood | nothing of them |
+//! The rules, a row each: `docs/decisions/0025-offers.md`.
 //!
 //! The answer goes the other way: [`Plan`] has a line for each section of the offer, in its order.
 

@@ -15,7 +15,7 @@ mod congestion;
 #[cfg(test)]
 #[path = "../../../../tests/src/offers.rs"]
 #[expect(unreachable_pub, reason = "the harness has it too, and there it is reached")]
-mod corpus;
+pub(crate) mod corpus;
 #[cfg(test)]
 mod corpus_tests;
 mod data_channel;
