@@ -1,5 +1,6 @@
 //! Clients that others wrote, as `docs/clients.md` lists them: each offers to a real gateway, and
-//! its picture comes back. `make test-clients` installs them and runs this.
+//! its picture comes back. `scripts/clients.sh test` installs the two that `make test` tries;
+//! `make test-clients` installs all, and runs all.
 #![expect(clippy::print_stderr, reason = "the times are to be read, and written down")]
 
 use std::path::Path;
@@ -12,12 +13,18 @@ use super::*;
 /// Well below what a client of DTLS waits before it repeats itself, one second; a picture takes a
 /// tenth of that.
 const AT_ONCE_MS: f64 = 700.0;
+/// What is lost is sent again after a second: a first picture that comes before that has lost
+/// nothing on its way. On a machine that has other work the best of some tries tells.
+const NOTHING_LOST_MS: f64 = 1_000.0;
+const TRIES: usize = 3;
 /// Longer than a gateway waits for a client that does not answer its checks.
 const STAYS_SECS: &str = "20";
 
 fn aiortc(version: &str, args: &[&str]) -> Value {
     let python = clients::aiortc(version);
-    let python = python.unwrap_or_else(|| panic!("no aiortc {version}: run `make test-clients`"));
+    let python = python.unwrap_or_else(|| {
+        panic!("no aiortc {version}: run `scripts/clients.sh test`, or `all` for every version")
+    });
     let said = clients::run(&python, "aiortc_client.py", args);
     eprintln!("aiortc {version} {args:?}: {said}");
     said
@@ -111,17 +118,22 @@ fn webrtcbin_stays() {
 }
 
 /// What `make test` tries of other people's clients: the newest, whose first check nominates, and
-/// one whose bundle has an ICE user for each section and a data section of old.
+/// one whose bundle has ICE credentials for each section and a pre-RFC 8841 data section.
 #[test]
 fn two_versions_of_aiortc_show_their_picture() {
     let cluster = Cluster::launch("flip");
     let url = cluster.page("/webrtc/offer");
     for version in ["1.10.1", "1.16.0"] {
         for more in [&[][..], &["--audio", "--data"]] {
-            let said = aiortc(version, &[&["--url", url.as_str()], more].concat());
-            assert!(said["first_picture_ms"].is_number(), "aiortc {version} {more:?}: {said}");
-            let texts = said["texts"].as_array().expect("a list");
-            assert_eq!(texts.is_empty(), more.is_empty(), "aiortc {version} {more:?}: {said}");
+            let picture = || {
+                let said = aiortc(version, &[&["--url", url.as_str()], more].concat());
+                let texts = said["texts"].as_array().expect("a list");
+                assert_eq!(texts.is_empty(), more.is_empty(), "aiortc {version} {more:?}: {said}");
+                let first = said["first_picture_ms"].as_f64();
+                first.unwrap_or_else(|| panic!("aiortc {version} {more:?}: {said}"))
+            };
+            let best = (0..TRIES).map(|_| picture()).min_by(f64::total_cmp).expect("some tries");
+            assert!(best < NOTHING_LOST_MS, "aiortc {version} {more:?}: {best} ms at best");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The interpreter with that version of aiortc; `None` where `make test-clients` has not installed
+/// The interpreter with that version of aiortc; `None` where `scripts/clients.sh` has not installed
 /// it.
 #[must_use]
 pub fn aiortc(version: &str) -> Option<PathBuf> {

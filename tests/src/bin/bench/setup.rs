@@ -44,7 +44,9 @@ pub(crate) fn steps(report: &mut Report, name: &'static str, clip: &Arc<Clip>, _
 /// The same client by turns here and against itself.
 pub(crate) fn aiortc(report: &mut Report, name: &'static str) {
     let Some(python) = clients::aiortc(AIORTC) else {
-        report.note(&format!("{name}: left out. `make test-clients` installs aiortc {AIORTC}."));
+        report.note(&format!(
+            "{name}: left out. `scripts/clients.sh test` installs aiortc {AIORTC}."
+        ));
         return;
     };
     let cluster = Cluster::launch("flip");
