@@ -26,7 +26,7 @@ const DARKEST_WHITE: u32 = 160;
 const BRIGHTEST_BLACK: u32 = 96;
 
 /// What a picture says about itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code {
     /// The frame number that was drawn.
     pub number: u32,

@@ -1,8 +1,8 @@
 //! The time in which this process ran.
 //!
-//! While a process is stopped (SIGSTOP, a paused container, a machine that sleeps) no browser can
-//! be heard, and the clock of the system goes on. Whoever asks that clock "how long has nothing
-//! come?" blames the browser. This one leaves such times out.
+//! While a process is stopped (SIGSTOP, a paused container) no browser can be heard, and the clock
+//! of the system goes on. Whoever asks that clock "how long has nothing come?" blames the browser.
+//! This one leaves such times out. (`Instant` itself leaves out those in which the machine sleeps.)
 //!
 //! Runs:  the watchdog's thread reads it four times a second, so that no other gap is as long as
 //!        [`STANDSTILL`]; where no watchdog runs, it is the system's clock.
@@ -15,7 +15,8 @@ use tokio::time::Instant;
 /// A longer gap between two readings is time in which nothing ran: four ticks of the watchdog.
 const STANDSTILL: Duration = Duration::from_secs(1);
 
-static CLOCK: Mutex<Clock> = Mutex::new(Clock { last: None, left_out: Duration::ZERO });
+static CLOCK: Mutex<Clock> =
+    Mutex::new(Clock { last: None, ticked: false, suspended: Duration::ZERO });
 
 /// Now, without the times in which this process was stopped.
 pub(crate) fn now() -> Instant {
@@ -27,28 +28,35 @@ pub(crate) fn now() -> Instant {
 /// Has gaps between readings noticed; to be called four times a second from then on.
 pub(crate) fn tick() {
     let mut clock = CLOCK.lock();
-    clock.last.get_or_insert_with(Instant::now);
-    clock.read(Instant::now());
+    let now = Instant::now();
+    clock.last.get_or_insert(now);
+    clock.read(now);
+    clock.ticked = true;
 }
 
 #[derive(Debug)]
 struct Clock {
     /// The last reading, by the system's clock; `None` while nothing ticks.
     last: Option<Instant>,
-    left_out: Duration,
+    /// Whether it ticked since the last gap.
+    ticked: bool,
+    suspended: Duration,
 }
 
 impl Clock {
     fn read(&mut self, system: Instant) -> Instant {
-        if let Some(last) = &mut self.last {
-            let gap = system.saturating_duration_since(*last);
-            if gap > STANDSTILL {
-                self.left_out += gap;
+        if let Some(last) = self.last {
+            let gap = system.saturating_duration_since(last);
+            self.last = Some(system.max(last));
+            // A second gap without a tick between: nothing ticks any more.
+            if gap > STANDSTILL && !std::mem::take(&mut self.ticked) {
+                self.last = None;
+            } else if gap > STANDSTILL {
+                self.suspended += gap;
             }
-            *last = system.max(*last);
         }
         // It is less than has passed since the first tick.
-        system.checked_sub(self.left_out).unwrap_or(system)
+        system.checked_sub(self.suspended).unwrap_or(system)
     }
 }
 
@@ -61,13 +69,14 @@ mod tests {
     #[test]
     fn it_stands_still_while_the_process_does_and_never_goes_back() {
         let start = Instant::now();
-        let mut clock = Clock { last: Some(start), left_out: Duration::ZERO };
+        let mut clock = Clock { last: Some(start), ticked: true, suspended: Duration::ZERO };
         let mut system = start;
         let mut last = start;
         for gap in [TICK, TICK, TICK * 4, Duration::from_secs(10), TICK, Duration::from_secs(3_600)]
         {
             system += gap;
             let now = clock.read(system);
+            clock.ticked = true;
             assert!(now >= last);
             last = now;
         }
@@ -75,8 +84,18 @@ mod tests {
     }
 
     #[test]
+    fn when_nothing_ticks_any_more_it_goes_on() {
+        let start = Instant::now();
+        let mut clock = Clock { last: Some(start), ticked: true, suspended: Duration::ZERO };
+        let seconds = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(clock.read(seconds(10)), start, "it may have stood still");
+        assert_eq!(clock.read(seconds(20)), seconds(10));
+        assert_eq!(clock.read(seconds(30)), seconds(20));
+    }
+
+    #[test]
     fn without_ticks_it_is_the_systems() {
-        let mut clock = Clock { last: None, left_out: Duration::ZERO };
+        let mut clock = Clock { last: None, ticked: false, suspended: Duration::ZERO };
         let later = Instant::now() + Duration::from_secs(60);
         assert_eq!(clock.read(later), later);
         assert_eq!(clock.read(later + TICK), later + TICK);

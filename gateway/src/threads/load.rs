@@ -56,6 +56,10 @@ impl Load {
     /// Notes how long each thread has worked up to `now`; gives the mean load, which is above 1
     /// where more was reckoned than there is.
     pub(crate) fn look(&mut self, now: Instant, worked: Vec<Duration>) -> f64 {
+        // This process stood still, perhaps within a task: the time was nobody's.
+        if self.looks.back().is_some_and(|(last, _)| now > *last + LOOK_INTERVAL * 4) {
+            self.looks.clear();
+        }
         if self.looks.len() == LOOKS {
             self.looks.pop_front();
         }

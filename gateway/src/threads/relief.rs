@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::load::LOOK_INTERVAL;
+
 /// Looks that are compared, the first and the last three quarters of a second apart: several
 /// pictures of each session.
 const LOOKS: usize = 4;
@@ -34,9 +36,11 @@ const ASKED_WITH_RUNGS: usize = 2;
 /// 20, 15, 10 and 7.5 frames a second (`bandwidth::asked_fps`).
 const MOST_ASKED: usize = 4;
 /// Of the pictures that were to be encoded, those that a thread may leave out, as newer ones come,
-/// before all its streams do less. The first step leaves a third of the frames out: beside less
-/// than this it costs more than it gives, and while it lasts a part of the machine is idle.
-const TOLERATED: f64 = 0.2;
+/// before all its streams do less. The first step leaves a third of the frames out: what loses less
+/// than this by itself gets at least nine tenths of that with it, and a part of the machine is idle.
+const TOLERATED: f64 = 0.26;
+/// Looks with late packets that are too much whatever is left out: one may be a hiccup.
+const LATE_LOOKS: usize = 2;
 /// From one step to the next: the looks are of the new step then, a quarter of a second after it,
 /// when browsers have heard.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
@@ -130,6 +134,10 @@ impl Relief {
     /// Notes what the thread has done up to `now`; gives the steps. To be called each
     /// [`crate::threads::load::LOOK_INTERVAL`].
     pub(crate) fn look(&mut self, now: Instant, work: Work) -> Steps {
+        // This process stood still, perhaps within a task: the time was nobody's.
+        if self.looks.back().is_some_and(|(last, _)| now > *last + LOOK_INTERVAL * 4) {
+            self.looks.clear();
+        }
         if self.looks.len() == LOOKS {
             self.looks.pop_front();
         }
@@ -142,7 +150,7 @@ impl Relief {
         }
         let load = work.worked.saturating_sub(then.worked).div_duration_f64(all);
         let encoding = work.encoded.saturating_sub(then.encoded).div_duration_f64(all);
-        let full = load >= FULL && (!self.steps.is_none() || work.lost_too_much_since(then));
+        let full = load >= FULL && (!self.steps.is_none() || self.lost_too_much());
         if self.tried && held >= self.patience {
             (self.tried, self.patience) = (false, UP_AFTER[0]);
         }
@@ -162,18 +170,19 @@ impl Relief {
         self.steps
     }
 
+    /// Whether the looks have left out more than is tolerated.
+    fn lost_too_much(&self) -> bool {
+        let works = || self.looks.iter().map(|(_, work)| work);
+        let late = works().zip(works().skip(1)).filter(|(before, after)| after.late > before.late);
+        let (Some(first), Some(last)) = (works().next(), works().next_back()) else { return false };
+        let left_out = last.left_out.saturating_sub(first.left_out) as f64;
+        let all = left_out + last.pictures.saturating_sub(first.pictures) as f64;
+        late.count() >= LATE_LOOKS || left_out > all * TOLERATED
+    }
+
     /// Up to where the load may be with a step less: without any, some of it may be left out.
     fn room(&self, encoding: bool) -> f64 {
         if self.steps.less(encoding).is_none() { FULL / (1.0 - TOLERATED) } else { FULL }
-    }
-}
-
-impl Work {
-    /// Whether more was left out since `then` than a step would.
-    fn lost_too_much_since(self, then: Self) -> bool {
-        let left_out = self.left_out.saturating_sub(then.left_out) as f64;
-        let all = left_out + self.pictures.saturating_sub(then.pictures) as f64;
-        self.late > then.late || left_out > all * TOLERATED
     }
 }
 

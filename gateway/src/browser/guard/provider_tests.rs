@@ -164,8 +164,48 @@ fn a_client_that_wants_cbc_is_refused() {
     assert!(!client.complete && !server.complete);
 }
 
+/// What the stack has sealed behind this header, as whoever opens it sees it.
+fn sealed(header: &[u8], text: &[u8]) -> Vec<u8> {
+    let stack = rtc::crypto::default_provider().unwrap();
+    let crypto = provider(&Arc::default()).unwrap();
+    let cipher =
+        |crypto: &dyn RTCCrypto| crypto.new_aead(AeadAlgorithm::Aes128Gcm, &[1; 16]).unwrap();
+    let (mut text, mut tag) = (text.to_vec(), [0; 16]);
+    cipher(crypto.crypto()).seal_in_place(&[0; 12], header, &mut text, &mut tag).unwrap();
+    cipher(stack.crypto()).open_in_place(&[0; 12], header, &mut text, &tag).unwrap();
+    text
+}
+
 #[test]
-fn rtp_is_not_looked_at() {
+fn a_padded_packet_is_nothing_but_padding_and_no_other_is_touched() {
+    let header = |first: u8, second: u8, length: usize| {
+        let mut header = vec![0; length];
+        (header[0], header[1]) = (first, second);
+        header
+    };
+    let text = [0, 0, 0, 4];
+    for (first, second, length) in [(0xa0, 96, 12), (0xb0, 96, 20), (0xa0, 224, 12)] {
+        assert_eq!(
+            sealed(&header(first, second, length), &[&[0; 116][..], &text].concat())[119],
+            120
+        );
+    }
+    let long = [7; 256];
+    for (first, second, text) in [
+        // No padding; feedback with padding; more than one byte can tell.
+        (0x80, 96, &text[..]),
+        (0x90, 224, &text),
+        (0xaf, 205, &text),
+        (0xa1, 192, &text),
+        (0xa0, 223, &text),
+        (0xa0, 96, &long),
+    ] {
+        assert_eq!(sealed(&header(first, second, 12), text), text, "{first:x} {second}");
+    }
+}
+
+#[test]
+fn what_is_no_record_and_not_padded_is_not_looked_at() {
     let guard = Arc::<Guard>::default();
     let crypto = provider(&guard).unwrap();
     let mut cipher = crypto.crypto().new_aead(AeadAlgorithm::Aes128Gcm, &[1; 16]).unwrap();

@@ -21,10 +21,10 @@ use super::feedback::Covered;
 use super::pass_through::PassThrough;
 use crate::media::limits::BitrateLimits;
 use crate::pipeline::bandwidth::burst::{Bursts, Report};
-use crate::pipeline::bandwidth::delay::{DelayBased, Path};
+use crate::pipeline::bandwidth::delay::{Change, DelayBased, Path};
 use crate::pipeline::bandwidth::loss::LossBased;
 use crate::pipeline::bandwidth::padding::Padding;
-use crate::pipeline::bandwidth::probe::Probe;
+use crate::pipeline::bandwidth::probe::{OF_MEASURED, Probe};
 use crate::pipeline::bandwidth::queue::Queue;
 use crate::pipeline::bandwidth::rates::Rates;
 use crate::telemetry;
@@ -46,7 +46,7 @@ const OVER_PACKETS: u32 = 16;
 /// path carries no more.
 const BURST_SECONDS: f64 = 0.03;
 /// Between two requests for bursts: a round trip and the pictures that one is for.
-const BURST_INTERVAL: Duration = Duration::from_millis(500);
+const BURST_INTERVAL: Duration = Duration::from_millis(700);
 /// Bytes of such a burst. The fewest take two milliseconds of 2 Mbit/s, eight ticks of the clock of
 /// feedback; the most twelve milliseconds.
 const BURST_BYTES: (f64, f64) = (500.0, 3_000.0);
@@ -110,7 +110,7 @@ impl Estimator {
             loss: LossBased::new(BitrateLimits { start: limits.max, ..limits }),
             counted: None,
             probe: Probe::default(),
-            bursts: Bursts::default(),
+            bursts: Bursts::new(max / OF_MEASURED),
             padding,
             asked: None,
             queue: Queue::default(),
@@ -160,8 +160,9 @@ impl Estimator {
     /// Raises the estimate when it is time, and has the path measured for that.
     fn raise(&mut self, now: tokio::time::Instant) {
         let losing = self.loss.congested() && !self.loses_nothing(now);
+        let wrong = losing || self.delay.waits();
         let (target, carried) = (self.target_bitrate(), self.bursts.carried());
-        if let Some(more) = self.probe.update(now, target, self.max, carried, losing) {
+        if let Some(more) = self.probe.update(now, target, self.max, carried, wrong) {
             // Whichever half is the lower one is raised.
             self.delay.raise(more);
             self.loss.raise(more * VIDEO / 1_000.0);
@@ -174,7 +175,7 @@ impl Estimator {
             reason = "within bounds"
         )]
         let bytes = (target / 8.0 * BURST_SECONDS).clamp(least, most) as u32;
-        let measures = !losing && carried.is_none() && self.probe.measures(now, target, self.max);
+        let measures = !wrong && carried.is_none() && self.probe.measures(now, target, self.max);
         if !measures {
             self.padding.ask(0);
         } else if self.asked.is_none_or(|at| now.saturating_duration_since(at) >= BURST_INTERVAL) {
@@ -223,15 +224,18 @@ impl BandwidthEstimator for Estimator {
         let passed = self.passed(&reports);
         let clock = tokio::time::Instant::from_std(now);
         if let Some(newest) = passed.iter().rfind(|report| report.came.is_some()) {
+            let began = self.began.unwrap_or(now);
             let path = Path {
-                waiting: self.queue.waiting(&passed),
+                waiting: self.queue.waiting(now.saturating_duration_since(began), &passed),
                 sent: newest.sent,
                 rates: self.rates.update(&passed),
             };
             self.bursts.note(passed);
-            if self.delay.update(clock, path) {
+            match self.delay.update(clock, path) {
+                Change::Nothing => {}
                 // They are of the path before there was a queue.
-                self.bursts.clear();
+                Change::Fell => self.bursts.clear(),
+                Change::NewDelay => self.queue.adopt(),
             }
         }
         self.raise(clock);

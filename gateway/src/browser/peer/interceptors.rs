@@ -20,8 +20,12 @@ use crate::media::signs::Signs;
 /// Packets kept to be sent again, a power of two: two seconds of 2 Mbit/s, 600 kB. Who asks for
 /// older ones gets nothing and asks for a keyframe.
 pub(super) const SENT_PACKETS: u16 = 512;
-/// Next to the responder, on the side of the wire: what comes in passes here first.
-const BOUND_RETRANSMISSIONS: Slot = Slot::Custom(3_500);
+/// On the side of the wire of what numbers packets for TWCC: what is sent again is the very packet
+/// that was sent. Numbered anew, it would be another one under the same SRTP index, and two such
+/// packets give away AES-GCM's authentication key (RFC 7714, section 8.1).
+const SEND_AGAIN: Slot = Slot::Custom(1_600);
+/// Next to it, on the side of the wire: what comes in passes here first.
+const BOUND_RETRANSMISSIONS: Slot = Slot::Custom(1_500);
 
 /// On the side of the wire of all that reads feedback.
 const BOUND_FEEDBACK: Slot = Slot::Custom(400);
@@ -41,7 +45,7 @@ pub(super) fn registry(engine: &mut MediaEngine, signs: Arc<Signs>) -> Result<Re
             }),
         )
         .with(BOUND_RETRANSMISSIONS, PassThrough::new(RetransmissionLimiter::default()))
-        .with(Slot::NackResponder, NackResponderBuilder::new().with_size(SENT_PACKETS).build())
+        .with(SEND_AGAIN, NackResponderBuilder::new().with_size(SENT_PACKETS).build())
         .with(Slot::NackGenerator, PassThrough::new(NackGenerator::default()))
         .with(Slot::from(20_000), PassThrough::new(deliver_requests)))
 }

@@ -2,14 +2,16 @@
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use rtc::interceptor::{AttributedPacket, Interceptor, RTCPFeedback};
+use rtc::interceptor::{AttributedPacket, Interceptor, RTCPFeedback, RTPHeaderExtension};
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 
 use super::*;
+use crate::browser::peer::congestion::register;
 use crate::browser::peer::interceptors::registry;
+use crate::media::limits::BitrateLimits;
 
 const MS: Duration = Duration::from_millis(1);
 const SSRC: u32 = 77;
@@ -142,4 +144,43 @@ fn a_tenth_lost_each_way_is_repaired() {
         }
     }
     assert!(missing.len() <= 2, "{missing:?}");
+}
+
+/// AES-GCM's nonce is the packet's index: what is sent again under it must be what was sent.
+#[test]
+fn what_is_sent_again_is_the_very_packet() {
+    let mut engine = MediaEngine::default();
+    let registry = registry(&mut engine, Default::default()).unwrap();
+    let limits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
+    let available_kbps = tokio::sync::watch::channel(0).0;
+    let mut chain = register(registry, limits, available_kbps, Default::default()).build();
+    let feedback = |typ: &str| RTCPFeedback { typ: typ.to_owned(), parameter: String::new() };
+    let uri = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+    chain.bind_local_stream(&StreamInfo {
+        ssrc: SSRC,
+        rtcp_feedback: vec![feedback("nack"), feedback("transport-cc")],
+        rtp_header_extensions: vec![RTPHeaderExtension { uri: uri.to_owned(), id: 5 }],
+        ..Default::default()
+    });
+    let now = tokio::time::Instant::now().into_std();
+    let mut written = |sequence_number: Option<u16>| {
+        if let Some(sequence_number) = sequence_number {
+            let header =
+                rtp::Header { version: 2, ssrc: SSRC, sequence_number, ..Default::default() };
+            let packet = rtp::Packet { header, payload: vec![0; PAYLOAD].into() };
+            chain.handle_write(tagged(now, Packet::Rtp(packet))).unwrap();
+        } else {
+            let nacks = nack_pairs_from_sequence_numbers(&[7]);
+            let nack = TransportLayerNack { sender_ssrc: 1, media_ssrc: SSRC, nacks };
+            chain.handle_read(tagged(now, Packet::Rtcp(vec![Box::new(nack)]))).unwrap();
+        }
+        match chain.poll_write().unwrap().message.packet {
+            Packet::Rtp(packet) => packet,
+            _ => panic!("a packet of video"),
+        }
+    };
+    let first = written(Some(7));
+    assert!(first.header.get_extension(5).is_some(), "numbered");
+    written(Some(8));
+    assert_eq!(written(None), first);
 }

@@ -6,7 +6,7 @@
 //! of its own. Where a picture is too small to measure by,
 //! [`super::padding`] fills it up.
 //!
-//! Of the newest five bursts the second slowest counts. One that waited in a client that stood
+//! Of the newest five bursts the second slowest counts, of fewer the slowest. One that waited in a client that stood
 //! still arrives all at once, one that was torn apart arrives late, and jitter does a little of
 //! both: too low costs one more burst, too high a queue.
 
@@ -40,8 +40,10 @@ pub(crate) struct Report {
 }
 
 /// The newest bursts of one path.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Bursts {
+    /// Bits a second beyond which it does not matter how much more the path carries.
+    enough: f64,
     /// More of it may be reported.
     open: Option<Burst>,
     /// When each was sent, and its bits a second.
@@ -50,6 +52,7 @@ pub(crate) struct Bursts {
 
 #[derive(Debug)]
 struct Burst {
+    first_sent: Duration,
     last_sent: Duration,
     first_came: Duration,
     last_came: Duration,
@@ -62,6 +65,7 @@ struct Burst {
 impl Burst {
     fn new(report: Report) -> Self {
         Self {
+            first_sent: report.sent,
             last_sent: report.sent,
             first_came: report.came.unwrap_or_default(),
             last_came: report.came.unwrap_or_default(),
@@ -87,14 +91,22 @@ impl Burst {
         }
     }
 
-    /// `None`: it measures nothing. A packet that is missing may be the queue's that was full.
-    fn rate(&self) -> Option<f64> {
+    /// `None`: it measures nothing. A packet that is missing may be the queue's that was full; and
+    /// one that took us long to send was spread by us, unless it is fast all the same.
+    fn rate(&self, enough: f64) -> Option<f64> {
         let took = self.last_came.saturating_sub(self.first_came).max(TICK);
-        (self.packets >= MIN_PACKETS && !self.lost).then(|| self.bits / took.as_secs_f64())
+        let rate = self.bits / took.as_secs_f64();
+        let spread_by_us = self.last_sent.saturating_sub(self.first_sent) * 2 >= took;
+        let measures = !self.lost && (!spread_by_us || rate >= enough);
+        (self.packets >= MIN_PACKETS && measures).then_some(rate)
     }
 }
 
 impl Bursts {
+    pub(crate) fn new(enough: f64) -> Self {
+        Self { enough, open: None, rates: VecDeque::new() }
+    }
+
     /// Notes what was reported. A burst counts when a packet of the next one is reported.
     pub(crate) fn note(&mut self, reports: impl IntoIterator<Item = Report>) {
         for report in reports {
@@ -106,7 +118,7 @@ impl Bursts {
                 Some(burst) if burst.continues(report) => burst.add(report),
                 open => {
                     let ended = open.replace(Burst::new(report));
-                    if let Some(rate) = ended.and_then(|burst| burst.rate()) {
+                    if let Some(rate) = ended.and_then(|burst| burst.rate(self.enough)) {
                         if self.rates.len() == BURSTS {
                             self.rates.pop_front();
                         }
@@ -127,6 +139,7 @@ impl Bursts {
     /// What was measured says nothing about the path as it is now.
     pub(crate) fn clear(&mut self) {
         self.rates.clear();
+        self.open = None;
     }
 }
 

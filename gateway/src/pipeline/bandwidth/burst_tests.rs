@@ -16,7 +16,7 @@ fn bursts(count: u32, packets: u32, apart: Duration) -> Vec<Report> {
 }
 
 fn carried(reports: impl IntoIterator<Item = Report>) -> Option<f64> {
-    let mut bursts = Bursts::default();
+    let mut bursts = Bursts::new(20e6);
     bursts.note(reports);
     bursts.carried().map(f64::round)
 }
@@ -25,7 +25,7 @@ fn carried(reports: impl IntoIterator<Item = Report>) -> Option<f64> {
 fn a_link_of_four_megabits_is_measured_as_one() {
     assert_eq!(carried(bursts(6, 8, Duration::from_micros(2_400))), Some(4_000_000.0));
     // In pieces, as feedback comes.
-    let mut pieces = Bursts::default();
+    let mut pieces = Bursts::new(20e6);
     for piece in bursts(6, 8, Duration::from_micros(2_400)).chunks(3) {
         pieces.note(piece.iter().copied());
     }
@@ -63,9 +63,25 @@ fn what_comes_at_once_came_within_a_tick() {
 
 #[test]
 fn old_bursts_do_not_count() {
-    let mut known = Bursts::default();
+    let mut known = Bursts::new(20e6);
     known.note(bursts(6, 8, MS));
     assert!(known.carried().is_some());
     known.note([Report { sent: MS * 2_500, came: Some(MS * 9_000), bytes: 100 }]);
     assert_eq!(known.carried(), None);
+}
+
+#[test]
+fn one_that_was_sent_slowly_measures_nothing_unless_it_is_fast_all_the_same() {
+    let slowly = |apart: u32| {
+        let mut reports = bursts(6, 8, Duration::from_micros(4_000));
+        for (n, report) in (0..).zip(&mut reports) {
+            report.sent += Duration::from_micros(u64::from(apart) * (n % 8));
+        }
+        reports
+    };
+    assert_eq!(carried(slowly(1_000)), Some(2_400_000.0));
+    assert_eq!(carried(slowly(3_000)), None);
+    let mut fast = Bursts::new(2e6);
+    fast.note(slowly(3_000));
+    assert!(fast.carried().is_some());
 }

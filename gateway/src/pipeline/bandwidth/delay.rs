@@ -11,8 +11,7 @@ use tokio::time::Instant;
 
 use super::queue::WAITING;
 
-/// A queue stands when packets have waited for so long: longer than a keyframe of a path's tenth of
-/// a second does.
+/// A queue stands when packets have waited for so long: a keyframe's has drained by then.
 const STANDING: Duration = Duration::from_millis(150);
 /// What the bitrate falls to, of what arrives: the queue that has built up drains.
 const FALL: f64 = 0.85;
@@ -23,6 +22,10 @@ const LONG: Duration = Duration::from_millis(100);
 const UNUSED: f64 = 0.6;
 /// A queue that shrinks by less than this between two reports does not.
 const SHRINKS: Duration = Duration::from_millis(3);
+/// After a fall below what arrives our own queue drains. One that is as long as it was, to this,
+/// after so many falls is not ours: the way has become longer, or others keep the queue full.
+const UNMOVED: Duration = Duration::from_millis(10);
+const UNMOVED_FALLS: u32 = 2;
 /// In a second without a queue.
 const RISE: f64 = 1.08;
 /// The same near where there was one, in bits a second.
@@ -56,13 +59,30 @@ pub(crate) struct DelayBased {
     fell: Duration,
     /// What arrived at the last fall.
     ceiling: Option<f64>,
+    /// Falls that did not shorten the queue, of which each found it so long; and the bitrate before.
+    unmoved: Option<(u32, Duration, f64)>,
     last: Option<Instant>,
+}
+
+/// What a report has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Nothing,
+    /// The bitrate fell.
+    Fell,
+    /// What waits is not of our making: the present delay is the path's own.
+    NewDelay,
 }
 
 impl DelayBased {
     pub(crate) fn new(start: f64, min: f64, max: f64) -> Self {
-        let (waits, fell, ceiling, last) = (None, Duration::ZERO, None, None);
-        Self { rate: start, min, max, waits, fell, ceiling, last }
+        let (fell, ceiling) = (Duration::ZERO, None);
+        Self { rate: start, min, max, waits: None, fell, ceiling, unmoved: None, last: None }
+    }
+
+    /// Whether packets wait, for however short a time yet.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.is_some()
     }
 
     pub(crate) fn rate(&self) -> f64 {
@@ -74,33 +94,51 @@ impl DelayBased {
         self.rate = self.rate.max(rate).min(self.max);
     }
 
-    /// Takes a report. True: the bitrate fell.
-    pub(crate) fn update(&mut self, now: Instant, path: Path) -> bool {
+    /// Takes a report.
+    pub(crate) fn update(&mut self, now: Instant, path: Path) -> Change {
         let passed = self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         self.last = Some(now);
         if path.waiting <= WAITING {
-            self.waits = None;
-            self.rise(passed.min(MAX_STEP).as_secs_f64());
-            return false;
+            (self.waits, self.unmoved) = (None, None);
+            self.rise(passed.min(MAX_STEP).as_secs_f64(), path.rates);
+            return Change::Nothing;
         }
         let (since, before) = *self.waits.get_or_insert((now, path.waiting));
         self.waits = Some((since, path.waiting));
         let shrinks = path.waiting + SHRINKS <= before;
         let stands = now.saturating_duration_since(since) >= STANDING;
         if shrinks || !stands || path.sent <= self.fell {
-            return false;
+            return Change::Nothing;
         }
-        let Some((received, sent)) = path.rates else { return false };
+        let Some((received, sent)) = path.rates else { return Change::Nothing };
+        let (falls, before) = match self.unmoved {
+            Some((falls, waiting, before)) if path.waiting.abs_diff(waiting) <= UNMOVED => {
+                (falls, before)
+            }
+            _ => (0, self.rate),
+        };
+        if falls == UNMOVED_FALLS {
+            (self.rate, self.waits, self.unmoved) = (before, None, None);
+            return Change::NewDelay;
+        }
+        self.unmoved = Some((falls + 1, path.waiting, before));
         let factor = if path.waiting > LONG { DEEP_FALL } else { FALL };
         // A still picture arrives as next to nothing on any path, and a few late packets would
         // cost its sharpness.
         let least = if sent < self.rate * UNUSED { self.rate * FALL } else { 0.0 };
-        self.rate = self.rate.min((received * factor).max(least)).clamp(self.min, self.max);
-        (self.fell, self.waits, self.ceiling) = (path.sent, None, Some(received));
-        true
+        let lower = self.rate.min((received * factor).max(least)).clamp(self.min, self.max);
+        let fell = lower < self.rate;
+        (self.rate, self.fell, self.ceiling) = (lower, path.sent, Some(received));
+        // It waits on: what was sent after the fall tells.
+        self.waits = Some((now, path.waiting));
+        if fell { Change::Fell } else { Change::Nothing }
     }
 
-    fn rise(&mut self, seconds: f64) {
+    /// What is not used is not known to be there: that is for bursts to measure.
+    fn rise(&mut self, seconds: f64, rates: Option<(f64, f64)>) {
+        if rates.is_some_and(|(_, sent)| sent < self.rate * UNUSED) {
+            return;
+        }
         let near = self.ceiling.is_some_and(|ceiling| NEAR.contains(&(self.rate / ceiling)));
         let more =
             if near { self.rate + CAREFUL_RISE * seconds } else { self.rate * RISE.powf(seconds) };
@@ -145,6 +183,19 @@ mod tests {
         assert!(run(1_500.0, (1_000.0, 1_500.0), drains).iter().all(|rate| *rate >= 1_500.0));
         let short = [20, 200, 200, 20, 200, 200, 20];
         assert!(run(1_500.0, (1_000.0, 1_500.0), short).iter().all(|rate| *rate >= 1_500.0));
+    }
+
+    #[test]
+    fn a_way_that_has_become_longer_is_not_a_queue() {
+        let longer = run(1_000.0, (900.0, 1_000.0), [20; 10].into_iter().chain([80; 60]));
+        assert!(longer[12..20].iter().any(|rate| *rate < 900.0), "{longer:?}");
+        assert!(longer[30..].iter().any(|rate| *rate > 950.0), "{longer:?}");
+    }
+
+    #[test]
+    fn what_is_not_used_does_not_rise_by_itself() {
+        let rates = run(1_000.0, (100.0, 100.0), [20; 100]);
+        assert_eq!(rates[99], 1_000.0);
     }
 
     #[test]

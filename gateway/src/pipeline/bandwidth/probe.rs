@@ -1,6 +1,6 @@
-//! Asking a path for more: an estimator that has once met a limit creeps up by 60 kbit/s a second,
+//! Asking a path for more: an estimate that has once met a limit creeps up by 40 kbit/s a second,
 //! and a minute of bad Wi-Fi would cost half a minute of blur after it is over. One that is not
-//! used up does not rise at all.
+//! used does not rise at all.
 //!
 //! So, when nothing has gone wrong for a while, the bitrate is raised: to what the newest bursts
 //! have measured ([`super::burst`]), or, where they say nothing or too little, in a step. When that
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// second until the estimator falls.
 const STEP: f64 = 1.5;
 /// Of what a burst has measured: as libwebrtc takes of a probe that met a limit.
-const OF_MEASURED: f64 = 0.85;
+pub(crate) const OF_MEASURED: f64 = 0.85;
 /// A measurement that gives less than this much more is left to the estimator.
 const WORTH_IT: f64 = 1.1;
 /// Without a fall, before the first raise and between good ones: to what was measured, and by a
@@ -73,14 +73,14 @@ impl Default for Probe {
 
 impl Probe {
     /// Given the newest estimate and what bursts have measured, in the same unit; what to try
-    /// instead, if it is time and packets are not being lost.
+    /// instead, if it is time and nothing is `wrong`: no packets are lost, and none wait.
     pub(crate) fn update(
         &mut self,
         now: Instant,
         estimate: f64,
         max: f64,
         carried: Option<f64>,
-        losing: bool,
+        wrong: bool,
     ) -> Option<f64> {
         let quiet_since = *self.quiet_since.get_or_insert(now);
         let passed = |at: Instant| now.saturating_duration_since(at);
@@ -96,7 +96,7 @@ impl Probe {
         if self.raised.is_some_and(|raised| passed(raised.at) >= VERDICT) {
             self.went_well();
         }
-        if estimate >= max || losing {
+        if estimate >= max || wrong {
             return None;
         }
         let since = |by| self.raised.filter(|last| last.by == by).map(|last| passed(last.at));

@@ -22,20 +22,26 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 pub(crate) struct Queue {
     /// The shortest delay of the present and of the last [`REMEMBERED`], in microseconds. The two
     /// clocks have no moment in common: it may be negative.
-    shortest: (i128, i128),
+    shortest: (i64, i64),
     since: Option<Duration>,
+    /// The newest delay, and when its packet was sent.
+    last: (i64, Duration),
 }
 
 impl Queue {
-    /// How long the newest of these packets have waited beyond the shortest way: the least of them.
-    pub(crate) fn waiting(&mut self, packets: &[Report]) -> Duration {
+    /// How long the newest of these packets, which were reported at `now`, have waited beyond the
+    /// shortest way: the least of them.
+    ///
+    /// No packet can have waited for longer than since it was sent. What says so comes from a clock
+    /// that jumped: ours stands still while this process does, theirs may be set.
+    pub(crate) fn waiting(&mut self, now: Duration, packets: &[Report]) -> Duration {
         let Some(last) = packets.iter().rfind(|packet| packet.came.is_some()) else {
             return Duration::ZERO;
         };
         let delay = |packet: &Report| Some(micros(packet.came?) - micros(packet.sent));
         let shortest = packets.iter().filter_map(delay).min().unwrap_or_default();
         match self.since {
-            None => (self.shortest, self.since) = ((shortest, shortest), Some(last.sent)),
+            None => self.restart(shortest, last.sent),
             Some(since) if last.sent.saturating_sub(since) >= REMEMBERED => {
                 self.shortest = (shortest, self.shortest.0);
                 self.since = Some(last.sent);
@@ -45,12 +51,28 @@ impl Queue {
         let base = self.shortest.0.min(self.shortest.1);
         let newest = packets.iter().rev().take_while(|packet| packet.sent + NEWEST >= last.sent);
         let least = newest.filter_map(delay).min().unwrap_or(base);
-        Duration::from_micros(u64::try_from(least - base).unwrap_or(0))
+        let waiting = Duration::from_micros(u64::try_from(least - base).unwrap_or(0));
+        if waiting > now.saturating_sub(last.sent) + NEWEST {
+            self.restart(least, last.sent);
+            return Duration::ZERO;
+        }
+        self.last = (least, last.sent);
+        waiting
+    }
+
+    /// The present delay is the path's own.
+    pub(crate) fn adopt(&mut self) {
+        let (least, sent) = self.last;
+        self.restart(least, sent);
+    }
+
+    fn restart(&mut self, shortest: i64, since: Duration) {
+        (self.shortest, self.since) = ((shortest, shortest), Some(since));
     }
 }
 
-fn micros(time: Duration) -> i128 {
-    i128::try_from(time.as_micros()).unwrap_or(i128::MAX)
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -68,7 +90,13 @@ mod tests {
             bytes: 1_200,
         };
         let reports = (0..seconds * 10).map(|report| (report * 10..report * 10 + 10).map(packet));
-        reports.map(|packets| queue.waiting(&packets.collect::<Vec<_>>()) > WAITING).collect()
+        let waiting = |packets: Vec<Report>| {
+            // Reported in the middle of the way back, whenever it arrives.
+            let now = packets.iter().filter_map(|packet| packet.came).max().unwrap();
+            queue.waiting(now - Duration::from_secs(7) + Duration::from_millis(20), &packets)
+                > WAITING
+        };
+        reports.map(|packets| packets.collect()).map(waiting).collect()
     }
 
     #[test]
@@ -85,6 +113,24 @@ mod tests {
         // end alone.
         assert!(told <= 20, "{told}");
         assert!(stands[50..].iter().all(|stands| !stands));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_is_no_queue() {
+        let mut queue = Queue::default();
+        let mut at = |sent: u64, came: u64| {
+            let (sent, came) = (Duration::from_millis(sent), Duration::from_millis(came));
+            queue.waiting(
+                sent + Duration::from_millis(40),
+                &[Report { sent, came: Some(came), bytes: 1 }],
+            )
+        };
+        assert_eq!(at(1_000, 21_000), Duration::ZERO);
+        // Ours stood still for ten seconds; then theirs was set back.
+        assert_eq!(at(1_050, 31_050), Duration::ZERO);
+        assert_eq!(at(1_100, 31_140), Duration::from_millis(40));
+        assert_eq!(at(1_150, 1_150), Duration::ZERO);
+        assert_eq!(at(1_200, 1_240), Duration::from_millis(40));
     }
 
     #[test]

@@ -34,6 +34,10 @@ impl Rates {
 }
 
 fn note(packets: &mut VecDeque<(Duration, f64)>, at: Duration, bits: f64) {
+    // A clock that was set back.
+    if packets.back().is_some_and(|(newest, _)| at + WINDOW < *newest) {
+        packets.clear();
+    }
     if packets.len() == PACKETS {
         packets.pop_front();
     }

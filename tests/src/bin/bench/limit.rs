@@ -16,7 +16,7 @@ use reframe_tests::wait::for_time;
 use tokio::time::Instant;
 
 use super::floor::Stream;
-use super::report::{FASTEST, Report, SLOWEST};
+use super::report::{FASTEST, LIMIT, Report, SLOWEST};
 use super::streams::{PATIENCE, connect, new_frames, watch_for};
 use super::{Plan, load};
 
@@ -50,7 +50,7 @@ pub(crate) fn at_the_limit(report: &mut Report, name: &'static str, clip: &Arc<C
     report.add(name, SLOWEST, "fps", fps.clone().fold(f64::INFINITY, f64::min));
     report.add(name, FASTEST, "fps", fps.fold(0.0, f64::max));
     report.add(name, "by themselves, beside the clients' CPU", "fps", alone);
-    report.add(name, "of what they reach by themselves", "", new / alone);
+    report.add(name, LIMIT, "", new / alone);
 }
 
 /// Decodes, turns over and encodes, on a thread for each core, while as much CPU of each core is

@@ -37,7 +37,7 @@ enum Disturbance {
     Clients(Duration),
     /// Nothing comes back from them, feedback included.
     Feedback(Duration),
-    /// Other processes want all the CPU.
+    /// Other threads want all the CPU.
     Neighbours,
     /// A browser is started, and ended.
     Browser,
@@ -162,15 +162,18 @@ fn two(cluster: &Cluster, clip: &Arc<Clip>) -> Vec<Peer> {
     peers
 }
 
-/// Seconds from `over` until a second begins with all pictures, of full size where that is seen.
+/// Seconds from `over` until a second begins with all pictures: of full size, and new ones, where
+/// that is seen.
 fn back(stats: &Stats, over: std::time::Instant) -> f64 {
     let after: Vec<&Received> =
         stats.received.iter().filter(|frame| frame.complete >= over).collect();
     let begins = after.iter().enumerate().find(|(at, frame)| {
         let end = frame.complete + Duration::from_secs(1);
-        let second = after[*at..].iter().take_while(|frame| frame.complete < end);
-        let full = second.filter(|frame| [0, 720].contains(&frame.height));
-        full.count() >= ALL
+        let second: Vec<_> = after[*at..].iter().take_while(|frame| frame.complete < end).collect();
+        let new = second.windows(2).filter(|two| two[0].code != two[1].code).count();
+        let seen = second.iter().any(|frame| frame.height > 0);
+        let full = second.iter().all(|frame| [0, 720].contains(&frame.height));
+        full && second.len() >= ALL && (!seen || new + 2 >= ALL)
     });
     begins.map_or(LOOK, |(_, frame)| frame.complete - over).as_secs_f64()
 }

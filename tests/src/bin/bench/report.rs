@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// What to hold some of the figures against: our aims, and FastRTC 0.0.34 (Python, aiortc) as once
 /// measured on two cores where [`super::floor`] was about 7.5 CPU-ms at 1280x720. Where the floor
 /// is another, so would these be.
-const CONTEXT: [(&str, &str, &str); 26] = [
+const CONTEXT: [(&str, &str, &str); 27] = [
     ("720p VP8 x1", "embedded, I420: to the codecs alone", "aim <= 1.15"),
     ("720p VP8 x1", "Unix socket, I420: to the codecs alone", "aim <= 1.20"),
     ("720p VP8 x1", "TCP, I420: to the codecs alone", "aim <= 1.45"),
@@ -20,6 +20,7 @@ const CONTEXT: [(&str, &str, &str); 26] = [
     ("latency 720p", "embedded: p99 beyond the codecs'", "aim <= 8"),
     ("latency 720p", "embedded: added latency, p50", "FastRTC 46"),
     ("latency 480p", "embedded: added latency, p50", "FastRTC 40 to 51"),
+    ("limit", LIMIT, "aim >= 0.90"),
     ("setup", CONNECTED, "FastRTC 145"),
     ("setup", FIRST_FRAME, "FastRTC 195 to 230"),
     ("setup aiortc", BEYOND, "aim <= 60"),
@@ -44,6 +45,7 @@ pub(crate) const FPS: &str = "returned";
 pub(crate) const CONNECTED: &str = "offer to connected";
 pub(crate) const FIRST_FRAME: &str = "offer to first frame";
 pub(crate) const BEYOND: &str = "beyond the client's own set-up";
+pub(crate) const LIMIT: &str = "of what they reach by themselves";
 pub(crate) const SLOWEST: &str = "returned, slowest stream";
 pub(crate) const FASTEST: &str = "returned, fastest stream";
 pub(crate) const EXTRA: &str = "more than the rate has";
