@@ -14,6 +14,7 @@ mod change;
 mod clients;
 mod codecs;
 mod config;
+mod corpus;
 mod docs;
 mod drain;
 mod edge;

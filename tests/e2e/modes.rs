@@ -120,9 +120,9 @@ fn an_offer_must_fit_the_streams_mode() {
         ("there-and-back", Direction::SendOnly, None),
         ("there-and-back", Direction::RecvOnly, None),
         ("from", Direction::RecvOnly, Some("a=sendonly")),
-        // What such a client sends is ignored
+        // Nor is it asked to; what such a client sends all the same is ignored
         // (`receive::a_camera_that_nobody_asked_for_is_ignored`).
-        ("from", Direction::SendRecv, Some("a=sendrecv")),
+        ("from", Direction::SendRecv, Some("a=sendonly")),
         ("from", Direction::SendOnly, None),
         ("to", Direction::SendOnly, Some("a=recvonly")),
         ("to", Direction::SendRecv, Some("a=recvonly")),
