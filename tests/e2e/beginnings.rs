@@ -52,8 +52,8 @@ fn a_handler_that_does_not_start_is_told() {
     }
 }
 
-/// It is connected, and nothing is shown of it: said after seconds, with what came instead, and the
-/// session goes on. What each fault is called: `gateway/src/session/watch.rs`.
+/// It is connected, and nothing is shown of it: it is told so after seconds, with what came
+/// instead. The session goes on. What each fault is called: `gateway/src/session/watch.rs`.
 #[test]
 fn a_session_of_which_nothing_is_shown_is_told_why() {
     let cluster = Cluster::launch("flip");

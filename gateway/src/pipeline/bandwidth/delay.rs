@@ -59,7 +59,7 @@ pub(crate) struct DelayBased {
     fell: Duration,
     /// What arrived at the last fall.
     ceiling: Option<f64>,
-    /// Falls that did not shorten the queue, of which each found it so long; and the bitrate before.
+    /// Falls that did not shorten the queue, how long each found it, and the bitrate before them.
     unmoved: Option<(u32, Duration, f64)>,
     last: Option<Instant>,
 }
