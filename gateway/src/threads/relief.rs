@@ -37,7 +37,8 @@ const ASKED_WITH_RUNGS: usize = 2;
 const MOST_ASKED: usize = 4;
 /// Of the pictures that were to be encoded, those that a thread may leave out, as newer ones come,
 /// before all its streams do less. The first step leaves a third of the frames out: what loses less
-/// than this by itself gets at least nine tenths of that with it, and a part of the machine is idle.
+/// than this by itself would get at most nine tenths of that with it, and a part of the machine
+/// would be idle.
 const TOLERATED: f64 = 0.26;
 /// Looks with late packets that are too much whatever is left out: one may be a hiccup.
 const LATE_LOOKS: usize = 2;

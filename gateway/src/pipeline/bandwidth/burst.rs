@@ -6,9 +6,9 @@
 //! of its own. Where a picture is too small to measure by,
 //! [`super::padding`] fills it up.
 //!
-//! Of the newest five bursts the second slowest counts, of fewer the slowest. One that waited in a client that stood
-//! still arrives all at once, one that was torn apart arrives late, and jitter does a little of
-//! both: too low costs one more burst, too high a queue.
+//! Of the newest five bursts the second slowest counts, of fewer the slowest. One that waited in a
+//! client that stood still arrives all at once, one that was torn apart arrives late, and jitter
+//! does a little of both: too low costs one more burst, too high a queue.
 
 use std::collections::VecDeque;
 use std::time::Duration;
