@@ -374,7 +374,7 @@ fn every_hop_opens_with_its_header() {
         ("gateway/src/workers/link/recv.rs", "//! Hop 7 of 10:"),
         ("gateway/src/pipeline/pacer/mod.rs", "//! Hop 8 of 10:"),
         ("gateway/src/pipeline/egress.rs", "//! Hop 9 of 10:"),
-        ("gateway/src/browser/peer/mod.rs", "//! Hop 10 of 10:"),
+        ("gateway/src/browser/peer/frame_sender.rs", "//! Hop 10 of 10:"),
     ];
     let map = read("ARCHITECTURE.md");
     for (path, opening) in hops {
