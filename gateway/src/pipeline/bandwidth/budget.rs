@@ -17,6 +17,11 @@ const FORGIVEN_SECONDS: f64 = 1.0;
 /// that is for the estimate to lower.
 const SLACK: f64 = 1.2;
 
+/// From so much debt on, in seconds of the rate, the encoder is told less than the rate, and how
+/// much of it. One that goes over its own for long would otherwise never be out of debt, and of its
+/// pictures a part would be left out for ever: after a standstill VP8 of 720p stayed at 18 of 30.
+const LESS: [(f64, f64); 2] = [(0.2, 0.7), (0.1, 0.85)];
+
 /// A leaky bucket that pictures are charged to after they were encoded, when their size is known.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
@@ -33,6 +38,18 @@ impl Budget {
         self.debt_bits =
             (self.debt_bits.min(FORGIVEN_SECONDS * rate) - passed * rate * SLACK).max(0.0);
         self.debt_bits <= MAX_DEBT_SECONDS * rate
+    }
+
+    /// What to tell the encoder while the path carries `kbps`.
+    pub(super) fn target(&self, kbps: u32) -> u32 {
+        let seconds = self.debt_bits / (f64::from(kbps) * 1_000.0);
+        let less = LESS.into_iter().find(|(debt, _)| seconds > *debt);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "less than u32"
+        )]
+        less.map_or(kbps, |(_, part)| (f64::from(kbps) * part) as u32)
     }
 
     pub(super) fn charge(&mut self, bytes: usize) {

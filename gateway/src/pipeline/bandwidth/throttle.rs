@@ -81,6 +81,7 @@ impl Throttle {
         let (width, height) = rung.size(size.0, size.1);
         // A picture less often is a larger one: encoders keep their bitrate by the pictures'
         // timestamps.
+        let kbps = self.budget.target(kbps).max(self.limits.min);
         Ok(Target { kbps, width, height })
     }
 
@@ -138,6 +139,16 @@ mod tests {
             let (encoded, kbps) = run(path, overshoot);
             assert!(kbps < f64::from(path) * 1.3, "{path} x {overshoot}: {kbps}");
             assert!(encoded.len() >= 45, "{path} x {overshoot}: {} pictures", encoded.len());
+        }
+    }
+
+    /// As VP8 does for some seconds after a standstill.
+    #[test]
+    fn an_encoder_that_goes_over_its_rate_is_told_less_and_shows_everything() {
+        for overshoot in [1.25, 1.4, 1.6] {
+            let (encoded, kbps) = run(90_000, overshoot);
+            assert!(encoded.len() >= 295, "{overshoot}: {} pictures", encoded.len());
+            assert!(kbps < 2_000.0 * 1.25, "{overshoot}: {kbps}");
         }
     }
 
