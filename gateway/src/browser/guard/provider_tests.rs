@@ -164,7 +164,7 @@ fn a_client_that_wants_cbc_is_refused() {
     assert!(!client.complete && !server.complete);
 }
 
-/// What the stack has sealed behind this header, as whoever opens it sees it.
+/// What the other side reads of a text that was sealed behind this header.
 fn sealed(header: &[u8], text: &[u8]) -> Vec<u8> {
     let stack = rtc::crypto::default_provider().unwrap();
     let crypto = provider(&Arc::default()).unwrap();

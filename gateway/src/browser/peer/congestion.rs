@@ -5,7 +5,7 @@
 //! queue of half a second stand, and ten of a hundred packets be lost (`docs/decisions/0009`). Nor
 //! is its pacer: that lets a tenth of a second out at once, so it spreads no frame, and holds back
 //! up to 4096 packets, or throws them away, where `egress` leaves a picture out before it is
-//! encoded. Beside, it costs 29 us a packet.
+//! encoded. It also costs 29 us a packet.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,8 +39,8 @@ const RECORD_INTERVAL: Duration = Duration::from_secs(1);
 /// Over which loss is counted: two hundred packets at 2 Mbit/s. The crate's own half looks at each
 /// feedback, which tells of ten: chance alone makes 15 % of 5 % there.
 const LOSS_INTERVAL: Duration = Duration::from_secs(1);
-/// Packets without a loss after which congestion is over: at 10 % one would be among 22 in nine of
-/// ten cases.
+/// Packets without a loss after which congestion is over: at a loss of 10 % one of 16 is lost in
+/// four of five cases.
 const OVER_PACKETS: u32 = 16;
 /// How long a burst to measure by takes at the estimated bitrate: what it adds to a queue, if the
 /// path carries no more.
@@ -139,10 +139,10 @@ impl Estimator {
     }
 
     /// What each packet's report says, in the order of sending.
-    fn passed(&mut self, reports: &[PacketReport]) -> Vec<Report> {
+    fn passed(&mut self, reports: &[&PacketReport]) -> Vec<Report> {
         let Some(first) = reports.first() else { return Vec::new() };
         let began = *self.began.get_or_insert(first.departure);
-        let passed = |report: &PacketReport| Report {
+        let passed = |report: &&PacketReport| Report {
             sent: report.departure.saturating_duration_since(began),
             came: report.arrival.filter(|_| report.arrived),
             bytes: report.size,
@@ -184,7 +184,7 @@ impl Estimator {
         }
     }
 
-    fn count(&mut self, now: Instant, reports: &[PacketReport]) {
+    fn count(&mut self, now: Instant, reports: &[&PacketReport]) {
         let (since, told, lost) = self.counted.get_or_insert((now, 0, 0));
         *told += u32::try_from(reports.len()).unwrap_or(u32::MAX);
         *lost += u32::try_from(reports.iter().filter(|report| !report.arrived).count())
@@ -215,8 +215,8 @@ impl Estimator {
 
 impl BandwidthEstimator for Estimator {
     fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
-        let reports: Vec<PacketReport> =
-            reports.iter().filter(|report| self.is_told(report)).cloned().collect();
+        let reports: Vec<&PacketReport> =
+            reports.iter().filter(|report| self.is_told(report)).collect();
         if reports.is_empty() {
             return;
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::burst::MIN_PACKETS;
 
 /// How many bytes the next pictures are to be sent with, so that each is a burst to measure by. The
-/// estimator asks, whoever sends pictures fills them up with padding (RFC 3550, section 5.1).
+/// estimator asks; hop 10 adds the padding (RFC 3550, section 5.1).
 #[derive(Debug, Default)]
 pub(crate) struct Padding(AtomicU64);
 
