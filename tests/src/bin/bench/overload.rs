@@ -64,11 +64,8 @@ pub(crate) fn limited(report: &mut Report, name: &'static str, clip: &Arc<Clip>,
     let cluster = Cluster::launch_with("flip", &["--capacity", "256", "--max-load", "90"]);
     let offer = |n: usize| {
         let video = Video::Clip(Arc::clone(clip));
-        Peer::connect(
-            &cluster.page(""),
-            Options { decode: n == 0, ..Options::camera(n.to_string(), video) },
-        )
-        .ok()
+        let options = Options { decode: n == 0, ..Options::camera(n.to_string(), video) };
+        Peer::connect(&cluster.page(""), options).ok().filter(taken)
     };
     let mut peers: Vec<_> = (0..streams).filter_map(offer).collect();
     watch_for(&peers, SECOND_TRY_SECS);
@@ -79,6 +76,14 @@ pub(crate) fn limited(report: &mut Report, name: &'static str, clip: &Arc<Clip>,
 }
 
 const STREAMS: &str = "streams";
+
+/// Whether the server shows `peer` something. It refuses some offers, and ends some sessions when
+/// their connection stands and their codec thread has no room.
+fn taken(peer: &Peer) -> bool {
+    peer.wait_until("a picture, or an end", PATIENCE, |stats| {
+        (!stats.received.is_empty() || stats.closed_by_server).then_some(!stats.received.is_empty())
+    })
+}
 
 /// The first of `peers` decodes.
 fn measure(
