@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 fn main() {
     link_libvpx();
-    // Elsewhere its assembler is for the C compiler, or there is none to miss.
+    // On other architectures the C compiler builds its assembler, or it has none.
     let needs_nasm =
         env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64" || arch == "x86");
     let nasm = Command::new("nasm").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -30,7 +30,7 @@ fn link_libvpx() {
     println!("cargo:rustc-check-cfg=cfg(libvpx_archive)");
     let elsewhere = ["VPX_LIB_DIR", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR"];
     elsewhere.iter().for_each(|name| println!("cargo:rerun-if-env-changed={name}"));
-    // Whoever names a libvpx gets that, whose bindings these are.
+    // If somebody names a libvpx, use that one: the bindings are for it.
     if env::var("TARGET") != env::var("HOST")
         || elsewhere.iter().any(|name| env::var_os(name).is_some())
     {

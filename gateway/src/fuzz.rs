@@ -218,7 +218,7 @@ pub fn offer(data: &[u8]) {
     drop(offer.origin());
 }
 
-/// The stack can read it, it has at most so many bytes, and what it could answer becomes an answer
+/// The stack can read it, it has at most `most` bytes, and what it could answer becomes an answer
 /// with a section for each.
 fn given(offer: &offer::Offer, most: usize) {
     assert!(offer.sdp().len() <= most, "{} bytes of {most}", offer.sdp().len());
@@ -347,8 +347,8 @@ pub fn sctp(data: &[u8]) {
     for part in parts(data) {
         let refused = stack.deliver(&packet(tag, part)).is_err();
         let answers = stack.answers();
-        // Each chunk has one at most, but a reset all those that wait, of which the guard lets none
-        // wait.
+        // Each chunk has at most one answer. A reset would answer all resets that wait, but the
+        // guard lets none wait.
         assert!(answers.len() <= part.len() / 4 + 2, "more than what came: {}", answers.len());
         assert!(
             answers.iter().all(|answer| answer.len() <= 4 * 1_024),

@@ -164,7 +164,7 @@ fn directions_and_sections_change_in_mid_stream() {
     assert_one_session(&cluster);
     assert_eq!(cluster.metrics().sum("reframe_offers_total", &[("outcome", "renegotiated")]), 3.0);
 
-    // The same id, but another connection: somebody else's browser, or a session that is no more.
+    // The same id, but another connection: somebody else's browser, or a session that has ended.
     let refused = |more: &str| {
         let script = format!(
             "const other = new RTCPeerConnection(); other.addTransceiver('video'); await other.setLocalDescription();

@@ -65,7 +65,7 @@ fn sessions_of_a_killed_worker_go_on_at_another() {
     }
     assert_eq!(failovers(&cluster), [0.0, 2.0, 0.0]);
 
-    // New sessions go to the worker that is left, and without any there are none.
+    // New sessions go to the worker that is left. Without workers there are no new sessions.
     connect(&cluster, "new", Video::Live(Format::SMALL)).close();
     cluster.workers[1].process.kill9();
     eventually("no worker is left", PATIENCE, || (cluster.serving() == 0.0).then_some(()));

@@ -36,8 +36,8 @@ fn the_picture_comes_back() {
             );
             (shown.as_f64()? >= SECONDS).then_some(())
         });
-        // The same colour on both sides, up to what a round trip changes it by: no grey of a
-        // picture that is none.
+        // The same colour on both sides, up to what a round trip changes it by: not the grey of a
+        // missing picture.
         eventually("the camera's colour", SOON, || {
             let [sent, shown] = ["preview", "output"].map(|id| browser.picture(id).mean(0.1, 0.9));
             let distance = sent.iter().zip(shown).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);

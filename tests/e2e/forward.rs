@@ -187,8 +187,8 @@ fn a_candidate_may_come_before_its_offer_and_to_another_gateway() {
     assert!(b.forwarded("ok") >= 1.0);
 }
 
-/// A session has eight readers, of which its data channel is one. That one here is gone is known
-/// there before the next event, of which there is none.
+/// A session has eight readers, of which its data channel is one. Its gateway learns that a reader
+/// here has left without waiting for the next event: none comes.
 #[test]
 fn a_reader_that_leaves_here_is_gone_there() {
     // Signs of life go over a quiet stream every 15 s; without them the connection alone can tell.

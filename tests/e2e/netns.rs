@@ -13,7 +13,7 @@ use crate::browser::{SOON, start};
 /// Set for the process within the namespace.
 const INSIDE: &str = "REFRAME_TESTS_IN_NAMESPACE";
 /// Each way, as loopback's packets go out by it and never in. The other interface leads nowhere: a
-/// Chromium that has none but loopback gathers no candidates.
+/// Chromium with only loopback gathers no candidates.
 const NETWORK: &str = "ip link set lo up && ip link add outer type veth peer name inner \
                        && ip address add 10.77.0.1/24 dev outer && ip link set outer up && ip link set inner up \
                        && ip route add default via 10.77.0.2 && tc qdisc add dev lo root netem delay 25ms loss 5%";

@@ -59,7 +59,7 @@ fn junk_at_the_memorys_socket_harms_nobody() {
             stream
         })
         .into();
-    // Any file is none.
+    // A file that is not such memory.
     let stream = UnixStream::connect(&socket).expect("the worker listens");
     pass::send(&stream, 7, std::fs::File::open("/dev/zero").expect("it is there"))
         .expect("it is sent");

@@ -11,8 +11,8 @@ use super::*;
 /// In the simulations it is four seconds. Only for ever is wrong here: these machines are busy.
 const BACK: Duration = Duration::from_secs(20);
 
-/// Waits for a second of new pictures, with all their pixels, after `from`: what is shown again
-/// while nothing comes is none.
+/// Waits for a second of new pictures, with all their pixels, after `from`: repetitions, which are
+/// shown while nothing comes, do not count.
 #[track_caller]
 fn wait_until_back(peer: &Peer, what: &str, from: Instant) {
     peer.wait_until(what, BACK, |stats| {

@@ -36,7 +36,7 @@ impl Balancer {
     /// Balances over `backends`, each like `http://127.0.0.1:8080`, on a free port.
     ///
     /// # Panics
-    /// When one is no such address, or the loopback interface has no free port.
+    /// When a backend is not such an address, or the loopback interface has no free port.
     #[must_use]
     pub fn start(backends: &[String]) -> Self {
         let address =

@@ -203,7 +203,7 @@ impl Cluster {
                 .is_ok_and(|reply| reply.status == 200)
                 .then_some(())
         });
-        // One at least: in `launch` it has none that is listed here.
+        // At least one: the worker of `launch` is not listed here.
         let serving = cluster.urls.len().max(1) as f64;
         eventually("the gateway knows every worker", READY, || {
             (cluster.serving() >= serving).then_some(())

@@ -28,7 +28,7 @@ pub async fn encode<M: Message + 'static>(message: M) -> Bytes {
 /// The one message of a body.
 ///
 /// # Panics
-/// When there is none, or another.
+/// When there is no message, or one of another type.
 pub async fn decode<M: Message + Default + 'static>(body: Bytes) -> M {
     let length = body.len();
     let cut = move |from: usize| body.slice(from..length.min(from + HTTP2_FRAME_BYTES as usize));

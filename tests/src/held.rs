@@ -22,7 +22,7 @@ impl Held {
     /// Holds the thread of `process`, a child of ours, that calls itself `name`.
     ///
     /// # Errors
-    /// There is none, or the system does not let us.
+    /// There is no such thread, or the system does not let us.
     pub fn hold(process: u32, name: &str) -> io::Result<Self> {
         let thread = thread(process, name)?;
         // SAFETY: seize reads no memory of ours: address and data are 0.

@@ -61,7 +61,7 @@ pub fn delete(url: &str) -> Result<Reply, ureq::Error> {
 /// Sends `body` to `url` by any method, and follows no redirect.
 ///
 /// # Panics
-/// When nobody answers, or a header is none.
+/// When nobody answers, or a header is invalid.
 #[must_use]
 pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Reply {
     let mut request = ureq::http::Request::builder().method(method).uri(url);

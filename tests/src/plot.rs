@@ -18,7 +18,7 @@ pub struct Panel {
     pub title: String,
     /// Behind the numbers below it.
     pub unit: &'static str,
-    /// A name and points for each; where there is one the name is left out.
+    /// A name and points for each; a single line has no name.
     pub lines: Vec<(&'static str, Vec<(f64, f64)>)>,
 }
 

@@ -54,7 +54,7 @@ impl Process {
         Self::spawn(name, command)
     }
 
-    /// [`Process::start`] with so many file descriptors and no more (`prlimit` of util-linux).
+    /// [`Process::start`] with at most this many file descriptors (`prlimit` of util-linux).
     ///
     /// # Panics
     /// When the binary was not built or cannot be started.

@@ -83,7 +83,7 @@ impl Clip {
         Ok(Self { slower, ..Self::encode(format, frames, keyframe_every)? })
     }
 
-    /// Of `frames` pictures some of each so many, at the same bitrate.
+    /// Of `frames` pictures, `some` of every `of`, at the same bitrate.
     fn part(
         format: Format,
         frames: u32,
@@ -106,7 +106,7 @@ impl Clip {
         Ok(Self { format, units, slower: Vec::new() })
     }
 
-    /// The fastest of it that has no more than `fps`; where there is none, the slowest.
+    /// The fastest variant with at most `fps`, or the slowest if all have more.
     fn at_most(&self, fps: f64) -> &Self {
         let all = || std::iter::once(self).chain(&self.slower);
         // The limit may have been rounded on its way.
@@ -160,7 +160,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Sends at most so many pictures a second from now on, if it can; gives how many these are.
+    /// Sends at most `fps` pictures a second from now on, if it can; returns how many it sends.
     pub(crate) fn limit(&mut self, fps: f64) -> f64 {
         match self {
             Self::Live(live) => live.fps,

@@ -63,7 +63,7 @@ impl SharedSlots {
     /// The gateway `number` at the Redis at `url`. Call within a runtime.
     ///
     /// # Panics
-    /// When `url` is none.
+    /// When `url` is not a Redis URL.
     #[must_use]
     pub fn start(url: &str, number: u16, lease: Duration, workers: &Workers) -> Self {
         let redis = redis::Client::open(url).expect("a Redis URL");

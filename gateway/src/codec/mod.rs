@@ -1,10 +1,10 @@
 //! Codecs: access units to pictures and back.
 //!
 //! [`Decoder`] and [`Encoder`] are two of the project's four seams: a hardware codec is one more
-//! file here, and a further codec also needs its payload and its place in offers. Implementations
-//! are single-threaded (libvpx's own threads cost 30-40 % more CPU per frame when measured) and run
-//! on codec arbiters only. A decoder looks at the size that a unit claims before its library does:
-//! libraries allocate what they are told.
+//! file here, and a new codec also needs its payload format and its place in offers.
+//! Implementations are single-threaded (libvpx's own threads cost 30-40 % more CPU per frame when
+//! measured) and run on codec arbiters only. A decoder checks the size that a unit claims before
+//! its library sees it: libraries allocate whatever a unit claims.
 
 mod bits;
 pub(crate) mod h264;
@@ -47,7 +47,7 @@ impl Codec {
     /// All codecs, in the order of our preference; without `--codecs` the browser's order is used.
     pub const ALL: [Self; 3] = [Self::Vp8, Self::Vp9, Self::H264];
 
-    /// As in options, logs and metrics.
+    /// The name in options, logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Codec {
         }
     }
 
-    /// As in an `a=rtpmap` line.
+    /// The name in an `a=rtpmap` line.
     #[must_use]
     pub const fn sdp_name(self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ impl FromStr for Codec {
 pub struct Encoded {
     /// The access unit; H.264 as an Annex B byte stream.
     pub data: Bytes,
-    /// Decodable without any earlier one.
+    /// Decodable without any earlier unit.
     pub keyframe: bool,
 }
 
@@ -160,17 +160,17 @@ pub trait Encoder: Send {
         force_keyframe: bool,
     ) -> Result<Option<Encoded>, CodecError>;
 
-    /// A unit that shows the last picture once more to a receiver that has decoded it. It costs
-    /// next to nothing, and no later unit refers to it. `None` where there is none: the picture
-    /// must be encoded again, with the same meaning of `pts`. Some codecs never have one, and now
-    /// and then a picture that could still look much better has none.
+    /// A unit that shows the last picture again to a receiver that has decoded it. It costs almost
+    /// nothing, and no later unit refers to it. `pts` is as in [`Self::encode`]. `None` means that
+    /// the picture must be encoded again: always for some codecs, and now and then for a picture
+    /// that could still look much better.
     fn repeat(&mut self, pts: u64) -> Option<Encoded>;
 
-    /// Aims at `kbps` (kbit/s) from the next picture on: no keyframe, nothing is rebuilt. Cheap
-    /// enough for every frame.
+    /// Aims at `kbps` (kbit/s) from the next picture on. Makes no keyframe and rebuilds nothing.
+    /// Cheap enough for every frame.
     fn set_bitrate(&mut self, kbps: u32);
 
-    /// From the next picture on, as fast as possible without looking bad; or as good as the time
-    /// allows. Cheap enough for every frame.
+    /// From the next picture on, encodes as fast as possible without looking bad; if false, as well
+    /// as the time allows. Cheap enough for every frame.
     fn set_fastest(&mut self, _: bool) {}
 }

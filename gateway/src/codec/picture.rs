@@ -1,4 +1,4 @@
-//! Raw pictures, and their way out of the libraries' padded planes.
+//! Raw pictures, and how they are copied from the libraries' padded planes.
 
 use bytes::{Bytes, BytesMut};
 use reframe_proto::{i420_len, picture_fits};
@@ -16,10 +16,10 @@ pub struct Picture {
     pub data: Bytes,
 }
 
-/// A plane with padding behind each line.
+/// A plane with padding after each line.
 pub(super) struct Plane<'a> {
     pub(super) data: &'a [u8],
-    /// Bytes from line to line.
+    /// Bytes from one line to the next.
     pub(super) stride: usize,
 }
 
@@ -35,7 +35,7 @@ impl Picture {
         Self { width, height, data: data.freeze() }
     }
 
-    /// Whether `other` is this very one, not only alike: no pixel is looked at.
+    /// Whether `other` is the same buffer and size. Compares no pixels.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let place = |picture: &Self| {
             (picture.data.as_ptr(), picture.data.len(), picture.width, picture.height)
@@ -44,7 +44,7 @@ impl Picture {
     }
 
     /// # Errors
-    /// Whoever made it did not keep to the size.
+    /// The size is empty or too large, or the data does not fit it.
     pub(super) fn check(&self) -> Result<(), CodecError> {
         check_size(self.width, self.height)?;
         let whole = self.data.len() == i420_len(self.width, self.height);
@@ -53,7 +53,7 @@ impl Picture {
 }
 
 /// # Errors
-/// The size is empty, or above what may go over the wire.
+/// The size is empty, or above the limit of the protocol.
 pub(super) fn check_size(width: u32, height: u32) -> Result<(), CodecError> {
     if picture_fits(width, height) { Ok(()) } else { Err(CodecError::Size { width, height }) }
 }

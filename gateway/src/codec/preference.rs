@@ -2,7 +2,7 @@
 
 use super::Codec;
 
-/// The negotiated codecs, and whose order counts.
+/// The codecs to negotiate, and which side's order counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Codecs {
     /// All codecs: the browser's first one is used.
@@ -12,7 +12,7 @@ pub(crate) enum Codecs {
 }
 
 impl Codecs {
-    /// What an error tells the client.
+    /// The list for error messages to the client.
     pub(crate) fn spoken(&self) -> String {
         let codecs = match self {
             Self::Browsers => &Codec::ALL[..],

@@ -19,8 +19,8 @@ pub(crate) enum Rotation {
 
 impl Rotation {
     /// From the video orientation extension: its two lowest bits count quarter turns (3GPP TS
-    /// 26.114, section 7.4.5). The others say which camera it is and whether it is mirrored, which
-    /// browsers leave to whoever shows it.
+    /// 26.114, section 7.4.5). The others give the camera and whether to mirror, which browsers
+    /// leave to the receiver.
     pub(crate) fn from_orientation(byte: u8) -> Self {
         [Self::Upright, Self::Quarter, Self::Half, Self::ThreeQuarters][usize::from(byte & 3)]
     }
@@ -37,7 +37,7 @@ impl Rotation {
     }
 }
 
-/// The picture turned clockwise by `rotation`: a copy of every pixel, none when it is upright.
+/// The picture turned clockwise by `rotation`. Copies every pixel, or none if it is upright.
 pub(crate) fn turn(picture: Picture, rotation: Rotation) -> Picture {
     if rotation == Rotation::Upright {
         return picture;
@@ -57,8 +57,7 @@ pub(crate) fn turn(picture: Picture, rotation: Rotation) -> Picture {
     Picture { width, height, data: Bytes::from(turned) }
 }
 
-/// Side of the squares in which a plane is read: their rows and columns stay in the first-level
-/// cache.
+/// A plane is read in squares of this side: their rows and columns stay in the L1 cache.
 const BLOCK: usize = 32;
 
 fn turn_plane(plane: &[u8], columns: usize, rows: usize, rotation: Rotation, into: &mut Vec<u8>) {
@@ -73,8 +72,8 @@ fn turn_plane(plane: &[u8], columns: usize, rows: usize, rotation: Rotation, int
         for left in (0..columns).step_by(BLOCK) {
             for x in left..columns.min(left + BLOCK) {
                 for y in top..rows.min(top + BLOCK) {
-                    // A turned row is a column: from the bottom up, or from the top down and the
-                    // rows in reverse.
+                    // A row of the result is a column read from the bottom up; or from the top
+                    // down, and the rows in reverse order.
                     let place = match rotation {
                         Rotation::Quarter => x * rows + (rows - 1 - y),
                         _ => (columns - 1 - x) * rows + y,
@@ -90,7 +89,7 @@ fn turn_plane(plane: &[u8], columns: usize, rows: usize, rotation: Rotation, int
 mod tests {
     use super::*;
 
-    /// Luma that counts up, so that every place is told from every other.
+    /// Bytes that count up, so that a misplaced one is noticed.
     fn counting(width: u32, height: u32) -> Picture {
         let data = (0..i420_len(width, height))
             .map(|n| u8::try_from(n % 251).unwrap())

@@ -1,4 +1,4 @@
-//! Pictures made smaller or larger, plane by plane.
+//! Scales pictures, plane by plane.
 
 use bytes::{Bytes, BytesMut};
 use fast_image_resize::images::{Image, ImageRef};
@@ -10,7 +10,7 @@ use super::Picture;
 /// `picture` at `width` x `height` pixels. Returned unchanged if it already has that size, or its
 /// data is incomplete.
 ///
-/// Each pixel is a weighted mean of all that it stands for, so that lines do not flicker when a
+/// Each pixel is a weighted mean of all pixels that it covers, so that lines do not flicker when a
 /// picture is halved.
 #[must_use]
 pub fn scale(picture: &Picture, width: u32, height: u32) -> Picture {
@@ -22,7 +22,7 @@ pub fn scale(picture: &Picture, width: u32, height: u32) -> Picture {
     {
         return picture.clone();
     }
-    // Refused are planes of the wrong length only, which was checked.
+    // This fails only for planes of the wrong length, and the length was checked.
     scale_planes(picture, width, height)
         .map_or_else(|_| picture.clone(), |data| Picture { width, height, data })
 }

@@ -1,18 +1,18 @@
-//! How fast a VP8 encoder works, and so at which quality: by its share of the frame interval, and
-//! by the load of its thread. Pure.
+//! Chooses a VP8 encoder's speed, and so its quality, by its share of the frame interval and by the
+//! load of its thread. Pure.
 
 use std::time::Duration;
 
-/// libvpx's `cpu-used`, best first. Negative is fixed; -8 is the knee of the curve (5.7 ms and 37.8
-/// dB at 720p), -16 loses 3 dB and is never used.
+/// libvpx's `cpu-used`, best quality first. Negative values are fixed speeds. -8 is the knee of the
+/// curve (5.7 ms and 37.8 dB at 720p); -16 loses 3 dB and is never used.
 const SPEEDS: [i32; 4] = [-6, -8, -10, -12];
 /// The speed at which a stream begins.
 const START: usize = 1;
-/// Part of the frame interval, smoothed, above which the next faster one is taken. A core that is
-/// shared has little more.
+/// Smoothed share of the frame interval above which the next faster speed is used. A shared core
+/// has little more time.
 const BUSY: f64 = 0.40;
-/// Part below which the next better one is taken: two steps differ by less than the ratio of the
-/// two bounds, so that a step back does not follow.
+/// Share below which the next slower speed is used. Two steps differ by less than the ratio of the
+/// two bounds, so that no step back follows.
 const IDLE: f64 = 0.18;
 /// Weight of the newest frame: a second's worth of frames decides, one slow frame does not.
 const WEIGHT: f64 = 0.05;
@@ -42,14 +42,14 @@ impl Speed {
         if self.set_fastest { SPEEDS[SPEEDS.len() - 1] } else { SPEEDS[self.step] }
     }
 
-    /// Until further notice, the fastest; true when the speed changed.
+    /// Turns the fastest speed on or off. Returns true if the speed changed.
     pub(super) fn set_fastest(&mut self, set_fastest: bool) -> bool {
         let before = self.cpu_used();
         self.set_fastest = set_fastest;
         self.cpu_used() != before
     }
 
-    /// Notes that a frame took `took`, where frames come each `interval`; true when the speed
+    /// Records that a frame took `took`, with a frame every `interval`. Returns true if the speed
     /// changed.
     pub(super) fn observe(&mut self, took: Duration, interval: Duration) -> bool {
         if self.set_fastest {
@@ -79,7 +79,7 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_millis(33);
 
-    /// Encodes for ten seconds with what each speed takes; gives the speeds that were used in
+    /// Encodes for ten seconds, with the time that each speed takes. Returns the speeds used, in
     /// order.
     fn run(speed: &mut Speed, took: impl Fn(i32) -> u64) -> Vec<i32> {
         let mut used = vec![speed.cpu_used()];
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn it_does_not_swing() {
-        // 1080p on a slow core: -8 is too slow, -10 is not, and returning would be wrong.
+        // 1080p on a slow core: -8 is too slow, -10 is not, and going back would be wrong.
         let mut speed = Speed::default();
         assert_eq!(run(&mut speed, |cpu| if cpu == -8 { 14 } else { 11 }), [-8, -10]);
         assert_eq!(run(&mut speed, |cpu| if cpu == -8 { 14 } else { 11 }), [-10]);

@@ -12,7 +12,7 @@ fn grey(width: u32, height: u32, luma: u8) -> Picture {
     Picture { width, height, data: data.into() }
 }
 
-/// Slight noise, another in each picture: whatever the bitrate is, it is used up.
+/// Slight noise that differs in each picture, so that any bitrate is used up.
 fn busy(width: u32, height: u32, number: u64) -> Picture {
     let mut random = SmallRng::seed_from_u64(number);
     let mut data = grey(width, height, 128).data.to_vec();
@@ -40,7 +40,7 @@ fn odd_and_changing_sizes_survive_a_round_trip() {
                 .unwrap();
             assert!(unit.keyframe, "{codec}: a change of size starts with a keyframe");
             let picture = decoder.decode(&unit.data).unwrap().unwrap();
-            // H.264 has even sides only, and none under a macroblock.
+            // H.264 has only even sides, of at least a macroblock.
             let side = |side: u32| {
                 if codec == Codec::H264 { side.next_multiple_of(2).max(16) } else { side }
             };
@@ -105,7 +105,7 @@ fn a_bitrate_is_followed_without_a_keyframe() {
 fn a_bitrate_is_kept_at_every_frame_rate() {
     for codec in Codec::ALL {
         for fps in [30, 15, 10, 5] {
-            // Made for 30: the ladder leaves pictures out later.
+            // Created for 30 fps: the ladder leaves pictures out later.
             let mut encoder = codec.encoder(1_000, 30.0);
             let mut bytes = 0;
             // Ten seconds; in the first five the rate is learned and rate control settles.
@@ -196,7 +196,7 @@ fn damage_is_an_error_and_the_decoder_lives_on() {
                 let at = random.random_range(0..data.len());
                 data[at] ^= 1 << random.random_range(0..8);
             }
-            // Whatever it makes of it.
+            // Any result is fine.
             decoder.decode(&data).ok();
         }
         let mut shown = 0;

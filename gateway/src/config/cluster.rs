@@ -186,7 +186,7 @@ fn password(
 /// The first line of a file that holds a password.
 ///
 /// # Errors
-/// It cannot be read, or has none.
+/// It cannot be read, or its first line is empty.
 pub(crate) fn read_password(file: &Path) -> io::Result<String> {
     let text = std::fs::read_to_string(file)?;
     let line = text.lines().next().map(str::trim).filter(|line| !line.is_empty());

@@ -19,8 +19,8 @@ use std::net::IpAddr;
 use crate::media::session_id::SessionId;
 use crate::shares::Crowd;
 
-/// Sessions without DTLS hold at most one in so many of a stream's slots. Of fewer than four slots
-/// that is none.
+/// Sessions without DTLS hold at most one in this many of a stream's slots. With fewer than four
+/// slots they hold none.
 const SHARE: u32 = 4;
 /// Sessions that no signed check has come for; each costs some 400 kB. Full: one ends
 /// (`crowded_out`).

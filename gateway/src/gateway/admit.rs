@@ -22,7 +22,7 @@ use crate::workers::placement::{ClaimError, Placement, Slot, limit};
 use crate::workers::pool::{Pool, WorkerHandle};
 
 /// How long a slot that an idle session gives up may take to be free: its worker closes the stream
-/// first. Longer, and whoever wanted it is told that there is none.
+/// first. After that, the session that wanted it is refused.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Between two looks for it: no store tells of a free slot.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);

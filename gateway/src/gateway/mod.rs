@@ -92,7 +92,7 @@ pub(crate) struct FindSession(pub(crate) SessionId);
 #[rtype(result = "BTreeMap<SessionId, Arc<LiveSession>>")]
 pub(crate) struct ListSessions;
 
-/// End a session, as its operator; false when there is none.
+/// End a session, as its operator; false if there is no session with this id.
 #[derive(Message)]
 #[rtype(result = "bool")]
 pub(crate) struct CloseSession(pub(crate) SessionId);
@@ -138,8 +138,8 @@ enum Entry {
     Running {
         session: Addr<Session>,
         live: Arc<LiveSession>,
-        /// Of its first offer. Whoever offers with this one is the browser that the session belongs
-        /// to.
+        /// Of its first offer. A later offer with the same origin is from the session's own
+        /// browser.
         origin: Option<String>,
     },
 }

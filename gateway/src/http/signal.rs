@@ -56,7 +56,7 @@ struct Offered {
     renegotiate: bool,
 }
 
-/// A request that is none; the problem names the invalid field.
+/// A request that is not valid; the problem names the invalid field.
 struct Malformed {
     /// As far as it is known.
     id: Option<SessionId>,

@@ -19,21 +19,20 @@ use crate::codec::payload::{append, starts_frame, starts_keyframe};
 use crate::media::packet::{HeaderExtensions, Packet};
 use crate::telemetry::ledger::{Reason, Ticket};
 
-/// Packets held at most, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it
+/// The most packets held, out of order or of unfinished frames: 1.5 s of 2 Mbit/s video. Beyond it
 /// the gap is given up.
 pub(crate) const WINDOW_PACKETS: usize = 512;
-/// How long a missing packet is waited for: four requests over a path of 100 ms there and back
-/// (`peer/nack.rs`), which at 5 % loss each way all fail once in 11 000. More would be felt as a
-/// freeze that a keyframe ends sooner.
+/// How long to wait for a missing packet: four requests over a path with a round trip of 100 ms
+/// (`peer/nack.rs`), which at 5 % loss each way all fail once in 11 000. A longer wait would be a
+/// visible freeze that a keyframe ends sooner.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(450);
-/// Packets missing at once beyond which nothing is waited for, nor asked for: a blackout, which a
-/// keyframe ends sooner than half a second of old video would.
+/// With more packets missing at once, none is waited for or requested: a keyframe ends such a
+/// blackout sooner than half a second of old video would.
 pub(crate) const MAX_MISSING: u64 = 128;
 /// Packets kept while there is no keyframe to start from: one whose first packet is asked for again
 /// must be here when it comes. Half a second of 2 Mbit/s video.
 const SEEK_PACKETS: usize = 128;
-/// A step in sequence numbers beyond which the sender is taken to have restarted (RFC 3550,
-/// appendix A.1).
+/// A larger step in sequence numbers means that the sender restarted (RFC 3550, appendix A.1).
 const MAX_DROPOUT: i16 = 3_000;
 /// How far behind a packet may come (RFC 3550, appendix A.1).
 const MAX_MISORDER: i16 = -512;
@@ -53,7 +52,7 @@ pub(crate) struct AccessUnit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) packets_dropped: usize,
-    /// Frames behind what was kept are gone: when that is out, [`Assembler::give_up`].
+    /// Frames after the kept one are gone: when it is out, call [`Assembler::give_up`].
     pub(crate) broken_off: bool,
 }
 
@@ -62,25 +61,24 @@ pub(crate) struct Assembler {
     codec: Codec,
     /// Packets that are not part of a released frame, by extended sequence number.
     held: BTreeMap<u64, Packet>,
-    /// The books of the frames that `held` is part of, by extended number of their first-seen
-    /// packet's timestamp.
+    /// The tickets of the frames that `held` is part of, by RTP timestamp.
     tickets: BTreeMap<u32, Ticket>,
-    /// Of the stream that is followed.
+    /// The stream that is followed.
     ssrc: u32,
-    /// Of the one before, of which packets may still be under way.
+    /// The stream before, of which packets may still be under way.
     previous: Option<u32>,
     /// Highest extended sequence number seen; starts away from zero so that early reordering cannot
     /// underflow.
     highest: Option<u64>,
     /// The number that a restarted sender would use next (RFC 3550's `bad_seq`).
     restart: Option<u16>,
-    /// First packet of the next frame. None: at the next keyframe's first packet, wherever that is.
+    /// First packet of the next frame. `None`: the next keyframe's first packet, wherever that is.
     next: Option<u64>,
-    /// Without `next`: before this nothing is wanted any more.
+    /// Without `next`: packets before this one are no longer wanted.
     floor: u64,
     /// The frame that was given up last.
     lost: Option<u32>,
-    /// All from `next` to here, without this one, are here and of one frame.
+    /// All packets from `next` up to this number, exclusive, are held and of one frame.
     whole_to: u64,
     /// Since when the packet that is needed next has been missing while later ones are here.
     gap_since: Option<Instant>,
@@ -104,11 +102,11 @@ impl Assembler {
         }
     }
 
-    /// Takes one packet; false when it was thrown away (too late, doubled, or from a hostile jump).
+    /// Takes one packet; false if it was dropped (too late, duplicate, or from a hostile jump).
     pub(crate) fn push(&mut self, now: Instant, packet: Packet) -> bool {
         let Some(number) = self.extend(packet.ssrc, packet.sequence) else { return false };
         let late = number < self.next.unwrap_or(self.floor);
-        // Else its frame would be in the books twice.
+        // Otherwise its frame would be counted twice.
         let lost =
             self.lost == Some(packet.timestamp) && !starts_frame(self.codec, &packet.payload);
         if late || lost || self.held.contains_key(&number) {
@@ -146,7 +144,7 @@ impl Assembler {
         }
     }
 
-    /// True while frames are lost for want of a keyframe: ask the sender for one.
+    /// True while frames are lost because there is no keyframe: ask the sender for one.
     pub(crate) fn needs_keyframe(&self) -> bool {
         self.next.is_none() && self.highest.is_some()
     }
@@ -156,7 +154,7 @@ impl Assembler {
         self.gap_since.map(|since| since + PATIENCE)
     }
 
-    /// Whether no more is held than may be.
+    /// Whether the bounds on held packets and tickets are kept.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn is_bounded(&self) -> bool {
         let max_packets = if self.next.is_some() { WINDOW_PACKETS } else { SEEK_PACKETS };
@@ -179,10 +177,9 @@ impl Assembler {
         }
     }
 
-    /// What is held waited too long for us: all but the newest keyframe is thrown away, counted
-    /// frame by frame. Were that dropped too, a thread that is late each time would never show
-    /// anything. One that is not whole stays only if its rest may still come and nothing behind it
-    /// is lost.
+    /// The held packets have waited too long: drops all but the newest keyframe, counted frame by
+    /// frame. If that was dropped too, a thread that is always late would never show anything. An
+    /// unfinished one stays only if its rest may still come and nothing after it is lost.
     pub(crate) fn keep_newest_keyframe(&mut self) -> Kept {
         let waited = self.held.len();
         let Some((end, last)) =
@@ -192,7 +189,7 @@ impl Assembler {
         };
         let starts = |(_, packet): &(&u64, &Packet)| starts_keyframe(self.codec, &packet.payload);
         let newest = self.held.iter().rfind(starts).map(|(_, packet)| packet.timestamp);
-        // Of H.264 both its parameter sets and its first slice start it.
+        // In H.264 both its parameter sets and its first slice start it.
         let first =
             self.held.iter().filter(starts).find(|(_, packet)| Some(packet.timestamp) == newest);
         let first = first
@@ -220,7 +217,7 @@ impl Assembler {
         frame.take_while(|packet| Some(packet.timestamp) == timestamp).any(|packet| packet.marker)
     }
 
-    /// The frame at `next` cannot be completed: count it and start over behind it.
+    /// The frame at `next` cannot be completed: count it and start over after it.
     fn abandon(&mut self) {
         if let Some(next) = self.next {
             self.floor = next + 1;
@@ -263,8 +260,9 @@ impl Assembler {
             self.highest = Some(highest.max(number));
             return Some(number);
         }
-        // Another SSRC, which the stack has tied to our video; or two consecutive numbers, far away
-        // or of the one before: the sender restarted, nothing held can be completed.
+        // Another SSRC, which the stack has tied to our video, or two consecutive numbers that are
+        // far away or from the stream before: the sender restarted, and nothing held can be
+        // completed.
         let known = same || self.previous == Some(ssrc);
         if known && self.restart.replace(sequence.wrapping_add(1)) != Some(sequence) {
             return None;
@@ -292,7 +290,7 @@ impl Assembler {
         self.whole_to = number;
     }
 
-    /// With no start known: the newest [`SEEK_PACKETS`] are kept.
+    /// Without a known start, keeps the newest [`SEEK_PACKETS`].
     fn forget_oldest(&mut self) {
         while self.held.len() > SEEK_PACKETS
             && let Some((number, lost)) = self.held.pop_first()
@@ -323,7 +321,7 @@ impl Assembler {
                 return None;
             };
             if packet.timestamp != timestamp {
-                // The frame ended without a marker, or a packet lies: neither can be decoded.
+                // The frame ended without a marker, or a packet is wrong: neither can be decoded.
                 self.abandon();
                 return None;
             }
@@ -345,8 +343,8 @@ impl Assembler {
         Some(AccessUnit { data: data.freeze(), timestamp, marks, ticket })
     }
 
-    /// How many packets are missing between the next frame's first and the newest; 0 when it is
-    /// just not finished, and without a start, because then patience begins with the keyframe.
+    /// How many packets are missing between the next frame's first and the newest; 0 if the frame
+    /// is merely unfinished, or if no start is known, because patience begins with the keyframe.
     fn missing(&self) -> u64 {
         let (Some(next), Some((newest, _))) = (self.next, self.held.last_key_value()) else {
             return 0;

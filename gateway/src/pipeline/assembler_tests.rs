@@ -94,7 +94,7 @@ fn reordering_doubling_and_padding_change_nothing() {
                 packets.push(Packet { sequence, marker: false, payload: Bytes::new(), ..last });
             }
         }
-        // The very first must come first: nothing tells a late start from a lost one.
+        // The very first packet must come first: a late start looks the same as a lost one.
         for chunk in packets[1..].chunks_mut(12) {
             chunk.shuffle(&mut random);
         }
@@ -149,7 +149,7 @@ fn a_keyframe_with_a_hole_is_given_up_and_another_asked_for() {
         let (start, mut out) = (Instant::now(), Vec::new());
         let mut first = 0;
         for number in 0..12 {
-            // Frame 3 is a keyframe that misses a packet (its marker, with hole 3); frame 8
+            // Frame 3 is a keyframe that lacks a packet (its marker, with hole 3); frame 8 is
             // another, or not.
             let keyframe = number == 0 || number == 3 || (number == 8 && intact_after);
             let packets = frame(number, first, 4, keyframe);
@@ -460,7 +460,7 @@ fn a_late_keyframe_of_h264_keeps_its_parameter_sets() {
 fn a_stray_with_a_keyframes_time_harms_nothing() {
     let (mut assembler, now, mut out) = (Assembler::new(Codec::Vp8), Instant::now(), Vec::new());
     let mut frames = threes(3, &[0, 2]);
-    // Before the keyframe, of its time, and no start.
+    // Before the keyframe, with its timestamp, and not a start.
     frames[1][1].timestamp = number_to_time(2);
     frames.iter().flatten().for_each(|packet| assert!(assembler.push(now, packet.clone())));
     assert_eq!(assembler.keep_newest_keyframe(), Kept { packets_dropped: 6, broken_off: false });

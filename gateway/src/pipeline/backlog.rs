@@ -25,8 +25,7 @@ struct Backlog {
     packets: VecDeque<Packet>,
     /// When the oldest of them came.
     since: Option<Instant>,
-    /// The backlog was thrown away since the last drain: a keyframe must come before the next
-    /// frame.
+    /// The backlog was dropped since the last drain: a keyframe must come before the next frame.
     lost: bool,
 }
 
@@ -45,8 +44,8 @@ impl PacketQueue {
         self.changed.notify_one();
     }
 
-    /// Swaps what waits into `into` (which must be empty). Whether packets were lost since the last
-    /// call, and since when the oldest of these has waited.
+    /// Swaps what waits into `into` (which must be empty). Returns whether packets were lost since
+    /// the last call, and since when the oldest of these has waited.
     pub(super) fn drain(&self, into: &mut VecDeque<Packet>) -> (bool, Option<Instant>) {
         let mut state = self.state.lock();
         std::mem::swap(&mut state.packets, into);

@@ -5,10 +5,9 @@
 //! Runs:  the session's codec arbiter; nothing but codecs runs there, and decoders come first
 //!        (`schedule`).
 //! Full:  a newer release takes the waiting one's place,
-//!        `frames_dropped_total{hop="egress",reason="skipped"}`; where the network carries too
-//!        little some are left out (`reason="congested"`), and all made smaller, as also where
-//!        there is too little time (`reason="busy"`, `relief`): the encoder only ever sees what can
-//!        be sent.
+//!        `frames_dropped_total{hop="egress",reason="skipped"}`; if the network carries too little,
+//!        some are left out (`reason="congested"`) and all made smaller, and likewise if there is
+//!        too little time (`reason="busy"`, `relief`): the encoder only ever sees what can be sent.
 //! Clock: 90 kHz ticks from the pacer; a random offset is added here (RFC 3550, section 5.1).
 
 mod core;

@@ -9,7 +9,7 @@ use super::*;
 use crate::codec::{Codec, CodecError, Encoded, Picture};
 use crate::media::limits::BitrateLimits;
 
-/// What an encoder makes of each picture; tells whether each was to be a keyframe.
+/// What an encoder makes of each picture; records whether each was to be a keyframe.
 struct Script {
     made: VecDeque<Result<Option<&'static [u8]>, ()>>,
     forced: mpsc::Sender<bool>,

@@ -3,8 +3,8 @@
 //! Out:   the session's `FrameQueue`, and a nudge.
 //! Runs:  the session's codec arbiter; nothing but codecs runs there, and decoders come first
 //!        (`schedule`). A turn decodes all that waits, for at most `TURN`.
-//! Full:  the whole backlog is dropped, and of one older than `BACKLOG_AGE` all but the newest
-//!        keyframe: late video is worth nothing. Counted in
+//! Full:  the whole backlog is dropped; of one older than `BACKLOG_AGE`, all but the newest
+//!        keyframe, because late video is worth nothing. Counted in
 //!        `packets_dropped_total{reason="backlog"}`; decoding resumes at a keyframe.
 //! Clock: RTP 90 kHz in, capture time since the session's first frame out.
 
@@ -45,7 +45,7 @@ pub(crate) struct Ingress {
     /// Of the thread that this runs on.
     pub(crate) schedule: Arc<CodecSchedule>,
     pub(crate) frames: Arc<FrameQueue>,
-    /// The one handle from which this hop nudges the session; a fresh clone per frame would defeat
+    /// The one handle by which this hop nudges the session; a fresh clone per frame would defeat
     /// the mailbox bound.
     pub(crate) nudge: Recipient<FrameWaiting>,
     pub(crate) events: Recipient<SessionEvent>,
@@ -90,13 +90,13 @@ impl Ingress {
         }
     }
 
-    /// Decodes what the core says; breaks when stopped.
+    /// Decodes what the core hands out; breaks when stopped.
     async fn decode_batch(&mut self, core: &mut Core, clock: &mut CaptureClock) -> ControlFlow<()> {
         let schedule = Arc::clone(&self.schedule);
         core.begin_turn(Instant::now());
         loop {
             let decoder_turn = schedule.decode().await;
-            // After the wait for the turn, which may have made the backlog too old.
+            // After the wait for the turn, in which the backlog may have become too old.
             let started = Instant::now();
             let Some(unit) = next_unit(core, started, &schedule) else {
                 return ControlFlow::Continue(());
@@ -125,10 +125,10 @@ impl Ingress {
 
     fn hand_over(&self, core: &mut Core, frame: Frame) {
         if self.frames.push(Instant::now(), frame).is_err() && core.frame_refused() {
-            // Full: the client misses a warning; the counter has the frames all the same.
+            // When full, the client misses a warning; the counter still counts the frames.
             drop(self.events.try_send(SessionEvent::FallingBehind));
         }
-        // Full: a nudge waits already, and it is for whatever the queue then holds.
+        // When full, a nudge waits already. It covers whatever the queue holds by then.
         if let Err(SendError::Full(FrameWaiting)) = self.nudge.try_send(FrameWaiting) {
             telemetry::mailbox_full("session");
         }
@@ -158,7 +158,7 @@ async fn wait(packets: &PacketQueue, stop: &CancellationToken, deadline: Option<
             None => packets.changed.notified().await,
         }
     };
-    // Stopped: the caller looks.
+    // The caller checks whether it was stopped.
     stop.run_until_cancelled(changed).await;
 }
 

@@ -41,7 +41,7 @@ async fn a_backlog_is_as_old_as_its_oldest_packet() {
     tokio::time::advance(ms(40)).await;
     queue.push(packet(2, false));
     assert_eq!(drain(), (false, Some(ms(40)), vec![1, 2]));
-    // Silence is no age.
+    // A silence does not make packets old.
     tokio::time::advance(ms(40)).await;
     queue.push(packet(3, false));
     assert_eq!(drain(), (false, Some(ms(0)), vec![3]));

@@ -1,8 +1,8 @@
-//! What becomes of a decoded picture before the session sees it: left out, turned upright, made
-//! smaller. Second half of hop 2, pure.
+//! What becomes of a decoded picture before the session sees it: it is left out, turned upright or
+//! scaled down. Second half of hop 2, pure.
 //!
-//! A browser is asked for no more than the limits (`peer::bitrates`), but need not obey; a handler
-//! never gets more.
+//! A browser is asked to keep to the limits (`peer::bitrates`), but need not obey. A handler never
+//! gets more.
 
 use std::time::Duration;
 
@@ -10,16 +10,17 @@ use crate::codec::{Picture, Rotation, scale, turn};
 use crate::media::limits::VideoLimits;
 use crate::media::packet::HeaderExtensions;
 
-/// The fraction by which a camera may be faster than it says: 30 is then not more than 29.97.
+/// The fraction by which a camera may be faster than the limit: 30 fps then passes a limit of
+/// 29.97.
 const SLACK: f64 = 1.0 / 64.0;
 
 /// See the module; one for each session.
 #[derive(Debug)]
 pub(crate) struct Intake {
     limits: VideoLimits,
-    /// Whether frames are turned for the handler, or their rotation told.
+    /// Whether frames are turned for the handler. If not, it is told their rotation.
     upright: bool,
-    /// As last said: senders say it with keyframes and changes only.
+    /// As last sent: senders send it only with keyframes and changes.
     rotation: Rotation,
     /// When the next frame may have been captured: the generic cell rate algorithm (ITU-T I.371) on
     /// capture times, which the network does not disturb.
@@ -31,8 +32,8 @@ impl Intake {
         Self { limits, upright, rotation: Rotation::Upright, due: Duration::ZERO }
     }
 
-    /// Notes what a frame's packets said, also of one that is then left out; false when it comes
-    /// too soon after others.
+    /// Records the header extensions of a frame, even if it is then left out. Returns false if it
+    /// comes too soon after others.
     pub(crate) fn admits(&mut self, captured: Duration, marks: HeaderExtensions) -> bool {
         self.rotation = marks.rotation.unwrap_or(self.rotation);
         let interval = Duration::from_secs_f64((1.0 - SLACK) / self.limits.fps);
@@ -68,7 +69,7 @@ mod tests {
 
     const MOST: VideoLimits = VideoLimits { long: 1280, short: 720, fps: 30.0 };
 
-    /// Of `seconds` of a camera at `fps`, how many are let through in a second.
+    /// How many frames a second are let through, of `seconds` of a camera at `fps`.
     fn rate(max_fps: f64, fps: f64) -> f64 {
         let mut intake = Intake::new(VideoLimits { fps: max_fps, ..MOST }, true);
         let frames = (0..).map(|n| Duration::from_secs_f64(f64::from(n) / fps));

@@ -348,7 +348,7 @@ impl Core {
             State::Moving => return self.attach(now, None, false, true),
             State::Attached => false,
             State::Leaving => true,
-            // There is no such link.
+            // There is no link in these states.
             State::Unadmitted | State::Searching { .. } | State::Ended => return Vec::new(),
         };
         if why == Detached::Left {

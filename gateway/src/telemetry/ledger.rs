@@ -1,4 +1,4 @@
-//! The books: every frame that comes in ends exactly once.
+//! The ledger: every frame that comes in ends exactly once.
 //!
 //! A [`Ticket`] is made when the first packet of a frame arrives, or when a generator is asked for
 //! its next item, and travels with it through the hops. It ends by [`Ticket::emitted`], by
@@ -94,15 +94,15 @@ impl Reason {
     }
 }
 
-/// One frame's entry in the books.
+/// One frame's entry in the ledger.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     hop: Hop,
     arrived: Instant,
     open: bool,
-    /// Of the few that are traced.
+    /// `Some` for the few frames that are traced.
     span: Option<Box<FrameSpan>>,
-    /// Lets go of whoever waits until this frame is out, or lost.
+    /// Releases the task that waits until this frame is sent or lost.
     _watched: Option<TaskTrackerToken>,
 }
 
@@ -114,18 +114,18 @@ impl Ticket {
         Self { hop: Hop::Ingress, arrived: now, open: true, span: None, _watched: None }
     }
 
-    /// Traces the frame as a part of its session, if it is one of the few: it is whole, and has its
-    /// number.
+    /// Traces the frame as a part of its session, if it is sampled. Called once it is whole and has
+    /// its number.
     pub(crate) fn trace(&mut self, session: &Span, seq: u64) {
         self.span = FrameSpan::sample(session, seq, self.arrived);
     }
 
-    /// For the worker; empty when the frame is not traced.
+    /// The trace context for the worker; empty if the frame is not traced.
     pub(crate) fn traceparent(&self) -> String {
         self.span.as_ref().map(|span| span.traceparent()).unwrap_or_default()
     }
 
-    /// A part of the frame's way is over.
+    /// Records a part of the frame's way that is over.
     pub(crate) fn stage(&self, stage: Stage, began: Instant, ended: Instant) {
         telemetry::stage(stage, ended.saturating_duration_since(began));
         if let Some(span) = &self.span {
@@ -138,7 +138,7 @@ impl Ticket {
         self._watched = Some(token);
     }
 
-    /// The frame goes on to `hop`: where it is counted if it is lost from now on.
+    /// The frame goes on to `hop`, where it is counted if it is lost from now on.
     pub(crate) fn enter(&mut self, hop: Hop) {
         self.hop = hop;
     }
@@ -150,7 +150,7 @@ impl Ticket {
 
     /// The frame's packets were handed to the socket: a good end.
     ///
-    /// Gives the time from its last packet in to its last packet out.
+    /// Returns the time from its last packet in to its last packet out.
     pub(crate) fn emitted(mut self, now: Instant) -> Duration {
         self.open = false;
         let took = now.saturating_duration_since(self.arrived);
@@ -160,14 +160,14 @@ impl Ticket {
         took
     }
 
-    /// The handler took it and meant to give no picture for it: a good end.
+    /// The handler processed it and returned no picture on purpose: a good end.
     pub(crate) fn consumed(mut self) {
         self.open = false;
         telemetry::frame_consumed();
         self.end_span("consumed", None);
     }
 
-    /// The frame is lost where it is.
+    /// The frame is lost at its current hop.
     pub(crate) fn dropped(mut self, reason: Reason) {
         self.close(reason);
     }

@@ -1,4 +1,4 @@
-//! Metrics: every name of theirs that leaves this process is in this file.
+//! Metrics. Every metric name that this process exports is in this file.
 //!
 //! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this
 //! file can produce. `docs/metrics.md` lists them and a test compares the two.
@@ -16,7 +16,7 @@ use crate::codec::Codec;
 use crate::telemetry::ledger::{Hop, Reason};
 use crate::telemetry::worker_series::{Gauge, WorkerSeries};
 
-/// Those of each worker, which come and go with it.
+/// The series of each worker, which come and go with it.
 static WORKERS: Mutex<WorkerSeries> = Mutex::new(WorkerSeries::new());
 const WORKER_UP: Gauge = ("reframe_worker_up", "1 when the worker serves, else 0.");
 const WORKER_SESSIONS: Gauge =
@@ -30,7 +30,7 @@ const SECONDS: &[f64] = &[
     0.3, 0.5, 1.0, 2.0,
 ];
 
-/// The same for what people wait for.
+/// Histogram bounds in seconds, for what people wait for.
 const LONG_SECONDS: &[f64] =
     &[0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0];
 
@@ -73,7 +73,7 @@ impl Stage {
 /// How a session came through the loss of its worker: the values of the label `outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failover {
-    /// Its worker drained, and it went to another before.
+    /// Its worker drained, and it moved to another before.
     Moved,
     /// Its worker was lost, and another took over.
     Recovered,
@@ -91,7 +91,7 @@ impl Failover {
     }
 }
 
-/// Installs the process-wide recorder. `None` when one is installed already: `launch` in a process
+/// Installs the process-wide recorder. `None` if one is installed already: `launch` in a process
 /// that has its own.
 pub(crate) fn install() -> Option<PrometheusHandle> {
     let mut builder = PrometheusBuilder::new().set_buckets(SECONDS).ok()?;
@@ -121,7 +121,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     ] {
         counter!(zero).absolute(0);
     }
-    // What alerts look at: a counter that first appears at 1 has not grown, says Prometheus.
+    // Alerts use these: to Prometheus, a counter that first appears at 1 has not grown.
     for outcome in [Failover::Moved, Failover::Recovered, Failover::Lost] {
         counter!("reframe_failovers_total", "outcome" => outcome.label()).absolute(0);
     }
@@ -134,12 +134,12 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     Some(handle)
 }
 
-/// All of them, as text.
+/// All metrics, as text.
 pub(crate) fn render(recorded: &PrometheusHandle) -> String {
     recorded.render() + &worker_series()
 }
 
-/// Those that come and go with the workers.
+/// The metrics that come and go with the workers.
 pub(crate) fn worker_series() -> String {
     let mut text = String::new();
     workers().render(&mut text, [WORKER_UP, WORKER_SESSIONS, WORKER_STUCK]);
@@ -339,7 +339,7 @@ pub(crate) fn offer(outcome: &'static str) {
     counter!("reframe_offers_total", "outcome" => outcome).increment(1);
 }
 
-/// So many candidates of a client were not understood.
+/// `count` candidates of a client were not understood.
 pub(crate) fn candidates_ignored(count: usize) {
     counter!("reframe_candidates_ignored_total").increment(count as u64);
 }
@@ -387,7 +387,7 @@ pub(crate) fn nothing_shown(fault: &'static str) {
     counter!("reframe_nothing_shown_total", "fault" => fault).increment(1);
 }
 
-/// A nudge was refused. It costs no frame: those wait in a queue beside the mailbox.
+/// A nudge was refused. That costs no frame: frames wait in a queue beside the mailbox.
 pub(crate) fn mailbox_full(actor: &'static str) {
     counter!("reframe_mailbox_full_total", "actor" => actor).increment(1);
 }
@@ -448,7 +448,7 @@ pub(crate) fn worker_stuck(worker: &str, more: bool) {
     workers().stuck(worker, more);
 }
 
-/// A session's worker changed, or should have; `gap` is for how long it had none.
+/// A session's worker changed, or should have. `gap` is how long the session had none.
 pub(crate) fn failover(outcome: Failover, gap: Duration) {
     counter!("reframe_failovers_total", "outcome" => outcome.label()).increment(1);
     if !matches!(outcome, Failover::Moved) {
@@ -460,7 +460,7 @@ pub(crate) fn bandwidth(bytes_per_second: f64) {
     histogram!("reframe_bandwidth_bytes_per_second").record(bytes_per_second);
 }
 
-/// Bytes of RTP payload that held nothing but padding.
+/// Bytes of RTP payload that held only padding.
 pub(crate) fn padding(bytes: usize) {
     if bytes > 0 {
         counter!("reframe_padding_bytes_total").increment(bytes as u64);
@@ -475,7 +475,7 @@ pub(crate) fn worker_up(worker: &str, up: bool) {
     workers().up(worker, up);
 }
 
-/// The pool has forgotten it.
+/// The pool no longer knows the worker.
 pub(crate) fn worker_gone(worker: &str) {
     workers().gone(worker);
 }
@@ -525,8 +525,7 @@ pub(crate) fn thread_delay(kind: &'static str, took: Duration) {
     histogram!("reframe_thread_delay_seconds", "kind" => kind).record(took.as_secs_f64());
 }
 
-/// The label is a thread's name, of which there are as many as this process has threads that do
-/// work.
+/// The label is a thread's name: one value for each thread of this process that does work.
 pub(crate) fn thread_stuck(thread: &str, stuck: bool) {
     gauge!("reframe_thread_stuck", "thread" => thread.to_owned()).set(f64::from(u8::from(stuck)));
 }

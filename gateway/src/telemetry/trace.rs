@@ -1,9 +1,9 @@
 //! Spans of frames: one frame in `--trace-frames` is traced, with the real times of each hop.
 //!
-//! A session's span is `tracing`'s. A frame's is not: what it is made of is known only afterwards,
-//! on threads that never meet. So its [`Ticket`](crate::telemetry::ledger::Ticket) carries it, and
-//! the books that count a frame's end also end its span. Where nothing is exported there is none,
-//! and for the frames in between it costs a comparison.
+//! A session's span is a `tracing` span. A frame's is not: its parts are known only afterwards, on
+//! different threads. So its [`Ticket`](crate::telemetry::ledger::Ticket) carries it, and the
+//! ledger that counts a frame's end also ends its span. Without an exporter there are no such
+//! spans. A frame that is not sampled costs one comparison.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// What the spans say made them.
+/// The name of the tracer, which the spans carry.
 const SCOPE: &str = "reframe-gateway";
 
-/// One frame in this many is traced; none until [`install`]. Process-wide, as the exporter is.
+/// One frame in this many is traced; none until [`install`]. Process-wide, like the exporter.
 static EVERY: AtomicU32 = AtomicU32::new(0);
 
-/// From now on one frame in `every` of each session is traced; 0 is none.
+/// From now on one frame in `every` of each session is traced; 0 traces none.
 pub(crate) fn install(every: u32) {
     EVERY.store(every, Ordering::Relaxed);
 }
@@ -29,14 +29,15 @@ pub(crate) fn install(every: u32) {
 #[derive(Debug)]
 pub(crate) struct FrameSpan {
     context: Context,
-    /// One instant on both clocks: spans are stamped with wall time, and the media path has none.
+    /// One instant on both clocks: spans need wall time, and the media path has only monotonic
+    /// time.
     now: (Instant, SystemTime),
 }
 
 impl FrameSpan {
     /// The span of the frame `seq`, whose last packet came at `arrived`, as a child of the
-    /// session's span; if the frame is one of the few, and its session is traced. Boxed, so that
-    /// the others are no larger for it.
+    /// session's span. `None` unless the frame is sampled and its session is traced. Boxed, so that
+    /// other tickets stay small.
     pub(crate) fn sample(session: &Span, seq: u64, arrived: Instant) -> Option<Box<Self>> {
         let every = EVERY.load(Ordering::Relaxed);
         if every == 0 || !seq.is_multiple_of(u64::from(every)) {
@@ -61,7 +62,7 @@ impl FrameSpan {
         reframe_trace::header(&self.context)
     }
 
-    /// A part of the frame's way, which is over.
+    /// Records a part of the frame's way that is over.
     pub(crate) fn stage(&self, name: &'static str, began: Instant, ended: Instant) {
         let tracer = global::tracer(SCOPE);
         let mut span = tracer
@@ -71,7 +72,7 @@ impl FrameSpan {
         span.end_with_timestamp(wall(self.now, ended));
     }
 
-    /// The frame has ended: how, and where it was lost if it was.
+    /// The frame has ended: `end` says how, and `lost` where and why if it was lost.
     pub(crate) fn end(&self, end: &'static str, lost: Option<(&'static str, &'static str)>) {
         let span = self.context.span();
         span.set_attribute(KeyValue::new("end", end));

@@ -1,7 +1,7 @@
 //! Gauges for each worker. They are kept here and not by the recorder, which never drops a series:
 //! every worker that a rollout or an autoscaler ever started would stay until this gateway ends.
 //!
-//! > A worker has series while the pool knows it, a session is on it, or a handler of its own is
+//! > A worker has series while the pool knows it, a session is on it, or one of its handlers is
 //! > stuck.
 //!
 //! They are rendered at each scrape. A program with its own recorder does not get them.
@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// The most workers that have series. Full: further ones have none, however many addresses a name
-/// has.
+/// The most workers that have series. Beyond it, further workers have none, however many addresses
+/// a name resolves to.
 const MAX_WORKERS: usize = 4_096;
 
 /// A gauge's name and its help.
@@ -24,7 +24,7 @@ pub(crate) struct WorkerSeries(BTreeMap<String, Worker>);
 struct Worker {
     /// Its state in the pool, if it is there.
     up: Option<bool>,
-    /// None: there never was one.
+    /// `None` if there never was one.
     sessions: Option<u32>,
     stuck: Option<u32>,
 }
@@ -49,7 +49,7 @@ impl WorkerSeries {
         self.change(worker, |worker| worker.sessions = Some(sessions));
     }
 
-    /// One handler more, or less, has not returned.
+    /// One more handler, or one fewer, has not returned.
     pub(crate) fn stuck(&mut self, worker: &str, more: bool) {
         self.change(worker, |worker| {
             let stuck = worker.stuck.unwrap_or_default();

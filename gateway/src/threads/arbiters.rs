@@ -27,15 +27,15 @@ pub(crate) struct Arbiters {
     pub(crate) pacer: ArbiterHandle,
     /// Decoders and encoders, nothing else; a session keeps the one it got.
     codecs: Vec<CodecThread>,
-    /// Held for moments, by the gateway actor only: no frame waits for it.
+    /// Locked briefly, and by the gateway actor only: no frame waits for it.
     governor: Mutex<Governor>,
 }
 
 #[derive(Clone)]
 struct CodecThread {
     arbiter: ArbiterHandle,
-    /// Nanoseconds spent within tasks, by the clock on the wall: those in which another thread had
-    /// the core count too.
+    /// Nanoseconds spent within tasks, in wall-clock time: time in which another thread had the
+    /// core counts too.
     worked: Arc<AtomicU64>,
     schedule: Arc<CodecSchedule>,
 }
@@ -54,8 +54,8 @@ pub(crate) struct CodecArbiter {
 }
 
 impl Arbiters {
-    /// Starts `codecs` codec threads, at least one, and one each of the others. Call inside the
-    /// actix system. Above `max_load`, a share, [`Arbiters::codec`] refuses.
+    /// Starts `codecs` codec threads (at least one), and one each of the others. Call inside the
+    /// actix system. [`Arbiters::codec`] refuses above `max_load`, a share.
     pub(crate) fn start(codecs: usize, max_load: f64) -> Self {
         let codec = |number| {
             let arbiter = named(&codec_name(number));
@@ -70,10 +70,10 @@ impl Arbiters {
         Self { session: named("session"), pacer, codecs, governor }
     }
 
-    /// Has all of them watched.
+    /// Makes the watchdog watch all of them.
     pub(crate) fn watch(&self, watchdog: &Watchdog) {
         let watch = |name: String, kind, arbiter: ArbiterHandle| {
-            // False: the thread is gone, and its silence tells.
+            // False: the thread is gone, and the watchdog notices its silence.
             watchdog.watch(name, kind, move |probe| {
                 arbiter.spawn_fn(|| probe.answer());
             });
@@ -85,17 +85,17 @@ impl Arbiters {
         }
     }
 
-    /// A place on the codec arbiter that is least busy. `encrypted`: DTLS has shown that the
+    /// A place on the least busy codec arbiter. `encrypted` means that DTLS has shown that the
     /// browser is there.
     ///
     /// # Errors
-    /// What the load would be with it, where that is above the limit.
+    /// The load with this session, if that is above the limit.
     pub(crate) fn codec(&self, encrypted: bool) -> Result<CodecArbiter, f64> {
         let place = self.governor.lock().admit(Instant::now(), encrypted)?;
         Ok(CodecArbiter { thread: self.codecs[place.thread].clone(), _place: place })
     }
 
-    /// To be called each [`crate::threads::load::LOOK_INTERVAL`].
+    /// Call it every [`crate::threads::load::LOOK_INTERVAL`].
     pub(crate) fn look(&self) {
         let now = Instant::now();
         let work: Vec<_> = self.codecs.iter().map(CodecThread::work).collect();
@@ -123,12 +123,12 @@ fn codec_name(number: usize) -> String {
     format!("codec-{number}")
 }
 
-/// An arbiter whose thread has this name for the system too (`top -H`), where actix calls all of
-/// its own the same.
+/// An arbiter whose thread has this name in the system too (`top -H`). Actix gives all of its
+/// threads the same name.
 fn named(name: &str) -> ArbiterHandle {
     let (arbiter, name) =
         (Arbiter::new().handle(), CString::new(name).expect("there is no 0 in it"));
-    // Refused, or false: it keeps the name that it has.
+    // If this fails, the thread keeps the name that it has.
     arbiter.spawn_fn(move || {
         rustix::thread::set_name(&name).ok();
     });
@@ -136,7 +136,7 @@ fn named(name: &str) -> ArbiterHandle {
 }
 
 impl CodecArbiter {
-    /// Who is next on this thread.
+    /// Decides what runs next on this thread.
     pub(crate) fn schedule(&self) -> Arc<CodecSchedule> {
         Arc::clone(&self.thread.schedule)
     }

@@ -1,8 +1,8 @@
-//! The time in which this process ran.
+//! A clock of the time in which this process ran.
 //!
-//! While a process is stopped (SIGSTOP, a paused container) no browser can be heard, and the clock
-//! of the system goes on. Whoever asks that clock "how long has nothing come?" blames the browser.
-//! This one leaves such times out. (`Instant` itself leaves out those in which the machine sleeps.)
+//! While a process is stopped (SIGSTOP, a paused container) it hears no browser, but the system's
+//! clock goes on. By that clock, the browsers would seem to have been silent. This clock leaves
+//! such times out. (`Instant` itself leaves out the times in which the machine sleeps.)
 //!
 //! Runs:  the watchdog's thread reads it four times a second, so that no other gap is as long as
 //!        [`STANDSTILL`]; where no watchdog runs, it is the system's clock.
@@ -25,7 +25,7 @@ pub(crate) fn now() -> Instant {
     clock.read(Instant::now())
 }
 
-/// Has gaps between readings noticed; to be called four times a second from then on.
+/// Turns on the detection of gaps between readings. Call it four times a second from then on.
 pub(crate) fn tick() {
     let mut clock = CLOCK.lock();
     let now = Instant::now();
@@ -48,14 +48,14 @@ impl Clock {
         if let Some(last) = self.last {
             let gap = system.saturating_duration_since(last);
             self.last = Some(system.max(last));
-            // A second gap without a tick between: nothing ticks any more.
+            // A second gap without a tick in between: `tick` is not called any more.
             if gap > STANDSTILL && !std::mem::take(&mut self.ticked) {
                 self.last = None;
             } else if gap > STANDSTILL {
                 self.suspended += gap;
             }
         }
-        // It is less than has passed since the first tick.
+        // `suspended` is less than the time since the first tick.
         system.checked_sub(self.suspended).unwrap_or(system)
     }
 }

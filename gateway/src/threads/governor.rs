@@ -1,9 +1,9 @@
 //! How codec threads share their time among streams: pure.
 //!
-//! It decides three things. Whether a session more is admitted, and to which thread: the one with
+//! It decides three things. Whether another session is admitted, and to which thread: the one with
 //! the least [`Load`], and never one that is relieved already. How much less each stream of a
 //! thread gets: [`Relief`]. And whether a thread decodes or encodes next: [`Demand::next`], which
-//! is asked for each frame and so needs no lock.
+//! is called for each frame and so needs no lock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) enum Next {
     Encode,
 }
 
-/// Who waits for a thread, and what it did last.
+/// What waits for a thread, and what the thread did last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Demand {
     /// Whether a frame waits to be decoded.
@@ -53,7 +53,7 @@ pub(super) struct Governor {
 }
 
 impl Governor {
-    /// Of `threads`, at least one, that have not worked yet. `max_load` is a share, above 0 and up
+    /// For `threads` (at least one) that have not worked yet. `max_load` is a share, above 0 and up
     /// to 1; 1 is no limit.
     pub(super) fn new(now: Instant, threads: usize, max_load: f64) -> Self {
         let reliefs = (0..threads).map(|_| Relief::new(now)).collect();
@@ -63,19 +63,19 @@ impl Governor {
     /// Takes a place for a session; `encrypted` says that DTLS has shown that its browser is there.
     ///
     /// # Errors
-    /// What the load would be with it, where that is above the limit.
+    /// The load with this session, if that is above the limit.
     pub(super) fn admit(&mut self, now: Instant, encrypted: bool) -> Result<Arc<Place>, f64> {
         let reliefs = &self.reliefs;
         // A relieved thread may look idle. It has little to do because it was relieved.
         self.load.take(now, encrypted, |thread| !reliefs[thread].steps().is_none())
     }
 
-    /// Notes what each thread has done up to `now`, and decides [`Self::steps`]; gives the mean
-    /// load. To be called each [`crate::threads::load::LOOK_INTERVAL`].
+    /// Records what each thread has done up to `now`, and decides [`Self::steps`]. Returns the mean
+    /// load. Call it every [`crate::threads::load::LOOK_INTERVAL`].
     pub(super) fn look(&mut self, now: Instant, threads: &[Work]) -> f64 {
         let load = self.load.look(now, threads.iter().map(|work| work.worked).collect());
         for (thread, (relief, work)) in self.reliefs.iter_mut().zip(threads).enumerate() {
-            // Whoever comes next is not to pay for those that have left.
+            // New sessions must not get less because of those that have left.
             if self.load.is_empty(thread) {
                 *relief = Relief::new(now);
             }
@@ -84,7 +84,7 @@ impl Governor {
         load
     }
 
-    /// What the streams of this thread do less, as decided at the last look.
+    /// How much less the streams of this thread get, as decided at the last look.
     pub(super) fn steps(&self, thread: usize) -> Steps {
         self.reliefs[thread].steps()
     }

@@ -23,7 +23,7 @@ impl Machine {
         self.governor.admit(self.now, true)
     }
 
-    /// Gives the last load.
+    /// Returns the last load.
     fn pass(&mut self, looks: u32, shares: &[f64]) -> f64 {
         let mut load = 0.0;
         for _ in 0..looks {
@@ -31,7 +31,7 @@ impl Machine {
             for (work, share) in self.threads.iter_mut().zip(shares) {
                 work.worked += LOOK_INTERVAL.mul_f64(*share);
                 work.encoded += LOOK_INTERVAL.mul_f64(*share / 2.0);
-                // As if there were twice as much to do as time.
+                // As if there were twice as much work as time.
                 work.pictures += 10;
                 work.left_out += 10;
             }

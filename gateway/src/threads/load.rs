@@ -1,9 +1,9 @@
-//! How busy the codec threads are, and whether one session more fits beside those that run. Pure.
+//! How busy the codec threads are, and whether another session fits. Pure.
 //!
 //! A thread's load is the share of wall-clock time, over the last two seconds, in which it was at
-//! work. Wall, not CPU: one whose core is taken by a handler, a neighbour or a cgroup's quota is as
-//! late as one that computes, and looks as busy. A session that was not there all that time is in
-//! the figure only in part; the rest is reckoned, so that a burst of offers does not slip in
+//! work. Not CPU time: a thread whose core is taken by a handler, a neighbour or a cgroup's quota
+//! is as late as one that computes, and counts as busy. A session that was not there all that time
+//! is measured only in part. The rest is estimated, so that a burst of offers is not admitted
 //! unseen.
 
 use std::collections::VecDeque;
@@ -15,27 +15,27 @@ use tokio::time::Instant;
 /// Between two looks at the threads.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Looks that are kept, the first and the last two seconds apart: longer than a hiccup, short
-/// enough that sessions that left are soon forgotten. Full: the oldest goes.
+/// enough that sessions that left are soon forgotten. When full, the oldest is dropped.
 const LOOKS: usize = 9;
-/// Of a codec thread, what a session is taken to need while none has been seen for long enough:
-/// 720p at 30 fps in VP8, 12 ms a frame (docs/limits.md).
+/// Share of a codec thread that a session is assumed to need until one has been seen for long
+/// enough: 720p at 30 fps in VP8, 12 ms a frame (docs/limits.md).
 const FIRST_GUESS: f64 = 0.4;
 
-/// Of the limit, up to where a session may fill it whose browser DTLS has not shown to be there.
-/// The rest is left to those that are.
+/// Share of the limit that sessions may fill before DTLS has shown that their browser is there. The
+/// rest is kept for those that are.
 const WITHOUT_DTLS: f64 = 0.5;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Load {
-    /// Above it no session is taken beside another; 1 is no limit.
+    /// Above this load no session is taken beside another; 1 is no limit.
     most: f64,
     threads: Vec<Thread>,
     /// When, and how long each thread had worked by then; at least one.
     looks: VecDeque<(Instant, Vec<Duration>)>,
 }
 
-/// The sessions of one.
+/// The sessions of one thread.
 type Thread = Vec<Weak<Place>>;
 
 /// A session's place on a codec thread; it is free when this is dropped.
@@ -46,17 +46,17 @@ pub(crate) struct Place {
 }
 
 impl Load {
-    /// Of `threads`, at least one, that have not worked yet; `most` is a share, above 0 and up to
+    /// For `threads` (at least one) that have not worked yet; `most` is a share, above 0 and up to
     /// 1.
     pub(crate) fn new(now: Instant, threads: usize, most: f64) -> Self {
         let looks = VecDeque::from([(now, vec![Duration::ZERO; threads])]);
         Self { most, threads: vec![Thread::new(); threads], looks }
     }
 
-    /// Notes how long each thread has worked up to `now`; gives the mean load, which is above 1
-    /// where more was reckoned than there is.
+    /// Records how long each thread has worked up to `now`. Returns the mean load, which is above 1
+    /// if more work is estimated than there is time.
     pub(crate) fn look(&mut self, now: Instant, worked: Vec<Duration>) -> f64 {
-        // This process stood still, perhaps within a task: the time was nobody's.
+        // This process stood still, perhaps within a task: do not count that time as work.
         if self.looks.back().is_some_and(|(last, _)| now > *last + LOOK_INTERVAL * 4) {
             self.looks.clear();
         }
@@ -77,8 +77,7 @@ impl Load {
     /// `encrypted`, which means that DTLS has shown that its browser is there.
     ///
     /// # Errors
-    /// What the load of that thread would be with this session, where that is above the limit; 1
-    /// where all are shut.
+    /// The load of that thread with this session, if that is above the limit; 1 if all are shut.
     pub(crate) fn take(
         &mut self,
         now: Instant,
@@ -87,7 +86,7 @@ impl Load {
     ) -> Result<Arc<Place>, f64> {
         self.threads.iter_mut().for_each(|places| places.retain(|place| place.strong_count() > 0));
         let (loads, share) = self.reckon();
-        // Of sessions that do nothing yet: evenly.
+        // Sessions that do nothing yet are spread evenly.
         let least = |a: &usize, b: &usize| {
             loads[*a]
                 .total_cmp(&loads[*b])
@@ -96,7 +95,7 @@ impl Load {
         let limited = self.most < 1.0;
         let open = |thread: &usize| !limited || self.threads[*thread].is_empty() || !shut(*thread);
         let thread = (0..loads.len()).filter(open).min_by(least).ok_or(1.0)?;
-        // Not the mean: it stays there, and the others' time is not its own.
+        // Not the mean: the session stays on this thread and cannot use the others' time.
         let with_it = loads[thread] + share;
         let most = if encrypted { self.most } else { self.most * WITHOUT_DTLS };
         let alone = encrypted && self.threads.iter().all(Vec::is_empty);
@@ -114,7 +113,8 @@ impl Load {
             (0..self.threads.len()).map(|thread| self.measured(thread)).collect();
         let places = || self.threads.iter().flatten().filter_map(Weak::upgrade);
         let seen: f64 = places().map(|place| self.seen(&place)).sum();
-        // Of those that left a moment ago there is work too: nobody takes more than a thread.
+        // The loads still include sessions that have just left, but no session takes more than a
+        // thread.
         let share =
             if seen < 1.0 { FIRST_GUESS } else { (loads.iter().sum::<f64>() / seen).min(1.0) };
         places().for_each(|place| loads[place.thread] += share * (1.0 - self.seen(&place)));

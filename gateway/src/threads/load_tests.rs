@@ -26,7 +26,7 @@ impl Machine {
         place.is_ok()
     }
 
-    /// Gives the last figure.
+    /// Returns the last mean load.
     fn pass(&mut self, looks: u32) -> f64 {
         let mut load = 0.0;
         for _ in 0..looks {
@@ -52,11 +52,11 @@ fn near(load: f64, expected: f64) {
 #[test]
 fn a_burst_gets_what_fits_by_the_guess_and_later_what_fits_as_measured() {
     let mut machine = Machine::new(2, 0.25);
-    // 0.4 of a thread each: the third of one would be 1.2.
+    // 0.4 of a thread each: a third session on a thread would make 1.2.
     assert_eq!((0..100).filter(|_| machine.offer()).count(), 4);
     assert_eq!(machine.on_threads(), [2, 2]);
     near(machine.load.take(machine.now, true, |_| false).unwrap_err(), 1.2);
-    // They take 0.25 each, and so will those that come: the fourth of one would be 1.0.
+    // They take 0.25 each, and so will new ones: a fourth on a thread would make 1.0.
     near(machine.pass(8), 0.5);
     assert_eq!((0..100).filter(|_| machine.offer()).count(), 2);
     near(machine.pass(8), 0.75);

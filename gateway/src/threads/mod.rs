@@ -1,5 +1,5 @@
 //! The threads that actors and codecs run on, and how the work of a codec thread is shared among
-//! its streams. It may import `telemetry`; it knows no session, and not what it runs.
+//! its streams. It may import `telemetry`. It does not know sessions, or what it runs.
 
 pub(crate) mod arbiters;
 pub(crate) mod clock;

@@ -1,12 +1,11 @@
-//! How far the pictures of a codec thread are made cheaper because it has more to do than time.
-//! Pure.
+//! How much less the streams of a codec thread get when it has more to do than time. Pure.
 //!
-//! By steps, of two kinds. Each stream goes a rung down its ladder (`bandwidth`): fewer frames a
-//! second, whoever sends more, and then smaller pictures, down to half their sides. That makes
-//! encoding cheaper, which mostly is most of the work. And browsers are asked to send fewer frames:
-//! those who do save us all of a frame's work. First both, as long as there is encoding to save;
-//! where that is not enough, or there is none, browsers are asked for still less. All is the same
-//! for all sessions of a thread, so they fall evenly.
+//! There are two kinds of steps. Each stream goes a rung down its ladder (`bandwidth`): fewer
+//! frames a second, even if the browser sends more, and then smaller pictures, down to half the
+//! width and height. That makes encoding cheaper, which is usually most of the work. And browsers
+//! are asked to send fewer frames, which saves all of a frame's work. Both are done first, as long
+//! as there is encoding to save. If that is not enough, or there is none, browsers are asked for
+//! still less. All sessions of a thread get the same steps.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,39 +14,40 @@ use tokio::time::Instant;
 
 use super::load::LOOK_INTERVAL;
 
-/// Looks that are compared, the first and the last three quarters of a second apart: several
+/// Looks that are compared. The first and the last are three quarters of a second apart: several
 /// pictures of each session.
 const LOOKS: usize = 4;
-/// Share of the time at work from which on a thread has too much to do: the rest are pauses between
-/// two tasks.
+/// Share of the time at work from which a thread counts as full: the rest is pauses between tasks.
 const FULL: f64 = 0.95;
-/// What a step less is taken to multiply encoding with: frames a second by 1.3 or 1.5, sides by 1.8
-/// or 2.3. Where that was too hopeful, above all where browsers then send more, the step comes
-/// back, and the next try later.
+/// Undoing a step is assumed to multiply encoding by this. More frames a second multiply it by 1.3
+/// or 1.5, larger pictures by 1.8 or 2.3. Where that was too optimistic, above all where browsers
+/// then send more, the step is taken again, and the next try comes later.
 const STEP: f64 = 1.5;
-/// Encoding below this share of the time is not what there is too much of: no rung is given up for
-/// it.
+/// If encoding takes less than this share of the time, it is not the problem, and no rung is taken.
 const WORTH_IT: f64 = 0.2;
-/// The ladder of 30 fps has as many down to half the sides: 20 and 15 fps, three quarters and half.
-/// One of 60 fps is at 15 then; of shorter ones the last are empty.
+/// The ladder of a 30 fps stream has this many down to half the width and height: 20 and 15 fps,
+/// three quarters and half. That of a 60 fps stream is at 15 then; on shorter ladders the last
+/// change nothing.
 const MOST_RUNGS: usize = 4;
-/// Frames that the first rungs leave out need not be sent: as many steps are asked for with them.
+/// Frames that the first rungs leave out need not be sent. So as many steps of asking go with them.
 const ASKED_WITH_RUNGS: usize = 2;
 /// 20, 15, 10 and 7.5 frames a second (`bandwidth::asked_fps`).
 const MOST_ASKED: usize = 4;
-/// Of the pictures that were to be encoded, those that a thread may leave out, as newer ones come,
-/// before all its streams do less. The first step leaves a third of the frames out: what loses less
-/// than this by itself would get at most nine tenths of that with it, and a part of the machine
-/// would be idle.
+/// Share of the pictures to encode that a thread may leave out for newer ones before its streams
+/// get less. The first step leaves out a third of the frames. A thread that loses less than this by
+/// itself would encode at most nine tenths as many with that step, and part of the machine would be
+/// idle.
 const TOLERATED: f64 = 0.26;
-/// Looks with late packets that are too much whatever is left out: one may be a hiccup.
+/// This many looks with late packets are too many, whatever is left out. One may be a hiccup.
 const LATE_LOOKS: usize = 2;
-/// From one step to the next: the looks are of the new step then, a quarter of a second after it,
-/// when browsers have heard.
+/// From one step to the next. By then all looks are from after the step: from a quarter of a second
+/// after it, when browsers have heard of it.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
-/// To one step less; twice as long, up to the second, each time that one had to come back.
+/// Until a step is undone. Twice as long, up to the second value, each time that a step had to be
+/// taken again.
 const UP_AFTER: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(64)];
-/// So long must looks span: after a stall of their own they come at once, and say nothing.
+/// The looks must span at least this. After a stall of their own they come at once, and say
+/// nothing.
 const SPAN: Duration = Duration::from_millis(500);
 
 /// What a thread has done since it started.
@@ -59,18 +59,18 @@ pub(crate) struct Work {
     pub(crate) encoded: Duration,
     /// Pictures that were encoded.
     pub(crate) pictures: u64,
-    /// Pictures that were not, because a newer one came before their turn.
+    /// Pictures that were not encoded, because a newer one came before their turn.
     pub(crate) left_out: u64,
     /// Times that packets were dropped because they had waited too long for a decoder.
     pub(crate) late: u64,
 }
 
-/// What the streams of a thread do less.
+/// How much less the streams of a thread get, in steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Steps {
-    /// By which browsers are asked for fewer frames.
+    /// Steps by which browsers are asked for fewer frames.
     pub(crate) asked: usize,
-    /// Of the ladders.
+    /// Rungs down the ladders.
     pub(crate) rungs: usize,
 }
 
@@ -79,7 +79,7 @@ impl Steps {
         self == Self::default()
     }
 
-    /// One more; the same after the last. `encoding` is worth to be made cheaper.
+    /// One step more; the same after the last. `encoding`: it is worth making encoding cheaper.
     fn more(self, encoding: bool) -> Self {
         let Self { asked, rungs } = self;
         if encoding && rungs < MOST_RUNGS {
@@ -89,7 +89,7 @@ impl Steps {
         }
     }
 
-    /// One less, the last first; but rungs, where they are not what helps.
+    /// One step less, in reverse order; but rungs first if cheaper encoding does not help.
     fn less(self, encoding: bool) -> Self {
         let Self { asked, rungs } = self;
         if !encoding && rungs > 0 {
@@ -103,14 +103,14 @@ impl Steps {
     }
 }
 
-/// Of one thread.
+/// The relief of one thread.
 #[derive(Debug)]
 pub(crate) struct Relief {
     steps: Steps,
     changed: Instant,
     /// The last change was to one step less.
     tried: bool,
-    /// How long it waits before the next such.
+    /// How long it waits before the next such change.
     patience: Duration,
     /// When, and what the thread had done by then.
     looks: VecDeque<(Instant, Work)>,
@@ -132,10 +132,10 @@ impl Relief {
         self.steps
     }
 
-    /// Notes what the thread has done up to `now`; gives the steps. To be called each
+    /// Records what the thread has done up to `now`, and returns the steps. Call it every
     /// [`crate::threads::load::LOOK_INTERVAL`].
     pub(crate) fn look(&mut self, now: Instant, work: Work) -> Steps {
-        // This process stood still, perhaps within a task: the time was nobody's.
+        // This process stood still, perhaps within a task: do not count that time as work.
         if self.looks.back().is_some_and(|(last, _)| now > *last + LOOK_INTERVAL * 4) {
             self.looks.clear();
         }
@@ -171,7 +171,7 @@ impl Relief {
         self.steps
     }
 
-    /// Whether the looks have left out more than is tolerated.
+    /// Whether packets were late too often, or more pictures were left out than is tolerated.
     fn lost_too_much(&self) -> bool {
         let works = || self.looks.iter().map(|(_, work)| work);
         let late = works().zip(works().skip(1)).filter(|(before, after)| after.late > before.late);
@@ -181,7 +181,7 @@ impl Relief {
         late.count() >= LATE_LOOKS || left_out > all * TOLERATED
     }
 
-    /// Up to where the load may be with a step less: without any, some of it may be left out.
+    /// The highest load to expect with a step less. With no step left, some of it may be left out.
     fn room(&self, encoding: bool) -> f64 {
         if self.steps.less(encoding).is_none() { FULL / (1.0 - TOLERATED) } else { FULL }
     }

@@ -1,17 +1,19 @@
-//! A thread that has too much to do, and then not.
+//! A thread that is overloaded, and then is not.
 
 use super::*;
 
-/// What each step asked leaves of decoding and of encoding, and each rung of encoding, of 30 fps.
+/// What remains of decoding and encoding after each step of asking, and of encoding after each
+/// rung, at 30 fps.
 type Left = ([f64; 5], [f64; 5]);
-/// Browsers that send what they like.
+/// Browsers that ignore what they are asked for.
 const DEAF: Left = ([1.0; 5], [1.0, 0.667, 0.5, 0.281, 0.125]);
-/// And such as send what they are asked for: of the rungs only smaller sides make a difference.
+/// Browsers that send what they are asked for: of the rungs, only smaller pictures make a
+/// difference.
 const OBEDIENT: Left = ([1.0, 0.667, 0.5, 0.333, 0.25], [1.0, 1.0, 1.0, 0.562, 0.25]);
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a thousand at most")]
-/// A thread that decodes for a share of its time, and encodes for another where nothing is left
-/// out: steps asked, and rungs.
+/// A thread that decodes for a share of its time, and encodes for another if nothing is left out.
+/// Returns the steps: asked, and rungs.
 fn run(
     relief: &mut Relief,
     now: &mut Instant,
@@ -56,7 +58,7 @@ fn browsers_that_send_less_are_asked_for_as_much_as_fits() {
     let mut relief = Relief::new(now);
     let down = [(0, 0), (1, 1), (2, 2), (2, 3), (2, 4), (3, 4)];
     assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.6, 7.0)), down);
-    // With so little to do sides are what comes back first.
+    // With so little to do, the size comes back first.
     let up = [(3, 4), (3, 3), (3, 2), (2, 2), (1, 1), (0, 0)];
     assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.2, 0.7)), up);
 }
@@ -79,7 +81,7 @@ fn what_does_not_help_is_not_done() {
         Some(&(4, 4)),
         "and there it ends"
     );
-    // Those whose pictures come back have left; it is decoding that remains.
+    // The sessions that get pictures back have left; only decoding remains.
     let back = run(&mut relief, &mut now, 30, DEAF, (0.7, 0.15));
     assert_eq!(back[..5], [(4, 4), (4, 3), (4, 2), (4, 1), (4, 0)]);
     assert_eq!(run(&mut relief, &mut now, 90, DEAF, (0.2, 0.5)).last(), Some(&(0, 0)));
@@ -89,7 +91,7 @@ fn what_does_not_help_is_not_done() {
 fn what_comes_back_is_tried_ever_more_seldom() {
     let mut now = Instant::now();
     let mut relief = Relief::new(now);
-    // At the third step 0.69, which looks as if the second would do; there it is all.
+    // At the third step the load is 0.69, which looks as if the second would do; there it is 1.
     let steps: Vec<_> =
         run(&mut relief, &mut now, 400, DEAF, (0.3, 1.4)).iter().map(|(_, rungs)| *rungs).collect();
     assert_eq!(steps[..4], [0, 1, 2, 3]);
@@ -119,7 +121,7 @@ fn less_than_all_of_the_time_is_not_too_much() {
     let mut worked = Duration::ZERO;
     for look in 0..400_u32 {
         now += LOOK_INTERVAL;
-        // Two of each three.
+        // Two looks in three are full.
         worked += if look % 3 < 2 { LOOK_INTERVAL } else { LOOK_INTERVAL / 2 };
         let work = Work { worked, encoded: worked, left_out: look.into(), ..Work::default() };
         assert_eq!(relief.look(now, work), Steps::default());
@@ -130,7 +132,7 @@ fn less_than_all_of_the_time_is_not_too_much() {
 fn a_little_too_much_costs_what_does_not_fit_and_no_more() {
     let mut now = Instant::now();
     let mut relief = Relief::new(now);
-    // A tenth more than there is time for, then a third.
+    // A tenth more work than time, then a third.
     assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.3, 0.8)), [(0, 0)]);
     assert_eq!(run(&mut relief, &mut now, 60, OBEDIENT, (0.4, 0.95)).last(), Some(&(1, 1)));
     // And back, with a tenth too much again.

@@ -1,12 +1,13 @@
-//! Who codes next on a codec thread, where all tasks take turns by themselves. `governor` decides.
+//! The order of decoding and encoding on a codec thread, whose tasks take turns. `governor`
+//! decides.
 //!
-//! > Before each picture that is encoded, whoever has video to decode decodes; but no longer than
-//! > half of what the last picture took to encode.
+//! > Before each picture is encoded, all waiting frames are decoded, but for no longer than half
+//! > the time that the last picture took to encode.
 //!
-//! The first, because packets that wait for a decoder grow old, while of pictures that wait for an
-//! encoder the newest wins: what is then encoded has just come. The second, because there may be
-//! more to decode than there is time, and then nothing would ever be shown. Encoders go in the
-//! order in which they ask, and so do decoders where they must wait.
+//! Decoding comes first because packets that wait for a decoder grow old. Of the pictures that wait
+//! for an encoder the newest wins, so the encoded one has just come. The limit is needed because
+//! with more to decode than time, nothing would ever be shown. Encoders go in the order in which
+//! they ask, and so do decoders that must wait.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,12 +18,13 @@ use tokio::task::yield_now;
 use crate::threads::governor::{Demand, Next};
 use crate::threads::relief::{Steps, Work};
 
-/// One for each codec thread. Only tasks of that thread use it, and whoever looks at its load.
+/// One for each codec thread. Only tasks of that thread use it, and the code that looks at its
+/// load.
 #[derive(Debug)]
 pub(crate) struct CodecSchedule {
     /// One encoder at a time. Waiting: at most one for each of the thread's sessions.
     encoders: Semaphore,
-    /// One decoder at a time: who must wait for an encoder keeps its place. Waiting: as above.
+    /// One decoder at a time: one that must wait for an encoder keeps its place. Waiting: as above.
     decoders: Semaphore,
     /// Encoders that wait for their turn or have it.
     waiting: AtomicUsize,
@@ -30,9 +32,9 @@ pub(crate) struct CodecSchedule {
     decoded: AtomicU64,
     /// Nanoseconds that the last picture took to encode.
     encoded: AtomicU64,
-    /// Nanoseconds that all of them took.
+    /// Nanoseconds that all pictures took to encode.
     encoded_ever: AtomicU64,
-    /// See [`Work`], of which these are the rest.
+    /// The other fields of [`Work`].
     pictures: AtomicU64,
     left_out: AtomicU64,
     late: AtomicU64,
@@ -87,14 +89,14 @@ impl Default for CodecSchedule {
 }
 
 impl CodecSchedule {
-    /// Waits until a picture may be encoded; ask for the newest only then.
+    /// Waits until a picture may be encoded. Take the newest one only then.
     ///
     /// Cancel safe.
     pub(crate) async fn encode(&self) -> EncoderTurn<'_> {
         let waiting = Waiting::new(self);
-        // An error is a closed semaphore, and nobody closes it.
+        // An error means a closed semaphore, and nobody closes it.
         let permit = self.encoders.acquire().await.ok();
-        // Every decoder that has something to do is scheduled by now; one that waits since the last
+        // Every decoder that has work is scheduled by now. One that has waited since the last
         // picture may go on.
         loop {
             yield_now().await;
@@ -105,14 +107,14 @@ impl CodecSchedule {
         EncoderTurn { schedule: self, _waiting: waiting, _permit: permit }
     }
 
-    /// Waits until a frame may be decoded: at once, unless decoders had their time and an encoder
-    /// waits. The turn ends with what it gives.
+    /// Waits until a frame may be decoded: not at all, unless decoders had their time and an
+    /// encoder waits. The turn ends when the returned value is dropped.
     ///
     /// Cancel safe.
     pub(crate) async fn decode(&self) -> DecoderTurn<'_> {
         let turn = DecoderTurn { schedule: self, _permit: self.decoders.acquire().await.ok() };
         while self.next(true, self.waiting.load(Ordering::Relaxed) > 0) == Next::Encode {
-            // One is scheduled: it goes on in this round, or in the next.
+            // An encoder is scheduled: it goes on in this round or the next.
             yield_now().await;
         }
         turn
@@ -125,7 +127,7 @@ impl CodecSchedule {
         Demand { decoder_waits, encoder_waits, decoded, encoded }.next()
     }
 
-    /// What this thread has done, of which it was at work for so long.
+    /// What this thread has done; it was at work for `worked`.
     pub(crate) fn work(&self, worked: Duration) -> Work {
         Work {
             worked,
@@ -146,17 +148,17 @@ impl CodecSchedule {
         self.late.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What is to be done less.
+    /// The current steps.
     pub(crate) fn relief(&self) -> Steps {
         *self.relief.borrow()
     }
 
-    /// The steps, and whenever they change.
+    /// The steps, now and whenever they change.
     pub(crate) fn reliefs(&self) -> watch::Receiver<Steps> {
         self.relief.subscribe()
     }
 
-    /// Gives the steps that were set before.
+    /// Sets the steps, and returns the ones before.
     pub(crate) fn relieve(&self, steps: Steps) -> Steps {
         let before = self.relief();
         // Only a change wakes the sessions.
@@ -168,8 +170,8 @@ impl CodecSchedule {
 }
 
 impl EncoderTurn<'_> {
-    /// A picture took so long to encode. Not for one that cost nothing: decoders would get nothing
-    /// for it.
+    /// A picture took this long to encode. Not called for one that cost nothing: decoders would get
+    /// no time for it.
     pub(crate) fn encoded(&self, took: Duration) {
         self.schedule.encoded.store(nanos(took), Ordering::Relaxed);
         self.schedule.encoded_ever.fetch_add(nanos(took), Ordering::Relaxed);
@@ -179,7 +181,7 @@ impl EncoderTurn<'_> {
 }
 
 impl DecoderTurn<'_> {
-    /// A frame took so long to decode.
+    /// A frame took this long to decode.
     pub(crate) fn decoded(&self, took: Duration) {
         self.schedule.decoded.fetch_add(nanos(took), Ordering::Relaxed);
     }

@@ -10,7 +10,7 @@ use super::*;
 
 const DECODING: Duration = Duration::from_millis(2);
 const ENCODING: Duration = Duration::from_millis(10);
-/// As often as `ingress` lets its neighbours in.
+/// `ingress` yields to its neighbours after this many.
 const FRAMES_OF_A_TURN: usize = 25;
 
 /// What was done, in order: a letter each.
@@ -20,7 +20,7 @@ fn note(log: &Log, what: char) {
     log.lock().push(what);
 }
 
-/// Has always more to decode.
+/// Always has more to decode.
 async fn decoder(schedule: Arc<CodecSchedule>, log: Log, name: char, stop: CancellationToken) {
     while !stop.is_cancelled() {
         for _ in 0..FRAMES_OF_A_TURN {
@@ -63,9 +63,10 @@ async fn with_more_than_time_encoders_go_in_turn_and_decoders_get_half_of_their_
     let encoded: String = log.chars().filter(char::is_ascii_uppercase).collect();
     assert_eq!(encoded, "ABC".repeat(20));
     let between: Vec<_> = log.split(|what: char| what.is_ascii_uppercase()).map(str::len).collect();
-    // Before the first and behind the last nobody waits. 3 x 2 ms is the first that is half of 10.
+    // Before the first and after the last nobody waits. 3 x 2 ms is the first that reaches half of
+    // 10.
     assert!(between[1..60].iter().all(|decoded| *decoded == 3), "{between:?}");
-    // From the first picture to the last 177 frames, of five.
+    // From the first picture to the last there are 177 frames, for five decoders.
     let waited = &log[log.find('A').unwrap()..log.rfind('C').unwrap()];
     for name in ['a', 'b', 'c', 'd', 'e'] {
         let decoded = waited.matches(name).count();
@@ -78,7 +79,7 @@ async fn who_has_video_to_decode_is_first() {
     let (schedule, log) = (Arc::<CodecSchedule>::default(), Log::default());
     let all = LocalSet::new();
     all.spawn_local(encoder(Arc::clone(&schedule), Arc::clone(&log), 'A', 1));
-    // Scheduled behind it.
+    // Scheduled after it.
     for _ in 0..3 {
         let (schedule, log) = (Arc::clone(&schedule), Arc::clone(&log));
         schedule.encoded.store(u64::MAX, Ordering::Relaxed);

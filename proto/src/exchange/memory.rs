@@ -164,8 +164,8 @@ impl Lane {
         let index = (0..SLOTS).find(free).filter(|_| picture.len() <= SLOT_BYTES)?;
         let place = self.first + index;
         *given += 1;
-        // SAFETY: `slot` has checked place and length; memory that is mapped here is none that
-        // `picture` could be in, as nobody borrows it.
+        // SAFETY: `slot` has checked place and length; `picture` cannot be in memory that is mapped
+        // here, because nobody borrows that.
         unsafe {
             ptr::copy_nonoverlapping(
                 picture.as_ptr(),

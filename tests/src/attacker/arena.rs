@@ -70,7 +70,7 @@ impl Outcome {
 }
 
 impl Arena {
-    /// With so many honest streams.
+    /// With this many honest streams.
     ///
     /// # Errors
     /// They do not run.

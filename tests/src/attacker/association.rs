@@ -28,7 +28,7 @@ impl Attacker {
     /// Makes the association that the gateway begins, or begins it; our DATA will start with `tsn`.
     ///
     /// # Errors
-    /// There is none for so long, or DTLS is over.
+    /// There is none within `patience`, or DTLS is over.
     pub fn associate(&mut self, tsn: u32, patience: Duration) -> Result<Association, String> {
         let deadline = Instant::now() + patience;
         let (tag, mut made, mut asked) = (rand::random::<u32>() | 1, None, Instant::now());

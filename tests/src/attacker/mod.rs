@@ -81,7 +81,7 @@ impl Attacker {
     /// Makes this offer to the gateway at `page` and sends nothing yet.
     ///
     /// # Errors
-    /// The reply, when that is no answer.
+    /// The reply, if it is not an answer.
     ///
     /// # Panics
     /// When the loopback interface has no free port.

@@ -139,7 +139,7 @@ impl Offer {
     /// Asks the gateway at `page`.
     ///
     /// # Errors
-    /// Its reply, when that is no answer; a status of 0 when there was none.
+    /// Its reply, if it is not an answer; with a status of 0 if there was no reply.
     pub fn post(&self, page: &str) -> Result<Answer, Reply> {
         let none = |error: ureq::Error| Reply {
             status: 0,

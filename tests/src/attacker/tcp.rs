@@ -24,14 +24,14 @@ pub fn raise_descriptors() -> u64 {
 /// The address in `http://ADDRESS/…`.
 ///
 /// # Panics
-/// When there is none.
+/// When there is no address.
 #[must_use]
 pub fn address(url: &str) -> SocketAddr {
     let rest = url.strip_prefix("http://").expect("plain http");
     rest.split('/').next().expect("a host").parse().expect("an address")
 }
 
-/// So many from `source`; a server may have closed some of them again.
+/// This many from `source`; a server may have closed some of them again.
 ///
 /// # Panics
 /// When the system has no more of them.

@@ -18,7 +18,7 @@ impl Source {
     /// What stands between `const NAME` (with a type, or without) and the semicolon.
     ///
     /// # Panics
-    /// When there is no such constant: it has another name now, and whoever reads it must follow.
+    /// When there is no such constant: it has another name now, and its readers must follow.
     #[must_use]
     pub fn constant(self, name: &str) -> &'static str {
         let value = self.text.match_indices("const ").find_map(|(at, keyword)| {
@@ -70,7 +70,7 @@ impl Source {
     /// The number of milliseconds that an object `{ key: 1, … }` has at `key`.
     ///
     /// # Panics
-    /// When it has none.
+    /// When the object has no such key.
     #[must_use]
     pub fn millis_at(self, name: &str, key: &str) -> Duration {
         let object = self.constant(name).trim_matches(['{', '}', ' ']);

@@ -117,7 +117,8 @@ fn pages_that_were_refused_together_come_apart_and_are_live() {
     let duration = |seconds: &u32| Duration::from_secs((*seconds).into());
     let range = Bounds::of_the_gateway().retry_after;
     let within = work() + 2 * duration(range.end());
-    // The busiest are those that were told the shortest time: one of so many, within as long again.
+    // The busiest are those that were told the shortest time: one in this many, within as long
+    // again.
     let values = u32::try_from(range.clone().count()).expect("a few");
     let at_once = even(duration(range.start()) * values);
     hold(Cause::Refused, within, at_once, 8);

@@ -47,7 +47,7 @@ impl Camera {
         self.keyframe = true;
     }
 
-    /// Takes at most so many pictures a second from now on, if what it sends can be had so.
+    /// Takes at most `fps` pictures a second from now on, if its source can.
     pub(super) fn limit(&mut self, fps: f64) {
         self.interval = Duration::from_secs_f64(1.0 / self.source.limit(fps));
     }

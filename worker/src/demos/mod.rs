@@ -116,7 +116,7 @@ const AIDS: [Demo; 6] = [
 ///
 /// # Errors
 ///
-/// When there is none of that name; the text says which there are.
+/// When no demo has that name; the text lists those that exist.
 pub(crate) fn streams(name: Option<&str>, settings: &Settings) -> Result<Vec<Stream>, String> {
     let build = |demo: &Demo| {
         (demo.stream)(settings).name(demo.name).title(demo.title).subtitle(demo.subtitle).build()

@@ -16,7 +16,7 @@ use crate::server::guard::Places;
 /// other's pictures go in messages.
 const CONNECTIONS: usize = 256;
 
-/// How long whoever connects may take to pass memory, which a gateway does with connecting.
+/// How long a peer may take to pass memory after it connects. A gateway does so at once.
 const PASS_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a session may take to find its memory: as long as a handler may take to start, and more
@@ -53,8 +53,8 @@ pub(crate) async fn serve(listener: UnixListener) {
     }
 }
 
-/// Holds the memory until whoever passed it hangs up: its session has joined by then, or never
-/// will.
+/// Holds the memory until the peer that passed it hangs up: its session has joined by then, or
+/// never will.
 async fn take(mut socket: UnixStream) -> io::Result<()> {
     let passed =
         timeout(PASS_WITHIN, socket.async_io(Interest::READABLE, || pass::receive(&socket)));

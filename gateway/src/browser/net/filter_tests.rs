@@ -318,7 +318,7 @@ fn a_browser_that_moved_is_followed() {
     // same transaction.
     sends(&mut filter, later, at(1), &answer("ours")).unwrap();
     assert_eq!(sends(&mut filter, later, at(1), &answer("ours")), Ok(at(1)));
-    // A further offer without a restart is none.
+    // Another offer with the same password is not a restart.
     filter.set_remote_password(THEIRS);
     assert_eq!(sends(&mut filter, later, at(1), VIDEO), Ok(at(2)));
     filter.set_remote_password("another");

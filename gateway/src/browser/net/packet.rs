@@ -37,7 +37,7 @@ pub(crate) struct Check<'a> {
     pub(crate) stun: Stun<'a>,
 }
 
-/// What a STUN message tells whoever only passes it on.
+/// What a STUN message tells a program that only passes it on.
 #[derive(Debug)]
 pub(crate) struct Stun<'a> {
     pub(super) class: Class,
@@ -67,8 +67,8 @@ impl<'a> Stun<'a> {
         Some(Self { class, transaction: *rest.first_chunk()?, message: datagram })
     }
 
-    /// Whether whoever sent this knows `password`: the receiver's in a request, in an answer the
-    /// sender's own. A password that is not known yet, empty, is nobody's.
+    /// Whether the sender knows `password`: the receiver's in a request, in an answer the sender's
+    /// own. An empty password is not known yet and matches nobody.
     pub(super) fn is_signed_with(&self, password: &str) -> bool {
         let Some((mac, at)) = self.signature() else { return false };
         let Some(hmac) = keyed(&self.message[..at], password) else { return false };
@@ -154,8 +154,8 @@ fn add(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
     message[2..4].copy_from_slice(&length);
 }
 
-/// The length in the header of a message of so many bytes. What is longer than a datagram can be is
-/// nobody's.
+/// The length in the header of a message of this many bytes. No message is longer than a datagram
+/// can be.
 fn length(bytes: usize) -> [u8; 2] {
     u16::try_from(bytes - HEADER).unwrap_or_default().to_be_bytes()
 }
@@ -175,7 +175,7 @@ pub(crate) fn classify(datagram: &[u8]) -> Kind<'_> {
 }
 
 impl<'a> Check<'a> {
-    /// An error: it is none.
+    /// An error if it is not a check.
     fn of(stun: Stun<'a>) -> Result<Kind<'a>, Stun<'a>> {
         if stun.class != Class::Request {
             return Err(stun);
@@ -190,7 +190,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether whoever sent this knows `password`, our side's.
+    /// Whether the sender knows `password`, our side's.
     pub(crate) fn is_signed_with(&self, password: &str) -> bool {
         self.stun.is_signed_with(password)
     }

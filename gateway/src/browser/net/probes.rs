@@ -97,8 +97,8 @@ mod tests {
         Path { socket, remote: at(port) }
     }
 
-    /// Asks by each of so many paths whenever it may, each millisecond; returns when that was, and
-    /// the socket.
+    /// Asks on each of this many paths whenever it may, each millisecond; returns when that was,
+    /// and the socket.
     fn asks(
         probes: &mut Probes,
         start: Instant,

@@ -234,8 +234,8 @@ impl SessionStream {
         }
     }
 
-    /// What the stack may read, if there is any; nothing, as at a connection's end, behind a frame
-    /// that is none.
+    /// What the stack may read, if anything. After an invalid frame that is 0 bytes, as at a
+    /// connection's end.
     fn take(&self, buf: &mut [u8]) -> Option<usize> {
         let Received { rest, taken } = &mut *self.received.lock();
         while let Some(length) =
@@ -319,7 +319,7 @@ impl AsyncTcpStream for SessionStream {
                 if let Some(length) = self.take(buf) {
                     return Ok(length);
                 }
-                // Others' turn: whoever sends junk sends it as fast as it is read.
+                // Let other tasks run: junk may come as fast as it is read.
                 tokio::task::yield_now().await;
             }
         })

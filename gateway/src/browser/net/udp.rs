@@ -34,8 +34,8 @@ const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Between two tries to receive while the socket does nothing but fail, from the second failure on;
 /// twice as long each time.
 const RETRY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
-/// So many failures in a row are told: the last pause was the longest, and all of them were two
-/// seconds.
+/// This many failures in a row are logged: the last pause was the longest, and together they took
+/// two seconds.
 const LASTING: u32 = 12;
 
 /// One datagram and whom the stack takes for its sender.

@@ -16,7 +16,7 @@ pub(crate) struct Negotiated {
 }
 
 impl Codecs {
-    /// The codec to speak of those in a video section; `None` when there is none in common.
+    /// The codec to use of those in a video section; `None` if both sides have none in common.
     pub(crate) fn choose(&self, section: &Section<'_>) -> Option<Negotiated> {
         let offered: Vec<Variant> =
             section.formats.iter().filter_map(|format| Variant::read(section, format)).collect();

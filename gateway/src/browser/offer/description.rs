@@ -91,7 +91,7 @@ impl<'a> Description<'a> {
         attributes(&self.session, name)
     }
 
-    /// The attribute of a section or, where that has none, of all.
+    /// The attribute of a section or, if it has none, of the whole description.
     pub(super) fn of(&self, section: &Section<'a>, name: &str) -> Option<&'a str> {
         section.attribute(name).or_else(|| self.attributes(name).next())
     }
@@ -125,8 +125,8 @@ impl<'a> Description<'a> {
         self.bundle_tags(&self.sections[place]).is_some()
     }
 
-    /// The sections that share a transport with the one at `place`, in the bundle's order; that one
-    /// alone where there is no bundle. Of sections with the same name the first is meant.
+    /// The sections that share a transport with the one at `place`, in the bundle's order; only
+    /// that one if it is in no bundle. Of sections with the same name the first is meant.
     pub(super) fn bundle(&self, place: usize) -> Vec<usize> {
         let tags = self.bundle_tags(&self.sections[place]).unwrap_or_default();
         let named = |tag| self.sections.iter().position(|section| section.mid() == Some(tag));

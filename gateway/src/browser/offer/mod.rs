@@ -224,7 +224,7 @@ pub(crate) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"))
 }
 
-/// The browser's ICE password, from an offer in our form. Empty where there is none.
+/// The browser's ICE password, from an offer in our form. Empty if it has none.
 pub(crate) fn ice_password(sdp: &str) -> &str {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).unwrap_or_default().trim()
 }

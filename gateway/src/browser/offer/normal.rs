@@ -161,7 +161,7 @@ fn other(place: usize) -> String {
     format!("{VIDEO}-{place}")
 }
 
-/// What is sent in the section `mid`, from whichever source. The name is none of a track of ours:
+/// What is sent in the section `mid`, from any source. The name differs from those of our tracks:
 /// the stack tells feedback apart by it.
 fn known_by_payload_type(mid: &str) -> String {
     format!("a=msid:- theirs-{mid}")

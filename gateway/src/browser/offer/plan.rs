@@ -15,7 +15,7 @@ const SCTP_PORT: &str = "5000";
 pub(crate) struct Plan {
     pub(super) sections: Vec<Planned>,
     /// The places of the sections that share the video's transport, in the order of their bundle;
-    /// `None` where there is none.
+    /// `None` without a bundle.
     pub(super) bundle: Option<Vec<usize>>,
     /// The place of the section that the transport is of.
     pub(super) tagged: usize,

@@ -20,7 +20,7 @@ pub(super) fn register(engine: &mut MediaEngine) -> Result<(), Error> {
     Ok(())
 }
 
-/// The numbers under which the extensions were agreed on; those that were not have none.
+/// The negotiated ids of the extensions; `None` for those that were not negotiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ExtensionIds {
     orientation: Option<u8>,

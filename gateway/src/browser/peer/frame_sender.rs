@@ -78,7 +78,7 @@ impl FrameSender {
         }
     }
 
-    /// Sends so many packets of padding alone after a picture: within one they would tear it apart.
+    /// Sends this many packets of padding after a picture: inside one they would tear it apart.
     async fn pad(&self, sequence: &mut u16, timestamp: u32, packets: usize) {
         for _ in 0..packets {
             let mut header = self.header(sequence, timestamp);

@@ -32,8 +32,8 @@ fn lowest(limits: VideoLimits, kbps: u32) -> u8 {
     LEVELS.iter().find(holds).map_or(HIGHEST, |(.., level)| *level)
 }
 
-/// An answer's line of format parameters with our own level in place of the offered one, where each
-/// side may have its own; as it is where it has none.
+/// An answer's line of format parameters, with our own level in place of the offered one if each
+/// side may have its own. Unchanged if it has no level.
 pub(super) fn limited(fmtp: &str, limits: VideoLimits, kbps: u32) -> String {
     const LEVEL_ID: &str = "profile-level-id=";
     let level = fmtp.find(LEVEL_ID).map(|at| at + LEVEL_ID.len() + "42e0".len());

@@ -24,8 +24,8 @@ use crate::telemetry;
 const PACE: Duration = Duration::from_millis(10);
 /// Answers for one packet: as often as browsers ask.
 const MAX_ANSWERS: u8 = 10;
-/// Of the bytes that were sent, those that may be sent again: one in so many. Half repairs a loss
-/// of 30 %, at which there is hardly any video left to repair.
+/// One in this many of the bytes that were sent may be sent again. Half repairs a loss of 30 %, at
+/// which there is hardly any video left to repair.
 const SHARE: usize = 2;
 /// Bytes that may be saved up for a burst of losses: half a second of 2 Mbit/s video, beyond which
 /// a keyframe is the better repair.

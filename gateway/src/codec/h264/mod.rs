@@ -1,8 +1,8 @@
-//! H.264 by OpenH264, built from source: constrained baseline out, and in whatever of it browsers
-//! offer.
+//! H.264 by OpenH264, built from source. It encodes constrained baseline, and decodes the profiles
+//! that browsers offer.
 //!
-//! At equal quality it is cheaper than VP8: 3.7 ms for an encoded picture of 720p against 5.7 (with
-//! `nasm` at build time; without it 10).
+//! At equal quality it is cheaper than VP8: it encodes a 720p picture in 3.7 ms, against 5.7 ms
+//! (with `nasm` at build time; without it 10 ms).
 #![expect(unsafe_code, reason = "options that the wrapper does not set")]
 
 pub(crate) mod nal;
@@ -30,15 +30,14 @@ use super::{CodecError, Decoder, Encoded, Encoder, Picture};
 /// Width and height, in pixels, below which nothing is encoded: one macroblock.
 const MIN_SIDE: u32 = 16;
 
-/// Whether OpenH264 was built with its assembler routines: without them it finds no features of the
-/// processor to choose them by, and takes 2.6 times as long.
+/// Whether OpenH264 was built with its assembler routines. Without them it detects no CPU features,
+/// and takes 2.6 times as long.
 pub(crate) fn has_assembler() -> bool {
     unsafe extern "C" {
         fn WelsCPUFeatureDetect(processors: *mut i32) -> u32;
     }
     let mut processors = 0;
-    // SAFETY: a function of the library that is linked in; it writes one number to where it is
-    // told.
+    // SAFETY: the function is in the linked library, and writes one number to the given address.
     unsafe { WelsCPUFeatureDetect(&raw mut processors) != 0 }
 }
 
@@ -53,7 +52,7 @@ pub struct H264Encoder {
     /// kbit/s.
     bitrate_kbps: u32,
     rate: Rate,
-    /// None until the first picture tells the size, and while a change of size rebuilds it.
+    /// `None` until the first picture gives the size, and while a change of size rebuilds it.
     active: Option<Active>,
 }
 
@@ -64,7 +63,7 @@ struct Active {
 }
 
 impl H264Decoder {
-    /// A decoder that awaits its first keyframe.
+    /// A decoder that waits for its first keyframe.
     ///
     /// # Errors
     /// The library could not allocate it.
@@ -90,8 +89,8 @@ impl Decoder for H264Decoder {
     }
 }
 
-/// Only the kinds of units that baseline has, no size beyond the limit, and something to decode.
-/// Further kinds (scalable extensions and their parameter sets) would be decoded too, unchecked.
+/// Accepts only the NAL unit kinds of baseline, sizes within the limit, and at least one picture.
+/// The library would decode other kinds (scalable extensions and their parameter sets) unchecked.
 fn check_unit(unit: &[u8]) -> Result<(), CodecError> {
     let mut pictures = 0;
     for unit in nal::units(unit) {
@@ -118,27 +117,27 @@ impl H264Encoder {
             .num_threads(1)
             // +0.4 dB at the same cost.
             .background_detection(false)
-            // A cut would be a keyframe that nobody asked for.
+            // A scene change would make a keyframe that nobody asked for.
             .scene_change_detect(false)
-            // Beyond 51 there is nothing; above 12 nobody sees a difference, and rate control
-            // overshoots less.
+            // 51 is the maximum. Nobody sees a difference below 12, and with this bound rate
+            // control overshoots less.
             .qp(QpRange::new(12, 51));
         Self { config, bitrate_kbps, rate: Rate::new(fps), active: None }
     }
 
-    /// The same with no slice longer than `bytes`, for a receiver that takes no fragments
+    /// The same with slices of at most `bytes`, for a receiver that accepts no fragments
     /// (packetization mode 0).
     #[must_use]
     pub fn with_max_slice(self, bytes: u32) -> Self {
         Self { config: self.config.max_slice_len(bytes), ..self }
     }
 
-    /// No keyframe, nothing is rebuilt.
+    /// Makes no keyframe and rebuilds nothing.
     fn tell_rate(&mut self) {
         let mut fps = self.rate.fps();
         let Some(active) = &mut self.active else { return };
-        // SAFETY: the option takes a float, which the library copies; the wrapper keeps its own for
-        // a change of size only, of which it sees none.
+        // SAFETY: the option takes a float, which the library copies. The wrapper uses its own copy
+        // only when the size changes, and this encoder's size never does.
         let code = unsafe {
             active
                 .library
@@ -186,21 +185,21 @@ impl Encoder for H264Encoder {
         let encoded = encoded.map_err(|error| library("encode a frame", &error))?;
         let keyframe = encoded.frame_type() == FrameType::IDR;
         let data = encoded.to_vec();
-        // Nothing in it: rate control left the picture out.
+        // Empty: rate control dropped the picture.
         Ok((!data.is_empty()).then(|| Encoded { data: data.into(), keyframe }))
     }
 
     fn repeat(&mut self, _: u64) -> Option<Encoded> {
-        // A slice of skipped macroblocks would take its place in the order of pictures, which the
-        // library numbers.
+        // A slice of skipped macroblocks would need a number in the picture order, and the library
+        // assigns those.
         None
     }
 
     fn set_bitrate(&mut self, kbps: u32) {
         let before = std::mem::replace(&mut self.bitrate_kbps, kbps);
         let Some(active) = self.active.as_mut().filter(|_| before != kbps) else { return };
-        // A bitrate above the maximum is refused, so it is raised behind the maximum and lowered in
-        // front of it.
+        // The library refuses a bitrate above the maximum. So the maximum is raised first, and
+        // lowered last.
         let order = if kbps > before {
             [ENCODER_OPTION_MAX_BITRATE, ENCODER_OPTION_BITRATE]
         } else {
@@ -209,8 +208,8 @@ impl Encoder for H264Encoder {
         for layer in [SPATIAL_LAYER_0, SPATIAL_LAYER_ALL] {
             for option in order {
                 let mut value = SBitrateInfo { iLayer: layer, iBitrate: bits(kbps).cast_signed() };
-                // SAFETY: both options take this struct, which the library copies; neither is one
-                // that the wrapper keeps.
+                // SAFETY: both options take this struct, which the library copies. The wrapper
+                // keeps neither.
                 let code = unsafe {
                     active.library.raw_api().set_option(option, from_mut(&mut value).cast())
                 };
@@ -222,7 +221,7 @@ impl Encoder for H264Encoder {
     }
 }
 
-/// Bits per second, below what the library takes for an `int`.
+/// Bits per second, capped so that they fit the library's `int`.
 fn bits(kbps: u32) -> u32 {
     kbps.min(1_000_000) * 1_000
 }
@@ -231,9 +230,8 @@ fn library(operation: &'static str, error: &openh264::Error) -> CodecError {
     CodecError::Library { operation, detail: error.to_string() }
 }
 
-/// The picture with its last column and row repeated to even sides, and to a macroblock at least:
-/// there is no 4:2:0 of odd sizes in H.264, and what is cut off would be missing. `None` when there
-/// is nothing to repeat.
+/// Pads the picture to even sides of at least a macroblock by repeating its last column and row:
+/// H.264 has no 4:2:0 of odd sizes, and cropping would lose pixels. `None` if it needs no padding.
 fn padded(picture: &Picture) -> Option<Picture> {
     let side = |side: u32| side.next_multiple_of(2).max(MIN_SIDE);
     let (width, height) = (side(picture.width), side(picture.height));

@@ -1,21 +1,21 @@
 //! H.264's NAL units in an Annex B byte stream.
 
-/// What is in front of each unit where we write one.
+/// What we write before each unit.
 pub(crate) const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
-/// Kinds that are spoken here (ITU-T H.264, table 7-1).
+/// Kinds that are supported here (ITU-T H.264, table 7-1).
 pub(crate) const SLICE: u8 = 1;
 /// See [`SLICE`].
 pub(crate) const IDR: u8 = 5;
-/// Supplemental enhancement information: passed over.
+/// Supplemental enhancement information: ignored.
 pub(crate) const SEI: u8 = 6;
 /// Sequence parameter set.
 pub(crate) const SPS: u8 = 7;
 /// Picture parameter set.
 pub(crate) const PPS: u8 = 8;
-/// Access unit delimiter: passed over.
+/// Access unit delimiter: ignored.
 pub(crate) const DELIMITER: u8 = 9;
-/// Filler: passed over.
+/// Filler: ignored.
 pub(crate) const FILLER: u8 = 12;
 
 /// The kind of a NAL unit, from its first byte.
@@ -31,7 +31,7 @@ pub(crate) fn units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
             let end = start_code(rest);
             let (unit, after) = end.map_or((rest, &[][..]), |at| (&rest[..at], &rest[at + 3..]));
             rest = after;
-            // The zero of a start code of four bytes, and trailing ones.
+            // Strips trailing zeros, and the first zero of a four-byte start code.
             let unit = &unit[..unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];
             if !unit.is_empty() {
                 return Some(unit);

@@ -1,16 +1,16 @@
-//! The frame rate of the pictures for an encoder that divides its bitrate by it and must be told.
-//! Pure.
+//! The frame rate of the pictures, for an encoder that divides its bitrate by it and does not
+//! measure it. Pure.
 
 /// Ticks a second.
 const CLOCK: f64 = 90_000.0;
 /// Weight of the newest interval: three quarters of a change are learnt within ten pictures, and
 /// jitter evens out.
 const WEIGHT: f64 = 0.125;
-/// Times the present interval for which a longer one counts. A pause is no frame rate: one raises a
-/// picture's share by 3/8 at most, of which a quarter is left ten pictures later.
+/// A longer interval counts as this many times the current one. A pause is not a frame rate: it
+/// raises a picture's share by at most 3/8, of which a quarter is left ten pictures later.
 const PAUSE: f64 = 4.0;
-/// Relative error of the rate at which the encoder is told: less than the error of rate control
-/// itself.
+/// Relative error of the rate above which the encoder is updated: less than the error of rate
+/// control itself.
 const SLACK: f64 = 1.0 / 16.0;
 /// The range that OpenH264 accepts.
 const RATES: std::ops::RangeInclusive<f64> = 1.0..=60.0;
@@ -30,7 +30,7 @@ impl Rate {
         Self { interval: CLOCK / fps, last: None, encoder_fps: fps }
     }
 
-    /// Notes a picture of any size; true when the rate has changed.
+    /// Records a picture of any size. Returns true if the rate has changed.
     pub(super) fn observe(&mut self, pts: u64) -> bool {
         if let Some(last) = self.last.replace(pts) {
             let interval = (pts.saturating_sub(last) as f64).min(PAUSE * self.interval);

@@ -5,33 +5,32 @@ use crate::codec::CodecError;
 use crate::codec::bits::Bits;
 use crate::codec::picture::check_size;
 
-/// Bytes that are looked at: all that comes before the size, with every scaling list written out,
-/// is shorter.
+/// Bytes that are parsed. What comes before the size is shorter, even with every scaling list.
 const MAX_BYTES: usize = 1_024;
-/// Reference pictures that any stream may claim (ITU-T H.264, section A.3.1).
+/// Most reference pictures that a stream may claim (ITU-T H.264, section A.3.1).
 const MAX_REFERENCES: u32 = 16;
-/// Pictures that OpenH264 allocates beyond those: the one that is decoded, and one for concealment.
+/// Pictures that OpenH264 allocates beyond those: the one being decoded, and one for concealment.
 const FURTHER_PICTURES: u32 = 2;
-/// Macroblocks of all pictures that a decoder allocates: the references that level 5.2, the
-/// highest, allows (`MaxDpbMbs`, table A-1), and the further ones at that level's size (`MaxFS`).
-/// 384 bytes each: 99 MB.
+/// Most macroblocks in all pictures that a decoder allocates: the references that level 5.2, the
+/// highest, allows (`MaxDpbMbs`, table A-1), and the further pictures at that level's size
+/// (`MaxFS`). 384 bytes each: 99 MB.
 const MAX_MACROBLOCKS: u32 = 184_320 + FURTHER_PICTURES * 36_864;
-/// Profiles whose sets say what chroma there is (and may hold scaling lists).
+/// Profiles with the chroma format (and possibly scaling lists) in the parameter set.
 const WITH_CHROMA: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
 
-/// The claims of a set.
+/// What a parameter set claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Claim {
-    /// Pixels of whole macroblocks, before cropping.
+    /// In pixels: whole macroblocks, before cropping.
     size: (u32, u32),
     references: u32,
 }
 
-/// Checks what a set, with its NAL header, claims: the size of its pictures, and how many of them
-/// are kept.
+/// Checks the picture size and the number of reference pictures that a parameter set claims. `unit`
+/// starts with the NAL header.
 ///
 /// # Errors
-/// It is too large, no set, or of video that is not 8 bits and 4:2:0.
+/// It claims too much, is malformed, or is for video that is not 8 bits and 4:2:0.
 pub(super) fn check(unit: &[u8]) -> Result<(), CodecError> {
     let malformed = CodecError::Unit("not a sequence parameter set of 8 bits and 4:2:0");
     let Claim { size: (width, height), references } = claim(&unescaped(unit)).ok_or(malformed)?;
@@ -43,7 +42,7 @@ pub(super) fn check(unit: &[u8]) -> Result<(), CodecError> {
         .ok_or(CodecError::Unit("more reference pictures of its size than any level allows"))
 }
 
-/// Without the bytes that keep start codes out.
+/// The unit without its NAL header and its emulation prevention bytes.
 fn unescaped(unit: &[u8]) -> Vec<u8> {
     let mut zeros = 0;
     let kept = unit.iter().skip(1).take(MAX_BYTES).filter(|byte| {
@@ -85,7 +84,7 @@ fn claim(data: &[u8]) -> Option<Claim> {
         _ => {}
     }
     let references = bits.unsigned()?;
-    // Whether numbers may be left out.
+    // Whether gaps in frame numbers are allowed.
     bits.flag()?;
     let (columns, rows) = (bits.unsigned()?.checked_add(1)?, bits.unsigned()?.checked_add(1)?);
     let rows = if bits.flag()? { rows } else { rows.checked_mul(2)? };
@@ -126,9 +125,9 @@ mod tests {
         assert!(check(&high).is_ok());
     }
 
-    /// A baseline set of so many reference frames, and macroblocks across and down.
+    /// A baseline set with this many reference frames, and macroblocks across and down.
     fn set(references: u32, columns: u32, rows: u32) -> Vec<u8> {
-        // Exp-Golomb: one more than the value, behind as many zeros as it has further bits.
+        // Exp-Golomb: the value plus one, after as many zeros as it has bits after the first.
         let code = |value: u32| {
             format!("{:0>width$b}", value + 1, width = 2 * (value + 1).ilog2() as usize + 1)
         };

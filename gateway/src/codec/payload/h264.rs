@@ -1,8 +1,7 @@
-//! H.264 (RFC 6184): single NAL units, STAP-A and FU-A in; see [`super::Packetiser`] for the way
-//! out.
+//! H.264 (RFC 6184): receives single NAL units, STAP-A and FU-A. [`super::Packetiser`] sends.
 //!
-//! By hand because the `rtc` crate's depacketizer panics on a STAP-A that ends within a length, and
-//! keeps a lost fragment's beginning for the next frame.
+//! Written here because the `rtc` crate's depacketizer panics on a STAP-A that ends within a
+//! length, and keeps the start of a lost fragment for the next frame.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tracing::debug;
@@ -10,14 +9,14 @@ use tracing::debug;
 use super::MTU_PAYLOAD_BYTES;
 use crate::codec::h264::nal;
 
-/// Kinds of payloads that are no NAL units.
+/// Kinds of payloads that are not NAL units.
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
-/// A fragment's second byte: the first one of its unit.
+/// Bit of a fragment's second byte: the first fragment of its unit.
 const FU_START: u8 = 0x80;
 
-/// Adds the payload's NAL units to an Annex B byte stream, those of kinds that are decoded here;
-/// `None` when it is malformed.
+/// Appends the payload's NAL units of the kinds that are decoded here to an Annex B byte stream.
+/// `None` if the payload is malformed.
 pub(super) fn append(payload: &[u8], unit: &mut BytesMut) -> Option<()> {
     let (&first, rest) = payload.split_first()?;
     match nal::kind(first) {
@@ -42,7 +41,7 @@ fn put(nal: &[u8], unit: &mut BytesMut) {
     }
 }
 
-/// The units of a STAP-A, up to where it is malformed.
+/// The units of a STAP-A, up to the first malformed one.
 fn aggregated(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (length, after) = rest.split_at_checked(2)?;
@@ -53,8 +52,7 @@ fn aggregated(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The payload's first NAL unit that says what it begins: its kind, and whether it is a picture's
-/// first slice.
+/// The payload's first slice or parameter set: its kind, and whether it is a picture's first slice.
 fn head(payload: &[u8]) -> Option<(u8, bool)> {
     // `first_mb_in_slice` is 0, which Exp-Golomb codes as a set bit.
     let read = |header: u8, data: Option<&u8>| {
@@ -72,20 +70,20 @@ fn head(payload: &[u8]) -> Option<(u8, bool)> {
     }
 }
 
-/// A parameter set, or a picture's first slice. (A slice that follows parameter sets is one too;
-/// whoever asks goes by the timestamp then.)
+/// A parameter set, or a picture's first slice. (A first slice after parameter sets counts too;
+/// callers then go by the timestamp.)
 pub(super) fn starts_frame(payload: &[u8]) -> bool {
     head(payload).is_some_and(|(kind, first)| matches!(kind, nal::SPS | nal::PPS) || first)
 }
 
 /// A sequence parameter set, or an IDR picture's first slice: its parameter sets may have come
-/// before, and a decoder that has none says so.
+/// before, and a decoder without them reports an error.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     head(payload).is_some_and(|(kind, first)| kind == nal::SPS || kind == nal::IDR && first)
 }
 
-/// One payload for each NAL unit. The encoder was told to keep them short enough; one that is not
-/// cannot be sent.
+/// One payload for each NAL unit. The encoder is set to keep them short enough; an access unit with
+/// a longer one cannot be sent.
 pub(super) fn single_nals(unit: &Bytes) -> Vec<Bytes> {
     let (fit, long): (Vec<&[u8]>, Vec<&[u8]>) =
         nal::units(unit).partition(|nal| nal.len() <= MTU_PAYLOAD_BYTES);

@@ -1,8 +1,7 @@
-//! RTP payload formats: an access unit's way into packets and out of them, as pure functions of
-//! each codec.
+//! RTP payload formats: access units into packets and back, as pure functions for each codec.
 //!
-//! Packets are a browser's, so anything may be in them: nothing here panics, and what is made of
-//! one is never much larger than it was.
+//! Packets come from browsers and may contain anything. Nothing here panics, and the output is
+//! never much larger than its packet.
 
 mod h264;
 mod vp8;
@@ -39,8 +38,8 @@ pub(crate) fn starts_keyframe(codec: Codec, payload: &[u8]) -> bool {
     }
 }
 
-/// Adds what the payload carries to its frame; a malformed one carries nothing, and the decoder
-/// will tell.
+/// Appends the payload's data to its frame. A malformed payload adds nothing, and the decoder will
+/// report it.
 pub(crate) fn append(codec: Codec, payload: &[u8], unit: &mut BytesMut) {
     match codec {
         Codec::Vp8 => unit.extend_from_slice(vp8::strip_descriptor(payload).unwrap_or_default()),
@@ -49,13 +48,13 @@ pub(crate) fn append(codec: Codec, payload: &[u8], unit: &mut BytesMut) {
     }
 }
 
-/// Cuts units into payloads.
+/// Splits access units into payloads.
 pub(crate) enum Packetiser {
     /// With a picture id, by which browsers tell a lost frame from a skipped one.
     Vp8(Vp8Payloader),
     /// See [`vp9`].
     Vp9(vp9::Packetiser),
-    /// Parameter sets together in a STAP-A, what does not fit in fragments.
+    /// Parameter sets go together in a STAP-A, long units into fragments.
     H264(H264Payloader),
     /// Packetization mode 0: one NAL unit, one packet.
     H264SingleNal,
@@ -76,10 +75,10 @@ impl Packetiser {
         }
     }
 
-    /// In order, each within [`MTU_PAYLOAD_BYTES`].
+    /// The payloads in order, each at most [`MTU_PAYLOAD_BYTES`] long.
     pub(crate) fn packetise(&mut self, unit: &Bytes, keyframe: bool) -> Vec<Bytes> {
         match self {
-            // These fail on an MTU of zero only.
+            // These fail only if the MTU is zero.
             Self::Vp8(payloader) => payloader.payload(MTU_PAYLOAD_BYTES, unit).unwrap_or_default(),
             Self::H264(payloader) => payloader.payload(MTU_PAYLOAD_BYTES, unit).unwrap_or_default(),
             Self::Vp9(packetiser) => packetiser.packetise(unit, keyframe),

@@ -1,4 +1,4 @@
-//! Tables of descriptors and headers; each codec's way out and in; seeded damage.
+//! Tables of descriptors and headers, a round trip of each codec, seeded damage.
 
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -47,7 +47,7 @@ fn vp9_descriptors_of_every_form_are_stripped() {
         // Layers, with TL0PICIDX and in flexible mode without.
         (&[0xac, 0x11, 0x02, 0x33, 7], Some(&[7])),
         (&[0xbc, 0x11, 0x02, 7], Some(&[7])),
-        // One reference, three, and a fourth that may not be.
+        // One reference, three, and a fourth, which is not allowed.
         (&[0xdc, 0x11, 0x02, 7], Some(&[7])),
         (&[0xdc, 0x11, 0x03, 0x05, 0x06, 7], Some(&[7])),
         (&[0xdc, 0x11, 0x03, 0x05, 0x07, 0x06, 7], None),
@@ -67,7 +67,7 @@ fn vp9_descriptors_of_every_form_are_stripped() {
 
 #[test]
 fn vp9_starts_are_told_by_the_layer_and_the_frame_header() {
-    // Begins, no layers: key, inter, shown already.
+    // Start of a frame, no layers: key, inter, show existing, another profile.
     for (data, keyframe) in [(0x82, true), (0x86, false), (0x88, false), (0xb2, false)] {
         assert!(starts_frame(Codec::Vp9, &[0x08, data]));
         assert_eq!(starts_keyframe(Codec::Vp9, &[0x08, data]), keyframe, "{data:x}");
@@ -83,12 +83,13 @@ fn h264_payloads_of_every_form_become_a_byte_stream() {
         (&[], &[]),
         (&[0x65, 1, 2], &[0, 0, 0, 1, 0x65, 1, 2]),
         (&[0x41], &[0, 0, 0, 1, 0x41]),
-        // Information, delimiters, filler and what is not spoken are passed over.
+        // Information, delimiters and unsupported kinds are ignored.
         (&[0x06, 1], &[]),
         (&[0x09, 1], &[]),
         (&[0x6f, 1], &[]),
         (&[0x1d, 1, 2, 3], &[]),
-        // Two units together; one whose length runs over the end; one that ends within a length.
+        // Two units together; a length beyond the end; a payload that ends within a length; an
+        // empty unit.
         (&[0x78, 0, 2, 0x67, 1, 0, 1, 0x68], &[0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x68]),
         (&[0x78, 0, 2, 0x67, 1, 0, 9, 0x68], &[0, 0, 0, 1, 0x67, 1]),
         (&[0x78, 0, 2, 0x67, 1, 0], &[0, 0, 0, 1, 0x67, 1]),
@@ -127,7 +128,7 @@ fn h264_starts_are_told_by_parameter_sets_and_first_slices() {
     }
 }
 
-/// Some units of noise, so that they take several packets each.
+/// Access units of noise, which take several packets each.
 fn units(encoder: &mut dyn crate::codec::Encoder) -> Vec<Encoded> {
     let mut random = SmallRng::seed_from_u64(4);
     let picture = |random: &mut SmallRng| {
@@ -238,8 +239,8 @@ fn damage_is_bounded_and_does_not_panic() {
     }
 }
 
-/// Through the assembler, each frame's packets in disorder; gives the pictures that a decoder
-/// shows.
+/// Shuffles each frame's packets and passes them through the assembler. Returns how many pictures a
+/// decoder shows.
 fn through_the_assembler(codec: Codec, units: &[Encoded], packetiser: &mut Packetiser) -> usize {
     let mut random = SmallRng::seed_from_u64(23);
     let (mut assembler, mut decoder) = (Assembler::new(codec), codec.decoder().unwrap());
@@ -253,7 +254,7 @@ fn through_the_assembler(codec: Codec, units: &[Encoded], packetiser: &mut Packe
             packets.push(Packet { ssrc: 1, sequence, timestamp, marker, marks, payload });
             sequence = sequence.wrapping_add(1);
         }
-        // The very first must come first: nothing tells a late start from a lost one.
+        // The very first packet must come first: a late start looks the same as a lost one.
         let kept = usize::from(timestamp == 0);
         packets[kept..].shuffle(&mut random);
         for packet in packets {
@@ -273,7 +274,7 @@ fn frames_of_every_codec_come_whole_out_of_the_assembler() {
         let shown = through_the_assembler(codec, &units, &mut Packetiser::new(codec, false));
         assert_eq!(shown, units.len(), "{codec}");
     }
-    // Parameter sets in packets of their own, of the picture's timestamp.
+    // Parameter sets in packets of their own, with the picture's timestamp.
     let mut encoder = H264Encoder::new(3_000, 30.0).with_max_slice(1_100);
     let units = units(&mut encoder);
     let shown = through_the_assembler(Codec::H264, &units, &mut Packetiser::new(Codec::H264, true));

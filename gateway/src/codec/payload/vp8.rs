@@ -1,9 +1,9 @@
 //! VP8 (RFC 7741).
 
-/// The VP8 data behind the payload descriptor (RFC 7741, section 4.2); `None` when there is none.
+/// The VP8 data behind the payload descriptor (RFC 7741, section 4.2); `None` if there is no data.
 ///
-/// By hand because the `rtc` crate's refuses payloads under four bytes, which are legal last
-/// fragments of a frame.
+/// Written here because the `rtc` crate's depacketizer refuses payloads under four bytes, which are
+/// legal as a frame's last fragment.
 pub(super) fn strip_descriptor(payload: &[u8]) -> Option<&[u8]> {
     let (&first, mut rest) = payload.split_first()?;
     if first & 0x80 != 0 {

@@ -1,8 +1,8 @@
 //! VP9 (RFC 9628).
 //!
 //! Sent in flexible mode, where each frame says that it refers to the one before it. The `rtc`
-//! crate's payloader is not used: it never sets the bit P, so that browsers take every frame for a
-//! keyframe, and a lost one goes unnoticed.
+//! crate's payloader is not used: it never sets the bit P, so browsers take every frame for a
+//! keyframe and do not notice a lost one.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -19,7 +19,7 @@ const STRUCTURE: u8 = 0x02;
 /// Flexible mode: a frame refers to no more than this many others.
 const MAX_REFERENCES: usize = 3;
 
-/// The VP9 data behind the payload descriptor (section 4.2); `None` when there is none.
+/// The VP9 data behind the payload descriptor (section 4.2); `None` if there is no data.
 pub(super) fn strip_descriptor(payload: &[u8]) -> Option<&[u8]> {
     let (&first, mut rest) = payload.split_first()?;
     if first & PICTURE_ID != 0 {
@@ -27,7 +27,7 @@ pub(super) fn strip_descriptor(payload: &[u8]) -> Option<&[u8]> {
         rest = rest.get(if long { 2 } else { 1 }..)?;
     }
     if first & LAYERS != 0 {
-        // Not in flexible mode: with TL0PICIDX.
+        // TL0PICIDX follows, except in flexible mode.
         rest = rest.get(if first & FLEXIBLE != 0 { 1 } else { 2 }..)?;
     }
     if first & FLEXIBLE != 0 && first & PREDICTED != 0 {
@@ -41,7 +41,7 @@ pub(super) fn strip_descriptor(payload: &[u8]) -> Option<&[u8]> {
     (!rest.is_empty()).then_some(rest)
 }
 
-/// Passes over a scalability structure (section 4.2.1).
+/// Skips a scalability structure (section 4.2.1).
 fn strip_structure(data: &[u8]) -> Option<&[u8]> {
     let (&first, mut rest) = data.split_first()?;
     if first & 0x10 != 0 {
@@ -59,7 +59,7 @@ fn strip_structure(data: &[u8]) -> Option<&[u8]> {
     Some(rest)
 }
 
-/// The first packet of a picture: a frame's beginning, and of its lowest spatial layer.
+/// The first packet of a picture: the start of a frame of the lowest spatial layer.
 pub(super) fn starts_frame(payload: &[u8]) -> bool {
     let Some(&first) = payload.first() else { return false };
     let behind_id = match (first & PICTURE_ID != 0, payload.get(1)) {
@@ -72,15 +72,15 @@ pub(super) fn starts_frame(payload: &[u8]) -> bool {
     first & BEGIN != 0 && lowest
 }
 
-/// The same, and its uncompressed header says that it is a keyframe: frame marker, profile 0, not
-/// shown already, and a clear bit for the type. The bit P would not do, it is clear in other frames
+/// The same, and the uncompressed header is a keyframe's: frame marker, profile 0, clear bits for
+/// `show_existing_frame` and the frame type. The bit P is not enough: it is clear in other frames
 /// too.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     starts_frame(payload)
         && strip_descriptor(payload).is_some_and(|data| data[0] & 0b1111_1100 == 0b1000_0000)
 }
 
-/// Cuts frames into payloads.
+/// Splits frames into payloads.
 #[derive(Default)]
 pub(crate) struct Packetiser {
     /// 15 bits.
@@ -101,7 +101,7 @@ impl Packetiser {
             let mut payload = BytesMut::with_capacity(4 + data.len());
             payload.put_slice(&[first, id[0] | 0x80, id[1]]);
             if !keyframe {
-                // P_DIFF: to the frame before, and to no other.
+                // P_DIFF: refers only to the frame before.
                 payload.put_u8(1 << 1);
             }
             payload.put_slice(data);

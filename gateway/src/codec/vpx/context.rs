@@ -41,7 +41,7 @@ impl Context {
         self.check("set a control of libvpx", code)
     }
 
-    /// Of the last picture that was encoded, 0 (best) to 63; `None` when there is none.
+    /// The quantizer of the last encoded picture, 0 (best) to 63; `None` if libvpx reports none.
     pub(super) fn last_quantizer(&mut self) -> Option<c_int> {
         let mut quantizer: c_int = 0;
         let id = vpx::vp8e_enc_control_id::VP8E_GET_LAST_QUANTIZER_64;

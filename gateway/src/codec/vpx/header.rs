@@ -1,4 +1,4 @@
-//! What VP8's and VP9's frame headers say before any is decoded.
+//! Checks VP8 and VP9 frame headers before anything is decoded.
 
 use crate::codec::CodecError;
 use crate::codec::bits::Bits;
@@ -17,11 +17,10 @@ pub(super) fn check_vp8(unit: &[u8]) -> Result<(), CodecError> {
     check_size(side(w0, w1), side(h0, h1))
 }
 
-/// Checks every frame of a VP9 unit, and gives the index to append where it has none.
+/// Checks every frame of a VP9 unit. Returns the superframe index to append if the unit has none.
 ///
-/// libvpx takes what follows a frame's data for a further frame, which would not have been checked;
-/// with an index (VP9 bitstream specification, annex B) it decodes those frames that are listed and
-/// nothing else.
+/// libvpx takes what follows a frame's data for another frame, which would not have been checked.
+/// With an index (VP9 bitstream specification, annex B) it decodes only the frames that are listed.
 pub(super) fn check_vp9(unit: &[u8]) -> Result<Option<[u8; 6]>, CodecError> {
     let Some(sizes) = frame_sizes(unit) else {
         check_vp9_frame(unit)?;
@@ -33,7 +32,7 @@ pub(super) fn check_vp9(unit: &[u8]) -> Result<Option<[u8; 6]>, CodecError> {
     let mut rest = unit;
     for size in sizes {
         let (frame, after) = rest.split_at_checked(size).ok_or(MALFORMED)?;
-        // An empty one is skipped, a hidden one counts.
+        // libvpx skips an empty frame, but decodes a hidden one.
         if !frame.is_empty() {
             check_vp9_frame(frame)?;
         }
@@ -59,8 +58,8 @@ fn frame_sizes(unit: &[u8]) -> Option<Vec<usize>> {
     Some(index[1..length - 1].chunks_exact(bytes).map(size).collect())
 }
 
-/// Profile 0 only, which is 8 bits and 4:2:0; and no size beyond the limit, which frames other than
-/// keyframes may claim too.
+/// Accepts profile 0 only (8 bits, 4:2:0), and sizes within the limit. Frames other than keyframes
+/// may claim a size too.
 fn check_vp9_frame(frame: &[u8]) -> Result<(), CodecError> {
     match claimed_size(frame).ok_or(MALFORMED)? {
         Some((width, height)) => check_size(width, height),
@@ -69,7 +68,7 @@ fn check_vp9_frame(frame: &[u8]) -> Result<(), CodecError> {
 }
 
 /// The size in an uncompressed header (VP9 bitstream specification, section 6.2); the inner `None`
-/// when it has none of its own.
+/// if the frame has no size of its own.
 fn claimed_size(frame: &[u8]) -> Option<Option<(u32, u32)>> {
     let mut bits = Bits::new(frame);
     // Frame marker and profile 0.
@@ -136,7 +135,7 @@ mod tests {
             .collect()
     }
 
-    /// Marker and profile, shown already, inter, shown, resilient.
+    /// Marker and profile, show existing, inter, show, error resilient.
     const KEY: (u32, u32) = (8, 0b1000_0010);
     const HIDDEN: (u32, u32) = (8, 0b1000_0100);
     const INTER: (u32, u32) = (8, 0b1000_0110);

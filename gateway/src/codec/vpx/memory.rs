@@ -1,33 +1,32 @@
-//! libvpx's own allocations, where it is linked into this program.
+//! Replaces libvpx's allocation functions where it is linked statically.
 //!
-//! Its `vpx_calloc` fills with zeros what it got from `malloc`, and so touches all of it. A VP8
-//! encoder asks for 22 MB at 720p that way, room for the tokens of the worst picture there could
-//! be, and uses a tenth. Here large ones get pages that the kernel fills with zeros when they are
-//! written to, also where such a page was used before.
+//! libvpx's `vpx_calloc` writes zeros over memory from `malloc`, and so touches all of it. At 720p
+//! a VP8 encoder allocates 22 MB that way, for the tokens of the worst possible picture, and uses a
+//! tenth. Here large allocations get pages that the kernel zeroes when they are first written, even
+//! pages that were used before.
 //!
-//! These four are all of libvpx's `vpx_mem`. Being here, they are found first, and the linker
-//! leaves its own out of the program; each does as libvpx's header says. In a shared library they
-//! are not asked (`build.rs`).
+//! These four are all functions of libvpx's `vpx_mem`, and each does what libvpx's header says. The
+//! linker finds them first and leaves libvpx's own out. A shared libvpx does not call them
+//! (`build.rs`).
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
-/// Bytes from which on: below, zeros are written as fast as the kernel is asked for them.
+/// Bytes. Smaller allocations are zeroed as fast by writing as by asking the kernel.
 const LARGE: usize = 1 << 20;
-/// Of a page, or a multiple.
+/// The page size, or a multiple of it.
 const PAGE: usize = 1 << 16;
 
 #[unsafe(no_mangle)]
 extern "C" fn vpx_malloc(size: usize) -> *mut c_void {
-    // SAFETY: any size may be asked for.
+    // SAFETY: any size is allowed.
     unsafe { libc::malloc(size) }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn vpx_calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size).filter(|bytes| *bytes >= LARGE) else {
-        // SAFETY: any number may be asked for; the C library too looks for an overflow of the
-        // product.
+        // SAFETY: any arguments are allowed; the C library checks the product for overflow too.
         return unsafe { libc::calloc(count, size) };
     };
     let memory = vpx_memalign(PAGE, bytes);
@@ -35,9 +34,9 @@ extern "C" fn vpx_calloc(count: usize, size: usize) -> *mut c_void {
         return memory;
     }
     let pages = bytes / PAGE * PAGE;
-    // SAFETY: whole pages of memory that is ours alone and has nothing in it: private pages that
-    // are given back are read as zeros from then on. What is not asked of the kernel, or refused by
-    // it, is written.
+    // SAFETY: these are whole pages of memory that is ours alone and holds nothing yet. Private
+    // pages that are given back read as zeros afterwards. The rest, or all if the kernel refuses,
+    // is written.
     unsafe {
         let given: c_int = libc::madvise(memory, pages, libc::MADV_DONTNEED);
         let written = if given == 0 { pages } else { 0 };
@@ -49,17 +48,17 @@ extern "C" fn vpx_calloc(count: usize, size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 extern "C" fn vpx_memalign(align: usize, size: usize) -> *mut c_void {
     let mut memory = ptr::null_mut();
-    // SAFETY: the place for the result is ours; an alignment that is none is refused, and then the
+    // SAFETY: the place for the result is ours. An invalid alignment is refused, and then the
     // result stays null.
     unsafe { libc::posix_memalign(&raw mut memory, align.max(size_of::<*mut c_void>()), size) };
     memory
 }
 
 /// # Safety
-/// `memory` is null, or of one of the functions above and not freed.
+/// `memory` is null, or came from one of the functions above and is not freed yet.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn vpx_free(memory: *mut c_void) {
-    // SAFETY: as the caller promises; all three take from one heap.
+    // SAFETY: as the caller promises; all three allocate from one heap.
     unsafe { libc::free(memory) };
 }
 
@@ -73,11 +72,11 @@ mod tests {
             for _ in 0..3 {
                 let memory = vpx_calloc(bytes, 1).cast::<u8>();
                 assert!(!memory.is_null() && memory.addr().is_multiple_of(16));
-                // SAFETY: as many bytes as were asked for, freed below and not used after.
+                // SAFETY: `bytes` bytes were allocated; they are freed below and not used after.
                 let all = unsafe { std::slice::from_raw_parts_mut(memory, bytes) };
                 assert!(all.iter().all(|byte| *byte == 0), "{bytes}");
                 all.fill(0xff);
-                // SAFETY: of `vpx_calloc`, once.
+                // SAFETY: allocated by `vpx_calloc`, and freed once.
                 unsafe { vpx_free(memory.cast()) };
             }
         }

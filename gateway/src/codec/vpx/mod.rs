@@ -26,17 +26,17 @@ use super::{Codec, CodecError, Decoder, Encoded, Encoder, Picture};
 /// VP9's `cpu-used`: 7 costs a third more for less than 0.1 dB, 9 loses 0.25 dB.
 const VP9_CPU_USED: c_int = 8;
 
-/// A picture that stays is encoded again so often (250 ms at 90 kHz), which makes it better, until
-/// it is good.
+/// A picture that stays is encoded again at this interval (250 ms at 90 kHz), which makes it
+/// better, until it is good.
 const REFINE_TICKS: u64 = 22_500;
-/// Of 63: beyond it nobody sees a difference.
+/// Of 63: below it nobody sees a difference.
 const GOOD_QUANTIZER: c_int = 12;
 
 /// A VP8 or VP9 decoder.
 pub struct VpxDecoder {
     context: Context,
     codec: Codec,
-    /// VP9: the unit with an index, when it had none.
+    /// VP9: the unit with an index added, if it had none.
     indexed: Vec<u8>,
 }
 
@@ -47,26 +47,26 @@ pub struct VpxEncoder {
     /// 90 kHz.
     frame_ticks: u32,
     speed: Speed,
-    /// None until the first picture tells the size, and while a change of size rebuilds it.
+    /// `None` until the first picture gives the size, and while a change of size rebuilds it.
     active: Option<Active>,
 }
 
-/// The libvpx encoder for one size; libvpx refuses to grow beyond its initial one.
+/// The libvpx encoder for one size; libvpx refuses to grow beyond its initial size.
 struct Active {
     context: Context,
-    /// With the size, and the bitrate that was last set.
+    /// Holds the size, and the bitrate that was last set.
     config: vpx::vpx_codec_enc_cfg_t,
-    /// Of VP8: what shows the last picture again.
+    /// VP8: the frame that shows the last picture again.
     repeat: Option<Bytes>,
     /// When a picture was last encoded, 90 kHz.
     encoded: u64,
 }
 
-// SAFETY: as the context's; the config's pointers are those of two-pass encoding, all null.
+// SAFETY: the context is `Send`; the config's pointers are for two-pass encoding, and all null.
 unsafe impl Send for Active {}
 
 impl VpxDecoder {
-    /// A decoder that awaits its first keyframe; of VP9 where that is asked for, else of VP8.
+    /// A decoder that waits for its first keyframe: of VP9 if `codec` is that, else of VP8.
     ///
     /// # Errors
     /// libvpx could not allocate it.
@@ -124,8 +124,8 @@ impl Decoder for VpxDecoder {
 }
 
 impl VpxEncoder {
-    /// An encoder that aims at `bitrate_kbps` (kbit/s) at about `fps` frames a second; of VP9 where
-    /// that is asked for, else of VP8.
+    /// An encoder that aims at `bitrate_kbps` (kbit/s) at about `fps` frames a second: of VP9 if
+    /// `codec` is that, else of VP8.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -148,8 +148,8 @@ impl VpxEncoder {
         // SAFETY: the interfaces are libvpx's own statics.
         let interface =
             unsafe { if vp9 { vpx::vpx_codec_vp9_cx() } else { vpx::vpx_codec_vp8_cx() } };
-        // Not `Default`: the crate's zeroes an enum without a zero value, which is undefined
-        // behaviour.
+        // Not `Default`: the crate's implementation zeroes an enum that has no zero value, which is
+        // undefined behaviour.
         let mut config = MaybeUninit::uninit();
         // SAFETY: the call fills the whole config when it succeeds, which is checked before it is
         // assumed.
@@ -188,8 +188,7 @@ impl VpxEncoder {
         // in one round trip.
         context.control(control::VP8E_SET_MAX_INTRA_BITRATE_PCT, 300)?;
         if vp9 {
-            // Cyclic refresh, as browsers do: without it what does not move stays as bad as it
-            // began.
+            // Cyclic refresh, as browsers do: without it, still areas stay as bad as they began.
             context.control(control::VP9E_SET_AQ_MODE, 3)?;
         }
         let repeat = (!vp9).then(|| repeat::frame(width, height).into());
@@ -249,7 +248,7 @@ impl Encoder for VpxEncoder {
         if self.codec != Codec::Vp8 || !self.speed.set_fastest(set_fastest) {
             return;
         }
-        // One that is built later asks for the speed itself.
+        // An encoder that is built later reads the speed itself.
         let speed = self.speed.cpu_used();
         if let Some(Err(error)) = self
             .active

@@ -1,11 +1,11 @@
-//! A VP8 frame that shows the last one again: every macroblock taken from the last frame as it is,
-//! nothing coded, and nothing of the decoder's state changed by it. So it needs no encoder, and the
+//! A VP8 frame that shows the last one again. It takes every macroblock from the last frame as it
+//! is, codes nothing, and changes none of the decoder's state. So it needs no encoder, and the
 //! encoder need not know of it.
 //!
-//! RFC 6386; the numbers of sections are its.
+//! Section numbers are those of RFC 6386.
 
 /// `token_prob_update` (13.4): how likely each probability is to stay, by plane, band and context,
-/// 11 each; what is left out is 255.
+/// 11 each; omitted values are 255.
 #[rustfmt::skip]
 const COEFFICIENTS_STAY: [&[u8]; 4 * 8 * 3] = [
     &[], &[], &[], &[176, 246], &[223, 241, 252], &[249, 253, 253], &[255, 244, 252], &[234, 254, 254], &[253],
@@ -26,22 +26,22 @@ const COEFFICIENTS_STAY: [&[u8]; 4 * 8 * 3] = [
     &[255, 255, 254], &[255, 255, 253], &[250], &[], &[], &[254], &[],
 ];
 const PER_CONTEXT: usize = 11;
-/// `mv_prob_update` (17.2), the same of motion vectors.
+/// `mv_prob_update` (17.2): the same for motion vectors.
 const VECTORS_STAY: [u8; 2 * 19] = [
     237, 246, 253, 253, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 250, 250, 252, 254,
     254, //
     231, 243, 245, 253, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 251, 251, 254, 254, 254,
 ];
 /// How likely a macroblock has no motion (16.3, the first of `mode_contexts`), by the weight of the
-/// neighbours that have none: two above, two to the left, one between.
+/// neighbours without motion: two above, two to the left, one above left.
 const STILL: [u8; 6] = [7, 14, 135, 60, 159, 234];
-/// As likely as can be said.
+/// The highest probability.
 const SURE: u8 = 255;
-/// As unlikely.
+/// The lowest probability.
 const NEVER: u8 = 1;
 
-/// The frame, for pictures of this size (pixels); about a fifth of a bit for each macroblock, and
-/// 50 bytes.
+/// The frame for pictures of this size (pixels): about 50 bytes, and a fifth of a bit for each
+/// macroblock.
 pub(super) fn frame(width: u32, height: u32) -> Vec<u8> {
     let mut header = BoolEncoder::default();
     // 9.3 to 9.6: no segments, the normal loop filter at level 0 (off), its adjustments off, one
@@ -49,12 +49,12 @@ pub(super) fn frame(width: u32, height: u32) -> Vec<u8> {
     header.literal(1 + 1 + 6 + 3 + 1 + 2 + 7 + 5);
     // 9.7: golden and altref neither refreshed nor copied to, their signs.
     header.literal(1 + 1 + 2 + 2 + 1 + 1);
-    // 9.11, 9.7: probabilities are not kept, and the frame is not the next one's last.
+    // 9.11, 9.7: probabilities are not kept, and this frame does not replace the last one.
     header.literal(1 + 1);
     for context in COEFFICIENTS_STAY {
         (0..PER_CONTEXT).for_each(|n| header.bool(context.get(n).copied().unwrap_or(SURE), false));
     }
-    // 9.11: macroblocks without coefficients are marked, and hardly any is not.
+    // 9.11: macroblocks without coefficients are marked, and nearly all are.
     header.flag(true);
     header.byte(NEVER);
     // 9.10: hardly any is intra-coded, nearly all refer to the last frame.
@@ -79,8 +79,8 @@ pub(super) fn frame(width: u32, height: u32) -> Vec<u8> {
         }
     }
     let first = header.finish();
-    // 9.1: an inter frame, version 0, shown; the size of the first partition. The second is empty,
-    // but for a decoder that reads ahead.
+    // 9.1: an inter frame, version 0, shown; the size of the first partition. The second is empty;
+    // its two bytes are for decoders that read ahead.
     let tag = 1 | 1 << 4 | u32::try_from(first.len()).unwrap_or(0) << 5;
     [&tag.to_le_bytes()[..3], &first, &[0; 2]].concat()
 }
@@ -90,7 +90,7 @@ struct BoolEncoder {
     output: Vec<u8>,
     range: u32,
     bottom: u32,
-    /// Until the next byte.
+    /// Bits until the next byte.
     bits: u32,
 }
 
@@ -101,7 +101,7 @@ impl Default for BoolEncoder {
 }
 
 impl BoolEncoder {
-    /// `probability` of `false`, of 256.
+    /// `probability` is that of `false`, out of 256.
     fn bool(&mut self, probability: u8, value: bool) {
         let split = 1 + (((self.range - 1) * u32::from(probability)) >> 8);
         if value {
@@ -124,7 +124,7 @@ impl BoolEncoder {
         (0..8).rev().for_each(|bit| self.flag(value >> bit & 1 == 1));
     }
 
-    /// So many zero bits.
+    /// Writes this many zero bits.
     fn literal(&mut self, bits: u32) {
         (0..bits).for_each(|_| self.flag(false));
     }
@@ -146,7 +146,7 @@ impl BoolEncoder {
         }
     }
 
-    /// All that a decoder may look at.
+    /// Writes out all bytes that a decoder may read.
     fn finish(mut self) -> Vec<u8> {
         (0..32).for_each(|_| self.shift());
         self.output
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::codec::{Codec, Decoder, Picture};
 
-    /// Noise that moves, so that whatever is wrong is seen.
+    /// Moving noise, so that any error is seen.
     fn picture(width: u32, height: u32, n: u32) -> Picture {
         let len = u32::try_from(reframe_proto::i420_len(width, height)).unwrap();
         let pixel =
@@ -213,7 +213,7 @@ mod tests {
         assert!(encoder.repeat(22_500).is_none(), "noise at 300 kbit/s is not good");
         encoder.encode(&noise, 22_500, false).unwrap();
         assert!(encoder.repeat(25_500).is_some());
-        // A grey one is as good as can be at once.
+        // A grey picture is as good as possible at once.
         let grey = Picture { data: vec![128; noise.data.len()].into(), ..noise };
         let mut encoder = Codec::Vp8.encoder(2_000, 30.0);
         (0..60).for_each(|n| drop(encoder.encode(&grey, n * 3_000, false).unwrap()));

@@ -1,25 +1,25 @@
-//! What was sent against what could be: an encoder keeps its bitrate over a second, a path keeps
-//! its own at every moment.
+//! What was sent against what the path carries: an encoder keeps its bitrate over a second, a path
+//! at every moment.
 
 use tokio::time::Instant;
 
 /// How much more than the path carries may be under way: this long at the present rate. A keyframe
-/// of 300 % of a frame's share takes a third of it; what is queued on the path for it is a delay
-/// that the eye forgives.
+/// of 300 % of a frame's share takes a third of it; nobody notices the delay while it is queued on
+/// the path.
 const MAX_DEBT_SECONDS: f64 = 0.3;
 
 /// Debt beyond this long at the present rate is forgiven: it was made at a higher rate, and without
-/// a picture nothing can be learnt of the path.
+/// pictures nothing can be learned about the path.
 const FORGIVEN_SECONDS: f64 = 1.0;
 
-/// Of the rate, what may pass for ever: encoders go some 15 % over theirs, and what was left out
-/// they make up for in the next picture. Held to the rate itself they would never be out of debt;
-/// that is for the estimate to lower.
+/// Times the rate, what may pass in the long run: encoders go some 15 % over their rate, and make
+/// up for a picture that was left out in the next one. Held to the rate itself they would never be
+/// out of debt; lowering the rate is for the estimator.
 const SLACK: f64 = 1.2;
 
-/// From so much debt on, in seconds of the rate, the encoder is told less than the rate, and how
-/// much of it. One that goes over its own for long would otherwise never be out of debt, and of its
-/// pictures a part would be left out for ever: after a standstill VP8 of 720p stayed at 18 of 30.
+/// Above this debt, in seconds of the rate, the encoder is told this share of the rate. Otherwise
+/// an encoder that goes over its rate for long would never be out of debt, and some of its pictures
+/// would always be left out: after a standstill VP8 of 720p stayed at 18 of 30.
 const LESS: [(f64, f64); 2] = [(0.2, 0.7), (0.1, 0.85)];
 
 /// A leaky bucket that pictures are charged to after they were encoded, when their size is known.

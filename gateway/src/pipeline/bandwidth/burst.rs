@@ -1,14 +1,13 @@
-//! What a path carries at most, by how far apart the packets of one burst arrive.
+//! The most that a path carries, by how far apart the packets of one burst arrive.
 //!
 //! All packets of a picture leave at once, and the narrowest link passes them on one after the
 //! other: their distance at the receiver is that link's bitrate (packet-train dispersion; the
-//! probes of libwebrtc's `ProbeBitrateEstimator` measure the same). So most of this costs no packet
-//! of its own. Where a picture is too small to measure by,
-//! [`super::padding`] fills it up.
+//! probes of libwebrtc's `ProbeBitrateEstimator` measure the same). So most of this needs no extra
+//! packets. If a picture is too small to measure by, [`super::padding`] fills it up.
 //!
-//! Of the newest five bursts the second slowest counts, of fewer the slowest. One that waited in a
-//! client that stood still arrives all at once, one that was torn apart arrives late, and jitter
-//! does a little of both: too low costs one more burst, too high a queue.
+//! The second slowest of the newest five bursts counts; of fewer, the slowest. A burst that waited
+//! in a stalled client arrives all at once, one that was torn apart arrives late, and jitter does a
+//! little of both. Too low a result costs one more burst, too high a queue.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,17 +15,17 @@ use std::time::Duration;
 /// Packets further apart when they are sent belong to different bursts: a third of a frame interval
 /// at 60 fps.
 const GAP: Duration = Duration::from_millis(5);
-/// Fewer packets measure nothing; as many as libwebrtc's probes have.
+/// Fewer packets measure nothing. libwebrtc's probes have as many.
 pub(super) const MIN_PACKETS: usize = 5;
-/// What a clock of TWCC feedback can tell apart (250 us).
+/// The resolution of TWCC feedback (250 us).
 const TICK: Duration = Duration::from_micros(250);
-/// Bursts that count, the newest.
+/// The newest bursts, which count.
 const BURSTS: usize = 5;
-/// Fewer say nothing.
+/// Fewer bursts say nothing.
 const ENOUGH_BURSTS: usize = 3;
 /// An older burst says nothing about the path as it is now.
 const NEWEST: Duration = Duration::from_millis(1_500);
-/// IP, UDP and SRTP add so much to a packet.
+/// What IP, UDP and SRTP add to a packet.
 const HEADER_BYTES: f64 = 44.0;
 
 /// One packet that the receiver reported on, in the order of sending.
@@ -34,7 +33,7 @@ const HEADER_BYTES: f64 = 44.0;
 pub(crate) struct Report {
     /// By our clock, since some moment.
     pub(crate) sent: Duration,
-    /// By the receiver's clock, since some moment; `None`: it was lost.
+    /// By the receiver's clock, since some moment; `None` if it was lost.
     pub(crate) came: Option<Duration>,
     pub(crate) bytes: usize,
 }
@@ -42,9 +41,9 @@ pub(crate) struct Report {
 /// The newest bursts of one path.
 #[derive(Debug)]
 pub(crate) struct Bursts {
-    /// Bits a second beyond which it does not matter how much more the path carries.
+    /// Bits a second above which a higher rate makes no difference.
     enough: f64,
-    /// More of it may be reported.
+    /// The burst of which more may be reported.
     open: Option<Burst>,
     /// When each was sent, and its bits a second.
     rates: VecDeque<(Duration, f64)>,
@@ -57,7 +56,7 @@ struct Burst {
     first_came: Duration,
     last_came: Duration,
     packets: usize,
-    /// Without those of the first packet, which came before there was a distance.
+    /// Without those of the first packet, which only starts the measurement.
     bits: f64,
     lost: bool,
 }
@@ -91,8 +90,8 @@ impl Burst {
         }
     }
 
-    /// `None`: it measures nothing. A packet that is missing may be the queue's that was full; and
-    /// one that took us long to send was spread by us, unless it is fast all the same.
+    /// `None` if it measures nothing: a missing packet may have met a full queue, and a burst that
+    /// took us long to send was spread by us, unless it is fast all the same.
     fn rate(&self, enough: f64) -> Option<f64> {
         let took = self.last_came.saturating_sub(self.first_came).max(TICK);
         let rate = self.bits / took.as_secs_f64();
@@ -107,7 +106,7 @@ impl Bursts {
         Self { enough, open: None, rates: VecDeque::new() }
     }
 
-    /// Notes what was reported. A burst counts when a packet of the next one is reported.
+    /// Records the reports. A burst counts once a packet of the next one is reported.
     pub(crate) fn note(&mut self, reports: impl IntoIterator<Item = Report>) {
         for report in reports {
             let is_old = |(sent, _): &(Duration, f64)| *sent + NEWEST < report.sent;
@@ -136,7 +135,7 @@ impl Bursts {
         (rates.len() >= ENOUGH_BURSTS).then(|| rates[(rates.len() - 1) / 4])
     }
 
-    /// What was measured says nothing about the path as it is now.
+    /// Forgets all: what was measured says nothing about the path as it is now.
     pub(crate) fn clear(&mut self) {
         self.rates.clear();
         self.open = None;

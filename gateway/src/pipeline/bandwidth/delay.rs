@@ -1,9 +1,9 @@
 //! A bitrate from how long packets wait on the path: it falls when a queue stands, and rises while
-//! there is none. Pure.
+//! no packets wait. Pure.
 //!
-//! As the delay-based controller of Google's congestion control (draft-ietf-rmcat-gcc-02, section
-//! 5), but it goes by the delay itself, not by its gradient: a queue that has stopped to grow is
-//! one all the same.
+//! Like the delay-based controller of Google's congestion control (draft-ietf-rmcat-gcc-02, section
+//! 5), but it uses the delay itself, not its gradient: a queue that has stopped growing is still a
+//! queue.
 
 use std::time::Duration;
 
@@ -11,28 +11,30 @@ use tokio::time::Instant;
 
 use super::queue::WAITING;
 
-/// A queue stands when packets have waited for so long: a keyframe's has drained by then.
+/// A queue stands when packets have waited for this long. A keyframe's queue has drained by then.
 const STANDING: Duration = Duration::from_millis(150);
-/// What the bitrate falls to, of what arrives: the queue that has built up drains.
+/// What the bitrate falls to, as a share of what arrives, so that the queue drains.
 const FALL: f64 = 0.85;
-/// The same where packets wait for longer than [`LONG`].
+/// The same if packets wait for longer than [`LONG`].
 const DEEP_FALL: f64 = 0.7;
 const LONG: Duration = Duration::from_millis(100);
-/// Sending less than this part of the bitrate is not using it: what arrives says little then.
+/// A sender that sends less than this share of the bitrate does not use it, and what arrives says
+/// little.
 const UNUSED: f64 = 0.6;
-/// A queue that shrinks by less than this between two reports does not.
+/// A queue that shrinks by less than this between two reports counts as not shrinking.
 const SHRINKS: Duration = Duration::from_millis(3);
-/// After a fall below what arrives our own queue drains. One that is as long as it was, to this,
-/// after so many falls is not ours: the way has become longer, or others keep the queue full.
+/// After a fall below what arrives, our own queue drains. A queue that is still as long, to within
+/// this, after [`UNMOVED_FALLS`] falls is not ours: the path has become longer, or others keep the
+/// queue full.
 const UNMOVED: Duration = Duration::from_millis(10);
 const UNMOVED_FALLS: u32 = 2;
-/// In a second without a queue.
+/// Factor per second without a queue.
 const RISE: f64 = 1.08;
-/// The same near where there was one, in bits a second.
+/// The same near the rate at which there was a queue, in bits a second.
 const CAREFUL_RISE: f64 = 40_000.0;
-/// What is near, of what arrived then.
+/// What counts as near, as a share of what arrived then.
 const NEAR: std::ops::Range<f64> = 0.8..1.1;
-/// One report tells of no more time than this.
+/// One report counts for at most this much time.
 const MAX_STEP: Duration = Duration::from_millis(500);
 
 /// What a report says of the path.
@@ -52,14 +54,15 @@ pub(crate) struct DelayBased {
     rate: f64,
     min: f64,
     max: f64,
-    /// Since when packets wait, and for how long they did at the last report.
+    /// Since when packets wait, and how long they had waited at the last report.
     waits: Option<(Instant, Duration)>,
-    /// When the newest packet was sent of which the last fall knew. What was sent before it says
-    /// nothing about the bitrate after it.
+    /// When the newest packet that the last fall knew of was sent. Packets sent before it say
+    /// nothing about the bitrate after the fall.
     fell: Duration,
     /// What arrived at the last fall.
     ceiling: Option<f64>,
-    /// Falls that did not shorten the queue, how long each found it, and the bitrate before them.
+    /// Falls that did not shorten the queue, its length at each of them, and the bitrate before
+    /// them.
     unmoved: Option<(u32, Duration, f64)>,
     last: Option<Instant>,
 }
@@ -70,7 +73,7 @@ pub(crate) enum Change {
     Nothing,
     /// The bitrate fell.
     Fell,
-    /// What waits is not of our making: the present delay is the path's own.
+    /// The queue is not ours: the present delay is the path's own.
     NewDelay,
 }
 
@@ -80,7 +83,7 @@ impl DelayBased {
         Self { rate: start, min, max, waits: None, fell, ceiling, unmoved: None, last: None }
     }
 
-    /// Whether packets wait, for however short a time yet.
+    /// Whether packets wait, even if only since a moment ago.
     pub(crate) fn waits(&self) -> bool {
         self.waits.is_some()
     }
@@ -89,7 +92,7 @@ impl DelayBased {
         self.rate
     }
 
-    /// At least so much is tried.
+    /// Tries at least `rate`.
     pub(crate) fn raise(&mut self, rate: f64) {
         self.rate = self.rate.max(rate).min(self.max);
     }
@@ -129,12 +132,13 @@ impl DelayBased {
         let lower = self.rate.min((received * factor).max(least)).clamp(self.min, self.max);
         let fell = lower < self.rate;
         (self.rate, self.fell, self.ceiling) = (lower, path.sent, Some(received));
-        // It waits on: what was sent after the fall tells.
+        // Keep waiting: packets sent after the fall will tell.
         self.waits = Some((now, path.waiting));
         if fell { Change::Fell } else { Change::Nothing }
     }
 
-    /// What is not used is not known to be there: that is for bursts to measure.
+    /// Unused bitrate is not raised, because nothing shows that the path carries more: bursts
+    /// measure that.
     fn rise(&mut self, seconds: f64, rates: Option<(f64, f64)>) {
         if rates.is_some_and(|(_, sent)| sent < self.rate * UNUSED) {
             return;

@@ -4,25 +4,26 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Bits that a pixel needs to look sharp in motion: below, blocks. libwebrtc starts 720p30 at 900
-/// kbit/s and 540p30 at 500 (its `EncoderInfo::ResolutionBitrateLimits` of VP8), which is this.
+/// Bits that a pixel needs to look sharp in motion; with fewer, blocks show. libwebrtc starts
+/// 720p30 at 900 kbit/s and 540p30 at 500 (its `EncoderInfo::ResolutionBitrateLimits` of VP8),
+/// which is this.
 const BITS_PER_PIXEL: f64 = 0.033;
-/// Of the maximum, what is enough for the whole picture at any size: an operator who sets 2 Mbit/s
-/// for 1080p60 wants that, and only congestion takes it away.
+/// This share of the maximum is enough for the whole picture at any size: an operator who sets 2
+/// Mbit/s for 1080p60 wants that, and only congestion takes it away.
 const ENOUGH: f64 = 0.9;
-/// Frames a second that the rate is not lowered below: there the resolution gives way.
+/// The lowest frame rate. Below it the resolution gives way.
 const MIN_FPS: f64 = 15.0;
-/// Frames a second that browsers are asked for at least.
+/// The lowest frame rate that browsers are asked for.
 const MIN_ASKED_FPS: f64 = 5.0;
-/// Pixels that neither side is scaled below.
+/// The shortest side of a scaled picture, in pixels.
 const MIN_SIDE: u32 = 90;
-/// A dip as short as this changes nothing: `Budget` skips pictures meanwhile.
+/// A shorter dip changes nothing: `Budget` skips pictures meanwhile.
 const DOWN_AFTER: Duration = Duration::from_millis(300);
-/// So long must there be enough for a rung. It may be any: one after the other, the last would come
-/// after a quarter of a minute.
+/// How long there must be enough for a rung. It may be any rung: one after the other, the last
+/// would come after a quarter of a minute.
 const UP_AFTER: Duration = Duration::from_millis(1_200);
-/// And so much more than enough: an estimator falls by 15 % when it has found the limit, and that
-/// must not change the picture again. The maximum is enough for everything, though.
+/// By this factor it must be more than enough: an estimator falls by 15 % when it has found the
+/// limit, and that must not change the picture again. But the maximum is enough for everything.
 const UP_MARGIN: f64 = 1.25;
 
 /// What is left of a picture: of `of` pictures `keep` are shown, with sides `eighths` eighths long.
@@ -34,12 +35,12 @@ pub(super) struct Rung {
     pub(super) eighths: u32,
 }
 
-/// In the order in which they are given up, then the [`SIDES`].
+/// Frame rates in the order in which they are taken, before the [`SIDES`].
 const RATES: [(u32, u32); 5] = [(1, 1), (2, 3), (1, 2), (1, 3), (1, 4)];
 /// In eighths: libwebrtc's 3/4, 1/2, 3/8, 1/4.
 const SIDES: [u32; 4] = [6, 4, 3, 2];
 
-/// Where a stream stands.
+/// The rungs of a stream, and where it stands.
 #[derive(Debug)]
 pub(super) struct Ladder {
     fps: f64,
@@ -64,7 +65,7 @@ impl Rung {
         (side(width), side(height))
     }
 
-    /// The part of the pixels per second that is left.
+    /// The share of the pixels per second that is left.
     fn share(self) -> f64 {
         rate(1.0, self.keep) * f64::from(self.eighths * self.eighths) / 64.0
     }
@@ -75,9 +76,9 @@ impl Rung {
     }
 }
 
-/// What browsers are to send of `fps` frames a second when our own machine wants so many steps less
-/// of them: of 30 as many as the ladder shows with the first two. Not of other rates, where the
-/// ladder has fewer or more rungs before sides give way.
+/// The frame rate that browsers are asked for, of `fps`, when our own machine wants `steps` steps
+/// less. At 30 fps the first two ask for as many frames as the ladder shows. At other rates they do
+/// not, because the ladder has fewer or more rungs before the size gives way.
 pub(crate) fn asked_fps(fps: f64, steps: usize) -> f64 {
     rate(fps, RATES[steps.min(RATES.len() - 1)]).max(MIN_ASKED_FPS.min(fps))
 }
@@ -87,7 +88,7 @@ fn rate(fps: f64, keep: (u32, u32)) -> f64 {
 }
 
 impl Ladder {
-    /// For pictures at `fps`, of which `max_kbps` is the most that they get.
+    /// For pictures at `fps` that get at most `max_kbps`.
     pub(super) fn new(fps: f64, max_kbps: u32) -> Self {
         let kept = RATES.into_iter().filter(|keep| *keep == (1, 1) || rate(fps, *keep) >= MIN_FPS);
         let mut rungs: Vec<Rung> = kept.map(|keep| Rung { keep, ..Rung::TOP }).collect();
@@ -98,7 +99,7 @@ impl Ladder {
     }
 
     /// What to make of a picture of this size when the path carries `kbps`, and our own machine
-    /// wants `relief` by so many rungs, of which it gets those down to half the sides.
+    /// wants relief by `relief` rungs. It gets only those down to half the width and height.
     pub(super) fn step(
         &mut self,
         now: Instant,
@@ -140,7 +141,7 @@ impl Ladder {
         self.rungs[at]
     }
 
-    /// Whether it is our own machine, not the path, that the last rung is for.
+    /// Whether the last rung was chosen for our own machine, and not for the path.
     pub(super) fn relieved(&self) -> bool {
         self.relieved
     }

@@ -23,8 +23,8 @@ impl Run {
         Self { ladder: Ladder::new(fps, 2_000), now: Instant::now(), relief: 0 }
     }
 
-    /// At what `kbps` says of each frame; every change with its frame, and first what it began
-    /// with.
+    /// Runs with the bitrate that `kbps` gives for each frame. Returns what it began with, and
+    /// every change with its frame.
     fn climb(&mut self, seconds: u64, mut kbps: impl FnMut(u64) -> u32) -> Vec<(u64, Rung)> {
         let mut changes: Vec<(u64, Rung)> = Vec::new();
         for frame in 0..seconds * 30 {
@@ -163,7 +163,7 @@ fn a_busy_machine_takes_rungs_too_down_to_half_the_sides() {
     };
     let steps = [(30.0, 720), (20.0, 720), (15.0, 720), (15.0, 540), (15.0, 360), (15.0, 360)];
     assert!((0..6).all(|relief| at(relief, 2_000) == Some(steps[relief])));
-    // What gives less counts.
+    // The lower of the two counts.
     assert_eq!(
         [at(4, 20), at(0, 20), at(1, 300)],
         [Some((15.0, 180)), Some((15.0, 180)), Some((15.0, 360))]

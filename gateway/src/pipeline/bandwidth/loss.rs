@@ -1,16 +1,16 @@
-//! A bitrate from what came and what was lost, as the loss-based controller of Google's congestion
-//! control makes it (draft-ietf-rmcat-gcc-02, section 6): for our own sender, and to tell one that
-//! has no feedback on its packets.
+//! A bitrate from what came and what was lost, like the loss-based controller of Google's
+//! congestion control (draft-ietf-rmcat-gcc-02, section 6): for our own sender, and for telling a
+//! sender that has no feedback on its packets.
 
 /// More than this is congestion.
 const HIGH_LOSS: f64 = 0.10;
 
 use crate::media::limits::BitrateLimits;
-/// Less than this is none.
+/// Less than this counts as no loss.
 const LOW_LOSS: f64 = 0.02;
 /// What a report without loss adds.
 const RAISE: f64 = 1.08;
-/// What is told is at most this much of what comes: a sender that does not use what it has proves
+/// A sender is told at most this much of what comes: one that does not use its bitrate proves
 /// nothing about more.
 const ABOVE_RECEIVED: f64 = 1.5;
 
@@ -37,7 +37,7 @@ impl LossBased {
         self.congested
     }
 
-    /// At least so much is tried: loss that was is no evidence any more.
+    /// Tries at least `kbps`: earlier loss is no longer evidence.
     pub(crate) fn raise(&mut self, kbps: f64) {
         self.kbps = self.kbps.max(kbps).min(f64::from(self.limits.max));
     }

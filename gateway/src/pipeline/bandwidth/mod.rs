@@ -1,7 +1,7 @@
 //! How much video a connection carries, and what a stream makes of it.
 //!
-//! Pure: what estimates lives in `peer::congestion` and `peer::remb`, what obeys in `egress`. Every
-//! number is kbit/s of encoded video, without the headers of RTP and below.
+//! Pure: `peer::congestion` and `peer::remb` estimate, and `egress` obeys. Every number is kbit/s
+//! of encoded video, without the headers of RTP and below.
 
 mod budget;
 pub(crate) mod burst;

@@ -1,14 +1,14 @@
-//! Fewer pictures a second, by their time and not by how many there were: what comes seldom enough
-//! is all shown.
+//! Thins out pictures by their time and not by their number: pictures that come seldom enough are
+//! all shown.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// Lets new pictures through at most once in an interval, and a picture that is shown already only
-/// where none has come.
+/// if no new one has come.
 ///
-/// Times are when pictures are released, or are to leave. For another interval begin anew.
+/// Times are when pictures are released, or are to leave. For another interval create a new one.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// When the next new picture is due; `None` before the first.
@@ -18,24 +18,24 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Whether the picture of this time is to be shown, where two are to be `interval` apart.
+    /// Whether to show the picture of this time, if two are to be `interval` apart.
     ///
-    /// A new one may be early by three sevenths of that: of 30 fps then every second one at 15, and
-    /// two of three at 20, also where they are 4.7 ms off their grid. And half an interval late, as
-    /// what comes at 33 and 67 ms in turns is at 20 fps.
+    /// A new one may be early by three sevenths of that: then 30 fps gives every second picture at
+    /// 15 fps and two of three at 20, even if they are 4.7 ms off their grid. It may be half an
+    /// interval late, as pictures are that come at 33 and 67 ms in turn at 20 fps.
     pub(super) fn allows(&mut self, at: Instant, interval: Duration, new: bool) -> bool {
         let allowed = if new {
             self.next.is_none_or(|next| at + interval * 3 / 7 >= next)
         } else {
-            // For codecs without a cheap one it is a whole picture, and it must not take the turn
-            // of a new one.
+            // For codecs without cheap repeats it is a whole picture, and must not take the turn of
+            // a new one.
             self.last.is_none_or(|last| at >= last + interval * 5 / 2)
         };
         if allowed {
             self.last = Some(at);
         }
         if allowed && new {
-            // What is early is on time for the next, and so is what is late.
+            // After an early or a late picture the next one keeps its time.
             self.next = Some(self.next.map_or(at, |next| next.max(at - interval / 2)) + interval);
         }
         allowed
@@ -50,7 +50,7 @@ mod tests {
     const FIFTEEN: Duration = Duration::from_micros(66_667);
     const TWENTY: Duration = Duration::from_millis(50);
 
-    /// Which of a grid of 30 fps are shown, each at a place and so many milliseconds off, and
+    /// Which pictures of a grid of 30 fps are shown. Each has a place, milliseconds off it, and
     /// whether it is new.
     fn shown(
         interval: Duration,

@@ -4,26 +4,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::burst::MIN_PACKETS;
 
-/// How many bytes the next pictures are to be sent with, so that each is a burst to measure by. The
-/// estimator asks; hop 10 adds the padding (RFC 3550, section 5.1).
+/// How many bytes the next pictures must have, so that each is a burst to measure by. The estimator
+/// asks for them; hop 10 adds the padding (RFC 3550, section 5.1).
 #[derive(Debug, Default)]
 pub(crate) struct Padding(AtomicU64);
 
-/// Of one packet: its length is told in its last byte.
+/// Of one packet. Its last byte holds the length.
 pub(crate) const PADDING_BYTES: usize = 120;
-/// Pictures that one request is for: what is enough to measure, and one of which the end is seen by
-/// the next. When no feedback comes any more, no more are filled up.
+/// Pictures that one request is for: enough to measure, and one more to see the end of the last.
+/// When feedback stops, so does the padding.
 const PICTURES: u64 = 4;
 
 impl Padding {
-    /// Asks for bursts of `bytes`; for none with nothing.
+    /// Asks for bursts of `bytes`; 0 asks for none.
     pub(crate) fn ask(&self, bytes: u32) {
         let asked = if bytes == 0 { 0 } else { u64::from(bytes) << 32 | PICTURES };
         self.0.store(asked, Ordering::Relaxed);
     }
 
-    /// How many packets of [`PADDING_BYTES`] a picture of `packets`, `bytes` in all, is to be
-    /// followed by.
+    /// How many packets of [`PADDING_BYTES`] must follow a picture of `packets` with `bytes` in
+    /// all.
     pub(crate) fn packets(&self, packets: usize, bytes: usize) -> usize {
         let asked = self.0.load(Ordering::Relaxed);
         let (wanted, pictures) = (usize::try_from(asked >> 32).unwrap_or(0), asked & 0xffff_ffff);
@@ -34,7 +34,7 @@ impl Padding {
         let missing = missing.max(MIN_PACKETS.saturating_sub(packets));
         if missing > 0 {
             let left = if pictures == 1 { 0 } else { asked - 1 };
-            // When it fails, the estimator has just asked anew.
+            // If this fails, the estimator has just asked again.
             self.0.compare_exchange(asked, left, Ordering::Relaxed, Ordering::Relaxed).ok();
         }
         missing

@@ -1,41 +1,41 @@
-//! Asking a path for more: an estimate that has once met a limit creeps up by 40 kbit/s a second,
-//! and a minute of bad Wi-Fi would cost half a minute of blur after it is over. One that is not
+//! Tries a higher bitrate. An estimate that has once met a limit creeps up by 40 kbit/s a second,
+//! so a minute of bad Wi-Fi would cost half a minute of blur afterwards. An estimate that is not
 //! used does not rise at all.
 //!
 //! So, when nothing has gone wrong for a while, the bitrate is raised: to what the newest bursts
-//! have measured ([`super::burst`]), or, where they say nothing or too little, in a step. When that
-//! was too much the estimator says so within a second, and the next raise of that kind waits twice
-//! as long.
+//! have measured ([`super::burst`]), or, if they say nothing or too little, by a step. If that was
+//! too much, the estimator falls within a second, and the next raise of that kind waits twice as
+//! long.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Of the bitrate: small enough that a path that has not changed gets a queue of a tenth of a
-/// second until the estimator falls.
+/// Factor on the bitrate: so small that on an unchanged path the queue is a tenth of a second
+/// before the estimator falls.
 const STEP: f64 = 1.5;
-/// Of what a burst has measured: as libwebrtc takes of a probe that met a limit.
+/// Share of what a burst has measured, as libwebrtc takes for a probe that met a limit.
 pub(crate) const OF_MEASURED: f64 = 0.85;
-/// A measurement that gives less than this much more is left to the estimator.
+/// A raise by less than this factor is left to the estimator.
 const WORTH_IT: f64 = 1.1;
-/// Without a fall, before the first raise and between good ones: to what was measured, and by a
-/// step. Feedback comes ten times a second.
+/// Time without a fall before the first raise and between good ones: for a raise to what was
+/// measured, and for a step. Feedback comes ten times a second.
 const PATIENCE: [Duration; 2] = [Duration::from_millis(700), Duration::from_secs(1)];
-/// Before the next after many that were too much.
+/// The longest wait after many raises that were too much.
 const MAX_PATIENCE: Duration = Duration::from_secs(32);
-/// Before the next measured one after many of a [`SMALL`] raise.
+/// The longest wait for a measured raise after many [`SMALL`] ones that were too much.
 const MAX_PATIENCE_SMALL: Duration = Duration::from_millis(1_400);
-/// A raise by less than this costs a path that carries no more as little as the estimator itself
-/// does, which tries the limit every other second.
+/// A raise by less than this factor costs a path that carries no more as little as the estimator
+/// itself, which tries the limit every other second.
 const SMALL: f64 = 2.0;
-/// Without a fall, before bursts are made to measure by: what is in a queue must have left it.
+/// Time without a fall before bursts are made to measure by: a queue must have drained.
 const MEASURE_AFTER: Duration = Duration::from_millis(400);
-/// A fall this soon after a raise is the raise's.
+/// A fall this soon after a raise is caused by it.
 const VERDICT: Duration = Duration::from_secs(3);
-/// What is a fall: estimators quiver.
+/// Share of the highest estimate below which it counts as a fall: estimators quiver.
 const FALL: f64 = 0.97;
 
-/// What a raise goes by.
+/// What a raise is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Raise {
     /// What bursts have measured. It is wrong where bursts pass faster than a stream does.
@@ -48,18 +48,18 @@ enum Raise {
 struct Raised {
     at: Instant,
     by: Raise,
-    /// Times the bitrate before.
+    /// How many times the bitrate before.
     factor: f64,
 }
 
 /// When to try more.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    /// Before a raise to what was measured, and before a step.
+    /// The wait before a raise to what was measured, and before a step.
     patience: [Duration; 2],
     /// The highest since the last fall or raise.
     high: f64,
-    /// Since when nothing has gone wrong; none before the first estimate.
+    /// Since when nothing has gone wrong; `None` before the first estimate.
     quiet_since: Option<Instant>,
     /// The last raise, until it has gone well or wrong.
     raised: Option<Raised>,
@@ -72,8 +72,8 @@ impl Default for Probe {
 }
 
 impl Probe {
-    /// Given the newest estimate and what bursts have measured, in the same unit; what to try
-    /// instead, if it is time and nothing is `wrong`: no packets are lost, and none wait.
+    /// Takes the newest estimate and what bursts have measured, in the same unit. Returns what to
+    /// try instead, if it is time and nothing is `wrong`: no packets are lost, and none wait.
     pub(crate) fn update(
         &mut self,
         now: Instant,
@@ -107,7 +107,7 @@ impl Probe {
         let measured = carried
             .map(|carried| carried * OF_MEASURED)
             .filter(|more| is_due(Raise::Measured) && *more >= estimate * WORTH_IT);
-        // Not where it was measured to be too much.
+        // Not if that was measured to be too much.
         let may_step = carried.is_none_or(|carried| carried >= estimate * STEP);
         let (more, by) = match measured {
             Some(more) => (more.min(max), Raise::Measured),

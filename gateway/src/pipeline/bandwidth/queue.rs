@@ -1,27 +1,28 @@
 //! Whether packets wait on the path: a standing queue is congestion, a standstill is not.
 //!
-//! An estimator that looks at how delays change takes both for the same. After a standstill of
-//! ours, of the client or of its feedback, however long, the newest packets are in time again;
-//! before a path that carries less than is sent, the newest have waited longest.
+//! To an estimator that looks at how delays change, both look the same. After a standstill of ours,
+//! of the client or of its feedback, however long, the newest packets are on time again. On a path
+//! that carries less than is sent, the newest have waited longest.
 
 use std::time::Duration;
 
 use super::burst::Report;
 
-/// What counts as waiting: more than a jittery path does without a queue, less than anybody sees.
-/// At 500 kbit/s it is two packets.
+/// What counts as waiting: more than the jitter of a path without a queue, less than anybody
+/// notices. At 500 kbit/s it is two packets.
 pub(super) const WAITING: Duration = Duration::from_millis(30);
-/// Of how long the newest packets count: two pictures at 30 fps, each sent at once.
+/// The newest packets that count, by when they were sent: two pictures at 30 fps, each sent at
+/// once.
 const NEWEST: Duration = Duration::from_millis(70);
-/// How long the shortest way is remembered, at least; at most twice as long. A clock that is off by
-/// 100 ppm makes a millisecond of ten seconds.
+/// How long the shortest delay is remembered, at least; at most twice as long. A clock that is off
+/// by 100 ppm drifts by a millisecond in ten seconds.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// The delays of one path.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     /// The shortest delay of the present and of the last [`REMEMBERED`], in microseconds. The two
-    /// clocks have no moment in common: it may be negative.
+    /// clocks have no common origin, so it may be negative.
     shortest: (i64, i64),
     since: Option<Duration>,
     /// The newest delay, and when its packet was sent.
@@ -30,10 +31,10 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// How long the newest of these packets, which were reported at `now`, have waited beyond the
-    /// shortest way: the least of them.
+    /// shortest delay. The least of them counts.
     ///
-    /// No packet can have waited for longer than since it was sent. What says so comes from a clock
-    /// that jumped: ours stands still while this process does, theirs may be set.
+    /// No packet can have waited for longer than since it was sent. If it seems so, a clock jumped:
+    /// ours stands still while this process does, theirs may be set.
     pub(crate) fn waiting(&mut self, now: Duration, packets: &[Report]) -> Duration {
         let Some(last) = packets.iter().rfind(|packet| packet.came.is_some()) else {
             return Duration::ZERO;
@@ -60,7 +61,7 @@ impl Queue {
         waiting
     }
 
-    /// The present delay is the path's own.
+    /// Takes the present delay as the path's own.
     pub(crate) fn adopt(&mut self) {
         let (least, sent) = self.last;
         self.restart(least, sent);
@@ -79,8 +80,8 @@ fn micros(time: Duration) -> i64 {
 mod tests {
     use super::*;
 
-    /// A packet each 10 ms for so long, whose delays are as `delay` says of the time of sending, in
-    /// milliseconds; whether a queue stood at each report of ten.
+    /// Sends a packet each 10 ms, with the delay that `delay` gives for its time of sending, in
+    /// milliseconds. Returns whether a queue stood at each report of ten.
     fn run(seconds: u64, delay: impl Fn(u64) -> u64) -> Vec<bool> {
         let mut queue = Queue::default();
         let packet = |n: u64| Report {
@@ -91,7 +92,7 @@ mod tests {
         };
         let reports = (0..seconds * 10).map(|report| (report * 10..report * 10 + 10).map(packet));
         let waiting = |packets: Vec<Report>| {
-            // Reported in the middle of the way back, whenever it arrives.
+            // As if reported half-way back, whenever the report arrives.
             let now = packets.iter().filter_map(|packet| packet.came).max().unwrap();
             queue.waiting(now - Duration::from_secs(7) + Duration::from_millis(20), &packets)
                 > WAITING
@@ -106,11 +107,11 @@ mod tests {
 
     #[test]
     fn a_standstill_is_none_and_what_came_after_it_neither() {
-        // From the third second on all that was sent waits until it is over, 1.95 s later.
+        // From the third second on all packets wait until the standstill is over, 1.95 s later.
         let stands = run(20, |at| if (3_000..4_950).contains(&at) { 20 + 4_950 - at } else { 20 });
         let told = stands.iter().filter(|stands| **stands).count();
-        // While the newest that are told of are of its midst: a real one is told in pieces of its
-        // end alone.
+        // While the newest reported packets are from its middle: of a real one only pieces of its
+        // end are reported.
         assert!(told <= 20, "{told}");
         assert!(stands[50..].iter().all(|stands| !stands));
     }

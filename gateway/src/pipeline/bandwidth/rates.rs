@@ -7,7 +7,7 @@ use super::burst::Report;
 
 /// Several pictures, at any frame rate that is sent.
 const WINDOW: Duration = Duration::from_millis(500);
-/// Packets that are kept: half a second of 20 Mbit/s. Full: the oldest goes.
+/// Packets that are kept: half a second of 20 Mbit/s. When full, the oldest is dropped.
 const PACKETS: usize = 1_024;
 
 /// See the module.
@@ -15,12 +15,12 @@ const PACKETS: usize = 1_024;
 pub(crate) struct Rates {
     /// When each packet came, by the receiver's clock, and its bits.
     received: VecDeque<(Duration, f64)>,
-    /// The same of when each was sent, by ours.
+    /// When each was sent, by our clock, and its bits.
     sent: VecDeque<(Duration, f64)>,
 }
 
 impl Rates {
-    /// Takes a report; gives what arrived and what was sent, once half a second is known.
+    /// Takes a report; returns what arrived and what was sent, once half a second is known.
     pub(crate) fn update(&mut self, reports: &[Report]) -> Option<(f64, f64)> {
         for Report { sent, came, bytes } in reports {
             let bits = *bytes as f64 * 8.0;
@@ -54,7 +54,7 @@ fn rate(packets: &mut VecDeque<(Duration, f64)>) -> Option<f64> {
         known = true;
     }
     let bits: f64 = packets.iter().map(|(_, bits)| bits).sum();
-    // Without an older one, the window is not known to its beginning.
+    // Without an older packet, the window is not known to its beginning.
     let long_enough = known || packets.front().is_some_and(|(at, _)| *at <= begin + WINDOW / 5);
     long_enough.then(|| bits / WINDOW.as_secs_f64())
 }

@@ -8,12 +8,12 @@ use super::pace::Pace;
 use crate::media::limits::BitrateLimits;
 use crate::telemetry::ledger::Reason;
 
-/// A picture whose moment has come.
+/// A picture that is due.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
     /// When it was released, or is to leave.
     pub(crate) at: Instant,
-    /// Not one that is shown already.
+    /// False for one that is shown already.
     pub(crate) new: bool,
     /// Pixels: width and height.
     pub(crate) size: (u32, u32),
@@ -29,7 +29,7 @@ pub(crate) struct Target {
     pub(crate) height: u32,
 }
 
-/// One stream's way of living with what its path carries.
+/// Fits one stream to what its path carries.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     limits: BitrateLimits,
@@ -54,8 +54,8 @@ impl Throttle {
         }
     }
 
-    /// What to make of a picture while the path carries `kbps`, and our machine wants `relief` by
-    /// so many rungs.
+    /// What to make of a picture while the path carries `kbps`, and our machine wants relief by
+    /// `relief` rungs.
     ///
     /// # Errors
     /// Why it is to be left out.
@@ -79,13 +79,12 @@ impl Throttle {
             return Err(if self.ladder.relieved() { Reason::Busy } else { Reason::Congested });
         }
         let (width, height) = rung.size(size.0, size.1);
-        // A picture less often is a larger one: encoders keep their bitrate by the pictures'
-        // timestamps.
+        // Fewer pictures are larger ones: encoders keep their bitrate by the pictures' timestamps.
         let kbps = self.budget.target(kbps).max(self.limits.min);
         Ok(Target { kbps, width, height })
     }
 
-    /// So many bytes of what was admitted go out.
+    /// `bytes` of what was admitted go out.
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.budget.charge(bytes);
     }
@@ -105,8 +104,8 @@ mod tests {
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
-    /// Ten seconds of 720p30 while the path carries `path`; the encoder makes `overshoot` of what
-    /// it is told.
+    /// Ten seconds of 720p30 while the path carries `path`; the encoder makes `overshoot` times
+    /// what it is told.
     fn run(path: u32, overshoot: f64) -> (Vec<Target>, f64) {
         let (mut throttle, start) = (Throttle::new(LIMITS, 30.0), Instant::now());
         let (mut encoded, mut bytes) = (Vec::new(), 0);

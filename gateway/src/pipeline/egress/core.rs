@@ -1,13 +1,13 @@
-//! What becomes of a picture whose moment has come: pure, tested in virtual time.
+//! What becomes of a picture that is due: pure, tested in virtual time.
 //!
-//! > A picture is left out where the network or the machine has no room for it. One that the
-//! > browser shows already, at the same size, is repeated. All others are encoded. The next picture
-//! > is a keyframe when the browser asked for one, or when it will never see a picture to which the
+//! > A picture is left out if the network or the machine has no room for it. One that the browser
+//! > shows already, at the same size, is repeated. All others are encoded. The next picture is a
+//! > keyframe when the browser asked for one, or when it will never see a picture to which the
 //! > encoder may refer.
 //!
 //! Each [`Attempt`] that [`Core::decide`] gives goes back by [`Core::encoded`], and the [`Unit`]
 //! that this gives by [`Core::sent`] or [`Core::lost`]. Both are moved, so that no picture can be
-//! told of twice.
+//! reported twice.
 
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ pub(super) struct Request<'a> {
     pub(super) due: Due,
     /// What the path to the browser carries, kbit/s.
     pub(super) path_kbps: u32,
-    /// Rungs by which the machine wants pictures to be cheaper.
+    /// Rungs by which the machine wants cheaper pictures.
     pub(super) relief: usize,
     /// Whether the queue to the browser takes another frame.
     pub(super) queue_has_room: bool,
@@ -33,7 +33,7 @@ pub(super) struct Request<'a> {
 pub(super) enum Decision {
     /// Encode it.
     Encode(Attempt),
-    /// The browser shows it: send a repeat. Encode it only where the encoder has no repeats.
+    /// The browser shows it: send a repeat. Encode it only if the encoder has no repeats.
     Repeat(Attempt),
     /// Leave it out. If it is a new result, count it with this reason.
     Skip(Reason),
@@ -79,8 +79,8 @@ impl Core {
         Self { throttle, keyframe_due: false, shown: None }
     }
 
-    /// The browser asked for a keyframe. The next picture that is not left out becomes one; there
-    /// is one soon, because the pacer shows the last picture again each few intervals.
+    /// The browser asked for a keyframe. The next picture that is not left out becomes one. It
+    /// comes soon, because the pacer shows the last picture again every few intervals.
     pub(super) fn keyframe_requested(&mut self) {
         self.keyframe_due = true;
     }
@@ -104,7 +104,7 @@ impl Core {
         Decision::Repeat(Attempt { target, keyframe: false })
     }
 
-    /// The attempt was made, and gave a unit of so many bytes. Nothing, or an error, is 0.
+    /// The attempt was made, and gave a unit of `bytes`: 0 for nothing or an error.
     pub(super) fn encoded(&mut self, attempt: Attempt, made: Made, bytes: usize) -> Unit {
         self.throttle.sent(bytes);
         if made != Made::Repeat {

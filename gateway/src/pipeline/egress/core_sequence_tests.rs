@@ -1,4 +1,4 @@
-//! A seeded sequence of some thousand events beside a model of the encoder and of the browser; and
+//! A seeded sequence of some thousand events, with a model of the encoder and of the browser, and
 //! what must hold whatever happens.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::*;
 
 const PICTURES: u32 = 5_000;
 
-/// What happened, so that a run in which nothing did is no proof.
+/// What happened: a run in which nothing happened proves nothing.
 #[derive(Debug, Default)]
 struct Counts {
     encoded: u32,

@@ -57,7 +57,7 @@ impl Stream {
         keyframe
     }
 
-    /// Encodes a new picture that is lost; gives whether the next one is a keyframe.
+    /// Encodes a new picture that is lost; returns whether the next one is a keyframe.
     fn lose(&mut self, made: Made) -> bool {
         let attempt = self.attempt(&picture(2, 2), true);
         let unit = self.core.encoded(attempt, made, 0);
@@ -114,7 +114,7 @@ fn what_the_browser_does_not_show_is_encoded() {
 fn what_is_shown_at_another_size_is_encoded() {
     let (mut stream, one) = (Stream::new(), picture(1_280, 720));
     stream.show(&one);
-    // So many rungs that sides are halved.
+    // Enough rungs to halve the sides.
     stream.relief = 4;
     let sizes: Vec<_> = (0..40)
         .filter_map(|_| match stream.decide(&one, false) {

@@ -26,7 +26,7 @@ pub(super) struct Conditions {
     pub(super) started: Instant,
     /// What the path to the browser carries, kbit/s.
     pub(super) path_kbps: u32,
-    /// Rungs by which this thread wants pictures to be cheaper.
+    /// Rungs by which this thread wants cheaper pictures.
     pub(super) relief: usize,
 }
 
@@ -87,7 +87,7 @@ impl Encoding {
         self.send(release, unit, payloads)
     }
 
-    /// Puts a unit into the queue to the browser; of one without payloads there is nothing to send.
+    /// Puts a unit into the queue to the browser. One without payloads has nothing to send.
     fn send(&mut self, release: PacedPicture, unit: Unit, payloads: Vec<Bytes>) -> Flow {
         let PacedPicture { picture, pts, leave_at, stamp, ticket, .. } = release;
         if payloads.is_empty() {
@@ -119,7 +119,7 @@ impl Encoding {
         ControlFlow::Continue(())
     }
 
-    /// A failed encoder gives no unit, as one that left the picture out; but it took it.
+    /// A failed encoder gives no unit, like one that left the picture out; but it took the picture.
     fn encode(&mut self, picture: &Picture, pts: u64, to: &Attempt) -> (Made, Option<Encoded>) {
         let target = to.target;
         self.encoder.set_bitrate(target.kbps);

@@ -11,7 +11,7 @@ use crate::codec::Picture;
 use crate::media::frame::CaptureStamp;
 use crate::telemetry::ledger::{Hop, Reason, Ticket};
 
-/// A picture whose moment has come.
+/// A picture that is due.
 #[derive(Debug)]
 pub(crate) struct PacedPicture {
     pub(crate) picture: Picture,
@@ -30,7 +30,7 @@ pub(crate) struct PacedPicture {
 pub(crate) struct PacedQueue {
     bound: usize,
     waiting: Mutex<VecDeque<PacedPicture>>,
-    /// Results that gave way to newer ones since it was last asked.
+    /// Results that gave way to newer ones since the last [`PacedQueue::take_left_out`].
     left_out: AtomicU64,
     /// Notified while something waits.
     pub(super) changed: Notify,
@@ -47,8 +47,8 @@ impl PacedQueue {
         }
     }
 
-    /// Puts a release in. Where there is no room a re-emission gives way to what waits, and a
-    /// result takes the place of the oldest.
+    /// Puts a release in. If the queue is full, a re-emission is dropped, and a result takes the
+    /// place of the oldest.
     pub(crate) fn push(&self, mut release: PacedPicture) {
         if let Some(ticket) = &mut release.ticket {
             ticket.enter(Hop::Egress);

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use crate::media::frame::ticks;
 
-/// How much further a frame's RTP time may be from the one before than their arrivals: more than a
-/// network holds back before ICE gives it up, after 13 s. Beyond it, or backwards, it is another
-/// clock's: a new SSRC has one of its own (RFC 3550, section 5.1).
+/// By how much more two frames may differ in RTP time than in arrival: more than a network holds
+/// packets back before ICE gives it up, after 13 s. Beyond it, or backwards, the time is from
+/// another clock: a new SSRC has its own (RFC 3550, section 5.1).
 const MAX_AHEAD: Duration = Duration::from_secs(15);
 
 /// Numbers the frames and turns 32-bit RTP time, which wraps every 13 hours, into time since the

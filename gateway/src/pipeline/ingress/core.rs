@@ -22,15 +22,15 @@ use crate::pipeline::assembler::{AccessUnit, Assembler};
 /// stopped for at most as long, and that is no overload (`docs/decisions/0013-overload.md`). Only
 /// our own delay counts: packets that a network held back have just arrived.
 pub(super) const BACKLOG_AGE: Duration = Duration::from_millis(100);
-/// How long a turn may be: a sender of much video at once shall not make its neighbours late.
+/// How long a turn may be: a sender of much video at once must not make its neighbours late.
 const TURN: Duration = Duration::from_millis(50);
 /// Refused frames after which the client is told, once: a second's worth, so that a hiccup at the
-/// start is not news.
+/// start is not reported.
 const TELL_AFTER_FRAMES: u32 = 30;
 /// Between two keyframe requests: longer than most round trips, so that one loss asks once.
 const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(400);
 
-/// Why packets were dropped, as the metric's label has it: they waited too long for the decoder.
+/// Why packets were dropped, as in the metric's label: they waited too long for the decoder.
 const BACKLOG: &str = "backlog";
 
 /// What to do next.
@@ -48,8 +48,8 @@ pub(super) enum Decision {
 pub(super) struct Core {
     /// Holds the packets, and the tickets of their frames.
     assembler: Assembler,
-    /// When the oldest packet of the batch arrived. `None` once the batch was too old: what is kept
-    /// of it then is decoded, however late.
+    /// When the oldest packet of the batch arrived. `None` once the batch was too old: the rest of
+    /// it is then decoded, however late.
     oldest: Option<Instant>,
     /// Frames behind the kept keyframe were dropped: the batch ends with a loss.
     cut_off: bool,
@@ -78,8 +78,8 @@ impl Core {
         self.assembler.deadline()
     }
 
-    /// A batch begins whose oldest packet arrived at `oldest`; `None` is an empty one. `lost` says
-    /// that packets before it were dropped.
+    /// Begins a batch whose oldest packet arrived at `oldest`; `None` for an empty batch. `lost`
+    /// says that packets before it were dropped.
     pub(super) fn begin_batch(&mut self, lost: bool, oldest: Option<Instant>) {
         if lost {
             self.assembler.give_up();
@@ -87,8 +87,8 @@ impl Core {
         self.oldest = oldest;
     }
 
-    /// Takes one packet of the batch. False: it came late, twice, or from a hostile sender, and is
-    /// gone.
+    /// Takes one packet of the batch. False if it came late, twice, or from a hostile sender, and
+    /// was dropped.
     pub(super) fn push(&mut self, now: Instant, packet: Packet) -> bool {
         self.assembler.push(now, packet)
     }
@@ -116,8 +116,8 @@ impl Core {
         self.assembler.give_up();
     }
 
-    /// The session's queue refused a decoded frame. True: tell the client that its handler falls
-    /// behind.
+    /// The session's queue refused a decoded frame. Returns true if the client must be told that
+    /// its handler falls behind.
     pub(super) fn frame_refused(&mut self) -> bool {
         self.refused_frames += 1;
         self.refused_frames == TELL_AFTER_FRAMES
@@ -133,7 +133,7 @@ impl Core {
         now.saturating_duration_since(self.turn_began) >= TURN
     }
 
-    /// Whether to ask the browser for a keyframe at `now`. True is noted as a request.
+    /// Whether to ask the browser for a keyframe at `now`. True counts as a request.
     pub(super) fn request_keyframe(&mut self, now: Instant) -> bool {
         let since = self.keyframe_requested.map(|at| now.saturating_duration_since(at));
         let may_ask = since.is_none_or(|since| since >= KEYFRAME_REQUEST_INTERVAL);

@@ -12,7 +12,7 @@ use super::*;
 
 const ROUNDS: u32 = 4_000;
 
-/// What happened, so that a run in which nothing did is no proof.
+/// What happened: a run in which nothing happened proves nothing.
 #[derive(Debug, Default)]
 struct Counts {
     frames_sent: u32,
@@ -86,7 +86,7 @@ impl Simulation {
         self.counts.frames_sent += 1;
     }
 
-    /// Gives when the oldest packet of the batch arrived.
+    /// Returns when the oldest packet of the batch arrived.
     fn take_batch(&mut self) -> Option<Instant> {
         let now = self.now;
         let arrived: Vec<_> = self.network.extract_if(.., |(at, _)| *at <= now).collect();
@@ -178,7 +178,7 @@ impl Simulation {
             self.decode_batch(oldest);
             self.request_keyframe();
         }
-        // On a good network all comes back.
+        // On a good network everything recovers.
         self.network.clear();
         self.core.begin_batch(true, None);
         self.reference = None;

@@ -7,7 +7,7 @@ use crate::pipeline::assembler::PATIENCE;
 const FRAME: Duration = Duration::from_millis(33);
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// One packet of a frame that has so many; `sequence` is of its first.
+/// Packet `index` of a frame that has `of`; `sequence` is that of its first.
 pub(super) fn packet(number: u32, sequence: u16, (index, of): (u16, u16), key: bool) -> Packet {
     let descriptor = if index == 0 { 0x10 } else { 0x00 };
     let tag = if key { 0x10 } else { 0x11 };
@@ -47,8 +47,7 @@ impl Stream {
         }
     }
 
-    /// What is decided, in text: a frame's number, `-` and the packets dropped, nothing for the
-    /// end.
+    /// A decision as text: a frame's number, `-` and the packets dropped, or nothing for the end.
     fn decide(&mut self) -> String {
         match self.core.decide(self.now) {
             Decision::Decode(unit) => (unit.timestamp / 3_000).to_string(),

@@ -1,13 +1,13 @@
 //! When the next picture goes out: pure, tested in virtual time.
 //!
 //! > A result at or below the target rate is released the moment it comes. Faster results are held
-//! > to the rate. When none came for an interval the last is re-emitted, as far as the target rate
+//! > to the rate. If none came for an interval, the last is re-emitted, as far as the target rate
 //! > has room.
 //!
 //! Two meters (the generic cell rate algorithm of ITU-T I.371) do this. `results` admits a result
 //! when it comes at most [`Pacer::tolerance`] before its theoretical time, so that camera and
 //! network jitter within half an interval delays nothing, and runs [`SLACK`] fast, so that a camera
-//! whose crystal does is not held up. `shown` meters results and re-emissions together without
+//! with a fast crystal is not held up. `shown` meters results and re-emissions together without
 //! tolerance: it decides re-emissions only, so they fill gaps and never crowd out or delay a
 //! result.
 
@@ -19,12 +19,12 @@ use crate::media::frame::ticks;
 
 /// The fraction by which results may exceed the target. A camera of nominally the same rate is off
 /// by 0.01 %; without slack each of its frames would be held a little longer than the last, up to
-/// an interval. 1/64 also takes 30 fps into 29.97.
+/// an interval. 1/64 also lets 30 fps pass at 29.97.
 const SLACK: u32 = 64;
 /// How long after a result has failed to come gaps are filled as soon as the meter has room:
 /// results come unevenly then, frames wait for lost packets and arrive together.
 const UNEVEN: Duration = Duration::from_secs(1);
-/// RTP ticks (90 kHz) that two releases are apart at least: one millisecond.
+/// The least RTP ticks (90 kHz) between two releases: one millisecond.
 const MIN_STEP_TICKS: u64 = 90;
 
 /// What to do now.

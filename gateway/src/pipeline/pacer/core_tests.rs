@@ -10,7 +10,7 @@ use super::*;
 struct Shown {
     at: Duration,
     pts: u64,
-    /// The result's capture time; None for a repeat.
+    /// The result's capture time; `None` for a repeat.
     captured: Option<Duration>,
     /// How long the result waited.
     held: Duration,
@@ -191,8 +191,8 @@ fn frames_that_waited_for_lost_packets_leave_no_gaps() {
     for seed in 0..20 {
         let mut random = SmallRng::seed_from_u64(seed);
         let mut input = camera(seed, 30.0, 60.0, 60.0, 4.0);
-        // As through 50 ms and 5 % loss: three frames of ten are whole a round trip later, and
-        // those behind them wait.
+        // As at 50 ms and 5 % loss: three frames in ten are complete a round trip later, and those
+        // after them wait.
         let mut latest = Duration::ZERO;
         for (arrival, _) in &mut input {
             let asked_again = if random.random_bool(0.3) { ms(110.0) } else { Duration::ZERO };
@@ -234,7 +234,7 @@ fn time_stamps_follow_capture_time_through_repeats() {
     let shown = run(30.0, &input, input.last().unwrap().0);
     for one in results(&shown) {
         let capture = ticks(one.captured.unwrap());
-        // Repeats run ahead of a late result by its lateness at most.
+        // Repeats run ahead of a late result by at most its lateness.
         assert!(
             one.pts >= capture && one.pts - capture <= ticks(ms(40.0)),
             "{} for {capture}",

@@ -2,8 +2,8 @@
 //! time.
 //!
 //! > Tick `n` is at `start + n/fps`, computed from `n` each time: no error adds up. Its time stamp
-//! > is `n * 90000/fps`. A tick shows the picture that waits, or the last one again. A tick that
-//! > was missed is left out, never made up for.
+//! > is `n * 90000/fps`. A tick shows the picture that waits, or the last one again. A missed tick
+//! > is skipped, never made up for.
 //!
 //! A tick comes [`Metronome::lead`] before its picture is due: encoding takes a varying time, and
 //! what is encoded early can leave on time. So the arbiter may stall for that long too and no tick
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::core::Action;
 
 /// From a tick until its picture leaves: two intervals, at most this. Bounds the pictures between
-/// pacer and socket to three, and what the screen lags behind the generator.
+/// pacer and socket to three, and the delay from generator to screen.
 const MAX_LEAD: Duration = Duration::from_millis(50);
 
 /// See the module.
@@ -39,8 +39,8 @@ impl Metronome {
         Duration::from_secs_f64(2.0 / self.fps).min(MAX_LEAD)
     }
 
-    /// Begins to tick, though there is nothing to show: a generator has answered, and goes on at
-    /// this rate.
+    /// Begins to tick, even with nothing to show: a generator has answered, and goes on at this
+    /// rate.
     pub(super) fn begin(&mut self, now: Instant) {
         self.start.get_or_insert(now);
     }
@@ -53,7 +53,7 @@ impl Metronome {
             None if result_waits => *self.start.insert(now),
             None => return Action::Wait(None),
         };
-        // Those whose pictures would leave late by now.
+        // Skips ticks whose pictures would leave late.
         while start + self.offset(self.next) + self.lead() < now {
             self.next += 1;
         }
@@ -94,8 +94,8 @@ impl Metronome {
 mod tests {
     use super::*;
 
-    /// Drives a metronome for `seconds`; `late` is how late the n-th wake-up comes, `waits` whether
-    /// a picture does at an instant. Gives (time stamp, leaves at, is a new picture).
+    /// Drives a metronome for `seconds`. `late` is how late the n-th wake-up comes, `waits` whether
+    /// a picture waits at an instant. Returns (time stamp, leaves at, is a new picture).
     fn run(
         fps: f64,
         seconds: f64,
@@ -179,7 +179,7 @@ mod tests {
         let steps: Vec<_> = left.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         assert_eq!(steps.iter().filter(|step| **step != 3_000).count(), 1, "one gap, on the grid");
         assert!(steps.iter().all(|step| step % 3_000 == 0));
-        // Half a second less the lead of 50 ms, and not a burst of what it missed.
+        // Half a second less the lead of 50 ms, and no burst of missed pictures.
         assert!((285..=288).contains(&left.len()), "{}", left.len());
     }
 

@@ -4,8 +4,8 @@
 //! Runs:  the pacer arbiter, which all sessions share and where nothing else runs: its timers are
 //!        on time.
 //! Full:  a newer result takes the waiting one's place,
-//!        `frames_dropped_total{hop="pacer",reason="skipped"}`; of a generator's none is lost here,
-//!        credits bound them.
+//!        `frames_dropped_total{hop="pacer",reason="skipped"}`. No result of a generator is lost
+//!        here: credits bound them.
 //! Clock: monotonic; the cores take `now`. Time stamps follow the browser's capture clock, or a
 //!        generator's grid.
 
@@ -105,7 +105,7 @@ impl PacerActor {
                         }
                         Core::Metronome(metronome, window) => {
                             window.shown(1);
-                            // It was early on purpose: what counts as its way begins now.
+                            // It was early on purpose: its time on the way counts from now.
                             frame.ticket.complete(now);
                             let (pts, leave_at) = metronome.ticked();
                             (pts, Some(leave_at))
@@ -168,7 +168,7 @@ impl Actor for PacerActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        // Its own timer would keep it alive for ever: actix waits for an actor's futures after its
+        // Its own timer would keep it alive forever: actix waits for an actor's futures after its
         // last address is gone.
         let stopped = self.stop.clone().cancelled_owned().into_actor(self);
         ctx.spawn(stopped.map(|(), _, ctx| ctx.stop()));

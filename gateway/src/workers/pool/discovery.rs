@@ -56,7 +56,7 @@ async fn look_up(name: &str, port: u16) -> io::Result<BTreeSet<String>> {
         |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {LOOKUP_TIMEOUT:?}"));
     let addresses =
         timeout(LOOKUP_TIMEOUT, lookup_host((name, port))).await.map_err(timed_out)??;
-    // A link-local address with its interface is none that a URL could carry.
+    // A URL cannot hold a link-local address with its interface.
     let urls = addresses
         .map(|address| format!("http://{address}"))
         .filter(|url| url.parse::<Uri>().is_ok());

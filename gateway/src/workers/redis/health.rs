@@ -110,12 +110,12 @@ impl StoreError {
 impl Health {
     pub(super) fn failed(&self, operation: Operation, stream: &str, error: &StoreError) {
         telemetry::placement_error(operation.label());
-        // Whoever meets it, it is the connection's trouble.
+        // Whichever operation met it, it is a problem of the connection.
         let (at, stream) =
             if error.ends_connection() { (Operation::Connect, "") } else { (operation, stream) };
         let text = error.to_string();
         let mut problems = self.0.lock();
-        // Whatever is written meets it, and it is told once.
+        // Every write meets it, and it is logged once.
         let is_known =
             matches!(error, StoreError::Unsaved) && problems.values().any(|known| *known == text);
         let previous = problems.insert((at, stream.to_owned()), text.clone());

@@ -75,8 +75,8 @@ struct Call {
 pub(super) enum Purpose {
     /// A slot is taken; the lease's number.
     Claim { number: u64 },
-    /// None is taken. The session is known as ours for so long; with `yields` even if there is none
-    /// to take.
+    /// No slot is taken. The session is known as ours for `owned`; with `yields`, even if no slot
+    /// is free.
     Look { yields: bool, owned: Duration },
 }
 

@@ -59,7 +59,7 @@ fn zoo(arena: &mut Arena, _: &mut SmallRng) -> Result<String, String> {
     let mut said = 0;
     for setup in SETUPS {
         let (mut attacker, association) = associated(&arena.page, "zoo", setup)?;
-        // An empty record is none in OpenSSL.
+        // OpenSSL sends no empty record.
         for (what, packet) in
             packets(association).into_iter().filter(|(_, packet)| !packet.is_empty())
         {

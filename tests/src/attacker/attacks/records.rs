@@ -44,7 +44,7 @@ fn fragment(sequence: u16, [length, offset, said]: [u32; 3], bytes: &[u8]) -> Ve
     [&head.concat()[..], bytes].concat()
 }
 
-/// What looks like a handshake, and what comes when there is none.
+/// What looks like a handshake, and what comes when no handshake is under way.
 fn records(random: &mut SmallRng) -> Vec<Vec<u8>> {
     let max = 0x00ff_ffff;
     let lies = [

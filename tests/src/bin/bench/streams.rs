@@ -16,8 +16,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Of a clip, where nothing else is said.
 pub(crate) const CAMERA_FPS: u32 = 30;
 
-/// Sends `clip` to the stream at `path`, which may be empty where there is one. Without `decode` a
-/// client costs next to nothing, so that it does not take the server's CPU.
+/// Sends `clip` to the stream at `path`, which may be empty if there is only one. Without `decode`
+/// a client costs next to nothing, so that it does not take the server's CPU.
 pub(crate) fn connect(
     cluster: &Cluster,
     path: &str,

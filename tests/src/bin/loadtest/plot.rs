@@ -26,7 +26,7 @@ const PANELS: [(&str, &[Line]); 4] = [
     ),
 ];
 
-/// A name and a figure; where there is none the line has no point.
+/// A name and a figure; without a figure the line has no point.
 type Line = (&'static str, fn(&Second) -> Option<f64>);
 
 /// An SVG file's text.

@@ -1,5 +1,5 @@
-//! What whoever reaches a worker's port can take of it, known or not: everything unfinished has a
-//! place, a size and a deadline.
+//! What anybody who reaches a worker's port can take of it, known or not: everything unfinished has
+//! a place, a size and a deadline.
 //!
 //! | what | at most | beyond |
 //! |---|---|---|
