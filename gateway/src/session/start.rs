@@ -36,7 +36,7 @@ use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::telemetry::ledger::Hop;
 use crate::threads::arbiters::Arbiters;
-use crate::threads::relief::Steps;
+use crate::threads::relief::ReliefLevel;
 use crate::workers::link::{CreditWindow, LinkContext};
 
 /// Frames that may wait in order when none are skipped, and pictures of a generator: a quarter of a
@@ -324,7 +324,10 @@ impl Session {
 
 /// Sends an event to the session whenever its codec thread's relief changes, and at once with the
 /// current relief.
-async fn report_reliefs(mut reliefs: watch::Receiver<Steps>, events: Recipient<SessionEvent>) {
+async fn report_reliefs(
+    mut reliefs: watch::Receiver<ReliefLevel>,
+    events: Recipient<SessionEvent>,
+) {
     loop {
         reliefs.mark_unchanged();
         if events.send(SessionEvent::Relieved).await.is_err() || reliefs.changed().await.is_err() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::threads::load::{Load, Place};
-use crate::threads::relief::{Relief, Steps, Work};
+use crate::threads::relief::{Relief, ReliefLevel, Work};
 
 /// What a thread does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +67,10 @@ impl Governor {
     pub(super) fn admit(&mut self, now: Instant, encrypted: bool) -> Result<Arc<Place>, f64> {
         let reliefs = &self.reliefs;
         // A relieved thread may look idle. It has little to do because it was relieved.
-        self.load.take(now, encrypted, |thread| !reliefs[thread].steps().is_none())
+        self.load.take(now, encrypted, |thread| !reliefs[thread].level().is_none())
     }
 
-    /// Notes what each thread has done up to `now`, and decides [`Self::steps`]; gives the mean
+    /// Notes what each thread has done up to `now`, and decides [`Self::relief_level`]; gives the mean
     /// load. To be called each [`crate::threads::load::LOOK_INTERVAL`].
     pub(super) fn look(&mut self, now: Instant, threads: &[Work]) -> f64 {
         let load = self.load.look(now, threads.iter().map(|work| work.worked).collect());
@@ -85,8 +85,8 @@ impl Governor {
     }
 
     /// What the streams of this thread do less, as decided at the last look.
-    pub(super) fn steps(&self, thread: usize) -> Steps {
-        self.reliefs[thread].steps()
+    pub(super) fn relief_level(&self, thread: usize) -> ReliefLevel {
+        self.reliefs[thread].level()
     }
 }
 

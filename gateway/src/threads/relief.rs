@@ -65,21 +65,21 @@ pub(crate) struct Work {
     pub(crate) late: u64,
 }
 
-/// What the streams of a thread do less.
+/// How much less the streams of a thread do, in steps of two kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Steps {
-    /// By which browsers are asked for fewer frames.
+pub(crate) struct ReliefLevel {
+    /// Steps by which browsers are asked for fewer frames.
     pub(crate) asked: usize,
-    /// Of the ladders.
+    /// Rungs that each stream is down its ladder.
     pub(crate) rungs: usize,
 }
 
-impl Steps {
+impl ReliefLevel {
     pub(crate) fn is_none(self) -> bool {
         self == Self::default()
     }
 
-    /// One more; the same after the last. `encoding` is worth to be made cheaper.
+    /// One step more; the same after the last. `encoding` is worth to be made cheaper.
     fn more(self, encoding: bool) -> Self {
         let Self { asked, rungs } = self;
         if encoding && rungs < MOST_RUNGS {
@@ -89,7 +89,7 @@ impl Steps {
         }
     }
 
-    /// One less, the last first; but rungs, where they are not what helps.
+    /// One step less, the last first; but rungs, where they are not what helps.
     fn less(self, encoding: bool) -> Self {
         let Self { asked, rungs } = self;
         if !encoding && rungs > 0 {
@@ -106,7 +106,7 @@ impl Steps {
 /// Of one thread.
 #[derive(Debug)]
 pub(crate) struct Relief {
-    steps: Steps,
+    level: ReliefLevel,
     changed: Instant,
     /// The last change was to one step less.
     tried: bool,
@@ -119,7 +119,7 @@ pub(crate) struct Relief {
 impl Relief {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            steps: Steps::default(),
+            level: ReliefLevel::default(),
             changed: now,
             tried: false,
             patience: UP_AFTER[0],
@@ -128,13 +128,13 @@ impl Relief {
     }
 
     /// What was decided at the last look.
-    pub(crate) fn steps(&self) -> Steps {
-        self.steps
+    pub(crate) fn level(&self) -> ReliefLevel {
+        self.level
     }
 
-    /// Notes what the thread has done up to `now`; gives the steps. To be called each
+    /// Notes what the thread has done up to `now`; gives the level. To be called each
     /// [`crate::threads::load::LOOK_INTERVAL`].
-    pub(crate) fn look(&mut self, now: Instant, work: Work) -> Steps {
+    pub(crate) fn look(&mut self, now: Instant, work: Work) -> ReliefLevel {
         // This process stood still, perhaps within a task: the time was nobody's.
         if self.looks.back().is_some_and(|(last, _)| now > *last + LOOK_INTERVAL * 4) {
             self.looks.clear();
@@ -147,28 +147,28 @@ impl Relief {
         let all = now.saturating_duration_since(since);
         let held = now.saturating_duration_since(self.changed);
         if self.looks.len() < LOOKS || held < DOWN_AFTER || all < SPAN {
-            return self.steps;
+            return self.level;
         }
         let load = work.worked.saturating_sub(then.worked).div_duration_f64(all);
         let encoding = work.encoded.saturating_sub(then.encoded).div_duration_f64(all);
-        let full = load >= FULL && (!self.steps.is_none() || self.lost_too_much());
+        let full = load >= FULL && (!self.level.is_none() || self.lost_too_much());
         if self.tried && held >= self.patience {
             (self.tried, self.patience) = (false, UP_AFTER[0]);
         }
         let worth_it = encoding >= WORTH_IT;
-        let more = self.steps.more(worth_it);
-        if full && more != self.steps {
+        let more = self.level.more(worth_it);
+        if full && more != self.level {
             if std::mem::take(&mut self.tried) {
                 self.patience = (self.patience * 2).min(UP_AFTER[1]);
             }
-            (self.steps, self.changed) = (more, now);
-        } else if !self.steps.is_none()
+            (self.level, self.changed) = (more, now);
+        } else if !self.level.is_none()
             && held >= self.patience
             && load + encoding * (STEP - 1.0) < self.room(worth_it)
         {
-            (self.steps, self.changed, self.tried) = (self.steps.less(worth_it), now, true);
+            (self.level, self.changed, self.tried) = (self.level.less(worth_it), now, true);
         }
-        self.steps
+        self.level
     }
 
     /// Whether the looks have left out more than is tolerated.
@@ -183,7 +183,7 @@ impl Relief {
 
     /// Up to where the load may be with a step less: without any, some of it may be left out.
     fn room(&self, encoding: bool) -> f64 {
-        if self.steps.less(encoding).is_none() { FULL / (1.0 - TOLERATED) } else { FULL }
+        if self.level.less(encoding).is_none() { FULL / (1.0 - TOLERATED) } else { FULL }
     }
 }
 
