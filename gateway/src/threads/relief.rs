@@ -111,7 +111,7 @@ pub(crate) struct Relief {
     /// The last change was to one step less.
     tried: bool,
     /// How long it waits before the next such.
-    patience: Duration,
+    backoff: Duration,
     /// When, and what the thread had done by then.
     looks: VecDeque<(Instant, Work)>,
 }
@@ -122,7 +122,7 @@ impl Relief {
             level: ReliefLevel::default(),
             changed: now,
             tried: false,
-            patience: UP_AFTER[0],
+            backoff: UP_AFTER[0],
             looks: VecDeque::new(),
         }
     }
@@ -152,18 +152,18 @@ impl Relief {
         let load = work.worked.saturating_sub(then.worked).div_duration_f64(all);
         let encoding = work.encoded.saturating_sub(then.encoded).div_duration_f64(all);
         let full = load >= FULL && (!self.level.is_none() || self.lost_too_much());
-        if self.tried && held >= self.patience {
-            (self.tried, self.patience) = (false, UP_AFTER[0]);
+        if self.tried && held >= self.backoff {
+            (self.tried, self.backoff) = (false, UP_AFTER[0]);
         }
         let worth_it = encoding >= WORTH_IT;
         let more = self.level.more(worth_it);
         if full && more != self.level {
             if std::mem::take(&mut self.tried) {
-                self.patience = (self.patience * 2).min(UP_AFTER[1]);
+                self.backoff = (self.backoff * 2).min(UP_AFTER[1]);
             }
             (self.level, self.changed) = (more, now);
         } else if !self.level.is_none()
-            && held >= self.patience
+            && held >= self.backoff
             && load + encoding * (STEP - 1.0) < self.room(worth_it)
         {
             (self.level, self.changed, self.tried) = (self.level.less(worth_it), now, true);

@@ -97,7 +97,7 @@ fn what_comes_back_is_tried_ever_more_seldom() {
         steps[4..].chunks(2).all(|pair| pair[0] == 2 && pair.get(1).is_none_or(|step| *step == 3)),
         "{steps:?}"
     );
-    assert!((6..=30).contains(&steps.len()), "eighty without patience: {steps:?}");
+    assert!((6..=30).contains(&steps.len()), "eighty without backoff: {steps:?}");
 }
 
 #[test]
