@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::media::event::{EndReason, Notice, Severity};
-use crate::media::signs::Fault;
+use crate::media::receive_stats::Fault;
 use crate::stream::inputs::InputError;
 
 /// The last words of a session; `None` to a client that is gone.

@@ -297,7 +297,7 @@ impl Session {
             let nudge: Recipient<FrameWaiting> = ctx.address().recipient();
             let (intake, schedule) =
                 (Intake::new(video_limits, !spec.keep_rotation), codecs.schedule());
-            let signs = Arc::clone(&live.signs);
+            let received = Arc::clone(&live.received);
             let ingress = Ingress {
                 packets,
                 codec,
@@ -309,7 +309,7 @@ impl Session {
                 keyframe_wanted,
                 stop,
                 intake,
-                signs,
+                received,
             };
             codecs.spawn(ingress.run().instrument(self.span.clone()));
         }

@@ -195,7 +195,7 @@ pub(crate) async fn answer(
         video_limits,
         available_kbps,
     } = channels;
-    let registry = interceptors::registry(&mut engine, Arc::clone(&live.signs))?;
+    let registry = interceptors::registry(&mut engine, Arc::clone(&live.received))?;
     let padding = Arc::new(Padding::default());
     let registry = bitrates::control(
         registry,
@@ -241,13 +241,13 @@ pub(crate) async fn answer(
         gathered: gathered_tx,
         // Nobody looks at what a browser sends to a generator's stream, should it send.
         video: (mode != Mode::Receive).then_some((packets, Arc::clone(&tracks))),
-        signs: Arc::clone(&live.signs),
+        received: Arc::clone(&live.received),
         messaging: Mutex::new(Some(Messaging {
             texts: texts_rx,
             flushed: flushed_tx,
             outputs,
             inputs: Arc::clone(&live.inputs),
-            signs: Arc::clone(&live.signs),
+            received: Arc::clone(&live.received),
         })),
         progress: Progress::default(),
         stop: stop.clone(),
