@@ -107,13 +107,19 @@ const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a connection feeds.
 pub(crate) struct PeerChannels {
-    pub(crate) packets: Arc<PacketQueue>,
+    pub(crate) live: Arc<LiveSession>,
     pub(crate) events: Recipient<SessionEvent>,
+    pub(crate) media_channels: MediaChannels,
+}
+
+/// What a connection shares with the hops beside it.
+#[derive(Clone)]
+pub(crate) struct MediaChannels {
+    pub(crate) packets: Arc<PacketQueue>,
     /// Notified by `ingress` when it needs a keyframe of the browser.
     pub(crate) keyframe_wanted: Arc<Notify>,
     /// Notified when the browser needs a keyframe of us.
     pub(crate) keyframe_due: Arc<Notify>,
-    pub(crate) live: Arc<LiveSession>,
     pub(crate) bitrates: BitrateLimits,
     pub(crate) video_limits: VideoLimits,
     /// What the path to the browser carries, kbit/s of video; the maximum until told otherwise.
@@ -185,16 +191,15 @@ pub(crate) async fn answer(
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
     extensions::register(&mut engine)?;
-    let PeerChannels {
+    let PeerChannels { live, events, media_channels } = channels;
+    let MediaChannels {
         packets,
-        events,
         keyframe_wanted,
         keyframe_due,
-        live,
         bitrates,
         video_limits,
         available_kbps,
-    } = channels;
+    } = media_channels;
     let registry = interceptors::registry(&mut engine, Arc::clone(&live.received))?;
     let padding = Arc::new(Padding::default());
     let registry = bitrates::control(
