@@ -6,8 +6,11 @@
 //! ([`crate::media::receive_stats::ReceiveStats`]), by whoever takes it, and a session looks at the
 //! counts once a second ([`Watch::look`]).
 //!
-//! Time is counted by looks, each of which counts for [`MAX_STEP`] at most: while this whole
-//! process was stopped nobody could be heard, and that is no client's fault.
+//! Time is counted by looks, each of which counts for [`MAX_STEP`] at most. The clock of looks
+//! ([`crate::threads::clock`]) leaves out the time in which this whole process was stopped. It does
+//! count the time in which the threads that take packets stood still together with the session's,
+//! while the watchdog ran; and a second stop of the process before the watchdog's next tick. After
+//! either a session looks before anything is taken again, and that is no client's fault.
 
 use std::time::Duration;
 
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_stopped_blames_nobody() {
+    fn a_look_that_comes_late_blames_nobody() {
         let mut watched = Watched::new(true);
         assert_eq!(watched.after(Duration::from_secs(3_600)), None);
         assert_eq!(watched.verdict(12, |_| {}), None);
