@@ -31,10 +31,12 @@ fn this_browser_offers_less_than_half_of_what_is_taken() {
              drawing.getContext('2d').fillRect(0, 0, 10, 10);
              pc.addTransceiver('audio');
              for (const stream of [camera, drawing.captureStream(5)])
-                 pc.addTransceiver(stream.getVideoTracks()[0], { streams: [stream], sendEncodings: layers });
+                 pc.addTransceiver(
+                     stream.getVideoTracks()[0], { streams: [stream], sendEncodings: layers });
              pc.createDataChannel('text');
              const gathered = new Promise(resolve => {
-                 pc.onicegatheringstatechange = () => pc.iceGatheringState === 'complete' && resolve();
+                 pc.onicegatheringstatechange =
+                     () => pc.iceGatheringState === 'complete' && resolve();
                  setTimeout(resolve, 5000);
              });
              await pc.setLocalDescription();
@@ -92,29 +94,34 @@ fn a_browsers_picture_comes_back_whatever_its_offer_says_beside_the_video() {
         let outcome = browser.run(&format!(
             "return (async () => {{
                  const pc = new RTCPeerConnection({{ bundlePolicy: '{policy}' }});
-                 const stream = await navigator.mediaDevices.getUserMedia({{ audio: true, video: true }});
+                 const devices = navigator.mediaDevices;
+                 const stream = await devices.getUserMedia({{ audio: true, video: true }});
                  stream.getTracks().forEach(track => pc.addTrack(track, stream));
                  const shown = new Promise(resolve => {{
                      pc.ontrack = ({{ track }}) => {{
                          if (track.kind !== 'video') return;
                          const video = document.createElement('video');
-                         Object.assign(video, {{ muted: true, autoplay: true, srcObject: new MediaStream([track]) }});
+                         const srcObject = new MediaStream([track]);
+                         Object.assign(video, {{ muted: true, autoplay: true, srcObject }});
                          document.body.append(video);
                          video.requestVideoFrameCallback(() => resolve('shown'));
                      }};
                      setTimeout(() => resolve(`nothing is shown: ${{pc.connectionState}}`), 20000);
                  }});
                  const gathered = new Promise(resolve => {{
-                     pc.onicegatheringstatechange = () => pc.iceGatheringState === 'complete' && resolve();
+                     pc.onicegatheringstatechange =
+                         () => pc.iceGatheringState === 'complete' && resolve();
                      setTimeout(resolve, 5000);
                  }});
                  await pc.setLocalDescription();
                  await gathered;
                  const sdp = pc.localDescription.sdp;
                  if (!sdp.includes('m=audio')) return 'no microphone';
-                 const body = JSON.stringify({{ type: 'offer', sdp: {change}, webrtc_id: crypto.randomUUID() }});
+                 const offer = {{ type: 'offer', sdp: {change}, webrtc_id: crypto.randomUUID() }};
                  const headers = {{ 'content-type': 'application/json' }};
-                 const answer = await (await fetch('webrtc/offer', {{ method: 'POST', headers, body }})).json();
+                 const body = JSON.stringify(offer);
+                 const reply = await fetch('webrtc/offer', {{ method: 'POST', headers, body }});
+                 const answer = await reply.json();
                  let outcome = JSON.stringify(answer);
                  try {{
                      if (answer.type === 'answer') {{

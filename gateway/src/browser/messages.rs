@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::media::event::{EndReason, Notice, Severity};
-use crate::media::signs::Fault;
+use crate::media::receive_stats::Fault;
 use crate::stream::inputs::InputError;
 
 /// The last words of a session; `None` to a client that is gone.
@@ -133,17 +133,16 @@ pub(crate) fn connection(state: &str) -> String {
 }
 
 pub(crate) fn taken_over() -> String {
-    let message = "The worker that processed this stream went away, and another has taken over. What its handler \
-                   remembered of this stream is lost."
+    let message = "The worker that processed this stream went away, and another has taken over. \
+                   What its handler remembered of this stream is lost."
         .to_owned();
     notice(&Notice { level: Severity::Warning, message })
 }
 
 pub(crate) fn moved() -> String {
-    let message =
-        "This stream moved to another worker, since its own is being stopped. What its handler remembered of \
-                   this stream is lost."
-            .to_owned();
+    let message = "This stream moved to another worker, since its own is being stopped. What its \
+                   handler remembered of this stream is lost."
+        .to_owned();
     notice(&Notice { level: Severity::Warning, message })
 }
 
@@ -152,7 +151,11 @@ pub(crate) fn moved() -> String {
 /// a second it is asked to send at most, while there is more to code than time. Also the server's
 /// sign of life, once a second.
 pub(crate) fn stats(skipped: Option<u64>, server_ms: Option<f64>, max_fps: Option<f64>) -> String {
-    json!({ "type": "stats", "data": { "skipped": skipped, "server_ms": server_ms, "max_fps": max_fps } }).to_string()
+    json!({
+        "type": "stats",
+        "data": { "skipped": skipped, "server_ms": server_ms, "max_fps": max_fps },
+    })
+    .to_string()
 }
 
 pub(crate) fn refused(error: &InputError) -> String {

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::media::session_id::SessionId;
-use crate::shares::Crowd;
+use crate::shares::WaitingList;
 
 /// Sessions without DTLS hold at most one in this many of a stream's slots. With fewer than four
 /// slots they hold none.
@@ -31,8 +31,8 @@ const MAX_PUT_OFF: usize = 256;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Admission {
-    unchecked: Crowd<SessionId>,
-    put_off: Crowd<SessionId>,
+    unchecked: WaitingList<SessionId>,
+    put_off: WaitingList<SessionId>,
     /// Those that have or are getting a slot.
     without_dtls: HashMap<SessionId, Early>,
 }
@@ -46,7 +46,7 @@ struct Early {
 
 impl Default for Admission {
     fn default() -> Self {
-        let (unchecked, put_off) = (Crowd::new(MAX_UNCHECKED), Crowd::new(MAX_PUT_OFF));
+        let (unchecked, put_off) = (WaitingList::new(MAX_UNCHECKED), WaitingList::new(MAX_PUT_OFF));
         Self { unchecked, put_off, without_dtls: HashMap::new() }
     }
 }
@@ -81,7 +81,7 @@ impl Admission {
         self.without_dtls.remove(id);
         [&mut self.unchecked, &mut self.put_off]
             .into_iter()
-            .any(|crowd| crowd.remove(|one| one == id).is_some())
+            .any(|list| list.remove(|one| one == id).is_some())
     }
 
     /// The session has ended.

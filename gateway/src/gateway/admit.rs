@@ -112,7 +112,7 @@ impl Gateway {
     pub(super) fn most_idle(&self, stream: &str) -> Option<Idle> {
         let idle = self.sessions.values().filter_map(|entry| match entry {
             Entry::Running { session, live, .. } if live.spec.name == stream => {
-                Some((live.signs.gives_way()?, session, live))
+                Some((live.received.gives_way()?, session, live))
             }
             Entry::Running { .. } | Entry::Opening(_) => None,
         });
@@ -134,7 +134,7 @@ async fn claim(
     let idle = idle.filter(|_| matches!(claimed, Err(ClaimError::Full { slots: 1.. })));
     let Some((session, gives_way)) = idle else { return claimed };
     // Nobody counts on it any more.
-    gives_way.signs.set_idle(Duration::ZERO);
+    gives_way.received.set_idle(Duration::ZERO);
     debug!("an idle session makes room");
     // Closed: it ended by itself, or made room for another.
     session.send(End(EndReason::Displaced)).await.ok();

@@ -6,6 +6,6 @@ pub(crate) mod event;
 pub(crate) mod frame;
 pub(crate) mod limits;
 pub(crate) mod packet;
+pub(crate) mod receive_stats;
 pub(crate) mod refused;
 pub(crate) mod session_id;
-pub(crate) mod signs;

@@ -30,7 +30,7 @@ use crate::codec::{Codec, Decoder};
 use crate::media::event::{FrameWaiting, SessionEvent};
 use crate::media::frame::{Frame, FrameQueue};
 use crate::media::packet::Packet;
-use crate::media::signs::Signs;
+use crate::media::receive_stats::ReceiveStats;
 use crate::pipeline::assembler::AccessUnit;
 use crate::pipeline::backlog::PacketQueue;
 use crate::pipeline::intake::Intake;
@@ -54,7 +54,7 @@ pub(crate) struct Ingress {
     pub(crate) stop: CancellationToken,
     pub(crate) intake: Intake,
     /// Where decoded frames are counted.
-    pub(crate) signs: Arc<Signs>,
+    pub(crate) received: Arc<ReceiveStats>,
 }
 
 impl Ingress {

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::watch::{Verdict, Watch};
 use crate::media::event::{ConnectStage, Detached, EndReason};
+use crate::media::receive_stats::{Counts, Fault};
 use crate::media::refused::OfferRefused;
-use crate::media::signs::{Counts, Fault};
 use crate::telemetry::Failover;
 
 /// A session whose browser sends no signed check ends after this. Browsers send their checks one

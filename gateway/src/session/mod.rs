@@ -140,11 +140,11 @@ impl Actor for Session {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(STATS_INTERVAL, |session, ctx| {
             session.tell_stats();
-            let counts = session.live.signs.counts(session.peer.heard());
+            let counts = session.live.received.counts(session.peer.heard());
             session.handle_event(Event::Counted(counts), ctx);
             // A session that never had a frame ends soon anyway, and does not give way.
             let idle = if counts.frames > 0 { session.core.idle() } else { Duration::ZERO };
-            session.live.signs.set_idle(idle);
+            session.live.received.set_idle(idle);
         });
         self.set_timer(ctx);
     }
@@ -209,7 +209,9 @@ impl Handler<SessionEvent> for Session {
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         let event = match event {
             SessionEvent::Checked => Event::Checked,
-            SessionEvent::Connected => Event::Connected(self.live.signs.counts(self.peer.heard())),
+            SessionEvent::Connected => {
+                Event::Connected(self.live.received.counts(self.peer.heard()))
+            }
             SessionEvent::FallingBehind => Event::FallingBehind,
             SessionEvent::Notice(notice) => return self.tell(messages::notice(&notice)),
             SessionEvent::Relieved => return self.tell_stats(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Recipient};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
@@ -18,14 +18,13 @@ use super::perform::{Admitted, now};
 use super::rate::Offers;
 use super::{Admit, Held, Session, SessionStopped, WorkerSearch};
 use crate::browser::offer::{Negotiated, Offer};
-use crate::browser::peer::{Peer, PeerChannels};
+use crate::browser::peer::{MediaChannels, Peer, PeerChannels};
 use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
 use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
 use crate::media::event::{FrameWaiting, SessionEvent};
 use crate::media::frame::{FrameQueue, Policy};
 use crate::media::limits::{BitrateLimits, VideoLimits};
 use crate::media::session_id::SessionId;
-use crate::pipeline::backlog::PacketQueue;
 use crate::pipeline::bandwidth::Throttle;
 use crate::pipeline::egress::{Egress, PacedQueue};
 use crate::pipeline::ingress::Ingress;
@@ -36,7 +35,7 @@ use crate::stream::spec::Mode;
 use crate::telemetry;
 use crate::telemetry::ledger::Hop;
 use crate::threads::arbiters::Arbiters;
-use crate::threads::relief::Steps;
+use crate::threads::relief::ReliefLevel;
 use crate::workers::link::{CreditWindow, LinkContext};
 
 /// Frames that may wait in order when none are skipped, and pictures of a generator: a quarter of a
@@ -59,18 +58,7 @@ pub(crate) struct SessionChannels {
     address: Addr<Session>,
     /// The only receiving end. Messages before the actor's start wait there.
     mailbox: AddressReceiver<Session>,
-    handles: MediaHandles,
-}
-
-/// Channels between neighbouring hops.
-struct MediaHandles {
-    packets: Arc<PacketQueue>,
-    keyframe_wanted: Arc<Notify>,
-    keyframe_due: Arc<Notify>,
-    bitrates: BitrateLimits,
-    video_limits: VideoLimits,
-    /// The estimated capacity of the path to the browser, kbit/s of video.
-    available_kbps: watch::Sender<u32>,
+    media_channels: MediaChannels,
 }
 
 /// Time limits from the options.
@@ -102,7 +90,7 @@ pub(crate) struct PendingSession {
 
 /// The parts that [`Session::begin`] needs.
 pub(super) struct Parts {
-    handles: MediaHandles,
+    media_channels: MediaChannels,
     codec: Negotiated,
     arbiters: Arc<Arbiters>,
 }
@@ -110,7 +98,7 @@ pub(super) struct Parts {
 impl SessionChannels {
     pub(crate) fn new(bitrates: BitrateLimits, video_limits: VideoLimits) -> Self {
         let (address, mailbox) = channel(MAILBOX);
-        let handles = MediaHandles {
+        let media_channels = MediaChannels {
             packets: Arc::default(),
             keyframe_wanted: Arc::default(),
             keyframe_due: Arc::default(),
@@ -119,7 +107,7 @@ impl SessionChannels {
             // The rate for a browser that sends no feedback.
             available_kbps: watch::Sender::new(bitrates.max),
         };
-        Self { address: Addr::new(address), mailbox, handles }
+        Self { address: Addr::new(address), mailbox, media_channels }
     }
 
     /// The recipient of the session's events.
@@ -128,24 +116,7 @@ impl SessionChannels {
     }
 
     pub(crate) fn for_peer(&self, live: Arc<LiveSession>) -> PeerChannels {
-        let MediaHandles {
-            packets,
-            keyframe_wanted,
-            keyframe_due,
-            bitrates,
-            video_limits,
-            available_kbps,
-        } = &self.handles;
-        PeerChannels {
-            live,
-            packets: Arc::clone(packets),
-            events: self.events(),
-            keyframe_wanted: Arc::clone(keyframe_wanted),
-            keyframe_due: Arc::clone(keyframe_due),
-            bitrates: *bitrates,
-            video_limits: *video_limits,
-            available_kbps: available_kbps.clone(),
-        }
+        PeerChannels { live, events: self.events(), media_channels: self.media_channels.clone() }
     }
 }
 
@@ -181,13 +152,13 @@ where
         live,
         answers,
     } = pending;
-    let SessionChannels { address, mailbox, handles } = channels;
+    let SessionChannels { address, mailbox, media_channels } = channels;
     let limits =
         Limits { reconnect: timeouts.reconnect, idle: timeouts.idle, time: live.spec.time_limit };
     let core = Core::new(now(), limits, live.spec.mode != Mode::Receive);
     let offers = Offers::new(Instant::now(), offer.ufrag());
     let arbiter = arbiters.session.clone();
-    let parts = Parts { handles, codec: offer.codec, arbiters: Arc::clone(arbiters) };
+    let parts = Parts { media_channels, codec: offer.codec, arbiters: Arc::clone(arbiters) };
     let session = Session {
         id,
         peer,
@@ -229,15 +200,15 @@ impl Session {
         ctx: &mut Context<Self>,
     ) -> Result<(), CodecError> {
         let Admitted { codecs, worker, slot } = admitted;
-        let Parts { handles, codec: negotiated, arbiters } = parts;
-        let MediaHandles {
+        let Parts { media_channels, codec: negotiated, arbiters } = parts;
+        let MediaChannels {
             packets,
             keyframe_wanted,
             keyframe_due,
             bitrates,
             video_limits,
             available_kbps,
-        } = handles;
+        } = media_channels;
         let events: Recipient<SessionEvent> = ctx.address().recipient();
         let (live, stop) = (Arc::clone(&self.live), self.stop.clone());
         let (spec, codec) = (Arc::clone(&live.spec), negotiated.codec);
@@ -297,7 +268,7 @@ impl Session {
             let nudge: Recipient<FrameWaiting> = ctx.address().recipient();
             let (intake, schedule) =
                 (Intake::new(video_limits, !spec.keep_rotation), codecs.schedule());
-            let signs = Arc::clone(&live.signs);
+            let received = Arc::clone(&live.received);
             let ingress = Ingress {
                 packets,
                 codec,
@@ -309,7 +280,7 @@ impl Session {
                 keyframe_wanted,
                 stop,
                 intake,
-                signs,
+                received,
             };
             codecs.spawn(ingress.run().instrument(self.span.clone()));
         }
@@ -324,7 +295,10 @@ impl Session {
 
 /// Sends an event to the session whenever its codec thread's relief changes, and at once with the
 /// current relief.
-async fn report_reliefs(mut reliefs: watch::Receiver<Steps>, events: Recipient<SessionEvent>) {
+async fn report_reliefs(
+    mut reliefs: watch::Receiver<ReliefLevel>,
+    events: Recipient<SessionEvent>,
+) {
     loop {
         reliefs.mark_unchanged();
         if events.send(SessionEvent::Relieved).await.is_err() || reliefs.changed().await.is_err() {

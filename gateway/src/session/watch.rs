@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::media::signs::{Counts, Fault};
+use crate::media::receive_stats::{Counts, Fault};
 
 /// No authenticated packet for this long: whatever the stack believes, the session is dead. A
 /// browser checks its path every 5 s at the least (RFC 7675, section 5.1).
@@ -98,7 +98,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::signs::Signs;
+    use crate::media::receive_stats::ReceiveStats;
 
     const LOOK: Duration = Duration::from_secs(1);
     const LIMIT: Duration = Duration::from_secs(300);
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_client_that_stopped_has_until_the_limit_and_gives_way_before() {
         let mut watched = Watched::new(true);
-        let signs = Signs::default();
+        let received = ReceiveStats::default();
         assert_eq!(
             watched.verdict(60, |counts| {
                 counts.heard += 1;
@@ -223,8 +223,8 @@ mod tests {
         );
         for (seconds, gives_way) in [(20, None), (1, Some(Duration::from_secs(21)))] {
             assert_eq!(watched.verdict(seconds, |counts| counts.heard += 1), None);
-            signs.set_idle(watched.watch.idle());
-            assert_eq!(signs.gives_way(), gives_way);
+            received.set_idle(watched.watch.idle());
+            assert_eq!(received.gives_way(), gives_way);
         }
         assert_eq!(
             watched.verdict(1_000, |counts| counts.heard += 1),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_stopped_blames_nobody() {
+    fn a_look_that_comes_late_blames_nobody() {
         let mut watched = Watched::new(true);
         assert_eq!(watched.after(Duration::from_secs(3_600)), None);
         assert_eq!(watched.verdict(12, |_| {}), None);
@@ -251,27 +251,27 @@ mod tests {
 
     #[test]
     fn counts_add_up() {
-        let signs = Signs::default();
-        signs.packet();
-        signs.packet();
-        signs.message();
-        signs.frame();
+        let received = ReceiveStats::default();
+        received.packet();
+        received.packet();
+        received.message();
+        received.frame();
         let fault = Fault::NothingCame;
-        assert_eq!(signs.counts(7), Counts { heard: 10, packets: 2, frames: 1, fault });
+        assert_eq!(received.counts(7), Counts { heard: 10, packets: 2, frames: 1, fault });
     }
 
     #[test]
     fn what_is_wrong_is_the_first_thing_that_is() {
-        let signs = Signs::default();
-        let fault = || signs.counts(0).fault;
+        let received = ReceiveStats::default();
+        let fault = || received.counts(0).fault;
         assert_eq!(fault(), Fault::NothingCame);
-        signs.rtp();
+        received.rtp();
         assert_eq!(fault(), Fault::PayloadType);
-        signs.packet();
+        received.packet();
         assert_eq!(fault(), Fault::NoKeyframe);
-        signs.undecodable(true);
+        received.undecodable(true);
         assert_eq!(fault(), Fault::TooLarge);
-        signs.undecodable(false);
+        received.undecodable(false);
         assert_eq!(fault(), Fault::Undecodable);
     }
 }

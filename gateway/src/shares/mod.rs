@@ -4,20 +4,20 @@
 //! | module | what it shares |
 //! |---|---|
 //! | `amounts` | a number of things, or bytes: when all are taken, the next client is refused |
-//! | `crowd` | places to wait in: when all are taken, the next client displaces another |
+//! | `waiting_list` | places to wait in: when all are taken, the next client displaces another |
 //! | `rates` | how often: who has had too many at once is refused |
 
 mod amounts;
-mod crowd;
 mod rates;
+mod waiting_list;
 
 use std::net::{IpAddr, Ipv6Addr};
 
 pub(crate) use self::amounts::{Exhausted, Share, Shares};
-pub(crate) use self::crowd::Crowd;
 #[cfg(test)]
 pub(crate) use self::rates::tests::taken;
 pub(crate) use self::rates::{Bucket, Rates};
+pub(crate) use self::waiting_list::WaitingList;
 
 /// Of an IPv6 address, the bits that a host may choose (RFC 4291, section 2.5.4). One customer has
 /// a whole /64 at least (RFC 6177).

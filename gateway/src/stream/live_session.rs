@@ -11,7 +11,7 @@ use super::outputs::Outputs;
 use super::session_inputs::SessionInputs;
 use super::spec::Spec;
 use super::status::Status;
-use crate::media::signs::Signs;
+use crate::media::receive_stats::ReceiveStats;
 
 /// One session, as the registry knows it.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct LiveSession {
     /// Published by the link; read by the client.
     pub(crate) outputs: Arc<Outputs>,
     /// Counts of what the browser sent: written by its connection and the decoder.
-    pub(crate) signs: Arc<Signs>,
+    pub(crate) received: Arc<ReceiveStats>,
     /// Written where pictures leave.
     pub(crate) latency: Arc<Latency>,
     /// Written by the session's actor.
@@ -38,7 +38,7 @@ impl LiveSession {
             inputs: Arc::new(SessionInputs::new(Arc::clone(&spec), values)),
             spec,
             outputs,
-            signs: Arc::default(),
+            received: Arc::default(),
             latency: Arc::new(Latency::new(since)),
             status: Arc::new(Status::new(since)),
         })

@@ -103,17 +103,17 @@ impl Arbiters {
         telemetry::load(governor.look(now, &work));
         let mut most = 0;
         for (number, thread) in self.codecs.iter().enumerate() {
-            let steps = governor.steps(number);
-            let before = thread.schedule.relieve(steps);
-            if before.is_none() && !steps.is_none() {
+            let level = governor.relief_level(number);
+            let before = thread.schedule.relieve(level);
+            if before.is_none() && !level.is_none() {
                 warn!(
                     thread = number,
                     "more to code than time: its browsers are asked for less, and get less"
                 );
-            } else if !before.is_none() && steps.is_none() {
+            } else if !before.is_none() && level.is_none() {
                 info!(thread = number, "streams get whole pictures again");
             }
-            most = most.max(steps.asked + steps.rungs);
+            most = most.max(level.asked + level.rungs);
         }
         telemetry::relief(most);
     }

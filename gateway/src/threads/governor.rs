@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::threads::load::{Load, Place};
-use crate::threads::relief::{Relief, Steps, Work};
+use crate::threads::relief::{Relief, ReliefLevel, Work};
 
 /// What a thread does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Governor {
     pub(super) fn admit(&mut self, now: Instant, encrypted: bool) -> Result<Arc<Place>, f64> {
         let reliefs = &self.reliefs;
         // A relieved thread may look idle. It has little to do because it was relieved.
-        self.load.take(now, encrypted, |thread| !reliefs[thread].steps().is_none())
+        self.load.take(now, encrypted, |thread| !reliefs[thread].level().is_none())
     }
 
     /// Records what each thread has done up to `now`, and decides [`Self::steps`]. Returns the mean
@@ -84,9 +84,9 @@ impl Governor {
         load
     }
 
-    /// How much less the streams of this thread get, as decided at the last look.
-    pub(super) fn steps(&self, thread: usize) -> Steps {
-        self.reliefs[thread].steps()
+    /// What the streams of this thread do less, as decided at the last look.
+    pub(super) fn relief_level(&self, thread: usize) -> ReliefLevel {
+        self.reliefs[thread].level()
     }
 }
 

@@ -41,7 +41,9 @@ impl Machine {
     }
 
     fn relieved(&self) -> Vec<bool> {
-        (0..self.threads.len()).map(|thread| !self.governor.steps(thread).is_none()).collect()
+        (0..self.threads.len())
+            .map(|thread| !self.governor.relief_level(thread).is_none())
+            .collect()
     }
 }
 

@@ -65,16 +65,16 @@ pub(crate) struct Work {
     pub(crate) late: u64,
 }
 
-/// How much less the streams of a thread get, in steps.
+/// How much less the streams of a thread do, in steps of two kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Steps {
+pub(crate) struct ReliefLevel {
     /// Steps by which browsers are asked for fewer frames.
     pub(crate) asked: usize,
-    /// Rungs down the ladders.
+    /// Rungs that each stream is down its ladder.
     pub(crate) rungs: usize,
 }
 
-impl Steps {
+impl ReliefLevel {
     pub(crate) fn is_none(self) -> bool {
         self == Self::default()
     }
@@ -106,12 +106,12 @@ impl Steps {
 /// The relief of one thread.
 #[derive(Debug)]
 pub(crate) struct Relief {
-    steps: Steps,
+    level: ReliefLevel,
     changed: Instant,
     /// The last change was to one step less.
     tried: bool,
-    /// How long it waits before the next such change.
-    patience: Duration,
+    /// How long it waits before the next such.
+    backoff: Duration,
     /// When, and what the thread had done by then.
     looks: VecDeque<(Instant, Work)>,
 }
@@ -119,23 +119,23 @@ pub(crate) struct Relief {
 impl Relief {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            steps: Steps::default(),
+            level: ReliefLevel::default(),
             changed: now,
             tried: false,
-            patience: UP_AFTER[0],
+            backoff: UP_AFTER[0],
             looks: VecDeque::new(),
         }
     }
 
     /// What was decided at the last look.
-    pub(crate) fn steps(&self) -> Steps {
-        self.steps
+    pub(crate) fn level(&self) -> ReliefLevel {
+        self.level
     }
 
-    /// Records what the thread has done up to `now`, and returns the steps. Call it every
+    /// Notes what the thread has done up to `now`; gives the level. To be called each
     /// [`crate::threads::load::LOOK_INTERVAL`].
-    pub(crate) fn look(&mut self, now: Instant, work: Work) -> Steps {
-        // This process stood still, perhaps within a task: do not count that time as work.
+    pub(crate) fn look(&mut self, now: Instant, work: Work) -> ReliefLevel {
+        // This process stood still, perhaps within a task: the time was nobody's.
         if self.looks.back().is_some_and(|(last, _)| now > *last + LOOK_INTERVAL * 4) {
             self.looks.clear();
         }
@@ -147,28 +147,28 @@ impl Relief {
         let all = now.saturating_duration_since(since);
         let held = now.saturating_duration_since(self.changed);
         if self.looks.len() < LOOKS || held < DOWN_AFTER || all < SPAN {
-            return self.steps;
+            return self.level;
         }
         let load = work.worked.saturating_sub(then.worked).div_duration_f64(all);
         let encoding = work.encoded.saturating_sub(then.encoded).div_duration_f64(all);
-        let full = load >= FULL && (!self.steps.is_none() || self.lost_too_much());
-        if self.tried && held >= self.patience {
-            (self.tried, self.patience) = (false, UP_AFTER[0]);
+        let full = load >= FULL && (!self.level.is_none() || self.lost_too_much());
+        if self.tried && held >= self.backoff {
+            (self.tried, self.backoff) = (false, UP_AFTER[0]);
         }
         let worth_it = encoding >= WORTH_IT;
-        let more = self.steps.more(worth_it);
-        if full && more != self.steps {
+        let more = self.level.more(worth_it);
+        if full && more != self.level {
             if std::mem::take(&mut self.tried) {
-                self.patience = (self.patience * 2).min(UP_AFTER[1]);
+                self.backoff = (self.backoff * 2).min(UP_AFTER[1]);
             }
-            (self.steps, self.changed) = (more, now);
-        } else if !self.steps.is_none()
-            && held >= self.patience
+            (self.level, self.changed) = (more, now);
+        } else if !self.level.is_none()
+            && held >= self.backoff
             && load + encoding * (STEP - 1.0) < self.room(worth_it)
         {
-            (self.steps, self.changed, self.tried) = (self.steps.less(worth_it), now, true);
+            (self.level, self.changed, self.tried) = (self.level.less(worth_it), now, true);
         }
-        self.steps
+        self.level
     }
 
     /// Whether packets were late too often, or more pictures were left out than is tolerated.
@@ -183,7 +183,7 @@ impl Relief {
 
     /// The highest load to expect with a step less. With no step left, some of it may be left out.
     fn room(&self, encoding: bool) -> f64 {
-        if self.steps.less(encoding).is_none() { FULL / (1.0 - TOLERATED) } else { FULL }
+        if self.level.less(encoding).is_none() { FULL / (1.0 - TOLERATED) } else { FULL }
     }
 }
 

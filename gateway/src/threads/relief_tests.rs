@@ -23,12 +23,12 @@ fn run(
 ) -> Vec<(usize, usize)> {
     let mut work = Work::default();
     relief.looks.clear();
-    let mut all = vec![relief.steps];
+    let mut all = vec![relief.level];
     for _ in 0..seconds * 4 {
         *now += LOOK_INTERVAL;
-        let steps = all[all.len() - 1];
-        let decoding = (decode * asked[steps.asked]).min(1.0);
-        let wanted = encode * asked[steps.asked] * rungs[steps.rungs];
+        let level = all[all.len() - 1];
+        let decoding = (decode * asked[level.asked]).min(1.0);
+        let wanted = encode * asked[level.asked] * rungs[level.rungs];
         let encoding = wanted.min(1.0 - decoding);
         work.worked += LOOK_INTERVAL.mul_f64(decoding + encoding);
         work.encoded += LOOK_INTERVAL.mul_f64(encoding);
@@ -36,11 +36,11 @@ fn run(
         (work.pictures, work.left_out) =
             (work.pictures + pictures, work.left_out + 1_000 - pictures);
         let now_at = relief.look(*now, work);
-        if now_at != steps {
+        if now_at != level {
             all.push(now_at);
         }
     }
-    all.into_iter().map(|Steps { asked, rungs }| (asked, rungs)).collect()
+    all.into_iter().map(|ReliefLevel { asked, rungs }| (asked, rungs)).collect()
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_comes_back_is_tried_ever_more_seldom() {
         steps[4..].chunks(2).all(|pair| pair[0] == 2 && pair.get(1).is_none_or(|step| *step == 3)),
         "{steps:?}"
     );
-    assert!((6..=30).contains(&steps.len()), "eighty without patience: {steps:?}");
+    assert!((6..=30).contains(&steps.len()), "eighty without backoff: {steps:?}");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn looks_that_come_at_once_say_nothing() {
     for look in 1..10 {
         let worked = Duration::from_micros(look);
         let work = Work { worked, encoded: worked, left_out: look, ..Work::default() };
-        assert_eq!(relief.look(now + worked, work), Steps::default());
+        assert_eq!(relief.look(now + worked, work), ReliefLevel::default());
     }
 }
 
@@ -124,7 +124,7 @@ fn less_than_all_of_the_time_is_not_too_much() {
         // Two looks in three are full.
         worked += if look % 3 < 2 { LOOK_INTERVAL } else { LOOK_INTERVAL / 2 };
         let work = Work { worked, encoded: worked, left_out: look.into(), ..Work::default() };
-        assert_eq!(relief.look(now, work), Steps::default());
+        assert_eq!(relief.look(now, work), ReliefLevel::default());
     }
 }
 
@@ -151,7 +151,7 @@ fn packets_that_wait_too_long_are_too_much_whatever_is_left_out() {
         work.late += 1;
         relief.look(now, work);
     }
-    assert!(!relief.steps().is_none());
+    assert!(!relief.level().is_none());
 }
 
 #[test]

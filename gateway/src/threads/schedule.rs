@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::yield_now;
 
 use crate::threads::governor::{Demand, Next};
-use crate::threads::relief::{Steps, Work};
+use crate::threads::relief::{ReliefLevel, Work};
 
 /// One for each codec thread. Only tasks of that thread use it, and the code that looks at its
 /// load.
@@ -39,7 +39,7 @@ pub(crate) struct CodecSchedule {
     left_out: AtomicU64,
     late: AtomicU64,
     /// See `relief`.
-    relief: watch::Sender<Steps>,
+    relief: watch::Sender<ReliefLevel>,
 }
 
 /// An encoder's turn, which ends with it.
@@ -148,22 +148,22 @@ impl CodecSchedule {
         self.late.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The current steps.
-    pub(crate) fn relief(&self) -> Steps {
+    /// What is to be done less.
+    pub(crate) fn relief(&self) -> ReliefLevel {
         *self.relief.borrow()
     }
 
-    /// The steps, now and whenever they change.
-    pub(crate) fn reliefs(&self) -> watch::Receiver<Steps> {
+    /// The level, and each change of it.
+    pub(crate) fn reliefs(&self) -> watch::Receiver<ReliefLevel> {
         self.relief.subscribe()
     }
 
-    /// Sets the steps, and returns the ones before.
-    pub(crate) fn relieve(&self, steps: Steps) -> Steps {
+    /// Sets the level; gives the one before.
+    pub(crate) fn relieve(&self, level: ReliefLevel) -> ReliefLevel {
         let before = self.relief();
         // Only a change wakes the sessions.
-        if steps != before {
-            self.relief.send_replace(steps);
+        if level != before {
+            self.relief.send_replace(level);
         }
         before
     }

@@ -25,7 +25,7 @@ use super::filter::Taken;
 use super::packet::{Kind, classify};
 use super::routes::Path;
 use super::session::Inbox;
-use crate::shares::Crowd;
+use crate::shares::WaitingList;
 use crate::telemetry;
 
 /// Connections, at each address, that have not said whose they are. Full: one is closed
@@ -91,7 +91,7 @@ pub(super) async fn accept<W>(listener: TcpListener, places: Arc<Semaphore>, who
 where
     W: Fn(&[u8]) -> Option<AcceptQueue> + Clone + Send + 'static,
 {
-    let (mut strangers, mut introductions) = (Crowd::new(STRANGERS), JoinSet::new());
+    let (mut strangers, mut introductions) = (WaitingList::new(STRANGERS), JoinSet::new());
     loop {
         tokio::select! {
             // Those that are done leave their places before another one takes one.

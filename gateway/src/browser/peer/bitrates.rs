@@ -141,8 +141,11 @@ mod tests {
 
     #[test]
     fn h264_is_asked_for_by_its_level() {
-        let answer = "v=0\r\nm=video 9 X 108\r\na=rtpmap:108 H264/90000\r\na=fmtp:108 level-asymmetry-allowed=1;\
-                      packetization-mode=1;profile-level-id=42e01f\r\n";
+        let answer = "v=0\r\n\
+                      m=video 9 X 108\r\n\
+                      a=rtpmap:108 H264/90000\r\n\
+                      a=fmtp:108 level-asymmetry-allowed=1;packetization-mode=1;\
+                      profile-level-id=42e01f\r\n";
         let limits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
         let asked = ask(answer, limits, VideoLimits { long: 1920, short: 1080, fps: 60.0 });
         assert_eq!(asked, answer.replace("42e01f", "42e02a;x-google-start-bitrate=1500"));
@@ -150,9 +153,17 @@ mod tests {
 
     #[test]
     fn video_is_asked_for_and_nothing_else_is_touched() {
-        let answer = "v=0\r\nm=audio 9 X 111\r\nc=IN IP4 0.0.0.0\r\na=fmtp:111 a=1\r\nm=video 9 X 96 108\r\nc=IN IP4 0.0.0.0\r\n\
-                      a=rtpmap:96 VP8/90000\r\na=rtpmap:108 H264/90000\r\na=fmtp:108 packetization-mode=1\r\n\
-                      m=application 9 X Y\r\nc=IN IP4 0.0.0.0\r\n";
+        let answer = "v=0\r\n\
+                      m=audio 9 X 111\r\n\
+                      c=IN IP4 0.0.0.0\r\n\
+                      a=fmtp:111 a=1\r\n\
+                      m=video 9 X 96 108\r\n\
+                      c=IN IP4 0.0.0.0\r\n\
+                      a=rtpmap:96 VP8/90000\r\n\
+                      a=rtpmap:108 H264/90000\r\n\
+                      a=fmtp:108 packetization-mode=1\r\n\
+                      m=application 9 X Y\r\n\
+                      c=IN IP4 0.0.0.0\r\n";
         let limits = BitrateLimits { start: 1_500, min: 100, max: 2_000 };
         let video_limits = VideoLimits { long: 1920, short: 1080, fps: 29.97 };
         let expected = answer

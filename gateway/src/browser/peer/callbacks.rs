@@ -19,7 +19,7 @@ use super::tracks::Tracks;
 use super::{data_channel, tracks};
 use crate::browser::net::{Nudge, SessionPort};
 use crate::media::event::{ConnectStage, DriverEnd, EndReason, SessionEvent};
-use crate::media::signs::Signs;
+use crate::media::receive_stats::ReceiveStats;
 use crate::pipeline::backlog::PacketQueue;
 use crate::stream::outputs::Reader;
 use crate::stream::session_inputs::SessionInputs;
@@ -35,7 +35,7 @@ pub(super) struct Messaging {
     /// Always there: it is the first reader.
     pub(super) outputs: Option<Reader>,
     pub(super) inputs: Arc<SessionInputs>,
-    pub(super) signs: Arc<Signs>,
+    pub(super) received: Arc<ReceiveStats>,
 }
 
 /// The connection's callbacks. They run on its driver, which serves the socket: store or spawn,
@@ -48,7 +48,7 @@ pub(super) struct Callbacks {
     pub(super) gathered: watch::Sender<bool>,
     /// Where the browser's video goes.
     pub(super) video: Option<(Arc<PacketQueue>, Arc<Tracks>)>,
-    pub(super) signs: Arc<Signs>,
+    pub(super) received: Arc<ReceiveStats>,
     /// Taken by the first data channel named `text`; the client needs no other.
     pub(super) messaging: Mutex<Option<Messaging>>,
     pub(super) progress: Progress,
@@ -80,9 +80,9 @@ impl PeerConnectionEventHandler for Callbacks {
         if let Some((packets, tracks)) = &self.video {
             let extensions = self.extensions.get().copied().unwrap_or_default();
             let receiving = {
-                let (tracks, packets, signs) =
-                    (Arc::clone(tracks), Arc::clone(packets), Arc::clone(&self.signs));
-                tracks::receive_packets(track, tracks, packets, extensions, signs)
+                let (tracks, packets, received) =
+                    (Arc::clone(tracks), Arc::clone(packets), Arc::clone(&self.received));
+                tracks::receive_packets(track, tracks, packets, extensions, received)
             };
             tokio::spawn(self.stop.clone().run_until_cancelled_owned(receiving));
         }

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use super::feedback::Covered;
 use super::pass_through::PassThrough;
 use crate::media::limits::BitrateLimits;
-use crate::pipeline::bandwidth::burst::{Bursts, Report};
-use crate::pipeline::bandwidth::delay::{Change, DelayBased, Path};
+use crate::pipeline::bandwidth::burst::{Bursts, PacketResult};
+use crate::pipeline::bandwidth::delay::{Change, DelayBased, PathSample};
 use crate::pipeline::bandwidth::loss::LossBased;
 use crate::pipeline::bandwidth::padding::Padding;
 use crate::pipeline::bandwidth::probe::{OF_MEASURED, Probe};
@@ -139,15 +139,15 @@ impl Estimator {
     }
 
     /// What each packet's report says, in the order of sending.
-    fn passed(&mut self, reports: &[&PacketReport]) -> Vec<Report> {
+    fn results(&mut self, reports: &[&PacketReport]) -> Vec<PacketResult> {
         let Some(first) = reports.first() else { return Vec::new() };
         let began = *self.began.get_or_insert(first.departure);
-        let passed = |report: &&PacketReport| Report {
-            sent: report.departure.saturating_duration_since(began),
-            came: report.arrival.filter(|_| report.arrived),
+        let result = |report: &&PacketReport| PacketResult {
+            departure: report.departure.saturating_duration_since(began),
+            arrival: report.arrival.filter(|_| report.arrived),
             bytes: report.size,
         };
-        reports.iter().map(passed).collect()
+        reports.iter().map(result).collect()
     }
 
     /// Whether enough was counted since the last second to know that its losses are over.
@@ -160,9 +160,9 @@ impl Estimator {
     /// Raises the estimate when it is time, and has the path measured for that.
     fn raise(&mut self, now: tokio::time::Instant) {
         let losing = self.loss.congested() && !self.loses_nothing(now);
-        let wrong = losing || self.delay.waits();
-        let (target, carried) = (self.target_bitrate(), self.bursts.carried());
-        if let Some(more) = self.probe.update(now, target, self.max, carried, wrong) {
+        let wrong = losing || self.delay.has_queue();
+        let (target, capacity) = (self.target_bitrate(), self.bursts.capacity());
+        if let Some(more) = self.probe.update(now, target, self.max, capacity, wrong) {
             // Whichever half is the lower one is raised.
             self.delay.raise(more);
             self.loss.raise(more * VIDEO / 1_000.0);
@@ -175,7 +175,7 @@ impl Estimator {
             reason = "within bounds"
         )]
         let bytes = (target / 8.0 * BURST_SECONDS).clamp(least, most) as u32;
-        let measures = !wrong && carried.is_none() && self.probe.measures(now, target, self.max);
+        let measures = !wrong && capacity.is_none() && self.probe.measures(now, target, self.max);
         if !measures {
             self.padding.ask(0);
         } else if self.asked.is_none_or(|at| now.saturating_duration_since(at) >= BURST_INTERVAL) {
@@ -221,17 +221,18 @@ impl BandwidthEstimator for Estimator {
             return;
         }
         self.count(now, &reports);
-        let passed = self.passed(&reports);
+        let packets = self.results(&reports);
         let clock = tokio::time::Instant::from_std(now);
-        if let Some(newest) = passed.iter().rfind(|report| report.came.is_some()) {
+        if let Some(newest) = packets.iter().rfind(|packet| packet.arrival.is_some()) {
             let began = self.began.unwrap_or(now);
-            let path = Path {
-                waiting: self.queue.waiting(now.saturating_duration_since(began), &passed),
-                sent: newest.sent,
-                rates: self.rates.update(&passed),
+            let since_began = now.saturating_duration_since(began);
+            let sample = PathSample {
+                queuing_delay: self.queue.queuing_delay(since_began, &packets),
+                departure: newest.departure,
+                rates: self.rates.update(&packets),
             };
-            self.bursts.note(passed);
-            match self.delay.update(clock, path) {
+            self.bursts.note(packets);
+            match self.delay.update(clock, sample) {
                 Change::Nothing => {}
                 // They are of the path before there was a queue.
                 Change::Fell => self.bursts.clear(),

@@ -156,12 +156,12 @@ impl Run {
             self.free = self.free.max(at) + size as f64 * 8.0 / (kbps * 1_000.0);
         }
         let jitter = self.random.random_range(0.0..=jitter_ms) / 1_000.0;
-        let came = self.free + delay_ms / 1_000.0 + jitter;
-        let came = match self.stall {
-            Some((Stall::Client, until)) => came.max(until),
-            _ => came,
+        let arrival = self.free + delay_ms / 1_000.0 + jitter;
+        let arrival = match self.stall {
+            Some((Stall::Client, until)) => arrival.max(until),
+            _ => arrival,
         };
-        self.last = self.last.max(came);
+        self.last = self.last.max(arrival);
         self.reports.push_back(PacketReport {
             ssrc: 1,
             id: self.id,
@@ -458,25 +458,26 @@ fn padding_is_a_small_part_of_a_narrow_path() {
     assert!(shares[0].1 < 0.12 && shares[1..].iter().all(|(_, share)| *share < 0.04), "{shares:?}");
 }
 
-/// What waits on a path of `kbps`, and what it loses, while the stream is as long as it may be.
+/// Of a path of `kbps`: the 95th percentile of its queuing delay in seconds, the part of the
+/// packets that it loses, and the part of its bitrate that is used.
 fn narrow(seed: u64, kbps: f64) -> (f64, f64, f64) {
     let path = Path { kbps, jitter_ms: 5.0, ..OPEN };
     let mut run = Run::new(seed);
     run.for_seconds(10, path);
-    let (mut waits, before) = (Vec::new(), run.id);
+    let (mut queuing_delays, before) = (Vec::new(), run.id);
     let (mut lost, mut bits) = (0_u32, 0.0);
     for _ in 0..110 * 30 {
         let (first, queue) = (run.id, (run.free - run.at()).max(0.0));
         run.stream(path);
-        waits.push(queue);
+        queuing_delays.push(queue);
         let new = run.reports.iter().filter(|report| report.id > first);
         for report in new {
             lost += u32::from(!report.arrived);
             bits += if report.arrived { report.size as f64 * 8.0 } else { 0.0 };
         }
     }
-    waits.sort_by(f64::total_cmp);
-    let late = waits[waits.len() * 95 / 100];
+    queuing_delays.sort_by(f64::total_cmp);
+    let late = queuing_delays[queuing_delays.len() * 95 / 100];
     (late, f64::from(lost) / (run.id - before) as f64, bits / 110.0 / (kbps * 1_000.0))
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn serve(
     messaging: Messaging,
     events: Recipient<SessionEvent>,
 ) {
-    let Messaging { mut texts, flushed, outputs: reader, inputs, signs } = messaging;
+    let Messaging { mut texts, flushed, outputs: reader, inputs, received } = messaging;
     let mut open = false;
     loop {
         tokio::select! {
@@ -52,7 +52,7 @@ pub(super) async fn serve(
             event = channel.poll() => match event {
                 Some(DataChannelEvent::OnOpen) => open = true,
                 Some(DataChannelEvent::OnMessage(message)) => {
-                    signs.message();
+                    received.message();
                     if let Some(answer) = receive(&message.data, &inputs) {
                         send(&*channel, &answer).await;
                     }

@@ -15,7 +15,7 @@ use super::nack::NackGenerator;
 use super::pass_through::PassThrough;
 use super::retransmissions::RetransmissionLimiter;
 use crate::browser::guard::bound_feedback;
-use crate::media::signs::Signs;
+use crate::media::receive_stats::ReceiveStats;
 
 /// Packets kept to be sent again, a power of two: two seconds of 2 Mbit/s, 600 kB. Who asks for
 /// older ones gets nothing and asks for a keyframe.
@@ -31,7 +31,10 @@ const BOUND_RETRANSMISSIONS: Slot = Slot::Custom(1_500);
 const BOUND_FEEDBACK: Slot = Slot::Custom(400);
 
 /// The slots decide the order, not the calls.
-pub(super) fn registry(engine: &mut MediaEngine, signs: Arc<Signs>) -> Result<Registry, Error> {
+pub(super) fn registry(
+    engine: &mut MediaEngine,
+    received: Arc<ReceiveStats>,
+) -> Result<Registry, Error> {
     configure_simulcast_extension_headers(engine)?;
     let registry = configure_twcc_receiver_only(configure_rtcp_reports(Registry::new()), engine)?;
     Ok(registry
@@ -39,7 +42,7 @@ pub(super) fn registry(engine: &mut MediaEngine, signs: Arc<Signs>) -> Result<Re
             BOUND_FEEDBACK,
             PassThrough::new(move |packet: &mut TaggedPacket| {
                 if matches!(packet.message.packet, Packet::Rtp(_)) {
-                    signs.rtp();
+                    received.rtp();
                 }
                 bound_feedback(packet)
             }),

@@ -107,13 +107,19 @@ const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a connection feeds.
 pub(crate) struct PeerChannels {
-    pub(crate) packets: Arc<PacketQueue>,
+    pub(crate) live: Arc<LiveSession>,
     pub(crate) events: Recipient<SessionEvent>,
+    pub(crate) media_channels: MediaChannels,
+}
+
+/// What a connection shares with the hops beside it.
+#[derive(Clone)]
+pub(crate) struct MediaChannels {
+    pub(crate) packets: Arc<PacketQueue>,
     /// Notified by `ingress` when it needs a keyframe of the browser.
     pub(crate) keyframe_wanted: Arc<Notify>,
     /// Notified when the browser needs a keyframe of us.
     pub(crate) keyframe_due: Arc<Notify>,
-    pub(crate) live: Arc<LiveSession>,
     pub(crate) bitrates: BitrateLimits,
     pub(crate) video_limits: VideoLimits,
     /// What the path to the browser carries, kbit/s of video; the maximum until told otherwise.
@@ -185,17 +191,16 @@ pub(crate) async fn answer(
     let mut engine = MediaEngine::default();
     engine.register_codec(codec.clone(), RtpCodecKind::Video)?;
     extensions::register(&mut engine)?;
-    let PeerChannels {
+    let PeerChannels { live, events, media_channels } = channels;
+    let MediaChannels {
         packets,
-        events,
         keyframe_wanted,
         keyframe_due,
-        live,
         bitrates,
         video_limits,
         available_kbps,
-    } = channels;
-    let registry = interceptors::registry(&mut engine, Arc::clone(&live.signs))?;
+    } = media_channels;
+    let registry = interceptors::registry(&mut engine, Arc::clone(&live.received))?;
     let padding = Arc::new(Padding::default());
     let registry = bitrates::control(
         registry,
@@ -241,13 +246,13 @@ pub(crate) async fn answer(
         gathered: gathered_tx,
         // Nobody looks at what a browser sends to a generator's stream, should it send.
         video: (mode != Mode::Receive).then_some((packets, Arc::clone(&tracks))),
-        signs: Arc::clone(&live.signs),
+        received: Arc::clone(&live.received),
         messaging: Mutex::new(Some(Messaging {
             texts: texts_rx,
             flushed: flushed_tx,
             outputs,
             inputs: Arc::clone(&live.inputs),
-            signs: Arc::clone(&live.signs),
+            received: Arc::clone(&live.received),
         })),
         progress: Progress::default(),
         stop: stop.clone(),

@@ -21,7 +21,7 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::extensions::ExtensionIds;
 use crate::media::packet::Packet;
-use crate::media::signs::Signs;
+use crate::media::receive_stats::ReceiveStats;
 use crate::pipeline::backlog::PacketQueue;
 
 /// Without a packet for so long, a track gives way to another that sends: at the lowest frame rate
@@ -70,11 +70,11 @@ pub(super) async fn receive_packets(
     tracks: Arc<Tracks>,
     packets: Arc<PacketQueue>,
     extensions: ExtensionIds,
-    signs: Arc<Signs>,
+    received: Arc<ReceiveStats>,
 ) {
     while let Some(event) = track.poll().await {
         if let TrackRemoteEvent::OnRtpPacket(_) = event {
-            signs.packet();
+            received.packet();
         }
         match event {
             TrackRemoteEvent::OnRtpPacket(rtp::Packet { header, payload })

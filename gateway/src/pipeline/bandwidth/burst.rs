@@ -30,11 +30,11 @@ const HEADER_BYTES: f64 = 44.0;
 
 /// One packet that the receiver reported on, in the order of sending.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Report {
+pub(crate) struct PacketResult {
     /// By our clock, since some moment.
-    pub(crate) sent: Duration,
-    /// By the receiver's clock, since some moment; `None` if it was lost.
-    pub(crate) came: Option<Duration>,
+    pub(crate) departure: Duration,
+    /// By the receiver's clock, since some moment; `None`: it was lost.
+    pub(crate) arrival: Option<Duration>,
     pub(crate) bytes: usize,
 }
 
@@ -51,10 +51,10 @@ pub(crate) struct Bursts {
 
 #[derive(Debug)]
 struct Burst {
-    first_sent: Duration,
-    last_sent: Duration,
-    first_came: Duration,
-    last_came: Duration,
+    first_departure: Duration,
+    last_departure: Duration,
+    first_arrival: Duration,
+    last_arrival: Duration,
     packets: usize,
     /// Without those of the first packet, which only starts the measurement.
     bits: f64,
@@ -62,29 +62,29 @@ struct Burst {
 }
 
 impl Burst {
-    fn new(report: Report) -> Self {
+    fn new(packet: PacketResult) -> Self {
         Self {
-            first_sent: report.sent,
-            last_sent: report.sent,
-            first_came: report.came.unwrap_or_default(),
-            last_came: report.came.unwrap_or_default(),
+            first_departure: packet.departure,
+            last_departure: packet.departure,
+            first_arrival: packet.arrival.unwrap_or_default(),
+            last_arrival: packet.arrival.unwrap_or_default(),
             packets: 1,
             bits: 0.0,
-            lost: report.came.is_none(),
+            lost: packet.arrival.is_none(),
         }
     }
 
-    fn continues(&self, report: Report) -> bool {
-        report.sent.saturating_sub(self.last_sent) <= GAP
+    fn continues(&self, packet: PacketResult) -> bool {
+        packet.departure.saturating_sub(self.last_departure) <= GAP
     }
 
-    fn add(&mut self, report: Report) {
-        self.last_sent = report.sent;
+    fn add(&mut self, packet: PacketResult) {
+        self.last_departure = packet.departure;
         self.packets += 1;
-        match report.came {
-            Some(came) => {
-                self.bits += (report.bytes as f64 + HEADER_BYTES) * 8.0;
-                self.last_came = self.last_came.max(came);
+        match packet.arrival {
+            Some(arrival) => {
+                self.bits += (packet.bytes as f64 + HEADER_BYTES) * 8.0;
+                self.last_arrival = self.last_arrival.max(arrival);
             }
             None => self.lost = true,
         }
@@ -93,9 +93,9 @@ impl Burst {
     /// `None` if it measures nothing: a missing packet may have met a full queue, and a burst that
     /// took us long to send was spread by us, unless it is fast all the same.
     fn rate(&self, enough: f64) -> Option<f64> {
-        let took = self.last_came.saturating_sub(self.first_came).max(TICK);
+        let took = self.last_arrival.saturating_sub(self.first_arrival).max(TICK);
         let rate = self.bits / took.as_secs_f64();
-        let spread_by_us = self.last_sent.saturating_sub(self.first_sent) * 2 >= took;
+        let spread_by_us = self.last_departure.saturating_sub(self.first_departure) * 2 >= took;
         let measures = !self.lost && (!spread_by_us || rate >= enough);
         (self.packets >= MIN_PACKETS && measures).then_some(rate)
     }
@@ -106,30 +106,30 @@ impl Bursts {
         Self { enough, open: None, rates: VecDeque::new() }
     }
 
-    /// Records the reports. A burst counts once a packet of the next one is reported.
-    pub(crate) fn note(&mut self, reports: impl IntoIterator<Item = Report>) {
-        for report in reports {
-            let is_old = |(sent, _): &(Duration, f64)| *sent + NEWEST < report.sent;
+    /// Notes what was reported. A burst counts when a packet of the next one is reported.
+    pub(crate) fn note(&mut self, packets: impl IntoIterator<Item = PacketResult>) {
+        for packet in packets {
+            let is_old = |(departure, _): &(Duration, f64)| *departure + NEWEST < packet.departure;
             while self.rates.front().is_some_and(is_old) {
                 self.rates.pop_front();
             }
             match &mut self.open {
-                Some(burst) if burst.continues(report) => burst.add(report),
+                Some(burst) if burst.continues(packet) => burst.add(packet),
                 open => {
-                    let ended = open.replace(Burst::new(report));
+                    let ended = open.replace(Burst::new(packet));
                     if let Some(rate) = ended.and_then(|burst| burst.rate(self.enough)) {
                         if self.rates.len() == BURSTS {
                             self.rates.pop_front();
                         }
-                        self.rates.push_back((report.sent, rate));
+                        self.rates.push_back((packet.departure, rate));
                     }
                 }
             }
         }
     }
 
-    /// Bits a second that the path carries, by the newest bursts.
-    pub(crate) fn carried(&self) -> Option<f64> {
+    /// The capacity of the path in bits a second, by the newest bursts.
+    pub(crate) fn capacity(&self) -> Option<f64> {
         let mut rates: Vec<f64> = self.rates.iter().map(|(_, rate)| *rate).collect();
         rates.sort_by(f64::total_cmp);
         (rates.len() >= ENOUGH_BURSTS).then(|| rates[(rates.len() - 1) / 4])

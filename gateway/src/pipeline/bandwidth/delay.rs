@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::queue::WAITING;
+use super::queue::QUEUE_THRESHOLD;
 
 /// A queue stands when packets have waited for this long. A keyframe's queue has drained by then.
 const STANDING: Duration = Duration::from_millis(150);
@@ -37,13 +37,13 @@ const NEAR: std::ops::Range<f64> = 0.8..1.1;
 /// One report counts for at most this much time.
 const MAX_STEP: Duration = Duration::from_millis(500);
 
-/// What a report says of the path.
+/// What one feedback report says of the path.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Path {
-    /// How long the newest packets have waited.
-    pub(crate) waiting: Duration,
+pub(crate) struct PathSample {
+    /// Of the newest packets.
+    pub(crate) queuing_delay: Duration,
     /// When the newest of them was sent, since some moment.
-    pub(crate) sent: Duration,
+    pub(crate) departure: Duration,
     /// Bits a second that arrived, and that were sent.
     pub(crate) rates: Option<(f64, f64)>,
 }
@@ -54,10 +54,10 @@ pub(crate) struct DelayBased {
     rate: f64,
     min: f64,
     max: f64,
-    /// Since when packets wait, and how long they had waited at the last report.
-    waits: Option<(Instant, Duration)>,
-    /// When the newest packet that the last fall knew of was sent. Packets sent before it say
-    /// nothing about the bitrate after the fall.
+    /// Since when there is a queue, and the queuing delay at the last report.
+    queue: Option<(Instant, Duration)>,
+    /// When the newest packet was sent of which the last fall knew. What was sent before it says
+    /// nothing about the bitrate after it.
     fell: Duration,
     /// What arrived at the last fall.
     ceiling: Option<f64>,
@@ -80,12 +80,12 @@ pub(crate) enum Change {
 impl DelayBased {
     pub(crate) fn new(start: f64, min: f64, max: f64) -> Self {
         let (fell, ceiling) = (Duration::ZERO, None);
-        Self { rate: start, min, max, waits: None, fell, ceiling, unmoved: None, last: None }
+        Self { rate: start, min, max, queue: None, fell, ceiling, unmoved: None, last: None }
     }
 
-    /// Whether packets wait, even if only since a moment ago.
-    pub(crate) fn waits(&self) -> bool {
-        self.waits.is_some()
+    /// Whether there is a queue, for however short a time yet.
+    pub(crate) fn has_queue(&self) -> bool {
+        self.queue.is_some()
     }
 
     pub(crate) fn rate(&self) -> f64 {
@@ -98,42 +98,46 @@ impl DelayBased {
     }
 
     /// Takes a report.
-    pub(crate) fn update(&mut self, now: Instant, path: Path) -> Change {
+    pub(crate) fn update(
+        &mut self,
+        now: Instant,
+        PathSample { queuing_delay, departure, rates }: PathSample,
+    ) -> Change {
         let passed = self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         self.last = Some(now);
-        if path.waiting <= WAITING {
-            (self.waits, self.unmoved) = (None, None);
-            self.rise(passed.min(MAX_STEP).as_secs_f64(), path.rates);
+        if queuing_delay <= QUEUE_THRESHOLD {
+            (self.queue, self.unmoved) = (None, None);
+            self.rise(passed.min(MAX_STEP).as_secs_f64(), rates);
             return Change::Nothing;
         }
-        let (since, before) = *self.waits.get_or_insert((now, path.waiting));
-        self.waits = Some((since, path.waiting));
-        let shrinks = path.waiting + SHRINKS <= before;
+        let (since, before) = *self.queue.get_or_insert((now, queuing_delay));
+        self.queue = Some((since, queuing_delay));
+        let shrinks = queuing_delay + SHRINKS <= before;
         let stands = now.saturating_duration_since(since) >= STANDING;
-        if shrinks || !stands || path.sent <= self.fell {
+        if shrinks || !stands || departure <= self.fell {
             return Change::Nothing;
         }
-        let Some((received, sent)) = path.rates else { return Change::Nothing };
+        let Some((received, sent)) = rates else { return Change::Nothing };
         let (falls, before) = match self.unmoved {
-            Some((falls, waiting, before)) if path.waiting.abs_diff(waiting) <= UNMOVED => {
+            Some((falls, delay, before)) if queuing_delay.abs_diff(delay) <= UNMOVED => {
                 (falls, before)
             }
             _ => (0, self.rate),
         };
         if falls == UNMOVED_FALLS {
-            (self.rate, self.waits, self.unmoved) = (before, None, None);
+            (self.rate, self.queue, self.unmoved) = (before, None, None);
             return Change::NewDelay;
         }
-        self.unmoved = Some((falls + 1, path.waiting, before));
-        let factor = if path.waiting > LONG { DEEP_FALL } else { FALL };
+        self.unmoved = Some((falls + 1, queuing_delay, before));
+        let factor = if queuing_delay > LONG { DEEP_FALL } else { FALL };
         // A still picture arrives as next to nothing on any path, and a few late packets would
         // cost its sharpness.
         let least = if sent < self.rate * UNUSED { self.rate * FALL } else { 0.0 };
         let lower = self.rate.min((received * factor).max(least)).clamp(self.min, self.max);
         let fell = lower < self.rate;
-        (self.rate, self.fell, self.ceiling) = (lower, path.sent, Some(received));
-        // Keep waiting: packets sent after the fall will tell.
-        self.waits = Some((now, path.waiting));
+        (self.rate, self.fell, self.ceiling) = (lower, departure, Some(received));
+        // The queue is still there: what was sent after the fall tells.
+        self.queue = Some((now, queuing_delay));
         if fell { Change::Fell } else { Change::Nothing }
     }
 
@@ -156,15 +160,23 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Reports each 50 ms: how long packets have waited by then, in milliseconds. The bitrates.
-    fn run(start: f64, rates: (f64, f64), waiting: impl IntoIterator<Item = u32>) -> Vec<f64> {
+    /// Reports each 50 ms, with these queuing delays in milliseconds. The bitrates.
+    fn run(
+        start: f64,
+        rates: (f64, f64),
+        queuing_delays: impl IntoIterator<Item = u32>,
+    ) -> Vec<f64> {
         let (mut delay, begin) = (DelayBased::new(start, 100.0, 2_000.0), Instant::now());
-        let report = |(n, waiting): (u32, u32)| {
-            let path = Path { waiting: MS * waiting, sent: MS * 50 * (n + 1), rates: Some(rates) };
-            delay.update(begin + MS * 50 * n, path);
+        let report = |(n, queuing_delay): (u32, u32)| {
+            let sample = PathSample {
+                queuing_delay: MS * queuing_delay,
+                departure: MS * 50 * (n + 1),
+                rates: Some(rates),
+            };
+            delay.update(begin + MS * 50 * n, sample);
             delay.rate()
         };
-        (0..).zip(waiting).map(report).collect()
+        (0..).zip(queuing_delays).map(report).collect()
     }
 
     #[test]

@@ -18,15 +18,15 @@ const STEP: f64 = 1.5;
 pub(crate) const OF_MEASURED: f64 = 0.85;
 /// A raise by less than this factor is left to the estimator.
 const WORTH_IT: f64 = 1.1;
-/// Time without a fall before the first raise and between good ones: for a raise to what was
-/// measured, and for a step. Feedback comes ten times a second.
-const PATIENCE: [Duration; 2] = [Duration::from_millis(700), Duration::from_secs(1)];
-/// The longest wait after many raises that were too much.
-const MAX_PATIENCE: Duration = Duration::from_secs(32);
-/// The longest wait for a measured raise after many [`SMALL`] ones that were too much.
-const MAX_PATIENCE_SMALL: Duration = Duration::from_millis(1_400);
-/// A raise by less than this factor costs a path that carries no more as little as the estimator
-/// itself, which tries the limit every other second.
+/// Without a fall, before the first raise and between good ones: to what was measured, and by a
+/// step. Feedback comes ten times a second.
+const MIN_BACKOFF: [Duration; 2] = [Duration::from_millis(700), Duration::from_secs(1)];
+/// Before the next after many that were too much.
+const MAX_BACKOFF: Duration = Duration::from_secs(32);
+/// Before the next measured one after many of a [`SMALL`] raise.
+const MAX_BACKOFF_SMALL: Duration = Duration::from_millis(1_400);
+/// A raise by less than this costs a path that carries no more as little as the estimator itself
+/// does, which tries the limit every other second.
 const SMALL: f64 = 2.0;
 /// Time without a fall before bursts are made to measure by: a queue must have drained.
 const MEASURE_AFTER: Duration = Duration::from_millis(400);
@@ -56,7 +56,7 @@ struct Raised {
 #[derive(Debug)]
 pub(crate) struct Probe {
     /// The wait before a raise to what was measured, and before a step.
-    patience: [Duration; 2],
+    backoff: [Duration; 2],
     /// The highest since the last fall or raise.
     high: f64,
     /// Since when nothing has gone wrong; `None` before the first estimate.
@@ -67,7 +67,7 @@ pub(crate) struct Probe {
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { patience: PATIENCE, high: 0.0, quiet_since: None, raised: None }
+        Self { backoff: MIN_BACKOFF, high: 0.0, quiet_since: None, raised: None }
     }
 }
 
@@ -79,7 +79,7 @@ impl Probe {
         now: Instant,
         estimate: f64,
         max: f64,
-        carried: Option<f64>,
+        capacity: Option<f64>,
         wrong: bool,
     ) -> Option<f64> {
         let quiet_since = *self.quiet_since.get_or_insert(now);
@@ -101,14 +101,14 @@ impl Probe {
         }
         let since = |by| self.raised.filter(|last| last.by == by).map(|last| passed(last.at));
         let is_due = |by: Raise| {
-            let patience = self.patience[by as usize];
-            passed(quiet_since) >= patience && since(by).is_none_or(|since| since >= patience)
+            let backoff = self.backoff[by as usize];
+            passed(quiet_since) >= backoff && since(by).is_none_or(|since| since >= backoff)
         };
-        let measured = carried
-            .map(|carried| carried * OF_MEASURED)
+        let measured = capacity
+            .map(|capacity| capacity * OF_MEASURED)
             .filter(|more| is_due(Raise::Measured) && *more >= estimate * WORTH_IT);
-        // Not if that was measured to be too much.
-        let may_step = carried.is_none_or(|carried| carried >= estimate * STEP);
+        // Not where it was measured to be too much.
+        let may_step = capacity.is_none_or(|capacity| capacity >= estimate * STEP);
         let (more, by) = match measured {
             Some(more) => (more.min(max), Raise::Measured),
             None if is_due(Raise::Step) && may_step => ((estimate * STEP).min(max), Raise::Step),
@@ -123,22 +123,22 @@ impl Probe {
 
     fn went_well(&mut self) {
         if let Some(Raised { by, .. }) = self.raised.take() {
-            self.patience[by as usize] = PATIENCE[by as usize];
+            self.backoff[by as usize] = MIN_BACKOFF[by as usize];
         }
     }
 
     fn went_wrong(&mut self, Raised { by, factor, .. }: Raised) {
         let small = by == Raise::Measured && factor < SMALL;
-        let most = if small { MAX_PATIENCE_SMALL } else { MAX_PATIENCE };
-        let patience = &mut self.patience[by as usize];
-        *patience = (*patience * 2).min(most.max(*patience));
+        let most = if small { MAX_BACKOFF_SMALL } else { MAX_BACKOFF };
+        let backoff = &mut self.backoff[by as usize];
+        *backoff = (*backoff * 2).min(most.max(*backoff));
     }
 
     /// How long a raise to what was measured waits beyond the least, because the last ones were
     /// wrong.
     #[cfg(test)]
     pub(crate) fn distrust(&self) -> Duration {
-        self.patience[Raise::Measured as usize].saturating_sub(MAX_PATIENCE_SMALL)
+        self.backoff[Raise::Measured as usize].saturating_sub(MAX_BACKOFF_SMALL)
     }
 
     /// Whether bursts are to measure the path now.
@@ -153,10 +153,10 @@ mod tests {
     use super::*;
 
     /// A path of `path` kbit/s under an estimator that falls to 85 % of it and does not rise by
-    /// itself. The estimates, ten a second; `carried` is what bursts measure.
+    /// itself. The estimates, ten a second; `capacity` is what bursts measure.
     fn run(
         path: impl Fn(u64) -> f64,
-        carried: impl Fn(u64) -> Option<f64>,
+        capacity: impl Fn(u64) -> Option<f64>,
         seconds: u64,
     ) -> Vec<f64> {
         let (mut probe, start) = (Probe::default(), Instant::now());
@@ -166,7 +166,7 @@ mod tests {
                 estimate = path(tenth) * 0.85;
             }
             let now = start + Duration::from_millis(tenth * 100);
-            if let Some(more) = probe.update(now, estimate, 2_000.0, carried(tenth), false) {
+            if let Some(more) = probe.update(now, estimate, 2_000.0, capacity(tenth), false) {
                 estimate = more;
             }
             estimate

@@ -1,4 +1,4 @@
-//! Whether packets wait on the path: a standing queue is congestion, a standstill is not.
+//! The queuing delay of a path: a standing queue is congestion, a standstill is not.
 //!
 //! To an estimator that looks at how delays change, both look the same. After a standstill of ours,
 //! of the client or of its feedback, however long, the newest packets are on time again. On a path
@@ -6,69 +6,70 @@
 
 use std::time::Duration;
 
-use super::burst::Report;
+use super::burst::PacketResult;
 
-/// What counts as waiting: more than the jitter of a path without a queue, less than anybody
-/// notices. At 500 kbit/s it is two packets.
-pub(super) const WAITING: Duration = Duration::from_millis(30);
-/// The newest packets that count, by when they were sent: two pictures at 30 fps, each sent at
-/// once.
+/// A queue has more delay than this: more than a jittery path without one, less than anybody sees.
+/// At 500 kbit/s it is two packets.
+pub(super) const QUEUE_THRESHOLD: Duration = Duration::from_millis(30);
+/// Of how long the newest packets count: two pictures at 30 fps, each sent at once.
 const NEWEST: Duration = Duration::from_millis(70);
-/// How long the shortest delay is remembered, at least; at most twice as long. A clock that is off
-/// by 100 ppm drifts by a millisecond in ten seconds.
+/// How long the base delay is remembered, at least; at most twice as long. A clock that is off by
+/// 100 ppm makes a millisecond of ten seconds.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// The delays of one path.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// The shortest delay of the present and of the last [`REMEMBERED`], in microseconds. The two
-    /// clocks have no common origin, so it may be negative.
-    shortest: (i64, i64),
+    /// The base delay, which is the shortest, of the present and of the last [`REMEMBERED`], in
+    /// microseconds. The two clocks have no moment in common: it may be negative.
+    base_delays: (i64, i64),
     since: Option<Duration>,
     /// The newest delay, and when its packet was sent.
     last: (i64, Duration),
 }
 
 impl Queue {
-    /// How long the newest of these packets, which were reported at `now`, have waited beyond the
-    /// shortest delay. The least of them counts.
+    /// By how much the newest of these packets, which were reported at `now`, were later than the
+    /// base delay: the least of them.
     ///
-    /// No packet can have waited for longer than since it was sent. If it seems so, a clock jumped:
-    /// ours stands still while this process does, theirs may be set.
-    pub(crate) fn waiting(&mut self, now: Duration, packets: &[Report]) -> Duration {
-        let Some(last) = packets.iter().rfind(|packet| packet.came.is_some()) else {
+    /// No packet can have been queued for longer than since it was sent. What says so comes from a
+    /// clock that jumped: ours stands still while this process does, theirs may be set.
+    pub(crate) fn queuing_delay(&mut self, now: Duration, packets: &[PacketResult]) -> Duration {
+        let Some(last) = packets.iter().rfind(|packet| packet.arrival.is_some()) else {
             return Duration::ZERO;
         };
-        let delay = |packet: &Report| Some(micros(packet.came?) - micros(packet.sent));
+        let delay =
+            |packet: &PacketResult| Some(micros(packet.arrival?) - micros(packet.departure));
         let shortest = packets.iter().filter_map(delay).min().unwrap_or_default();
         match self.since {
-            None => self.restart(shortest, last.sent),
-            Some(since) if last.sent.saturating_sub(since) >= REMEMBERED => {
-                self.shortest = (shortest, self.shortest.0);
-                self.since = Some(last.sent);
+            None => self.restart(shortest, last.departure),
+            Some(since) if last.departure.saturating_sub(since) >= REMEMBERED => {
+                self.base_delays = (shortest, self.base_delays.0);
+                self.since = Some(last.departure);
             }
-            Some(_) => self.shortest.0 = self.shortest.0.min(shortest),
+            Some(_) => self.base_delays.0 = self.base_delays.0.min(shortest),
         }
-        let base = self.shortest.0.min(self.shortest.1);
-        let newest = packets.iter().rev().take_while(|packet| packet.sent + NEWEST >= last.sent);
+        let base = self.base_delays.0.min(self.base_delays.1);
+        let newest =
+            packets.iter().rev().take_while(|packet| packet.departure + NEWEST >= last.departure);
         let least = newest.filter_map(delay).min().unwrap_or(base);
-        let waiting = Duration::from_micros(u64::try_from(least - base).unwrap_or(0));
-        if waiting > now.saturating_sub(last.sent) + NEWEST {
-            self.restart(least, last.sent);
+        let queuing_delay = Duration::from_micros(u64::try_from(least - base).unwrap_or(0));
+        if queuing_delay > now.saturating_sub(last.departure) + NEWEST {
+            self.restart(least, last.departure);
             return Duration::ZERO;
         }
-        self.last = (least, last.sent);
-        waiting
+        self.last = (least, last.departure);
+        queuing_delay
     }
 
     /// Takes the present delay as the path's own.
     pub(crate) fn adopt(&mut self) {
-        let (least, sent) = self.last;
-        self.restart(least, sent);
+        let (least, departure) = self.last;
+        self.restart(least, departure);
     }
 
-    fn restart(&mut self, shortest: i64, since: Duration) {
-        (self.shortest, self.since) = ((shortest, shortest), Some(since));
+    fn restart(&mut self, base_delay: i64, since: Duration) {
+        (self.base_delays, self.since) = ((base_delay, base_delay), Some(since));
     }
 }
 
@@ -84,20 +85,20 @@ mod tests {
     /// milliseconds. Returns whether a queue stood at each report of ten.
     fn run(seconds: u64, delay: impl Fn(u64) -> u64) -> Vec<bool> {
         let mut queue = Queue::default();
-        let packet = |n: u64| Report {
-            sent: Duration::from_millis(n * 10),
+        let packet = |n: u64| PacketResult {
+            departure: Duration::from_millis(n * 10),
             // By another clock.
-            came: Some(Duration::from_millis(7_000 + n * 10 + delay(n * 10))),
+            arrival: Some(Duration::from_millis(7_000 + n * 10 + delay(n * 10))),
             bytes: 1_200,
         };
         let reports = (0..seconds * 10).map(|report| (report * 10..report * 10 + 10).map(packet));
-        let waiting = |packets: Vec<Report>| {
-            // As if reported half-way back, whenever the report arrives.
-            let now = packets.iter().filter_map(|packet| packet.came).max().unwrap();
-            queue.waiting(now - Duration::from_secs(7) + Duration::from_millis(20), &packets)
-                > WAITING
+        let stands = |packets: Vec<PacketResult>| {
+            // Reported in the middle of the way back, whenever it arrives.
+            let now = packets.iter().filter_map(|packet| packet.arrival).max().unwrap();
+            queue.queuing_delay(now - Duration::from_secs(7) + Duration::from_millis(20), &packets)
+                > QUEUE_THRESHOLD
         };
-        reports.map(|packets| packets.collect()).map(waiting).collect()
+        reports.map(|packets| packets.collect()).map(stands).collect()
     }
 
     #[test]
@@ -119,11 +120,12 @@ mod tests {
     #[test]
     fn a_clock_that_jumps_is_no_queue() {
         let mut queue = Queue::default();
-        let mut at = |sent: u64, came: u64| {
-            let (sent, came) = (Duration::from_millis(sent), Duration::from_millis(came));
-            queue.waiting(
-                sent + Duration::from_millis(40),
-                &[Report { sent, came: Some(came), bytes: 1 }],
+        let mut at = |departure: u64, arrival: u64| {
+            let departure = Duration::from_millis(departure);
+            let arrival = Some(Duration::from_millis(arrival));
+            queue.queuing_delay(
+                departure + Duration::from_millis(40),
+                &[PacketResult { departure, arrival, bytes: 1 }],
             )
         };
         assert_eq!(at(1_000, 21_000), Duration::ZERO);

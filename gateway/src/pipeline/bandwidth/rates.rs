@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::burst::Report;
+use super::burst::PacketResult;
 
 /// Several pictures, at any frame rate that is sent.
 const WINDOW: Duration = Duration::from_millis(500);
@@ -13,20 +13,20 @@ const PACKETS: usize = 1_024;
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
-    /// When each packet came, by the receiver's clock, and its bits.
+    /// When each packet arrived, by the receiver's clock, and its bits.
     received: VecDeque<(Duration, f64)>,
     /// When each was sent, by our clock, and its bits.
     sent: VecDeque<(Duration, f64)>,
 }
 
 impl Rates {
-    /// Takes a report; returns what arrived and what was sent, once half a second is known.
-    pub(crate) fn update(&mut self, reports: &[Report]) -> Option<(f64, f64)> {
-        for Report { sent, came, bytes } in reports {
+    /// Takes a report; gives what arrived and what was sent, once half a second is known.
+    pub(crate) fn update(&mut self, packets: &[PacketResult]) -> Option<(f64, f64)> {
+        for PacketResult { departure, arrival, bytes } in packets {
             let bits = *bytes as f64 * 8.0;
-            note(&mut self.sent, *sent, bits);
-            if let Some(came) = came {
-                note(&mut self.received, *came, bits);
+            note(&mut self.sent, *departure, bits);
+            if let Some(arrival) = arrival {
+                note(&mut self.received, *arrival, bits);
             }
         }
         Some((rate(&mut self.received)?, rate(&mut self.sent)?))
@@ -69,14 +69,14 @@ mod tests {
     fn what_arrives_is_what_the_path_carries_and_what_is_sent_is_more() {
         let mut rates = Rates::default();
         // 1 250 bytes each 5 ms are 2 Mbit/s; each 10 ms they are one.
-        let packet = |n: u32| Report {
-            sent: MS * 5 * n,
-            came: Some(MS * 9_000 + MS * 10 * n),
+        let packet = |n: u32| PacketResult {
+            departure: MS * 5 * n,
+            arrival: Some(MS * 9_000 + MS * 10 * n),
             bytes: 1_250,
         };
-        let reports: Vec<_> = (0..400).map(packet).collect();
-        assert_eq!(rates.update(&reports[..20]), None, "a tenth of a second");
-        let (received, sent) = rates.update(&reports[20..]).unwrap();
+        let packets: Vec<_> = (0..400).map(packet).collect();
+        assert_eq!(rates.update(&packets[..20]), None, "a tenth of a second");
+        let (received, sent) = rates.update(&packets[20..]).unwrap();
         assert!((0.98..1.02).contains(&(received / 1e6)), "{received}");
         assert!((1.97..2.03).contains(&(sent / 1e6)), "{sent}");
     }

@@ -24,7 +24,7 @@ impl Ingress {
         let started = Instant::now();
         match self.decoder.decode(&data) {
             Ok(Some(picture)) => {
-                self.signs.frame();
+                self.received.frame();
                 let (seq, captured) = clock.next(started, timestamp);
                 let stamp = marks.captured;
                 if !self.intake.admits(captured, marks) {
@@ -43,7 +43,7 @@ impl Ingress {
             }
             Err(error) => {
                 debug!(%error, bytes = data.len(), "undecodable frame");
-                self.signs.undecodable(matches!(error, CodecError::Size { .. }));
+                self.received.undecodable(matches!(error, CodecError::Size { .. }));
                 ticket.dropped(Reason::Codec);
                 Err(NeedsKeyframe)
             }

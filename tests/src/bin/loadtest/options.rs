@@ -34,15 +34,30 @@ pub(crate) struct Options {
     pub(crate) url: Target,
 
     /// How many streams.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=MAX_STREAMS))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        value_parser = clap::value_parser!(u32).range(1..=MAX_STREAMS)
+    )]
     pub(crate) streams: u32,
 
     /// Offer them over this time, evenly, instead of all at once.
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=MAX_SECONDS))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "0",
+        value_parser = clap::value_parser!(u32).range(0..=MAX_SECONDS)
+    )]
     ramp: u32,
 
     /// How long to measure, after the ramp and two seconds of warm-up.
-    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=MAX_SECONDS))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "20",
+        value_parser = clap::value_parser!(u32).range(1..=MAX_SECONDS)
+    )]
     duration: u32,
 
     /// The size of the pictures.
@@ -50,7 +65,12 @@ pub(crate) struct Options {
     size: (u32, u32),
 
     /// Pictures a second, each stream.
-    #[arg(long, value_name = "FPS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=120))]
+    #[arg(
+        long,
+        value_name = "FPS",
+        default_value = "30",
+        value_parser = clap::value_parser!(u32).range(1..=120)
+    )]
     fps: u32,
 
     /// What is offered, and sent: vp8, vp9 or h264.

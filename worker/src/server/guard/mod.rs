@@ -4,10 +4,12 @@
 //! | what | at most | beyond |
 //! |---|---|---|
 //! | connections | [`CONNECTIONS`] | closed at once |
-//! | connections on which nothing was asked yet | [`UNASKED`], for [`WITHIN`] | the one that waits longest is closed |
-//! | calls that are not answered yet | [`UNANSWERED`], for [`WITHIN`] | the one that waits longest is refused |
-//! | bytes of such a call | [`MAX_OPEN_BYTES`](reframe_proto::MAX_OPEN_BYTES) | refused, by the length that it declares |
-//! | bytes read of a connection before others have their turn | [`TURN_BYTES`] | the others have it |
+//! | connections without a request yet | [`UNASKED`], for [`WITHIN`] | the oldest is closed |
+//! | calls without an answer yet | [`UNANSWERED`], for [`WITHIN`] | the oldest is refused |
+//! | bytes of such a call | [`MAX_OPEN_BYTES`] | refused, by the length that it declares |
+//! | bytes read of a connection in one go | [`TURN_BYTES`] | the others have their turn |
+//!
+//! [`MAX_OPEN_BYTES`]: reframe_proto::MAX_OPEN_BYTES
 //!
 //! Each that is turned away is counted ([`Refused`]). Who may call at all is not decided here.
 

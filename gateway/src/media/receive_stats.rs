@@ -1,4 +1,5 @@
-//! Signs of life of a session's browser, counted where they are taken.
+//! What is received of a session's browser, counted where it is taken. By it a session knows
+//! whether anybody is there.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ const GIVES_WAY: Duration = Duration::from_secs(20);
 /// What was taken of a session's browser so far. Each count is written where that is taken, and
 /// read by its session.
 #[derive(Debug, Default)]
-pub(crate) struct Signs {
+pub(crate) struct ReceiveStats {
     /// RTP packets, decrypted, of whatever kind.
     rtp: AtomicU64,
     /// Of them, those of the video that was agreed on.
@@ -27,7 +28,7 @@ pub(crate) struct Signs {
     idle_ms: AtomicU64,
 }
 
-impl Signs {
+impl ReceiveStats {
     pub(crate) fn rtp(&self) {
         self.rtp.fetch_add(1, Ordering::Relaxed);
     }

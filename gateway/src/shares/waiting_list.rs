@@ -11,13 +11,13 @@ use super::network;
 
 /// Those that wait, each known by a `T`.
 #[derive(Debug)]
-pub(crate) struct Crowd<T> {
+pub(crate) struct WaitingList<T> {
     max: usize,
     /// The oldest first.
     waiting: VecDeque<(IpAddr, T)>,
 }
 
-impl<T> Crowd<T> {
+impl<T> WaitingList<T> {
     pub(crate) fn new(max: usize) -> Self {
         Self { max, waiting: VecDeque::new() }
     }
@@ -60,24 +60,24 @@ mod tests {
 
     #[test]
     fn a_network_that_floods_displaces_itself() {
-        let mut crowd = Crowd::new(MOST);
-        assert_eq!(crowd.add(v4(1), 1_000), None);
+        let mut list = WaitingList::new(MOST);
+        assert_eq!(list.add(v4(1), 1_000), None);
         for n in 0..MOST - 1 {
-            assert_eq!(crowd.add(v4(2), n), None);
+            assert_eq!(list.add(v4(2), n), None);
         }
         for n in MOST - 1..1_000 {
-            assert_eq!(crowd.add(v4(2), n), Some(n + 1 - MOST), "its own oldest");
+            assert_eq!(list.add(v4(2), n), Some(n + 1 - MOST), "its own oldest");
         }
-        assert_eq!(crowd.add(v4(3), 1_001), Some(1_000 + 1 - MOST), "for another one too");
-        crowd.remove(|one| *one == 1_000);
-        assert_eq!(crowd.add(v4(3), 1_002), None, "one that is known leaves a place");
+        assert_eq!(list.add(v4(3), 1_001), Some(1_000 + 1 - MOST), "for another one too");
+        list.remove(|one| *one == 1_000);
+        assert_eq!(list.add(v4(3), 1_002), None, "one that is known leaves a place");
     }
 
     #[test]
     fn among_equals_the_oldest_goes() {
-        let mut crowd = Crowd::new(MOST);
+        let mut list = WaitingList::new(MOST);
         for n in 0..=u8::MAX {
-            let gone = crowd.add(v4(n), n);
+            let gone = list.add(v4(n), n);
             assert_eq!(gone, n.checked_sub(u8::try_from(MOST).unwrap()));
         }
     }
@@ -87,11 +87,11 @@ mod tests {
     fn the_one_that_goes_is_of_a_network_that_has_most() {
         for seed in 0..20 {
             let mut random = SmallRng::seed_from_u64(seed);
-            let (mut crowd, mut model) = (Crowd::new(MOST), Vec::new());
+            let (mut list, mut model) = (WaitingList::new(MOST), Vec::new());
             for n in 0..1_000 {
                 if random.random_range(0..4) == 0 && !model.is_empty() {
                     let (_, gone) = model.remove(random.random_range(0..model.len()));
-                    crowd.remove(|one| *one == gone);
+                    list.remove(|one| *one == gone);
                     continue;
                 }
                 // Some have many, most have few.
@@ -102,8 +102,8 @@ mod tests {
                 let largest = model.iter().map(|(last, _)| count(*last)).max().unwrap();
                 let oldest = model.iter().position(|(last, _)| count(*last) == largest);
                 let expected = oldest.filter(|_| model.len() > MOST).map(|at| model.remove(at).1);
-                assert_eq!(crowd.add(v4(last), n), expected, "seed {seed}");
-                assert_eq!(crowd.waiting.len(), model.len());
+                assert_eq!(list.add(v4(last), n), expected, "seed {seed}");
+                assert_eq!(list.waiting.len(), model.len());
             }
         }
     }
