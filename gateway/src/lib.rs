@@ -17,10 +17,12 @@
 //! | `media` | what passes from hop to hop |
 //! | `telemetry` | metrics, traces, and the end of every frame |
 //! | `codec` | VP8, VP9 and H.264, and their RTP payloads |
+//! | `access` | who may do what: access tokens, and the tokens of sessions |
 //! | `shares` | what strangers use up, shared among their networks |
 
 mod app;
 
+mod access;
 mod browser;
 pub mod codec;
 mod config;
@@ -44,9 +46,14 @@ pub mod fuzz;
 
 pub use app::{RunError, run};
 pub use browser::net::MediaError;
+pub use config::access::AccessOptions;
+pub use config::client_limits::ClientLimitOptions;
 pub use config::cluster::{Cluster, ClusterOptions};
 pub use config::edge::EdgeOptions;
 pub use config::ice_servers::IceServerOptions;
 pub use config::media::MediaOptions;
+pub use config::redis::RedisOptions;
+pub use config::tls::cluster_init::{ClusterInitError, cluster_init};
+pub use config::token::TokenOptions;
 pub use config::worker_address::WorkerAddress;
 pub use config::{Config, EXIT_USAGE, Options};

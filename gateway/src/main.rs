@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
-use reframe_gateway::{ClusterOptions, EXIT_USAGE, Options};
+use clap::{Parser, Subcommand};
+use reframe_gateway::{ClusterOptions, EXIT_USAGE, Options, TokenOptions};
 
 /// Frames are 1.4 MB each and cross threads: glibc's allocator returns and faults in their pages
 /// every time.
@@ -17,6 +18,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "reframe-gateway", version)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     #[command(flatten)]
     options: Options,
 
@@ -25,6 +29,18 @@ struct Cli {
 
     #[command(flatten)]
     log: reframe_trace::Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a CA and certificates for the gateways and workers of a cluster: --cluster-tls-ca,
+    /// --cluster-tls-cert and --cluster-tls-key of each. Does not replace any file.
+    ClusterInit {
+        /// The folder; it is made if it is not there.
+        dir: PathBuf,
+    },
+    /// Make an access token for a gateway with --auth token, and print it.
+    Token(TokenOptions),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +56,11 @@ fn main() -> ExitCode {
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
         }
     };
+    match &cli.command {
+        Some(Command::ClusterInit { dir }) => return init(dir),
+        Some(Command::Token(options)) => return token(options),
+        None => {}
+    }
     let config = cli.options.validate();
     let mut problems = config.as_ref().err().cloned().unwrap_or_default();
     let cluster = cli.cluster.validate(&cli.options);
@@ -55,6 +76,30 @@ fn main() -> ExitCode {
     };
     match reframe_gateway::run(config, cluster) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error_chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn token(options: &TokenOptions) -> ExitCode {
+    match options.make() {
+        Ok(token) if writeln!(io::stdout(), "{token}").is_ok() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(problems) => usage(&problems),
+    }
+}
+
+/// Makes the cluster's certificates, and says which files they are.
+fn init(dir: &Path) -> ExitCode {
+    match reframe_gateway::cluster_init(dir) {
+        Ok(made) => {
+            for file in made {
+                writeln!(io::stdout(), "{}", file.display()).ok();
+            }
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             print_error(&error_chain(&error));
             ExitCode::FAILURE

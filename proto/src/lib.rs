@@ -100,6 +100,9 @@ pub fn is_stream_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(plain) && !RESERVED_NAMES.contains(&name)
 }
 
+/// Fields of the messages that set inputs, beside the inputs' names.
+const MESSAGE_FIELDS: [&str; 2] = ["webrtc_id", "session_token"];
+
 /// Whether an input or output may have this name: an identifier of at most 64 bytes that no message
 /// uses itself.
 ///
@@ -112,7 +115,7 @@ pub fn is_stream_name(name: &str) -> bool {
 pub fn is_component_name(name: &str) -> bool {
     let word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-    first && word && name.len() <= 64 && name != "webrtc_id"
+    first && word && name.len() <= 64 && !MESSAGE_FIELDS.contains(&name)
 }
 
 /// Version 1 of the package, as generated.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tonic::transport::Endpoint;
 
 use crate::config::cluster::SharedPlacement;
+use crate::config::redis::RedisStore;
 use crate::media::session_id::SessionId;
 use crate::stream::spec::Spec;
 use crate::workers::placement::{self, Placement, Slot};
@@ -66,14 +67,15 @@ impl SharedSlots {
     /// When `url` is not a Redis URL.
     #[must_use]
     pub fn start(url: &str, number: u16, lease: Duration, workers: &Workers) -> Self {
-        let redis = redis::Client::open(url).expect("a Redis URL");
+        let client = redis::Client::open(url).expect("a Redis URL");
+        let store = RedisStore { client, password_file: None };
         let known = Arc::clone(&workers.0);
         let serving = Box::new(move || known.to_vec());
-        let shared = SharedPlacement { redis, password_file: None, lease, advertise: None };
         let [high, low] = number.to_be_bytes();
-        let us = ([10, 0, high, low], 9090).into();
+        let us = ([10, 0, high, low], 9092).into();
+        let shared = SharedPlacement { store, lease, peer: us, advertise: None };
         Self {
-            placement: placement::start(Some(shared), us, serving),
+            placement: placement::start(Some((shared, us)), serving),
             workers: Arc::clone(&workers.0),
         }
     }

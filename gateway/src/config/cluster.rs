@@ -1,19 +1,20 @@
 //! Options for workers and other gateways. A program that has everything in one process needs only
 //! those of [`crate::config`].
 
-use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use reframe_proto::exchange::pass;
+use reframe_tls::{ClusterTls, ClusterTlsOptions, Role};
 use tokio::runtime::Handle;
 use tonic::transport::Uri;
 
 use super::parse::{list, parse, within};
+use super::redis::{RedisOptions, RedisStore};
 use super::worker_address::WorkerAddress;
-use super::{Options, addresses};
+use super::{Options, addresses, inside};
 
 /// The default of `--reconnect-limit`.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
@@ -28,25 +29,29 @@ pub struct ClusterOptions {
     #[arg(long, env = "REFRAME_WORKERS", default_value = "http://127.0.0.1:50051")]
     pub workers: String,
 
-    /// Where the gateways of this deployment share what they know of sessions and slots
-    /// [redis://host:port; without it this gateway is the only one].
-    #[arg(long, env = "REFRAME_REDIS", value_name = "URL", hide_env_values = true)]
-    pub redis: Option<String>,
-
-    /// With --redis: its password [path of a file; its first line, read again for each connection].
-    #[arg(long, env = "REFRAME_REDIS_PASSWORD_FILE", value_name = "FILE")]
-    pub redis_password_file: Option<String>,
+    /// The Redis that several gateways share.
+    #[command(flatten)]
+    pub redis: RedisOptions,
 
     /// With --redis: how long the sessions of a gateway that died keep their slots [seconds, 2 to
     /// 300].
     #[arg(long, env = "REFRAME_LEASE", value_name = "SECONDS", default_value = "10")]
     pub lease: String,
 
-    /// With --redis: this gateway's admin port, as the other gateways reach it [http://ip:port; of
-    /// a name, the address that this machine has of it at the start; default: --admin, if that
-    /// names an address].
+    /// With --redis: address for the other gateways, which forward requests for sessions of this
+    /// one there [ip:port; port 0 picks a free one].
+    #[arg(long, env = "REFRAME_PEER", value_name = "ADDRESS", default_value = "127.0.0.1:9092")]
+    pub peer: String,
+
+    /// With --redis: --peer as the other gateways reach it [http://ip:port, by TLS or not; of a
+    /// name, the address that this machine has of it at the start; default: --peer, if that names
+    /// an address].
     #[arg(long, env = "REFRAME_ADVERTISE", value_name = "URL")]
     pub advertise: Option<String>,
+
+    /// Who gateways and workers take each other for.
+    #[command(flatten)]
+    pub tls: ClusterTlsOptions,
 
     /// How long a session waits for another worker when its own is gone, before it ends [seconds, 1
     /// to 600].
@@ -64,21 +69,22 @@ pub struct ClusterOptions {
 pub struct Cluster {
     pub(crate) workers: Vec<WorkerAddress>,
     pub(crate) shared: Option<SharedPlacement>,
+    /// To workers and other gateways; `None`: plain.
+    pub(crate) tls: Option<Arc<ClusterTls>>,
     pub(crate) reconnect_limit: Duration,
     pub(crate) grace: Duration,
     /// Runtimes of this process that the embedding program started, with their threads' names.
     pub(crate) watched: Vec<(&'static str, Handle)>,
 }
 
-/// The store that several gateways share.
+/// What several gateways share, and where each is for the others.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedPlacement {
-    /// Not connected yet.
-    pub(crate) redis: redis::Client,
+    pub(crate) store: RedisStore,
     pub(crate) lease: Duration,
-    /// The file of its password; it could be read at the start.
-    pub(crate) password_file: Option<PathBuf>,
-    /// The address of our admin port; `None`: the address that it is bound to.
+    /// Where to listen for other gateways.
+    pub(crate) peer: SocketAddr,
+    /// That address for others; `None`: the one that it is bound to.
     pub(crate) advertise: Option<SocketAddr>,
 }
 
@@ -91,6 +97,7 @@ impl Cluster {
         Self {
             workers,
             shared: None,
+            tls: None,
             reconnect_limit: RECONNECT_LIMIT,
             grace: Duration::ZERO,
             watched,
@@ -114,84 +121,46 @@ impl ClusterOptions {
     pub fn validate(&self, gateway: &Options) -> Result<Cluster, Vec<String>> {
         let mut problems = Vec::new();
         let workers = workers(&mut problems, &self.workers);
+        let store = self.redis.validate(&mut problems);
         let lease = within(&mut problems, "--lease", &self.lease, 2, 300);
+        let peer = parse(&mut problems, "--peer", &self.peer, "an address like 127.0.0.1:9092");
         let advertise = self.advertise.as_deref().filter(|url| !url.is_empty());
         let advertise = advertise.and_then(|url| advertised(&mut problems, url));
         let limit = within(&mut problems, "--reconnect-limit", &self.reconnect_limit, 1, 600);
         let grace = within(&mut problems, "--grace", &self.grace, 0, 3600);
-        // An empty environment variable counts as one that is not set.
-        let redis = self
-            .redis
-            .as_deref()
-            .filter(|url| !url.is_empty())
-            .and_then(|url| store(&mut problems, url));
-        let password_file = self.redis_password_file.as_deref().filter(|file| !file.is_empty());
-        let password_file =
-            password_file.and_then(|file| password(&mut problems, file, redis.as_ref()));
-        let admin = gateway
-            .admin
-            .trim()
-            .parse()
-            .ok()
-            .filter(|admin: &SocketAddr| admin.ip().is_unspecified());
-        if let (Some(_), None, Some(admin)) = (&redis, &advertise, admin) {
+        // Without a store there is no such port.
+        let listens = peer.filter(|_| store.is_some());
+        let anywhere = listens.filter(|peer: &SocketAddr| peer.ip().is_unspecified());
+        if let (None, Some(peer)) = (&advertise, anywhere) {
             problems.push(format!(
-                "--advertise: needed with --redis, as --admin {admin} names no address of ours"
+                "--advertise: needed with --redis, as --peer {peer} names no address of ours"
             ));
         }
-        match (lease, limit, grace) {
-            (Some(lease), Some(limit), Some(grace)) if problems.is_empty() => {
+        let admin = gateway.admin.trim().parse().ok().map(|admin: SocketAddr| admin.port());
+        if let (Some(told), Some(peer)) = (&advertise, listens)
+            && told.port() != peer.port()
+            && Some(told.port()) == admin
+        {
+            // What it was for before there was --peer.
+            problems.push(format!(
+                "--advertise: `{told}` is the port of --admin; name the one of --peer, {}",
+                peer.port()
+            ));
+        }
+        let exposed = inside::exposed(&workers, listens);
+        let tls = self.tls.validate(Role::Gateway, &exposed);
+        let tls = tls.map_err(|found| problems.extend(found)).ok().flatten();
+        match (peer, lease, limit, grace) {
+            (Some(peer), Some(lease), Some(limit), Some(grace)) if problems.is_empty() => {
                 let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-                let shared = redis.map(|redis| SharedPlacement {
-                    redis,
-                    password_file,
-                    lease: seconds(lease),
-                    advertise,
-                });
+                let lease = seconds(lease);
+                let shared = store.map(|store| SharedPlacement { store, lease, peer, advertise });
                 let (reconnect_limit, grace) = (seconds(limit), seconds(grace));
-                Ok(Cluster { workers, shared, reconnect_limit, grace, watched: Vec::new() })
+                Ok(Cluster { workers, shared, tls, reconnect_limit, grace, watched: Vec::new() })
             }
             _ => Err(problems),
         }
     }
-}
-
-/// The URL may contain a password: no message shows it.
-fn store(problems: &mut Vec<String>, url: &str) -> Option<redis::Client> {
-    let client = redis::Client::open(url);
-    let wanted = "it must be a URL like redis://127.0.0.1:6379 or redis://:password@redis:6379/0";
-    client.map_err(|error| problems.push(format!("--redis: {error}; {wanted}"))).ok()
-}
-
-/// The file of the password of `redis`.
-fn password(
-    problems: &mut Vec<String>,
-    file: &str,
-    redis: Option<&redis::Client>,
-) -> Option<PathBuf> {
-    let given = redis.and_then(|redis| redis.get_connection_info().redis_settings().password());
-    if given.is_some() {
-        problems.push("--redis-password-file: not together with a password in --redis".to_owned());
-        return None;
-    }
-    match read_password(Path::new(file)) {
-        Ok(_) => Some(file.into()),
-        Err(error) => {
-            problems.push(format!("--redis-password-file: `{file}`: {error}"));
-            None
-        }
-    }
-}
-
-/// The first line of a file that holds a password.
-///
-/// # Errors
-/// It cannot be read, or its first line is empty.
-pub(crate) fn read_password(file: &Path) -> io::Result<String> {
-    let text = std::fs::read_to_string(file)?;
-    let line = text.lines().next().map(str::trim).filter(|line| !line.is_empty());
-    line.map(str::to_owned)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its first line is empty"))
 }
 
 /// The name is resolved here: another gateway that resolved it again could find another machine. If
@@ -223,7 +192,7 @@ fn advertised(problems: &mut Vec<String>, given: &str) -> Option<SocketAddr> {
 
 const WORKER: &str =
     "a URL like http://127.0.0.1:50051, unix:/run/worker.sock or dns://workers:50051";
-const ADVERTISED: &str = "a URL like http://10.0.0.7:9090";
+const ADVERTISED: &str = "a URL like http://10.0.0.7:9092";
 
 fn workers(problems: &mut Vec<String>, given: &str) -> Vec<WorkerAddress> {
     let parts: Vec<String> = list(problems, "--workers", given, WORKER);
@@ -270,10 +239,11 @@ mod tests {
     fn options() -> ClusterOptions {
         ClusterOptions {
             workers: "http://a:1, dns://b:2, unix:/c/d, unix:///e".into(),
-            redis: None,
-            redis_password_file: None,
+            redis: RedisOptions::default(),
             lease: "10".into(),
+            peer: "127.0.0.1:9092".into(),
             advertise: None,
+            tls: ClusterTlsOptions { cluster_tls: Some("off".into()), ..Default::default() },
             reconnect_limit: "30".into(),
             grace: "10".into(),
         }
@@ -291,7 +261,7 @@ mod tests {
 
     #[test]
     fn good_options_pass() {
-        let cluster = options().validate(&gateway("0.0.0.0:9090")).unwrap();
+        let cluster = options().validate(&gateway("127.0.0.1:9090")).unwrap();
         let [
             WorkerAddress::Uri(_),
             WorkerAddress::Dns { name, port: 2 },
@@ -310,14 +280,19 @@ mod tests {
     fn every_problem_is_told_at_once() {
         let bad = ClusterOptions {
             workers: "a:1,https://b:2,http://c,dns://d,dns://:1,dns://e:many,http://f:1/path,unix:g,unix:/h/".into(),
-            redis: Some("http://redis:6379".into()),
-            redis_password_file: Some("/absent/password".into()),
+            redis: RedisOptions {
+                redis: Some("http://redis:6379".into()),
+                redis_password_file: Some("/absent/password".into()),
+                ..RedisOptions::default()
+            },
             lease: "1".into(),
+            peer: "here".into(),
             advertise: Some("10.0.0.7".into()),
+            tls: ClusterTlsOptions { cluster_tls: Some("yes".into()), ..Default::default() },
             reconnect_limit: "0".into(),
             grace: "long".into(),
         };
-        let problems = bad.validate(&gateway("127.0.0.1:0")).unwrap_err();
+        let problems = bad.validate(&gateway("127.0.0.1:9090")).unwrap_err();
         let count = |flag: &str| {
             problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: "))).count()
         };
@@ -326,29 +301,62 @@ mod tests {
             "--redis",
             "--redis-password-file",
             "--lease",
+            "--peer",
             "--advertise",
             "--reconnect-limit",
             "--grace",
+            "--cluster-tls",
         ];
-        assert_eq!(flags.map(count), [9, 1, 1, 1, 1, 1, 1], "{problems:?}");
+        assert_eq!(flags.map(count), [9, 1, 1, 1, 1, 1, 1, 1, 1], "{problems:?}");
         let none = ClusterOptions { workers: " ,".into(), ..options() };
-        assert_eq!(none.validate(&gateway("127.0.0.1:0")).unwrap_err().len(), 1);
+        assert_eq!(none.validate(&gateway("127.0.0.1:9090")).unwrap_err().len(), 1);
     }
 
     #[test]
     fn others_must_know_where_a_gateway_is() {
-        let url = "redis://user:secret@redis:6379/1";
-        let shared = ClusterOptions { redis: Some(url.into()), ..options() };
-        let problems = shared.validate(&gateway("[::]:9090")).unwrap_err();
+        let redis = RedisOptions {
+            redis: Some("redis://user:secret@redis:6379/1".into()),
+            ..RedisOptions::default()
+        };
+        let shared = ClusterOptions { redis, peer: "[::]:9092".into(), ..options() };
+        let problems = shared.validate(&gateway("127.0.0.1:9090")).unwrap_err();
         assert!(
             matches!(&problems[..], [one] if one.starts_with("--advertise: needed with --redis")),
             "{problems:?}"
         );
-        let options =
+        let told =
+            ClusterOptions { advertise: Some("http://10.0.0.7:9092".into()), ..shared.clone() };
+        let placement = told.validate(&gateway("127.0.0.1:9090")).unwrap().shared.unwrap();
+        let info = placement.store.client.get_connection_info();
+        assert_eq!(info.addr().to_string(), "redis:6379");
+        let old =
             ClusterOptions { advertise: Some("http://10.0.0.7:9090".into()), ..shared.clone() };
-        let placement = options.validate(&gateway("[::]:9090")).unwrap().shared.unwrap();
-        assert_eq!(placement.redis.get_connection_info().addr().to_string(), "redis:6379");
-        assert!(shared.validate(&gateway("10.0.0.7:9090")).is_ok());
+        let problems = old.validate(&gateway("0.0.0.0:9090")).unwrap_err();
+        assert!(
+            matches!(&problems[..], [one] if one.contains("name the one of --peer, 9092")),
+            "{problems:?}"
+        );
+        let one = ClusterOptions { peer: "10.0.0.7:9092".into(), ..shared.clone() };
+        assert!(one.validate(&gateway("127.0.0.1:9090")).is_ok());
+        let alone = ClusterOptions { redis: RedisOptions::default(), ..shared };
+        assert!(alone.validate(&gateway("127.0.0.1:9090")).unwrap().shared.is_none());
+    }
+
+    #[test]
+    fn beyond_this_host_certificates_or_a_word_are_needed() {
+        let undecided = ClusterOptions { tls: ClusterTlsOptions::default(), ..options() };
+        let problems = undecided.validate(&gateway("127.0.0.1:9090")).unwrap_err();
+        let [one] = &problems[..] else { panic!("{problems:?}") };
+        for told in ["--cluster-tls: --workers http://a:1, --workers dns://b:2", "cluster-init"] {
+            assert!(one.contains(told), "{one}");
+        }
+        let near = ClusterOptions { workers: "http://127.0.0.1:1,unix:/a".into(), ..undecided };
+        assert!(near.validate(&gateway("127.0.0.1:9090")).unwrap().tls.is_none());
+        let redis =
+            RedisOptions { redis: Some("redis://redis:6379".into()), ..RedisOptions::default() };
+        let many = ClusterOptions { redis, peer: "10.0.0.7:9092".into(), ..near };
+        let problems = many.validate(&gateway("127.0.0.1:9090")).unwrap_err();
+        assert!(problems[0].starts_with("--cluster-tls: --peer 10.0.0.7:9092"), "{problems:?}");
     }
 
     #[test]
@@ -374,43 +382,6 @@ mod tests {
                 (problem, usize::from(problem.is_none())),
                 "{given}"
             );
-        }
-    }
-
-    #[test]
-    fn a_password_stands_in_one_place() {
-        let file =
-            std::env::temp_dir().join(format!("reframe-cluster-password-{}", std::process::id()));
-        std::fs::write(&file, "secret\n").unwrap();
-        let with = |redis: &str| ClusterOptions {
-            redis: Some(redis.into()),
-            redis_password_file: file.to_str().map(str::to_owned),
-            ..options()
-        };
-        let placement =
-            with("redis://redis:6379").validate(&gateway("10.0.0.7:9090")).unwrap().shared.unwrap();
-        assert_eq!(placement.password_file.as_ref(), Some(&file));
-        let problems =
-            with("redis://:other@redis:6379").validate(&gateway("10.0.0.7:9090")).unwrap_err();
-        assert!(
-            matches!(&problems[..], [one] if one.starts_with("--redis-password-file: not together")),
-            "{problems:?}"
-        );
-        std::fs::remove_file(&file).unwrap();
-    }
-
-    #[test]
-    fn a_wrong_redis_is_named_without_its_password() {
-        for url in [
-            "redis://:secret@",
-            "redis://:secret@host:99999999",
-            "redis://:secret@host/x",
-            "rediss://:secret@host",
-        ] {
-            let wrong = ClusterOptions { redis: Some(url.into()), ..options() };
-            let problems = wrong.validate(&gateway("127.0.0.1:0")).unwrap_err();
-            let [one] = &problems[..] else { panic!("{url}: {problems:?}") };
-            assert!(one.starts_with("--redis: ") && !one.contains("secret"), "{url}: {one}");
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct EdgeOptions {
         long,
         env = "REFRAME_MAX_CONNECTIONS_PER_ADDRESS",
         value_name = "N",
-        default_value = "512"
+        default_value = "200"
     )]
     pub max_connections_per_address: String,
 }
@@ -65,7 +65,7 @@ impl Default for EdgeOptions {
             allowed_hosts: String::new(),
             allowed_origins: String::new(),
             max_connections: "4096".to_owned(),
-            max_connections_per_address: "512".to_owned(),
+            max_connections_per_address: "200".to_owned(),
         }
     }
 }

@@ -5,18 +5,23 @@
 //! that is wrong. Unknown `REFRAME_` variables are not errors, because Kubernetes injects such for
 //! every service.
 //!
-//! It may import `media`, `telemetry` and `codec`, and knows none of its readers.
+//! It may import `access`, `media`, `telemetry` and `codec`, and knows none of its readers.
 
+pub(crate) mod access;
 pub(crate) mod addresses;
+pub(crate) mod client_limits;
 pub(crate) mod cluster;
 pub(crate) mod edge;
 pub(crate) mod ice_servers;
+mod inside;
 pub(crate) mod media;
 pub(crate) mod names;
 pub(crate) mod parse;
 pub(crate) mod proxies;
 pub(crate) mod public;
+pub(crate) mod redis;
 pub(crate) mod tls;
+pub(crate) mod token;
 pub(crate) mod worker_address;
 
 use std::net::SocketAddr;
@@ -26,6 +31,8 @@ use clap::Args;
 use reframe_proto::{FRAME_RATES, picture_fits};
 use reframe_trace::watchdog;
 
+use self::access::{Access, AccessOptions};
+use self::client_limits::{ClientLimitOptions, ClientLimits};
 use self::edge::{Edge, EdgeOptions};
 use self::ice_servers::{IceServerOptions, IceServers};
 use self::media::{Media, MediaOptions};
@@ -66,9 +73,17 @@ pub struct Options {
     #[arg(long, env = "REFRAME_ADMIN", default_value = "127.0.0.1:9090")]
     pub admin: String,
 
+    /// Who may use which port.
+    #[command(flatten)]
+    pub access: AccessOptions,
+
     /// What both ports take of strangers.
     #[command(flatten)]
     pub edge: EdgeOptions,
+
+    /// What one client takes.
+    #[command(flatten)]
+    pub clients: ClientLimitOptions,
 
     /// The media port.
     #[command(flatten)]
@@ -148,7 +163,9 @@ pub struct Config {
     pub(crate) http: SocketAddr,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin: SocketAddr,
+    pub(crate) access: Access,
     pub(crate) edge: Edge,
+    pub(crate) clients: ClientLimits,
     pub(crate) media: Media,
     pub(crate) ice_servers: IceServers,
     pub(crate) video: Video,
@@ -175,6 +192,18 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Where `--http` can be reached from other machines and nothing says who may use it: whoever
+    /// has the address that is printed, with its token.
+    #[must_use]
+    pub fn or_link(mut self) -> Self {
+        let http: Result<SocketAddr, _> = self.http.trim().parse();
+        let local = http.is_ok_and(|http| http.ip().is_loopback());
+        if !local && self.access.auth.as_ref().is_none_or(String::is_empty) {
+            self.access.auth = Some("link".to_owned());
+        }
+        self
+    }
+
     /// Checks every option.
     ///
     /// # Errors
@@ -187,6 +216,7 @@ impl Options {
         let tls = Tls::from_options(&mut problems, mode, cert, key);
         let admin = parse(&mut problems, "--admin", &self.admin, "an address like 127.0.0.1:9090");
         let edge = self.edge.validate(&mut problems);
+        let clients = self.clients.validate(&mut problems);
         let media = self.media.validate(&mut problems);
         let ice_servers = self.ice.validate(&mut problems);
         let video = self.video(&mut problems);
@@ -198,6 +228,7 @@ impl Options {
         let idle_limit = within(&mut problems, "--idle-limit", &self.idle_limit, 1, 86_400);
         let trusted_proxies =
             TrustedProxies::from_option(&mut problems, self.trusted_proxies.as_deref());
+        let access = self.access.validate(&mut problems, http, admin, &trusted_proxies);
         let exit_when_stuck = watchdog::give_up(&self.exit_when_stuck);
         let exit_when_stuck = exit_when_stuck
             .map_err(|problem| problems.push(format!("--exit-when-stuck: {problem}")))
@@ -207,7 +238,9 @@ impl Options {
         match (
             http,
             admin,
+            access,
             edge,
+            clients,
             media,
             ice_servers,
             video,
@@ -220,7 +253,9 @@ impl Options {
             (
                 Some(http),
                 Some(admin),
+                Some(access),
                 Some(edge),
+                Some(clients),
                 Some(media),
                 Some(ice_servers),
                 Some(video),
@@ -237,7 +272,9 @@ impl Options {
                     http,
                     tls,
                     admin,
+                    access,
                     edge,
+                    clients,
                     media,
                     ice_servers,
                     video,
@@ -302,7 +339,9 @@ mod tests {
             tls_key: None,
             tls: None,
             admin: "127.0.0.1:9090".into(),
+            access: AccessOptions::default(),
             edge: EdgeOptions::default(),
+            clients: ClientLimitOptions::default(),
             media: MediaOptions { media: "127.0.0.1, ::1".into(), ..MediaOptions::default() },
             ice: IceServerOptions::default(),
             bitrate: "2000".into(),
@@ -349,11 +388,19 @@ mod tests {
             tls_key: Some("/absent/key.pem".into()),
             tls: None,
             admin: "127.0.0.1".into(),
+            access: AccessOptions { auth: Some("basic".into()), ..AccessOptions::default() },
             edge: EdgeOptions {
                 allowed_hosts: "*".into(),
                 allowed_origins: "here".into(),
                 max_connections: "0".into(),
                 max_connections_per_address: "1".into(),
+            },
+            clients: ClientLimitOptions {
+                offer_rate: "0".into(),
+                offer_burst: "1001".into(),
+                max_pending_per_client: "none".into(),
+                max_sessions_per_client: "-1".into(),
+                max_wrong_ids: "10001".into(),
             },
             media: MediaOptions {
                 media: String::new(),
@@ -391,6 +438,11 @@ mod tests {
                 "--allowed-origins",
                 "--max-connections",
                 "--max-connections-per-address",
+                "--offer-rate",
+                "--offer-burst",
+                "--max-pending-per-client",
+                "--max-sessions-per-client",
+                "--max-wrong-ids",
                 "--media",
                 "--media-port",
                 "--public-ip",
@@ -407,6 +459,7 @@ mod tests {
                 "--max-load",
                 "--idle-limit",
                 "--trusted-proxies",
+                "--auth",
                 "--exit-when-stuck",
                 "--trace-frames"
             ]

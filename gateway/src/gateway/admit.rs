@@ -69,6 +69,7 @@ impl Gateway {
     ) -> Option<Result<(CodecArbiter, Arc<LiveSession>), OfferRefused>> {
         let Some(Entry::Running { live, .. }) = self.sessions.get(id) else { return None };
         let live = Arc::clone(live);
+        self.clients.checked(id);
         let now = if encrypted {
             self.admission.encrypted(id)
         } else {

@@ -4,6 +4,7 @@
 
 mod admission;
 mod admit;
+mod client_limits;
 mod early;
 mod renegotiation;
 
@@ -24,12 +25,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use self::admission::Admission;
+use self::client_limits::{Clients, NewOffer};
 use self::early::{ANSWER_WITHIN, EarlyCandidates};
 pub(crate) use self::renegotiation::Renegotiate;
 use crate::browser::net::MediaPort;
 use crate::browser::offer::Offer;
 use crate::browser::peer;
 use crate::config::Video;
+use crate::config::client_limits::ClientLimits;
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
@@ -39,7 +42,7 @@ use crate::session::{
 };
 use crate::shares::Rates;
 use crate::stream::inputs::Values;
-use crate::stream::live_session::LiveSession;
+use crate::stream::live_session::{LiveSession, Owner};
 use crate::threads::arbiters::{Arbiters, CodecArbiter};
 use crate::threads::load::LOOK_INTERVAL;
 use crate::workers::placement::Placement;
@@ -60,11 +63,18 @@ const MAX_WAITING: usize = 32;
 pub(crate) struct StartSession {
     pub(crate) stream: String,
     pub(crate) id: SessionId,
-    /// Whose it is, for the log, and for how often it may.
+    /// Whose it is, for the log and for the answer's turn.
     pub(crate) client: Option<IpAddr>,
+    /// Whose it is, for what one client may have; `None`: a program on this machine.
+    pub(crate) limited: Option<IpAddr>,
     pub(crate) offer: Offer,
     /// What the client has set already.
     pub(crate) inputs: Values,
+    pub(crate) owner: Owner,
+    /// Sessions that the owner's subject may have at once.
+    pub(crate) max_sessions: Option<u32>,
+    /// The id of the session whose place it takes, which does not count for its client's limits.
+    pub(crate) replaces: Option<String>,
 }
 
 /// A trickled candidate; `None` is the end of candidates.
@@ -73,6 +83,8 @@ pub(crate) struct StartSession {
 pub(crate) struct Candidate {
     pub(crate) id: SessionId,
     pub(crate) candidate: Option<RTCIceCandidateInit>,
+    /// The nonce in the session's token, where one was shown.
+    pub(crate) nonce: Option<String>,
     /// When there is no session of this id: whether to keep the candidate, and wait, for one that
     /// may be on its way.
     pub(crate) wait: bool,
@@ -123,6 +135,7 @@ pub(crate) struct Gateway {
     /// Of each client's network.
     new_sessions: Rates,
     sessions: HashMap<SessionId, Entry>,
+    clients: Clients,
     admission: Admission,
     /// How many there are, for a gateway that drains.
     count: watch::Sender<usize>,
@@ -130,6 +143,13 @@ pub(crate) struct Gateway {
     /// The last new offer was refused because of the load.
     overloaded: bool,
     draining: Arc<AtomicBool>,
+}
+
+/// What the options say.
+pub(crate) struct Settings {
+    pub(crate) video: Video,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) clients: ClientLimits,
 }
 
 enum Entry {
@@ -151,8 +171,7 @@ impl Gateway {
         arbiters: Arc<Arbiters>,
         media: tokio::runtime::Handle,
         port: Arc<MediaPort>,
-        video: Video,
-        timeouts: Timeouts,
+        Settings { video, timeouts, clients }: Settings,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -167,6 +186,7 @@ impl Gateway {
             answers: Arc::new(Answers::new(cores)),
             new_sessions: new_sessions(cores),
             sessions: HashMap::new(),
+            clients: Clients::new(clients),
             admission: Admission::default(),
             count: watch::Sender::new(0),
             early: EarlyCandidates::default(),
@@ -182,7 +202,8 @@ impl Gateway {
 
     /// Whether there is room for a session that now offers. Here and now: other gateways and
     /// workers are not asked yet.
-    fn check_offer(&mut self, id: &SessionId, client: Option<IpAddr>) -> Result<(), OfferRefused> {
+    fn check_offer(&mut self, start: &StartSession) -> Result<(), OfferRefused> {
+        let StartSession { id, client, limited, owner, max_sessions, replaces, .. } = start;
         if self.draining.load(Ordering::Relaxed) {
             return Err(OfferRefused::Draining);
         }
@@ -192,7 +213,13 @@ impl Gateway {
         // Free again at once: it is taken when the browser has shown that it is there.
         self.codec_place(true).map(drop)?;
         // Before the placement is asked: that costs as much as the answer does.
-        if client.is_some_and(|client| !self.new_sessions.take(Instant::now(), client)) {
+        let (now, subject) = (Instant::now(), owner.subject.as_deref());
+        let (max_sessions, replaces) = (*max_sessions, replaces.as_deref());
+        let offer = NewOffer { id, address: *limited, subject, max_sessions, replaces };
+        self.clients.take_offer(now, &offer)?;
+        // Last: whoever is over a limit of its own takes nothing from others on its network.
+        if client.is_some_and(|client| !self.new_sessions.take(now, client)) {
+            self.clients.ended(id);
             return Err(OfferRefused::RateLimited);
         }
         Ok(())
@@ -237,7 +264,7 @@ impl Gateway {
     /// runtime.
     fn answer(
         &self,
-        StartSession { stream, id, client, offer, inputs }: StartSession,
+        StartSession { stream, id, client, offer, inputs, owner, .. }: StartSession,
         span: Span,
     ) -> impl Future<Output = Result<(String, PendingSession), OfferRefused>> + use<> {
         let mut workers = self.pool.serving();
@@ -252,7 +279,7 @@ impl Gateway {
             placement.look(&id, &workers, yields).await?;
             // All workers of a stream declare the same.
             let spec = Arc::clone(&workers.first().ok_or(OfferRefused::NoWorker)?.spec);
-            let live = LiveSession::new(Arc::clone(&spec), inputs);
+            let live = LiveSession::new(Arc::clone(&spec), owner, inputs);
             let channels = SessionChannels::new(bitrates.with(spec.bitrates), video_limits);
             let answered = match answers.turn(client).await {
                 Some(_turn) => {
@@ -296,11 +323,19 @@ impl Gateway {
         }
     }
 
-    /// The session of this id, if it began with an offer of the same origin.
-    fn of_origin(&self, id: &SessionId, offered: Option<&str>) -> Option<Addr<Session>> {
+    /// The session of this id, if it began with an offer of the same origin; `nonce`: and if its
+    /// token has this nonce.
+    fn of_origin(
+        &self,
+        id: &SessionId,
+        offered: Option<&str>,
+        nonce: Option<&str>,
+    ) -> Option<Addr<Session>> {
         match self.sessions.get(id)? {
-            Entry::Running { session, origin, .. }
-                if offered.is_some() && origin.as_deref() == offered =>
+            Entry::Running { session, origin, live }
+                if offered.is_some()
+                    && origin.as_deref() == offered
+                    && nonce.is_none_or(|nonce| nonce == live.owner.nonce) =>
             {
                 Some(session.clone())
             }
@@ -311,6 +346,7 @@ impl Gateway {
     fn forget(&mut self, id: &SessionId) {
         self.admission.ended(id);
         self.sessions.remove(id);
+        self.clients.ended(id);
         self.count.send_replace(self.sessions.len());
     }
 
@@ -336,7 +372,7 @@ impl Handler<StartSession> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
 
     fn handle(&mut self, start: StartSession, _: &mut Self::Context) -> Self::Result {
-        if let Err(refused) = self.check_offer(&start.id, start.client) {
+        if let Err(refused) = self.check_offer(&start) {
             return Box::pin(async move { Err(refused) }.into_actor(self));
         }
         let id = start.id.clone();
@@ -344,7 +380,7 @@ impl Handler<StartSession> for Gateway {
         self.count.send_replace(self.sessions.len());
         let span = info_span!(
             "session",
-            session = id.as_str(),
+            session = id.digest(),
             client = start.client.map(tracing::field::display),
             codec = start.offer.codec.codec.name()
         );
@@ -353,7 +389,7 @@ impl Handler<StartSession> for Gateway {
         let answering = self.media.spawn(answering).into_actor(self);
         Box::pin(answering.map(move |answered, gateway, ctx| {
             let answered = answered.unwrap_or_else(|panic| {
-                let session = id.as_str();
+                let session = id.digest();
                 error!(target: STRANGER, session, %panic, "an offer was not answered");
                 Err(OfferRefused::Unanswerable("our own fault; see the log".to_owned()))
             });
@@ -381,10 +417,15 @@ impl Handler<Candidate> for Gateway {
 
     fn handle(
         &mut self,
-        Candidate { id, candidate, wait }: Candidate,
+        Candidate { id, candidate, nonce, wait }: Candidate,
         _: &mut Self::Context,
     ) -> Self::Result {
         match self.sessions.get_mut(&id) {
+            Some(Entry::Running { live, .. })
+                if nonce.is_some_and(|nonce| nonce != live.owner.nonce) =>
+            {
+                Box::pin(async { Err(CandidateError) })
+            }
             Some(Entry::Running { session, .. }) => {
                 let Some(candidate) = candidate else { return Box::pin(async { Ok(()) }) };
                 let session = session.clone();

@@ -15,6 +15,8 @@ use crate::session::Answer;
 pub(crate) struct Renegotiate {
     pub(crate) id: SessionId,
     pub(crate) offer: Parsed,
+    /// The nonce in the session's token, where one was shown.
+    pub(crate) nonce: Option<String>,
 }
 
 impl Handler<Renegotiate> for Gateway {
@@ -22,10 +24,10 @@ impl Handler<Renegotiate> for Gateway {
 
     fn handle(
         &mut self,
-        Renegotiate { id, offer }: Renegotiate,
+        Renegotiate { id, offer, nonce }: Renegotiate,
         _: &mut Self::Context,
     ) -> Self::Result {
-        let session = self.of_origin(&id, offer.origin().as_deref());
+        let session = self.of_origin(&id, offer.origin().as_deref(), nonce.as_deref());
         // Closed: it ended a moment ago.
         Box::pin(async move { session?.send(Answer(offer)).await.ok() })
     }

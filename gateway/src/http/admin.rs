@@ -9,7 +9,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use reframe_trace::watchdog::{Stuck, Watchdog};
 use serde_json::{Value, json};
 
+use crate::config::access::Admin;
 use crate::gateway::{CloseSession, Gateway, ListSessions};
+use crate::http::gate::require_operator;
 use crate::http::{self, Forward};
 use crate::media::session_id::SessionId;
 use crate::stream::live_session::LiveSession;
@@ -20,6 +22,8 @@ use crate::telemetry;
 pub(crate) struct AdminState {
     pub(crate) gateway: Addr<Gateway>,
     pub(crate) forward: Forward,
+    /// Who may see and end sessions.
+    pub(crate) admin: Admin,
     pub(crate) probed: Probed,
     /// None when the embedding program records metrics itself.
     pub(crate) metrics: Option<PrometheusHandle>,
@@ -43,18 +47,25 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(http::readable("/readyz", readyz))
         .service(http::readable("/version", version))
         .service(http::readable("/api/sessions", sessions))
-        .service(
-            web::resource("/api/sessions/{id}")
-                .route(web::get().to(session))
-                .route(web::head().to(session))
-                .route(web::delete().to(close))
-                .default_service(web::to(|| async { http::not_allowed("GET, HEAD, DELETE") })),
-        );
+        .configure(one_session);
 }
 
-/// All sessions of this gateway. On the admin port, because the public port has no authentication
-/// and anybody who knows an id can end that session.
-async fn sessions(shared: web::Data<AdminState>) -> HttpResponse {
+/// Adds what other gateways forward of it, for their port.
+pub(crate) fn one_session(config: &mut web::ServiceConfig) {
+    config.service(
+        web::resource("/api/sessions/{id}")
+            .route(web::get().to(session))
+            .route(web::head().to(session))
+            .route(web::delete().to(close))
+            .default_service(web::to(|| async { http::not_allowed("GET, HEAD, DELETE") })),
+    );
+}
+
+/// All sessions of this gateway, for its operator.
+async fn sessions(shared: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
+    if let Err(refused) = require_operator(&shared.admin, &request) {
+        return *refused;
+    }
     // An error means that the gateway has stopped.
     let listed = shared.gateway.send(ListSessions).await.unwrap_or_default();
     let sessions: Vec<Value> = listed.iter().map(|(id, session)| describe(id, session)).collect();
@@ -67,6 +78,9 @@ async fn session(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> HttpResponse {
+    if let Err(refused) = require_operator(&shared.admin, &request) {
+        return *refused;
+    }
     let id = match SessionId::parse(&id) {
         Ok(id) => id,
         Err(error) => return http::invalid_request(error.to_string()),
@@ -83,6 +97,9 @@ async fn close(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> HttpResponse {
+    if let Err(refused) = require_operator(&shared.admin, &request) {
+        return *refused;
+    }
     let id = match SessionId::parse(&id) {
         Ok(id) => id,
         Err(error) => return http::invalid_request(error.to_string()),
@@ -97,6 +114,7 @@ async fn close(
 fn describe(id: &SessionId, live: &LiveSession) -> Value {
     json!({
         "id": id.as_str(),
+        "digest": id.digest(),
         "stream": live.spec.name,
         "mode": live.spec.mode.label(),
         "worker": live.status.worker(),

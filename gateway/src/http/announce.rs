@@ -11,12 +11,17 @@ use qrcode::render::unicode::Dense1x2;
 use crate::config::addresses::addresses;
 use crate::config::tls::Tls;
 
-/// Says where the two ports are. Each port's first address is one that a browser on this machine
-/// can open.
-pub(crate) fn announce(page: &[SocketAddr], admin: &[SocketAddr], tls: Option<&Tls>) {
+/// Says where the ports for people are. Each port's first address is one that a browser on this
+/// machine can open. `link`: the token that the page's address needs.
+pub(crate) fn announce(
+    page: &[SocketAddr],
+    admin: &[SocketAddr],
+    tls: Option<&Tls>,
+    link: Option<&str>,
+) {
     let mut text = String::new();
     // A String takes any text.
-    write_lines(&mut text, page, admin, tls).ok();
+    write_lines(&mut text, page, admin, tls, link).ok();
     // Standard output may be closed or its disk full; the gateway serves anyway.
     io::stdout().write_all(text.as_bytes()).ok();
 }
@@ -26,15 +31,17 @@ fn write_lines(
     page: &[SocketAddr],
     admin: &[SocketAddr],
     tls: Option<&Tls>,
+    link: Option<&str>,
 ) -> fmt::Result {
+    let query = link.map(|token| format!("?t={token}")).unwrap_or_default();
     let scheme = if tls.is_some() { "https" } else { "http" };
     let mut elsewhere = Vec::new();
     for address in page {
-        writeln!(out, "page {scheme}://{}/", here(*address))?;
+        writeln!(out, "page {scheme}://{}/{query}", here(*address))?;
         elsewhere.extend(reachable(*address, addresses()));
     }
     for address in &elsewhere {
-        writeln!(out, "page {scheme}://{address}/")?;
+        writeln!(out, "page {scheme}://{address}/{query}")?;
     }
     for address in admin {
         writeln!(out, "admin http://{}/", here(*address))?;
@@ -51,7 +58,7 @@ fn write_lines(
         match elsewhere.first().or(specific) {
             // Only on a terminal: in a file or a log collector the code is twenty lines of noise.
             Some(address) if io::stdout().is_terminal() => {
-                out.push_str(&qr(&format!("https://{address}/")));
+                out.push_str(&qr(&format!("https://{address}/{query}")));
             }
             Some(_) => {}
             None => writeln!(

@@ -11,7 +11,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR};
+use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, VIA, X_FORWARDED_FOR};
 
 use crate::config::proxies::TrustedProxies;
 
@@ -22,6 +22,16 @@ impl TrustedProxies {
     /// The client's address; `None` for a request without a connection, as in tests.
     pub(crate) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
         Some(self.behind(request.peer_addr()?.ip().to_canonical(), request.headers()))
+    }
+
+    /// The client that a request counts for. `None`: a program on this machine made it, and passes
+    /// it on for nobody. A request that says that it is passed on always counts, if only for the
+    /// proxy's own address: else a client could forge headers that contradict each other.
+    pub(crate) fn limited(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let peer = request.peer_addr()?.ip().to_canonical();
+        let headers = request.headers();
+        let direct = passed_on(headers).is_none();
+        (!(direct && peer.is_loopback())).then(|| self.behind(peer, headers))
     }
 
     fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
@@ -59,6 +69,15 @@ impl TrustedProxies {
         }
         client
     }
+}
+
+/// The header by which a proxy says that it passes the request on for somebody else.
+pub(super) fn passed_on(headers: &HeaderMap) -> Option<&HeaderName> {
+    headers.keys().find(|name| {
+        [FORWARDED, VIA].contains(name)
+            || name.as_str().starts_with("x-forwarded-")
+            || name.as_str() == "x-real-ip"
+    })
 }
 
 /// `192.0.2.1`, `2001:db8::1`; some write a port too, and brackets.
@@ -157,6 +176,33 @@ mod tests {
         };
         assert_eq!(both("192.0.2.1", "for=192.0.2.1"), "192.0.2.1");
         assert_eq!(both("192.0.2.1", "for=192.0.2.66"), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_program_on_this_machine_is_not_limited_and_those_behind_a_proxy_there_are() {
+        let limited = |trusted: &str, peer: &str, headers: &[(&str, &str)]| {
+            let (mut problems, peer) = (Vec::new(), SocketAddr::new(peer.parse().unwrap(), 4711));
+            let proxies = TrustedProxies::from_option(&mut problems, Some(trusted));
+            let mut request = TestRequest::default().peer_addr(peer);
+            for header in headers {
+                request = request.append_header(*header);
+            }
+            proxies.limited(&request.to_http_request()).map(|client| client.to_string())
+        };
+        for local in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(limited("", local, &[]), None, "{local}");
+            assert_eq!(limited("127.0.0.0/8, ::1", local, &[]), None, "{local}");
+        }
+        let (forwarded, forged) = (("x-forwarded-for", "192.0.2.1"), ("forwarded", "for=10.9.9.9"));
+        let of = |client: &str| Some(client.to_owned());
+        assert_eq!(limited("127.0.0.1", "127.0.0.1", &[forwarded]), of("192.0.2.1"));
+        assert_eq!(limited("127.0.0.1", "127.0.0.1", &[forwarded, forged]), of("127.0.0.1"));
+        assert_eq!(limited("127.0.0.1", "127.0.0.1", &[("forwarded", "")]), of("127.0.0.1"));
+        assert_eq!(limited("", "127.0.0.1", &[forwarded]), of("127.0.0.1"), "not a proxy of ours");
+        let local = ("x-forwarded-for", "127.0.0.1");
+        assert_eq!(limited("10.0.0.1", "10.0.0.1", &[local]), of("127.0.0.1"), "its own machine");
+        assert_eq!(limited("10.0.0.1", "10.0.0.1", &[]), of("10.0.0.1"));
+        assert_eq!(limited("", "192.0.2.1", &[]), of("192.0.2.1"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Inputs of a running session, and its outputs as server-sent events.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -11,10 +12,17 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{HttpState, failed, invalid_input, invalid_request, object, take_id, unless_json};
+use super::gate::{Credential, Refused, access_token};
+use super::{
+    HttpState, failed, invalid_input, invalid_request, object, stream_of, take_id, take_token,
+    unless_json,
+};
+use crate::access::Action;
 use crate::gateway::FindSession;
 use crate::media::session_id::SessionId;
+use crate::stream::live_session::LiveSession;
 use crate::stream::outputs::{Event, Reader};
+use crate::telemetry::audit;
 
 /// Between two keep-alive comments on a quiet event stream: less than the minute after which
 /// proxies give up. They also reveal a reader that is gone.
@@ -29,14 +37,15 @@ pub(super) async fn input_hook(
     if let Some(refusal) = unless_json(&request) {
         return refusal;
     }
-    let parsed = object(&body).and_then(|mut set| Ok((take_id(&mut set)?, set)));
-    let (id, set) = match parsed {
+    let parsed =
+        object(&body).and_then(|mut set| Ok((take_id(&mut set)?, take_token(&mut set)?, set)));
+    let (id, token, set) = match parsed {
         Ok(parsed) => parsed,
         Err(problem) => return invalid_request(problem),
     };
-    // An error means that the gateway has stopped.
-    let Some(live) = shared.gateway.send(FindSession(id.clone())).await.ok().flatten() else {
-        return shared.forward.or_unknown(&request, &id, body).await;
+    let live = match find(&shared, &request, &id, token.as_deref(), Action::Set, body).await {
+        Ok(live) => live,
+        Err(answer) => return *answer,
     };
     match live.inputs.set(&set) {
         Ok(()) => HttpResponse::Ok().json(json!({ "status": "ok" })),
@@ -48,6 +57,7 @@ pub(super) async fn input_hook(
 #[derive(Deserialize)]
 pub(super) struct Query {
     webrtc_id: String,
+    session_token: Option<String>,
 }
 
 /// `GET /updates?webrtc_id=`: a session's outputs, from now until it ends.
@@ -60,8 +70,10 @@ pub(super) async fn updates(
         Ok(id) => id,
         Err(error) => return invalid_request(error.to_string()),
     };
-    let Some(live) = shared.gateway.send(FindSession(id.clone())).await.ok().flatten() else {
-        return shared.forward.or_unknown(&request, &id, web::Bytes::new()).await;
+    let (token, body) = (query.session_token.as_deref(), web::Bytes::new());
+    let live = match find(&shared, &request, &id, token, Action::Read, body).await {
+        Ok(live) => live,
+        Err(answer) => return *answer,
     };
     let Some(reader) = live.outputs.subscribe("updates") else {
         let problem = "this session has as many readers as it may".to_owned();
@@ -76,6 +88,39 @@ pub(super) async fn updates(
         .content_type("text/event-stream")
         .insert_header((CACHE_CONTROL, "no-store"))
         .streaming(events)
+}
+
+/// The session `id`, if this request may do `action` with it. Otherwise the answer: a refusal, or
+/// what the gateway says that has the session.
+async fn find(
+    shared: &HttpState,
+    request: &HttpRequest,
+    id: &SessionId,
+    token: Option<&str>,
+    action: Action,
+    body: web::Bytes,
+) -> Result<Arc<LiveSession>, Refused> {
+    // An error means that the gateway has stopped.
+    let live = shared.gateway.send(FindSession(id.clone())).await.ok().flatten();
+    let named = || Some(shared.pool.stream(stream_of(request).as_deref())?.name.clone());
+    let stream = live.as_ref().map(|live| live.spec.name.clone()).or_else(named);
+    let asked = Some((action, stream.unwrap_or_default()));
+    let shown = shared.gate.shown(request, id, token, asked).await?;
+    let Some(live) = live else {
+        // The owner decides by it: only that gateway knows the session's stream.
+        let rights = matches!(shown, Credential::Rights);
+        let access_token = if rights { access_token(request).ok().flatten() } else { None };
+        let answer = shared.forward.answer(request, id, access_token, body).await;
+        return Err(Box::new(answer.unwrap_or_else(|| {
+            shared.gate.wrong_id(request);
+            failed(StatusCode::NOT_FOUND, "unknown_connection", None)
+        })));
+    };
+    if let Some(grant) = shown.suffices(&shared.gate, request, &live, action).await? {
+        let client = shared.gate.client(request);
+        audit::used(action.name(), &id.digest(), grant.subject.as_deref(), client);
+    }
+    Ok(live)
 }
 
 /// The next piece of the event stream, and whether there is more.

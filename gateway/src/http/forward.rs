@@ -3,13 +3,14 @@
 //! > What was forwarded once is not forwarded again: no request goes in circles, whatever the
 //! > placement store says. Whoever writes to that store chooses an address, and nothing else:
 //! > method, path and headers are made here of parts that were checked, and what comes back is JSON
-//! > or an event stream, or nothing.
+//! > or an event stream, or nothing. With TLS it is an address of a gateway of this cluster.
 //!
 //! First offers are not forwarded: whichever gateway gets one takes the session. Runs on the HTTP
 //! threads, never in the gateway actor. There is no queue: a request waits for its own answer, each
 //! step of that has a bound, and an event stream is read from its owner as fast as its reader takes
 //! it.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
@@ -20,11 +21,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use hyper::{Method, Request};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
+use reframe_tls::{ClusterTls, Role};
 use serde::de::IgnoredAny;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
@@ -35,6 +37,7 @@ use super::control::KEEPALIVE;
 use super::{MAX_BODY_BYTES, failed, stream_of, unavailable};
 use crate::media::session_id::SessionId;
 use crate::telemetry;
+use crate::workers::inside::Connector;
 use crate::workers::placement::Placement;
 use crate::workers::pool::Pool;
 
@@ -67,7 +70,7 @@ const MAX_RETRY_AFTER: u32 = 30;
 pub(crate) struct Forward {
     placement: Arc<dyn Placement>,
     pool: Pool,
-    client: Client<HttpConnector, Full<web::Bytes>>,
+    client: Client<Connector, Full<web::Bytes>>,
     places: Arc<Semaphore>,
 }
 
@@ -92,7 +95,7 @@ enum ForwardError {
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("it did not answer in time")]
     Timeout(#[from] Elapsed),
-    #[error("its answer is none that a gateway gives")]
+    #[error("its answer is not one that a gateway gives")]
     Foreign,
     #[error("too many others are asked already")]
     Full,
@@ -119,18 +122,31 @@ impl Ask {
         }
     }
 
-    /// The target's path for session `id`; `stream` is the one in the client's path.
-    fn path(self, stream: Option<&str>, id: &SessionId) -> String {
+    /// The target's path for session `id`; `stream` is the one in the client's path, and
+    /// `session_token` is in its query.
+    fn path(self, stream: Option<&str>, id: &SessionId, session_token: Option<&str>) -> String {
         match (self, stream) {
             (Self::Signal, None) => "/webrtc/offer".to_owned(),
             (Self::Signal, Some(stream)) => format!("/{}/webrtc/offer", encoded(stream)),
             (Self::SetInputs, _) => "/input_hook".to_owned(),
-            (Self::Updates, _) => format!("/updates?webrtc_id={}", encoded(id.as_str())),
+            (Self::Updates, _) => match session_token {
+                Some(token) => {
+                    let (id, token) = (encoded(id.as_str()), encoded(token));
+                    format!("/updates?webrtc_id={id}&session_token={token}")
+                }
+                None => format!("/updates?webrtc_id={}", encoded(id.as_str())),
+            },
             (Self::Session | Self::CloseSession, _) => {
                 format!("/api/sessions/{}", encoded(id.as_str()))
             }
         }
     }
+}
+
+/// The token in the query of a request for updates; that in a body is passed on with it.
+fn session_token(request: &HttpRequest) -> Option<String> {
+    let query = web::Query::<HashMap<String, String>>::from_query(request.query_string()).ok()?;
+    query.into_inner().remove("session_token")
 }
 
 /// Percent-encodes one part of a path or a query (RFC 3986, 2.1 and 2.3).
@@ -147,10 +163,14 @@ fn encoded(text: &str) -> String {
 }
 
 impl Forward {
-    pub(crate) fn new(placement: Arc<dyn Placement>, pool: Pool) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_WITHIN));
-        connector.set_nodelay(true);
+    pub(crate) fn new(
+        placement: Arc<dyn Placement>,
+        pool: Pool,
+        tls: Option<Arc<ClusterTls>>,
+    ) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(CONNECT_WITHIN));
+        let connector = Connector::new(Role::Gateway, tls, tcp);
         // A new connection for each request: the owner may close an idle one at any time, and a
         // request in flight would be lost.
         let client = Client::builder(TokioExecutor::new())
@@ -161,7 +181,8 @@ impl Forward {
     }
 
     /// The answer of the other gateway that has session `id`. `None`: no other gateway is known to
-    /// have it, or this request was already forwarded.
+    /// have it, or this request was already forwarded. `token`: the access token, where the owner
+    /// decides by it.
     ///
     /// # Cancel safety
     /// When dropped, it closes its connection; the owner may already have processed the request.
@@ -169,6 +190,7 @@ impl Forward {
         &self,
         request: &HttpRequest,
         id: &SessionId,
+        token: Option<&str>,
         body: web::Bytes,
     ) -> Option<HttpResponse> {
         if request.headers().contains_key(MARK) {
@@ -178,14 +200,15 @@ impl Forward {
         let streams: Vec<_> = self.pool.streams().into_keys().collect();
         let owner =
             timeout(LOCATE_WITHIN, self.placement.locate(id, &streams)).await.ok().flatten()?;
-        let path = ask.path(stream_of(request).as_deref(), id);
-        let answered = timeout(ANSWER_WITHIN, self.send(owner, ask, &path, body)).await;
+        let session_token = session_token(request);
+        let path = ask.path(stream_of(request).as_deref(), id, session_token.as_deref());
+        let answered = timeout(ANSWER_WITHIN, self.send(owner, ask, &path, token, body)).await;
         let (outcome, response) = match answered.map_err(ForwardError::from).flatten() {
             Ok(response) => ("ok", response),
             Err(error) => {
                 // Clients can cause any number of these: operators see the counter, not a line
                 // each.
-                debug!(session = id.as_str(), %owner, error = &error as &dyn std::error::Error, "not forwarded");
+                debug!(session = id.digest(), %owner, error = &error as &dyn std::error::Error, "not forwarded");
                 let outcome = match error {
                     ForwardError::Timeout(_) => "timeout",
                     ForwardError::Foreign => "foreign",
@@ -208,7 +231,7 @@ impl Forward {
         id: &SessionId,
         body: web::Bytes,
     ) -> HttpResponse {
-        let answer = self.answer(request, id, body).await;
+        let answer = self.answer(request, id, None, body).await;
         answer.unwrap_or_else(|| failed(StatusCode::NOT_FOUND, "unknown_connection", None))
     }
 
@@ -217,6 +240,7 @@ impl Forward {
         owner: SocketAddr,
         ask: Ask,
         path: &str,
+        token: Option<&str>,
         body: web::Bytes,
     ) -> Result<HttpResponse, ForwardError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ForwardError::Full)?;
@@ -224,6 +248,10 @@ impl Forward {
             .method(ask.method())
             .uri(format!("http://{owner}{path}"))
             .header(MARK, "1");
+        let request = match token {
+            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        };
         let request = if ask.method() == Method::POST {
             request.header(CONTENT_TYPE, "application/json").body(Full::new(body))?
         } else {

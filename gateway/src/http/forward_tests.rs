@@ -43,12 +43,12 @@ impl Placement for Owned {
 }
 
 async fn ask(forward: &Forward, request: &HttpRequest, body: web::Bytes) -> Option<HttpResponse> {
-    forward.answer(request, &id("x"), body).await
+    forward.answer(request, &id("x"), None, body).await
 }
 
 fn to(owner: Option<SocketAddr>) -> (Forward, Arc<Owned>) {
     let placement = Arc::new(Owned { owner, asked: AtomicUsize::new(0) });
-    (Forward::new(placement.clone(), Pool::start(Vec::new())), placement)
+    (Forward::new(placement.clone(), Pool::start(Vec::new(), None), None), placement)
 }
 
 /// A socket in the owner's place.
@@ -133,7 +133,8 @@ async fn a_request_and_its_answer_are_made_anew_of_what_was_checked() {
 fn each_request_has_one_path() {
     let path = |request: TestRequest| {
         let request = request.to_http_request();
-        Ask::of(&request).map(|ask| format!("{} {}", ask.method(), ask.path(None, &id("a..c?d#%"))))
+        Ask::of(&request)
+            .map(|ask| format!("{} {}", ask.method(), ask.path(None, &id("a..c?d#%"), None)))
     };
     for (request, expected) in [
         (TestRequest::post().uri("/webrtc/offer"), Some("POST /webrtc/offer")),

@@ -3,22 +3,49 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use rand::distr::{Alphanumeric, SampleString};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::HttpState;
+use super::gate::now;
+use crate::access::Grant;
 
 /// Enough digits to tell the browsers of an hour apart.
 const NAME_LETTERS: usize = 12;
 
+/// The query of `/webrtc/ice_servers`.
+#[derive(Deserialize)]
+pub(super) struct Query {
+    /// Of the session whose place the next one takes.
+    session_token: Option<String>,
+}
+
 /// `GET /webrtc/ice_servers`: requested before each connection, because credentials expire. Any
 /// gateway answers.
 #[expect(clippy::disallowed_methods, reason = "the TURN server compares with its own wall clock")]
-pub(super) async fn servers(shared: web::Data<HttpState>) -> HttpResponse {
+pub(super) async fn servers(
+    shared: web::Data<HttpState>,
+    request: HttpRequest,
+    query: web::Query<Query>,
+) -> HttpResponse {
+    let known = shared.pool.streams().into_keys();
+    let token = query.session_token.as_deref();
+    let claims = token.and_then(|token| shared.gate.claims(token).ok());
+    let granted = match claims.filter(|claims| claims.reopens(now())) {
+        Some(claims) => Ok(Grant::from_session(claims)),
+        None => shared.gate.opens(&request, known).await,
+    };
+    let grant = match granted {
+        Ok(grant) => grant,
+        Err(refused) => return *refused,
+    };
     // An error means a clock before 1970, with which no credentials are valid.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let name = Alphanumeric.sample_string(&mut rand::rng(), NAME_LETTERS);
+    // By the subject the TURN server's quotas hold.
+    let drawn = || Alphanumeric.sample_string(&mut rand::rng(), NAME_LETTERS);
+    let name = grant.subject.unwrap_or_else(drawn);
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .json(json!({ "iceServers": shared.ice_servers.at(now, &name) }))

@@ -13,7 +13,9 @@ mod client_address;
 mod control;
 pub(crate) mod edge;
 mod forward;
+pub(crate) mod gate;
 mod ice;
+mod offer;
 mod page;
 mod signal;
 
@@ -33,9 +35,9 @@ use actix_web::{
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::forward::Forward;
+pub(crate) use self::gate::Gate;
 use crate::codec::Codecs;
 use crate::config::ice_servers::IceServers;
-use crate::config::proxies::TrustedProxies;
 use crate::gateway::Gateway;
 use crate::media::session_id::SessionId;
 use crate::stream::inputs::InputError;
@@ -55,7 +57,7 @@ pub(crate) struct HttpState {
     pub(crate) forward: Forward,
     pub(crate) ice_servers: Arc<IceServers>,
     pub(crate) codecs: Codecs,
-    pub(crate) proxies: Arc<TrustedProxies>,
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// Headers of every answer: browsers do not guess the content type, and send no referrer to other
@@ -75,9 +77,9 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     );
 }
 
-/// Adds, on the admin port, the routes that other gateways forward to.
+/// Adds the routes that other gateways forward to, on the port for them.
 pub(crate) fn forwarded_routes(config: &mut web::ServiceConfig) {
-    config.configure(limits).configure(session_routes);
+    config.configure(limits).configure(session_routes).configure(admin::one_session);
     // The paths are forwarded as the client wrote them.
     config.service(web::scope("/{stream}").configure(session_routes));
 }
@@ -98,6 +100,13 @@ fn stream_routes(config: &mut web::ServiceConfig) {
         .configure(session_routes)
         .service(readable("/webrtc/ice_servers", ice::servers))
         .service(readable("/api/streams", page::streams))
+        .service(
+            web::resource("/api/token")
+                .route(web::get().to(gate::check))
+                .route(web::head().to(gate::check))
+                .route(web::post().to(gate::exchange))
+                .default_service(web::to(|| async { not_allowed("GET, HEAD, POST") })),
+        )
         .service(readable("/", page::page))
         .configure(page::files);
 }
@@ -181,6 +190,15 @@ fn take_text(object: &mut Map<String, Value>, field: &str) -> Result<String, Str
 fn take_id(object: &mut Map<String, Value>) -> Result<SessionId, String> {
     let id = take_text(object, "webrtc_id")?;
     SessionId::parse(&id).map_err(|error| error.to_string())
+}
+
+/// Removes the session's token from the object.
+fn take_token(object: &mut Map<String, Value>) -> Result<Option<String>, String> {
+    match object.remove("session_token") {
+        Some(Value::String(token)) => Ok(Some(token)),
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => Err("`session_token` is not a string".to_owned()),
+    }
 }
 
 /// The stream that the path names.

@@ -10,7 +10,7 @@ use crate::workers::placement;
 /// The page may load from and connect to this server only; the video is a `MediaStream`, which
 /// needs no source.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
-                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                           base-uri 'none'; form-action 'none'";
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -31,7 +31,7 @@ macro_rules! files {
 /// The files that the pages load.
 const FILES: &[(&str, &str, &str)] = files! {
     SCRIPT: "camera.js" "connection.js" "diagnosis.js" "element.js" "figures.js" "inputs.js" "messages.js" "network.js" "outcome.js" "outputs.js"
-        "page.js" "plot.js" "screen.js" "session.js" "signalling.js" "spec.js" "streams.js";
+        "page.js" "plot.js" "request.js" "screen.js" "session.js" "signalling.js" "spec.js" "streams.js";
     STYLE: "panels.css" "stream.css" "streams.css" "style.css";
 };
 
@@ -46,9 +46,9 @@ pub(super) fn files(config: &mut web::ServiceConfig) {
 /// several. Before the first worker is known: the stream's page, which waits for it.
 pub(super) async fn page(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
     match stream_of(&request) {
-        None if shared.pool.streams().len() > 1 => file(HTML, INDEX),
+        None if shared.pool.streams().len() > 1 => html(&shared, INDEX),
         Some(name) if shared.pool.stream(Some(&name)).is_none() => nowhere(),
-        _ => file(HTML, STREAM),
+        _ => html(&shared, STREAM),
     }
 }
 
@@ -68,24 +68,44 @@ pub(super) async fn slash(shared: web::Data<HttpState>, request: HttpRequest) ->
 
 /// `GET /api/streams`: the streams that are served now; below a name, only that one.
 pub(super) async fn streams(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
+    let known = shared.pool.streams().into_keys();
+    let visible = match shared.gate.visible(&request, known).await {
+        Ok(visible) => visible,
+        Err(refused) => return *refused,
+    };
     let serving = shared.pool.serving();
     let name = stream_of(&request);
     let mut streams: Vec<Value> = Vec::new();
     for (stream, spec) in shared.pool.streams() {
         let workers: Vec<_> =
             serving.iter().filter(|worker| worker.spec.name == stream).cloned().collect();
-        if !workers.is_empty() && name.as_ref().is_none_or(|name| *name == stream) {
+        if !workers.is_empty()
+            && name.as_ref().is_none_or(|name| *name == stream)
+            && let Some(grant) = visible.get(&stream)
+        {
+            let mut spec = spec.as_ref().clone();
+            // What the token has fixed is not the client's to set.
+            spec.inputs.retain(|input| !grant.inputs.contains_key(&input.name));
             streams.push(spec.to_json(placement::limit(&workers)));
         }
     }
     HttpResponse::Ok().json(json!({ "streams": streams }))
 }
 
+fn html(shared: &HttpState, body: &'static str) -> HttpResponse {
+    let ancestors = &shared.gate.access().frame_ancestors;
+    answer(HTML, &format!("{PAGE_POLICY}; frame-ancestors {ancestors}"), body)
+}
+
 fn file(kind: &str, body: &'static str) -> HttpResponse {
+    answer(kind, PAGE_POLICY, body)
+}
+
+fn answer(kind: &str, policy: &str, body: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(kind)
         .insert_header((CACHE_CONTROL, "no-cache"))
-        .insert_header((CONTENT_SECURITY_POLICY, PAGE_POLICY))
+        .insert_header((CONTENT_SECURITY_POLICY, policy))
         .body(body)
 }
 

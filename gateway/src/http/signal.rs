@@ -7,16 +7,14 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use serde_json::{Map, Value, json};
 use tracing::info;
 
+use super::gate::Credential;
+use super::offer::{Offered, answer};
 use super::{
-    HttpState, failed, invalid_input, invalid_request, object, stream_of, take_id, take_text,
-    try_again, unavailable, unless_json,
+    HttpState, failed, invalid_request, object, take_id, take_text, take_token, unless_json,
 };
 use crate::browser::offer;
-use crate::browser::offer::OfferError;
-use crate::gateway::{Candidate, Renegotiate, StartSession};
-use crate::media::refused::OfferRefused;
+use crate::gateway::Candidate;
 use crate::media::session_id::SessionId;
-use crate::stream::inputs;
 use crate::telemetry;
 
 /// `POST /webrtc/offer`: an offer, or a trickled candidate.
@@ -30,11 +28,11 @@ pub(super) async fn signal(
     }
     match parse(&body) {
         Ok(Request::Offer(offered)) => answer(&shared, &request, body, offered).await,
-        Ok(Request::Candidate { id, candidate }) => {
-            add_candidate(&shared, &request, body, id, &candidate).await
+        Ok(Request::Candidate { id, candidate, token }) => {
+            add_candidate(&shared, &request, body, id, &candidate, token.as_deref()).await
         }
         Err(Malformed { id, problem }) => {
-            let session = id.as_ref().map(SessionId::as_str);
+            let session = id.as_ref().map(SessionId::digest);
             info!(target: STRANGER, session, %problem, "offer refused");
             telemetry::offer("malformed");
             invalid_request(problem)
@@ -44,16 +42,7 @@ pub(super) async fn signal(
 
 enum Request {
     Offer(Offered),
-    Candidate { id: SessionId, candidate: Value },
-}
-
-struct Offered {
-    id: SessionId,
-    sdp: String,
-    /// The inputs that the person set before pressing Start.
-    inputs: Map<String, Value>,
-    /// Only for a running session.
-    renegotiate: bool,
+    Candidate { id: SessionId, candidate: Value, token: Option<String> },
 }
 
 /// A request that is not valid; the problem names the invalid field.
@@ -71,6 +60,7 @@ fn parse(body: &[u8]) -> Result<Request, Malformed> {
 }
 
 fn read(id: SessionId, mut body: Map<String, Value>) -> Result<Request, String> {
+    let token = take_token(&mut body)?;
     match take_text(&mut body, "type")?.as_str() {
         "offer" => {
             let sdp = take_text(&mut body, "sdp")?;
@@ -84,113 +74,14 @@ fn read(id: SessionId, mut body: Map<String, Value>) -> Result<Request, String> 
                 None | Some(Value::Null) => false,
                 Some(_) => return Err("`renegotiate` is not true or false".to_owned()),
             };
-            Ok(Request::Offer(Offered { id, sdp, inputs, renegotiate }))
+            Ok(Request::Offer(Offered { id, sdp, inputs, renegotiate, token }))
         }
         "ice-candidate" => {
             let candidate = body.remove("candidate").ok_or("`candidate` is missing")?;
-            Ok(Request::Candidate { id, candidate })
+            Ok(Request::Candidate { id, candidate, token })
         }
         // Without the client's own word: it may be of any length.
         _ => Err("`type` must be `offer` or `ice-candidate`".to_owned()),
-    }
-}
-
-/// No resources are taken before all checks have passed.
-async fn answer(
-    shared: &HttpState,
-    request: &HttpRequest,
-    body: web::Bytes,
-    offered: Offered,
-) -> HttpResponse {
-    let Offered { id, sdp, inputs, renegotiate } = offered;
-    let parsed = match offer::parse(sdp) {
-        Ok(parsed) => parsed,
-        Err(problem) => return invalid_offer(&id, &problem),
-    };
-    let further = Renegotiate { id: id.clone(), offer: parsed.clone() };
-    // An error means that the gateway has stopped.
-    if let Ok(Some(answered)) = shared.gateway.send(further).await {
-        return conclude(answered.map(|sdp| (sdp, "renegotiated")));
-    }
-    if renegotiate {
-        // The session may be at another gateway. A new session would be useless to a browser that
-        // has a connection.
-        let answer = shared.forward.answer(request, &id, body).await;
-        return answer.unwrap_or_else(|| failed(StatusCode::OK, "unknown_connection", None));
-    }
-    let stream = stream_of(request);
-    let Some(spec) = shared.pool.stream(stream.as_deref()) else {
-        return no_stream(shared, stream);
-    };
-    let offer = match parsed.negotiate(spec.mode, &shared.codecs) {
-        Ok(offer) => offer,
-        Err(problem) => return invalid_offer(&id, &problem),
-    };
-    let inputs = match inputs::check(&spec.inputs, &inputs) {
-        Ok(inputs) => inputs,
-        Err(error) => {
-            info!(target: STRANGER, session = id.as_str(), problem = %error, "offer refused");
-            telemetry::offer("invalid");
-            return invalid_input(&error);
-        }
-    };
-    let gateway = &shared.gateway;
-    let stream = spec.name.clone();
-    let client = shared.proxies.client(request);
-    let start = StartSession { stream, id: id.clone(), client, offer, inputs };
-    // An error means that the gateway has stopped.
-    let answered = gateway.send(start).await.unwrap_or(Err(OfferRefused::Draining));
-    if matches!(answered, Err(OfferRefused::AlreadyExists))
-        // The session may be at another gateway, and this is a renegotiation.
-        && let Some(answer) = shared.forward.answer(request, &id, body).await
-    {
-        return answer;
-    }
-    conclude(answered.map(|sdp| (sdp, "answered")))
-}
-
-fn invalid_offer(id: &SessionId, problem: &OfferError) -> HttpResponse {
-    info!(target: STRANGER, session = id.as_str(), %problem, "offer refused");
-    telemetry::offer("invalid");
-    failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem.to_string()))
-}
-
-fn conclude(answered: Result<(String, &'static str), OfferRefused>) -> HttpResponse {
-    let (outcome, response) = match answered {
-        Ok((sdp, outcome)) => {
-            (outcome, HttpResponse::Ok().json(json!({ "type": "answer", "sdp": sdp })))
-        }
-        Err(refused) => refusal(refused),
-    };
-    telemetry::offer(outcome);
-    response
-}
-
-/// The label `outcome`, and the answer.
-fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
-    let error = refused.error();
-    let busy = |problem| (error, unavailable(error, problem));
-    match refused {
-        OfferRefused::AlreadyExists => ("exists", failed(StatusCode::OK, error, None)),
-        OfferRefused::Full(limit) => {
-            let meta = json!({ "error": error, "limit": limit });
-            ("full", HttpResponse::Ok().json(json!({ "status": "failed", "meta": meta })))
-        }
-        OfferRefused::NoWorker => busy("no worker serves this stream right now"),
-        OfferRefused::Overloaded => busy("this server is busy right now"),
-        OfferRefused::Draining => busy("this server is stopping"),
-        OfferRefused::Busy => {
-            busy("this session has offered too often, or too many offers are being answered")
-        }
-        OfferRefused::NoCodec => busy("a codec could not be started"),
-        OfferRefused::RateLimited => {
-            let problem = "too many new sessions from your network lately; behind a proxy that serves many people, the \
-                           server needs --trusted-proxies";
-            (error, try_again(StatusCode::TOO_MANY_REQUESTS, error, problem))
-        }
-        OfferRefused::Unanswerable(problem) => {
-            ("invalid", failed(StatusCode::BAD_REQUEST, error, Some(problem)))
-        }
     }
 }
 
@@ -202,7 +93,13 @@ async fn add_candidate(
     body: web::Bytes,
     id: SessionId,
     candidate: &Value,
+    token: Option<&str>,
 ) -> HttpResponse {
+    let nonce = match shared.gate.shown(request, &id, token, None).await {
+        Ok(Credential::Session(claims)) => Some(claims.nonce),
+        Ok(_) => None,
+        Err(refused) => return *refused,
+    };
     let Ok(candidate) = parse_candidate(candidate) else {
         telemetry::candidates_ignored(1);
         return failed(StatusCode::OK, "invalid_candidate_format", None);
@@ -210,16 +107,22 @@ async fn add_candidate(
     for wait in [false, true] {
         let taken = shared
             .gateway
-            .send(Candidate { id: id.clone(), candidate: candidate.clone(), wait })
+            .send(Candidate {
+                id: id.clone(),
+                candidate: candidate.clone(),
+                nonce: nonce.clone(),
+                wait,
+            })
             .await;
         // The outer error means that the gateway has stopped.
         if let Ok(Ok(())) = taken {
             return HttpResponse::Ok().json(json!({ "status": "success" }));
         }
-        if let Some(answer) = shared.forward.answer(request, &id, body.clone()).await {
+        if let Some(answer) = shared.forward.answer(request, &id, None, body.clone()).await {
             return answer;
         }
     }
+    shared.gate.wrong_id(request);
     failed(StatusCode::OK, "unknown_connection", None)
 }
 
@@ -243,24 +146,6 @@ fn parse_candidate(candidate: &Value) -> Result<Option<RTCIceCandidateInit>, ()>
         sdp_mline_index: index.or(Some(0)),
         ..Default::default()
     }))
-}
-
-/// No stream has this name or, without a name, the root has none.
-fn no_stream(shared: &HttpState, stream: Option<String>) -> HttpResponse {
-    let known = shared.pool.streams();
-    if known.is_empty() {
-        telemetry::offer("no_worker");
-        return unavailable("no_worker", "no worker serves this stream right now");
-    }
-    telemetry::offer("invalid");
-    let names = known.into_keys().collect::<Vec<_>>().join(", ");
-    let problem = match stream {
-        Some(_) => format!("no stream has this name; there are {names}"),
-        None => format!(
-            "this server has several streams: offer to /NAME/webrtc/offer, with one of {names}"
-        ),
-    };
-    failed(StatusCode::NOT_FOUND, "unknown_stream", Some(problem))
 }
 
 #[cfg(test)]

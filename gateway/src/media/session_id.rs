@@ -4,11 +4,15 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use ring::digest::{SHA256, digest};
+
+/// Enough to tell the sessions of a year apart: 48 bits.
+const DIGEST_BYTES: usize = 6;
 /// Bytes of an id. Browsers' clients send 7 to 36.
 const MAX_BYTES: usize = 128;
 
 /// 1 to [`MAX_BYTES`] printable ASCII characters, without space and `/`, because an id goes into
-/// logs, paths and the placement store. Cheap to clone.
+/// paths and the placement store. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId(Arc<str>);
 
@@ -28,6 +32,13 @@ impl SessionId {
             return Ok(Self(text.into()));
         }
         Err(InvalidSessionId)
+    }
+
+    /// What stands for it in logs, in traces and at workers: 12 hexadecimal digits of its SHA-256.
+    /// Under `--legacy-ids` whoever knows the id has the session, so the id itself is not written.
+    pub(crate) fn digest(&self) -> String {
+        let hash = digest(&SHA256, self.0.as_bytes());
+        hash.as_ref()[..DIGEST_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -61,6 +72,12 @@ pub(crate) mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_digest_stands_for_the_id() {
+        // `printf honest | sha256sum`
+        assert_eq!(testing::id("honest").digest(), "bf5b6382c2ea");
+    }
 
     #[test]
     fn an_id_is_short_and_plain() {

@@ -32,8 +32,8 @@ use crate::pipeline::intake::Intake;
 use crate::pipeline::pacer::PacerActor;
 use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Mode;
-use crate::telemetry;
 use crate::telemetry::ledger::Hop;
+use crate::telemetry::{self, audit};
 use crate::threads::arbiters::Arbiters;
 use crate::threads::relief::ReliefLevel;
 use crate::workers::link::{CreditWindow, LinkContext};
@@ -212,6 +212,7 @@ impl Session {
         let events: Recipient<SessionEvent> = ctx.address().recipient();
         let (live, stop) = (Arc::clone(&self.live), self.stop.clone());
         let (spec, codec) = (Arc::clone(&live.spec), negotiated.codec);
+        self.span.in_scope(|| audit::opened(&spec.name, live.owner.subject.as_deref()));
         let decoder = if spec.mode == Mode::Receive { None } else { Some(codec.decoder()?) };
         let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
         let frames = FrameQueue::new(Hop::Session, policy);

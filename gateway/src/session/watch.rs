@@ -3,8 +3,8 @@
 //!
 //! The stack has timers of its own, but they run in the stack: when its driver is dead or stuck
 //! they say nothing. So what is counted here is what was *taken* from the network
-//! ([`crate::media::signs::Signs`]), by the code that takes it, and a session looks at the counts
-//! once a second ([`Watch::look`]).
+//! ([`crate::media::receive_stats::ReceiveStats`]), by the code that takes it, and a session looks
+//! at the counts once a second ([`Watch::look`]).
 //!
 //! Time is counted by looks, each of which counts for [`MAX_STEP`] at most: while this whole
 //! process was stopped it could hear nobody, which is no client's fault.

@@ -30,6 +30,13 @@ impl Bucket {
 
     /// Whether there is one; it is taken.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
+        let taken = !self.is_empty(now);
+        self.left -= u32::from(taken);
+        taken
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at);
         let more =
             u32::try_from(passed.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX);
@@ -39,15 +46,13 @@ impl Bucket {
             self.left += more;
             self.at += self.every * more;
         }
-        let taken = self.left > 0;
-        self.left -= u32::from(taken);
-        taken
+        self.left == 0
     }
 
-    /// Whether it would give its whole burst: it need not be remembered.
-    fn is_full(&self, now: Instant) -> bool {
+    /// How long until it gives its whole burst again, and need not be remembered.
+    pub(crate) fn full_in(&self, now: Instant) -> Duration {
         let missing = self.every.saturating_mul(self.burst - self.left);
-        now.saturating_duration_since(self.at) >= missing
+        missing.saturating_sub(now.saturating_duration_since(self.at))
     }
 }
 
@@ -66,11 +71,16 @@ impl Rates {
         Self { burst, every, each: HashMap::new() }
     }
 
+    /// Whether there is none for the network of this client.
+    pub(crate) fn is_empty(&mut self, now: Instant, client: IpAddr) -> bool {
+        self.each.get_mut(&network(client)).is_some_and(|bucket| bucket.is_empty(now))
+    }
+
     /// Whether there is one for the network of this client; it is taken.
     pub(crate) fn take(&mut self, now: Instant, client: IpAddr) -> bool {
         let network = network(client);
         if self.each.len() >= MAX_NETWORKS && !self.each.contains_key(&network) {
-            self.each.retain(|_, bucket| !bucket.is_full(now));
+            self.each.retain(|_, bucket| !bucket.full_in(now).is_zero());
             if self.each.len() >= MAX_NETWORKS {
                 return false;
             }

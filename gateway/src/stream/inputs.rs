@@ -92,6 +92,16 @@ pub(crate) fn check(declared: &[Input], set: &Map<String, Json>) -> Result<Value
     set.iter().map(one).collect()
 }
 
+/// # Errors
+/// The first of `set` that is `fixed`.
+pub(crate) fn unless_fixed(fixed: &[String], set: &Map<String, Json>) -> Result<(), InputError> {
+    let refused = |field: &String| InputError {
+        field: field.clone(),
+        problem: "is fixed by the access token".to_owned(),
+    };
+    fixed.iter().find(|name| set.contains_key(*name)).map(refused).map_or(Ok(()), Err)
+}
+
 impl Input {
     /// The value, or the problem, phrased to follow the input's name.
     pub(crate) fn accept(&self, value: &Json) -> Result<Value, String> {

@@ -13,10 +13,22 @@ use super::spec::Spec;
 use super::status::Status;
 use crate::media::receive_stats::ReceiveStats;
 
+/// Whose session it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Owner {
+    /// Whom the access token named.
+    pub(crate) subject: Option<String>,
+    /// The nonce in the session's token.
+    pub(crate) nonce: String,
+    /// Inputs whose values the access token fixed.
+    pub(crate) fixed: Vec<String>,
+}
+
 /// One session, as the registry knows it.
 #[derive(Debug)]
 pub(crate) struct LiveSession {
     pub(crate) spec: Arc<Spec>,
+    pub(crate) owner: Owner,
     /// Set by the client; read by the link to the worker.
     pub(crate) inputs: Arc<SessionInputs>,
     /// Published by the link; read by the client.
@@ -31,12 +43,13 @@ pub(crate) struct LiveSession {
 
 impl LiveSession {
     /// For a session whose client has set `values` in its offer.
-    pub(crate) fn new(spec: Arc<Spec>, values: Values) -> Arc<Self> {
+    pub(crate) fn new(spec: Arc<Spec>, owner: Owner, values: Values) -> Arc<Self> {
         let since = Instant::now();
         let outputs = Outputs::new(spec.outputs.iter().map(|output| output.name.clone()).collect());
         Arc::new(Self {
-            inputs: Arc::new(SessionInputs::new(Arc::clone(&spec), values)),
+            inputs: Arc::new(SessionInputs::new(Arc::clone(&spec), owner.fixed.clone(), values)),
             spec,
+            owner,
             outputs,
             received: Arc::default(),
             latency: Arc::new(Latency::new(since)),

@@ -3,6 +3,7 @@
 //! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this
 //! file can produce. `docs/metrics.md` lists them and a test compares the two.
 
+pub(crate) mod audit;
 pub(crate) mod ledger;
 pub(crate) mod trace;
 pub(crate) mod worker_series;
@@ -175,6 +176,14 @@ fn describe() {
         "Steps by which pictures are made fewer and smaller for want of time, on the thread that \
          has most."
     );
+    describe_counter!(
+        "reframe_access_refused_total",
+        "Requests without the right to make them, by what was wrong."
+    );
+    describe_counter!(
+        "reframe_client_limited_total",
+        "Requests that were refused because of what their client has already, by limit."
+    );
     describe_counter!("reframe_sessions_ended_total", "Ended sessions by reason.");
     describe_counter!(
         "reframe_sessions_total",
@@ -192,11 +201,21 @@ fn describe() {
     );
     describe_gauge!(
         "reframe_tls_certificate_expiry_timestamp_seconds",
-        "When the certificate of the public port expires, in seconds since 1970."
+        "When the certificate of the public port, or of the cluster, expires, in seconds since \
+         1970."
     );
     describe_counter!(
         "reframe_tls_reload_errors_total",
         "Changed certificate files that could not be used."
+    );
+    describe_gauge!(
+        "reframe_plain_connections",
+        "Connections to workers and between gateways that are open without TLS, which \
+         --cluster-tls prefer takes."
+    );
+    describe_counter!(
+        "reframe_plain_connections_total",
+        "Connections to workers and between gateways that came about without TLS."
     );
     describe_counter!(
         "reframe_forwarded_total",
@@ -348,17 +367,46 @@ pub(crate) fn http_connections(port: &'static str, more: f64) {
     gauge!("reframe_http_connections", "port" => port).increment(more);
 }
 
+/// A request without the right to make it.
+pub(crate) fn access_refused(reason: &'static str) {
+    counter!("reframe_access_refused_total", "reason" => reason).increment(1);
+}
+
+/// A client has reached a limit, and its request was refused.
+pub(crate) fn client_limited(limit: &'static str) {
+    counter!("reframe_client_limited_total", "limit" => limit).increment(1);
+}
+
 pub(crate) fn http_refused(port: &'static str, reason: &'static str) {
     counter!("reframe_http_refused_total", "port" => port, "reason" => reason).increment(1);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact for millions of years")]
-pub(crate) fn tls_expiry(timestamp_seconds: i64) {
-    gauge!("reframe_tls_certificate_expiry_timestamp_seconds").set(timestamp_seconds as f64);
+pub(crate) fn tls_expiry(certificate: &'static str, timestamp_seconds: i64) {
+    gauge!("reframe_tls_certificate_expiry_timestamp_seconds", "certificate" => certificate)
+        .set(timestamp_seconds as f64);
 }
 
-pub(crate) fn tls_reload_error() {
-    counter!("reframe_tls_reload_errors_total").increment(1);
+pub(crate) fn tls_reload_error(certificate: &'static str) {
+    counter!("reframe_tls_reload_errors_total", "certificate" => certificate).increment(1);
+}
+
+/// A connection without TLS where TLS is preferred, for as long as it lives.
+pub(crate) struct PlainConnection(&'static str);
+
+impl PlainConnection {
+    /// With a `worker` or a `gateway`.
+    pub(crate) fn with(peer: &'static str) -> Self {
+        counter!("reframe_plain_connections_total", "peer" => peer).increment(1);
+        gauge!("reframe_plain_connections", "peer" => peer).increment(1.0);
+        Self(peer)
+    }
+}
+
+impl Drop for PlainConnection {
+    fn drop(&mut self) {
+        gauge!("reframe_plain_connections", "peer" => self.0).decrement(1.0);
+    }
 }
 
 pub(crate) fn forwarded(outcome: &'static str) {

@@ -70,8 +70,8 @@ impl Governor {
         self.load.take(now, encrypted, |thread| !reliefs[thread].level().is_none())
     }
 
-    /// Records what each thread has done up to `now`, and decides [`Self::steps`]. Returns the mean
-    /// load. Call it every [`crate::threads::load::LOOK_INTERVAL`].
+    /// Records what each thread has done up to `now`, and decides [`Self::relief_level`]. Returns
+    /// the mean load. Call it every [`crate::threads::load::LOOK_INTERVAL`].
     pub(super) fn look(&mut self, now: Instant, threads: &[Work]) -> f64 {
         let load = self.load.look(now, threads.iter().map(|work| work.worked).collect());
         for (thread, (relief, work)) in self.reliefs.iter_mut().zip(threads).enumerate() {

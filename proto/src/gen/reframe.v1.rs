@@ -255,7 +255,7 @@ pub mod to_worker {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Open {
-    /// The gateway's id of the session, for logs.
+    /// The session's name in logs: a digest of its id, which may be all that a client has to show.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
     /// What the client has set already, by input name; the others have their declared value.

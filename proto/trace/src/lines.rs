@@ -28,6 +28,7 @@ pub const STRANGER: &str = "reframe::stranger";
 /// Libraries that talk to strangers. Their lines have the limit of [`STRANGER`].
 const OF_STRANGERS: &[&str] = &[
     STRANGER,
+    "audit::refused",
     "rtc",
     "rtc_ice",
     "rtc_dtls",
@@ -84,7 +85,7 @@ impl Rate {
         } else {
             // All lines of the crate `log` have one target here: a handler's own, and those of the
             // libraries above.
-            (target == "log" || target.starts_with("reframe_")).then_some(&OURS)
+            (matches!(target, "log" | "audit") || target.starts_with("reframe_")).then_some(&OURS)
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn run<O: Args>(
     let Options { common, gateway } = options;
     let mut problems = Vec::new();
     let settings = keep(&mut problems, common.validate(streams));
-    let config = keep(&mut problems, gateway.validate());
+    let config = keep(&mut problems, gateway.or_link().validate());
     let (Some(Settings { streams, capacity, log }), Some(config)) = (settings, config) else {
         return Err(Failure::Configuration(problems));
     };
@@ -87,7 +87,7 @@ pub fn launch(
 ) -> Result<(), LaunchError> {
     let streams =
         super::distinct(streams.into_iter().collect()).map_err(LaunchError::Configuration)?;
-    let config = options.validate().map_err(LaunchError::Configuration)?;
+    let config = options.clone().or_link().validate().map_err(LaunchError::Configuration)?;
     start(config, streams, DEFAULT_CAPACITY)
 }
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::{fmt, fs, io};
 
 use reframe_proto::exchange::pass;
+use reframe_tls::is_local;
 use tokio::net::UnixListener;
 
 /// The path as the user gave it.
@@ -24,6 +25,18 @@ impl FromStr for Address {
         match pass::path(given) {
             Some(path) => Ok(Self::Unix(path.into())),
             None => given.parse().map(Self::Tcp).map_err(drop),
+        }
+    }
+}
+
+impl Address {
+    /// Beyond this host, with its option.
+    pub(super) fn exposed(&self) -> Option<String> {
+        match self {
+            Self::Tcp(address) if !is_local(&address.ip().to_string()) => {
+                Some(format!("--listen {address}"))
+            }
+            Self::Tcp(_) | Self::Unix(_) => None,
         }
     }
 }
@@ -115,6 +128,14 @@ mod tests {
             assert_eq!(given.parse(), expected, "{given}");
         }
         assert_eq!(unix().unwrap().to_string(), "unix:/run/worker.sock");
+    }
+
+    #[test]
+    fn only_a_network_is_beyond_this_host() {
+        let exposed = |given: &str| given.parse::<Address>().unwrap().exposed();
+        assert_eq!(exposed("0.0.0.0:50051").as_deref(), Some("--listen 0.0.0.0:50051"));
+        assert_eq!(exposed("[::1]:50051"), None);
+        assert_eq!(exposed("unix:/run/worker.sock"), None);
     }
 
     #[tokio::test]

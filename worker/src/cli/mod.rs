@@ -112,7 +112,7 @@ where
     let outcome = match cli.command {
         #[cfg(feature = "launch")]
         Command::Launch(options) => launch::run(*options, streams),
-        Command::Serve(options) => serve::run(options, streams),
+        Command::Serve(options) => serve::run(*options, streams),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -134,7 +134,7 @@ enum Command<O: Args> {
     #[cfg(feature = "launch")]
     Launch(Box<launch::Options<O>>),
     /// Run a worker alone, for the pools of gateways elsewhere.
-    Serve(serve::Options<O>),
+    Serve(Box<serve::Options<O>>),
 }
 
 /// Options of every command. Values are texts, so that all wrong ones can be reported at once.

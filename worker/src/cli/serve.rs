@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::Args;
+use reframe_tls::{ClusterTlsOptions, Role};
 use reframe_trace::watchdog::{self, Report, Watchdog};
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -41,13 +42,16 @@ pub(super) struct Options<O: Args> {
     /// The stream to serve, of a program with several [default: the only one].
     #[arg(long, env = "REFRAME_STREAM", value_name = "NAME")]
     stream: Option<String>,
+
+    #[command(flatten)]
+    tls: ClusterTlsOptions,
 }
 
 pub(super) fn run<O: Args>(
     options: Options<O>,
     streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>,
 ) -> Result<(), Failure> {
-    let Options { common, listen, grace, exit_when_stuck, stream } = options;
+    let Options { common, listen, grace, exit_when_stuck, stream, tls } = options;
     let mut problems = Vec::new();
     let settings = common.validate(streams).and_then(|Settings { streams, capacity, log }| {
         let stream = choose(streams, stream.as_deref()).map_err(|problem| vec![problem])?;
@@ -67,8 +71,10 @@ pub(super) fn run<O: Args>(
     let give_up = watchdog::give_up(&exit_when_stuck)
         .map_err(|problem| [format!("--exit-when-stuck: {problem}")]);
     let give_up = keep(&mut problems, give_up);
-    let (Some((stream, capacity, log)), Some(address), Some(grace), Some(give_up)) =
-        (settings, address, grace, give_up)
+    let exposed: Vec<_> = address.iter().filter_map(Address::exposed).collect();
+    let tls = keep(&mut problems, tls.validate(Role::Worker, &exposed));
+    let (Some((stream, capacity, log)), Some(address), Some(grace), Some(give_up), Some(tls)) =
+        (settings, address, grace, give_up, tls)
     else {
         return Err(Failure::Configuration(problems));
     };
@@ -85,7 +91,7 @@ pub(super) fn run<O: Args>(
     let watchdog =
         watchdog.map_err(|error| Failure::Run("the watchdog did not start", error.into()))?;
     watchdog.watch_runtime("worker", "worker", runtime.handle().clone());
-    runtime.block_on(serve(Server::new(stream, capacity).grace(grace), address))
+    runtime.block_on(serve(Server::new(stream, capacity).grace(grace).tls(tls), address))
 }
 
 /// The stream of this name, or the only one.

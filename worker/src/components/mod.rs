@@ -67,8 +67,7 @@ pub(crate) fn check_names<'a>(
     let mut seen = HashSet::new();
     for name in names {
         if !is_component_name(name) {
-            let rule =
-                "a name is a letter, then letters, digits and _, 64 at most, and not webrtc_id";
+            let rule = "a name is a letter, then letters, digits and _, 64 at most, and neither webrtc_id nor session_token";
             return Err(format!("{what} {name:?}: {rule}"));
         }
         if !seen.insert(name) {

@@ -18,7 +18,8 @@ pub(super) enum Kind {
 }
 
 impl Listener {
-    /// Listens on TCP at this address.
+    /// Listens on TCP at this address, without TLS: one that only gateways reach, as the command
+    /// `serve` makes sure of.
     ///
     /// # Errors
     ///

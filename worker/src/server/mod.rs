@@ -14,13 +14,15 @@ use reframe_proto::v1::frame_worker_server::FrameWorkerServer;
 use reframe_proto::{
     CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
 };
+use reframe_tls::{Accepting, ClusterTls};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::server::NamedService;
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
 use self::listener::Kind;
@@ -53,6 +55,8 @@ pub struct Server {
     stream: Stream,
     capacity: u32,
     grace: Duration,
+    /// For connections by TCP; `None`: plain.
+    tls: Option<Arc<ClusterTls>>,
 }
 
 /// Why a [`Server`] stopped without being told to.
@@ -65,7 +69,13 @@ impl Server {
     /// few frames of memory.
     #[must_use]
     pub const fn new(stream: Stream, capacity: u32) -> Self {
-        Self { stream, capacity, grace: Duration::ZERO }
+        Self { stream, capacity, grace: Duration::ZERO, tls: None }
+    }
+
+    /// Takes gateways of this cluster only, by TCP.
+    pub(crate) fn tls(mut self, tls: Option<Arc<ClusterTls>>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// How long sessions may go on after the shutdown began, so that gateways can move them to
@@ -110,6 +120,14 @@ impl Server {
             Kind::Tcp(listener) => {
                 // A message is sent whole: to wait for more to send with it would only be late.
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                let Some(tls) = self.tls.clone() else {
+                    return self.serve_connections(incoming, shutdown).await;
+                };
+                let watching = tokio::spawn(reframe_tls::watch(tls.identity(), |_| {}));
+                let _watching = AbortOnDropHandle::new(watching);
+                let incoming = incoming.map(move |connection| {
+                    connection.map(|connection| Accepting::new(Arc::clone(&tls), connection))
+                });
                 self.serve_connections(incoming, shutdown).await
             }
             Kind::Unix(listener) => {
@@ -127,7 +145,7 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError>
     where
-        IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = Arc::new(self.stream);
         let pool = Arc::new(Pool::new(Arc::clone(&stream), self.capacity));

@@ -5,6 +5,7 @@
 //! http.
 
 mod certificates;
+pub(crate) mod cluster_init;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ const CLOCK_SKEW: Duration = DAY;
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     pub(crate) server: Arc<ServerConfig>,
-    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) certificates: Certificates,
     /// Browsers do not know the certificate, so users must be told.
     pub(crate) self_signed: bool,
 }
@@ -80,13 +81,12 @@ impl Tls {
     }
 
     fn new(certificates: Certificates, self_signed: bool) -> Self {
-        let certificates = Arc::new(certificates);
         // The provider is explicit, because an embedding program may have installed another one.
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder
             .with_safe_default_protocol_versions()
             .expect("ring has the suites of every version");
-        let resolver: Arc<Certificates> = Arc::clone(&certificates);
+        let resolver = Arc::new(certificates.clone());
         let mut server = builder.with_no_client_auth().with_cert_resolver(resolver);
         // ALPN; the handshake refuses a client that insists on another protocol.
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -112,13 +112,17 @@ fn make(addresses: Vec<IpAddr>) -> Result<(CertificateDer<'static>, KeyPair), rc
     params.distinguished_name.push(DnType::CommonName, "Reframe, self-signed");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    valid(&mut params, CLOCK_SKEW, SELF_SIGNED_FOR);
+    let key = KeyPair::generate()?;
+    Ok((params.self_signed(&key)?.into(), key))
+}
+
+/// From so long ago until so far ahead.
+fn valid(params: &mut CertificateParams, ago: Duration, ahead: Duration) {
     #[expect(clippy::disallowed_methods, reason = "the dates in a certificate are wall time")]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = date_time_ymd(1970, 1, 1) + now;
-    params.not_before = now - CLOCK_SKEW;
-    params.not_after = now + SELF_SIGNED_FOR;
-    let key = KeyPair::generate()?;
-    Ok((params.self_signed(&key)?.into(), key))
+    (params.not_before, params.not_after) = (now - ago, now + ahead);
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Connections to the admin port: some probes, Prometheus, and what other gateways forward, which
-/// is at most one event stream for each reader of a session here.
+/// Connections to the admin port: some probes and Prometheus.
 const ADMIN: usize = 512;
+
+/// Connections of other gateways: what they forward, which is at most one event stream for each
+/// reader of a session here.
+const PEER: usize = 512;
 
 /// Connections to the media port, from browsers whose UDP is blocked.
 const MEDIA: usize = 4_096;
@@ -14,6 +17,7 @@ const MEDIA: usize = 4_096;
 pub(crate) struct Shares {
     pub(crate) public: usize,
     pub(crate) admin: usize,
+    pub(crate) peer: usize,
     pub(crate) media: usize,
 }
 
@@ -28,13 +32,14 @@ pub(crate) fn raise() -> usize {
 }
 
 /// Shares `limit` descriptors among the ports. The public port gets `wanted`, but at most half. The
-/// media port gets half of that, and the admin port a quarter, so that probes are answered under
-/// any load on the others. The remaining eighth is for workers, Redis, forwarded requests and
-/// files.
+/// media port gets half of that, and the admin port and the one for other gateways a sixteenth of
+/// all each, so that probes are answered under any load on the others. The remaining eighth is for
+/// workers, Redis, forwarded requests and files.
 pub(crate) fn shares(limit: usize, wanted: usize) -> Shares {
     Shares {
         public: wanted.min(limit / 2),
-        admin: ADMIN.min(limit / 8),
+        admin: ADMIN.min(limit / 16),
+        peer: PEER.min(limit / 16),
         media: MEDIA.min(limit / 4),
     }
 }
@@ -45,9 +50,15 @@ mod tests {
 
     #[test]
     fn the_admin_port_always_has_some() {
-        assert_eq!(shares(1_024, 4_096), Shares { public: 512, admin: 128, media: 256 });
-        assert_eq!(shares(1_048_576, 4_096), Shares { public: 4_096, admin: 512, media: 4_096 });
-        assert_eq!(shares(usize::MAX, 16), Shares { public: 16, admin: 512, media: 4_096 });
+        assert_eq!(shares(1_024, 4_096), Shares { public: 512, admin: 64, peer: 64, media: 256 });
+        assert_eq!(
+            shares(1_048_576, 4_096),
+            Shares { public: 4_096, admin: 512, peer: 512, media: 4_096 }
+        );
+        assert_eq!(
+            shares(usize::MAX, 16),
+            Shares { public: 16, admin: 512, peer: 512, media: 4_096 }
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-    CONTENT_LENGTH, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING, VARY,
+    CONTENT_LENGTH, HOST, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING, VARY,
 };
 use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::middleware::Next;
@@ -20,10 +20,13 @@ use super::body::{self, BODY_WITHIN, BodyError, Memory};
 use super::progress::{Progress, Turn};
 use crate::config::names::{Asker, Names};
 use crate::config::proxies::TrustedProxies;
+use crate::http::client_address::passed_on;
 use crate::http::{MAX_BODY_BYTES, failed, unavailable};
 use crate::shares::network;
 use crate::telemetry;
 
+/// Fetch Metadata (W3C): where a browser's request comes from.
+const FETCH_SITE: &str = "sec-fetch-site";
 /// Characters of a name from a client that an answer repeats.
 const PRINTED_CHARACTERS: usize = 100;
 /// Seconds for which a browser may cache the answer to a preflight.
@@ -37,6 +40,8 @@ pub(crate) struct Guard {
     pub(crate) memory: Memory,
     /// For the client's address.
     pub(crate) proxies: Arc<TrustedProxies>,
+    /// Everybody on this machine is let in, so nobody may be who is passed on from elsewhere.
+    pub(crate) direct_only: bool,
 }
 
 /// An answer's body. Its end is the end of its request.
@@ -48,7 +53,7 @@ struct Answer {
 /// A request that is refused here: the label `reason`, and the answer.
 type Refused = Box<(&'static str, HttpResponse)>;
 
-/// The middleware of both ports.
+/// The middleware of every port.
 pub(crate) async fn guard<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -67,7 +72,7 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
     {
         let mut answer = HttpResponse::NoContent();
         answer.insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"));
-        answer.insert_header((ACCESS_CONTROL_ALLOW_HEADERS, "content-type"));
+        answer.insert_header((ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"));
         answer.insert_header((ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS));
         let mut answer = answer.finish();
         allow(&mut answer, origin.clone());
@@ -118,6 +123,13 @@ impl Guard {
                 return Err(Box::new(("host", unknown_host(host))));
             }
         }
+        // Browsers send it with each request, also where no `Origin` is: a picture, a link.
+        if self.port != Port::Public && request.headers().contains_key(FETCH_SITE) {
+            return Err(Box::new(("origin", not_for_browsers(self.port))));
+        }
+        if let Some(header) = self.passed_on(request) {
+            return Err(Box::new(("forwarded", forwarded(header))));
+        }
         let mut origins = request.headers().get_all(ORIGIN);
         let Some(origin) = origins.next() else { return Ok(None) };
         let from = match origin.to_str() {
@@ -127,17 +139,16 @@ impl Guard {
             _ => Asker::Elsewhere,
         };
         match (self.port, from) {
-            (Port::Admin, _) => {
-                let problem = "the admin port is not for web pages".to_owned();
-                Err(Box::new((
-                    "origin",
-                    failed(StatusCode::FORBIDDEN, "forbidden_origin", Some(problem)),
-                )))
-            }
+            (Port::Admin | Port::Peer, _) => Err(Box::new(("origin", not_for_browsers(self.port)))),
             (Port::Public, Asker::Here) => Ok(None),
             (Port::Public, Asker::Allowed) => Ok(Some(origin.clone())),
             (Port::Public, Asker::Elsewhere) => Err(Box::new(("origin", forbidden_origin(origin)))),
         }
+    }
+
+    /// The header by which a proxy says that it passes the request on, where none may.
+    fn passed_on<'a>(&self, request: &'a ServiceRequest) -> Option<&'a HeaderName> {
+        self.direct_only.then(|| passed_on(request.headers())).flatten()
     }
 
     /// The request's body, where it has one.
@@ -201,6 +212,21 @@ impl Guard {
         response.head_mut().set_connection_type(ConnectionType::Close);
         concluded(request.into_response(response), turn)
     }
+}
+
+fn not_for_browsers(port: Port) -> HttpResponse {
+    let port = port.label();
+    let problem =
+        format!("the {port} port is not for browsers and their pages: use curl, or Prometheus");
+    failed(StatusCode::FORBIDDEN, "forbidden_origin", Some(problem))
+}
+
+fn forwarded(header: &HeaderName) -> HttpResponse {
+    let problem = format!(
+        "a proxy passes this request on (`{header}`), and without --auth everybody behind it would count as \
+         this machine: start the server with --auth, and name the proxy in --trusted-proxies"
+    );
+    failed(StatusCode::FORBIDDEN, "forwarded_request", Some(problem))
 }
 
 fn unknown_host(host: &str) -> HttpResponse {

@@ -28,6 +28,7 @@ use actix_service::{
 };
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Extensions};
+use reframe_tls::{ClusterTls, Io};
 use rustls::ServerConfig;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -38,8 +39,8 @@ pub(crate) use self::caps::{Caps, Exempt};
 pub(crate) use self::descriptors::{raise, shares};
 pub(crate) use self::guard::{Guard, guard};
 use self::progress::Progress;
-use self::stream::{Io, Watched};
-use crate::telemetry;
+use self::stream::Watched;
+use crate::telemetry::{self, PlainConnection};
 
 /// The listen backlog.
 const BACKLOG: u32 = 1024;
@@ -57,6 +58,19 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) enum Port {
     Public,
     Admin,
+    /// For other gateways.
+    Peer,
+}
+
+/// Who the other side of a connection must be.
+#[derive(Clone)]
+pub(crate) enum Secure {
+    /// Anybody, plain.
+    Plain,
+    /// Anybody, by TLS.
+    Tls(Arc<ServerConfig>),
+    /// A gateway of the cluster.
+    Cluster(Arc<ClusterTls>),
 }
 
 impl Port {
@@ -64,6 +78,7 @@ impl Port {
         match self {
             Self::Public => "public",
             Self::Admin => "admin",
+            Self::Peer => "peer",
         }
     }
 }
@@ -80,7 +95,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// A server of `app` on `threads` threads; it runs when it is awaited.
 pub(crate) fn serve<F, I, S, B>(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    secure: Secure,
     caps: Arc<Caps>,
     threads: usize,
     app: F,
@@ -111,8 +126,8 @@ where
             })
             // Nothing of ours asks for the names and addresses in it.
             .finish(map_config(app, |()| AppConfig::default()));
-        let (caps, tls) = (Arc::clone(&caps), tls.clone().map(TlsAcceptor::from));
-        fn_service(move |connection| accept(connection, Arc::clone(&caps), tls.clone()))
+        let (caps, secure) = (Arc::clone(&caps), secure.clone());
+        fn_service(move |connection| accept(connection, Arc::clone(&caps), secure.clone()))
             .and_then(http)
     };
     Ok(Server::build()
@@ -126,7 +141,7 @@ where
 async fn accept(
     connection: TcpStream,
     caps: Arc<Caps>,
-    tls: Option<TlsAcceptor>,
+    secure: Secure,
 ) -> Result<(Watched, Protocol, Option<SocketAddr>), DispatchError> {
     let peer = connection.peer_addr()?;
     let port = caps.port();
@@ -136,17 +151,26 @@ async fn accept(
     })?;
     // Events and answers are written whole, so Nagle's algorithm would only delay them.
     connection.set_nodelay(true)?;
-    let secure = tls.is_some();
-    let io = match tls {
-        None => Io::Plain(connection),
-        Some(tls) => match timeout(HANDSHAKE_WITHIN, tls.accept(connection)).await {
-            Ok(connection) => Io::Tls(Box::new(connection?)),
-            Err(_) => {
-                telemetry::http_refused(port.label(), "handshake_timeout");
-                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
-            }
-        },
+    let io = match timeout(HANDSHAKE_WITHIN, shake(&secure, connection)).await {
+        Ok(io) => io?,
+        Err(_) => {
+            telemetry::http_refused(port.label(), "handshake_timeout");
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        }
     };
-    let progress: Rc<Progress> = Progress::new(port, secure);
+    let progress: Rc<Progress> = Progress::new(port, !io.is_plain());
     Ok((Watched::new(io, progress, permit), Protocol::Http1, Some(peer)))
+}
+
+async fn shake(secure: &Secure, connection: TcpStream) -> io::Result<Io> {
+    match secure {
+        Secure::Plain => Ok(Io::plain(connection)),
+        Secure::Tls(tls) => {
+            TlsAcceptor::from(Arc::clone(tls)).accept(connection).await.map(Io::tls)
+        }
+        Secure::Cluster(tls) => {
+            let io = tls.accept(connection).await?;
+            Ok(if io.is_plain() { io.holding(PlainConnection::with("gateway")) } else { io })
+        }
+    }
 }

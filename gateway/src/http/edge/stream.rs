@@ -10,10 +10,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use reframe_tls::Io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_rustls::server::TlsStream;
 
 use super::caps::Permit;
 use super::progress::Progress;
@@ -27,12 +26,6 @@ const UNASKED_BYTES: usize = 32 * 1024;
 const AT_ONCE_BYTES: usize = 8 * 1024;
 /// How long a client may read nothing of its answer.
 const TAKE_WITHIN: Duration = Duration::from_secs(20);
-
-/// With or without TLS.
-pub(super) enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
 
 /// One connection, with its permit.
 pub(super) struct Watched {
@@ -139,11 +132,7 @@ impl AsyncRead for Watched {
         // full.
         let room = buffer.remaining().min(AT_ONCE_BYTES - this.at_once);
         let mut room = ReadBuf::new(buffer.initialize_unfilled_to(room));
-        let read = match &mut this.io {
-            Io::Plain(io) => Pin::new(io).poll_read(cx, &mut room),
-            Io::Tls(io) => Pin::new(io).poll_read(cx, &mut room),
-        };
-        ready!(read)?;
+        ready!(Pin::new(&mut this.io).poll_read(cx, &mut room))?;
         let came = room.filled().len();
         buffer.advance(came);
         this.progress.came(came);
@@ -160,10 +149,7 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.at_once = 0;
-        let written = match &mut this.io {
-            Io::Plain(io) => Pin::new(io).poll_write(cx, bytes),
-            Io::Tls(io) => Pin::new(io).poll_write(cx, bytes),
-        };
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
         this.written(cx, written)
     }
 
@@ -175,19 +161,13 @@ impl AsyncWrite for Watched {
         if this.late(cx) {
             return this.end("head_timeout");
         }
-        let flushed = match &mut this.io {
-            Io::Plain(io) => Pin::new(io).poll_flush(cx),
-            Io::Tls(io) => Pin::new(io).poll_flush(cx),
-        };
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
         this.written(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let shut = match &mut this.io {
-            Io::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Io::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        };
+        let shut = Pin::new(&mut this.io).poll_shutdown(cx);
         this.written(cx, shut)
     }
 }
@@ -197,7 +177,7 @@ mod tests {
     use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::super::Port;
     use super::super::caps::Caps;
@@ -211,7 +191,7 @@ mod tests {
         let (ours, peer) = listener.accept().await.unwrap();
         let permit =
             Caps::new(Port::Public, 1, 1, Arc::new(|_| false)).admit(peer.ip()).ok().unwrap();
-        (Watched::new(Io::Plain(ours), Progress::new(Port::Public, false), permit), client)
+        (Watched::new(Io::plain(ours), Progress::new(Port::Public, false), permit), client)
     }
 
     #[tokio::test]

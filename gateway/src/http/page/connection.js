@@ -38,7 +38,7 @@ export class Connection {
   #connected = Promise.withResolvers();
   /** The server has a place for us, or has not: only on the connection does it say for certain. */
   #admitted = Promise.withResolvers();
-  #signalling = new Signalling(this.#over.signal);
+  #signalling;
   #peer;
   #channel;
   #diagnosis;
@@ -57,10 +57,11 @@ export class Connection {
 
   /**
    * `camera` is a stream that stays its owner's; null where the mode needs none. `configuration` is the
-   * `RTCPeerConnection`'s.
+   * `RTCPeerConnection`'s. `token` is that of the connection whose place this one takes, if there is one.
    */
-  constructor(mode, camera, configuration, on) {
+  constructor(mode, camera, configuration, token, on) {
     this.#on = on;
+    this.#signalling = new Signalling(this.#over.signal, token);
     this.#peer = new RTCPeerConnection(configuration);
     this.#channel = this.#peer.createDataChannel("text");
     this.#diagnosis = new Diagnosis(this.#peer, this.#over.signal);
@@ -83,6 +84,11 @@ export class Connection {
     this.#listen(this.#peer, "icecandidate", ({ candidate }) => {
       if (candidate && usable(candidate.candidate)) this.#signalling.trickle(candidate);
     });
+  }
+
+  /** The server's token of this session, for the one that takes its place. */
+  get token() {
+    return this.#signalling.token;
   }
 
   /** Resolves when it is closed, to the reason. */

@@ -1,5 +1,7 @@
 // Which ways a connection may take: the server's STUN and TURN servers, and what the page's address asks for.
 
+import { request } from "./request.js";
+
 /**
  * `?ice=relay` allows only ways through a TURN server, `?ice=tcp` only TCP to the server: to try whether those work,
  * on a network where the direct way does too.
@@ -9,17 +11,14 @@ const ONLY = new URLSearchParams(location.search).get("ice");
 const TIMEOUT_MS = 3_000;
 
 /**
- * The address of one of the server's paths, relative to the page's. Not of the document as it is: that may carry a
- * name and a password (basic authentication), and `fetch` takes no such address.
+ * What an `RTCPeerConnection` takes. Fetched anew for each: credentials expire. `token`: of the session whose place the
+ * next one takes, if there is one.
  */
-export const api = (path) => new URL(path, location.origin + location.pathname);
-
-/** What an `RTCPeerConnection` takes. Fetched anew for each: credentials expire. */
-export async function configuration(over) {
+export async function configuration(over, token) {
   let servers = [];
   try {
     const signal = AbortSignal.any([over, AbortSignal.timeout(TIMEOUT_MS)]);
-    const response = await fetch(api("webrtc/ice_servers"), { signal });
+    const response = await request(`webrtc/ice_servers${token ? `?session_token=${token}` : ""}`, { signal });
     if (response.ok) servers = (await response.json()).iceServers;
   } catch {
     // An older server, or one that is gone: the offer will tell.

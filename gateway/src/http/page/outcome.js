@@ -12,7 +12,7 @@ export class Outcome extends Error {
 }
 
 /** What a server may say that is over soon. */
-const PASSING = ["no_worker", "draining", "overloaded", "busy", "rate_limited"];
+const PASSING = ["no_worker", "draining", "overloaded", "busy", "rate_limited", "auth_unavailable"];
 
 /** The server has no place for a connection that stands already. */
 export class Refusal extends Outcome {
@@ -112,7 +112,15 @@ export function relayUnreachable(url) {
 
 export function refused(status, text) {
   const reason = text.trim().slice(0, MAX_REASON_CHARS);
-  const advice = status >= 500
+  if (status === 401 || status === 403) {
+    return new Outcome(
+      "You are not admitted",
+      `The server says: “${reason}”. Open the address that you were sent again, or ask for a new one.`,
+    );
+  }
+  const advice = status === 429
+    ? "End a stream that you no longer need, or wait a moment. Then press Start again."
+    : status >= 500
     ? "Wait a moment and press Start again; if it stays so, the server's log has the reason."
     : "Reload the page and try again; if it stays so, the page and the server may be of different versions.";
   return new Outcome(

@@ -9,15 +9,18 @@ import { Inputs } from "./inputs.js";
 import { Messages } from "./messages.js";
 import { Outputs } from "./outputs.js";
 import { Screen } from "./screen.js";
+import { linkTo } from "./request.js";
 import { Session } from "./session.js";
 import { invitation, returnsVideo, servedStreams, streams, subtitle } from "./spec.js";
 
 const STATS_INTERVAL_MS = 1_000;
+const WHOLE_ADDRESS = "Open it by its whole address, as the server printed it or as it was sent to you.";
 
 /** The states, and the steps between two of them: what the status line says, then the text on the stage. */
 const PHASES = {
   idle: ["Ready"],
   unreachable: ["The server does not answer, trying again…", "The server does not answer", "Trying again…"],
+  denied: ["Not admitted", "This page needs a token"],
   waiting: [
     "Waiting for a worker…", "Waiting for a worker…",
     "Nothing runs this stream on the server right now. This page goes on by itself as soon as something does.",
@@ -103,7 +106,8 @@ function show(state) {
   $("start").textContent = session ? "Stop" : "Start";
 }
 
-function phase(name) {
+/** `reason`: the server's, where the phase has no advice of its own. */
+function phase(name, reason) {
   if (name === "connected") {
     // What is shown already goes on; without video back there is no first picture to wait for.
     if (document.body.dataset.state === "live") name = "live";
@@ -113,7 +117,7 @@ function phase(name) {
   const [status, title, advice] = PHASES[name];
   document.body.dataset.phase = name;
   $("phase").textContent = status;
-  if (title) say(title, advice);
+  if (title) say(title, advice ?? reason);
 }
 
 function say(title, advice) {
@@ -147,15 +151,17 @@ async function showFigures() {
 /** Resolves to the declaration of this page's stream, as soon as a worker serves it. */
 async function describe() {
   let waited = false;
-  const served = await servedStreams("api/streams", (name) => {
+  const served = await servedStreams("api/streams", (name, reason) => {
     waited = true;
-    phase(name);
+    phase(name, reason && `${WHOLE_ADDRESS} The server says: ${reason}.`);
+    $("start").disabled = name === "denied";
   });
   // The root shows the only stream or the list of them, as the server sees it; there may be more by now.
   if (waited && served.length > 1) {
     location.reload();
     return new Promise(() => {});
   }
+  $("start").disabled = false;
   stream = served.find(({ name }) => name === "default") ?? served[0];
   document.body.dataset.mode = stream.mode;
   document.title = $("title").textContent = stream.title || stream.name;
@@ -172,6 +178,7 @@ async function describe() {
 
 async function offerOthers() {
   $("others").hidden = (await streams("../api/streams")).length < 2;
+  $("others").href = linkTo("../");
 }
 
 $("start").addEventListener("click", () => (session ? stop() : start()));

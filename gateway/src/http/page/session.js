@@ -40,6 +40,8 @@ export class Session {
   #network = null;
   /** The connection that is shown. */
   #current = null;
+  /** The server's token of the connection that was shown last: it opens another in its place. */
+  #token;
   /** The one that is being made. */
   #next = null;
   #replacing = false;
@@ -140,11 +142,11 @@ export class Session {
 
   /** Makes a connection and shows it. One that is shown goes on until then: both send the same camera. */
   async #connect(patience) {
-    const network = await (this.#network ?? configuration(this.#over.signal));
+    const network = await (this.#network ?? configuration(this.#over.signal, this.#token));
     this.#network = null;
     this.#over.signal.throwIfAborted();
     const old = this.#current;
-    const next = new Connection(this.#mode, this.#camera, network, this.#listener(() => next));
+    const next = new Connection(this.#mode, this.#camera, network, this.#token, this.#listener(() => next));
     this.#next = next;
     try {
       await next.open(patience);
@@ -157,6 +159,7 @@ export class Session {
       this.#next = null;
     }
     this.#current = next;
+    this.#token = next.token;
     this.#since = performance.now();
     this.#on.phase("connected");
     old?.close(REPLACED);

@@ -1,7 +1,7 @@
 // How an offer gets its answer over HTTP.
 
-import { api } from "./network.js";
 import { UNREACHABLE, failed, isPassing, refused } from "./outcome.js";
+import { request } from "./request.js";
 
 /** Between two offers meanwhile, when the server does not say how long. */
 const RETRY_MS = 2_000;
@@ -12,10 +12,20 @@ export class Signalling {
   // Not randomUUID(), which pages over plain http lack: they shall come as far as the text about the camera.
   #id = crypto.getRandomValues(new Uint32Array(4)).join("-");
   #over;
+  /** The server's token of this session; before its first answer, of the session whose place it takes. */
+  #token;
+  /** Candidates from before the first answer, which brings the token that they need; null from then on. */
+  #early = [];
 
-  /** Everything ends when the signal `over` does. */
-  constructor(over) {
+  /** Everything ends when the signal `over` does. `token`: of the session whose place this one takes, if there is one. */
+  constructor(over, token) {
     this.#over = over;
+    this.#token = token;
+  }
+
+  /** For the session that takes this one's place. */
+  get token() {
+    return this.#token;
   }
 
   /**
@@ -40,7 +50,7 @@ export class Signalling {
       } catch {
         throw refused(response.status, text);
       }
-      if (response.ok && answer.status !== "failed") return answer;
+      if (response.ok && answer.status !== "failed") return this.#answered(answer);
       if (response.ok) throw failed(answer.meta ?? {});
       const error = answer.meta?.error;
       if (!waiting || !isPassing(error)) throw refused(response.status, answer.meta?.message ?? text);
@@ -52,15 +62,27 @@ export class Signalling {
   /** Nobody waits for it or hears of its failure: it is one path fewer, and the diagnosis speaks when none is left. */
   trickle(candidate) {
     if (!candidate?.candidate) return;
+    if (this.#early) {
+      this.#early.push(candidate);
+      return;
+    }
     const body = { type: "ice-candidate", candidate: candidate.toJSON(), webrtc_id: this.#id };
     this.#post(body, this.#over).catch(() => {});
   }
 
+  #answered({ session_token: token, ...answer }) {
+    this.#token = token ?? this.#token;
+    const early = this.#early ?? [];
+    this.#early = null;
+    early.forEach((candidate) => this.trickle(candidate));
+    return answer;
+  }
+
   #post(body, signal) {
-    return fetch(api("webrtc/offer"), {
+    return request("webrtc/offer", {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
+      body: JSON.stringify({ ...body, session_token: this.#token }),
       signal,
     });
   }

@@ -1,26 +1,34 @@
 // What the server says of its streams, and that in words.
 
-import { api } from "./network.js";
+import { request } from "./request.js";
 
 /** A worker that starts is seen this soon, at the latest; it costs the server next to nothing. */
 const ASK_AGAIN_MS = 3_000;
 
-/** The streams that have a worker now; throws when the server does not answer. */
+/** The server wants to see a right that this page has not shown; the message is the server's. */
+export class Denied extends Error {}
+
+/** The streams that have a worker now; throws when the server does not answer, or not to this page. */
 export async function streams(url) {
-  const response = await fetch(api(url));
+  const response = await request(url);
+  if (response.status === 401 || response.status === 403) {
+    const answer = await response.json().catch(() => ({}));
+    throw new Denied(answer.meta?.message ?? `HTTP ${response.status}`);
+  }
   if (!response.ok) throw new Error(`${url}: HTTP ${response.status}`);
   return (await response.json()).streams;
 }
 
 /**
  * Resolves to the streams once there is one. `waiting(phase)` is told of each try before: `waiting` while no worker
- * serves, `unreachable` while the server does not answer.
+ * serves, `unreachable` while the server does not answer, `denied` with the server's reason.
  */
 export async function servedStreams(url, waiting) {
   for (;;) {
-    const found = await streams(url).catch(() => null);
-    if (found?.length) return found;
-    waiting(found ? "waiting" : "unreachable");
+    const found = await streams(url).catch((error) => error);
+    if (found.length) return found;
+    if (found instanceof Denied) waiting("denied", found.message);
+    else waiting(found instanceof Error ? "unreachable" : "waiting");
     await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS * (0.3 + 0.7 * Math.random())));
   }
 }

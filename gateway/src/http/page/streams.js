@@ -1,7 +1,8 @@
 // The index: every stream that has a worker, and where it is.
 
 import { $, element } from "./element.js";
-import { modeInWords, rate, streams } from "./spec.js";
+import { linkTo } from "./request.js";
+import { Denied, modeInWords, rate, streams } from "./spec.js";
 
 /** Workers come and go while the page is open. */
 const ASK_AGAIN_MS = 2_000;
@@ -9,8 +10,12 @@ const ASK_AGAIN_MS = 2_000;
 let shown = "";
 
 async function refresh() {
-  const found = await streams("api/streams").catch(() => null);
-  $("subtitle").textContent = status(found);
+  let denied = null;
+  const found = await streams("api/streams").catch((error) => {
+    if (error instanceof Denied) denied = error;
+    return null;
+  });
+  $("subtitle").textContent = denied ? `This page needs a token. ${denied.message}` : status(found);
   // What is there is left alone, so that a person stays where they are in the list.
   const now = JSON.stringify(found ?? []);
   if (now === shown) return;
@@ -31,7 +36,7 @@ function status(found) {
 }
 
 function card(stream) {
-  const link = element("a", { href: `${encodeURIComponent(stream.name)}/` }, stream.title || stream.name);
+  const link = element("a", { href: linkTo(`${encodeURIComponent(stream.name)}/`) }, stream.title || stream.name);
   return element(
     "li",
     {},

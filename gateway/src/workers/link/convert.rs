@@ -58,7 +58,7 @@ pub(crate) fn open(
     traceparent: String,
     exchange: Option<&Exchange>,
 ) -> ToWorker {
-    let (session_id, exchange) = (session_id.to_string(), exchange.map_or(0, Exchange::token));
+    let (session_id, exchange) = (session_id.digest(), exchange.map_or(0, Exchange::token));
     let open = v1::Open { session_id, inputs: values(inputs), traceparent, exchange };
     ToWorker { message: Some(to_worker::Message::Open(open)) }
 }

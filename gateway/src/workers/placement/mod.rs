@@ -30,25 +30,25 @@ pub(super) const OWNED: Duration = Duration::from_secs(45);
 /// The workers that serve now.
 pub(crate) type ServingNow = Box<dyn Fn() -> Vec<WorkerHandle> + Send + Sync>;
 
-/// The placement that the options ask for. `admin` is the address for other gateways, unless the
-/// options name one. Call it within the media runtime.
+/// The placement that the options ask for, with the address that other gateways have of us unless
+/// the options name one. Call it within the media runtime.
 pub(crate) fn start(
-    shared: Option<SharedPlacement>,
-    admin: SocketAddr,
+    shared: Option<(SharedPlacement, SocketAddr)>,
     serving: ServingNow,
 ) -> Arc<dyn Placement> {
     let gauges = Gauges::new(serving);
-    let Some(SharedPlacement { redis, password_file, lease, advertise }) = shared else {
+    let Some((SharedPlacement { store, lease, advertise, .. }, peer)) = shared else {
         let memory = Memory::default();
         tokio::spawn(gauges::report(gauges, memory.clone()));
         return Arc::new(memory);
     };
-    if advertise.is_none() && admin.ip().is_loopback() {
-        warn!(%admin, "gateways on other machines cannot reach this one: set --advertise");
+    if advertise.is_none() && peer.ip().is_loopback() {
+        warn!(%peer, "gateways on other machines cannot reach this one: set --peer and --advertise");
     }
-    let us = advertise.unwrap_or(admin);
-    info!(redis = %redis.get_connection_info().addr(), %us, ?lease, "sessions and slots are shared");
-    Arc::new(Redis::start(redis, password_file, us, lease, gauges))
+    let us = advertise.unwrap_or(peer);
+    let redis = store.client.get_connection_info().addr();
+    info!(%redis, %us, ?lease, "sessions and slots are shared");
+    Arc::new(Redis::start(store, us, lease, gauges))
 }
 
 /// The sessions of each worker, and the owner of each session. Workers are identified by their
@@ -86,8 +86,8 @@ pub(crate) trait Placement: Send + Sync {
         workers: &[WorkerHandle],
     ) -> Result<(WorkerHandle, Slot), ClaimError>;
 
-    /// The admin address of the other gateway that owns `session`, if there is one. `streams` are
-    /// the streams that the session may belong to.
+    /// The address, for gateways, of the other one that owns `session`, if there is one. `streams`
+    /// are the streams that the session may belong to.
     async fn locate(&self, session: &SessionId, streams: &[String]) -> Option<SocketAddr>;
 }
 

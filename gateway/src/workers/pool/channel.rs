@@ -5,17 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
 use reframe_proto::{
     CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
 };
+use reframe_tls::{ClusterTls, Role};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::Client;
+use crate::workers::inside::Connector;
 
 /// HTTP/2 pings, so that a worker that stopped or went away without a word is noticed: after the
 /// sum of the two, which leaves half a second of the three that a session may wait.
@@ -29,9 +32,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// one.
 const DUPLEX_BYTES: usize = 1024 * 1024;
 
-/// To a URL. As all channels here, it connects on first use and again after each loss.
-pub(super) fn at(url: &str) -> Channel {
-    tuned(Endpoint::from_shared(url.to_owned()).expect("an address makes a URL")).connect_lazy()
+/// To a URL. As all channels here, it connects on first use and again after each loss; with TLS by
+/// the certificates of that time.
+pub(super) fn at(url: &str, tls: Option<&Arc<ClusterTls>>) -> Channel {
+    let endpoint = tuned(Endpoint::from_shared(url.to_owned()).expect("an address makes a URL"));
+    match tls {
+        None => endpoint.connect_lazy(),
+        Some(tls) => {
+            let tls = Some(Arc::clone(tls));
+            let connector = Connector::new(Role::Worker, tls, HttpConnector::new());
+            endpoint.connect_with_connector_lazy(connector)
+        }
+    }
 }
 
 /// To a worker in this process, which is sent its end of each connection.

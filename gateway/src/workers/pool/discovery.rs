@@ -82,7 +82,7 @@ impl PoolState {
             info!(%name, added = ?listed.added, vanished = ?listed.vanished, "workers found");
         }
         for worker in listed.unknown {
-            let connection = channel::at(&worker);
+            let connection = channel::at(&worker, self.tls.as_ref());
             self.watch(worker, Locality::Network, connection);
         }
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
+use reframe_tls::ClusterTls;
 use tokio::sync::watch as watched;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
@@ -76,6 +77,8 @@ struct PoolState {
     state: Arc<Mutex<State>>,
     changes: watched::Sender<()>,
     stop: CancellationToken,
+    /// For workers on a network; `None`: plain.
+    tls: Option<Arc<ClusterTls>>,
 }
 
 #[derive(Default)]
@@ -94,18 +97,20 @@ struct Connection {
 
 impl Pool {
     /// Starts watching `addresses`. Call within the media runtime.
-    pub(crate) fn start(addresses: Vec<WorkerAddress>) -> Self {
+    pub(crate) fn start(addresses: Vec<WorkerAddress>, tls: Option<Arc<ClusterTls>>) -> Self {
         let stop = CancellationToken::new();
         let shared = PoolState {
             state: Arc::default(),
             changes: watched::Sender::new(()),
             stop: stop.clone(),
+            tls,
         };
         for (source, address) in addresses.into_iter().enumerate() {
             let (name, reach, channel) = match address {
                 WorkerAddress::Uri(uri) => {
                     let url = uri.to_string();
-                    (url.trim_end_matches('/').to_owned(), Locality::Network, channel::at(&url))
+                    let channel = channel::at(&url, shared.tls.as_ref());
+                    (url.trim_end_matches('/').to_owned(), Locality::Network, channel)
                 }
                 WorkerAddress::Unix(path) => {
                     let path: Arc<Path> = path.into();

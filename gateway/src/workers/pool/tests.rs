@@ -84,7 +84,7 @@ async fn serve(pool: &Pool, expected: &[&str]) {
 #[tokio::test(start_paused = true)]
 async fn workers_are_drained_and_readmitted_by_what_they_answer() {
     let (one, other) = (Worker::start("one", ""), Worker::start("other", ""));
-    let pool = Pool::start(vec![one.address.clone(), other.address.clone()]);
+    let pool = Pool::start(vec![one.address.clone(), other.address.clone()], None);
     serve(&pool, &["one", "other"]).await;
     let mut health = pool.serving()[0].health.clone();
     assert_eq!(*health.borrow_and_update(), Health::Serving);
@@ -102,7 +102,7 @@ async fn workers_are_drained_and_readmitted_by_what_they_answer() {
 async fn a_contradiction_is_refused_and_taken_when_the_old_have_gone() {
     let (old, new) = (Worker::start("old", "the old title"), Worker::start("new", "the new title"));
     new.says(ServingStatus::NotServing).await;
-    let pool = Pool::start(vec![new.address.clone(), old.address.clone()]);
+    let pool = Pool::start(vec![new.address.clone(), old.address.clone()], None);
     serve(&pool, &["old"]).await;
     new.says(ServingStatus::Serving).await;
     sleep(PATIENCE).await;
@@ -118,7 +118,7 @@ async fn another_protocol_or_a_bad_declaration_is_refused_and_asked_again() {
     let worker = Worker::start("worker", "");
     let change = |change: fn(&mut StreamSpec)| worker.spec.send_modify(change);
     change(|spec| spec.protocol_version = PROTOCOL_VERSION + 1);
-    let pool = Pool::start(vec![worker.address.clone()]);
+    let pool = Pool::start(vec![worker.address.clone()], None);
     sleep(PATIENCE).await;
     assert!(pool.serving().is_empty() && pool.streams().is_empty());
     change(|spec| (spec.protocol_version, spec.fps) = (PROTOCOL_VERSION, 0.0));
@@ -131,7 +131,7 @@ async fn another_protocol_or_a_bad_declaration_is_refused_and_asked_again() {
 /// Of each worker that ever was: as many as an autoscaler likes.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_vanished_is_forgotten_and_so_are_its_series() {
-    let pool = Pool::start(Vec::new());
+    let pool = Pool::start(Vec::new(), None);
     let name = |n: u32| format!("http://127.0.0.1:{n}");
     for n in 1..=20 {
         pool.shared.list(0, "vanishing", &BTreeSet::from([name(n)]));

@@ -27,7 +27,9 @@ pub(super) enum Operation {
 pub(super) enum StoreError {
     #[error("no answer within {ANSWER_WITHIN:?}")]
     Timeout,
-    #[error("it refuses the name or the password in --redis or --redis-password-file ({0})")]
+    #[error(
+        "it refuses the name or the password in --redis, --redis-user or --redis-password-file ({0})"
+    )]
     Login(RedisError),
     #[error(
         "there is data of another program under its keys: remove that, or name a database of our \
@@ -51,6 +53,11 @@ pub(super) enum StoreError {
          its disk, or switch saving off, which Reframe does not need"
     )]
     Unsaved,
+    #[error(
+        "its certificate is refused ({0}): name the CA of it in --redis-ca, and in --redis the \
+         name that is in it"
+    )]
+    Certificate(RedisError),
     #[error("{0}")]
     Other(RedisError),
 }
@@ -78,6 +85,10 @@ impl From<RedisError> for StoreError {
             return Self::Login(error);
         }
         let text = error.to_string();
+        // The library passes TLS on as text.
+        if text.contains("invalid peer certificate") {
+            return Self::Certificate(error);
+        }
         // Redis has it in the text where it is a script's command that failed.
         let is = |code: &str| error.code() == Some(code) || text.contains(code);
         if is("WRONGTYPE") {
@@ -96,7 +107,7 @@ impl StoreError {
     /// True when another connection may do better.
     pub(super) fn ends_connection(&self) -> bool {
         match self {
-            Self::Timeout | Self::Login(_) | Self::Password(_) => true,
+            Self::Timeout | Self::Login(_) | Self::Password(_) | Self::Certificate(_) => true,
             Self::ForeignData(_) | Self::ForeignOwner | Self::Rights(_) | Self::Unsaved => false,
             // The latter: it has become a replica, or is just starting.
             Self::Other(error) => {

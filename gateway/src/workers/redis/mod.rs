@@ -21,7 +21,6 @@ pub(crate) mod testing;
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +31,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::health::Operation;
 use self::store::{Claimed, Link, Purpose, Store};
+use crate::config::redis::RedisStore;
 use crate::media::session_id::SessionId;
 use crate::telemetry;
 use crate::workers::placement::gauges::Gauges;
@@ -51,17 +51,16 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts reaching for Redis. `gateway` is our admin port's address as the others reach it.
+    /// Starts reaching for Redis. `gateway` is our address for the other gateways.
     /// Call within the media runtime.
     pub(in crate::workers) fn start(
-        client: ::redis::Client,
-        password_file: Option<PathBuf>,
+        redis: RedisStore,
         gateway: SocketAddr,
         lease: Duration,
         gauges: Gauges,
     ) -> Self {
         let memory = Memory::of_shared();
-        let store = Arc::new(Store::new(client, password_file, gateway, lease));
+        let store = Arc::new(Store::new(redis, gateway, lease));
         let keeper = tokio::spawn(keeper::keep(Arc::clone(&store), memory.clone(), gauges));
         Self { memory, store, _keeper: AbortOnDropHandle::new(keeper) }
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, StoreError};
 use super::{keys, owner};
-use crate::config::cluster::read_password;
+use crate::config::redis::{RedisStore, read_password};
 use crate::media::session_id::SessionId;
 use crate::stream::spec::Spec;
 use crate::workers::placement::memory::{Lease, Released};
@@ -42,7 +42,7 @@ pub(super) struct Store {
     client: Client,
     /// Its first line is the password, read for each connection.
     password_file: Option<PathBuf>,
-    /// The address of our admin port: who we are.
+    /// The address of our port for other gateways: who we are.
     pub(super) us: SocketAddr,
     /// The same as it is written.
     gateway: String,
@@ -94,8 +94,7 @@ pub(super) enum Claimed {
 
 impl Store {
     pub(super) fn new(
-        client: Client,
-        password_file: Option<PathBuf>,
+        RedisStore { client, password_file }: RedisStore,
         us: SocketAddr,
         lease: Duration,
     ) -> Self {

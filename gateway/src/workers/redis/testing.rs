@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Redis;
 use super::server::RedisServer;
+use crate::config::redis::RedisStore;
 use crate::stream::spec::Spec;
 use crate::workers::placement::gauges::Gauges;
 use crate::workers::pool::WorkerHandle;
@@ -49,8 +50,9 @@ pub(super) fn unconnected(
 ) -> Redis {
     let client = ::redis::Client::open(url).unwrap();
     let workers = workers.to_vec();
+    let redis = RedisStore { client, password_file: None };
     let us = ([10, 0, 0, u8::try_from(number).unwrap()], 9090).into();
-    Redis::start(client, None, us, lease, Gauges::new(Box::new(move || workers.clone())))
+    Redis::start(redis, us, lease, Gauges::new(Box::new(move || workers.clone())))
 }
 
 /// Waits for a condition that cannot wake us.

@@ -9,6 +9,7 @@ use super::Redis;
 use super::health::Operation;
 use super::server::RedisServer;
 use super::testing::{LONG, gateway, members, unconnected, until, workers};
+use crate::config::redis::{RedisOptions, RedisStore};
 use crate::media::session_id::testing::id;
 use crate::workers::placement::gauges::Gauges;
 use crate::workers::placement::{ClaimError, Placement};
@@ -248,7 +249,8 @@ async fn a_password_from_a_file_is_read_for_each_connection() {
     std::fs::write(&file, "wrong\n").unwrap();
     let client = ::redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
     let us = address(1).unwrap();
-    let a = Redis::start(client, Some(file.clone()), us, SHORT, Gauges::new(Box::new(Vec::new)));
+    let store = RedisStore { client, password_file: Some(file.clone()) };
+    let a = Redis::start(store, us, SHORT, Gauges::new(Box::new(Vec::new)));
     until("it is told", || !a.store.health.problems().is_empty()).await;
     std::fs::write(&file, "first\nanother line").unwrap();
     until("it is connected", || a.store.ready().is_some()).await;
@@ -308,6 +310,57 @@ async fn a_user_needs_no_more_than_the_documented_rights_and_a_missing_one_is_to
     let text = problems.iter().map(|(_, _, text)| text.as_str()).collect::<String>();
     // Within a script Redis 7.0 does not say which: `ACL LOG` does.
     assert!(text.contains("may not do") && text.contains("docs/operations.md"), "{text}");
+}
+
+/// As in docs/operations.md: by TLS, with the user and its password in options of their own.
+#[tokio::test]
+async fn a_user_with_a_password_file_comes_by_tls_and_a_foreign_redis_is_refused() {
+    let folder = std::env::temp_dir().join(format!("reframe-rediss-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let pair = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        (
+            file(&format!("{name}.pem"), &certificate),
+            file(&format!("{name}.key"), &key.serialize_pem()),
+        )
+    };
+    let ((cert, key), (foreign, _)) = (pair("own"), pair("foreign"));
+    let server = RedisServer::with_tls(&cert, &key);
+    let mut command = vec!["ACL", "SETUSER", "gateway", "reset", "on", ">secret"];
+    command.extend(RIGHTS.split_whitespace());
+    assert_eq!(server.cli(&command), "OK");
+    let options = |ca: &str| RedisOptions {
+        redis: Some(server.tls_url()),
+        redis_user: Some("gateway".into()),
+        redis_password_file: Some(file("password", "secret\n")),
+        redis_ca: Some(ca.to_owned()),
+    };
+    let started = |ca: &str, number| {
+        let (mut problems, workers) = (Vec::new(), workers(1, 2));
+        let store = options(ca).validate(&mut problems);
+        let store = store.unwrap_or_else(|| panic!("{problems:?}"));
+        let gauges = Gauges::new(Box::new(move || workers.clone()));
+        Redis::start(store, address(number).unwrap(), LONG, gauges)
+    };
+    let a = started(&cert, 1);
+    until("it is connected", || a.store.ready().is_some()).await;
+    let _slot = a.claim(&id("1"), &workers(1, 2)).await.unwrap();
+    assert_eq!(members(&server, "worker:0").len(), 1, "it is in the store");
+    assert_eq!(a.store.health.problems(), []);
+
+    let b = started(&foreign, 2);
+    until("it is told", || !b.store.health.problems().is_empty()).await;
+    let problems = b.store.health.problems();
+    let [(Operation::Connect, _, text)] = &problems[..] else { panic!("{problems:?}") };
+    assert!(text.contains("certificate") && text.contains("--redis-ca"), "{text}");
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// Redis' MISCONF: reads are answered, writes refused, and a PING with them.

@@ -1,0 +1,271 @@
+//! An offer: of a session that runs, or of a new one.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use reframe_trace::STRANGER;
+use serde_json::{Map, Value, json};
+use tracing::info;
+
+use super::gate::now;
+use super::{HttpState, failed, invalid_input, invalid_request, stream_of, try_again, unavailable};
+use crate::access::{Action, Grant, SessionClaims};
+use crate::browser::offer::{self, OfferError};
+use crate::gateway::{Renegotiate, StartSession};
+use crate::media::refused::OfferRefused;
+use crate::media::session_id::SessionId;
+use crate::stream::inputs;
+use crate::stream::live_session::Owner;
+use crate::telemetry;
+
+pub(super) struct Offered {
+    pub(super) id: SessionId,
+    pub(super) sdp: String,
+    /// The inputs that the person set before pressing Start.
+    pub(super) inputs: Map<String, Value>,
+    /// Only for a running session.
+    pub(super) renegotiate: bool,
+    /// The token of this session, or of the one whose place it takes.
+    pub(super) token: Option<String>,
+}
+
+/// No resources are taken before all checks have passed.
+pub(super) async fn answer(
+    shared: &HttpState,
+    request: &HttpRequest,
+    body: web::Bytes,
+    offered: Offered,
+) -> HttpResponse {
+    let Offered { id, sdp, inputs, renegotiate, token } = offered;
+    let gate = &shared.gate;
+    if let Err(problem) = gate.check_id_length(&id) {
+        return invalid_request(problem);
+    }
+    // One that another gateway's key signed is no obstacle for whoever may open a session anyway.
+    let claims = token.and_then(|token| gate.claims(&token).ok());
+    let nonce = claims.as_ref().filter(|claims| claims.sid == id.as_str());
+    let nonce = nonce.map(|claims| claims.nonce.clone());
+    // Whether it shows what a further offer of a session needs.
+    let shows_token = nonce.is_some();
+    let owns = shows_token || gate.takes_ids(request);
+    let mut sdp = Sdp::Text(sdp);
+    if owns {
+        let parsed = match sdp.parsed() {
+            Ok(parsed) => parsed,
+            Err(problem) => return invalid_offer(&id, &problem),
+        };
+        let further = Renegotiate { id: id.clone(), offer: parsed.clone(), nonce };
+        // An error means that the gateway has stopped.
+        if let Ok(Some(answered)) = shared.gateway.send(further).await {
+            return conclude(answered.map(|sdp| (sdp, "renegotiated")), None);
+        }
+        sdp = Sdp::Parsed(Box::new(parsed));
+    }
+    if gate.is_for_peers() {
+        // What is forwarded is of a session that ran a moment ago; none begins here.
+        return failed(StatusCode::OK, "unknown_connection", None);
+    }
+    if renegotiate {
+        if !shows_token && let Err(refused) = gate.shown(request, &id, None, None).await {
+            return *refused;
+        }
+        // The session may be at another gateway. A new session would be useless to a browser that
+        // has a connection.
+        let answer = shared.forward.answer(request, &id, None, body).await;
+        return answer.unwrap_or_else(|| {
+            gate.wrong_id(request);
+            failed(StatusCode::OK, "unknown_connection", None)
+        });
+    }
+    begin(shared, request, body, New { id, sdp, inputs, claims, owns }).await
+}
+
+/// An offer that is read when it is clear that it may be made.
+enum Sdp {
+    Text(String),
+    Parsed(Box<offer::Parsed>),
+}
+
+impl Sdp {
+    fn parsed(self) -> Result<offer::Parsed, OfferError> {
+        match self {
+            Self::Text(text) => offer::parse(text),
+            Self::Parsed(parsed) => Ok(*parsed),
+        }
+    }
+}
+
+/// An offer that no session of this gateway was offered with before.
+struct New {
+    id: SessionId,
+    sdp: Sdp,
+    inputs: Map<String, Value>,
+    /// Of the session whose place it takes.
+    claims: Option<SessionClaims>,
+    /// It has shown what a further offer needs.
+    owns: bool,
+}
+
+async fn begin(
+    shared: &HttpState,
+    request: &HttpRequest,
+    body: web::Bytes,
+    New { id, sdp, inputs, claims, owns }: New,
+) -> HttpResponse {
+    let (gate, now) = (&shared.gate, now());
+    let stream = stream_of(request);
+    let Some(spec) = shared.pool.stream(stream.as_deref()) else {
+        return no_stream(shared, request, stream).await;
+    };
+    let claims = claims.filter(|claims| claims.reopens(now) && claims.stream == spec.name);
+    let replaces = claims.as_ref().map(|claims| claims.sid.clone());
+    let opened = claims.as_ref().map_or(now, |claims| claims.opened);
+    let granted = match claims {
+        Some(claims) => Ok(Grant::from_session(claims)),
+        None => gate.allows(request, Action::Open, &spec.name).await,
+    };
+    let grant = match granted {
+        Ok(grant) => grant,
+        Err(refused) => return *refused,
+    };
+    let parsed = sdp.parsed().and_then(|parsed| parsed.negotiate(spec.mode, &shared.codecs));
+    let offer = match parsed {
+        Ok(offer) => offer,
+        Err(problem) => return invalid_offer(&id, &problem),
+    };
+    let fixed: Vec<String> = grant.inputs.keys().cloned().collect();
+    let checked = inputs::unless_fixed(&fixed, &inputs).and_then(|()| {
+        let all = inputs.into_iter().chain(grant.inputs.clone()).collect();
+        inputs::check(&spec.inputs, &all)
+    });
+    let inputs = match checked {
+        Ok(inputs) => inputs,
+        Err(error) => {
+            info!(target: STRANGER, session = id.digest(), problem = %error, "offer refused");
+            telemetry::offer("invalid");
+            return invalid_input(&error);
+        }
+    };
+    let (client, limited) = (gate.client(request), gate.limited(request));
+    let claims = SessionClaims {
+        sid: id.to_string(),
+        stream: spec.name.clone(),
+        sub: grant.subject.clone(),
+        max_sessions: grant.max_sessions,
+        inputs: grant.inputs,
+        opened,
+        nonce: SessionClaims::new_nonce(),
+    };
+    let owner = Owner { subject: grant.subject, nonce: claims.nonce.clone(), fixed };
+    let (stream, max_sessions) = (spec.name.clone(), grant.max_sessions);
+    let start = StartSession {
+        stream,
+        id: id.clone(),
+        client,
+        limited,
+        offer,
+        inputs,
+        owner,
+        max_sessions,
+        replaces,
+    };
+    // An error means that the gateway has stopped.
+    let answered = shared.gateway.send(start).await.unwrap_or(Err(OfferRefused::Draining));
+    if matches!(answered, Err(OfferRefused::AlreadyExists)) {
+        // The session may be at another gateway, and this is a renegotiation.
+        if owns && let Some(answer) = shared.forward.answer(request, &id, None, body).await {
+            return answer;
+        }
+        // It tells that there is one.
+        gate.wrong_id(request);
+    }
+    let token = answered.is_ok().then(|| gate.sign(&claims));
+    conclude(answered.map(|sdp| (sdp, "answered")), token)
+}
+
+fn invalid_offer(id: &SessionId, problem: &OfferError) -> HttpResponse {
+    info!(target: STRANGER, session = id.digest(), %problem, "offer refused");
+    telemetry::offer("invalid");
+    failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem.to_string()))
+}
+
+/// `token`: of a session that has just begun.
+fn conclude(
+    answered: Result<(String, &'static str), OfferRefused>,
+    token: Option<String>,
+) -> HttpResponse {
+    let (outcome, response) = match answered {
+        Ok((sdp, outcome)) => {
+            let mut answer = json!({ "type": "answer", "sdp": sdp });
+            if let Some(token) = token {
+                answer["session_token"] = token.into();
+            }
+            (outcome, HttpResponse::Ok().json(answer))
+        }
+        Err(refused) => refusal(refused),
+    };
+    telemetry::offer(outcome);
+    response
+}
+
+/// The label `outcome`, and the answer.
+fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
+    let error = refused.error();
+    let busy = |problem| (error, unavailable(error, problem));
+    match refused {
+        OfferRefused::AlreadyExists => ("exists", failed(StatusCode::OK, error, None)),
+        OfferRefused::Full(limit) => {
+            let meta = json!({ "error": error, "limit": limit });
+            ("full", HttpResponse::Ok().json(json!({ "status": "failed", "meta": meta })))
+        }
+        OfferRefused::SubjectFull(limit) => {
+            telemetry::client_limited("sessions_of_token");
+            let problem = format!("the token's subject has {limit} sessions, as many as it may");
+            (error, try_again(StatusCode::TOO_MANY_REQUESTS, error, &problem))
+        }
+        OfferRefused::Client(limit) => {
+            telemetry::client_limited(limit.label());
+            (error, try_again(StatusCode::TOO_MANY_REQUESTS, error, &limit.in_words()))
+        }
+        OfferRefused::NoWorker => busy("no worker serves this stream right now"),
+        OfferRefused::Overloaded => busy("this server is busy right now"),
+        OfferRefused::Draining => busy("this server is stopping"),
+        OfferRefused::Busy => {
+            busy("this session has offered too often, or too many offers are being answered")
+        }
+        OfferRefused::NoCodec => busy("a codec could not be started"),
+        OfferRefused::RateLimited => {
+            let problem = "too many new sessions from your network lately; behind a proxy that serves many people, the \
+                           server needs --trusted-proxies";
+            (error, try_again(StatusCode::TOO_MANY_REQUESTS, error, problem))
+        }
+        OfferRefused::Unanswerable(problem) => {
+            ("invalid", failed(StatusCode::BAD_REQUEST, error, Some(problem)))
+        }
+    }
+}
+
+/// No stream has this name or, without a name, the root has none.
+async fn no_stream(
+    shared: &HttpState,
+    request: &HttpRequest,
+    stream: Option<String>,
+) -> HttpResponse {
+    let known = shared.pool.streams();
+    let visible = match shared.gate.visible(request, known.keys().cloned()).await {
+        Ok(visible) => visible,
+        Err(refused) => return *refused,
+    };
+    if known.is_empty() {
+        telemetry::offer("no_worker");
+        return unavailable("no_worker", "no worker serves this stream right now");
+    }
+    telemetry::offer("invalid");
+    let names = visible.into_keys().collect::<Vec<_>>().join(", ");
+    let problem = match stream {
+        Some(_) => format!("no stream has this name; there are {names}"),
+        None => format!(
+            "this server has several streams: offer to /NAME/webrtc/offer, with one of {names}"
+        ),
+    };
+    failed(StatusCode::NOT_FOUND, "unknown_stream", Some(problem))
+}
