@@ -6,6 +6,7 @@ use reframe_gateway::fuzz::mutate;
 use reframe_tests::http::{Reply, send};
 use reframe_tests::offers::{corpus, expected};
 use reframe_tests::peer::{Media, offer_sdp};
+use reframe_tests::process::digest;
 use reframe_tests::source::{Format, Video};
 use serde_json::json;
 
@@ -24,7 +25,8 @@ fn offer_of(cluster: &Cluster, client: usize, id: &str, sdp: &str) -> Reply {
 
 /// A gateway behind a proxy, which is these tests.
 fn behind_a_proxy() -> Cluster {
-    Cluster::launch_with("flip", &["--capacity", "4", "--trusted-proxies", "127.0.0.1"])
+    let proxied = ["--auth", "none", "--trusted-proxies", "127.0.0.1"];
+    Cluster::launch_with("flip", &[&["--capacity", "4"], &proxied[..]].concat())
 }
 
 /// Slots that workers have given away: an offer takes none.
@@ -78,7 +80,7 @@ fn a_refusal_names_what_was_wrong_to_the_client_and_once_in_the_log() {
             assert_eq!(reply.status, 400, "{id}: {reply:?}");
             assert!(message.starts_with(reason), "{id}: {message}");
             let told = |line: &&str| {
-                line.contains(&format!("session=\"{id}\"")) && line.contains(&message)
+                line.contains(&format!("session=\"{}\"", digest(id))) && line.contains(&message)
             };
             let log = cluster.gateway.log();
             let lines: Vec<&str> = log.lines().filter(told).collect();

@@ -164,6 +164,7 @@ fn the_options_page_lists_what_help_says() {
     let mut helped = BTreeSet::new();
     for (program, arguments) in [
         ("reframe-gateway", &["--help"][..]),
+        ("reframe-gateway", &["token", "--help"]),
         ("reframe-worker", &["launch", "--help"]),
         ("reframe-worker", &["serve", "--help"]),
     ] {
@@ -188,7 +189,9 @@ fn the_options_page_lists_what_help_says() {
 /// The gateway's sources that answer HTTP.
 fn http_sources() -> Vec<PathBuf> {
     let folder = |path: &str| fs::read_dir(root().join(path)).expect("the folder");
-    let entries = ["gateway/src/http", "gateway/src/http/edge"].into_iter().flat_map(folder);
+    let entries = ["gateway/src/http", "gateway/src/http/edge", "gateway/src/http/gate"]
+        .into_iter()
+        .flat_map(folder);
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
@@ -293,10 +296,11 @@ fn the_http_page_has_every_route_and_no_other() {
 fn the_http_page_and_the_openapi_file_have_every_error() {
     let sources: String =
         http_sources().iter().map(|path| fs::read_to_string(path).expect("a source")).collect();
-    let failed = sources
-        .split("failed(StatusCode::")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(", ")?.1.strip_prefix('"'));
+    let failed = sources.split("StatusCode::").skip(1).filter_map(|rest| {
+        let (status, rest) = rest.split_once(',')?;
+        let plain = status.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        rest.trim_start().strip_prefix('"').filter(|_| plain)
+    });
     let others = ["unavailable(\"", "\"error\": \""]
         .into_iter()
         .flat_map(|before| sources.split(before).skip(1));
@@ -311,6 +315,7 @@ fn the_http_page_and_the_openapi_file_have_every_error() {
         .chain(others)
         .chain(table.split("=> \"").skip(1))
         .filter_map(|rest| rest.split('"').next())
+        .filter(|error| error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
         .map(str::to_owned)
         .collect();
     let api: Value = serde_json::from_str(&read("docs/openapi.json")).expect("JSON");

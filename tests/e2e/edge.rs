@@ -57,7 +57,8 @@ fn stalled_bodies_cost_little_and_end() {
     const TRIED: usize = 600;
     // All that one address may hold is a little more than those of the cap have.
     const HALF: usize = (4 << 20) / CAP - 100;
-    let cluster = Cluster::launch("flip");
+    let most = ["--max-connections-per-address", &CAP.to_string()];
+    let cluster = Cluster::launch_with("flip", &most);
     let mut honest = connect(&cluster, "honest", Video::Live(Format::SMALL));
     honest.wait_received(10, PATIENCE);
     let before = cluster.gateway.rss_bytes();
@@ -101,7 +102,8 @@ fn stalled_bodies_cost_little_and_end() {
 fn the_admin_port_answers_with_few_descriptors() {
     const DESCRIPTORS: usize = 1_024;
     let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let mut gateway = Process::start_limited(DESCRIPTORS, "reframe-gateway", &ports);
+    let options = [&ports[..], &["--max-connections-per-address", "400"]].concat();
+    let mut gateway = Process::start_limited(DESCRIPTORS, "reframe-gateway", &options);
     let page = gateway.announced("page ");
     let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
     let mut stalled = Vec::new();

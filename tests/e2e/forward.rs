@@ -17,7 +17,7 @@ use super::*;
 const LEASE: &str = "6";
 
 /// Each frame's number within its session, and an input as the handler sees it.
-fn counting() -> Stream {
+pub(super) fn counting() -> Stream {
     let handler = VideoStreamHandler::per_session(|| {
         let mut count = 0;
         move |frame: Frame, session: &Session| -> Result<(Frame, AdditionalOutputs), HandlerError> {
@@ -32,7 +32,7 @@ fn counting() -> Stream {
         .build()
 }
 
-struct Gateway {
+pub(super) struct Gateway {
     process: Process,
     page: String,
     admin: String,
@@ -40,9 +40,14 @@ struct Gateway {
 
 impl Gateway {
     fn start(worker: &LocalWorker, redis: &RedisServer) -> Self {
-        let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        Self::start_with(worker, redis, &[])
+    }
+
+    pub(super) fn start_with(worker: &LocalWorker, redis: &RedisServer, options: &[&str]) -> Self {
+        let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--peer", "127.0.0.1:0"];
         let shared = ["--workers", worker.url(), "--redis", &redis.url(), "--lease", LEASE];
-        let mut process = Process::start("reframe-gateway", &[&ports[..], &shared].concat());
+        let mut process =
+            Process::start("reframe-gateway", &[&ports[..], &shared, options].concat());
         let page = process.announced("page ").trim_end_matches('/').to_owned();
         let admin = process.announced("admin ").trim_end_matches('/').to_owned();
         let gateway = Self { process, page, admin };
@@ -54,11 +59,11 @@ impl Gateway {
         gateway
     }
 
-    fn page(&self, path: &str) -> String {
+    pub(super) fn page(&self, path: &str) -> String {
         format!("{}{path}", self.page)
     }
 
-    fn admin(&self, path: &str) -> String {
+    pub(super) fn admin(&self, path: &str) -> String {
         format!("{}{path}", self.admin)
     }
 

@@ -252,8 +252,10 @@ fn a_hundred_pages_that_lose_their_gateway_at_once_are_live_again() {
         let handler = VideoStreamHandler::new(Frame::flip_vertical).pixel_format(PixelFormat::I420);
         Stream::builder(handler.fps(FORMAT.fps)).build()
     };
-    let mut first = Cluster::local((0..WORKERS).map(|_| stream()));
-    let second = Cluster::beside(&first, &[]);
+    // All of them come from the balancer's address.
+    let most = ["--max-connections-per-address", "1000"];
+    let mut first = Cluster::local_with((0..WORKERS).map(|_| stream()), &most);
+    let second = Cluster::beside(&first, &most);
     let balancer = Balancer::start(&[first.page(""), second.page("")]);
     balancer.only(Some(0));
     let seed = rand::random();

@@ -5,6 +5,7 @@ use std::process::Command;
 use reframe_tests::cluster::Worker;
 use reframe_tests::http::{get, post};
 use reframe_tests::peer::{Media, offer_sdp};
+use reframe_tests::process::digest;
 use reframe_tests::source::Format;
 use serde_json::json;
 
@@ -37,11 +38,11 @@ fn offers_that_never_connect_cost_a_handful_of_lines() {
     peer.close();
     cluster.wait_for_sessions(0, CLOSED);
     let log = cluster.gateway.log();
+    let session = format!("session=\"{}\"", digest("honest"));
+    assert!(!log.contains("honest"), "an id may be all that its client has to show: {log}");
     for line in ["connected", "session ended reason=\"client_closed\""] {
         let told = |text: &&str| {
-            ["session=\"honest\"", "client=127.0.0.1", line]
-                .into_iter()
-                .all(|part| text.contains(part))
+            [session.as_str(), "client=127.0.0.1", line].into_iter().all(|part| text.contains(part))
         };
         assert_eq!(log.lines().filter(told).count(), 1, "{line}: {log}");
     }
@@ -93,7 +94,12 @@ fn come_and_go(hosts: &std::path::Path) {
         .and_then(|socket| socket.local_addr())
         .expect("a free port");
     let port = free.port();
-    let gateway = Gateway::start(&["--workers", &format!("dns://workers.test:{port}")]);
+    let gateway = Gateway::start(&[
+        "--workers",
+        &format!("dns://workers.test:{port}"),
+        "--cluster-tls",
+        "off",
+    ]);
     let mut last = Vec::new();
     for round in 0..ROUNDS {
         let addresses: Vec<_> =

@@ -4,6 +4,7 @@
 //! Needs the binaries: `cargo build --bins` first. Bounds in time are for hangs, not for speed:
 //! they are several times what a busy two-core machine takes; counts and orders are exact.
 
+mod access;
 mod attacks;
 mod bandwidth;
 mod beginnings;
@@ -11,6 +12,7 @@ mod browser;
 mod browser_networks;
 mod capture;
 mod change;
+mod client_limits;
 mod clients;
 mod codecs;
 mod config;
@@ -27,6 +29,7 @@ mod health;
 mod herd;
 mod hostile;
 mod inputs;
+mod inside;
 mod junk;
 mod limits;
 mod load;

@@ -87,7 +87,7 @@ fn an_address_that_is_taken_is_told_in_one_line() {
         ("--media-port", "1"),
         ("--http", "203.0.113.7:80"),
     ] {
-        let mut args = vec!["--http", http, "--admin", admin];
+        let mut args = vec!["--http", http, "--admin", admin, "--auth", "none"];
         match args.iter().position(|arg| *arg == option) {
             Some(at) => args[at + 1] = address,
             None => args.extend([option, address]),

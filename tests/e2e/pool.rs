@@ -26,7 +26,7 @@ impl Gateway {
 
     #[track_caller]
     fn of(workers: &[&str]) -> Self {
-        Self::start(&["--workers", &workers.join(",")])
+        Self::start(&["--workers", &workers.join(","), "--cluster-tls", "off"])
     }
 
     pub(super) fn metrics(&self) -> Metrics {
@@ -37,7 +37,7 @@ impl Gateway {
 
     /// Waits until exactly those are up, of all that it knows.
     #[track_caller]
-    fn wait_up(&self, expected: &[&str]) {
+    pub(super) fn wait_up(&self, expected: &[&str]) {
         eventually(&format!("{expected:?} are up"), PATIENCE, || {
             let metrics = self.metrics().by("reframe_worker_up", "worker");
             let up: Vec<_> = metrics
@@ -51,7 +51,7 @@ impl Gateway {
 
     /// Waits for a line of the log that has all of `parts`.
     #[track_caller]
-    fn wait_line(&self, parts: &[&str]) {
+    pub(super) fn wait_line(&self, parts: &[&str]) {
         eventually(&format!("a line with {parts:?}"), PATIENCE, || {
             (self.lines(parts) > 0).then_some(())
         });

@@ -152,6 +152,14 @@ impl Browser {
             .expect("the first tab");
     }
 
+    /// What follows is about this frame of the page, by its place, until another page is opened.
+    ///
+    /// # Panics
+    /// When there is no such frame.
+    pub fn enter_frame(&self, place: u16) {
+        self.runtime.block_on(self.client.enter_frame(place)).expect("a frame");
+    }
+
     /// Clicks the element with this id, as a person does: it must be visible and not covered.
     pub fn click(&self, id: &str) {
         self.runtime

@@ -182,7 +182,10 @@ impl Cluster {
     }
 
     fn over(urls: Vec<String>, options: &[&str]) -> Self {
-        Self::start("reframe-gateway", &[&["--workers", &urls.join(",")], options].concat(), urls)
+        let workers = urls.join(",");
+        // For other gateways, where there is a Redis.
+        let own = ["--workers", &workers, "--peer", "127.0.0.1:0"];
+        Self::start("reframe-gateway", &[&own, options].concat(), urls)
     }
 
     fn start(binary: &str, args: &[&str], urls: Vec<String>) -> Self {

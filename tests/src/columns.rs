@@ -11,7 +11,9 @@ const MAX_COLUMNS: usize = 100;
 fn comments_have_at_most_100_columns() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut paths = Vec::new();
-    for folder in ["gateway", "worker", "tests/src", "tests/e2e", "proto/src", "proto/trace"] {
+    for folder in
+        ["gateway", "worker", "tests/src", "tests/e2e", "proto/src", "proto/tls", "proto/trace"]
+    {
         files(&root.join(folder), &mut paths);
     }
     for path in paths {

@@ -50,6 +50,21 @@ pub fn post(url: &str, body: impl AsRef<[u8]>) -> Result<Reply, ureq::Error> {
     reply(agent().post(url).content_type("application/json").send(body.as_ref())?)
 }
 
+/// [`post`] with headers.
+///
+/// # Errors
+/// As [`post`].
+pub fn post_with(
+    url: &str,
+    headers: &[(&str, &str)],
+    body: impl AsRef<[u8]>,
+) -> Result<Reply, ureq::Error> {
+    let request = agent().post(url).content_type("application/json");
+    let request =
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    reply(request.send(body.as_ref())?)
+}
+
 /// DELETEs `url`.
 ///
 /// # Errors

@@ -12,6 +12,7 @@
 //! | [`attacker`] | a client that keeps to no rule, and the judge beside it |
 //! | [`netem`] | the bad network that it may be behind |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
+//! | [`certificates`] | certificates of gateways and workers, right and wrong ones |
 //! | [`held`] | one thread of such a process, held still |
 //! | [`herd`] | what many pages do that lose their gateway at once |
 //! | [`grpc`] | a message as tonic sends it, without a network |
@@ -29,6 +30,7 @@
 pub mod attacker;
 pub mod balancer;
 pub mod browser;
+pub mod certificates;
 pub mod clients;
 pub mod cluster;
 pub mod collector;

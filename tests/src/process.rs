@@ -297,6 +297,13 @@ fn find(lines: &Mutex<Vec<String>>, prefix: &str) -> Option<String> {
     lines.iter().find_map(|line| line.strip_prefix(prefix)).map(|rest| rest.trim().to_owned())
 }
 
+/// What stands for a session's id in logs and traces.
+#[must_use]
+pub fn digest(id: &str) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, id.as_bytes());
+    hash.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Runs the binary `name` to its end: for `--help` and configurations it refuses.
 ///
 /// # Panics

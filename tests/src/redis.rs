@@ -25,6 +25,15 @@ pub struct RedisServer {
     child: Child,
     port: u16,
     password: Option<String>,
+    tls: Option<Tls>,
+}
+
+/// A second port, by TLS.
+#[derive(Debug)]
+struct Tls {
+    port: u16,
+    cert: String,
+    key: String,
 }
 
 impl RedisServer {
@@ -34,7 +43,16 @@ impl RedisServer {
     /// When `redis-server` is missing or does not come up.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with(None)
+        Self::start_with(None, None)
+    }
+
+    /// Starts one that also listens by TLS, with the certificate and the key in these PEM files.
+    ///
+    /// # Panics
+    /// When `redis-server` is missing or does not come up.
+    #[must_use]
+    pub fn with_tls(cert: &str, key: &str) -> Self {
+        Self::start_with(None, Some((cert.to_owned(), key.to_owned())))
     }
 
     /// Starts one that asks for a password.
@@ -43,19 +61,33 @@ impl RedisServer {
     /// When `redis-server` is missing or does not come up.
     #[must_use]
     pub fn with_password(password: &str) -> Self {
-        Self::start_with(Some(password.to_owned()))
+        Self::start_with(Some(password.to_owned()), None)
     }
 
-    fn start_with(password: Option<String>) -> Self {
-        let server = || {
+    fn start_with(password: Option<String>, files: Option<(String, String)>) -> Self {
+        let free = || {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-            let port = free.local_addr().expect("a bound socket has an address").port();
-            drop(free);
-            spawn(port, password.as_deref()).map(|child| (child, port))
+            free.local_addr().expect("a bound socket has an address").port()
+        };
+        let server = || {
+            let files = files.clone();
+            let (port, tls) = (free(), files.map(|(cert, key)| Tls { port: free(), cert, key }));
+            let child = spawn(port, password.as_deref(), tls.as_ref())?;
+            Some((child, port, tls))
         };
         let started = (0..ATTEMPTS).find_map(|_| server());
-        let (child, port) = started.expect("redis-server starts on one of several free ports");
-        Self { child, port, password }
+        let (child, port, tls) = started.expect("redis-server starts on one of several free ports");
+        Self { child, port, password, tls }
+    }
+
+    /// `rediss://…`, of one that was started with TLS.
+    ///
+    /// # Panics
+    /// When it was not.
+    #[must_use]
+    pub fn tls_url(&self) -> String {
+        let tls = self.tls.as_ref().expect("started with TLS");
+        format!("rediss://127.0.0.1:{}", tls.port)
     }
 
     /// `redis://…`, with the password.
@@ -85,7 +117,7 @@ impl RedisServer {
     /// When it does not come up.
     pub fn restart(&mut self) {
         self.kill9();
-        self.child = spawn(self.port, self.password.as_deref())
+        self.child = spawn(self.port, self.password.as_deref(), self.tls.as_ref())
             .expect("redis-server starts again on its port");
     }
 
@@ -155,7 +187,7 @@ impl Drop for RedisServer {
 }
 
 /// `None` when it ends at once: its port is taken.
-fn spawn(port: u16, password: Option<&str>) -> Option<Child> {
+fn spawn(port: u16, password: Option<&str>, tls: Option<&Tls>) -> Option<Child> {
     let mut command = Command::new("redis-server");
     command.args([
         "--port",
@@ -171,6 +203,10 @@ fn spawn(port: u16, password: Option<&str>) -> Option<Child> {
     ]);
     if let Some(password) = password {
         command.args(["--requirepass", password]);
+    }
+    if let Some(Tls { port, cert, key }) = tls {
+        command.args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no"]);
+        command.args(["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert]);
     }
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let mut child = child

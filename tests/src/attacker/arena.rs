@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use tokio::time::Instant;
 
@@ -14,6 +15,7 @@ use super::offer::Offer;
 use super::{Attacker, tcp};
 use crate::cluster::{Cluster, Worker};
 use crate::peer::{Options, Peer};
+use crate::process::digest;
 use crate::redis::RedisServer;
 use crate::source::{Format, Video};
 use crate::wait::{eventually, for_time, try_eventually};
@@ -46,6 +48,8 @@ pub struct Arena {
     pub judge: Judge,
     /// What those take of the gateway's time, in cores.
     honest_cores: f64,
+    /// What stands in logs for honest clients' sessions.
+    digests: Mutex<Vec<String>>,
 }
 
 /// Of one attack.
@@ -86,6 +90,8 @@ impl Arena {
                 (cluster.metrics().sum("reframe_placement_up", &[]) == 1.0).then_some(())
             });
             let judge = Judge::sit_with(&cluster, streams);
+            let digests =
+                Mutex::new((0..streams).map(|n| digest(&format!("honest-{n}"))).collect());
             let before = cluster.gateway.cpu_time();
             for_time(ALONE);
             let honest_cores = (cluster.gateway.cpu_time() - before).div_duration_f64(ALONE);
@@ -99,6 +105,7 @@ impl Arena {
                 worker,
                 judge,
                 honest_cores,
+                digests,
                 cluster,
                 redis,
             }
@@ -120,7 +127,7 @@ impl Arena {
 
     /// Makes an attack and judges it.
     pub fn make(&mut self, attack: &Attack, random: &mut SmallRng) -> Outcome {
-        let lines = strangers_lines(&self.log());
+        let lines = self.strangers_lines(&self.log());
         self.judge.begin();
         let began = Instant::now();
         let done = caught(|| (attack.attack)(self, random)).and_then(|done| done);
@@ -130,7 +137,7 @@ impl Arena {
         if attack.judged && !verdict.unnoticed() {
             broken.push(format!("honest: {verdict}"));
         }
-        let lines = strangers_lines(&log).saturating_sub(lines);
+        let lines = self.strangers_lines(&log).saturating_sub(lines);
         if lines > LINES {
             broken.push(format!("{lines} lines of log"));
         }
@@ -165,7 +172,7 @@ impl Arena {
         const AT_A_TIME: usize = 8;
         let free: Vec<_> = (self.judge.peers.len()..CAPACITY).collect();
         let connect = |n: &usize| {
-            let offer = Offer::new(unique(&format!("newcomer-{n}")));
+            let offer = Offer::new(self.honest_id(&format!("newcomer-{n}")));
             Attacker::connect(&self.page, offer, AEAD, PATIENCE)
         };
         let newcomers = std::thread::scope(|scope| {
@@ -193,12 +200,26 @@ impl Arena {
         })
     }
 
+    /// A new id, whose lines in logs are no stranger's.
+    fn honest_id(&self, what: &str) -> String {
+        let id = unique(what);
+        self.digests.lock().push(digest(&id));
+        id
+    }
+
+    /// Lines that are of no honest client: those of each of these are written.
+    fn strangers_lines(&self, log: &str) -> usize {
+        let digests = self.digests.lock();
+        let honest = |line: &&str| digests.iter().any(|digest| line.contains(digest));
+        log.lines().filter(|line| !honest(line)).count()
+    }
+
     /// An honest client that comes now has its picture at once.
     ///
     /// # Errors
     /// It has not.
     pub fn newcomer(&self) -> Result<(), String> {
-        let options = Options::camera(unique("newcomer"), Video::Live(Format::SMALL));
+        let options = Options::camera(self.honest_id("newcomer"), Video::Live(Format::SMALL));
         let began = Instant::now();
         let peer = Peer::connect(&self.page, options);
         let mut peer = peer.map_err(|reply| format!("a newcomer is refused: {reply:?}"))?;
@@ -221,13 +242,6 @@ impl Arena {
     pub fn log(&self) -> String {
         self.cluster.processes().map(crate::process::Process::log).collect()
     }
-}
-
-/// Lines that are of no honest client: those of each of these are written.
-fn strangers_lines(log: &str) -> usize {
-    log.lines()
-        .filter(|line| !["honest-", "newcomer-"].iter().any(|name| line.contains(name)))
-        .count()
 }
 
 /// What the harness panics with is one attack's failure, not the end of all.

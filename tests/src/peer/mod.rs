@@ -43,6 +43,7 @@ pub struct Peer {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
     server: Vec<SocketAddr>,
+    token: Option<String>,
     thread: Option<JoinHandle<()>>,
     /// Keeps the port open after the thread is gone: a closed one would answer the server with ICMP
     /// errors, which a machine that is off does not.
@@ -97,7 +98,7 @@ impl Peer {
         );
         let socket = offer.socket();
         let session = offer.exchange(page, &options)?;
-        let server = session.server.clone();
+        let (server, token) = (session.server.clone(), session.token.clone());
         let shared = Arc::new(Shared::default());
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let notes = Arc::clone(&shared);
@@ -105,7 +106,7 @@ impl Peer {
             .name(format!("peer-{}", options.webrtc_id))
             .spawn(move || Driver::new(session, options, inbox, notes).run())
             .expect("a thread for the peer");
-        Ok(Self { commands, shared, server, thread: Some(thread), _socket: socket })
+        Ok(Self { commands, shared, server, token, thread: Some(thread), _socket: socket })
     }
 
     /// What has happened so far.
@@ -224,6 +225,12 @@ impl Peer {
     #[must_use]
     pub fn server(&self) -> &[SocketAddr] {
         &self.server
+    }
+
+    /// The session's token in the server's answer; empty where there was none.
+    #[must_use]
+    pub fn session_token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
     }
 
     /// Leaves in order: stops sending, closes the data channel and returns once the server has

@@ -16,7 +16,7 @@ use str0m::{Candidate, Rtc, RtcConfig};
 use tokio::time::Instant;
 
 use super::{Candidates, Media, Options};
-use crate::http::{Reply, post};
+use crate::http::{Reply, post, post_with};
 
 /// How long a frame may wait for lost packets, its own and those before it: str0m asks five times
 /// for one, each 33 ms, and the worst path in the tests takes 100 ms there and back. Then a
@@ -78,6 +78,8 @@ pub(super) struct Session {
     pub(super) channel: ChannelId,
     /// The addresses in the answer.
     pub(super) server: Vec<SocketAddr>,
+    /// The session's token in the answer.
+    pub(super) token: Option<String>,
 }
 
 impl Offer {
@@ -128,7 +130,7 @@ impl Offer {
         if options.candidates == Candidates::TrickledBefore {
             // Kept for the offer; but as long as that has not come, the server may say that it
             // knows no such id.
-            let reply = post_candidate(&url, id, &self.candidate, &self.sdp);
+            let reply = post_candidate(&url, id, None, &self.candidate, &self.sdp);
             let accepted = reply.json()["status"] == "success"
                 || reply.json()["meta"]["error"] == "unknown_connection";
             assert!(reply.status == 200 && accepted, "{reply:?}");
@@ -142,13 +144,25 @@ impl Offer {
         if !options.inputs.is_null() {
             body["inputs"] = options.inputs.clone();
         }
-        let reply = post(&url, body.to_string()).map_err(Refusal::Unreachable)?;
+        if let Some(token) = &options.session_token {
+            body["session_token"] = token.as_str().into();
+        }
+        let bearer = options.token.as_ref().map(|token| format!("Bearer {token}"));
+        let forwarded_for = options.forwarded_for.map(|address| address.to_string());
+        let headers = [
+            bearer.as_deref().map(|bearer| ("authorization", bearer)),
+            forwarded_for.as_deref().map(|address| ("x-forwarded-for", address)),
+        ];
+        let headers: Vec<_> = headers.into_iter().flatten().collect();
+        let reply = post_with(&url, &headers, body.to_string());
+        let reply = reply.map_err(Refusal::Unreachable)?;
         let answer = reply.json();
         let Some(sdp) =
             answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer")
         else {
             return Err(Refusal::Reply(reply));
         };
+        let token = answer["session_token"].as_str().map(str::to_owned);
         let (sections, server) =
             as_a_browser_reads(sdp, !options.wait_for_server, options.place.through);
         let answer = SdpAnswer::from_sdp_string(&sections)
@@ -159,7 +173,7 @@ impl Offer {
             self.rtc.add_local_candidate(self.candidate.clone());
         }
         if options.candidates == Candidates::TrickledAfter {
-            let reply = post_candidate(&url, id, &self.candidate, &self.sdp);
+            let reply = post_candidate(&url, id, token.as_deref(), &self.candidate, &self.sdp);
             assert_eq!(
                 (reply.status, reply.json()),
                 (200, json!({ "status": "success" })),
@@ -172,12 +186,19 @@ impl Offer {
             video: self.video,
             channel: self.channel,
             server,
+            token,
         })
     }
 }
 
 /// As browsers write it: with the trailing fields that FastRTC insists on.
-fn post_candidate(url: &str, id: &str, candidate: &Candidate, offer: &str) -> Reply {
+fn post_candidate(
+    url: &str,
+    id: &str,
+    token: Option<&str>,
+    candidate: &Candidate,
+    offer: &str,
+) -> Reply {
     let ufrag = offer
         .lines()
         .find_map(|line| line.strip_prefix("a=ice-ufrag:"))
@@ -187,7 +208,9 @@ fn post_candidate(url: &str, id: &str, candidate: &Candidate, offer: &str) -> Re
     let text = format!("{} generation 0 ufrag {ufrag} network-cost 999", candidate.to_sdp_string());
     let candidate =
         json!({ "candidate": text, "sdpMid": mid, "sdpMLineIndex": 0, "usernameFragment": ufrag });
-    let body = json!({ "type": "ice-candidate", "candidate": candidate, "webrtc_id": id });
+    let body = json!({
+        "type": "ice-candidate", "candidate": candidate, "webrtc_id": id, "session_token": token,
+    });
     post(url, body.to_string()).expect("the gateway answers a candidate")
 }
 

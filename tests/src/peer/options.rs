@@ -97,6 +97,12 @@ pub struct Options {
     pub remb_only: bool,
     /// Leave `nack pli` out of the offer, so that keyframes can be asked for by FIR only.
     pub fir_only: bool,
+    /// The access token, sent as `Authorization: Bearer`.
+    pub token: Option<String>,
+    /// The token of the session whose place this one takes.
+    pub session_token: Option<String>,
+    /// The address that a proxy, which we are then, says its client has.
+    pub forwarded_for: Option<IpAddr>,
     /// What lies between us and the server; may be changed by [`super::Peer::set_network`].
     pub network: Network,
 }
@@ -117,6 +123,9 @@ impl Options {
             orientation: None,
             remb_only: false,
             fir_only: false,
+            token: None,
+            session_token: None,
+            forwarded_for: None,
             network: Network::default(),
         }
     }
@@ -145,6 +154,9 @@ impl Options {
             orientation: None,
             remb_only: false,
             fir_only: false,
+            token: None,
+            session_token: None,
+            forwarded_for: None,
             network: Network::default(),
         }
     }

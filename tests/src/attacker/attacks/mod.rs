@@ -4,6 +4,7 @@
 //! `tests/e2e/attacks.rs` makes those of all groups but `slow` beside one honest stream; `make
 //! test-hostile` makes all at random beside eight.
 
+pub mod doors;
 pub mod flood;
 pub mod inside;
 pub mod offers;

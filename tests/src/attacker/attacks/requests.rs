@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::{Attack, PATIENCE, owner, unfinished};
+use super::{Attack, PATIENCE, doors, owner, unfinished};
 use crate::attacker::arena::Arena;
 use crate::attacker::tcp::{connections, is_closed, until_closed};
 use crate::wait::try_eventually;
@@ -19,6 +19,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::judged("connections", many_connections),
     Attack::judged("rebinding", rebinding),
     Attack::judged("redis-owner", owner::redis_owner),
+    Attack::judged("doors", doors::doors),
     Attack::judged("worker-port", unfinished::worker_port),
 ];
 
@@ -29,11 +30,11 @@ const BODIES_BYTES: u64 = (16 + 48) << 20;
 /// They have five seconds; the rest is for the machine.
 const CLOSED: Duration = Duration::from_secs(15);
 /// Connections of one address.
-const OF_AN_ADDRESS: usize = 512;
+const OF_AN_ADDRESS: usize = 200;
 
 /// Of several networks, because one alone does not get all the memory that there is for bodies.
 fn stalled_bodies(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
-    let (before, each) = (arena.cluster.gateway.rss_bytes(), random.random_range(80..=200));
+    let (before, each) = (arena.cluster.gateway.rss_bytes(), random.random_range(80..=180));
     let head = format!(
         "POST /webrtc/offer HTTP/1.1\r\nHost: {}\r\nContent-Type: \
          application/json\r\nContent-Length: {}\r\n\r\n",

@@ -1,9 +1,10 @@
 //! What a returned frame costs, and how long it takes, as a ratio to [`floor`]: in one process,
-//! with a worker beside the gateway on a Unix socket, and on TCP.
+//! with a worker beside the gateway on a Unix socket, on TCP, and on TCP with TLS.
 
 use std::sync::Arc;
 
 use reframe_gateway::codec::Codec;
+use reframe_tests::certificates::{Ca, GOOD};
 use reframe_tests::cluster::{Cluster, Worker};
 use reframe_tests::figures::{Percentiles, megabytes};
 use reframe_tests::source::{Clip, Format};
@@ -22,16 +23,19 @@ enum Handler {
     Unix,
     /// In another process, as on another host.
     Tcp,
+    /// The same, each with a certificate.
+    Tls,
 }
 
 impl Handler {
-    const ALL: [Self; 3] = [Self::Embedded, Self::Unix, Self::Tcp];
+    const ALL: [Self; 4] = [Self::Embedded, Self::Unix, Self::Tcp, Self::Tls];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Embedded => "embedded",
             Self::Unix => "Unix socket",
             Self::Tcp => "TCP",
+            Self::Tls => "TCP with TLS",
         }
     }
 
@@ -40,6 +44,12 @@ impl Handler {
             Self::Embedded => Cluster::launch(demo),
             Self::Unix => Cluster::of(vec![Worker::on_socket(demo)]),
             Self::Tcp => Cluster::separate(demo, 1),
+            Self::Tls => {
+                let ca = Ca::new("bench", GOOD);
+                let worker = ca.issue("reframe-worker", GOOD);
+                let worker = Worker::serve_with(demo, "127.0.0.1:0", &worker.options());
+                Cluster::of_with(vec![worker], &ca.issue("reframe-gateway", GOOD).options())
+            }
         }
     }
 }

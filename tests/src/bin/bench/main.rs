@@ -10,6 +10,7 @@
 //! [`floor`] is what the codecs alone cost. Ratios to it travel from machine to machine;
 //! milliseconds do not.
 
+mod access;
 mod cost;
 mod faults;
 mod floor;
@@ -72,7 +73,8 @@ struct Cli {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scenario {
     /// CPU of a frame against that of the codecs alone: 720p and 480p, VP8 and H.264, one stream
-    /// and four, the handler in the gateway's process, behind a Unix socket and behind TCP.
+    /// and four, the handler in the gateway's process, behind a Unix socket, behind TCP, and
+    /// behind TCP with TLS.
     Cost,
     /// How long a frame takes, beyond the codecs.
     Latency,
@@ -90,6 +92,8 @@ enum Scenario {
     ReceiveBusy,
     /// From the offer to the first picture.
     Setup,
+    /// A request whose access token is checked.
+    Access,
     /// A 640x480 stream whose worker is killed, hangs, or drains.
     Faults,
     /// A Chromium with a 720p camera: how soon all of it is sent and shown.
@@ -233,6 +237,10 @@ fn run(plan: &Plan, only: &[Scenario], minutes: u32) -> (Report, Vec<Panel>) {
         if wanted(Scenario::SlowHandler) && round <= plan.slow_rounds {
             step("slow-handler");
             slow::beside_a_fast_one(&mut report, "slow-handler", &vga, plan);
+        }
+        if wanted(Scenario::Access) {
+            step("access");
+            access::checked(&mut report, "access", plan);
         }
         if wanted(Scenario::Setup) {
             step("setup");

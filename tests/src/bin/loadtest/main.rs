@@ -90,7 +90,7 @@ fn load(options: &Options) -> Result<bool, Box<dyn Error>> {
         "encoding {seconds} s of {width}x{height} at {fps} fps, {bitrate_kbps} kbit/s, {codec}\n"
     ));
     let clip = Arc::new(encode(format, seconds, options.deaf)?);
-    let run = run::run(&plan, &options.url, &clip, &options.pid)?;
+    let run = run::run(&plan, &options.target(), &clip, &options.pid)?;
     let report = Report::of(&run, &plan, format, &options.pid);
     save(options.json.as_deref(), || Ok(serde_json::to_string(&report)?))?;
     save(options.svg.as_deref(), || plot::svg(&report.seconds))?;

@@ -96,6 +96,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = process)]
     pub(crate) pid: Vec<u32>,
 
+    /// The access token, where the server needs one.
+    #[arg(long, env = "REFRAME_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
     /// Also write the report to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -106,6 +110,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Where the streams go.
+    pub(crate) fn target(&self) -> Target {
+        Target { token: self.token.clone(), ..self.url.clone() }
+    }
+
     pub(crate) fn plan(&self) -> Plan {
         let [ramp, duration] =
             [self.ramp, self.duration].map(|seconds| Duration::from_secs(seconds.into()));
@@ -171,6 +180,8 @@ pub(crate) struct Target {
     pub(crate) page: String,
     /// The address of ours that the system would use.
     pub(crate) local: IpAddr,
+    /// The access token that it is shown.
+    pub(crate) token: Option<String>,
 }
 
 impl FromStr for Target {
@@ -193,7 +204,7 @@ impl FromStr for Target {
         let local = UdpSocket::bind(any)
             .and_then(|socket| socket.connect(address).and_then(|()| socket.local_addr()));
         let local = local.map_err(|error| error.to_string())?.ip();
-        Ok(Self { page: text.trim_end_matches('/').to_owned(), local })
+        Ok(Self { page: text.trim_end_matches('/').to_owned(), local, token: None })
     }
 }
 

@@ -16,11 +16,14 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 /// lengthens it up to twofold, so that streams refused together do not return together.
 ///
 /// `None`: the refusal stands. Only those are repeated that say nothing of the load the server can
-/// take: too many offers from one address (429), or at one time (503 `busy`).
+/// take: too many offers from one address (429 `rate_limited`), or at one time (503 `busy`).
 pub(crate) fn wait(refusal: &Refusal, retries: u32, jitter: f64) -> Option<Duration> {
     let Refusal::Reply(reply) = refusal else { return None };
-    let passing =
-        reply.status == 429 || reply.status == 503 && reply.json()["meta"]["error"] == "busy";
+    let meta = &reply.json()["meta"];
+    let passing = matches!(
+        (reply.status, meta["error"].as_str()),
+        (429, Some("rate_limited")) | (503, Some("busy"))
+    );
     if !passing || retries >= MAX_RETRIES {
         return None;
     }
@@ -63,6 +66,7 @@ mod tests {
             assert_eq!(wait(&refusal(503, error, Some(1)), 0, 0.0), None, "{error}");
         }
         assert_eq!(wait(&refusal(200, "concurrency_limit_reached", None), 0, 0.0), None);
+        assert_eq!(wait(&refusal(429, "session_limit_reached", Some(1)), 0, 0.0), None);
         assert_eq!(wait(&Refusal::Answer("bad".to_owned()), 0, 0.0), None);
     }
 }

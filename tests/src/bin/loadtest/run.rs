@@ -82,6 +82,7 @@ async fn drive(plan: &Plan, target: &Target, clip: &Arc<Clip>, pids: &[u32]) -> 
         let camera = PeerOptions {
             decode: plan.decodes(stream),
             place: Place { local: target.local, through: None },
+            token: target.token.clone(),
             ..PeerOptions::camera(
                 format!("load-{name:08x}-{stream}"),
                 Video::Clip(Arc::clone(clip)),
