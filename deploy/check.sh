@@ -56,7 +56,17 @@ kind: Kustomization
 resources: [$(realpath --relative-to="$scratch/secrets" k8s/overlays/prod)]
 components: [$(realpath --relative-to="$scratch/secrets" k8s/components/secrets)]
 EOF
-for layer in k8s/base k8s/overlays/dev k8s/overlays/prod k8s/overlays/keda "$scratch/secrets"; do
+# And with certificates, beside them.
+mkdir "$scratch/certificates"
+cat >"$scratch/certificates/kustomization.yaml" <<EOF
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [$(realpath --relative-to="$scratch/certificates" k8s/overlays/prod)]
+components:
+  - $(realpath --relative-to="$scratch/certificates" k8s/components/secrets)
+  - $(realpath --relative-to="$scratch/certificates" k8s/components/cluster-tls)
+EOF
+for layer in k8s/base k8s/overlays/dev k8s/overlays/prod k8s/overlays/keda "$scratch/secrets" "$scratch/certificates"; do
     echo "  $layer"
     kubectl kustomize --load-restrictor LoadRestrictionsNone "$layer" >"$scratch/manifests.yaml"
     "$venv/bin/python" k8s/validate.py <"$scratch/manifests.yaml"

@@ -128,7 +128,10 @@ eventually "the gateway is ready" ready
 eventually "two workers" workers_are 2
 
 step "a stream in Chromium"
-coproc smoke { exec "$REFRAME_SMOKE" "$page/"; }
+token=$("${compose[@]}" exec -T gateway reframe-gateway token --stream flip)
+[ "$(curl --silent --output /dev/null --write-out '%{http_code}' "$page/api/streams")" = 401 ] || fail "no token is needed"
+[ "$(curl --silent --output /dev/null --write-out '%{http_code}' "$admin/api/sessions")" = 401 ] || fail "anybody sees the sessions"
+coproc smoke { exec "$REFRAME_SMOKE" "$page/?t=$token"; }
 read -r -t "$patience" line <&"${smoke[0]}" || fail "no picture comes back"
 echo "    $line"
 
