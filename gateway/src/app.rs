@@ -6,6 +6,7 @@
 //! No frame is coded where a socket or a timer is served. A watchdog asks every one of them whether
 //! it still runs (`reframe_trace::watchdog`).
 
+use std::future::pending;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -77,6 +78,18 @@ pub enum RunError {
 /// # Errors
 /// It could not start. Once it serves, it ends well.
 pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
+    run_until(config, cluster, pending())
+}
+
+/// As [`run`]; `stop` ends it too, as SIGINT would.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until(
+    config: Config,
+    cluster: Cluster,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     reframe_trace::bound_panics();
     let descriptors = edge::raise();
     let metrics = telemetry::install();
@@ -85,7 +98,7 @@ pub fn run(config: Config, cluster: Cluster) -> Result<(), RunError> {
     let media = media.thread_name("media").on_thread_start(slices::short).enable_all().build()?;
     let handle = media.handle().clone();
     let served =
-        actix_web::rt::System::new().block_on(serve(config, cluster, descriptors, metrics, handle));
+        actix_web::rt::System::new().block_on(serve(config, cluster, descriptors, metrics, handle, stop));
     media.shutdown_timeout(Duration::from_millis(200));
     served
 }
@@ -96,6 +109,7 @@ async fn serve(
     descriptors: usize,
     metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     media: Handle,
+    stopped: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     // Before anything is started: what cannot listen has nothing to stop. And the ports may be any
     // free ones, and the other gateways are told which.
@@ -300,6 +314,7 @@ async fn serve(
         _ = terminate.recv() => cluster.grace,
         _ = hang_up.recv() => cluster.grace,
         _ = interrupt.recv() => Duration::ZERO,
+        () = stopped => Duration::ZERO,
     };
     info!(?grace, "stopping; a second signal ends at once");
     tokio::select! {

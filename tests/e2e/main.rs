@@ -47,6 +47,7 @@ mod pages;
 mod pool;
 mod probes;
 mod processes;
+mod python;
 mod receive;
 mod reconnect;
 mod replicas;

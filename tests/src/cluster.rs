@@ -1,6 +1,8 @@
 //! Whole installations of real processes on free ports of the loopback interface.
 
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use reframe_worker::Stream;
 use crate::http;
 use crate::local::LocalWorker;
 use crate::metrics::Metrics;
-use crate::process::Process;
+use crate::process::{self, Process};
+use crate::python;
 use crate::wait::eventually;
 
 /// From the first announcement until a gateway says it can take a session.
@@ -122,6 +125,17 @@ impl Cluster {
         Self::start("reframe-worker", &["launch"], Vec::new())
     }
 
+    /// `reframe launch PROGRAM`: a program in Python, in one of its environments.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn launch_python(environment: &str, program: &Path) -> Self {
+        let mut command = python::command(environment);
+        command.args(["-m", "reframe", "launch"]).arg(program);
+        Self::start_command("python", command, &[], Vec::new())
+    }
+
     /// One `reframe-gateway` with `workers` processes of `reframe-worker serve --demo DEMO`.
     ///
     /// # Panics
@@ -189,6 +203,10 @@ impl Cluster {
     }
 
     fn start(binary: &str, args: &[&str], urls: Vec<String>) -> Self {
+        Self::start_command(binary, process::command(binary), args, urls)
+    }
+
+    fn start_command(name: &str, mut command: Command, args: &[&str], urls: Vec<String>) -> Self {
         let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         // A machine that builds beside the tests delays packets as a full network would. Where that
         // is not the question it shall not cost pictures: this is enough for 720p.
@@ -197,7 +215,8 @@ impl Cluster {
         // Nor sessions.
         let tireless: &[&str] =
             if args.contains(&"--max-load") { &[] } else { &["--max-load", "100"] };
-        let mut gateway = Process::start(binary, &[args, &ports, calm, tireless].concat());
+        command.args([args, &ports, calm, tireless].concat());
+        let mut gateway = Process::spawn(name, command);
         let page = gateway.announced("page ").trim_end_matches('/').to_owned();
         let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
         let cluster = Self { gateway, workers: Vec::new(), _local: Vec::new(), urls, page, admin };

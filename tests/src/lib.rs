@@ -52,6 +52,7 @@ pub mod pattern;
 pub mod peer;
 pub mod plot;
 pub mod process;
+pub mod python;
 pub mod redis;
 pub mod source;
 pub mod turn;
