@@ -21,8 +21,7 @@ use super::*;
 const CLIENT: &str = "192.0.2.1";
 const OPERATOR: &str = "the token of an operator";
 
-/// Two gateways of one deployment. A service lets in who has a token, and its answer is the token as
-/// the subject.
+/// Two gateways of one deployment. A service lets in everybody with a token, which is the subject.
 struct Pair {
     owner: Gateway,
     other: Gateway,

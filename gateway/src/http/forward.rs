@@ -1,9 +1,10 @@
 //! Requests for a session that another gateway has: asked of that one, and its answer back.
 //!
 //! > What was forwarded once is not forwarded again: no request goes in circles, whatever the
-//! > placement store says. An attacker who can write to that store chooses an address, and nothing else:
-//! > method, path and headers are made here of parts that were checked, and what comes back is JSON
-//! > or an event stream, or nothing. With TLS it is an address of a gateway of this cluster.
+//! > placement store says. An attacker who can write to that store chooses an address, and nothing
+//! > else: method, path and headers are made here of parts that were checked, and what comes back
+//! > is JSON or an event stream, or nothing. With TLS the address is that of a gateway of this
+//! > cluster.
 //!
 //! First offers are not forwarded: whichever gateway gets one takes the session. Runs on the HTTP
 //! threads, never in the gateway actor. There is no queue: a request waits for its own answer, each

@@ -42,7 +42,8 @@ pub(super) async fn answer(
     if let Err(problem) = gate.check_id_length(&id) {
         return invalid_request(problem);
     }
-    // One that another gateway's key signed is no obstacle for a client that may open a session anyway.
+    // One that another gateway's key signed is no obstacle for a client that may open a session
+    // anyway.
     let claims = token.and_then(|token| gate.claims(&token).ok());
     let nonce = claims.as_ref().filter(|claims| claims.sid == id.as_str());
     let nonce = nonce.map(|claims| claims.nonce.clone());

@@ -4,8 +4,9 @@
 //! > A request that ends takes no answer from the others: the question belongs to [`Asking`], which
 //! > a task of its own carries to the answer, and whose drop tells those who wait.
 //!
-//! Who waits has a connection, so no more wait than `--max-connections` lets in. Questions under way
-//! are as many as the HTTP client takes at once, and for a moment those that it refuses.
+//! Each request that waits has a connection, so no more wait than `--max-connections` lets in.
+//! Questions under way are as many as the HTTP client takes at once, and for a moment those that it
+//! refuses.
 
 use std::collections::HashMap;
 use std::sync::Arc;
