@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
 
 use reframe_tests::http::{Reply, send};
 use reframe_tests::local::LocalWorker;
 use reframe_tests::redis::RedisServer;
 use reframe_tests::source::Format;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::forward::{Gateway, counting};
 use super::*;
