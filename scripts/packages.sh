@@ -61,7 +61,7 @@ need_for_firefox() {
 
 need_for_clients() {
     need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
-    need nodejs node -e 'process.exit(parseInt(process.versions.node) < 18)'
+    need nodejs node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'
     need npm command -v npm
     need python3-gi /usr/bin/python3 -c 'import gi'
     need gir1.2-gst-plugins-bad-1.0 sh -c 'ls /usr/lib/*/girepository-1.0/GstWebRTC-1.0.typelib'

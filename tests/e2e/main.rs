@@ -25,6 +25,7 @@ mod failover;
 mod firefox;
 mod flip;
 mod forward;
+mod forwarded;
 mod health;
 mod herd;
 mod hostile;

@@ -35,7 +35,7 @@ impl Secret {
         ours.as_ref() == theirs.as_ref()
     }
 
-    /// To show it to whoever starts the server.
+    /// To print it at the start.
     pub(crate) fn text(&self) -> &str {
         &self.0
     }

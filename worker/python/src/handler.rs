@@ -172,9 +172,8 @@ impl Answer {
             (Some(object), Some(format)) => Some(Picture::borrow(&object, format)?),
             (Some(_), None) => return Err(PyTypeError::new_err("a picture has a pixel format")),
         };
-        let outputs = outputs.map(|json| {
-            serde_json::from_str::<Vec<Value>>(&json).map(AdditionalOutputs::new)
-        });
+        let outputs = outputs
+            .map(|json| serde_json::from_str::<Vec<Value>>(&json).map(AdditionalOutputs::new));
         Ok(match outputs.transpose() {
             Ok(outputs) => Ok(Some(Self { picture, outputs, close: close.map(CloseStream::new) })),
             Err(error) => Err(error.into()),

@@ -113,8 +113,11 @@ impl Layout {
     /// Three channels side by side, read from the last to the first: the same bytes from the first
     /// to the last.
     fn reversed(self) -> Option<Self> {
-        (self.channel == -1 && self.column == 3)
-            .then(|| Self { first: self.first.wrapping_offset(-2), channel: 1, ..self })
+        (self.channel == -1 && self.column == 3).then(|| Self {
+            first: self.first.wrapping_offset(-2),
+            channel: 1,
+            ..self
+        })
     }
 
     /// Whole rows of `row_bytes`, from top to bottom.

@@ -52,15 +52,18 @@ impl Session {
     fn inputs(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
         let newest = self.session.inputs();
         // Never held while Python runs: another thread could wait for it with Python's lock.
-        let known = self.read.lock().as_ref().and_then(|(inputs, values)| {
-            (*inputs == newest).then(|| values.clone_ref(py))
-        });
+        let known = self
+            .read
+            .lock()
+            .as_ref()
+            .and_then(|(inputs, values)| (*inputs == newest).then(|| values.clone_ref(py)));
         if let Some(values) = known {
             return Ok(values);
         }
         let values = PyDict::new(py);
         for (name, kind) in self.declared.iter() {
-            let wrong = |error: reframe_worker::InputError| PyValueError::new_err(error.to_string());
+            let wrong =
+                |error: reframe_worker::InputError| PyValueError::new_err(error.to_string());
             match kind {
                 Kind::Number => values.set_item(name, newest.get::<f64>(name).map_err(wrong)?)?,
                 Kind::Flag => values.set_item(name, newest.get::<bool>(name).map_err(wrong)?)?,

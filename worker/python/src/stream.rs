@@ -221,11 +221,23 @@ impl Input {
 
     fn component(self) -> InputComponent {
         match self {
-            Self::Slider { about: Described { name, label, info }, minimum, maximum, step, value } => {
+            Self::Slider {
+                about: Described { name, label, info },
+                minimum,
+                maximum,
+                step,
+                value,
+            } => {
                 let slider = Slider::new(name, minimum..=maximum).step(step).value(value);
                 slider.label(label).info(info).into()
             }
-            Self::Number { about: Described { name, label, info }, minimum, maximum, step, value } => {
+            Self::Number {
+                about: Described { name, label, info },
+                minimum,
+                maximum,
+                step,
+                value,
+            } => {
                 let mut number = Number::new(name).label(label).info(info);
                 if let Some(minimum) = minimum {
                     number = number.minimum(minimum);

@@ -8,7 +8,6 @@ mod serve;
 use std::env;
 use std::error::Error;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::future::pending;
 use std::io::{self, Write as _};
 #[cfg(feature = "launch")]
@@ -16,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use reframe_trace::{Export, Log};
+use reframe_trace::{Export, Log, error_chain};
 
 use crate::stream::{Stream, StreamError};
 
@@ -276,17 +275,6 @@ fn keep<T>(
 /// Spans are exported as the environment says until this is dropped.
 fn start_log(log: Log, service: &'static str) -> Result<Option<Export>, Failure> {
     log.start(service).map_err(|error| Failure::Configuration(vec![error_chain(&error)]))
-}
-
-/// An error and what caused it, on one line.
-fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        write!(text, ": {error}").expect("a String takes any text");
-        source = error.source();
-    }
-    text
 }
 
 /// For the person at the terminal, whatever the log filter is. Without a terminal the exit code
