@@ -1,8 +1,6 @@
 //! Whole installations of real processes on free ports of the loopback interface.
 
 use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use reframe_worker::Stream;
 use crate::http;
 use crate::local::LocalWorker;
 use crate::metrics::Metrics;
-use crate::process::{self, Process};
+use crate::process::Process;
 use crate::python;
 use crate::wait::eventually;
 
@@ -125,15 +123,20 @@ impl Cluster {
         Self::start("reframe-worker", &["launch"], Vec::new())
     }
 
-    /// `reframe launch PROGRAM`: a program in Python, in one of its environments.
+    /// A program in Python in one of its environments, by `python PROGRAM` or another command line.
     ///
     /// # Panics
     /// When it does not come up.
     #[must_use]
-    pub fn launch_python(environment: &str, program: &Path) -> Self {
+    pub fn python(environment: &str, arguments: &[&str]) -> Self {
         let mut command = python::command(environment);
-        command.args(["-m", "reframe", "launch"]).arg(program);
-        Self::start_command("python", command, &[], Vec::new())
+        command.args(arguments);
+        // The program calls `launch()` without options.
+        let settings = [("HTTP", "127.0.0.1:0"), ("ADMIN", "127.0.0.1:0")];
+        let calm = [("BITRATE_MIN", "1000"), ("MAX_LOAD", "100")];
+        let variable = |(name, value)| (format!("REFRAME_{name}"), value);
+        command.envs(settings.into_iter().chain(calm).map(variable));
+        Self::ready(Process::spawn("python", command), Vec::new())
     }
 
     /// One `reframe-gateway` with `workers` processes of `reframe-worker serve --demo DEMO`.
@@ -203,10 +206,6 @@ impl Cluster {
     }
 
     fn start(binary: &str, args: &[&str], urls: Vec<String>) -> Self {
-        Self::start_command(binary, process::command(binary), args, urls)
-    }
-
-    fn start_command(name: &str, mut command: Command, args: &[&str], urls: Vec<String>) -> Self {
         let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         // A machine that builds beside the tests delays packets as a full network would. Where that
         // is not the question it shall not cost pictures: this is enough for 720p.
@@ -215,8 +214,12 @@ impl Cluster {
         // Nor sessions.
         let tireless: &[&str] =
             if args.contains(&"--max-load") { &[] } else { &["--max-load", "100"] };
-        command.args([args, &ports, calm, tireless].concat());
-        let mut gateway = Process::spawn(name, command);
+        let gateway = Process::start(binary, &[args, &ports, calm, tireless].concat());
+        Self::ready(gateway, urls)
+    }
+
+    /// As soon as it serves.
+    fn ready(mut gateway: Process, urls: Vec<String>) -> Self {
         let page = gateway.announced("page ").trim_end_matches('/').to_owned();
         let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
         let cluster = Self { gateway, workers: Vec::new(), _local: Vec::new(), urls, page, admin };

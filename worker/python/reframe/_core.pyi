@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, final
 
+__all__ = ["Frame", "Session", "Stop", "Stream", "end_with_parent", "front", "run"]
+
 # An object with the buffer protocol, its pixel format, outputs as JSON, the message of an end.
 _Done: TypeAlias = tuple[object | None, str | None, str | None, str | None]
 # A text is why the frame failed, for the client.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import reframe
-from reframe import Checkbox, Slider, Stream, _core
+from reframe import Checkbox, Slider, Stream, _core, _mount
 
 
 @pytest.fixture
@@ -153,19 +153,33 @@ def test_attributes_that_are_not_here(stream, name, says):
         getattr(stream, name)
 
 
-@pytest.mark.parametrize(
-    ("call", "says"),
-    [
-        (lambda stream: stream.mount(None), "reframe serve"),
-        (lambda stream: stream.set_input("id", 1), "/input_hook"),
-        (lambda stream: stream.output_stream("id"), "/updates"),
-        (lambda stream: stream.fetch_latest_output("id"), "/updates"),
-        (lambda stream: setattr(stream, "ui", None), "ui_args"),
-    ],
-)
-def test_what_is_not_there_yet_says_what_to_do(stream, call, says):
-    with pytest.raises(NotImplementedError, match=says):
-        call(stream)
+def test_the_page_is_not_gradios(stream):
+    with pytest.raises(NotImplementedError, match="ui_args"):
+        stream.ui = None
+
+
+def test_only_web_applications_take_a_stream(stream):
+    with pytest.raises(TypeError, match="NoneType is no FastAPI or Starlette application"):
+        stream.mount(None)
+
+
+def test_inputs_are_set_by_their_number(stream):
+    with pytest.raises(ValueError, match=r"2 values for 0 inputs"):
+        stream.set_input("id", 1, 2)
+
+
+def test_a_mounted_stream_has_a_route_and_its_name_is_taken(stream, monkeypatch):
+    fastapi = pytest.importorskip("fastapi")
+    monkeypatch.setattr(_mount, "_streams", {})
+    app = fastapi.FastAPI()
+    stream.mount(app, path="/video/", tags=["video"])
+    stream.mount(app, path="/again")
+    assert "/video/webrtc/offer" in app.openapi()["paths"]
+    with pytest.raises(ValueError, match="two mounted streams are named 'default'"):
+        Stream(lambda image: image).mount(app)
+    monkeypatch.setattr(_mount, "_gateway", object())
+    with pytest.raises(RuntimeError, match="before the first request"):
+        stream.mount(app)
 
 
 @pytest.mark.parametrize(
