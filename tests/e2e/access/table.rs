@@ -167,8 +167,8 @@ fn each_may_do_what_it_may_and_nothing_else() {
     }
 }
 
-/// The sessions are another gateway's: what is asked here is passed on, or refused, as there. All is
-/// by TLS, and Redis' user has the documented rights.
+/// The sessions are another gateway's: what is asked here is passed on, or refused, as there. All
+/// is by TLS, and Redis' user has the documented rights.
 #[test]
 fn each_may_do_the_same_at_a_gateway_that_has_not_the_session() {
     let (files, signing) = (Files::new("tables", "flip"), File::new("tables-signing", OTHER_KEY));

@@ -39,9 +39,9 @@ impl Drop for Key {
     }
 }
 
-/// Access tokens, sessions' tokens and the operator's: of no key, of other keys, broken, huge, twice;
-/// and other spellings of the paths, on the public and the admin port; and a browser at the latter.
-/// None opens anything, and a good token still does.
+/// Access tokens, sessions' tokens and the operator's: of no key, of other keys, broken, huge,
+/// twice; and other spellings of the paths, on the public and the admin port; and a browser at the
+/// latter. None opens anything, and a good token still does.
 pub(super) fn doors(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
     let (key, operator) = (Key::new("doors", random)?, Key::new("operator", random)?);
     let (file, worker) = (key.path(), format!("http://{}", arena.worker));
