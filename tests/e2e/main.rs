@@ -51,6 +51,7 @@ mod processes;
 mod receive;
 mod reconnect;
 mod replicas;
+mod requests;
 mod same_host;
 mod signalling;
 mod skip_frames;
