@@ -52,6 +52,7 @@ mod python;
 mod receive;
 mod reconnect;
 mod replicas;
+mod requests;
 mod same_host;
 mod signalling;
 mod skip_frames;
