@@ -43,6 +43,7 @@ from reframe._components import (
 from reframe._context import Context, get_current_context
 from reframe._errors import AdditionalOutputs, CloseStream, Warning, WebRTCError, log
 from reframe._handlers import Handler, PixelFormat, VideoStreamHandler
+from reframe._processes import adopt as _adopt
 from reframe._stream import Stream, UIArgs, run
 from reframe._turn import (
     get_cloudflare_turn_credentials,
@@ -54,6 +55,8 @@ from reframe._turn import (
     get_twilio_turn_credentials,
 )
 from reframe._types import VideoEmitType
+
+_adopt()
 
 try:
     __version__ = version("reframe-rtc")

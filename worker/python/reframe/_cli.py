@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -57,8 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     parent = os.environ.pop(_reload.PARENT, None)
     if parent is not None:
         _core.end_with_parent(int(parent))
-    if not _processes.is_child():
-        os.environ[_processes.COMMAND] = json.dumps([command, *options])
+    _processes.command([command, *options])
     sys.argv = [file, *of_file]
     try:
         load = _loader(file)
@@ -72,7 +70,7 @@ def _run(load: Callable[[], Iterable[Any]], file: str) -> int:
     if _launch.has_started():
         # It called ui.launch() or run(), which has returned.
         _launch.wait_for_threads()
-        return 0
+        return _launch.code()
     if not streams:
         return _wrong(
             f"{file} has no stream: it needs `stream = Stream(…)` at its top level, or calls "

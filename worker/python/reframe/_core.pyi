@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, final
 
-__all__ = ["Frame", "Session", "Stop", "Stream", "end_with_parent", "front", "run"]
+__all__ = ["Frame", "Session", "Stop", "Stream", "end_with_parent", "front", "packed", "run"]
 
 # An object with the buffer protocol, its pixel format, outputs as JSON, the message of an end.
 _Done: TypeAlias = tuple[object | None, str | None, str | None, str | None]
@@ -96,3 +96,9 @@ def front(argv: list[str], sockets: list[str], stop: Stop | None = None) -> int:
 def end_with_parent(parent: int) -> None:
     """Has the kernel kill this process when the thread that started it ends; ends it now if its
     parent is another than the process `parent`."""
+
+def packed(picture: object, format: str) -> tuple[str, bytes]:
+    """The bytes of a picture as they are encoded, and their format: for tests.
+
+    Raises TypeError or ValueError for what is no picture.
+    """

@@ -3,7 +3,6 @@ says."""
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -25,6 +24,7 @@ ADMIN_PORT = 9090
 
 _threads: list[threading.Thread] = []
 _started = threading.Event()
+_code = 0
 _forked = threading.Event()
 
 
@@ -54,8 +54,8 @@ def wait_for_threads() -> None:
 
 def commanded() -> list[str] | None:
     """The command line of the ``reframe`` command, if that runs this program."""
-    given = os.environ.get(_processes.COMMAND)
-    return completed([str(argument) for argument in json.loads(given)]) if given else None
+    given = _processes.commanded()
+    return completed(given) if given else None
 
 
 def completed(argv: Sequence[str]) -> list[str]:
@@ -81,13 +81,30 @@ def run(streams: Sequence[Stream], argv: Sequence[str], stop: _core.Stop | None 
             "this process was forked from one that runs a stream, whose threads are not here: "
             "start it by multiprocessing.get_context('spawn'), or before the stream"
         )
+    global _code
     _started.set()
-    _processes.end_with_parent()
     try:
-        argv, processes = _processes.taken(argv)
+        _code = _run(streams, argv, stop)
     except ValueError as problem:
         print(f"error: the configuration is wrong\n  {problem}", file=sys.stderr)
-        return _processes.USAGE
+        _code = _processes.USAGE
+    return _code
+
+
+def code() -> int:
+    """The exit code of what has been run last."""
+    return _code
+
+
+def _run(streams: Sequence[Stream], argv: Sequence[str], stop: _core.Stop | None) -> int:
+    argv, processes = _processes.taken(argv)
+    if processes > 1 and len(streams) > 1 and argv[:1] == ["launch"]:
+        names = ", ".join(stream.name for stream in streams)
+        raise ValueError(
+            f"--processes: several processes run one stream, and the program has {names}: start "
+            "it once for each with `reframe serve FILE --stream NAME`, and a reframe-gateway "
+            "before them"
+        )
     servers = [
         server
         for stream in streams
@@ -110,6 +127,12 @@ def run_on_thread(
 
     Raises RuntimeError when it does not come so far.
     """
+    if not _address.is_free(address.ip, address.port):
+        # Else the other program's answer would be taken for ours.
+        raise RuntimeError(
+            f"another program listens at {address.option()}: end it, or give launch() another "
+            "server_port"
+        )
     codes: list[int] = []
     thread = threading.Thread(
         target=lambda: codes.append(run(streams, argv, stop)), name="reframe", daemon=True

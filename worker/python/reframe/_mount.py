@@ -13,9 +13,11 @@ import atexit
 import contextlib
 import http.client
 import json
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -35,8 +37,12 @@ ANSWER_SECONDS = 30.0
 WAITING_OUTPUTS = 64
 """Outputs that wait for a slow reader of ``output_stream``; the oldest is dropped for a newer."""
 
+MOST_SESSIONS = 4096
+"""Whose tokens are kept; of more, the oldest are forgotten."""
+
 _lock = threading.Lock()
 _streams: dict[str, Stream] = {}
+_tokens: dict[str, str] = {}
 _gateway: Address | None = None
 
 
@@ -62,13 +68,20 @@ def mount(stream: Stream, app: Any, path: str, tags: list[str] | None) -> None:
     async def offer(request: Any) -> Any:
         from starlette.responses import Response
 
+        # A page of another site can post anything else without the browser asking first.
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            return Response("the body must be application/json", 415)
         body = b""
         async for part in request.stream():
             body += part
             if len(body) > MOST_BYTES:
-                return Response(status_code=413)
-        status, answer = await asyncio.to_thread(_post, f"/{stream.name}/webrtc/offer", body)
-        return Response(answer, status, media_type="application/json")
+                return Response(f"the body has more than {MOST_BYTES} bytes", 413)
+        client = request.client.host if request.client else None
+        try:
+            answer = await asyncio.to_thread(_offer, stream.name, body, client)
+        except (OSError, http.client.HTTPException):
+            return Response("the gateway has ended: start the application again", 503)
+        return Response(answer.body, answer.status, answer.headers, "application/json")
 
     route = f"{path.rstrip('/')}/webrtc/offer"
     if hasattr(app, "add_api_route"):
@@ -93,12 +106,16 @@ def set_input(stream: Stream, names: list[str], webrtc_id: str, args: tuple[Any,
     if len(values) != len(names):
         raise ValueError(f"set_input() has {len(values)} values for {len(names)} inputs: {names}")
     body = {"webrtc_id": webrtc_id, **dict(zip(names, values, strict=True))}
-    status, answer = _post(f"/{stream.name}/input_hook", json.dumps(body).encode())
-    told = json.loads(answer or b"{}")
-    if status >= 400 or told.get("status") == "failed":
+    token = _tokens.get(webrtc_id)
+    if token is None:
+        raise WebRTCError(f"no session {webrtc_id!r} has begun here")
+    body["session_token"] = token
+    answer = _post(f"/{stream.name}/input_hook", json.dumps(body).encode(), {})
+    told = json.loads(answer.body or b"{}")
+    if answer.status >= 400 or told.get("status") == "failed":
         meta = told.get("meta", {})
-        text = str(meta.get("message") or meta.get("error") or f"status {status}")
-        raise ValueError(text) if status == 422 else WebRTCError(text)
+        text = str(meta.get("message") or meta.get("error") or f"status {answer.status}")
+        raise ValueError(text) if answer.status == 422 else WebRTCError(text)
 
 
 async def output_stream(
@@ -116,7 +133,7 @@ async def output_stream(
 
     def read() -> None:
         try:
-            query = urlencode({"webrtc_id": webrtc_id})
+            query = urlencode({"webrtc_id": webrtc_id, "session_token": _tokens.get(webrtc_id, "")})
             connection.request("GET", f"/{stream.name}/updates?{query}")
             answer = connection.getresponse()
             event = b""
@@ -148,12 +165,59 @@ async def output_stream(
             connection.sock.shutdown(socket.SHUT_RDWR)
 
 
-def _post(path: str, body: bytes) -> tuple[int, bytes]:
+@dataclass(frozen=True)
+class Answer:
+    """Of the gateway."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def _offer(name: str, body: bytes, client: str | None) -> Answer:
+    """Passes an offer or a candidate on. FastRTC's front-ends know no session token: for them it is
+    kept here, as for an application its own rules say who may name a session."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        told = None
+    webrtc_id = told.get("webrtc_id") if isinstance(told, dict) else None
+    token = _tokens.get(str(webrtc_id))
+    is_further = isinstance(told, dict) and (
+        told.get("type") == "ice-candidate" or told.get("renegotiate")
+    )
+    if token is not None and is_further and "session_token" not in told:
+        body = json.dumps({**told, "session_token": token}).encode()
+    # The gateway's limits for each client count by this address.
+    headers = {} if client is None else {"X-Forwarded-For": client}
+    answer = _post(f"/{name}/webrtc/offer", body, headers)
+    if answer.status == 200 and not is_further and webrtc_id is not None:
+        _remember(str(webrtc_id), answer.body)
+    return answer
+
+
+def _remember(webrtc_id: str, answer: bytes) -> None:
+    given = json.loads(answer).get("session_token")
+    if given is None:
+        return
+    with _lock:
+        _tokens[webrtc_id] = given
+        while len(_tokens) > MOST_SESSIONS:
+            del _tokens[next(iter(_tokens))]
+
+
+def _post(path: str, body: bytes, headers: dict[str, str]) -> Answer:
     connection = _connect()
     try:
-        connection.request("POST", path, body, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", **headers}
+        connection.request("POST", path, body, headers)
         answer = connection.getresponse()
-        return answer.status, answer.read()
+        kept = {
+            name: value
+            for name in ("Retry-After", "Cache-Control")
+            if (value := answer.getheader(name)) is not None
+        }
+        return Answer(answer.status, kept, answer.read())
     finally:
         connection.close()
 
@@ -169,7 +233,11 @@ def _connect() -> http.client.HTTPConnection:
             raise RuntimeError("no stream is mounted: stream.mount(app) comes first")
         if _gateway is None:
             address = _address.address("127.0.0.1", 0)
+            # Of a mounted stream the application decides, and everybody else reaches no port.
             argv = ["launch", "--http", address.option(), "--admin", "127.0.0.1:0"]
+            argv += ["--auth", "none", "--trusted-proxies", "127.0.0.1", "--processes", "1"]
+            for option in ("TLS", "TLS_CERT", "TLS_KEY"):
+                os.environ.pop(f"REFRAME_{option}", None)
             stop = _core.Stop()
             _launch.run_on_thread(list(_streams.values()), argv, address, stop)
             atexit.register(stop.set)

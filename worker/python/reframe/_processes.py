@@ -1,13 +1,15 @@
 """``--processes N``: several processes of one program, each a worker, below one parent.
 
 A process runs one Python function at a time, whatever its threads. Functions that keep a processor
-busy with Python code therefore want a process for each processor. The parent runs none of the
-author's functions: with ``launch`` it is the gateway, with ``serve`` it only looks after its
-children.
+busy with Python code therefore want a process for each processor. The parent runs the program as
+far as ``launch()``, and calls none of its functions for a stream: with ``launch`` it is the
+gateway, with ``serve`` it only looks after its children.
 """
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from reframe import _core
@@ -42,8 +44,42 @@ PATIENCE = 45.0
 """Seconds that children have to end: the worker's own ``--grace`` is 30, and its handlers have 5
 after that."""
 
-# Of the program's start: it may change its directory later.
-_directory = os.getcwd()
+# Of the program's start: it may change its directory later. None: it was removed.
+try:
+    _directory: str | None = os.getcwd()
+except OSError:
+    _directory = None
+
+_parent: int | None = None
+_command_line: list[str] | None = None
+
+
+def adopt() -> None:
+    """Takes what a parent has said out of the environment, where programs that this one starts
+    would find it too. In a child the kernel ends the process with its parent from now on, however
+    that ended; from the import on, as a program may take minutes to load."""
+    global _parent
+    given = os.environ.pop(PARENT, None)
+    if given is not None:
+        _parent = int(given)
+        _core.end_with_parent(_parent)
+    commanded()
+
+
+def commanded() -> list[str] | None:
+    """The command line of the ``reframe`` command or of a parent, if one runs this program."""
+    global _command_line
+    given = os.environ.pop(COMMAND, None)
+    if given is not None:
+        _command_line = [str(argument) for argument in json.loads(given)]
+    return list(_command_line) if _command_line else None
+
+
+def command(argv: Sequence[str]) -> None:
+    """Says what this program does, unless its parent has said it."""
+    global _command_line
+    if not is_child():
+        _command_line = list(argv)
 
 
 def taken(argv: Sequence[str]) -> tuple[list[str], int]:
@@ -70,22 +106,20 @@ def taken(argv: Sequence[str]) -> tuple[list[str], int]:
 
 def is_child() -> bool:
     """Whether this process is one of several."""
-    return PARENT in os.environ
-
-
-def end_with_parent() -> None:
-    """Has the kernel end this process when its parent is gone, however that ended."""
-    if is_child():
-        _core.end_with_parent(int(os.environ[PARENT]))
+    return _parent is not None
 
 
 def launch(argv: Sequence[str], count: int, stop: _core.Stop | None) -> int:
-    """A gateway here, and ``count`` workers on sockets of this machine; returns the exit code."""
-    command = _command()
-    with tempfile.TemporaryDirectory(prefix="reframe-") as folder:
+    """A gateway here, and ``count`` workers on sockets of this machine; returns the exit code.
+
+    Raises ValueError where there is no program file to run again.
+    """
+    stop = stop or _core.Stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="reframe-") as folder,
+        Children(_program(), stop) as children,
+    ):
         sockets = [f"{folder}/{number}.sock" for number in range(count)]
-        stop = stop or _core.Stop()
-        children = Children(command, stop)
         for socket in sockets:
             children.start(["serve", "--listen", f"unix:{socket}", *_for_workers(argv)])
         code = _core.front(list(argv), sockets, stop)
@@ -93,19 +127,36 @@ def launch(argv: Sequence[str], count: int, stop: _core.Stop | None) -> int:
 
 
 def serve(argv: Sequence[str], count: int) -> int:
-    """``count`` workers, each at a port of its own: that of ``--listen`` and those after it."""
+    """``count`` workers, each at a port of its own: that of ``--listen`` and those after it.
+
+    Raises ValueError for an address after which there are not enough ports, and as :func:`launch`.
+    """
     argv, listen = _without(argv, "--listen")
     listen = listen or os.environ.get("REFRAME_LISTEN") or "127.0.0.1:50051"
-    stop = _core.Stop()
-    children = Children(_command(), stop)
-    ended = threading.Event()
-    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(kind, lambda *_: ended.set())
-    for number in range(count):
-        children.start(["serve", "--listen", _address(listen, number), *argv])
-    while not ended.wait(0.5) and not children.given_up.is_set():
-        pass
-    return children.end()
+    addresses = [_address(listen, number) for number in range(count)]
+    with Children(_program(), _core.Stop()) as children:
+        with _signals(children.told.set):
+            for address in addresses:
+                children.start([*argv, "--listen", address])
+            while not children.told.wait(0.5) and not children.given_up.is_set():
+                pass
+        return children.end()
+
+
+@contextlib.contextmanager
+def _signals(call: Callable[[], object]) -> Iterator[None]:
+    """What Ctrl-C and requests to end do meanwhile, on the main thread; elsewhere nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(kind, lambda *_: call()) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            # None: it was set by others than Python, the gateway for example.
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
 
 class Children:
@@ -115,10 +166,17 @@ class Children:
         self._command = command
         self._stop = stop
         self._ending = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._threads: list[threading.Thread] = []
         self.given_up = threading.Event()
+        self.told = threading.Event()
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def start(self, argv: Sequence[str]) -> None:
         """Keeps a process running that does what the command line says."""
@@ -129,31 +187,40 @@ class Children:
         thread.start()
 
     def end(self) -> int:
-        """Ends all of them; the exit code: that of a configuration that was wrong, else 0."""
-        self._ending.set()
-        with self._lock:
-            for child in self._running:
-                child.terminate()
+        """Ends all of them, and waits for that; a further signal ends them at once. Returns the
+        exit code: that of a configuration that was wrong, else 0. Again: nothing."""
+        if not self._ending.is_set():
+            self._ending.set()
+            self._all(subprocess.Popen.terminate)
         until = time.monotonic() + PATIENCE
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        with _signals(lambda: self._all(subprocess.Popen.kill)):
+            for thread in self._threads:
+                thread.join(max(0.0, until - time.monotonic()))
+            self._all(subprocess.Popen.kill)
+            for thread in self._threads:
+                thread.join()
+        return USAGE if self.given_up.is_set() else 0
+
+    def _all(self, call: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        # Re-entrant: a signal's handler may come while its own thread holds it.
         with self._lock:
             for child in self._running:
-                child.kill()
-        for thread in self._threads:
-            thread.join()
-        return USAGE if self.given_up.is_set() else 0
+                call(child)
 
     def _keep(self, argv: list[str]) -> None:
         pause = FIRST_PAUSE
         while True:
             started = time.monotonic()
-            child = self._spawn(argv)
-            if child is None:
-                return
-            code = child.wait()
-            with self._lock:
-                self._running.discard(child)
+            try:
+                child = self._spawn(argv)
+            except OSError as error:
+                # Too little memory, too many processes: that may pass.
+                child, how = None, f"could not start: {error}"
+            code = None if child is None else child.wait()
+            if child is not None:
+                how = f"ended with {code}"
+                with self._lock:
+                    self._running.discard(child)
             if self._ending.is_set():
                 return
             if code == USAGE:
@@ -164,7 +231,7 @@ class Children:
             lived = time.monotonic() - started
             pause = FIRST_PAUSE if lived > LONGEST_PAUSE else pause
             print(
-                f"reframe: a worker process ended with {code}; the next starts in {pause:.1f} s",
+                f"reframe: a worker process {how}; the next starts in {pause:.1f} s",
                 file=sys.stderr,
                 flush=True,
             )
@@ -173,6 +240,7 @@ class Children:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _spawn(self, argv: list[str]) -> subprocess.Popen[bytes] | None:
+        """None once they are to end. Raises OSError."""
         environment = {**os.environ, COMMAND: json.dumps(argv), PARENT: str(os.getpid())}
         # Under the lock: `end` either sees the child, or has been before it.
         with self._lock:
@@ -190,13 +258,15 @@ class Children:
             return child
 
 
-def _command() -> list[str]:
+def _program() -> list[str]:
     """This program's own command line.
 
-    Raises RuntimeError where there is none that could be run again.
+    Raises ValueError where there is none that could be run again.
     """
-    if len(sys.orig_argv) < 2 or sys.flags.interactive:
-        raise RuntimeError(
+    main = sys.modules["__main__"]
+    has_text = hasattr(main, "__file__") or "-c" in sys.orig_argv
+    if hasattr(sys, "ps1") or hasattr(builtins, "get_ipython") or not has_text:
+        raise ValueError(
             "several processes run the same program file: there is none here (a notebook, or "
             "Python's prompt), so leave processes=1 or write the program into a file"
         )
@@ -236,6 +306,6 @@ def _address(listen: str, number: int) -> str:
     if path != listen:
         return f"unix:{Path(path).with_suffix('')}-{number}{Path(path).suffix}"
     host, _, port = listen.rpartition(":")
-    if not port.isdecimal() or int(port) + number > 65535:
+    if not host or not port.isdecimal() or int(port) + number > 65535:
         raise ValueError(f"--listen: `{listen}` is not an address like 127.0.0.1:50051")
     return f"{host}:{int(port) + number if int(port) else 0}"

@@ -40,20 +40,23 @@ def run(command: list[str], folder: Path) -> int:
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         while True:
-            files = _files(folder)
-            program = subprocess.Popen(command, env=environment)
+            program = None
             try:
+                files = _files(folder)
+                program = subprocess.Popen(command, env=environment)
                 _wait_for_change(program, folder, files)
+                print("reframe: a file has changed, starting again", file=sys.stderr)
+                program.terminate()
+                _wait(program)
             except KeyboardInterrupt:
                 # A terminal sends it to the program too, for which a second signal is the wish to
                 # end at once.
-                return _ended(program)
+                return 130 if program is None else _ended(program)
             except _Terminated:
+                if program is None:
+                    return 143
                 program.terminate()
                 return _ended(program)
-            print("reframe: a file has changed, starting again", file=sys.stderr)
-            program.terminate()
-            _ended(program)
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -66,14 +69,23 @@ def _wait_for_change(program: subprocess.Popen[bytes], folder: Path, files: File
             signal.sigtimedwait((), POLL_SECONDS)
 
 
-def _ended(program: subprocess.Popen[bytes]) -> int:
-    """The exit code of a program that has been told to end."""
+def _wait(program: subprocess.Popen[bytes]) -> int:
+    """The exit code of a program that has been told to end, which it must do in time."""
     try:
         code = program.wait(STOP_SECONDS)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt, _Terminated):
+    except subprocess.TimeoutExpired:
         program.kill()
         code = program.wait()
     return code if code >= 0 else 128 - code
+
+
+def _ended(program: subprocess.Popen[bytes]) -> int:
+    """The same after a signal; a further one ends it at once."""
+    try:
+        return _wait(program)
+    except (KeyboardInterrupt, _Terminated):
+        program.kill()
+        return _wait(program)
 
 
 def _files(folder: Path) -> Files:

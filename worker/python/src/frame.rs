@@ -1,8 +1,7 @@
 //! A picture that Python sees as an array, without a copy.
 
-use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -54,11 +53,27 @@ pub(crate) struct Frame {
 }
 
 /// The bytes of a picture, which Python code reads and writes.
-struct Bytes(UnsafeCell<Vec<u8>>);
+struct Bytes {
+    /// Not looked at while there are views.
+    data: Vec<u8>,
+    /// Its first byte, for views: taken once, so that no view needs `data`.
+    first: NonNull<u8>,
+}
+
+impl Bytes {
+    fn new(mut data: Vec<u8>) -> Self {
+        let first = NonNull::new(data.as_mut_ptr()).expect("a Vec's pointer is never null");
+        Self { data, first }
+    }
+}
+
+// SAFETY: `first` points into `data`, which goes where it goes.
+#[allow(unsafe_code, reason = "the buffer protocol shares memory with Python")]
+unsafe impl Send for Bytes {}
 
 // SAFETY: Rust touches the bytes before the first view of them is made, and after the last is gone
-// (`Drop`). Between, only Python code does, which has the rules of every array: who shares one among
-// threads must order the writes.
+// (`Drop`). Between, only Python code does, which has the rules of every array: programs that share
+// one among threads must order the writes.
 #[allow(unsafe_code, reason = "the buffer protocol shares memory with Python")]
 unsafe impl Sync for Bytes {}
 
@@ -78,7 +93,7 @@ impl Frame {
             PixelFormat::I420 => ([data.len() as isize, 0, 0], [1, 0, 0], 1),
             _ => ([height, width, 3], [width * 3, 3, 1], 3),
         };
-        let data = Bytes(UnsafeCell::new(data));
+        let data = Bytes::new(data);
         Self { data, pool, shape, strides, dimensions, seq, capture_time }
     }
 }
@@ -118,10 +133,9 @@ impl Frame {
         // SAFETY: `view` is the caller's to be filled. What it points to lives in the frame, which
         // is on Python's heap, does not move and is kept alive by `obj`.
         unsafe {
-            let data = &mut *frame.data.0.get();
             let asked = |flag: c_int| flags & flag == flag;
-            (*view).buf = data.as_mut_ptr().cast::<c_void>();
-            (*view).len = data.len() as isize;
+            (*view).buf = frame.data.first.as_ptr().cast::<c_void>();
+            (*view).len = frame.data.data.len() as isize;
             (*view).readonly = 0;
             (*view).itemsize = 1;
             (*view).format =
@@ -147,6 +161,6 @@ impl Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        self.pool.give(std::mem::take(self.data.0.get_mut()));
+        self.pool.give(std::mem::take(&mut self.data.data));
     }
 }

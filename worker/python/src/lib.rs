@@ -25,6 +25,8 @@ mod _core {
     #[pymodule_export]
     use crate::frame::Frame;
     #[pymodule_export]
+    use crate::picture::packed;
+    #[pymodule_export]
     use crate::run::{Stop, end_with_parent, front, run};
     #[pymodule_export]
     use crate::session::Session;

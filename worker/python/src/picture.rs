@@ -1,17 +1,20 @@
 //! What Python returns as a picture: any view of bytes, whatever its strides.
 //!
-//! `np.flip(image, axis=0)` and a crop have whole rows, which are copied as such. Mirrored or with
-//! channels reversed, each pixel is copied for itself. Python's own copies take ten times as long
-//! (1280x720: 13 ms by `PyBuffer_ToContiguous` for rows in reverse).
+//! `np.flip(image, axis=0)` and a crop have whole rows, which are copied as such; so has
+//! `image[..., ::-1]`, in the other order of colours. Of a mirrored picture each pixel is copied by
+//! itself. Python's own copies take ten times as long (1280x720: 13 ms by `PyBuffer_ToContiguous` for
+//! rows in reverse).
 
 use std::ptr;
 
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use reframe_worker::{Frame, FrameError, PixelFormat};
 
 use crate::frame::Pool;
+use crate::stream::pixel_format;
 
 /// A view that Python has lent. Its owner neither moves nor frees it until it is given back, which
 /// takes Python's lock ([`Picture::give_back`]).
@@ -48,7 +51,9 @@ impl Picture {
         }
         let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let (height, width, channels) = match (format, view.shape()) {
-            (PixelFormat::I420, [rows, columns]) if rows % 3 == 0 => (rows / 3 * 2, *columns, 1),
+            (PixelFormat::I420, [rows, columns]) if rows % 3 == 0 && columns % 2 == 0 => {
+                (rows / 3 * 2, *columns, 1)
+            }
             (PixelFormat::I420, _) => return wrong("the shape (height * 3 / 2, width) as I420"),
             (PixelFormat::Gray8, [rows, columns] | [rows, columns, 1]) => (*rows, *columns, 1),
             (PixelFormat::Gray8, _) => return wrong("the shape (height, width) as GRAY8"),
@@ -97,6 +102,22 @@ impl Picture {
     pub(crate) fn give_back(self, py: Python<'_>) {
         self.view.release(py);
     }
+}
+
+/// The bytes of a picture as they are encoded, and their format: for tests of strides and of what is
+/// refused.
+#[pyfunction]
+pub(crate) fn packed<'py>(
+    py: Python<'py>,
+    picture: &Bound<'py, PyAny>,
+    format: &str,
+) -> PyResult<(String, Bound<'py, PyBytes>)> {
+    let format = pixel_format(format).ok_or_else(|| PyValueError::new_err("no pixel format"))?;
+    let picture = Picture::borrow(picture, format)?;
+    let frame = py.detach(|| picture.copy(&Pool::default()));
+    picture.give_back(py);
+    let frame = frame.map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok((frame.format().to_string().to_lowercase(), PyBytes::new(py, frame.data())))
 }
 
 /// The format with red and blue exchanged.

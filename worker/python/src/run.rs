@@ -1,6 +1,7 @@
 //! The commands `launch` and `serve`.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
@@ -76,12 +77,14 @@ pub(crate) fn front(
 }
 
 /// Has the kernel kill this process when the thread that has started it ends. If its parent is
-/// another than `parent` by now, it ends at once.
+/// another than `parent` by now, it ends at once, with a line that says so.
 #[pyfunction]
 pub(crate) fn end_with_parent(parent: i32) {
     let killed = set_parent_process_death_signal(Some(Signal::KILL));
     let is_orphan = getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent);
     if killed.is_err() || is_orphan {
+        // Nobody may be left to read it.
+        writeln!(io::stderr(), "error: process {parent}, which started this one, has ended").ok();
         std::process::exit(1);
     }
 }

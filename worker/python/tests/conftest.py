@@ -8,6 +8,8 @@ import sys
 import types
 from pathlib import Path
 
+import pytest
+
 # `scripts/python.sh test` has put the whole package on the path; else these are the sources.
 if importlib.util.find_spec("reframe") is None:
     sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -25,7 +27,7 @@ def _stand_in() -> None:
             pass
 
     module.Stream, module.Stop = Stream, Stop
-    module.run = module.front = module.end_with_parent = lambda *_: 0
+    module.packed = module.run = module.front = module.end_with_parent = lambda *_: 0
     sys.modules["reframe._core"] = module
 
 
@@ -35,3 +37,11 @@ _installed = importlib.util.find_spec("reframe")
 _places = [_folder, *(map(Path, _installed.submodule_search_locations or []) if _installed else [])]
 if not any(file for place in _places for file in place.glob("_core*.so")):
     _stand_in()
+
+
+@pytest.fixture(autouse=True)
+def _no_command(monkeypatch):
+    """A test's command line is no other test's."""
+    from reframe import _processes
+
+    monkeypatch.setattr(_processes, "_command_line", None)
