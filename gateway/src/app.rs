@@ -5,7 +5,6 @@
 //! the codecs; beside them the media runtime, a tokio multi-thread runtime, serves WebRTC and gRPC.
 //! No frame is coded where a socket or a timer is served. A watchdog asks every one of them whether
 //! it still runs (`reframe_trace::watchdog`).
-
 //!
 //! | module | what it is |
 //! |---|---|

@@ -70,14 +70,19 @@ impl Bound {
     }
 }
 
+/// Which ports take no request that is passed on: see [`Guard`].
+struct DirectOnly {
+    public: bool,
+    admin: bool,
+}
+
 /// The edges of all ports.
 pub(super) struct Edges {
     pub(super) proxies: Arc<TrustedProxies>,
     names: Arc<Names>,
     shares: Shares,
     connections_each: usize,
-    /// Of the public port and of the admin port: see [`Guard`].
-    direct_only: [bool; 2],
+    direct_only: DirectOnly,
     watchdog: Watchdog,
 }
 
@@ -89,13 +94,16 @@ impl Edges {
         proxies: TrustedProxies,
         watchdog: &Watchdog,
     ) -> Self {
-        let local = [matches!(access.auth, Auth::Local), matches!(access.admin, Admin::Local)];
+        let direct_only = DirectOnly {
+            public: matches!(access.auth, Auth::Local),
+            admin: matches!(access.admin, Admin::Local),
+        };
         Self {
             proxies: Arc::new(proxies),
             names: Arc::new(edge.names),
             shares,
             connections_each: edge.connections_each,
-            direct_only: local,
+            direct_only,
             watchdog: watchdog.clone(),
         }
     }
@@ -107,8 +115,8 @@ impl Edges {
             memory: Memory::default(),
             proxies: Arc::clone(&self.proxies),
             direct_only: match port {
-                Port::Public => self.direct_only[0],
-                Port::Admin => self.direct_only[1],
+                Port::Public => self.direct_only.public,
+                Port::Admin => self.direct_only.admin,
                 Port::Peer => false,
             },
         }

@@ -24,8 +24,11 @@ pub(super) fn exposed(workers: &[WorkerAddress], peer: Option<SocketAddr>) -> Ve
     workers.chain(peer.map(|peer| format!("--peer {peer}"))).collect()
 }
 
+const HERE: &str = "or use a Redis on this host, for example by unix:///run/redis.sock";
+
 /// What the log must say of the shared Redis. One on another host by which the cluster could be
-/// entered is a line of `problems`, unless the mode of `--cluster-tls` takes it.
+/// entered is a line of `problems`, unless the mode of `--cluster-tls` takes it. That mode is no
+/// cure where gateways and workers have certificates: it would end their TLS too.
 pub(super) fn redis(
     problems: &mut Vec<String>,
     store: &RedisStore,
@@ -43,9 +46,11 @@ pub(super) fn redis(
         match unprotected {
             Unprotected::Taken => {}
             Unprotected::Warned => warnings.push(weakness + " before --cluster-tls is `required`"),
-            Unprotected::Refused => problems.push(format!(
-                "{weakness}; or say --cluster-tls mesh where a service mesh protects it, \
-                 --cluster-tls off where nothing has to"
+            Unprotected::Refused => problems.push(format!("{weakness}; {HERE}")),
+            Unprotected::Undecided => problems.push(format!(
+                "{weakness}; {HERE}; or say --cluster-tls mesh where a service mesh protects it, \
+                 --cluster-tls off where nothing has to: that is said of workers and other \
+                 gateways too"
             )),
         }
     }
@@ -75,6 +80,7 @@ mod tests {
         let peer = Some(([0, 0, 0, 0], 9092).into());
         assert_eq!(exposed(&[], peer), ["--peer 0.0.0.0:9092"]);
     }
+
     #[test]
     fn a_redis_that_anybody_could_enter_is_refused_told_or_taken() {
         let told = |url: &str, unprotected| {
@@ -85,11 +91,16 @@ mod tests {
             (problems, warnings)
         };
         let url = "redis://10.0.0.7:6379";
-        let (problems, warnings) = told(url, Unprotected::Refused);
-        assert_eq!((problems.len(), warnings.len()), (2, 0), "{problems:?}");
-        for problem in &problems {
-            for option in ["--redis: 10.0.0.7:6379", "--cluster-tls mesh", "--cluster-tls off"] {
-                assert!(problem.contains(option), "{problem}");
+        let word = ["--cluster-tls mesh", "--cluster-tls off", "workers and other gateways"];
+        for (unprotected, cures) in [(Unprotected::Undecided, true), (Unprotected::Refused, false)]
+        {
+            let (problems, warnings) = told(url, unprotected);
+            assert_eq!((problems.len(), warnings.len()), (2, 0), "{problems:?}");
+            for problem in &problems {
+                for part in ["--redis: 10.0.0.7:6379", "unix:///"] {
+                    assert!(problem.contains(part), "{problem}");
+                }
+                assert!(word.iter().all(|part| problem.contains(part) == cures), "{problem}");
             }
         }
         let (problems, warnings) = told(url, Unprotected::Warned);

@@ -89,8 +89,10 @@ impl RedisOptions {
             Some(user) => with_user(problems, client, &user),
             None => Some(client),
         });
-        let password_file =
-            password_file.and_then(|file| password(problems, &file, client.as_ref()));
+        let password_file = match password_file {
+            Some(file) => Some(password(problems, &file, client.as_ref())?),
+            None => None,
+        };
         Some(RedisStore { client: client?, password_file })
     }
 }
@@ -198,6 +200,21 @@ mod tests {
             "{problems:?}"
         );
         std::fs::remove_file(&file).unwrap();
+    }
+
+    /// Not told as none, too.
+    #[test]
+    fn a_wrong_password_file_is_one_problem() {
+        let mut problems = Vec::new();
+        let wrong = RedisOptions {
+            redis_password_file: Some("/absent/password".into()),
+            ..of("rediss://redis:6379")
+        };
+        assert!(wrong.validate(&mut problems).is_none(), "nobody looks at its weaknesses");
+        assert!(
+            matches!(&problems[..], [one] if one.starts_with("--redis-password-file: `/absent/")),
+            "{problems:?}"
+        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) struct Candidate {
     /// The nonce in the session's token; `None`: the id is enough.
     pub(crate) nonce: Option<String>,
     /// When there is no session of this id: whether to keep the candidate, and wait, for one that
-    /// may be on its way. One with a token is not kept.
+    /// may be on its way. Not with a nonce, whose session has been answered.
     pub(crate) wait: bool,
 }
 
@@ -89,7 +89,7 @@ impl Handler<Candidate> for Gateway {
                 let added = opening.add(nonce, candidate);
                 Box::pin(async { added })
             }
-            None if !wait || nonce.is_some() => Box::pin(async { Err(CandidateError) }),
+            None if !wait => Box::pin(async { Err(CandidateError) }),
             None => {
                 let offered = self.early.put(Instant::now(), &id, candidate);
                 Box::pin(async move {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::Addr;
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use reframe_trace::watchdog::{Stuck, Watchdog};
@@ -14,7 +15,7 @@ use crate::config::access::Admin;
 use crate::gateway::{CloseSession, Gateway, ListSessions};
 use crate::http::client_address::forwarded_client;
 use crate::http::forward::Caller;
-use crate::http::gate::{bearer, require_operator};
+use crate::http::gate::require_operator;
 use crate::http::{self, Forward};
 use crate::media::session_id::SessionId;
 use crate::stream::live_session::LiveSession;
@@ -50,12 +51,19 @@ impl AdminState {
         if self.inside { forwarded_client(request) } else { direct() }
     }
 
-    /// What the gateway answers that has the session. Without certificates it wants the operator's
-    /// token too.
+    /// What the gateway answers that has the session. The operator's token does not go there: Redis
+    /// names the address, which without certificates may be anybody's. An owner that wants it then
+    /// refuses, and its 401 would tell the operator to show what was shown here already.
     async fn elsewhere(&self, request: &HttpRequest, id: &SessionId) -> HttpResponse {
-        let token = bearer(request).ok().flatten();
-        let caller = Caller { address: self.client(request), token };
-        self.forward.or_unknown(request, id, caller, web::Bytes::new()).await
+        let caller = Caller { address: self.client(request), token: None };
+        let answer = self.forward.or_unknown(request, id, caller, web::Bytes::new()).await;
+        if !matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return answer;
+        }
+        let problem = "another gateway has this session, and takes no operator's request from this \
+                       one: ask at the admin port of that gateway, or give all gateways \
+                       certificates (--cluster-tls-cert)";
+        http::failed(StatusCode::FORBIDDEN, "forbidden", Some(problem.to_owned()))
     }
 }
 

@@ -23,7 +23,9 @@ const MAX_HOPS: usize = 16;
 pub(super) const CLIENT: &str = "x-reframe-client";
 
 /// The client of a request that another gateway has forwarded; where that one names none, its own
-/// address. Call it only on the port for other gateways: anybody can write this header.
+/// address. Call it only on the port for other gateways: anybody can write this header. Where that
+/// port takes connections without a certificate, everybody who reaches it can too: so it is for the
+/// log and for the service that decides, and no limit counts by it.
 pub(super) fn forwarded_client(request: &HttpRequest) -> Option<IpAddr> {
     let named = request.headers().get(CLIENT).and_then(|client| plain(client.to_str().ok()?));
     named.or_else(|| Some(request.peer_addr()?.ip().to_canonical()))

@@ -3,8 +3,9 @@
 //! > What was forwarded once is not forwarded again: no request goes in circles, whatever the
 //! > placement store says. An attacker who can write to that store chooses an address, and nothing
 //! > else: method, path and headers are made here of parts that were checked, and what comes back
-//! > is JSON or an event stream, or nothing. With TLS the address is that of a gateway of this
-//! > cluster.
+//! > is JSON or an event stream, or nothing. A client's tokens go there with its request, the
+//! > operator's never does. Where certificates are required, the address is that of a gateway of
+//! > this cluster.
 //!
 //! First offers are not forwarded: whichever gateway gets one takes the session. Runs on the HTTP
 //! threads, never in the gateway actor. There is no queue: a request waits for its own answer, each
@@ -91,7 +92,8 @@ enum Ask {
 pub(crate) struct Caller<'a> {
     /// For the owner's audit log, and for the service that decides.
     pub(crate) address: Option<IpAddr>,
-    /// The token in `Authorization`, where the owner decides by it.
+    /// The client's access token, where the owner decides by it. Not the operator's: no address
+    /// that Redis names is told that one.
     pub(crate) token: Option<&'a str>,
 }
 

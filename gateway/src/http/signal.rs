@@ -86,8 +86,9 @@ fn read(id: SessionId, mut body: Map<String, Value>) -> Result<Request, String> 
     }
 }
 
-/// The session may be here, at another gateway, or nowhere yet: a candidate may overtake its offer,
-/// which may go to either gateway. So both are asked again after the offer has had time to arrive.
+/// The session may be here or at another gateway. Where its id is enough, it may also be nowhere
+/// yet: a candidate may overtake its offer, which may go to either gateway. So both are asked again
+/// after the offer has had time to arrive. A candidate with a token comes after the answer.
 async fn add_candidate(
     shared: &HttpState,
     request: &HttpRequest,
@@ -122,6 +123,9 @@ async fn add_candidate(
         }
         if let Some(answer) = shared.forward.answer(request, &id, caller, body.clone()).await {
             return answer;
+        }
+        if nonce.is_some() {
+            break;
         }
     }
     shared.gate.wrong_id(request);

@@ -50,8 +50,11 @@ enum Mode {
 /// without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unprotected {
-    /// No.
+    /// No: gateways and workers have certificates, and a word that takes the service would end
+    /// theirs.
     Refused,
+    /// No, and the operator has not said yet how gateways and workers are protected.
+    Undecided,
     /// For a change-over, and the log says so.
     Warned,
     /// Something else protects it, or nothing has to.
@@ -59,12 +62,15 @@ pub enum Unprotected {
 }
 
 impl ClusterTlsOptions {
-    /// What the mode says of a service beside gateways and workers.
+    /// What the mode, or certificates without one, say of a service beside gateways and workers.
     #[must_use]
     pub fn unprotected(&self) -> Unprotected {
+        let files = [&self.cluster_tls_ca, &self.cluster_tls_cert, &self.cluster_tls_key];
+        let any = files.into_iter().flatten().any(|path| !path.is_empty());
         match self.cluster_tls.as_deref() {
             Some("off" | "mesh") => Unprotected::Taken,
             Some("prefer") => Unprotected::Warned,
+            None | Some("") if !any => Unprotected::Undecided,
             _ => Unprotected::Refused,
         }
     }
@@ -108,14 +114,14 @@ impl ClusterTlsOptions {
     }
 }
 
-/// True of `localhost` and loopback addresses, with or without a port: what is there never leaves
-/// this host.
+/// True of `localhost` and loopback addresses, in brackets or not: what is there never leaves this
+/// host. Not of names below `localhost`: a C library may ask the network's DNS for them.
 #[must_use]
 pub fn is_local(host: &str) -> bool {
     let name = host.trim_start_matches('[').trim_end_matches(']');
     match name.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+        Err(_) => name == "localhost",
     }
 }
 
@@ -159,18 +165,21 @@ mod tests {
 
     #[test]
     fn only_a_word_of_the_operator_leaves_a_service_unprotected() {
-        for (mode, unprotected) in [
-            (None, Unprotected::Refused),
-            (Some("required"), Unprotected::Refused),
-            (Some(""), Unprotected::Refused),
-            (Some("yes"), Unprotected::Refused),
-            (Some("prefer"), Unprotected::Warned),
-            (Some("off"), Unprotected::Taken),
-            (Some("mesh"), Unprotected::Taken),
+        for (mode, certificate, unprotected) in [
+            (None, None, Unprotected::Undecided),
+            (Some(""), Some(""), Unprotected::Undecided),
+            (None, Some("gateway.pem"), Unprotected::Refused),
+            (Some(""), Some("gateway.pem"), Unprotected::Refused),
+            (Some("required"), None, Unprotected::Refused),
+            (Some("yes"), None, Unprotected::Refused),
+            (Some("prefer"), Some("gateway.pem"), Unprotected::Warned),
+            (Some("off"), None, Unprotected::Taken),
+            (Some("mesh"), None, Unprotected::Taken),
         ] {
-            let cluster_tls = mode.map(str::to_owned);
-            let options = ClusterTlsOptions { cluster_tls, ..ClusterTlsOptions::default() };
-            assert_eq!(options.unprotected(), unprotected, "{mode:?}");
+            let [cluster_tls, cluster_tls_cert] =
+                [mode, certificate].map(|value: Option<&str>| value.map(str::to_owned));
+            let options = ClusterTlsOptions { cluster_tls, cluster_tls_cert, ..Default::default() };
+            assert_eq!(options.unprotected(), unprotected, "{mode:?} {certificate:?}");
         }
     }
 
@@ -197,7 +206,7 @@ mod tests {
             ("[::1]", true),
             ("::ffff:127.0.0.1", true),
             ("localhost", true),
-            ("worker.localhost", true),
+            ("worker.localhost", false),
             ("0.0.0.0", false),
             ("::", false),
             ("10.0.0.7", false),

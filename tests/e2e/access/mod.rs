@@ -22,7 +22,7 @@ mod redis;
 mod reverse_proxy;
 mod service;
 mod start;
-mod stub;
+pub(super) mod stub;
 mod table;
 mod tokens;
 

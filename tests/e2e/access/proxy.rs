@@ -31,9 +31,10 @@ fn the_page_works_behind_a_proxy_that_names_the_person() {
     let cluster = Cluster::launch_with("flip", &options);
     let browser = start("proxied", Camera::Allowed);
     browser.open(&cluster.page("/"));
-    eventually("it says that nobody is named", SOON, || {
-        browser.text("outcome").contains("the proxy names nobody").then_some(())
+    let outcome = eventually("it says that nobody is named", SOON, || {
+        Some(browser.text("outcome")).filter(|outcome| outcome.contains("the proxy names nobody"))
     });
+    assert!(outcome.contains("You are not admitted") && !outcome.contains("token"), "{outcome}");
     let proxy = reverse_proxy(&cluster.page(""), "X-User", "ada@example.com");
     browser.open(&format!("{proxy}/"));
     eventually("the stream's title", SOON, || (browser.text("title") == "Flip").then_some(()));

@@ -112,12 +112,19 @@ fn a_redis_on_another_host_needs_tls_and_a_password() {
     ] {
         assert!(told.contains(needed), "{told:?} does not say {needed:?}");
     }
+    let files = Ca::new("ours", GOOD).issue("reframe-gateway", GOOD);
+    // With certificates a word for Redis would end them: none is offered.
+    let plain = with(&["--redis", "redis://203.0.113.1:6379"]);
+    let refused = run("reframe-gateway", &[&files.options()[..], &plain].concat());
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(64), "{told}");
+    assert!(told.contains("rediss://") && told.contains("unix:///"), "{told}");
+    assert!(!told.contains("--cluster-tls"), "{told}");
     let word = ["--cluster-tls", "mesh", "--redis", "redis://203.0.113.1:6379"];
     let mut meshed = Process::start("reframe-gateway", &with(&word));
     meshed.announced("page ");
     assert!(!meshed.log().contains("--redis: "), "{}", meshed.log());
 
-    let files = Ca::new("ours", GOOD).issue("reframe-gateway", GOOD);
     let prefer = ["--cluster-tls", "prefer", "--redis", "redis://:hunter2@203.0.113.1:6379"];
     let changing = Gateway::start(&[&files.options()[..], &prefer, &ports[4..]].concat());
     changing.wait_line(&["WARN", "--redis: 203.0.113.1:6379", "rediss://", "required"]);

@@ -9,7 +9,7 @@ use std::thread;
 use serde_json::Value;
 
 /// A service on loopback: answers each request with what `decide` says of its body.
-pub(super) fn service(
+pub(crate) fn service(
     decide: impl Fn(&Value) -> (u16, String) + Send + Sync + 'static,
 ) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

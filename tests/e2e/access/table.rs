@@ -9,24 +9,26 @@ use super::super::inside::{all as required, shared};
 use super::redis::give_documented_rights;
 use super::*;
 
-/// The statuses of the answers. A row is who asks, a column is what for.
+/// The statuses of the answers. A row is who asks, a column is what for. The last cell ends the
+/// session that all are about.
 const TABLE: &str = "
-                                 page streams ice open candidate set read one list end metrics health
-nobody                            200     401 401  401       401 401  401 401  401 401     200    200
-a wrong token                     200     401 401  401       401 401  401 401  401 401     200    200
-a foreign token                   200     401 401  401       401 401  401 401  401 401     200    200
-an opener                         200     200 200  200       401 401  401 401  401 401     200    200
-an opener of another stream       200     200 200  403       401 401  401 401  401 401     200    200
-a viewer                          200     200 403  403       401 401  401 401  401 401     200    200
-a setter                          200     200 403  403       401 200  401 401  401 401     200    200
-a reader                          200     200 403  403       401 401  200 401  401 401     200    200
-the session's client              200     401 401  401       200 200  200 401  401 401     200    200
-another session's client          200     401 401  401       403 403  403 401  401 401     200    200
-an access token for a session's   200     401 401  401       403 403  403 401  401 401     200    200
-the operator                      200     401 401  401       401 401  401 200  200 404     200    200
+                                 page streams ice open candidate set read one list metrics health end
+nobody                            200     401 401  401       401 401  401 401  401     200    200 401
+a wrong token                     200     401 401  401       401 401  401 401  401     200    200 401
+a foreign token                   200     401 401  401       401 401  401 401  401     200    200 401
+an opener                         200     200 200  200       401 401  401 401  401     200    200 401
+an opener of another stream       200     200 200  403       401 401  401 401  401     200    200 401
+a viewer                          200     200 403  403       401 401  401 401  401     200    200 401
+a setter                          200     200 403  403       401 200  401 401  401     200    200 401
+a reader                          200     200 403  403       401 401  200 401  401     200    200 401
+the session's client              200     401 401  401       200 200  200 401  401     200    200 401
+another session's client          200     401 401  401       403 403  403 401  401     200    200 401
+an access token for a session's   200     401 401  401       403 403  403 401  401     200    200 401
+the operator                      200     401 401  401       401 401  401 200  200     200    200 200
 ";
 
 const OPERATOR: &str = "the token of an operator";
+const REDIS_PASSWORD: &str = "the-gateways-password";
 
 /// What gateways are started with, and what tokens are made of.
 struct Files {
@@ -125,24 +127,42 @@ impl Ports {
             }
             "one" => get(format!("{admin}/api/sessions/mine")),
             "list" => get(format!("{admin}/api/sessions")),
-            "end" => delete("nobody", bearer),
             "metrics" => get(format!("{admin}/metrics")),
             "health" => get(format!("{admin}/healthz")),
+            "end" => delete("mine", bearer),
             other => panic!("{other}"),
         }
     }
 
-    fn assert_table(&self, files: &Files, sessions: [&Peer; 2]) {
+    /// `before_end`: what has to be seen of the session while there is one.
+    fn assert_table(&self, files: &Files, sessions: [&Peer; 2], before_end: impl Fn()) {
         let mut lines = TABLE.trim().lines();
         let asked: Vec<&str> = lines.next().expect("the columns").split_whitespace().collect();
         for line in lines {
             let (who, expected) = line.split_at(line.find(char::is_numeric).expect("a status"));
             let [bearer, session] = files.shown(who.trim(), sessions);
-            let ask = |what: &&str| self.ask(what, [bearer.as_deref(), session.as_deref()]);
+            let ask = |what: &&str| {
+                if (who.trim(), *what) == ("the operator", "end") {
+                    before_end();
+                }
+                self.ask(what, [bearer.as_deref(), session.as_deref()])
+            };
             let expected: Vec<u16> =
                 expected.split_whitespace().map(|status| status.parse().expect("one")).collect();
             assert_eq!(asked.iter().map(ask).collect::<Vec<_>>(), expected, "{who}: {asked:?}");
         }
+    }
+
+    fn wait_ended(&self) {
+        eventually("the operator has ended it", PATIENCE, || {
+            (self.ask("one", [Some(OPERATOR), None]) == 404).then_some(())
+        });
+    }
+}
+
+fn assert_no_secret(log: &str, secrets: &[&str]) {
+    for secret in secrets {
+        assert!(!log.contains(secret), "the log has a secret");
     }
 }
 
@@ -154,17 +174,17 @@ fn each_may_do_what_it_may_and_nothing_else() {
     let [mut mine, mut theirs] = ["mine", "theirs"].map(|id| open(&cluster, camera(id, &opener)));
     let inputs = json!({ "by": 3 });
     let ports = Ports { page: cluster.page(""), admin: cluster.admin(""), inputs };
-    ports.assert_table(&files, [&mine, &theirs]);
-    mine.wait_output("by", PATIENCE, |by| by.as_f64() == Some(3.0));
+    ports.assert_table(&files, [&mine, &theirs], || {
+        mine.wait_output("by", PATIENCE, |by| by.as_f64() == Some(3.0));
+    });
+    ports.wait_ended();
     let refused = cluster.metrics().by("reframe_access_refused_total", "reason");
     assert!(refused["unauthorized"] > 0.0 && refused["session_token_wrong"] > 0.0, "{refused:?}");
     mine.close();
     theirs.close();
     let log = cluster.gateway.log();
     assert!(log.contains("opened") && log.contains("ada"), "{log}");
-    for secret in [KEY, OPERATOR, &opener, mine.session_token()] {
-        assert!(!log.contains(secret), "the log has a secret");
-    }
+    assert_no_secret(&log, &[KEY, OPERATOR, &opener, mine.session_token()]);
 }
 
 /// The sessions are another gateway's: what is asked here is passed on, or refused, as there. All
@@ -176,8 +196,8 @@ fn each_may_do_the_same_at_a_gateway_that_has_not_the_session() {
     let [ours, theirs] = ["reframe-gateway", "reframe-worker"].map(|name| ca.issue(name, GOOD));
     let worker = Worker::serve_with("flip", "127.0.0.1:0", &required(&theirs, "required"));
     let redis = RedisServer::start();
-    give_documented_rights(&redis, "secret");
-    let password = File::new("tables-password", "secret\n");
+    give_documented_rights(&redis, REDIS_PASSWORD);
+    let password = File::new("tables-password", REDIS_PASSWORD);
     let of_redis = ["--redis-user", "gateway", "--redis-password-file", password.path()];
     let signed = ["--cluster-key-file", signing.path()];
     let tls = required(&ours, "required");
@@ -189,13 +209,20 @@ fn each_may_do_the_same_at_a_gateway_that_has_not_the_session() {
         peer.wait_received(1, PATIENCE);
         peer
     });
-    let (_b, page, admin) = b;
+    let (b, page, admin) = b;
     let ports = Ports { page, admin, inputs: json!({}) };
-    ports.assert_table(&files, [&mine, &theirs]);
+    ports.assert_table(&files, [&mine, &theirs], || {});
     let metrics = get(&format!("{}/metrics", ports.admin)).expect("the admin port answers");
     let forwarded =
         Metrics::parse(&metrics.body).sum("reframe_forwarded_total", &[("outcome", "ok")]);
-    assert!(forwarded >= 5.0, "{forwarded}: they are the other gateway's");
+    // What the setter and the reader may do, the three of the session's client, and the two of the
+    // operator: all else is refused where it is asked.
+    assert_eq!(forwarded, 7.0, "they are the other gateway's");
+    ports.wait_ended();
     mine.close();
     theirs.close();
+    let secrets = [KEY, OTHER_KEY, OPERATOR, REDIS_PASSWORD, &opener, mine.session_token()];
+    for gateway in [&a.0, &b] {
+        assert_no_secret(&gateway.log(), &secrets);
+    }
 }

@@ -24,9 +24,10 @@ serve   makes the program a worker for gateways elsewhere
 FILE is a program with a Stream, or module:name of one. A program that calls stream.ui.launch() does
 with it what the command says; of one that does not, all streams are run.
 
-reframe launch --help and reframe serve --help list the options; beside those there is
+reframe launch --help and reframe serve --help list the options; beside those there are
 
-  --reload  start again when a Python file in the folder of FILE changes
+  --processes N  run the program in N processes [1 to 256]
+  --reload       start again when a Python file in the folder of FILE changes
 """
 
 

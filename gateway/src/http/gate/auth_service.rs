@@ -22,6 +22,7 @@ use crate::shares::Rates;
 
 /// Questions of one client network in a row, with five a second on average: its people open a page
 /// together, which asks about each stream. It bounds what one network takes of the places of all.
+/// Another gateway counts as one client: it forwards only what it has asked about itself.
 const BURST: u32 = 64;
 /// See [`BURST`].
 const EVERY: Duration = Duration::from_millis(200);
@@ -65,8 +66,8 @@ impl AuthService {
         Self { client, url, decisions: Arc::default(), rates }
     }
 
-    /// The rights of the client, for one action with one stream; `None`: it is refused. A question
-    /// that is being asked already is not asked again.
+    /// The rights of the client at `ip`, for one action with one stream; `None`: it is refused. A
+    /// question that is being asked already is not asked again; a new one counts for `charged`.
     ///
     /// # Errors
     /// The service gives no answer.
@@ -76,6 +77,7 @@ impl AuthService {
     pub(crate) async fn ask(
         &self,
         now: Instant,
+        charged: Option<IpAddr>,
         ip: Option<IpAddr>,
         action: Action,
         stream: &str,
@@ -90,7 +92,7 @@ impl AuthService {
             Found::Asked(waiting) => waiting,
             Found::New(asking) => {
                 let waiting = asking.waiting();
-                if ip.is_some_and(|ip| !self.rates.lock().take(now, ip)) {
+                if charged.is_some_and(|client| !self.rates.lock().take(now, client)) {
                     asking.answered(Err(Arc::new(AuthServiceError::Often)));
                 } else {
                     let (client, url, stream) =
@@ -164,7 +166,7 @@ mod tests {
         let url: Uri = format!("http://{}/", service.local_addr().unwrap()).parse().unwrap();
         let gate = AuthService::new(HttpClient::new(&url).unwrap(), url);
         let (now, ip) = (Instant::now(), "192.0.2.1".parse().ok());
-        let ask = || Box::pin(gate.ask(now, ip, Action::Open, "flip", Some("ada's")));
+        let ask = || Box::pin(gate.ask(now, ip, ip, Action::Open, "flip", Some("ada's")));
         let mut together: Vec<_> = (0..20).map(|_| ask()).collect();
         assert!(together.iter_mut().all(|one| one.now_or_never().is_none()), "no answer yet");
         let mut connection = asked(&service).await;
@@ -180,13 +182,33 @@ mod tests {
         assert!(service.accept().now_or_never().is_none(), "it was asked once");
 
         // Another question, and all who have it leave: its answer is there for the next.
-        let other = || Box::pin(gate.ask(now, ip, Action::Set, "flip", Some("ada's")));
+        let other = || Box::pin(gate.ask(now, ip, ip, Action::Set, "flip", Some("ada's")));
         assert!(other().now_or_never().is_none());
         let mut connection = asked(&service).await;
         let next = other();
         connection.write_all(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         assert_eq!(next.await.unwrap(), None);
         assert!(service.accept().now_or_never().is_none(), "it was asked once");
+    }
+
+    #[tokio::test]
+    async fn who_is_only_named_is_not_charged() {
+        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: Uri = format!("http://{}/", service.local_addr().unwrap()).parse().unwrap();
+        let gate = AuthService::new(HttpClient::new(&url).unwrap(), url);
+        let (now, named) = (Instant::now(), "192.0.2.1".parse().ok());
+        let ask = |charged: &str, token: &str| {
+            let charged = charged.parse().ok();
+            let asked = gate.ask(now, charged, named, Action::Set, "flip", Some(token));
+            asked.now_or_never()
+        };
+        for number in 0..BURST {
+            assert!(ask("10.0.0.1", &number.to_string()).is_none(), "it is asked");
+        }
+        let refused = ask("10.0.0.1", "one more");
+        let Some(Err(error)) = &refused else { panic!("{refused:?}") };
+        assert!(matches!(**error, AuthServiceError::Often), "{error}");
+        assert!(ask("192.0.2.1", "its own").is_none(), "it has asked nothing yet");
     }
 
     #[test]

@@ -34,7 +34,8 @@ use actix_web::{HttpRequest, HttpResponse};
 pub(crate) use self::auth_service::AuthService;
 pub(super) use self::sessions::Credential;
 use self::sessions::WrongIds;
-pub(super) use self::token::{access_token, bearer, check, exchange};
+use self::token::bearer;
+pub(super) use self::token::{access_token, check, exchange};
 use super::client_address::forwarded_client;
 use super::failed;
 use crate::config::access::{Access, Admin};
@@ -88,6 +89,14 @@ impl Gate {
     /// The client's address, also where another gateway has forwarded its request.
     pub(super) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
         if self.inside { forwarded_client(request) } else { self.proxies.client(request) }
+    }
+
+    /// Whom a question to the service that decides is charged to. Never one whom another gateway
+    /// names: on a `--peer` without certificates anybody can name anybody, and would use up what
+    /// that client may ask.
+    fn charged(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let connecting = || Some(request.peer_addr()?.ip().to_canonical());
+        if self.inside { connecting() } else { self.proxies.client(request) }
     }
 
     /// Whose request it is, for what one client may have; `None`: of a program on this machine, or

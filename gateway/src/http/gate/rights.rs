@@ -161,8 +161,8 @@ impl Gate {
         stream: &str,
     ) -> Result<Option<Grant>, Refused> {
         let token = access_token(request).map_err(|problem| self.unauthorized(request, problem))?;
-        let (now, client) = (Instant::now(), self.client(request));
-        service.ask(now, client, action, stream, token).await.map_err(|error| {
+        let (now, client, charged) = (Instant::now(), self.client(request), self.charged(request));
+        service.ask(now, charged, client, action, stream, token).await.map_err(|error| {
             if let AuthServiceError::Often = *error {
                 telemetry::access_refused("rate_limited");
                 let problem = "too many tokens from your network lately";

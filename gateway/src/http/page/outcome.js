@@ -110,14 +110,17 @@ export function relayUnreachable(url) {
   );
 }
 
+/** Not shown enough, whatever the server asks for: a token in the address, or a name from a proxy. */
+export function notAdmitted(reason) {
+  return new Outcome(
+    "You are not admitted",
+    `The server says: “${reason}”. Open the whole address that you were sent again, or ask for a new one.`,
+  );
+}
+
 export function refused(status, text) {
   const reason = text.trim().slice(0, MAX_REASON_CHARS);
-  if (status === 401 || status === 403) {
-    return new Outcome(
-      "You are not admitted",
-      `The server says: “${reason}”. Open the address that you were sent again, or ask for a new one.`,
-    );
-  }
+  if (status === 401 || status === 403) return notAdmitted(reason);
   const advice = status === 429
     ? "End a stream that you no longer need, or wait a moment. Then press Start again."
     : status >= 500

@@ -7,6 +7,7 @@ import { $ } from "./element.js";
 import { Figures } from "./figures.js";
 import { Inputs } from "./inputs.js";
 import { Messages } from "./messages.js";
+import { notAdmitted } from "./outcome.js";
 import { Outputs } from "./outputs.js";
 import { Screen } from "./screen.js";
 import { linkTo } from "./request.js";
@@ -14,13 +15,12 @@ import { Session } from "./session.js";
 import { invitation, returnsVideo, servedStreams, streams, subtitle } from "./spec.js";
 
 const STATS_INTERVAL_MS = 1_000;
-const WHOLE_ADDRESS = "Open it by its whole address, as the server printed it or as it was sent to you.";
 
 /** The states, and the steps between two of them: what the status line says, then the text on the stage. */
 const PHASES = {
   idle: ["Ready"],
   unreachable: ["The server does not answer, trying again…", "The server does not answer", "Trying again…"],
-  denied: ["Not admitted", "This page needs a token"],
+  denied: ["Not admitted"],
   waiting: [
     "Waiting for a worker…", "Waiting for a worker…",
     "Nothing runs this stream on the server right now. This page goes on by itself as soon as something does.",
@@ -106,8 +106,7 @@ function show(state) {
   $("start").textContent = session ? "Stop" : "Start";
 }
 
-/** `reason`: the server's, where the phase has no advice of its own. */
-function phase(name, reason) {
+function phase(name) {
   if (name === "connected") {
     // What is shown already goes on; without video back there is no first picture to wait for.
     if (document.body.dataset.state === "live") name = "live";
@@ -117,7 +116,7 @@ function phase(name, reason) {
   const [status, title, advice] = PHASES[name];
   document.body.dataset.phase = name;
   $("phase").textContent = status;
-  if (title) say(title, advice ?? reason);
+  if (title) say(title, advice);
 }
 
 function say(title, advice) {
@@ -153,7 +152,11 @@ async function describe() {
   let waited = false;
   const served = await servedStreams("api/streams", (name, reason) => {
     waited = true;
-    phase(name, reason && `${WHOLE_ADDRESS} The server says: ${reason}.`);
+    phase(name);
+    if (name === "denied") {
+      const { message, advice } = notAdmitted(reason);
+      say(message, advice);
+    }
     $("start").disabled = name === "denied";
   });
   // The root shows the only stream or the list of them, as the server sees it; there may be more by now.

@@ -1,6 +1,7 @@
 // The index: every stream that has a worker, and where it is.
 
 import { $, element } from "./element.js";
+import { notAdmitted } from "./outcome.js";
 import { linkTo } from "./request.js";
 import { Denied, modeInWords, rate, streams } from "./spec.js";
 
@@ -12,10 +13,10 @@ let shown = "";
 async function refresh() {
   let denied = null;
   const found = await streams("api/streams").catch((error) => {
-    if (error instanceof Denied) denied = error;
+    if (error instanceof Denied) denied = notAdmitted(error.message);
     return null;
   });
-  $("subtitle").textContent = denied ? `This page needs a token. ${denied.message}` : status(found);
+  $("subtitle").textContent = denied ? `${denied.message}. ${denied.advice}` : status(found);
   // What is there is left alone, so that a person stays where they are in the list.
   const now = JSON.stringify(found ?? []);
   if (now === shown) return;
