@@ -229,7 +229,7 @@ metric_at_is plain-gateway reframe_workers_serving 0 || fail "a gateway without 
 echo "    one without a certificate has none"
 dismiss plain-gateway
 # Of another CA, for the same name.
-docker run --rm --network none --volume "$project-foreign:/certificates/gateway" "$GATEWAY_IMAGE" \
+docker run --rm --volume "$project-foreign:/certificates/gateway" --network none "$GATEWAY_IMAGE" \
     cluster-init /certificates/gateway >/dev/null
 stranger foreign-gateway "$GATEWAY_IMAGE" "${gateway_as[@]}" --volume "$project-foreign:/certificates:ro"
 eventually "a gateway of another CA is refused" says foreign-gateway "worker not available"
@@ -313,7 +313,7 @@ worker 2147483648 512 4096 0000000000000000 1
 redis 268435456 64 2048 0000000000000000 1
 LIMITS
 # The same, where nothing is limited: the probe sees it.
-free=$(docker run --rm --entrypoint bash "$GATEWAY_IMAGE" -c 'awk "/^NoNewPrivs/ { print \$2 }" /proc/self/status
+free=$(docker run --rm --entrypoint=bash "$GATEWAY_IMAGE" -c 'awk "/^NoNewPrivs/ { print \$2 }" /proc/self/status
     touch /tmp/written && echo writes' | paste --serial --delimiters ' ')
 [ "$free" = "0 writes" ] || fail "a container without limits has $free"
 
