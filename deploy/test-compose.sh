@@ -192,6 +192,7 @@ monitoring admin host peer prometheus
 dashboards host prometheus
 NETWORKS
 kill "$listener"
+listener=
 # Nor is it asked for names of the outside.
 resolves() {
     docker run --rm --network "${project}_$1" --entrypoint getent "$GATEWAY_IMAGE" hosts "$outside" >/dev/null
@@ -242,22 +243,33 @@ eventually "a worker with the cluster's certificate is used" workers_are 3
 echo "    a worker with the cluster's certificate is used"
 dismiss own-worker
 eventually "two workers again" workers_are 2
-unknown_worker() { # NAME OPTION...
-    stranger "$1" "$WORKER_IMAGE" --network-alias worker --env "REFRAME_DEMO=$REFRAME_DEMO" "${@:2}"
+unknown_worker() { # NAME WHY OPTION...
+    stranger "$1" "$WORKER_IMAGE" --network-alias worker --env "REFRAME_DEMO=$REFRAME_DEMO" "${@:3}"
     local at
     at=$(address "$project-$1" workers):50051
-    # The gateway found it, and did not take it.
+    # The gateway found it, and says why it does not take it.
     refused() {
-        docker logs "$gateway" 2>&1 | grep --fixed-strings "worker not available" | grep --fixed-strings "$at"
+        docker logs "$gateway" 2>&1 | grep --fixed-strings "worker not available" | grep --fixed-strings "$at" |
+            grep --fixed-strings "$2" >/dev/null
     }
-    eventually "$1 is refused" refused >/dev/null
+    eventually "$1 is refused" refused "$@"
     workers_are 2 || fail "$1 is used"
     dismiss "$1"
 }
-unknown_worker plain-worker --env REFRAME_CLUSTER_TLS=off
+unknown_worker plain-worker "does not speak TLS" --env REFRAME_CLUSTER_TLS=off
 echo "    one without a certificate is not"
-unknown_worker foreign-worker --volume "$project-foreign:/certificates:ro" "${worker_as[@]}"
+unknown_worker foreign-worker "of another CA" --volume "$project-foreign:/certificates:ro" "${worker_as[@]}"
 echo "    one of another CA is not"
+# The port for other gateways, by this machine, with the gateway's own certificate and without.
+peer() {
+    curl --silent --insecure --output /dev/null --write-out '%{http_code}' "$@" \
+        "https://$(address "$gateway" monitoring):9092/api/streams" || true
+}
+own() { "${compose[@]}" exec -T gateway cat "/certificates/$1"; }
+answer=$(peer --cert <(own gateway.pem) --key <(own gateway-key.pem))
+[[ $answer == [1-5]* ]] || fail "a gateway's certificate is not taken at --peer"
+[ "$(peer)" = 000 ] || fail "whoever has no certificate gets an answer at --peer"
+echo "    --peer answers to a gateway's certificate, and to nobody without"
 
 step "Redis: by TLS, for the gateways' user, with its rights"
 metric_is reframe_placement_up "" 1 || fail "the gateway does not reach Redis"
@@ -298,7 +310,7 @@ for file in admin.token auth.key session.key redis.password; do
 done
 # From within, as the kernel holds it.
 limits() {
-    "${compose[@]}" exec -T "$1" bash -c 'cd /sys/fs/cgroup
+    "${compose[@]}" exec -T "$1" </dev/null bash -c 'cd /sys/fs/cgroup
         if [ -e pids.max ]; then cat memory.max pids.max; else cat memory/memory.limit_in_bytes pids/pids.max; fi
         ulimit -n; awk "/^CapEff|^NoNewPrivs/ { print \$2 }" /proc/self/status
         ! touch /tmp/written 2>/dev/null || echo "writes to its root"' | paste --serial --delimiters ' '
