@@ -155,13 +155,25 @@ step "networks: what a container in each of them reaches, and what it does not"
 python3 -m http.server "$HOST_PORT" --directory deploy/compose >/dev/null 2>&1 &
 listener=$!
 here=$(ip -4 route get 198.51.100.1 | sed -n 's/.* src \([0-9.]*\).*/\1/p')
-targets=(
-    "worker=$(address "$worker" workers):50051" "redis=$(address "$redis" redis):6379" "host=$here:$HOST_PORT"
-    "prometheus=$(address "$monitor" monitoring):9090" "prometheus=$(address "$monitor" dashboards):9090"
-)
+targets=("host=$here:$HOST_PORT")
+# target NAME CONTAINER NETWORK PORT. With it an address of that network that nobody has: where that answers too, as what
+# is behind this machine may for every address, it was not the container that did.
+target() {
+    local subnet
+    subnet=$(docker network inspect --format '{{(index .IPAM.Config 0).Subnet}}' "${project}_$3")
+    targets+=("$1=$(address "$2" "$3"):$4 $(python3 -c '
+import ipaddress, sys
+print(ipaddress.ip_network(sys.argv[1])[-2])' "$subnet"):$4")
+}
+target worker "$worker" workers 50051
+target redis "$redis" redis 6379
+target prometheus "$monitor" monitoring 9090
+target prometheus "$monitor" dashboards 9090
 for network in edge workers redis monitoring; do
-    own=$(address "$gateway" "$network")
-    targets+=("page=$own:8080" "media=$own:7000" "admin=$own:9090" "peer=$own:9092")
+    target page "$gateway" "$network" 8080
+    target media "$gateway" "$network" 7000
+    target admin "$gateway" "$network" 9090
+    target peer "$gateway" "$network" 9092
 done
 # And one of the outside, where this machine reaches it.
 outside=deb.debian.org internet=
@@ -172,9 +184,10 @@ fi
 # reached NETWORK: the names of those that a container there reaches; the same probe for all.
 reached() {
     docker run --rm --network "${project}_$1" --entrypoint bash "$GATEWAY_IMAGE" -c '
+        answers() { timeout 3 bash -c "exec 3<>/dev/tcp/${1%:*}/${1##*:}" 2>/dev/null; }
         for target in "$@"; do
-            at=${target#*=}
-            { timeout 3 bash -c "exec 3<>/dev/tcp/${at%:*}/${at##*:}" 2>/dev/null && echo "${target%%=*}"; } &
+            read -r at nobody <<<"${target#*=}"
+            { answers "$at" && ! { [ "$nobody" ] && answers "$nobody"; } && echo "${target%%=*}"; } &
         done
         wait' bash "${targets[@]}" | sort --unique | paste --serial --delimiters ' '
 }
