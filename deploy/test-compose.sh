@@ -181,9 +181,10 @@ address_outside=$(getent ahostsv4 "$outside" | head --lines 1 | cut --delimiter 
 if [ -n "$address_outside" ] && timeout 5 bash -c "exec 3<>/dev/tcp/$address_outside/80" 2>/dev/null; then
     targets+=("outside=$address_outside:80") internet="outside "
 fi
-# reached NETWORK: the names of those that a container there reaches; the same probe for all.
+# reached NETWORK: the names of those that a container there reaches; the same probe for all. `container:ID` is the
+# network of that container, so all that it is in.
 reached() {
-    docker run --rm --network "${project}_$1" --entrypoint bash "$GATEWAY_IMAGE" -c '
+    docker run --rm --network "$1" --entrypoint bash "$GATEWAY_IMAGE" -c '
         answers() { timeout 3 bash -c "exec 3<>/dev/tcp/${1%:*}/${1##*:}" 2>/dev/null; }
         for target in "$@"; do
             read -r at nobody <<<"${target#*=}"
@@ -193,16 +194,18 @@ reached() {
 }
 eventually "the listener of this machine" curl --silent --output /dev/null "http://$here:$HOST_PORT/"
 # So each target is reached from where it must be, and from nowhere else.
-while read -r network expected; do
+while read -r from network expected; do
     found=$(reached "$network")
-    echo "    from $network: ${found:-nothing}"
-    [ "$found" = "$expected" ] || fail "from $network must be reached: $expected"
+    echo "    from ${from/_/ }: ${found:-nothing}"
+    [ "$found" = "$expected" ] || fail "from ${from/_/ } must be reached: $expected"
 done <<NETWORKS
-edge host media ${internet}page
-workers worker
-redis redis
-monitoring admin host peer prometheus
-dashboards host prometheus
+edge ${project}_edge host media ${internet}page
+workers ${project}_workers worker
+redis ${project}_redis redis
+monitoring ${project}_monitoring admin host peer prometheus
+dashboards ${project}_dashboards host prometheus
+a_worker container:$worker worker
+Redis_itself container:$redis redis
 NETWORKS
 kill "$listener"
 listener=
