@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the images, runs the compose stack, tries what must not be reached from each of its networks, and takes parts of
 # it away while somebody watches a stream: `make test-deploy`. Needs Docker with compose on Linux, Chromium, half an hour
-# for the first build of the images and some minutes after that. Where no image registry is reachable, the images beneath are made here (base-images.sh; as root).
+# for the first build of the images and some minutes after that. Where no image registry is reachable, the images beneath
+# are made here (base-images.sh; as root).
 #
 # REFRAME_SMOKE names a program to watch with, in place of the one that is built here (tests/src/bin/smoke.rs).
 set -euo pipefail
