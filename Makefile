@@ -1,6 +1,7 @@
 # Everything that a newcomer, a contributor or CI runs. `make` alone lists it.
 
 DEMO ?=
+PROGRAM ?= worker/python/examples/flip.py
 ARGS ?=
 HTTP ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
@@ -12,7 +13,7 @@ HOSTILE ?=
 FUZZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test deny audit test-clients test-firefox test-deploy test-hostile bench soak bench-pieces instructions fuzz loadtest fuzz-asan fmt
+.PHONY: help demo demo-python wheel test deny audit test-clients test-firefox test-deploy test-hostile bench soak bench-pieces instructions fuzz loadtest fuzz-asan fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,12 +28,24 @@ demo: ## Build in release, serve all demos and print the page's address
 	@echo '==> starting; Ctrl-C ends it'
 	target/release/reframe-worker launch $(if $(DEMO),--demo '$(DEMO)') --http '$(HTTP)' --admin '$(ADMIN)' $(ARGS)
 
+demo-python: ## The same for a program in Python; make demo-python PROGRAM=FILE
+	@scripts/packages.sh demo-python
+	@echo '==> building in release; the first time takes some minutes'
+	cargo build --release --package reframe-python
+	@echo '==> starting; Ctrl-C ends it'
+	@scripts/python.sh demo '$(PROGRAM)' --http '$(HTTP)' --admin '$(ADMIN)' $(ARGS)
+
+wheel: ## The Python package as a wheel, in target/python/wheels/, tried in every Python that is here
+	@scripts/packages.sh demo-python
+	@scripts/python.sh wheel
+
 # Cheapest first. Plain `cargo test` is for machines without nextest; it is held to two tests at a time, because each of
 # the end-to-end tests moves video in real time.
 test: ## Formatting, lints, docs and every test; what CI runs
 	@echo '==> on two cores: 30 minutes to build everything the first time, then 17 for the tests'
 	@scripts/packages.sh test
 	@scripts/clients.sh test
+	@scripts/python.sh install test gradio-5 gradio-6
 	@echo '==> formatting'
 	cargo fmt --all --check
 	@echo '==> dependencies: licences, sources, bans'
@@ -43,6 +56,8 @@ test: ## Formatting, lints, docs and every test; what CI runs
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 	@echo '==> building tests, and the binaries that they start'
 	cargo build --workspace --all-targets
+	@echo '==> the Python package'
+	@scripts/python.sh test
 	@echo '==> examples in the documentation'
 	cargo test --workspace --doc
 	@echo '==> benchmarks of the pieces, each once'

@@ -51,13 +51,17 @@ need_for_test() {
     need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
 }
 
+need_for_python() {
+    need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
+}
+
 need_for_firefox() {
     need firefox-esr command -v firefox-esr
 }
 
 need_for_clients() {
     need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
-    need nodejs node -e 'process.exit(parseInt(process.versions.node) < 18)'
+    need nodejs node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'
     need npm command -v npm
     need python3-gi /usr/bin/python3 -c 'import gi'
     need gir1.2-gst-plugins-bad-1.0 sh -c 'ls /usr/lib/*/girepository-1.0/GstWebRTC-1.0.typelib'
@@ -78,10 +82,11 @@ need_for_fuzz() {
 look() {
     missing=
     need_for_build
-    case $1 in build | fuzz) ;; *) need_for_demo ;; esac
+    case $1 in build | demo-python | fuzz) ;; *) need_for_demo ;; esac
     case $1 in bench | instructions | test*) need_for_bench ;; esac
     [ "$1" != instructions ] || need_for_instructions
     case $1 in test | test-firefox) need_for_test ;; esac
+    [ "$1" != demo-python ] || need_for_python
     [ "$1" != test-hostile ] || need_for_hostile
     [ "$1" != test-clients ] || need_for_clients
     [ "$1" != test-firefox ] || need_for_firefox
@@ -95,8 +100,8 @@ stop() {
 }
 
 case ${1:-} in
-build | demo | bench | instructions | test | test-clients | test-firefox | test-hostile | fuzz) ;;
-*) stop "usage: $0 build|demo|bench|instructions|test|test-clients|test-firefox|test-hostile|fuzz" ;;
+build | demo | demo-python | bench | instructions | test | test-clients | test-firefox | test-hostile | fuzz) ;;
+*) stop "usage: $0 build|demo|demo-python|bench|instructions|test|test-clients|test-firefox|test-hostile|fuzz" ;;
 esac
 
 look "$1"

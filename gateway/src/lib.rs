@@ -44,7 +44,7 @@ pub mod bench;
 #[doc(hidden)]
 pub mod fuzz;
 
-pub use app::{RunError, run};
+pub use app::{RunError, run, run_until};
 pub use browser::net::MediaError;
 pub use config::access::AccessOptions;
 pub use config::client_limits::ClientLimitOptions;

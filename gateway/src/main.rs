@@ -1,6 +1,5 @@
 //! The gateway's binary.
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use reframe_gateway::{ClusterOptions, EXIT_USAGE, Options, TokenOptions};
+use reframe_trace::error_chain;
 
 /// Frames are 1.4 MB each and cross threads: glibc's allocator returns and faults in their pages
 /// every time.
@@ -107,12 +107,6 @@ fn init(dir: &Path) -> ExitCode {
     }
 }
 
-/// An error and what caused it, on one line.
-fn error_chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 fn usage(problems: &[String]) -> ExitCode {
     for problem in problems {
         print_error(problem);
@@ -121,8 +115,7 @@ fn usage(problems: &[String]) -> ExitCode {
     ExitCode::from(EXIT_USAGE)
 }
 
-/// Before logging starts, to whoever started this; if nobody can be told, the exit code still
-/// tells.
+/// Before logging starts, on standard error; where that is closed, the exit code still tells.
 fn print_error(line: &str) {
     writeln!(io::stderr(), "reframe-gateway: {line}").ok();
 }

@@ -12,7 +12,8 @@ use super::*;
 /// Offers the camera as the page does, and shows what comes back in `#mine`; `negotiate` offers
 /// again.
 const CLIENT: &str = "
-    const video = Object.assign(document.createElement('video'), { id: 'mine', autoplay: true, muted: true });
+    const video = document.createElement('video');
+    Object.assign(video, { id: 'mine', autoplay: true, muted: true });
     document.body.append(video);
     window.pc = new RTCPeerConnection();
     const id = crypto.randomUUID();
@@ -27,15 +28,18 @@ const CLIENT: &str = "
         if (answer.type !== 'answer') throw new Error(JSON.stringify(answer));
         await pc.setRemoteDescription(answer);
     };
-    window.camera = async (width, height) =>
-        (await navigator.mediaDevices.getUserMedia({ video: { width, height } })).getVideoTracks()[0];
+    window.camera = async (width, height) => {
+        const camera = await navigator.mediaDevices.getUserMedia({ video: { width, height } });
+        return camera.getVideoTracks()[0];
+    };
     pc.onicecandidate = ({ candidate }) =>
         candidate?.candidate && post({ type: 'ice-candidate', candidate: candidate.toJSON() });
     // By itself it plays only where it is seen.
     pc.ontrack = ({ track }) => { video.srcObject = new MediaStream([track]); video.play(); };
     pc.createDataChannel('text');
     const sendEncodings = ENCODINGS;
-    window.way = pc.addTransceiver(await camera(640, 480), { direction: 'sendrecv', sendEncodings });
+    const direction = 'sendrecv';
+    window.way = pc.addTransceiver(await camera(640, 480), { direction, sendEncodings });
     await negotiate();
     // The longest time without a new picture.
     window.gap = 0;
@@ -145,7 +149,8 @@ fn another_track_takes_the_cameras_place() {
     shown(320);
     browser.run(&asynchronous(
         "other.direction = 'inactive'; await other.sender.replaceTrack(null);
-         await way.sender.replaceTrack(await camera(640, 480)); await negotiate({ renegotiate: true })",
+         await way.sender.replaceTrack(await camera(640, 480));
+         await negotiate({ renegotiate: true })",
     ));
     shown(640);
     assert_one_session(&cluster);
@@ -167,8 +172,10 @@ fn directions_and_sections_change_in_mid_stream() {
     // The same id, but another connection: somebody else's browser, or a session that has ended.
     let refused = |more: &str| {
         let script = format!(
-            "const other = new RTCPeerConnection(); other.addTransceiver('video'); await other.setLocalDescription();
-             const refused = await post({{ type: 'offer', sdp: other.localDescription.sdp, {more} }});
+            "const other = new RTCPeerConnection(); other.addTransceiver('video');
+             await other.setLocalDescription();
+             const {{ sdp }} = other.localDescription;
+             const refused = await post({{ type: 'offer', sdp, {more} }});
              other.close(); return refused.meta.error"
         );
         browser.run(&asynchronous(&script))
@@ -188,7 +195,8 @@ fn an_unanswerable_offer_changes_nothing() {
     let refused = browser.run(&asynchronous(
         "await pc.setLocalDescription();
          const sdp = pc.localDescription.sdp.replaceAll(/a=fingerprint:.*\\r\\n/g, (line) =>
-           line + 'a=ice-pwd:' + 'x'.repeat(65) + '\\r\\n').replaceAll(/ice-ufrag:.*/g, 'ice-ufrag:another');
+           line + 'a=ice-pwd:' + 'x'.repeat(65) + '\\r\\n')
+           .replaceAll(/ice-ufrag:.*/g, 'ice-ufrag:another');
          return (await post({ type: 'offer', sdp, renegotiate: true })).meta.error",
     ));
     assert_eq!(refused, json!("invalid_offer"));

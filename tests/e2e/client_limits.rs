@@ -3,12 +3,12 @@
 
 use std::net::IpAddr;
 
-use reframe_tests::http::{Reply, delete, send};
-use reframe_tests::peer::{Media, offer_sdp};
+use reframe_tests::http::{Reply, delete};
 use reframe_tests::source::{Format, Video};
 use reframe_tests::wait::for_time;
 use serde_json::json;
 
+use super::requests::{self, open, request_with};
 use super::*;
 
 /// As a proxy says it.
@@ -25,9 +25,7 @@ fn behind_a_proxy(options: &[&str]) -> Cluster {
 
 /// An offer whose client never connects.
 fn offer(cluster: &Cluster, headers: Headers<'_>, id: &str) -> Reply {
-    let body = json!({ "type": "offer", "sdp": offer_sdp(Media::default()), "webrtc_id": id });
-    let headers = [headers, &[("content-type", "application/json")]].concat();
-    send("POST", &cluster.page("/webrtc/offer"), &headers, &body.to_string())
+    request_with("POST", &cluster.page("/webrtc/offer"), headers, &requests::offer(id))
 }
 
 fn is_answered(reply: &Reply) -> bool {
@@ -59,14 +57,6 @@ fn limited(cluster: &Cluster, limit: &str) -> f64 {
 fn camera(id: &str) -> Options {
     let forwarded_for = ONE.1.parse::<IpAddr>().ok();
     Options { forwarded_for, ..Options::camera(id, Video::Live(Format::SMALL)) }
-}
-
-#[track_caller]
-fn open(cluster: &Cluster, options: Options) -> Peer {
-    let peer = Peer::connect(&cluster.page(""), options);
-    let peer = peer.unwrap_or_else(|reply| panic!("no answer: {reply:?}"));
-    peer.wait_received(1, PATIENCE);
-    peer
 }
 
 fn end(cluster: &Cluster, id: &str) {
@@ -213,8 +203,7 @@ fn wrong_ids_of_one_address_are_few() {
     let cluster = behind_a_proxy(&["--legacy-ids", "--max-wrong-ids", &MOST.to_string()]);
     let ask = |headers: Headers<'_>, n: usize| {
         let body = json!({ "webrtc_id": format!("guessed-at-random-{n}"), "by": 1 });
-        let headers = [headers, &[("content-type", "application/json")]].concat();
-        send("POST", &cluster.page("/input_hook"), &headers, &body.to_string())
+        request_with("POST", &cluster.page("/input_hook"), headers, &body)
     };
     let replies: Vec<_> = (0..20).map(|n| ask(&[ONE], n)).collect();
     let wrong = replies.iter().filter(|reply| reply.status == 404).count();

@@ -67,6 +67,10 @@ impl Gateway {
         format!("{}{path}", self.admin)
     }
 
+    pub(super) fn log(&self) -> String {
+        self.process.log()
+    }
+
     fn metrics(&self) -> Metrics {
         Metrics::parse(&get(&self.admin("/metrics")).expect("the admin port answers").body)
     }

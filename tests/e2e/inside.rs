@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Output;
 
+use reframe_tests::caller::peer_address;
 use reframe_tests::certificates::{Ca, Certificates, GOOD};
 use reframe_tests::cluster::Worker;
 use reframe_tests::http::{get, post};
@@ -24,7 +25,7 @@ fn worker(files: &Certificates, mode: &str, listen: &str) -> Worker {
 }
 
 /// The options of a process with these certificates.
-fn all<'a>(files: &'a Certificates, mode: &'a str) -> Vec<&'a str> {
+pub(super) fn all<'a>(files: &'a Certificates, mode: &'a str) -> Vec<&'a str> {
     let options = files.options();
     options.into_iter().chain(["--cluster-tls", mode]).collect()
 }
@@ -241,7 +242,11 @@ fn a_running_deployment_changes_over_to_tls() {
 }
 
 /// A gateway in the test's Redis, and the address that it tells others.
-fn shared(worker: &Worker, redis: &RedisServer, options: &[&str]) -> (Process, String, String) {
+pub(super) fn shared(
+    worker: &Worker,
+    redis: &RedisServer,
+    options: &[&str],
+) -> (Process, String, String) {
     let ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--peer", "127.0.0.1:0"];
     let own = ["--workers", &worker.url, "--redis", &redis.url()];
     let mut process = Process::start("reframe-gateway", &[&ports[..], &own, options].concat());
@@ -253,14 +258,6 @@ fn shared(worker: &Worker, redis: &RedisServer, options: &[&str]) -> (Process, S
         (is_one("reframe_workers_serving") && is_one("reframe_placement_up")).then_some(())
     });
     (process, page, admin)
-}
-
-fn peer_port(process: &Process) -> String {
-    let log = process.log();
-    let line = log.lines().find(|line| line.contains("listening to other gateways"));
-    let line = line.unwrap_or_else(|| panic!("no such line: {log}"));
-    let address = line.split("address=").nth(1).expect("its address");
-    address.split_whitespace().next().expect("its address").to_owned()
 }
 
 #[test]
@@ -283,7 +280,7 @@ fn gateways_forward_to_each_other_by_tls_and_take_nobody_else() {
     assert_eq!(post(&format!("{}/input_hook", b.1), hook.clone()).expect("an answer").status, 200);
 
     // Whoever reaches that port without a certificate gets nothing.
-    let address = peer_port(&a.0);
+    let address = peer_address(&a.0);
     let mut stranger = TcpStream::connect(&address).expect("it listens");
     stranger.set_read_timeout(Some(PATIENCE)).expect("a socket");
     write!(stranger, "GET /api/sessions/here HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("sent");

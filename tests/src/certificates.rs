@@ -97,6 +97,12 @@ impl Certificates {
     pub fn options(&self) -> Vec<&str> {
         self.options.iter().map(String::as_str).collect()
     }
+
+    /// One of them: `ca`, `cert` or `key`.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
 }
 
 impl Drop for Certificates {

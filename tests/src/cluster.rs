@@ -11,6 +11,7 @@ use crate::http;
 use crate::local::LocalWorker;
 use crate::metrics::Metrics;
 use crate::process::Process;
+use crate::python;
 use crate::wait::eventually;
 
 /// From the first announcement until a gateway says it can take a session.
@@ -122,6 +123,22 @@ impl Cluster {
         Self::start("reframe-worker", &["launch"], Vec::new())
     }
 
+    /// A program in Python in one of its environments, by `python PROGRAM` or another command line.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn python(environment: &str, arguments: &[&str]) -> Self {
+        let mut command = python::command(environment);
+        command.args(arguments);
+        // The program calls `launch()` without options.
+        let settings = [("HTTP", "127.0.0.1:0"), ("ADMIN", "127.0.0.1:0")];
+        let calm = [("BITRATE_MIN", "1000"), ("MAX_LOAD", "100")];
+        let variable = |(name, value)| (format!("REFRAME_{name}"), value);
+        command.envs(settings.into_iter().chain(calm).map(variable));
+        Self::ready(Process::spawn("python", command), Vec::new())
+    }
+
     /// One `reframe-gateway` with `workers` processes of `reframe-worker serve --demo DEMO`.
     ///
     /// # Panics
@@ -197,7 +214,12 @@ impl Cluster {
         // Nor sessions.
         let tireless: &[&str] =
             if args.contains(&"--max-load") { &[] } else { &["--max-load", "100"] };
-        let mut gateway = Process::start(binary, &[args, &ports, calm, tireless].concat());
+        let gateway = Process::start(binary, &[args, &ports, calm, tireless].concat());
+        Self::ready(gateway, urls)
+    }
+
+    /// As soon as it serves.
+    fn ready(mut gateway: Process, urls: Vec<String>) -> Self {
         let page = gateway.announced("page ").trim_end_matches('/').to_owned();
         let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
         let cluster = Self { gateway, workers: Vec::new(), _local: Vec::new(), urls, page, admin };

@@ -13,6 +13,7 @@
 //! | [`netem`] | the bad network that it may be behind |
 //! | [`cluster`] | gateways and workers as real processes ([`process`]), or a worker in the test's own ([`local`]) |
 //! | [`certificates`] | certificates of gateways and workers, right and wrong ones |
+//! | [`caller`] | whoever calls a port inside the cluster, with one of them or none |
 //! | [`held`] | one thread of such a process, held still |
 //! | [`herd`] | what many pages do that lose their gateway at once |
 //! | [`grpc`] | a message as tonic sends it, without a network |
@@ -30,6 +31,7 @@
 pub mod attacker;
 pub mod balancer;
 pub mod browser;
+pub mod caller;
 pub mod certificates;
 pub mod clients;
 pub mod cluster;
@@ -52,6 +54,7 @@ pub mod pattern;
 pub mod peer;
 pub mod plot;
 pub mod process;
+pub mod python;
 pub mod redis;
 pub mod source;
 pub mod turn;

@@ -76,7 +76,12 @@ impl Process {
         Self::spawn(name, command)
     }
 
-    fn spawn(name: &str, mut command: Command) -> Self {
+    /// Starts another program, which is called `name` in messages.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn(name: &str, mut command: Command) -> Self {
         let log = log_path(name);
         let stderr = File::create(&log)
             .unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
@@ -333,7 +338,11 @@ pub fn run_in(environment: &[(&str, &str)], name: &str, args: &[&str]) -> Output
 pub fn command(name: &str) -> Command {
     let path = profile_dir().join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --bins` first", path.display());
-    let mut command = Command::new(path);
+    own(Command::new(path))
+}
+
+/// The command without whatever of ours the developer's shell exports.
+pub(crate) fn own(mut command: Command) -> Command {
     let ours = |key: &str| key.starts_with("REFRAME_") || key.starts_with("OTEL_");
     for (key, _) in std::env::vars_os().filter(|(key, _)| ours(&key.to_string_lossy())) {
         command.env_remove(key);

@@ -167,12 +167,19 @@ impl RedisServer {
     /// When it cannot be asked.
     #[must_use]
     pub fn cli(&self, command: &[&str]) -> String {
-        let mut cli = Command::new("redis-cli");
-        cli.args(["-p", &self.port.to_string()]);
-        if let Some(password) = &self.password {
-            cli.args(["--no-auth-warning", "-a", password]);
-        }
-        let output = cli
+        let login = self.password.as_deref().map(|password| ["-a", password]);
+        self.cli_as(login.as_ref().map_or(&[], |login| login), command)
+    }
+
+    /// What `redis-cli` answers to a command, with these options of who asks.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    #[must_use]
+    pub fn cli_as(&self, login: &[&str], command: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string(), "--no-auth-warning"])
+            .args(login)
             .args(command)
             .output()
             .unwrap_or_else(|error| panic!("redis-cli (Debian: redis-tools): {error}"));

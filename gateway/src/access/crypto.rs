@@ -1,8 +1,8 @@
 //! The signatures of JSON Web Tokens by `ring`, which does TLS, DTLS and SRTP here too. The crate
 //! `jsonwebtoken` would bring a second library for them.
 //!
-//! HS256 signs and is checked in constant time. RS256, ES256 and EdDSA are only checked: their
-//! private keys are at whoever mints.
+//! HS256 signs and is checked in constant time. RS256, ES256 and EdDSA are only checked: the
+//! provider that mints has their private keys.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};

@@ -22,7 +22,8 @@ impl Secret {
         let line = text.lines().next().map(str::trim).filter(|line| !line.is_empty());
         match line.ok_or("its first line is empty")? {
             short if short.len() < MIN_CHARS => Err(format!(
-                "its first line has fewer than {MIN_CHARS} characters; `openssl rand -hex 32` makes a good one"
+                "its first line has fewer than {MIN_CHARS} characters; `openssl rand -hex 32` makes a \
+                 good one"
             )),
             line => Ok(Self::new(line)),
         }
@@ -35,7 +36,7 @@ impl Secret {
         ours.as_ref() == theirs.as_ref()
     }
 
-    /// To show it to whoever starts the server.
+    /// To print it at the start.
     pub(crate) fn text(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! A session's token: whoever has it is the client of that session. The answer to the session's
+//! A session's token: its bearer is the client of that session. The answer to the session's
 //! first offer carries it, and what comes later for the session must show it.
 //!
 //! It is signed with the cluster's key, so each gateway can check it before it forwards a request.
@@ -45,7 +45,7 @@ pub(crate) struct SessionClaims {
     pub(crate) nonce: String,
 }
 
-/// Why it is not the session's token. One text: whoever guesses learns nothing.
+/// Why it is not the session's token. One text: a client that guesses learns nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`session_token` is not the one that this session's answer carried")]
 pub(crate) struct SessionTokenError;

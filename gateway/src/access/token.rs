@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::keys::{Key, Keys};
 use super::{Action, Grant, MAX_SUBJECT_BYTES, MAX_TOKEN_BYTES, session_token};
 
-/// Seconds that the clock of whoever minted a token may differ from ours.
+/// Seconds that the clock of the service that minted a token may differ from ours.
 const LEEWAY: f64 = 30.0;
 
 /// The names under which this server takes tokens; `None`: it has none, and takes only tokens that

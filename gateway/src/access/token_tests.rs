@@ -66,6 +66,20 @@ fn what_is_minted_is_taken_with_its_rights() {
 }
 
 #[test]
+fn rights_that_nothing_needs_yet_are_no_others() {
+    for action in ["view", "record"] {
+        let claims = json!({ "sub": "ada", "exp": NOW + 60, "reframe": { "actions": [action] } });
+        let grant = checked(&token(claims), &keys()).unwrap();
+        assert!(grant.sees("flip"));
+        let refused = grant.may(Action::Open, "flip").unwrap_err().to_string();
+        assert_eq!(refused, "the token does not allow `open`: its `actions` must name it");
+        for other in [Action::Open, Action::Set, Action::Read] {
+            assert_eq!(grant.may(other, "flip"), Err(Forbidden::Action(other)));
+        }
+    }
+}
+
+#[test]
 fn a_token_without_rights_opens_every_stream_and_no_more() {
     let grant = checked(&token(good()), &keys()).unwrap();
     assert_eq!(grant.may(Action::Open, "any"), Ok(()));

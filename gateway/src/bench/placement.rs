@@ -73,7 +73,8 @@ impl SharedSlots {
         let serving = Box::new(move || known.to_vec());
         let [high, low] = number.to_be_bytes();
         let us = ([10, 0, high, low], 9092).into();
-        let shared = SharedPlacement { store, lease, peer: us, advertise: None };
+        let warnings = Vec::new();
+        let shared = SharedPlacement { store, lease, peer: us, advertise: None, warnings };
         Self {
             placement: placement::start(Some((shared, us)), serving),
             workers: Arc::clone(&workers.0),

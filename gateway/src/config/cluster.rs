@@ -86,6 +86,8 @@ pub(crate) struct SharedPlacement {
     pub(crate) peer: SocketAddr,
     /// That address for others; `None`: the one that it is bound to.
     pub(crate) advertise: Option<SocketAddr>,
+    /// What the log must say of the store.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Cluster {
@@ -150,11 +152,15 @@ impl ClusterOptions {
         let exposed = inside::exposed(&workers, listens);
         let tls = self.tls.validate(Role::Gateway, &exposed);
         let tls = tls.map_err(|found| problems.extend(found)).ok().flatten();
+        let unprotected = self.tls.unprotected();
+        let warnings = store.as_ref().map(|store| inside::redis(&mut problems, store, unprotected));
+        let warnings = warnings.unwrap_or_default();
         match (peer, lease, limit, grace) {
             (Some(peer), Some(lease), Some(limit), Some(grace)) if problems.is_empty() => {
                 let seconds = |seconds: u32| Duration::from_secs(seconds.into());
                 let lease = seconds(lease);
-                let shared = store.map(|store| SharedPlacement { store, lease, peer, advertise });
+                let shared =
+                    store.map(|store| SharedPlacement { store, lease, peer, advertise, warnings });
                 let (reconnect_limit, grace) = (seconds(limit), seconds(grace));
                 Ok(Cluster { workers, shared, tls, reconnect_limit, grace, watched: Vec::new() })
             }
@@ -356,7 +362,13 @@ mod tests {
             RedisOptions { redis: Some("redis://redis:6379".into()), ..RedisOptions::default() };
         let many = ClusterOptions { redis, peer: "10.0.0.7:9092".into(), ..near };
         let problems = many.validate(&gateway("127.0.0.1:9090")).unwrap_err();
-        assert!(problems[0].starts_with("--cluster-tls: --peer 10.0.0.7:9092"), "{problems:?}");
+        let [peer, plain, open] = &problems[..] else { panic!("{problems:?}") };
+        assert!(peer.starts_with("--cluster-tls: --peer 10.0.0.7:9092"), "{peer}");
+        assert!(plain.starts_with("--redis: redis:6379") && plain.contains("rediss://"), "{plain}");
+        assert!(open.contains("--redis-password-file"), "{open}");
+        let word = ClusterTlsOptions { cluster_tls: Some("mesh".into()), ..Default::default() };
+        let meshed = ClusterOptions { tls: word, ..many };
+        assert!(meshed.validate(&gateway("127.0.0.1:9090")).unwrap().shared.is_some());
     }
 
     #[test]

@@ -68,8 +68,8 @@ pub struct Options {
     #[arg(long, env = "REFRAME_TLS")]
     pub tls: Option<String>,
 
-    /// Address of /metrics, /healthz, /readyz, /version and /api/sessions, where whoever reaches it
-    /// may end sessions [ip:port; port 0 picks a free one].
+    /// Address of /metrics, /healthz, /readyz, /version and /api/sessions, where sessions can be
+    /// ended (--admin-token-file) [ip:port; port 0 picks a free one].
     #[arg(long, env = "REFRAME_ADMIN", default_value = "127.0.0.1:9090")]
     pub admin: String,
 
@@ -135,8 +135,8 @@ pub struct Options {
     pub idle_limit: String,
 
     /// Proxies in front of --http whose `X-Forwarded-For` or `Forwarded` is believed,
-    /// comma-separated [addresses and networks, as 10.0.0.0/8; default: none, a client is whoever
-    /// connects].
+    /// comma-separated [addresses and networks, as 10.0.0.0/8; default: none, the address that
+    /// connects is the client's].
     #[arg(long, env = "REFRAME_TRUSTED_PROXIES", value_name = "LIST")]
     pub trusted_proxies: Option<String>,
 
@@ -192,8 +192,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Where `--http` can be reached from other machines and nothing says who may use it: whoever
-    /// has the address that is printed, with its token.
+    /// Where `--http` can be reached from other machines and nothing says who may use it: anybody
+    /// with the address that is printed, which has a token in it.
     #[must_use]
     pub fn or_link(mut self) -> Self {
         let http: Result<SocketAddr, _> = self.http.trim().parse();

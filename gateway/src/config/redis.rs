@@ -4,14 +4,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use redis::{Client, IntoConnectionInfo, TlsCertificates};
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
+use reframe_tls::is_local;
 
 /// The options, as given. Flatten them into a command line.
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 pub struct RedisOptions {
     /// Where the gateways of this deployment share what they know of sessions and slots
-    /// [redis://host:port, or rediss://host:port by TLS; without it this gateway is the only one].
+    /// [rediss://host:port is by TLS; redis://host:port and unix:///path for one on this host;
+    /// without it this gateway is the only one].
     #[arg(long, env = "REFRAME_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
 
@@ -19,7 +21,8 @@ pub struct RedisOptions {
     #[arg(long, env = "REFRAME_REDIS_USER", value_name = "NAME")]
     pub redis_user: Option<String>,
 
-    /// With --redis: its password [path of a file; its first line, read again for each connection].
+    /// With --redis: its password, needed for one on another host [path of a file; its first line,
+    /// read again for each connection].
     #[arg(long, env = "REFRAME_REDIS_PASSWORD_FILE", value_name = "FILE")]
     pub redis_password_file: Option<String>,
 
@@ -35,6 +38,43 @@ pub(crate) struct RedisStore {
     pub(crate) client: Client,
     /// The file of its password; it could be read at the start.
     pub(crate) password_file: Option<PathBuf>,
+}
+
+impl RedisStore {
+    /// What others could do who are on the network that leads to it, with the cure: none of that to
+    /// one on this host.
+    pub(super) fn weaknesses(&self) -> Vec<String> {
+        let info = self.client.get_connection_info();
+        let (host, is_plain) = match info.addr() {
+            ConnectionAddr::Tcp(host, _) => (host, true),
+            ConnectionAddr::TcpTls { host, insecure, .. } => (host, *insecure),
+            _ => return Vec::new(),
+        };
+        if is_local(host) {
+            return Vec::new();
+        }
+        let address = info.addr();
+        let plain = is_plain.then(|| {
+            format!(
+                "--redis: {address} is not an address of this host, and without TLS anybody on the \
+                 way can read and change what is sent: make it rediss://, with --redis-ca for a CA \
+                 of your own"
+            )
+        });
+        let open = (self.password_file.is_none() && !self.has_password_in_url()).then(|| {
+            format!(
+                "--redis: {address} is not an address of this host, and without a password anybody \
+                 who reaches it can take slots and have requests forwarded elsewhere: give \
+                 --redis-password-file"
+            )
+        });
+        plain.into_iter().chain(open).collect()
+    }
+
+    /// There it is seen by more than need it.
+    pub(super) fn has_password_in_url(&self) -> bool {
+        self.client.get_connection_info().redis_settings().password().is_some()
+    }
 }
 
 impl RedisOptions {
@@ -57,8 +97,8 @@ impl RedisOptions {
 
 /// The URL may contain a password: no message shows it.
 fn store(problems: &mut Vec<String>, url: &str, ca: Option<&str>) -> Option<Client> {
-    let wanted = "it must be a URL like redis://127.0.0.1:6379, redis://:password@redis:6379/0 or \
-        rediss://redis:6379";
+    let wanted = "it must be a URL like rediss://redis:6379, redis://127.0.0.1:6379/0 or \
+        unix:///run/redis.sock";
     let client = url.into_connection_info().and_then(|info| match ca {
         Some(ca) if is_tls(&info) => {
             let root_cert = Some(std::fs::read(ca)?);
@@ -84,8 +124,8 @@ fn store(problems: &mut Vec<String>, url: &str, ca: Option<&str>) -> Option<Clie
     Some(client)
 }
 
-fn is_tls(info: &redis::ConnectionInfo) -> bool {
-    matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. })
+fn is_tls(info: &ConnectionInfo) -> bool {
+    matches!(info.addr(), ConnectionAddr::TcpTls { .. })
 }
 
 fn with_user(problems: &mut Vec<String>, client: Client, user: &str) -> Option<Client> {
@@ -193,6 +233,30 @@ mod tests {
             );
         }
         std::fs::remove_file(&ca).unwrap();
+    }
+
+    #[test]
+    fn on_another_host_tls_and_a_password_are_needed() {
+        let (plain, open) = ("make it rediss://", "give --redis-password-file");
+        for (url, told) in [
+            ("redis://127.0.0.1:6379", &[][..]),
+            ("redis://[::1]:6379", &[]),
+            ("redis://localhost", &[]),
+            ("unix:///run/redis.sock", &[]),
+            ("redis+unix:///run/redis.sock", &[]),
+            ("rediss://:secret@redis:6379", &[]),
+            ("rediss://gateway@redis:6379", &[open]),
+            ("redis://:secret@redis:6379", &[plain]),
+            ("redis://10.0.0.7:6379", &[plain, open]),
+            ("rediss://:secret@redis:6379/#insecure", &[plain]),
+        ] {
+            let weaknesses = validated(&of(url)).unwrap().weaknesses();
+            assert_eq!(weaknesses.len(), told.len(), "{url}: {weaknesses:?}");
+            for (weakness, told) in weaknesses.iter().zip(told) {
+                assert!(weakness.starts_with("--redis: ") && weakness.contains(told), "{weakness}");
+                assert!(!weakness.contains("secret"), "{weakness}");
+            }
+        }
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Clients {
         let refused = |what, max| Err(OfferRefused::Client(ClientLimit { of, what, max }));
         match offer.max_sessions {
             Some(max) if of == Client::Subject && sessions >= max => {
-                Err(OfferRefused::SubjectFull(max))
+                refused(Limited::TokenSessions, max)
             }
             _ if sessions >= limits.sessions => refused(Limited::Sessions, limits.sessions),
             _ if pending >= limits.pending => refused(Limited::Pending, limits.pending),

@@ -148,10 +148,10 @@ fn of_the_tokens_number_and_the_servers_the_less_holds() {
         clients.take_offer(now, &NewOffer { id: &id, address, subject, max_sessions, replaces })
     };
     assert_eq!(begin("a", Some(1)), Ok(()));
-    assert_eq!(begin("b", Some(1)), Err(OfferRefused::SubjectFull(1)));
+    let reached = |of, what, max| Err(OfferRefused::Client(ClientLimit { of, what, max }));
+    assert_eq!(begin("b", Some(1)), reached(Client::Subject, Limited::TokenSessions, 1));
     assert_eq!(begin("b", Some(7)), Ok(()));
-    let reached = |of| OfferRefused::Client(ClientLimit { of, what: Limited::Sessions, max: 2 });
-    assert_eq!(begin("c", Some(7)), Err(reached(Client::Address)));
+    assert_eq!(begin("c", Some(7)), reached(Client::Address, Limited::Sessions, 2));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The admin port: for operators and their machines, never for browsers.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +12,9 @@ use serde_json::{Value, json};
 
 use crate::config::access::Admin;
 use crate::gateway::{CloseSession, Gateway, ListSessions};
-use crate::http::gate::require_operator;
+use crate::http::client_address::forwarded_client;
+use crate::http::forward::Caller;
+use crate::http::gate::{bearer, require_operator};
 use crate::http::{self, Forward};
 use crate::media::session_id::SessionId;
 use crate::stream::live_session::LiveSession;
@@ -24,6 +27,8 @@ pub(crate) struct AdminState {
     pub(crate) forward: Forward,
     /// Who may see and end sessions.
     pub(crate) admin: Admin,
+    /// Requests come from other gateways.
+    pub(crate) inside: bool,
     pub(crate) probed: Probed,
     /// None when the embedding program records metrics itself.
     pub(crate) metrics: Option<PrometheusHandle>,
@@ -38,6 +43,21 @@ pub(crate) struct Probed {
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
+
+impl AdminState {
+    fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let direct = || Some(request.peer_addr()?.ip().to_canonical());
+        if self.inside { forwarded_client(request) } else { direct() }
+    }
+
+    /// What the gateway answers that has the session. Without certificates it wants the operator's
+    /// token too.
+    async fn elsewhere(&self, request: &HttpRequest, id: &SessionId) -> HttpResponse {
+        let token = bearer(request).ok().flatten();
+        let caller = Caller { address: self.client(request), token };
+        self.forward.or_unknown(request, id, caller, web::Bytes::new()).await
+    }
+}
 
 /// Adds every route.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
@@ -63,7 +83,7 @@ pub(crate) fn one_session(config: &mut web::ServiceConfig) {
 
 /// All sessions of this gateway, for its operator.
 async fn sessions(shared: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
-    if let Err(refused) = require_operator(&shared.admin, &request) {
+    if let Err(refused) = require_operator(&shared.admin, shared.client(&request), &request) {
         return *refused;
     }
     // An error means that the gateway has stopped.
@@ -78,7 +98,7 @@ async fn session(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> HttpResponse {
-    if let Err(refused) = require_operator(&shared.admin, &request) {
+    if let Err(refused) = require_operator(&shared.admin, shared.client(&request), &request) {
         return *refused;
     }
     let id = match SessionId::parse(&id) {
@@ -88,7 +108,7 @@ async fn session(
     let listed = shared.gateway.send(ListSessions).await.unwrap_or_default();
     match listed.get(&id) {
         Some(session) => HttpResponse::Ok().json(describe(&id, session)),
-        None => shared.forward.or_unknown(&request, &id, web::Bytes::new()).await,
+        None => shared.elsewhere(&request, &id).await,
     }
 }
 
@@ -97,7 +117,7 @@ async fn close(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> HttpResponse {
-    if let Err(refused) = require_operator(&shared.admin, &request) {
+    if let Err(refused) = require_operator(&shared.admin, shared.client(&request), &request) {
         return *refused;
     }
     let id = match SessionId::parse(&id) {
@@ -107,7 +127,7 @@ async fn close(
     if shared.gateway.send(CloseSession(id.clone())).await.unwrap_or(false) {
         HttpResponse::Ok().json(json!({ "status": "ok" }))
     } else {
-        shared.forward.or_unknown(&request, &id, web::Bytes::new()).await
+        shared.elsewhere(&request, &id).await
     }
 }
 

@@ -110,9 +110,9 @@ mod tests {
 
     #[test]
     fn the_first_address_opens_here() {
-        let shown: Vec<_> =
+        let opened: Vec<_> =
             addresses(&["0.0.0.0:80", "[::]:80", "192.168.1.5:80"]).into_iter().map(here).collect();
-        assert_eq!(shown, addresses(&["127.0.0.1:80", "[::1]:80", "192.168.1.5:80"]));
+        assert_eq!(opened, addresses(&["127.0.0.1:80", "[::1]:80", "192.168.1.5:80"]));
     }
 
     #[test]

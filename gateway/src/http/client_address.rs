@@ -18,6 +18,17 @@ use crate::config::proxies::TrustedProxies;
 /// The most proxies that are followed for one request.
 const MAX_HOPS: usize = 16;
 
+/// The header in which a gateway names the client of a request that it forwards. Not a proxy's
+/// header: a mesh between the gateways may write those.
+pub(super) const CLIENT: &str = "x-reframe-client";
+
+/// The client of a request that another gateway has forwarded; where that one names none, its own
+/// address. Call it only on the port for other gateways: anybody can write this header.
+pub(super) fn forwarded_client(request: &HttpRequest) -> Option<IpAddr> {
+    let named = request.headers().get(CLIENT).and_then(|client| plain(client.to_str().ok()?));
+    named.or_else(|| Some(request.peer_addr()?.ip().to_canonical()))
+}
+
 impl TrustedProxies {
     /// The client's address; `None` for a request without a connection, as in tests.
     pub(crate) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
@@ -203,6 +214,22 @@ mod tests {
         assert_eq!(limited("10.0.0.1", "10.0.0.1", &[local]), of("127.0.0.1"), "its own machine");
         assert_eq!(limited("10.0.0.1", "10.0.0.1", &[]), of("10.0.0.1"));
         assert_eq!(limited("", "192.0.2.1", &[]), of("192.0.2.1"));
+    }
+
+    #[test]
+    fn only_the_port_between_gateways_believes_a_gateways_header() {
+        let of = |headers: &[(&str, &str)]| {
+            let mut request = TestRequest::default().peer_addr("10.0.0.1:4711".parse().unwrap());
+            for header in headers {
+                request = request.append_header(*header);
+            }
+            forwarded_client(&request.to_http_request()).unwrap().to_string()
+        };
+        assert_eq!(of(&[(CLIENT, "192.0.2.1")]), "192.0.2.1");
+        assert_eq!(of(&[(CLIENT, "2001:db8::1")]), "2001:db8::1");
+        assert_eq!(of(&[(CLIENT, "nobody")]), "10.0.0.1");
+        assert_eq!(of(&[("x-forwarded-for", "192.0.2.1")]), "10.0.0.1", "a mesh wrote it");
+        assert_eq!(client(PROXIES, "10.0.0.1", &[(CLIENT, "192.0.2.1")]), "10.0.0.1");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::forward::Caller;
 use super::gate::{Credential, Refused, access_token};
 use super::{
     HttpState, failed, invalid_input, invalid_request, object, stream_of, take_id, take_token,
@@ -105,18 +106,19 @@ async fn find(
     let named = || Some(shared.pool.stream(stream_of(request).as_deref())?.name.clone());
     let stream = live.as_ref().map(|live| live.spec.name.clone()).or_else(named);
     let asked = Some((action, stream.unwrap_or_default()));
-    let shown = shared.gate.shown(request, id, token, asked).await?;
+    let credential = shared.gate.credential(request, id, token, asked).await?;
     let Some(live) = live else {
         // The owner decides by it: only that gateway knows the session's stream.
-        let rights = matches!(shown, Credential::Rights);
-        let access_token = if rights { access_token(request).ok().flatten() } else { None };
-        let answer = shared.forward.answer(request, id, access_token, body).await;
+        let rights = matches!(credential, Credential::Rights);
+        let token = if rights { access_token(request).ok().flatten() } else { None };
+        let caller = Caller { address: shared.gate.client(request), token };
+        let answer = shared.forward.answer(request, id, caller, body).await;
         return Err(Box::new(answer.unwrap_or_else(|| {
             shared.gate.wrong_id(request);
             failed(StatusCode::NOT_FOUND, "unknown_connection", None)
         })));
     };
-    if let Some(grant) = shown.suffices(&shared.gate, request, &live, action).await? {
+    if let Some(grant) = credential.suffices(&shared.gate, request, &live, action).await? {
         let client = shared.gate.client(request);
         audit::used(action.name(), &id.digest(), grant.subject.as_deref(), client);
     }

@@ -1,9 +1,10 @@
 //! Requests for a session that another gateway has: asked of that one, and its answer back.
 //!
 //! > What was forwarded once is not forwarded again: no request goes in circles, whatever the
-//! > placement store says. Whoever writes to that store chooses an address, and nothing else:
-//! > method, path and headers are made here of parts that were checked, and what comes back is JSON
-//! > or an event stream, or nothing. With TLS it is an address of a gateway of this cluster.
+//! > placement store says. An attacker who can write to that store chooses an address, and nothing
+//! > else: method, path and headers are made here of parts that were checked, and what comes back
+//! > is JSON or an event stream, or nothing. With TLS the address is that of a gateway of this
+//! > cluster.
 //!
 //! First offers are not forwarded: whichever gateway gets one takes the session. Runs on the HTTP
 //! threads, never in the gateway actor. There is no queue: a request waits for its own answer, each
@@ -13,7 +14,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::client_address::CLIENT;
 use super::control::KEEPALIVE;
 use super::{MAX_BODY_BYTES, failed, stream_of, unavailable};
 use crate::media::session_id::SessionId;
@@ -82,6 +84,15 @@ enum Ask {
     Updates,
     Session,
     CloseSession,
+}
+
+/// What the owner is told of the client that asks.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Caller<'a> {
+    /// For the owner's audit log, and for the service that decides.
+    pub(crate) address: Option<IpAddr>,
+    /// The token in `Authorization`, where the owner decides by it.
+    pub(crate) token: Option<&'a str>,
 }
 
 /// Why the owner gave no answer.
@@ -181,8 +192,7 @@ impl Forward {
     }
 
     /// The answer of the other gateway that has session `id`. `None`: no other gateway is known to
-    /// have it, or this request was already forwarded. `token`: the access token, where the owner
-    /// decides by it.
+    /// have it, or this request was already forwarded.
     ///
     /// # Cancel safety
     /// When dropped, it closes its connection; the owner may already have processed the request.
@@ -190,7 +200,7 @@ impl Forward {
         &self,
         request: &HttpRequest,
         id: &SessionId,
-        token: Option<&str>,
+        caller: Caller<'_>,
         body: web::Bytes,
     ) -> Option<HttpResponse> {
         if request.headers().contains_key(MARK) {
@@ -202,7 +212,7 @@ impl Forward {
             timeout(LOCATE_WITHIN, self.placement.locate(id, &streams)).await.ok().flatten()?;
         let session_token = session_token(request);
         let path = ask.path(stream_of(request).as_deref(), id, session_token.as_deref());
-        let answered = timeout(ANSWER_WITHIN, self.send(owner, ask, &path, token, body)).await;
+        let answered = timeout(ANSWER_WITHIN, self.send(owner, ask, &path, caller, body)).await;
         let (outcome, response) = match answered.map_err(ForwardError::from).flatten() {
             Ok(response) => ("ok", response),
             Err(error) => {
@@ -229,9 +239,10 @@ impl Forward {
         &self,
         request: &HttpRequest,
         id: &SessionId,
+        caller: Caller<'_>,
         body: web::Bytes,
     ) -> HttpResponse {
-        let answer = self.answer(request, id, None, body).await;
+        let answer = self.answer(request, id, caller, body).await;
         answer.unwrap_or_else(|| failed(StatusCode::NOT_FOUND, "unknown_connection", None))
     }
 
@@ -240,18 +251,20 @@ impl Forward {
         owner: SocketAddr,
         ask: Ask,
         path: &str,
-        token: Option<&str>,
+        caller: Caller<'_>,
         body: web::Bytes,
     ) -> Result<HttpResponse, ForwardError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ForwardError::Full)?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(ask.method())
             .uri(format!("http://{owner}{path}"))
             .header(MARK, "1");
-        let request = match token {
-            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
-            None => request,
-        };
+        if let Some(address) = caller.address {
+            request = request.header(CLIENT, address.to_string());
+        }
+        if let Some(token) = caller.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
         let request = if ask.method() == Method::POST {
             request.header(CONTENT_TYPE, "application/json").body(Full::new(body))?
         } else {

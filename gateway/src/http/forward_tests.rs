@@ -43,7 +43,7 @@ impl Placement for Owned {
 }
 
 async fn ask(forward: &Forward, request: &HttpRequest, body: web::Bytes) -> Option<HttpResponse> {
-    forward.answer(request, &id("x"), None, body).await
+    forward.answer(request, &id("x"), Caller::default(), body).await
 }
 
 fn to(owner: Option<SocketAddr>) -> (Forward, Arc<Owned>) {
@@ -104,20 +104,27 @@ async fn a_request_and_its_answer_are_made_anew_of_what_was_checked() {
         .param("stream", "flip b/..")
         .insert_header((header::CONTENT_TYPE, "application/json; charset=utf-8"))
         .insert_header((header::COOKIE, "secret=1"))
+        .insert_header((CLIENT, "192.0.2.66"))
         .to_http_request();
+    let caller = Caller { address: "192.0.2.1".parse().ok(), token: Some("a.b.c") };
+    let session = id("x");
     let answer = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json; charset=x\r\nRetry-After: 700\r\n\
                   Set-Cookie: a=b\r\nCache-Control: public\r\nContent-Length: 8\r\n\r\n{\"a\": 1}";
     let body = web::Bytes::from_static(b"{\"webrtc_id\":\"x\"}");
-    let (response, (_stream, text)) =
-        tokio::join!(ask(&forward, &request, body), owner.answer("{\"webrtc_id\":\"x\"}", answer));
+    let (response, (_stream, text)) = tokio::join!(
+        forward.answer(&request, &session, caller, body),
+        owner.answer("{\"webrtc_id\":\"x\"}", answer)
+    );
 
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let mut lines: Vec<_> = head.lines().collect();
     assert_eq!(lines.remove(0), "POST /flip%20b%2F../webrtc/offer HTTP/1.1");
     let host = format!("host: {address}");
     lines.sort_unstable();
-    let expected = ["content-length: 17", "content-type: application/json", &host];
-    assert_eq!(lines, [&expected[..], &["x-reframe-forwarded: 1"]].concat());
+    let bearer = "authorization: Bearer a.b.c";
+    let expected = [bearer, "content-length: 17", "content-type: application/json", &host];
+    let told = ["x-reframe-client: 192.0.2.1", "x-reframe-forwarded: 1"];
+    assert_eq!(lines, [&expected[..], &told].concat(), "the client's own header is not passed on");
     assert_eq!(body, "{\"webrtc_id\":\"x\"}");
 
     let response = response.unwrap();
@@ -198,7 +205,8 @@ async fn what_was_forwarded_is_not_forwarded_again() {
 async fn a_session_that_nobody_has_is_unknown() {
     let (forward, placement) = to(None);
     let request = TestRequest::get().uri("/updates").to_http_request();
-    let response = forward.or_unknown(&request, &id("x"), web::Bytes::new()).await;
+    let response =
+        forward.or_unknown(&request, &id("x"), Caller::default(), web::Bytes::new()).await;
     assert_eq!(
         (response.status(), placement.asked.load(Ordering::Relaxed)),
         (StatusCode::NOT_FOUND, 1)

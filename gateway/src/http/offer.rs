@@ -6,6 +6,7 @@ use reframe_trace::STRANGER;
 use serde_json::{Map, Value, json};
 use tracing::info;
 
+use super::forward::Caller;
 use super::gate::now;
 use super::{HttpState, failed, invalid_input, invalid_request, stream_of, try_again, unavailable};
 use crate::access::{Action, Grant, SessionClaims};
@@ -37,16 +38,18 @@ pub(super) async fn answer(
 ) -> HttpResponse {
     let Offered { id, sdp, inputs, renegotiate, token } = offered;
     let gate = &shared.gate;
+    let takes_ids = gate.takes_ids(request, token.as_deref());
     if let Err(problem) = gate.check_id_length(&id) {
         return invalid_request(problem);
     }
-    // One that another gateway's key signed is no obstacle for whoever may open a session anyway.
+    // One that another gateway's key signed is no obstacle for a client that may open a session
+    // anyway.
     let claims = token.and_then(|token| gate.claims(&token).ok());
     let nonce = claims.as_ref().filter(|claims| claims.sid == id.as_str());
     let nonce = nonce.map(|claims| claims.nonce.clone());
     // Whether it shows what a further offer of a session needs.
     let shows_token = nonce.is_some();
-    let owns = shows_token || gate.takes_ids(request);
+    let owns = shows_token || takes_ids;
     let mut sdp = Sdp::Text(sdp);
     if owns {
         let parsed = match sdp.parsed() {
@@ -65,12 +68,13 @@ pub(super) async fn answer(
         return failed(StatusCode::OK, "unknown_connection", None);
     }
     if renegotiate {
-        if !shows_token && let Err(refused) = gate.shown(request, &id, None, None).await {
+        if !shows_token && let Err(refused) = gate.credential(request, &id, None, None).await {
             return *refused;
         }
         // The session may be at another gateway. A new session would be useless to a browser that
         // has a connection.
-        let answer = shared.forward.answer(request, &id, None, body).await;
+        let caller = Caller { address: gate.client(request), token: None };
+        let answer = shared.forward.answer(request, &id, caller, body).await;
         return answer.unwrap_or_else(|| {
             gate.wrong_id(request);
             failed(StatusCode::OK, "unknown_connection", None)
@@ -172,7 +176,8 @@ async fn begin(
     let answered = shared.gateway.send(start).await.unwrap_or(Err(OfferRefused::Draining));
     if matches!(answered, Err(OfferRefused::AlreadyExists)) {
         // The session may be at another gateway, and this is a renegotiation.
-        if owns && let Some(answer) = shared.forward.answer(request, &id, None, body).await {
+        let caller = Caller { address: client, token: None };
+        if owns && let Some(answer) = shared.forward.answer(request, &id, caller, body).await {
             return answer;
         }
         // It tells that there is one.
@@ -216,11 +221,6 @@ fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
         OfferRefused::Full(limit) => {
             let meta = json!({ "error": error, "limit": limit });
             ("full", HttpResponse::Ok().json(json!({ "status": "failed", "meta": meta })))
-        }
-        OfferRefused::SubjectFull(limit) => {
-            telemetry::client_limited("sessions_of_token");
-            let problem = format!("the token's subject has {limit} sessions, as many as it may");
-            (error, try_again(StatusCode::TOO_MANY_REQUESTS, error, &problem))
         }
         OfferRefused::Client(limit) => {
             telemetry::client_limited(limit.label());

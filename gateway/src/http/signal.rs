@@ -7,6 +7,7 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use serde_json::{Map, Value, json};
 use tracing::info;
 
+use super::forward::Caller;
 use super::gate::Credential;
 use super::offer::{Offered, answer};
 use super::{
@@ -95,7 +96,7 @@ async fn add_candidate(
     candidate: &Value,
     token: Option<&str>,
 ) -> HttpResponse {
-    let nonce = match shared.gate.shown(request, &id, token, None).await {
+    let nonce = match shared.gate.credential(request, &id, token, None).await {
         Ok(Credential::Session(claims)) => Some(claims.nonce),
         Ok(_) => None,
         Err(refused) => return *refused,
@@ -104,6 +105,7 @@ async fn add_candidate(
         telemetry::candidates_ignored(1);
         return failed(StatusCode::OK, "invalid_candidate_format", None);
     };
+    let caller = Caller { address: shared.gate.client(request), token: None };
     for wait in [false, true] {
         let taken = shared
             .gateway
@@ -118,7 +120,7 @@ async fn add_candidate(
         if let Ok(Ok(())) = taken {
             return HttpResponse::Ok().json(json!({ "status": "success" }));
         }
-        if let Some(answer) = shared.forward.answer(request, &id, None, body.clone()).await {
+        if let Some(answer) = shared.forward.answer(request, &id, caller, body.clone()).await {
             return answer;
         }
     }

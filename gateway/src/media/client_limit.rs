@@ -27,6 +27,8 @@ pub(crate) enum Limited {
     Pending,
     /// Sessions.
     Sessions,
+    /// Sessions, by what the subject's token allows.
+    TokenSessions,
 }
 
 impl ClientLimit {
@@ -39,10 +41,16 @@ impl ClientLimit {
             (Limited::Pending, Client::Subject) => "pending_of_subject",
             (Limited::Sessions, Client::Address) => "sessions_of_address",
             (Limited::Sessions, Client::Subject) => "sessions_of_subject",
+            (Limited::TokenSessions, _) => "sessions_of_token",
         }
     }
 
-    /// For the client's author, and for whoever runs the server.
+    /// Whether it helps to end a session.
+    pub(super) fn is_of_sessions(self) -> bool {
+        matches!(self.what, Limited::Sessions | Limited::TokenSessions)
+    }
+
+    /// For the client's author, and for the operator.
     pub(crate) fn in_words(self) -> String {
         let max = self.max;
         let whose = match self.of {
@@ -62,6 +70,7 @@ impl ClientLimit {
                 "{whose} has {max} sessions, as many as it may (--max-sessions-per-client): end \
                  one of them"
             ),
+            Limited::TokenSessions => format!("{whose} has {max} sessions, as many as it may"),
         };
         match self.of {
             Client::Address => format!(

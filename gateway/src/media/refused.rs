@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client_limit::{ClientLimit, Limited};
+use super::client_limit::ClientLimit;
 
 /// Why no session was started. No resources are held for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,8 +10,6 @@ pub(crate) enum OfferRefused {
     AlreadyExists,
     /// Every slot is taken; how many there are.
     Full(u32),
-    /// The access token's subject has as many sessions as it may.
-    SubjectFull(u32),
     /// The client has, or offers, as many sessions as one client may.
     Client(ClientLimit),
     /// No worker serves this stream.
@@ -37,8 +35,7 @@ impl OfferRefused {
         match self {
             Self::AlreadyExists => "connection_already_exists",
             Self::Full(_) => "concurrency_limit_reached",
-            Self::SubjectFull(_) => "session_limit_reached",
-            Self::Client(limit) if limit.what == Limited::Sessions => "session_limit_reached",
+            Self::Client(limit) if limit.is_of_sessions() => "session_limit_reached",
             Self::Client(_) => "rate_limited",
             Self::NoWorker => "no_worker",
             Self::Overloaded => "overloaded",
@@ -66,13 +63,10 @@ impl OfferRefused {
                     "All {limit} places are taken: somebody else got the last one. Try again later."
                 )
             }
-            Self::SubjectFull(limit) => {
-                format!("You have {limit} streams already, as many as you may. Stop one of them.")
-            }
             Self::NoWorker => {
                 "No worker serves this stream right now. Try again in a moment.".to_owned()
             }
-            Self::Client(limit) if limit.what == Limited::Sessions => {
+            Self::Client(limit) if limit.is_of_sessions() => {
                 let max = limit.max;
                 format!("You already have {max} streams, the most allowed. Stop one of them.")
             }

@@ -35,7 +35,7 @@ impl SessionId {
     }
 
     /// What stands for it in logs, in traces and at workers: 12 hexadecimal digits of its SHA-256.
-    /// Under `--legacy-ids` whoever knows the id has the session, so the id itself is not written.
+    /// Under `--legacy-ids` anybody who knows the id has the session, so the id is not written.
     pub(crate) fn digest(&self) -> String {
         let hash = digest(&SHA256, self.0.as_bytes());
         hash.as_ref()[..DIGEST_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()

@@ -121,11 +121,13 @@ impl ClusterTls {
         if first[0] != HANDSHAKE {
             if self.prefer {
                 warn!(target: STRANGER, %peer, "connected without TLS: give it --cluster-tls-ca, \
-                    --cluster-tls-cert and --cluster-tls-key before --cluster-tls is `required` here");
+                    --cluster-tls-cert and --cluster-tls-key before --cluster-tls is `required` \
+                    here");
                 return Ok(Io::plain(connection));
             }
-            warn!(target: STRANGER, %peer, "refused: it does not speak TLS; give it --cluster-tls-ca, \
-                --cluster-tls-cert and --cluster-tls-key, or here --cluster-tls prefer until it has them");
+            warn!(target: STRANGER, %peer, "refused: it does not speak TLS; give it \
+                --cluster-tls-ca, --cluster-tls-cert and --cluster-tls-key, or here --cluster-tls \
+                prefer until it has them");
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let accepting = TlsAcceptor::from(Arc::clone(&self.server)).accept(connection);

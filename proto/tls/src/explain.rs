@@ -57,7 +57,8 @@ fn explain(error: &Error) -> String {
             .to_owned(),
         Error::AlertReceived(alert) => refused(*alert),
         error if is_plain(error) => "the other side does not speak TLS: give it --cluster-tls-ca, \
-            --cluster-tls-cert and --cluster-tls-key, and here --cluster-tls prefer until it has them"
+            --cluster-tls-cert and --cluster-tls-key, and here --cluster-tls prefer until it has \
+            them"
             .to_owned(),
         error => format!("TLS: {error}"),
     }
@@ -68,8 +69,8 @@ pub(crate) fn certificate(error: &Error, whose: &str) -> String {
     let Error::InvalidCertificate(problem) = error else { return format!("TLS: {error}") };
     match problem {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
-            "{whose} certificate is of another CA than those in --cluster-tls-ca: give all processes \
-             of the cluster certificates of one CA"
+            "{whose} certificate is of another CA than those in --cluster-tls-ca: give all \
+             processes of the cluster certificates of one CA"
         ),
         CertificateError::ExpiredContext { time, not_after } => format!(
             "{whose} certificate expired {} s ago: renew it; if it has not, set the clocks of the \
@@ -102,14 +103,15 @@ pub(crate) fn certificate(error: &Error, whose: &str) -> String {
 fn refused(alert: AlertDescription) -> String {
     let why = match alert {
         AlertDescription::UnknownCA => {
-            "it is of another CA than those in the other side's --cluster-tls-ca: give all processes \
-             of the cluster certificates of one CA"
+            "it is of another CA than those in the other side's --cluster-tls-ca: give all \
+             processes of the cluster certificates of one CA"
         }
         AlertDescription::CertificateExpired => {
             "it has expired or is not valid yet: renew it, or set the clocks of the machines (NTP)"
         }
         AlertDescription::CertificateRequired => {
-            return "the other side wants a certificate: give --cluster-tls-cert and --cluster-tls-key"
+            return "the other side wants a certificate: give --cluster-tls-cert and \
+                --cluster-tls-key"
                 .to_owned();
         }
         AlertDescription::BadCertificate

@@ -27,7 +27,7 @@ mod verify;
 
 pub use self::cluster::{Accepting, ClusterTls};
 pub use self::identity::{Identity, Role, expiry};
-pub use self::options::{ClusterTlsOptions, is_local};
+pub use self::options::{ClusterTlsOptions, Unprotected, is_local};
 pub use self::pem::{LoadError, certified};
 pub use self::reload::{Content, File, Looked, Reloaded, watch};
 pub use self::stream::Io;

@@ -9,9 +9,9 @@ use crate::cluster::ClusterTls;
 use crate::identity::Role;
 use crate::reload::File;
 
-const CURE: &str = "give --cluster-tls-ca, --cluster-tls-cert and --cluster-tls-key (`reframe-gateway \
-    cluster-init DIR` makes all of them); or say --cluster-tls mesh where a service mesh protects \
-    it, --cluster-tls off where nothing has to";
+const CURE: &str = "give --cluster-tls-ca, --cluster-tls-cert and --cluster-tls-key \
+    (`reframe-gateway cluster-init DIR` makes all of them); or say --cluster-tls mesh where a \
+    service mesh protects it, --cluster-tls off where nothing has to";
 
 /// The options, as given. Flatten them into a command line.
 #[derive(Args, Clone, Debug, Default)]
@@ -46,7 +46,29 @@ enum Mode {
     Plain,
 }
 
+/// Whether a service beside gateways and workers, as Redis is, may be reached beyond this host
+/// without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unprotected {
+    /// No.
+    Refused,
+    /// For a change-over, and the log says so.
+    Warned,
+    /// Something else protects it, or nothing has to.
+    Taken,
+}
+
 impl ClusterTlsOptions {
+    /// What the mode says of a service beside gateways and workers.
+    #[must_use]
+    pub fn unprotected(&self) -> Unprotected {
+        match self.cluster_tls.as_deref() {
+            Some("off" | "mesh") => Unprotected::Taken,
+            Some("prefer") => Unprotected::Warned,
+            _ => Unprotected::Refused,
+        }
+    }
+
     /// TLS, or none. `exposed` are the addresses by which this process is, or speaks, beyond its
     /// host, each with its option: without TLS there may be none, unless the mode says so.
     ///
@@ -133,6 +155,23 @@ mod tests {
             assert!(refused.contains(told), "{refused}");
         }
         assert!(mode(Some("yes"), true, &[]).is_err());
+    }
+
+    #[test]
+    fn only_a_word_of_the_operator_leaves_a_service_unprotected() {
+        for (mode, unprotected) in [
+            (None, Unprotected::Refused),
+            (Some("required"), Unprotected::Refused),
+            (Some(""), Unprotected::Refused),
+            (Some("yes"), Unprotected::Refused),
+            (Some("prefer"), Unprotected::Warned),
+            (Some("off"), Unprotected::Taken),
+            (Some("mesh"), Unprotected::Taken),
+        ] {
+            let cluster_tls = mode.map(str::to_owned);
+            let options = ClusterTlsOptions { cluster_tls, ..ClusterTlsOptions::default() };
+            assert_eq!(options.unprotected(), unprotected, "{mode:?}");
+        }
     }
 
     #[test]

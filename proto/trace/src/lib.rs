@@ -13,6 +13,7 @@ mod lines;
 mod panics;
 pub mod watchdog;
 
+use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
@@ -27,6 +28,13 @@ pub use crate::export::{Export, ExportError};
 use crate::lines::BoundedLines;
 pub use crate::lines::{STRANGER, lines_left_out};
 pub use crate::panics::bound_panics;
+
+/// An error and what caused it, on one line.
+#[must_use]
+pub fn error_chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
 
 /// The log options. Flatten them into a command line.
 #[derive(Args, Clone, Debug)]

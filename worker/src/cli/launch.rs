@@ -3,6 +3,8 @@
 //! (`reframe_proto::exchange`).
 
 use std::error::Error;
+use std::future::pending;
+use std::path::PathBuf;
 use std::thread;
 
 use clap::Args;
@@ -44,6 +46,7 @@ pub enum LaunchError {
 
 pub(super) fn run<O: Args>(
     options: Options<O>,
+    stop: impl Future<Output = ()> + Send + 'static,
     streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>,
 ) -> Result<(), Failure> {
     let Options { common, gateway } = options;
@@ -54,7 +57,26 @@ pub(super) fn run<O: Args>(
         return Err(Failure::Configuration(problems));
     };
     let _export = start_log(log, "reframe")?;
-    start(config, streams, capacity).map_err(Failure::Launch)
+    start(config, streams, capacity, stop).map_err(Failure::Launch)
+}
+
+/// The gateway alone, in front of workers at the sockets of other processes.
+pub(super) fn front<O: Args>(
+    options: Options<O>,
+    stop: impl Future<Output = ()>,
+    sockets: impl IntoIterator<Item = PathBuf>,
+) -> Result<(), Failure> {
+    let Options { common, gateway } = options;
+    let mut problems = Vec::new();
+    let log = keep(&mut problems, common.log.validate());
+    let config = keep(&mut problems, gateway.or_link().validate());
+    let (Some(log), Some(config)) = (log, config) else {
+        return Err(Failure::Configuration(problems));
+    };
+    let _export = start_log(log, "reframe")?;
+    let workers = sockets.into_iter().map(WorkerAddress::Unix).collect();
+    reframe_gateway::run_until(config, Cluster::alone(workers), stop)
+        .map_err(|error| Failure::Run("the gateway stopped", error.into()))
 }
 
 /// Runs a gateway, and a worker for each stream, in this process until SIGINT or SIGTERM: what the
@@ -88,13 +110,14 @@ pub fn launch(
     let streams =
         super::distinct(streams.into_iter().collect()).map_err(LaunchError::Configuration)?;
     let config = options.clone().or_link().validate().map_err(LaunchError::Configuration)?;
-    start(config, streams, DEFAULT_CAPACITY)
+    start(config, streams, DEFAULT_CAPACITY, pending())
 }
 
 fn start(
     config: reframe_gateway::Config,
     streams: Vec<Stream>,
     capacity: u32,
+    stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), LaunchError> {
     let stopped =
         |what| move |error: Box<dyn Error + Send + Sync>| LaunchError::Stopped(what, error);
@@ -120,7 +143,8 @@ fn start(
     let worker =
         worker.map_err(|error| stopped("the worker's thread did not start")(error.into()))?;
 
-    let ended = reframe_gateway::run(config, Cluster::alone(addresses).watching("worker", handle));
+    let cluster = Cluster::alone(addresses).watching("worker", handle);
+    let ended = reframe_gateway::run_until(config, cluster, stop);
     // The gateway has handled the signals and closed its sessions; only handlers that are still
     // returning are left.
     shutdown.cancel();

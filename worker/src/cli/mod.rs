@@ -5,18 +5,25 @@ pub(crate) mod launch;
 mod listen;
 mod serve;
 
+use std::env;
 use std::error::Error;
-use std::fmt::Write as _;
+use std::ffi::OsString;
+use std::future::pending;
 use std::io::{self, Write as _};
+#[cfg(feature = "launch")]
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use reframe_trace::{Export, Log};
+use reframe_trace::{Export, Log, error_chain};
 
 use crate::stream::{Stream, StreamError};
 
 /// Exit code of a wrong command line or configuration: `EX_USAGE` of sysexits.
 const EXIT_USAGE: u8 = 64;
+
+/// Exit code of every other failure.
+const EXIT_FAILURE: u8 = 1;
 
 /// The largest `--capacity`. Each session is a thread; for more, start more workers.
 const MAX_CAPACITY: u32 = 1024;
@@ -91,6 +98,25 @@ where
     O: Args,
     S: IntoIterator<Item = Stream>,
 {
+    run_from(env::args_os(), pending(), streams).into()
+}
+
+/// As [`run`], with the command line in `arguments` (its first is the program's name), and ended by
+/// `stop` too, as a signal would; for a program that is embedded in another. Returns the exit code.
+///
+/// # Panics
+///
+/// As [`run`].
+#[must_use]
+pub fn run_from<O, S>(
+    arguments: impl IntoIterator<Item: Into<OsString> + Clone>,
+    stop: impl Future<Output = ()> + Send + 'static,
+    streams: impl FnOnce(O) -> Result<S, Problems>,
+) -> u8
+where
+    O: Args,
+    S: IntoIterator<Item = Stream>,
+{
     let inside = tokio::runtime::Handle::try_current().is_ok();
     assert!(
         !inside,
@@ -100,24 +126,47 @@ where
         Ok(streams) => Ok(streams.into_iter().collect()),
         Err(problems) => Err(problems.0),
     };
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // clap returns `--help` and `--version` as errors, and prints them to stdout. A closed
-            // pipe is not an error here.
-            error.print().ok();
-            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
-        }
-    };
-    let outcome = match cli.command {
+    let outcome = parse(arguments).map(|command| match command {
         #[cfg(feature = "launch")]
-        Command::Launch(options) => launch::run(*options, streams),
-        Command::Serve(options) => serve::run(*options, streams),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => report(&failure),
-    }
+        Command::Launch(options) => launch::run(*options, stop, streams),
+        Command::Serve(options) => serve::run(*options, stop, streams),
+    });
+    outcome.map_or_else(|code| code, exit_code)
+}
+
+/// Runs the gateway of `launch` alone, with workers in other processes at `sockets`, as `arguments`
+/// say: for a program that starts these processes itself, each with `serve --listen unix:…`. Else
+/// as [`run_from`].
+#[cfg(feature = "launch")]
+#[must_use]
+pub fn front_from(
+    arguments: impl IntoIterator<Item: Into<OsString> + Clone>,
+    stop: impl Future<Output = ()> + Send + 'static,
+    sockets: impl IntoIterator<Item = PathBuf>,
+) -> u8 {
+    let outcome = parse::<NoOptions>(arguments).map(|command| match command {
+        Command::Launch(options) => launch::front(*options, stop, sockets),
+        Command::Serve(_) => {
+            Err(Failure::Configuration(vec!["only `launch` has a gateway".to_owned()]))
+        }
+    });
+    outcome.map_or_else(|code| code, exit_code)
+}
+
+/// The command, or the exit code if there is none.
+fn parse<O: Args>(
+    arguments: impl IntoIterator<Item: Into<OsString> + Clone>,
+) -> Result<Command<O>, u8> {
+    Cli::try_parse_from(arguments).map(|cli| cli.command).map_err(|error| {
+        // clap returns `--help` and `--version` as errors, and prints them to stdout. A closed
+        // pipe is not an error here.
+        error.print().ok();
+        if error.use_stderr() { EXIT_USAGE } else { 0 }
+    })
+}
+
+fn exit_code(outcome: Result<(), Failure>) -> u8 {
+    outcome.map_or_else(|failure| report(&failure), |()| 0)
 }
 
 /// A handler for live video, and the gateway or the worker around it.
@@ -228,27 +277,16 @@ fn start_log(log: Log, service: &'static str) -> Result<Option<Export>, Failure>
     log.start(service).map_err(|error| Failure::Configuration(vec![error_chain(&error)]))
 }
 
-/// An error and what caused it, on one line.
-fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        write!(text, ": {error}").expect("a String takes any text");
-        source = error.source();
-    }
-    text
-}
-
 /// For the person at the terminal, whatever the log filter is. Without a terminal the exit code
 /// remains.
-fn report(failure: &Failure) -> ExitCode {
+fn report(failure: &Failure) -> u8 {
     let mut terminal = io::stderr().lock();
     writeln!(terminal, "error: {}", error_chain(failure)).ok();
-    let Failure::Configuration(problems) = failure else { return ExitCode::FAILURE };
+    let Failure::Configuration(problems) = failure else { return EXIT_FAILURE };
     for problem in problems {
         writeln!(terminal, "  {problem}").ok();
     }
-    EXIT_USAGE.into()
+    EXIT_USAGE
 }
 
 impl Stream {

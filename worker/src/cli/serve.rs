@@ -49,6 +49,7 @@ pub(super) struct Options<O: Args> {
 
 pub(super) fn run<O: Args>(
     options: Options<O>,
+    stop: impl Future<Output = ()>,
     streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>,
 ) -> Result<(), Failure> {
     let Options { common, listen, grace, exit_when_stuck, stream, tls } = options;
@@ -91,7 +92,8 @@ pub(super) fn run<O: Args>(
     let watchdog =
         watchdog.map_err(|error| Failure::Run("the watchdog did not start", error.into()))?;
     watchdog.watch_runtime("worker", "worker", runtime.handle().clone());
-    runtime.block_on(serve(Server::new(stream, capacity).grace(grace).tls(tls), address))
+    let server = Server::new(stream, capacity).grace(grace).tls(tls);
+    runtime.block_on(serve(server, address, stop))
 }
 
 /// The stream of this name, or the only one.
@@ -109,7 +111,11 @@ fn choose(mut streams: Vec<Stream>, name: Option<&str>) -> Result<Stream, String
     }
 }
 
-async fn serve(server: Server, address: Address) -> Result<(), Failure> {
+async fn serve(
+    server: Server,
+    address: Address,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
     let signals =
         Signals::new().map_err(|error| Failure::Run("no signal handler", error.into()))?;
     let cannot = |error: io::Error| Failure::Run("cannot listen", error.into());
@@ -119,7 +125,7 @@ async fn serve(server: Server, address: Address) -> Result<(), Failure> {
             let listener = TcpListener::bind(address).await.map_err(cannot)?;
             announce(&Address::Tcp(listener.local_addr().map_err(cannot)?));
             until_told(
-                signals,
+                (signals, stop),
                 &shutdown,
                 server.serve(listener, shutdown.clone().cancelled_owned()),
             )
@@ -130,23 +136,27 @@ async fn serve(server: Server, address: Address) -> Result<(), Failure> {
             announce(&Address::Unix(path));
             let serving = server.serve(calls, shutdown.clone().cancelled_owned());
             tokio::select! {
-                ended = until_told(signals, &shutdown, serving) => ended,
+                ended = until_told((signals, stop), &shutdown, serving) => ended,
                 () = memory::serve(pictures) => Ok(()),
             }
         }
     }
 }
 
-/// Serves until a signal, and then until all sessions have ended or a second signal comes.
+/// Serves until a signal or the program's own stop, and then until all sessions have ended or a
+/// further signal comes.
 async fn until_told(
-    mut signals: Signals,
+    (mut signals, stop): (Signals, impl Future<Output = ()>),
     shutdown: &CancellationToken,
     serving: impl Future<Output = Result<(), ServeError>>,
 ) -> Result<(), Failure> {
     tokio::select! {
         ended = serving => ended.map_err(|error| Failure::Run("the worker stopped", error.into())),
         () = async {
-            signals.next().await;
+            tokio::select! {
+                () = signals.next() => {}
+                () = stop => {}
+            }
             tracing::info!("shutting down; Ctrl-C or SIGTERM again ends it at once");
             shutdown.cancel();
             signals.next().await;

@@ -18,6 +18,19 @@ pub struct Output {
     pub(crate) close: Option<CloseStream>,
 }
 
+impl Output {
+    /// For code that finds out at run time what there is; all else is said shorter by one of the
+    /// forms above.
+    #[must_use]
+    pub const fn from_parts(
+        frame: Option<Frame>,
+        outputs: Option<AdditionalOutputs>,
+        close: Option<CloseStream>,
+    ) -> Self {
+        Self { frame, outputs, close }
+    }
+}
+
 /// Values for the stream's declared outputs, in their order.
 ///
 /// ```

@@ -15,6 +15,10 @@ use std::thread::{self, Thread};
 
 use crate::stream::{ThreadBody, ThreadWrapper};
 
+/// As much as a program's main thread has on Linux, and what interpreters and numeric libraries
+/// count on. Only what is used of it takes memory.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Starts a thread that does nothing but `body`, within the stream's wrapper.
 ///
 /// A wrapper that does not call the body drops it, and with it everything that the session holds.
@@ -22,7 +26,7 @@ use crate::stream::{ThreadBody, ThreadWrapper};
 /// # Errors
 /// The system refuses another thread.
 pub(super) fn spawn(name: String, wrapper: ThreadWrapper, body: ThreadBody) -> io::Result<()> {
-    thread::Builder::new().name(name).spawn(move || wrapper(body)).map(drop)
+    thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || wrapper(body)).map(drop)
 }
 
 /// Wakes a thread that waits in [`block_on`].

@@ -166,9 +166,10 @@ impl<'a> Section<'a> {
         self.attribute(name).is_some()
     }
 
-    /// What stands behind `a=NAME:FORMAT `.
+    /// What stands behind `a=NAME:FORMAT` and white space.
     pub(super) fn of_format(&self, name: &str, format: &str) -> Option<&'a str> {
-        let mut values = self.attributes(name).filter_map(|value| value.split_once(' '));
+        let said = |value: &'a str| value.split_once(char::is_whitespace);
+        let mut values = self.attributes(name).filter_map(said);
         values.find(|(of, _)| *of == format).map(|(_, value)| value.trim())
     }
 
@@ -242,13 +243,15 @@ mod tests {
     #[test]
     fn sections_and_attributes_are_found() {
         let sdp = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\na=setup:actpass\r\nm=video 9/2 X 96 97\r\n\
-                   a=mid: v \r\na=inactive\r\na=rtpmap:96 VP8/90000\r\na=midst:no\r\nm=audio 0 Y\n";
+                   a=mid: v \r\na=inactive\r\na=rtpmap:96 VP8/90000\r\na=fmtp:96\t x=1\r\na=midst:no\r\n\
+                   m=audio 0 Y\n";
         let description = Description::read(sdp).unwrap();
         let [video, audio] = &description.sections[..] else { panic!("{description:?}") };
         assert_eq!((video.kind, video.port, video.protocol), ("video", 9, "X"));
         assert_eq!((&video.formats[..], audio.port), (&["96", "97"][..], 0));
         assert_eq!((video.attribute("mid"), video.has("inactive")), (Some("v"), true));
         assert_eq!(video.of_format("rtpmap", "96"), Some("VP8/90000"));
+        assert_eq!(video.of_format("fmtp", "96"), Some("x=1"), "a tab is white space too");
         assert_eq!(description.of(video, "setup"), Some("actpass"));
         assert_eq!(description.lines(), ["o=- 1 1 IN IP4 0.0.0.0", "a=setup:actpass"]);
         assert!(!audio.has("mid") && audio.formats.is_empty());

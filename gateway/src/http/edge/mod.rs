@@ -36,7 +36,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub(crate) use self::body::Memory;
 pub(crate) use self::caps::{Caps, Exempt};
-pub(crate) use self::descriptors::{raise, shares};
+pub(crate) use self::descriptors::{Shares, raise, shares};
 pub(crate) use self::guard::{Guard, guard};
 use self::progress::Progress;
 use self::stream::Watched;

@@ -1,11 +1,11 @@
 //! Keeps the public keys of access tokens as their URL has them.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Uri;
 use reframe_tls::Reloaded;
+use reframe_trace::error_chain;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -21,14 +21,14 @@ const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs as long as the gateway does. `wanted`: a token came whose key is not known.
 pub(crate) async fn keep(
-    remote: HttpClient,
+    client: HttpClient,
     url: Uri,
     keys: Arc<Reloaded<Keys>>,
     wanted: Arc<Notify>,
 ) {
     let mut told = String::new();
     loop {
-        let problem = match remote.ask(&url, None).await {
+        let problem = match client.ask(&url, None).await {
             Ok((200, body)) => {
                 match std::str::from_utf8(&body).map_err(|error| error.to_string()) {
                     Ok(text) => Keys::from_jwks(text).map(|read| keys.replace(read)).err(),
@@ -36,7 +36,7 @@ pub(crate) async fn keep(
                 }
             }
             Ok((status, _)) => Some(format!("HTTP {status}")),
-            Err(error) => Some(chain(&error)),
+            Err(error) => Some(error_chain(&error)),
         };
         let problem = problem.unwrap_or_default();
         // Told when it changes: it is looked at again and again.
@@ -55,10 +55,4 @@ pub(crate) async fn keep(
             drop(timeout(LOOK_INTERVAL, wanted.notified()).await);
         }
     }
-}
-
-/// An error and what caused it, on one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

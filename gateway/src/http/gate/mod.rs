@@ -7,14 +7,16 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `rights` | what an access token, or a service, allows whoever asks |
+//! | `rights` | what an access token, or a service, allows the client |
 //! | `sessions` | what a request for a running session has to show |
 //! | `token` | where a request has its access token; the page's cookie |
 //! | `auth_service` | the service of `--auth-http` |
+//! | `decisions` | what that service has decided, and what it is being asked |
 //! | `jwks` | public keys that are fetched from a URL |
 //! | `http_client` | our own requests to such services |
 
 mod auth_service;
+mod decisions;
 pub(crate) mod http_client;
 pub(crate) mod jwks;
 mod rights;
@@ -23,32 +25,27 @@ mod token;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse};
-use parking_lot::Mutex;
 
 pub(crate) use self::auth_service::AuthService;
 pub(super) use self::sessions::Credential;
-use self::token::bearer;
-pub(super) use self::token::{access_token, check, exchange};
+use self::sessions::WrongIds;
+pub(super) use self::token::{access_token, bearer, check, exchange};
+use super::client_address::forwarded_client;
 use super::failed;
-use crate::access::{Action, Grant};
 use crate::config::access::{Access, Admin};
 use crate::config::proxies::TrustedProxies;
-use crate::shares::Rates;
 use crate::telemetry::{self, audit};
-
-/// The time in which one client network may make `--max-wrong-ids` requests with an id that no
-/// session has, under `--legacy-ids`.
-const WRONG_IDS_IN: Duration = Duration::from_secs(60);
 
 /// The answer to a request that may not be made.
 pub(super) type Refused = Box<HttpResponse>;
 
 /// Decides for one port.
+#[derive(Clone)]
 pub(crate) struct Gate {
     access: Access,
     proxies: Arc<TrustedProxies>,
@@ -56,9 +53,7 @@ pub(crate) struct Gate {
     auth_service: Option<Arc<AuthService>>,
     /// Requests come from other gateways, which have looked at them already.
     inside: bool,
-    max_wrong_ids: u32,
-    /// Of each client's network.
-    wrong_ids: Mutex<Rates>,
+    wrong_ids: Arc<WrongIds>,
 }
 
 impl Gate {
@@ -69,18 +64,13 @@ impl Gate {
         proxies: Arc<TrustedProxies>,
         max_wrong_ids: u32,
     ) -> Self {
-        let wrong_ids = Mutex::new(Rates::new(max_wrong_ids, WRONG_IDS_IN / max_wrong_ids));
-        Self { access, proxies, auth_service, inside: false, max_wrong_ids, wrong_ids }
+        let wrong_ids = Arc::new(WrongIds::new(max_wrong_ids));
+        Self { access, proxies, auth_service, inside: false, wrong_ids }
     }
 
     /// For requests that another gateway has let pass.
     pub(crate) fn for_peers(&self) -> Self {
-        let (access, proxies) = (self.access.clone(), Arc::clone(&self.proxies));
-        let max_wrong_ids = self.max_wrong_ids;
-        Self {
-            inside: true,
-            ..Self::new(access, self.auth_service.clone(), proxies, max_wrong_ids)
-        }
+        Self { inside: true, ..self.clone() }
     }
 
     pub(super) fn is_for_peers(&self) -> bool {
@@ -91,26 +81,13 @@ impl Gate {
         &self.access
     }
 
-    /// # Errors
-    /// The answer that says what the grant lacks.
-    pub(super) fn may(
-        &self,
-        request: &HttpRequest,
-        grant: &Grant,
-        action: Action,
-        stream: &str,
-    ) -> Result<(), Refused> {
-        grant.may(action, stream).map_err(|problem| {
-            self.refused(request, StatusCode::FORBIDDEN, "forbidden", &problem.to_string())
-        })
-    }
-
     fn unauthorized(&self, request: &HttpRequest, problem: &str) -> Refused {
         self.refused(request, StatusCode::UNAUTHORIZED, "unauthorized", problem)
     }
 
+    /// The client's address, also where another gateway has forwarded its request.
     pub(super) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
-        self.proxies.client(request)
+        if self.inside { forwarded_client(request) } else { self.proxies.client(request) }
     }
 
     /// Whose request it is, for what one client may have; `None`: of a program on this machine, or
@@ -138,7 +115,11 @@ impl Gate {
 ///
 /// # Errors
 /// The answer that refuses it.
-pub(super) fn require_operator(access: &Admin, request: &HttpRequest) -> Result<(), Refused> {
+pub(super) fn require_operator(
+    access: &Admin,
+    client: Option<IpAddr>,
+    request: &HttpRequest,
+) -> Result<(), Refused> {
     let (status, error, problem) = match access {
         Admin::Local => return Ok(()),
         Admin::Token(secret) => match bearer(request) {
@@ -157,7 +138,7 @@ pub(super) fn require_operator(access: &Admin, request: &HttpRequest) -> Result<
     };
     telemetry::access_refused(error);
     let route = request.match_pattern().unwrap_or_default();
-    audit::refused(&route, request.peer_addr().map(|peer| peer.ip()), problem);
+    audit::refused(&route, client, problem);
     Err(Box::new(challenged(failed(status, error, Some(problem.to_owned())))))
 }
 
@@ -173,7 +154,7 @@ fn challenged(mut response: HttpResponse) -> HttpResponse {
 /// Seconds since 1970. An error means a clock before that, with which no token is valid.
 #[expect(
     clippy::disallowed_methods,
-    reason = "whoever minted the token wrote its times by the clock"
+    reason = "tokens and TURN credentials have times of the wall clock"
 )]
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()

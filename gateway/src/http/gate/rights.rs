@@ -1,4 +1,4 @@
-//! What an access token, or a service, allows whoever asks.
+//! What an access token, or a service, allows the client.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::http::{try_again, unavailable};
 use crate::telemetry;
 
 impl Gate {
-    /// The rights of whoever asks.
+    /// The rights of the client.
     ///
     /// # Errors
     /// The answer that says what has to be shown.
@@ -81,7 +81,7 @@ impl Gate {
         }
     }
 
-    /// The rights of whoever asks, if they include this.
+    /// The rights of the client, if they include this.
     ///
     /// # Errors
     /// The answer that says what is missing.
@@ -91,19 +91,21 @@ impl Gate {
         action: Action,
         stream: &str,
     ) -> Result<Grant, Refused> {
-        let grant = match &self.auth_service {
-            Some(service) if !self.inside || shows_token(request) => {
-                let refusal = "the service that decides (--auth-http) does not allow it";
-                let refused = || self.unauthorized(request, refusal);
-                self.ask(service, request, action, stream).await?.ok_or_else(refused)?
-            }
-            _ => self.grant(request)?,
-        };
-        self.may(request, &grant, action, stream)?;
+        if let Some(service) =
+            self.auth_service.as_ref().filter(|_| !self.inside || shows_token(request))
+        {
+            let refusal = "the service that decides (--auth-http) does not allow it";
+            let granted = self.ask(service, request, action, stream).await?;
+            return granted.ok_or_else(|| self.unauthorized(request, refusal));
+        }
+        let grant = self.grant(request)?;
+        grant.may(action, stream).map_err(|problem| {
+            self.refused(request, StatusCode::FORBIDDEN, "forbidden", &problem.to_string())
+        })?;
         Ok(grant)
     }
 
-    /// Of these streams those that whoever asks may see, with the rights to each.
+    /// Those of these streams that the client may see, with its rights to each.
     ///
     /// # Errors
     /// The answer that says what has to be shown.
@@ -132,7 +134,7 @@ impl Gate {
         Ok(visible)
     }
 
-    /// The rights of whoever asks, if they open any of these streams.
+    /// The rights of the client, if they open any of these streams.
     ///
     /// # Errors
     /// The answer that says what is missing.
@@ -161,14 +163,14 @@ impl Gate {
         let token = access_token(request).map_err(|problem| self.unauthorized(request, problem))?;
         let (now, client) = (Instant::now(), self.client(request));
         service.ask(now, client, action, stream, token).await.map_err(|error| {
-            if let AuthServiceError::Often = error {
+            if let AuthServiceError::Often = *error {
                 telemetry::access_refused("rate_limited");
                 let problem = "too many tokens from your network lately";
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 return Box::new(try_again(status, "rate_limited", problem));
             }
             telemetry::access_refused("auth_unavailable");
-            warn!(target: STRANGER, error = &error as &dyn std::error::Error, "--auth-http does not decide");
+            warn!(target: STRANGER, error = &*error as &dyn std::error::Error, "--auth-http does not decide");
             let problem = "the service that decides who may do what does not answer; try again";
             Box::new(unavailable("auth_unavailable", problem))
         })

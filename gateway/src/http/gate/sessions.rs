@@ -1,7 +1,10 @@
 //! What a request for a running session has to show.
 
+use std::time::Duration;
+
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::token::shows_token;
@@ -10,11 +13,28 @@ use crate::access::{Action, Grant, SessionClaims, SessionTokenError};
 use crate::config::access::Auth;
 use crate::http::{invalid_request, try_again};
 use crate::media::session_id::SessionId;
+use crate::shares::Rates;
 use crate::stream::live_session::LiveSession;
 use crate::telemetry;
 
 /// The shortest id that stands for a session by itself. 16 random characters cannot be guessed.
 const MIN_LEGACY_ID: usize = 16;
+
+/// The time in which one client network may make `--max-wrong-ids` requests with an id that no
+/// session has, under `--legacy-ids`.
+const WRONG_IDS_IN: Duration = Duration::from_secs(60);
+
+/// Requests with an id that no session has.
+pub(super) struct WrongIds {
+    max: u32,
+    of_networks: Mutex<Rates>,
+}
+
+impl WrongIds {
+    pub(super) fn new(max: u32) -> Self {
+        Self { max, of_networks: Mutex::new(Rates::new(max, WRONG_IDS_IN / max)) }
+    }
+}
 
 /// What a request for a running session has shown.
 pub(in crate::http) enum Credential {
@@ -32,22 +52,23 @@ impl Gate {
     ///
     /// # Errors
     /// The answer that says what has to be shown.
-    pub(in crate::http) async fn shown(
+    pub(in crate::http) async fn credential(
         &self,
         request: &HttpRequest,
         id: &SessionId,
         session_token: Option<&str>,
         action: Option<(Action, String)>,
     ) -> Result<Credential, Refused> {
+        let takes_ids = self.takes_ids(request, session_token);
         if let Some(token) = session_token {
             match self.claims(token) {
                 Ok(claims) if claims.sid == id.as_str() => return Ok(Credential::Session(claims)),
                 // Another gateway may have signed it, which does not share our key: as without one.
-                Err(_) if self.takes_ids(request) => {}
+                Err(_) if takes_ids => {}
                 _ => return Err(self.wrong_token(request)),
             }
         }
-        if self.takes_ids(request) {
+        if takes_ids {
             return self.by_id(request, id);
         }
         if let Some((action, stream)) = action.filter(|_| shows_token(request)) {
@@ -69,11 +90,17 @@ impl Gate {
         Err(self.refused(request, StatusCode::UNAUTHORIZED, "session_token_missing", problem))
     }
 
-    /// Whether the id of a session is all that its client has to show.
-    pub(in crate::http) fn takes_ids(&self, request: &HttpRequest) -> bool {
+    /// Whether the id of a session is all that its client has to show. From another gateway it is
+    /// where no token is shown: that gateway takes ids. One that is shown must be right here too,
+    /// as that gateway may have another key, and its own sessions of the same ids.
+    pub(in crate::http) fn takes_ids(
+        &self,
+        request: &HttpRequest,
+        session_token: Option<&str>,
+    ) -> bool {
         matches!(self.access.auth, Auth::Local)
             || self.access.legacy_ids
-            || self.inside && !shows_token(request)
+            || self.inside && session_token.is_none() && !shows_token(request)
     }
 
     /// What a session's token says, whichever session it is of.
@@ -103,11 +130,11 @@ impl Gate {
             return Ok(Credential::Id);
         }
         self.check_id_length(id).map_err(|problem| Box::new(invalid_request(problem)))?;
-        let empty = |client| self.wrong_ids.lock().is_empty(Instant::now(), client);
+        let WrongIds { max, of_networks } = &*self.wrong_ids;
+        let empty = |client| of_networks.lock().is_empty(Instant::now(), client);
         if self.limited(request).is_some_and(empty) {
             telemetry::access_refused("wrong_ids");
             telemetry::client_limited("wrong_ids_of_address");
-            let max = self.max_wrong_ids;
             let problem = format!(
                 "your network has asked for more than {max} sessions a minute that do not exist \
                  (--max-wrong-ids): wait a minute; behind a proxy that serves many people, the \
@@ -122,7 +149,7 @@ impl Gate {
     /// Counts a request whose id no session has.
     pub(in crate::http) fn wrong_id(&self, request: &HttpRequest) {
         if let Some(client) = self.limited(request).filter(|_| self.access.legacy_ids) {
-            self.wrong_ids.lock().take(Instant::now(), client);
+            self.wrong_ids.of_networks.lock().take(Instant::now(), client);
         }
     }
 

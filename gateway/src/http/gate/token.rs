@@ -75,7 +75,7 @@ pub(in crate::http) fn access_token(request: &HttpRequest) -> Result<Option<&str
 
 /// The token in `Authorization`. Another scheme is another's: a proxy in front may ask for a
 /// password.
-pub(super) fn bearer(request: &HttpRequest) -> Result<Option<&str>, &'static str> {
+pub(in crate::http) fn bearer(request: &HttpRequest) -> Result<Option<&str>, &'static str> {
     let mut bearers = request.headers().get_all(AUTHORIZATION).filter_map(|value| {
         let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

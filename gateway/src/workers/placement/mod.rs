@@ -37,11 +37,14 @@ pub(crate) fn start(
     serving: ServingNow,
 ) -> Arc<dyn Placement> {
     let gauges = Gauges::new(serving);
-    let Some((SharedPlacement { store, lease, advertise, .. }, peer)) = shared else {
+    let Some((SharedPlacement { store, lease, advertise, warnings, .. }, peer)) = shared else {
         let memory = Memory::default();
         tokio::spawn(gauges::report(gauges, memory.clone()));
         return Arc::new(memory);
     };
+    for warning in warnings {
+        warn!("{warning}");
+    }
     if advertise.is_none() && peer.ip().is_loopback() {
         warn!(%peer, "gateways on other machines cannot reach this one: set --peer and --advertise");
     }

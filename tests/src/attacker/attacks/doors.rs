@@ -15,8 +15,23 @@ const TRIES: usize = 60;
 /// Lines of the gateway's log in all: what anybody can cause is told a few times.
 const LINES: usize = 60;
 
-/// A file that goes with the attack.
-struct Key(std::path::PathBuf);
+/// A file of a secret that goes with the attack.
+struct Key(std::path::PathBuf, String);
+
+impl Key {
+    fn new(name: &str, random: &mut SmallRng) -> Result<Self, String> {
+        let mut secret = [0; 32];
+        random.fill_bytes(&mut secret);
+        let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = std::env::temp_dir().join(unique(name));
+        std::fs::write(&path, &secret).map_err(|error| error.to_string())?;
+        Ok(Self(path, secret))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
 
 impl Drop for Key {
     fn drop(&mut self) {
@@ -24,15 +39,12 @@ impl Drop for Key {
     }
 }
 
-/// Access tokens and sessions' tokens: of no key, of other keys, broken, huge, twice; and other
-/// spellings of the paths. None opens anything, and a good token still does.
+/// Access tokens, sessions' tokens and the operator's: of no key, of other keys, broken, huge,
+/// twice; and other spellings of the paths, on the public and the admin port; and a browser at the
+/// latter. None opens anything, and a good token still does.
 pub(super) fn doors(arena: &mut Arena, random: &mut SmallRng) -> Result<String, String> {
-    let key = Key(std::env::temp_dir().join(unique("doors")));
-    let mut secret = [0; 32];
-    random.fill_bytes(&mut secret);
-    let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    std::fs::write(&key.0, &secret).map_err(|error| error.to_string())?;
-    let (file, worker) = (key.0.to_str().unwrap_or_default(), format!("http://{}", arena.worker));
+    let (key, operator) = (Key::new("doors", random)?, Key::new("operator", random)?);
+    let (file, worker) = (key.path(), format!("http://{}", arena.worker));
     let mut gateway = Process::start(
         "reframe-gateway",
         &[
@@ -46,9 +58,12 @@ pub(super) fn doors(arena: &mut Arena, random: &mut SmallRng) -> Result<String, 
             "token",
             "--auth-key-file",
             file,
+            "--admin-token-file",
+            operator.path(),
         ],
     );
     let page = gateway.announced("page ").trim_end_matches('/').to_owned();
+    let admin = gateway.announced("admin ").trim_end_matches('/').to_owned();
     let minted = run("reframe-gateway", &["token", "--auth-key-file", file]);
     let good = String::from_utf8_lossy(&minted.stdout).trim().to_owned();
     let before = gateway.log().lines().count();
@@ -69,11 +84,32 @@ pub(super) fn doors(arena: &mut Arena, random: &mut SmallRng) -> Result<String, 
                     return Err(format!("{method} {path} with {forged}: {reply:?}"));
                 }
             }
+            for (method, path) in OPERATORS {
+                asked += 1;
+                let reply = ask(method, &format!("{admin}{path}"), &headers, &Value::Null);
+                if !(400..500).contains(&reply.status) {
+                    return Err(format!("admin {method} {path} with {forged}: {reply:?}"));
+                }
+            }
         }
     }
     let bearer = format!("Bearer {good}");
     let headers = [("authorization", bearer.as_str())];
     let reply = send("GET", &format!("{page}/api/streams"), &headers, "");
+    // The operator's own browser, led by another page.
+    let operators = format!("Bearer {}", operator.1);
+    let operators = ("authorization", operators.as_str());
+    let list = format!("{admin}/api/sessions");
+    for led in [("origin", "http://example.com"), ("sec-fetch-site", "cross-site")] {
+        let led = send("GET", &list, &[operators, led], "");
+        if led.status != 403 {
+            return Err(format!("a browser at the admin port: {led:?}"));
+        }
+    }
+    let listed = send("GET", &list, &[operators], "");
+    if listed.status != 200 {
+        return Err(format!("the operator is refused: {listed:?}"));
+    }
     let lines = gateway.log().lines().count() - before;
     match (reply.status, lines) {
         (200, ..=LINES) => Ok(format!("{asked} requests, none passed")),
@@ -81,6 +117,16 @@ pub(super) fn doors(arena: &mut Arena, random: &mut SmallRng) -> Result<String, 
         _ => Err(format!("a good token is refused: {reply:?}")),
     }
 }
+
+/// All that the operator's token opens, and the same by other names.
+const OPERATORS: [(&str, &str); 6] = [
+    ("GET", "/api/sessions"),
+    ("GET", "/api/sessions/honest-0"),
+    ("DELETE", "/api/sessions/honest-0"),
+    ("GET", "//api/sessions"),
+    ("GET", "/metrics/../api/sessions"),
+    ("GET", "/%61pi/sessions"),
+];
 
 fn ask(method: &str, url: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
     let headers = [&[("content-type", "application/json")], headers].concat();

@@ -6,6 +6,7 @@
 
 pub mod doors;
 pub mod flood;
+pub mod inner_doors;
 pub mod inside;
 pub mod offers;
 pub mod owner;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::{Attack, PATIENCE, doors, owner, unfinished};
+use super::{Attack, PATIENCE, doors, inner_doors, owner, unfinished};
 use crate::attacker::arena::Arena;
 use crate::attacker::tcp::{connections, is_closed, until_closed};
 use crate::wait::try_eventually;
@@ -20,6 +20,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::judged("rebinding", rebinding),
     Attack::judged("redis-owner", owner::redis_owner),
     Attack::judged("doors", doors::doors),
+    Attack::judged("inner-doors", inner_doors::inner_doors),
     Attack::judged("worker-port", unfinished::worker_port),
 ];
 

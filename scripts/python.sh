@@ -1,0 +1,90 @@
+#!/bin/sh
+# The Python package, below target/python/: `install NAME...` makes environments with what worker/python/tests/NAME.txt
+# lists, `package PROFILE` puts the package together from its sources and the extension module that cargo has built in
+# `debug` or `release`, `test` runs the tests that need no gateway, `demo FILE OPTIONS...` serves a program, and `wheel`
+# builds a wheel and tries it in every Python from 3.11 on that is here. PYTHON=... chooses another interpreter than the
+# system's.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-/usr/bin/python3}
+made=$root/target/python
+source=$root/worker/python
+
+# install NAME: an environment with what tests/NAME.txt lists.
+install() {
+    list=$source/tests/$1.txt
+    if cmp -s "$list" "$made/$1/installed"; then
+        return
+    fi
+    echo "==> installing what Python's tests need: $1"
+    rm -rf "${made:?}/$1"
+    "$python" -m venv "$made/$1"
+    if ! "$made/$1/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement "$list"; then
+        echo "$list could not be installed for $("$python" --version): name another Python (PYTHON=/usr/bin/python3.13" \
+            "$0 $*), or look whether PyPI can be reached." >&2
+        exit 1
+    fi
+    cp "$list" "$made/$1/installed"
+}
+
+# The sources themselves, by links: what is changed there needs no further step.
+package() {
+    rm -rf "$made/package"
+    mkdir -p "$made/package"
+    cp -rs "$source/reframe" "$made/package/reframe"
+    find "$made/package" -name __pycache__ -prune -exec rm -rf {} +
+    ln -s "${CARGO_TARGET_DIR:-$root/target}/$1/lib_core.so" "$made/package/reframe/_core.abi3.so"
+}
+
+# libvpx is linked in, so that the wheel needs nothing but libstdc++ and glibc.
+wheel() {
+    install wheel
+    rm -rf "$made/wheels"
+    echo '==> building in release; the first time takes some minutes'
+    VPX_STATIC=1 VPX_VERSION=$(pkg-config --modversion vpx) VPX_LIB_DIR=$(pkg-config --variable=libdir vpx) \
+        VPX_INCLUDE_DIR=$(pkg-config --variable=includedir vpx) PATH="$made/wheel/bin:$PATH" \
+        "$made/wheel/bin/maturin" build --quiet --release --manifest-path "$source/Cargo.toml" --out "$made/wheels"
+    file=$(ls "$made"/wheels/*.whl)
+    "$made/wheel/bin/auditwheel" show "$file"
+    for minor in 11 12 13 14; do
+        python3.$minor --version >/dev/null 2>&1 || continue
+        environment=$made/try-wheel-3.$minor
+        rm -rf "$environment"
+        python3.$minor -m venv "$environment"
+        "$environment/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "$file"
+        (cd / && "$environment/bin/python" "$source/tests/wheel.py")
+    done
+    echo "$file"
+}
+
+case ${1:-} in
+install)
+    shift
+    for list; do
+        install "$list"
+    done
+    ;;
+package) package "$2" ;;
+wheel) wheel ;;
+demo)
+    install demo
+    package release
+    program=$2
+    shift 2
+    PYTHONPATH=$made/package exec "$made/demo/bin/python" -m reframe launch "$program" "$@"
+    ;;
+test)
+    package debug
+    export PYTHONPATH="$made/package" PYTHONDONTWRITEBYTECODE=1
+    cd "$source"
+    "$made/test/bin/ruff" check --quiet .
+    "$made/test/bin/ruff" format --quiet --check .
+    "$made/test/bin/mypy" --no-error-summary --cache-dir "$made/mypy"
+    "$made/test/bin/stubtest" --concise --ignore-unused-allowlist --allowlist tests/stubtest.txt reframe._core
+    "$made/test/bin/pytest" -q -p no:cacheprovider tests
+    for version in 5 6; do
+        REFRAME_GRADIO=1 "$made/gradio-$version/bin/pytest" -q -p no:cacheprovider tests/test_gradio.py tests/test_examples.py
+    done
+    ;;
+*) echo "usage: $0 install NAME... | package PROFILE | test | demo FILE OPTIONS... | wheel" >&2 && exit 1 ;;
+esac

@@ -1,0 +1,33 @@
+//! The extension module of the Python package `reframe`.
+//!
+//! Pixels, threads and waits are here, outside of Python's lock. What a handler is, and what it may
+//! return, is decided in Python (`reframe/`), where its author can read it.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `stream` | what `Stream(…)` declares, as a stream of `reframe_worker` |
+//! | `handler` | a session's Python object as a handler or generator, on the session's thread |
+//! | `session` | what that object knows of its session |
+//! | `frame` | a picture that Python sees as an array, without a copy |
+//! | `picture` | what Python returns, whatever its strides |
+//! | `run` | the commands `launch` and `serve` |
+
+mod frame;
+mod handler;
+mod picture;
+mod run;
+mod session;
+mod stream;
+
+/// No state of the module needs Python's lock: every class is frozen.
+#[pyo3::pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use crate::frame::Frame;
+    #[pymodule_export]
+    use crate::run::{Stop, end_with_parent, front, run};
+    #[pymodule_export]
+    use crate::session::Session;
+    #[pymodule_export]
+    use crate::stream::Stream;
+}
