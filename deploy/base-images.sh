@@ -61,7 +61,7 @@ FROM reframe-local/debian
 RUN apt-get update && apt-get install --yes --no-install-recommends prometheus && rm -rf /var/lib/apt/lists/* \
     && install -d -o nobody /prometheus
 USER nobody
-ENTRYPOINT ["prometheus", "--storage.tsdb.path=/prometheus"]
+ENTRYPOINT ["prometheus"]
 DOCKERFILE
 
 cat <<'VARIABLES'

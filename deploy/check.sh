@@ -40,7 +40,7 @@ unknown=$(grep --recursive --no-filename --only-matching --extended-regexp "$kno
     comm -23 - <(grep --only-matching --extended-regexp "$known" ../docs/metrics.md | sort --unique))
 [ -z "$unknown" ] || fail "not in docs/metrics.md:"$'\n'"$unknown"
 
-step "Kubernetes: overlays against the schemas"
+step "Kubernetes: overlays against the schemas, and secure as shipped"
 # From PyPI, kept in a folder that git does not see.
 venv=../target/kubernetes-validate
 [ -x "$venv/bin/kubernetes-validate" ] || {
@@ -48,32 +48,45 @@ venv=../target/kubernetes-validate
     python3 -m venv "$venv" || fail "python3 -m venv does not work; Debian's package python3-venv brings it"
     "$venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0
 }
-# With secrets as files: what an overlay of yours would say.
-mkdir "$scratch/secrets"
-cat >"$scratch/secrets/kustomization.yaml" <<EOF
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: [$(realpath --relative-to="$scratch/secrets" k8s/overlays/prod)]
-components: [$(realpath --relative-to="$scratch/secrets" k8s/components/secrets)]
-EOF
-# And with certificates, beside them.
-mkdir "$scratch/certificates"
-cat >"$scratch/certificates/kustomization.yaml" <<EOF
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: [$(realpath --relative-to="$scratch/certificates" k8s/overlays/prod)]
-components:
-  - $(realpath --relative-to="$scratch/certificates" k8s/components/secrets)
-  - $(realpath --relative-to="$scratch/certificates" k8s/components/cluster-tls)
-EOF
-for layer in k8s/base k8s/overlays/dev k8s/overlays/prod k8s/overlays/keda "$scratch/secrets" "$scratch/certificates"; do
-    echo "  $layer"
-    kubectl kustomize --load-restrictor LoadRestrictionsNone "$layer" >"$scratch/manifests.yaml"
-    "$venv/bin/python" k8s/validate.py <"$scratch/manifests.yaml"
+# A copy, with files in the place of those that `reframe-gateway cluster-init` makes.
+cp -r k8s "$scratch/k8s"
+made=$scratch/k8s/components/secrets/made
+rm -rf "$made" && mkdir "$made"
+for file in ca.pem {gateway,worker,redis}{,-key}.pem auth.key session.key admin.token redis.acl redis.password; do
+    echo "$file" >"$made/$file"
 done
+# overlay NAME COMPONENT...: prod and components, as an overlay of yours would have them.
+overlay() {
+    mkdir "$scratch/k8s/overlays/$1"
+    {
+        echo "apiVersion: kustomize.config.k8s.io/v1beta1"
+        echo "kind: Kustomization"
+        echo "resources: [../prod]"
+        echo "components:"
+        printf '  - ../../components/%s\n' "${@:2}"
+    } >"$scratch/k8s/overlays/$1/kustomization.yaml"
+}
+overlay components cluster-tls turn https-out
+# Those that the component makes, of which the base knows the names; and one that nobody makes here.
+access=(reframe-access reframe-{gateway,worker,redis}-tls reframe-redis-acl reframe-redis-password)
+for layer in base overlays/dev overlays/prod overlays/keda overlays/components; do
+    echo "  $layer"
+    kubectl kustomize "$scratch/k8s/$layer" >"$scratch/manifests.yaml"
+    elsewhere=()
+    case "$layer" in
+    base) elsewhere=("${access[@]}") ;;
+    overlays/components) elsewhere=(reframe-turn) ;;
+    esac
+    "$venv/bin/python" k8s/validate.py "${elsewhere[@]}" <"$scratch/manifests.yaml"
+done
+echo "  whether faults are seen"
+kubectl kustomize "$scratch/k8s/overlays/prod" | "$venv/bin/python" k8s/validate_test.py
 
-step "compose: the file, with and without monitoring"
+step "compose: the file, with and without monitoring, and secure as shipped"
+project() { TURN_SECRET_FILE=/dev/null "${compose[@]}" "${@/#/--file=compose/}" --profile monitoring config; }
 "${compose[@]}" --file compose/docker-compose.yml config --quiet
-"${compose[@]}" --file compose/docker-compose.yml --profile monitoring config --quiet
+project docker-compose.yml | "$venv/bin/python" compose/validate.py test
+project docker-compose.yml turn.yml | "$venv/bin/python" compose/validate.py
+project docker-compose.yml workers-out.yml >/dev/null
 
 echo "deploy: all well"

@@ -34,7 +34,7 @@ PATIENCE = 20
 PLACES = re.compile(
     r"(?P<before>^ARG +\w*IMAGE=|^FROM +|^\s*(?:- +)?image: +[\"']?(?:\$\{\w+:-)?"
     r"|^[^#\n]*\bdocker (?:pull|run|create)(?: +--?[\w=-]+)* +\"?)"
-    r"(?P<image>[^\s}\"']+)",
+    r"(?P<image>[^\s}\"'`]+)",
     re.MULTILINE,
 )
 FILES = re.compile(r"(Dockerfile|\.ya?ml|\.sh|\.rs|\.md|\.env)$|^Makefile$")

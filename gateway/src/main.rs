@@ -33,8 +33,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a CA and certificates for the gateways and workers of a cluster: --cluster-tls-ca,
-    /// --cluster-tls-cert and --cluster-tls-key of each. Does not replace any file.
+    /// Make a CA, certificates of it for the gateways, workers and Redis of a cluster, and the
+    /// gateways' secrets and user of Redis. Does not replace any file.
     ClusterInit {
         /// The folder; it is made if it is not there.
         dir: PathBuf,

@@ -75,7 +75,7 @@ fn what_cluster_init_makes_is_all_that_is_needed() {
     let made = run("reframe-gateway", &["cluster-init", &path]);
     assert!(made.status.success(), "{made:?}");
     let files = String::from_utf8_lossy(&made.stdout).lines().count();
-    assert_eq!(files, 9, "{made:?}");
+    assert_eq!(files, 13, "{made:?}");
     assert_says(&run("reframe-gateway", &["cluster-init", &path]), 1, &["is there already"]);
     let options = |role: &str| {
         [

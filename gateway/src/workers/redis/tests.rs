@@ -10,6 +10,7 @@ use super::health::Operation;
 use super::server::RedisServer;
 use super::testing::{LONG, gateway, members, unconnected, until, workers};
 use crate::config::redis::{RedisOptions, RedisStore};
+use crate::config::tls::cluster_init::{REDIS_RIGHTS as RIGHTS, cluster_init};
 use crate::media::session_id::testing::id;
 use crate::workers::placement::gauges::Gauges;
 use crate::workers::placement::{ClaimError, Placement};
@@ -274,10 +275,6 @@ async fn a_password_from_a_file_is_read_for_each_connection() {
     .await;
 }
 
-/// What docs/operations.md tells operators to give a user of its own.
-const RIGHTS: &str = "~reframe:* +ping +select +eval +hget +hmget +hset +del +pexpire +time +zadd \
-                      +zcard +zcount +zrem +zremrangebyscore +zscore";
-
 #[tokio::test]
 async fn a_user_needs_no_more_than_the_documented_rights_and_a_missing_one_is_told() {
     let documented = include_str!("../../../../docs/operations.md");
@@ -360,6 +357,35 @@ async fn a_user_with_a_password_file_comes_by_tls_and_a_foreign_redis_is_refused
     let problems = b.store.health.problems();
     let [(Operation::Connect, _, text)] = &problems[..] else { panic!("{problems:?}") };
     assert!(text.contains("certificate") && text.contains("--redis-ca"), "{text}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// `redis.acl` and `redis.password`, as Redis and a gateway are given them.
+#[tokio::test]
+async fn the_user_of_cluster_init_comes_by_its_password_and_nobody_without() {
+    let folder = std::env::temp_dir().join(format!("reframe-acl-{}", std::process::id()));
+    let _made = cluster_init(&folder).unwrap();
+    let server = RedisServer::start();
+    let users = std::fs::read_to_string(folder.join("redis.acl")).unwrap();
+    // The last one first: the first shuts out who adds them here.
+    for user in users.lines().rev() {
+        let rules = user.strip_prefix("user ").unwrap().split_whitespace();
+        let command: Vec<_> = ["ACL", "SETUSER"].into_iter().chain(rules).collect();
+        assert_eq!(server.cli(&command), "OK");
+    }
+    assert!(server.cli(&["PING"]).contains("NOAUTH"));
+    let options = RedisOptions {
+        redis: Some(server.url()),
+        redis_user: Some("gateway".into()),
+        redis_password_file: folder.join("redis.password").to_str().map(str::to_owned),
+        redis_ca: None,
+    };
+    let (mut problems, workers) = (Vec::new(), workers(1, 2));
+    let store = options.validate(&mut problems).unwrap_or_else(|| panic!("{problems:?}"));
+    let gauges = Gauges::new(Box::new(move || workers.clone()));
+    let a = Redis::start(store, address(1).unwrap(), LONG, gauges);
+    until("it is connected", || a.store.ready().is_some()).await;
+    assert_eq!(a.store.health.problems(), []);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
