@@ -36,6 +36,12 @@ pub fn example(name: &str) -> PathBuf {
     root().join("worker/python/examples").join(name)
 }
 
+/// A script of the tests: `tests/clients/NAME`.
+#[must_use]
+pub fn script(name: &str) -> PathBuf {
+    root().join("tests/clients").join(name)
+}
+
 /// The processes that `parent` has started.
 #[must_use]
 pub fn children(parent: u32) -> Vec<u32> {

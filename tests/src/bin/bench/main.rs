@@ -19,6 +19,7 @@ mod load;
 mod loss;
 mod overload;
 mod placement;
+mod python;
 mod quality;
 mod receive;
 mod recovery;
@@ -94,6 +95,9 @@ enum Scenario {
     Setup,
     /// A request whose access token is checked.
     Access,
+    /// The same function under FastRTC, in Python here, and in Rust; only by its name, after
+    /// `scripts/python.sh install fastrtc test` and `scripts/python.sh package release`.
+    Python,
     /// A 640x480 stream whose worker is killed, hangs, or drains.
     Faults,
     /// A Chromium with a 720p camera: how soon all of it is sent and shown.
@@ -241,6 +245,10 @@ fn run(plan: &Plan, only: &[Scenario], minutes: u32) -> (Report, Vec<Panel>) {
         if wanted(Scenario::Access) {
             step("access");
             access::checked(&mut report, "access", plan);
+        }
+        if only.contains(&Scenario::Python) {
+            step("python");
+            python::side_by_side(&mut report, "python 720p", sizes[0].vp8(), plan);
         }
         if wanted(Scenario::Setup) {
             step("setup");
