@@ -1,5 +1,5 @@
-//! `reframe-gateway cluster-init DIR`: a CA, certificates of it for gateways, workers and Redis, and
-//! the secrets of gateways and of their user of Redis.
+//! `reframe-gateway cluster-init DIR`: a CA, certificates of it for gateways, workers and Redis,
+//! and the secrets of gateways and of their user of Redis.
 //!
 //! The certificates are good for as long as the CA: nobody renews those of a compose file. Where
 //! somebody does, as cert-manager in Kubernetes, that makes them itself.
@@ -52,10 +52,10 @@ pub enum ClusterInitError {
 }
 
 /// Makes the folder `dir`, if it is not there, and thirteen files in it: `ca.pem`, `gateway.pem`,
-/// `worker.pem` and `redis.pem`, each with its key, as in `ca-key.pem`; the secrets of access tokens
-/// (`auth.key`), of sessions' tokens (`session.key`) and of the operator (`admin.token`); and the
-/// users of Redis (`redis.acl`), who are `gateway` alone, with its password (`redis.password`). The
-/// CA's key is needed for further certificates only. Returns what was made.
+/// `worker.pem` and `redis.pem`, each with its key, as in `ca-key.pem`; the secrets of access
+/// tokens (`auth.key`), of sessions' tokens (`session.key`) and of the operator (`admin.token`);
+/// and the users of Redis (`redis.acl`), who are `gateway` alone, with its password
+/// (`redis.password`). The CA's key is needed for further certificates only. Returns what was made.
 ///
 /// # Errors
 /// One of the files is there already, and then none is touched; or they cannot be made.
