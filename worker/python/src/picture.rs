@@ -2,8 +2,8 @@
 //!
 //! `np.flip(image, axis=0)` and a crop have whole rows, which are copied as such; so has
 //! `image[..., ::-1]`, in the other order of colours. Of a mirrored picture each pixel is copied by
-//! itself. Python's own copies take ten times as long (1280x720: 13 ms by `PyBuffer_ToContiguous` for
-//! rows in reverse).
+//! itself. Python's own copies take ten times as long (1280x720: 13 ms by `PyBuffer_ToContiguous`
+//! for rows in reverse).
 
 use std::ptr;
 
@@ -84,7 +84,8 @@ impl Picture {
         let layout = Layout { first, row: of(0), column: of(1), channel: of(2) };
         let used = if *channels == 1 { 1 } else { 3 };
         let columns = width as usize;
-        // `image[..., ::-1]`: the same rows, begun at the other end of a pixel, in the other format.
+        // `image[..., ::-1]`: the same rows, begun at the other end of a pixel, in the other
+        // format.
         let (layout, format) = match (layout.reversed(), swapped(format)) {
             (Some(layout), Some(swapped)) if used == 3 => (layout, swapped),
             _ => (layout, format),
@@ -104,8 +105,8 @@ impl Picture {
     }
 }
 
-/// The bytes of a picture as they are encoded, and their format: for tests of strides and of what is
-/// refused.
+/// The bytes of a picture as they are encoded, and their format: for tests of strides and of what
+/// is refused.
 #[pyfunction]
 pub(crate) fn packed<'py>(
     py: Python<'py>,
