@@ -41,7 +41,8 @@ wheel() {
     install wheel
     rm -rf "$made/wheels"
     echo '==> building in release; the first time takes some minutes'
-    VPX_STATIC=1 VPX_VERSION=$(pkg-config --modversion vpx) VPX_LIB_DIR=$(pkg-config --variable=libdir vpx) \
+    # Where the compiler finds it: what pkg-config says is wrong in Debian.
+    VPX_STATIC=1 VPX_VERSION=$(pkg-config --modversion vpx) VPX_LIB_DIR=$(dirname "$(cc -print-file-name=libvpx.a)") \
         VPX_INCLUDE_DIR=$(pkg-config --variable=includedir vpx) PATH="$made/wheel/bin:$PATH" \
         "$made/wheel/bin/maturin" build --quiet --release --manifest-path "$source/Cargo.toml" --out "$made/wheels"
     file=$(ls "$made"/wheels/*.whl)

@@ -47,7 +47,7 @@ pub(crate) struct Frame {
     /// As many are used as `dimensions` says. `Py_buffer` points into both.
     shape: [isize; 3],
     strides: [isize; 3],
-    dimensions: usize,
+    dimensions: u8,
     seq: u64,
     capture_time: f64,
 }
@@ -103,7 +103,7 @@ impl Frame {
     /// Rows, columns and, in colour, channels.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, &self.shape[..self.dimensions])
+        PyTuple::new(py, &self.shape[..usize::from(self.dimensions)])
     }
 
     /// The number of the picture in its session; a gap is a picture that was skipped.
@@ -140,7 +140,7 @@ impl Frame {
             (*view).itemsize = 1;
             (*view).format =
                 if asked(ffi::PyBUF_FORMAT) { c"B".as_ptr().cast_mut() } else { ptr::null_mut() };
-            (*view).ndim = if asked(ffi::PyBUF_ND) { frame.dimensions as c_int } else { 1 };
+            (*view).ndim = if asked(ffi::PyBUF_ND) { c_int::from(frame.dimensions) } else { 1 };
             (*view).shape = if asked(ffi::PyBUF_ND) {
                 frame.shape.as_ptr().cast_mut()
             } else {
