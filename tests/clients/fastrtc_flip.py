@@ -1,5 +1,7 @@
 """FastRTC with a function that turns the picture upside down, for `make bench BENCH="--only python"`."""
 
+import asyncio
+import contextlib
 import socket
 
 import numpy as np
@@ -13,7 +15,23 @@ def flip(image):
 
 
 stream = Stream(flip, modality="video", mode="send-receive", concurrency_limit=10)
-app = FastAPI()
+async def set_inputs():
+    """Until a session's input is set, FastRTC shows the camera as it is. The first is overwritten
+    by the frame."""
+    while True:
+        for webrtc_id in list(stream.connections):
+            stream.set_input(webrtc_id, None)
+        await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def life(_):
+    inputs = asyncio.create_task(set_inputs())
+    yield
+    inputs.cancel()
+
+
+app = FastAPI(lifespan=life)
 stream.mount(app)
 
 

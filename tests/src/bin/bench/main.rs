@@ -248,7 +248,8 @@ fn run(plan: &Plan, only: &[Scenario], minutes: u32) -> (Report, Vec<Panel>) {
         }
         if only.contains(&Scenario::Python) {
             step("python");
-            python::side_by_side(&mut report, "python 720p", sizes[0].vp8(), plan);
+            let clips = [("720p", sizes[0].vp8()), ("480p", sizes[1].vp8())];
+            python::side_by_side(&mut report, clips, plan);
         }
         if wanted(Scenario::Setup) {
             step("setup");

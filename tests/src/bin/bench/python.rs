@@ -54,10 +54,16 @@ fn connect(page: &str, clip: &Arc<Clip>, decode: bool) -> Peer {
     peer
 }
 
-/// One stream of `clip` to each server, one after the other: CPU while nothing is decoded here, and
-/// ages in a run of their own.
-pub(crate) fn side_by_side(report: &mut Report, name: &'static str, clip: &Arc<Clip>, plan: &Plan) {
+/// One stream to each server, one after the other: CPU for `large` while nothing is decoded here,
+/// and ages for `small` in a run of their own. At the bitrate that FastRTC begins with, its large
+/// pictures cannot be read.
+pub(crate) fn side_by_side(
+    report: &mut Report,
+    [large, small]: [(&str, &Arc<Clip>); 2],
+    plan: &Plan,
+) {
     for server in SERVERS {
+        let (name, clip) = large;
         let (process, page) = start(server);
         let peers = [connect(&page, clip, false)];
         watch(&peers, plan.warm_up_secs);
@@ -66,11 +72,14 @@ pub(crate) fn side_by_side(report: &mut Report, name: &'static str, clip: &Arc<C
         let cpu: Duration = process.cpu_time() - before;
         drop(peers);
         let row = format!("{server}: CPU of a returned frame");
+        let name = &format!("python {name}");
         report.add(name, &row, "CPU-ms/frame", millis(cpu) / returned as f64);
         let fps = returned as f64 / f64::from(plan.window_secs);
         report.add(name, &format!("{server}: returned"), "fps", fps);
         drop(process);
 
+        let (name, clip) = small;
+        let name = &format!("python {name}");
         let (_process, page) = start(server);
         let peers = [connect(&page, clip, true)];
         watch(&peers, plan.warm_up_secs);
