@@ -20,16 +20,26 @@ FLIP = Path(__file__).parents[1] / "examples" / "flip.py"
 compiled = pytest.mark.skipif(not hasattr(_core, "__file__"), reason="only with the compiled half")
 
 
-def started(*arguments, text=None):
-    """The command `reframe`, or a program's text."""
-    command = ["-m", "reframe", *arguments] if text is None else ["-c", text]
-    # -P: the sources in the working folder are not the whole package.
-    return subprocess.Popen(
-        [sys.executable, "-P", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@pytest.fixture
+def started():
+    """Starts the command `reframe`, or a program's text; what still runs afterwards is killed, and
+    its children with it."""
+    programs = []
+
+    def start(*arguments, text=None):
+        command = ["-m", "reframe", *arguments] if text is None else ["-c", text]
+        # -P: the sources in the working folder are not the whole package.
+        command = [sys.executable, "-P", *command]
+        program = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        programs.append(program)
+        return program
+
+    yield start
+    for program in programs:
+        program.kill()
+        program.communicate()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +87,7 @@ def test_a_notebook_has_no_program_to_run_again(monkeypatch, where):
 
 
 @compiled
-def test_a_wrong_address_is_one_message_and_no_process():
+def test_a_wrong_address_is_one_message_and_no_process(started):
     program = started("serve", str(FLIP), "--listen", "foo", "--processes", "2")
     output, _ = program.communicate(timeout=60)
     assert program.returncode == 64, output
@@ -86,7 +96,7 @@ def test_a_wrong_address_is_one_message_and_no_process():
 
 
 @compiled
-def test_a_wrong_option_of_the_children_ends_all():
+def test_a_wrong_option_of_the_children_ends_all(started):
     program = started("serve", str(FLIP), "--listen", "127.0.0.1:0", "--capacity", "0",
                       "--processes", "2")  # fmt: skip
     output, _ = program.communicate(timeout=60)
@@ -95,7 +105,7 @@ def test_a_wrong_option_of_the_children_ends_all():
 
 
 @compiled
-def test_a_child_that_ignores_signals_ends_with_the_second():
+def test_a_child_that_ignores_signals_ends_with_the_second(started):
     text = (
         "import os, signal, time\n"
         "import reframe\n"
