@@ -42,7 +42,7 @@ wheel: ## The Python package as a wheel, in target/python/wheels/, tried in ever
 # Cheapest first. Plain `cargo test` is for machines without nextest; it is held to two tests at a time, because each of
 # the end-to-end tests moves video in real time.
 test: ## Formatting, lints, docs and every test; what CI runs
-	@echo '==> on two cores: 30 minutes to build everything the first time, then 17 for the tests'
+	@echo '==> on two cores: 30 minutes to build everything the first time, then 22 for the tests'
 	@scripts/packages.sh test
 	@scripts/clients.sh test
 	@scripts/python.sh install test gradio-5 gradio-6

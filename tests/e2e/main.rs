@@ -68,8 +68,10 @@ use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
+use reframe_gateway::codec::Picture;
 use reframe_tests::cluster::Cluster;
 use reframe_tests::metrics::Metrics;
+use reframe_tests::pattern::psnr;
 use reframe_tests::peer::{Options, Peer, Stats};
 use reframe_tests::source::Video;
 use reframe_tests::wait::{eventually, try_eventually};
@@ -125,6 +127,21 @@ fn assert_flipped_in_order(stats: &Stats) {
     assert!(numbers.is_sorted_by(|a, b| a < b), "out of order, or again later: {numbers:?}");
     let times: Vec<_> = stats.received.iter().map(|frame| frame.rtp_time).collect();
     assert!(times.is_sorted_by(|a, b| a < b), "RTP timestamps do not grow: {times:?}");
+}
+
+/// Every plane of a picture that came back, against what it shall be: a shifted row or exchanged
+/// colours would show.
+#[track_caller]
+fn assert_planes(picture: &Picture, expected: &[u8]) {
+    let (width, height) = (picture.width, picture.height);
+    let (luma, chroma) = (width as usize * height as usize, expected.len());
+    for (plane, range) in
+        [("Y", 0..luma), ("U", luma..(luma + chroma) / 2), ("V", (luma + chroma) / 2..chroma)]
+    {
+        let psnr = psnr(&picture.data[range.clone()], &expected[range]);
+        // Twice VP8 and a trip through RGB: about 30 dB; any mistake in a plane is below 20.
+        assert!(psnr > 25.0, "{width}x{height} {plane}: {psnr:.1} dB");
+    }
 }
 
 /// What became of the frames that came in.

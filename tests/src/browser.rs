@@ -231,7 +231,8 @@ impl Browser {
              context.drawImage(document.getElementById('{id}'), 0, 0, {width}, {height});
              const {{ data }} = context.getImageData(0, 0, {width}, {height});
              let text = '';
-             for (let i = 0; i < data.length; i += 4) text += String.fromCharCode(data[i], data[i + 1], data[i + 2]);
+             for (let i = 0; i < data.length; i += 4)
+               text += String.fromCharCode(data[i], data[i + 1], data[i + 2]);
              return text;"
         ));
         let rgb: Vec<u8> = rgb
@@ -265,7 +266,10 @@ impl Browser {
     /// Sizes the page, in CSS pixels.
     pub fn resize(&self, width: u32, height: u32) {
         // Not the window: Chromium's is never narrower than 500 pixels.
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        let is_phone = width < 500;
+        let metrics = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone,
+        });
         let _: Value = self.vendor(
             "goog/cdp/execute",
             &json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics }),

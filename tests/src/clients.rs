@@ -31,6 +31,6 @@ pub fn run(python: &Path, script: &str, args: &[&str]) -> Value {
     })
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

@@ -152,8 +152,9 @@ fn check(source: &str, layers: &[Layer]) {
         let problem = match allowed {
             Some(true) => continue,
             Some(false) => format!(
-                "`{from}` may not import `{to}`. Move the type down to where both may import it (`media`, `config`), tell \
-                 the other by a message, or, if `{to}` is below `{from}`, list it"
+                "`{from}` may not import `{to}`. Move the type down to where both may import it \
+                 (`media`, `config`), tell the other by a message, or, if `{to}` is below `{from}`, \
+                 list it"
             ),
             None => format!("`{from}` is not in the list of folders: say what it may import"),
         };
@@ -192,8 +193,8 @@ fn circles(source: &str, imports: &[Import]) {
             reached[file].iter().filter(|other| reached[*other].contains(file)).collect();
         assert!(
             circle.len() <= MAX_CIRCLE,
-            "{source}: these files import each other in a circle; break it by moving what they share into a file of its \
-             own: {circle:?}"
+            "{source}: these files import each other in a circle; break it by moving what they \
+             share into a file of its own: {circle:?}"
         );
     }
 }

@@ -1,11 +1,12 @@
 //! Programs in Python that use the package `reframe`, as `scripts/python.sh` has put it together.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::clients::root;
 use crate::process;
 
 /// The interpreter of an environment of `worker/python/tests/NAME.txt`, with the package.
@@ -71,8 +72,4 @@ fn parent_of(id: u32) -> Option<u32> {
     // The name in parentheses may hold anything; state and parent follow it.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     (fields.next()? != "Z").then(|| fields.next()?.parse().ok())?
-}
-
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

@@ -51,7 +51,7 @@ pub(crate) struct Rights {
     pub(crate) inputs: Map<String, Value>,
 }
 
-/// Why a token is none that this server takes. The text is for the client.
+/// Why this server does not accept a token. The text is for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
     #[error("the token has more than {MAX_TOKEN_BYTES} bytes")]

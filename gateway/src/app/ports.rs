@@ -138,20 +138,10 @@ pub(super) fn serve_page(
     let trusted = Arc::clone(&edges.proxies);
     let exempt: Exempt = Arc::new(move |address| trusted.trusts(address));
     let caps = Caps::new(Port::Public, edges.shares.public, edges.connections_each, exempt);
-    let (guard, watch) = (edges.guard(Port::Public), watch_each("http", &edges.watchdog));
-    // Called on each of its threads.
-    let app = move || {
-        watch();
-        App::new()
-            .app_data(web::Data::new(state.clone()))
-            .app_data(web::Data::new(guard.clone()))
-            .wrap(from_fn(edge::guard))
-            .wrap(http::headers())
-            .configure(http::routes)
-    };
-    let (listener, failed) = port.into_parts();
     let secure = tls.map_or(Secure::Plain, Secure::Tls);
-    edge::serve(listener, secure, caps, HTTP_THREADS, app).map_err(failed)
+    serve(port, edges, (Port::Public, "http", HTTP_THREADS), secure, caps, move |service| {
+        service.app_data(web::Data::new(state.clone())).configure(http::routes);
+    })
 }
 
 pub(super) fn serve_admin(
@@ -160,18 +150,9 @@ pub(super) fn serve_admin(
     state: AdminState,
 ) -> Result<Server, RunError> {
     let caps = edges.caps_inside(Port::Admin, edges.shares.admin);
-    let (guard, watch) = (edges.guard(Port::Admin), watch_each("admin", &edges.watchdog));
-    let app = move || {
-        watch();
-        App::new()
-            .app_data(web::Data::new(state.clone()))
-            .app_data(web::Data::new(guard.clone()))
-            .wrap(from_fn(edge::guard))
-            .wrap(http::headers())
-            .configure(admin::routes)
-    };
-    let (listener, failed) = port.into_parts();
-    edge::serve(listener, Secure::Plain, caps, 1, app).map_err(failed)
+    serve(port, edges, (Port::Admin, "admin", 1), Secure::Plain, caps, move |service| {
+        service.app_data(web::Data::new(state.clone())).configure(admin::routes);
+    })
 }
 
 /// `operators`: as on the admin port.
@@ -194,18 +175,34 @@ pub(super) fn serve_peers(
     info!(%address, tls = tls.is_some(), "listening to other gateways");
 
     let caps = edges.caps_inside(Port::Peer, edges.shares.peer);
-    let (guard, watch) = (edges.guard(Port::Peer), watch_each("peer", &edges.watchdog));
+    let secure = tls.map_or(Secure::Plain, Secure::Cluster);
+    serve(port, edges, (Port::Peer, "peer", 1), secure, caps, move |service| {
+        service
+            .app_data(web::Data::new(operators.clone()))
+            .app_data(web::Data::new(state.clone()))
+            .configure(http::forwarded_routes);
+    })
+}
+
+/// `routes` are configured once on each of the port's threads, whose number and name in the
+/// watchdog are given beside it.
+fn serve(
+    bound: Bound,
+    edges: &Edges,
+    (port, thread, threads): (Port, &'static str, usize),
+    secure: Secure,
+    caps: Arc<Caps>,
+    routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+) -> Result<Server, RunError> {
+    let (guard, watch) = (edges.guard(port), watch_each(thread, &edges.watchdog));
     let app = move || {
         watch();
         App::new()
-            .app_data(web::Data::new(operators.clone()))
-            .app_data(web::Data::new(state.clone()))
             .app_data(web::Data::new(guard.clone()))
             .wrap(from_fn(edge::guard))
             .wrap(http::headers())
-            .configure(http::forwarded_routes)
+            .configure(&routes)
     };
-    let (listener, failed) = port.into_parts();
-    let secure = tls.map_or(Secure::Plain, Secure::Cluster);
-    edge::serve(listener, secure, caps, 1, app).map_err(failed)
+    let (listener, failed) = bound.into_parts();
+    edge::serve(listener, secure, caps, threads, app).map_err(failed)
 }

@@ -87,16 +87,9 @@ def taken(argv: Sequence[str]) -> tuple[list[str], int]:
 
     Raises ValueError for a value that is no number of processes.
     """
-    rest: list[str] = []
-    given = os.environ.get("REFRAME_PROCESSES") or None
-    arguments = iter(argv)
-    for argument in arguments:
-        if argument == "--processes":
-            given = next(arguments, "")
-        elif argument.startswith("--processes="):
-            given = argument.partition("=")[2]
-        else:
-            rest.append(argument)
+    rest, given = _without(argv, "--processes")
+    if given is None:
+        given = os.environ.get("REFRAME_PROCESSES") or None
     if given is None or is_child():
         return rest, 1
     if not given.strip().isdecimal() or not 1 <= int(given) <= MOST:

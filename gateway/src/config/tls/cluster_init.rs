@@ -32,7 +32,7 @@ const REDIS_NAMES: &[&str] = &["redis", "reframe-redis"];
 pub(crate) const REDIS_RIGHTS: &str = "~reframe:* +ping +select +eval +hget +hmget +hset +del \
     +pexpire +time +zadd +zcard +zcount +zrem +zremrangebyscore +zscore";
 
-/// For whoever may read certificates.
+/// For everybody who may read certificates.
 const PUBLIC: u32 = 0o644;
 /// For the owner alone.
 const SECRET: u32 = 0o600;

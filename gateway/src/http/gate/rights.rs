@@ -58,14 +58,16 @@ impl Gate {
                     unauthorized(&refusal.to_string())
                 }
                 Ok(None) => unauthorized(
-                    "a token is needed: `Authorization: Bearer TOKEN`, or open the page with `?t=TOKEN`",
+                    "a token is needed: `Authorization: Bearer TOKEN`, or open the page with \
+                     `?t=TOKEN`",
                 ),
                 Err(problem) => unauthorized(problem),
             },
             Auth::Proxy(header) => {
                 let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
                 if !peer.is_some_and(|peer| self.proxies.trusts(peer)) {
-                    let problem = "this server is used through a proxy: the address that asks is not in --trusted-proxies";
+                    let problem = "this server is used through a proxy: the address that asks is \
+                                   not in --trusted-proxies";
                     return refused(StatusCode::FORBIDDEN, "forbidden", problem);
                 }
                 let mut named = request.headers().get_all(header);
@@ -127,8 +129,8 @@ impl Gate {
             }
         }
         if visible.is_empty() && refused {
-            let problem = "the service that decides (--auth-http) allows no stream: a token is needed, \
-                           or another one";
+            let problem = "the service that decides (--auth-http) allows no stream: a token is \
+                           needed, or another one";
             return Err(self.unauthorized(request, problem));
         }
         Ok(visible)
@@ -170,7 +172,8 @@ impl Gate {
                 return Box::new(try_again(status, "rate_limited", problem));
             }
             telemetry::access_refused("auth_unavailable");
-            warn!(target: STRANGER, error = &*error as &dyn std::error::Error, "--auth-http does not decide");
+            let error = &*error as &dyn std::error::Error;
+            warn!(target: STRANGER, error, "--auth-http does not decide");
             let problem = "the service that decides who may do what does not answer; try again";
             Box::new(unavailable("auth_unavailable", problem))
         })
