@@ -67,8 +67,8 @@ class UI:
         ``server_name="0.0.0.0"`` other machines reach it, by an address with a secret that is
         printed; their browsers give the camera to https only: ``ssl_certfile`` and ``ssl_keyfile``.
         ``prevent_thread_lock=True`` returns when the page can be opened; the next ``launch`` or
-        ``close`` ends that server. ``processes`` is for
-        functions that keep a processor busy: so many processes run the program.
+        ``close`` ends that server. ``processes`` is for functions that keep a processor busy: so
+        many processes run the program.
 
         Returns ``(None, address of the page, None)`` like Gradio. Ends the program with exit code
         64 if an option is wrong, and 1 if the server fails.
