@@ -10,7 +10,7 @@
 pub mod exchange;
 
 /// The version of this protocol. A gateway refuses a worker whose `StreamSpec` carries another.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// The largest width and height of a frame on the wire, in pixels.
 pub const MAX_DIMENSION: u32 = 4096;

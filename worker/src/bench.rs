@@ -12,7 +12,7 @@ use reframe_proto::v1::{self, FromWorker, ToWorker, to_worker};
 use crate::convert::{self, Message};
 use crate::frame::pixels::I420;
 use crate::frame::{Frame, PixelFormat, Rotation};
-use crate::message::{Job, Reply};
+use crate::message::{Job, Reply, Times};
 use crate::mode::Mode;
 
 /// A worker's parts for one stream. Each call is one step, and takes the result of the step before.
@@ -68,8 +68,8 @@ impl Path {
     pub fn answer(&self, picture: Picture) -> FromWorker {
         let Picture { seq, i420 } = picture;
         let outcome = Ok(Some(i420));
-        let reply =
-            Reply::Result { seq, handler_time: Duration::ZERO, outcome, outputs: Vec::new() };
+        let (times, outputs) = (Times::default(), Vec::new());
+        let reply = Reply::Result { seq, times, outcome, outputs, more_credits: 0 };
         convert::reply(reply, self.exchange.as_deref())
     }
 

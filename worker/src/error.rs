@@ -74,6 +74,20 @@ impl HandlerError {
         self.message
     }
 
+    /// Whether the handler gave up a frame because a newer one came ([`Superseded`]).
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        let mut next: Option<&dyn Error> =
+            self.source.as_deref().map(|source| source as &dyn Error);
+        while let Some(error) = next {
+            if error.is::<Superseded>() {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+
     /// For the log: the message, and each source that adds something to the one before.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.message.clone();
@@ -90,6 +104,12 @@ impl HandlerError {
         text
     }
 }
+
+/// A newer frame came before a model began with this one, and takes its place: nothing failed. A
+/// handler lets it pass, with `?`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("a newer frame takes the place of this one")]
+pub struct Superseded;
 
 /// From every error type, and from a plain text.
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for HandlerError {
@@ -141,5 +161,16 @@ mod tests {
         assert_eq!(error.message(), "Try again later");
         assert_eq!(error.chain(), "Try again later: cannot load the model: no space");
         assert_eq!(HandlerError::from("plain").chain(), "plain");
+    }
+
+    #[test]
+    fn a_frame_that_was_superseded_is_known_whatever_it_was_wrapped_in() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the model did not run")]
+        struct Wrapped(#[source] Superseded);
+        assert!(HandlerError::from(Superseded).is_superseded());
+        let wrapped = HandlerError::from(Wrapped(Superseded)).with_message("another text");
+        assert!(wrapped.is_superseded());
+        assert!(!HandlerError::from(Superseded.to_string()).is_superseded());
     }
 }

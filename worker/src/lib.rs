@@ -93,31 +93,36 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod batch;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod bench;
+mod calls;
 pub mod cli;
 mod components;
 mod convert;
 mod error;
 mod frame;
 mod handler;
+mod health;
 mod inputs;
 mod message;
 mod mode;
+mod newest;
 mod runner;
 mod server;
 mod session;
 pub mod sources;
 mod stream;
 
+pub use batch::{Batched, BatchedBuilder, BatchedError, CallError, batch_sessions};
 #[cfg(feature = "launch")]
 pub use cli::launch::{LaunchError, launch};
 pub use components::{
     Checkbox, ColorPicker, Dropdown, InputComponent, Json, Label, LinePlot, Number,
     OutputComponent, Slider, Text, Textbox,
 };
-pub use error::HandlerError;
+pub use error::{HandlerError, Superseded};
 pub use frame::{Frame, FrameError, PixelFormat, Rotation};
 pub use handler::{
     AdditionalOutputs, CloseStream, Handler, IntoGenerator, IntoHandler, IntoOutput, Output,

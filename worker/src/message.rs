@@ -10,13 +10,17 @@ use crate::frame::pixels::I420;
 /// Replies of one session that wait for the transport.
 ///
 /// There is room for everything that a gateway with three credits can leave unread (`Opened`, three
-/// results, an error and the end). So the handler only waits for a gateway that keeps sending
-/// without reading.
+/// results, an error and the end); no session has more credits ([`MORE_CREDITS`]). So the handler
+/// only waits for a gateway that keeps sending without reading.
 pub(crate) const REPLIES: usize = 6;
 
 /// How many of the author's notices may wait in addition to the replies. More are dropped: a page
 /// shows one at a time.
 pub(crate) const NOTICES: usize = 7;
+
+/// Credits that a session is given beside its one when it first calls a model that works on
+/// batches: the handler has one frame, a second waits, and a third that comes takes its place.
+pub(crate) const MORE_CREDITS: u32 = 2;
 
 /// Requests of the gateway: the messages of a session's actor.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(crate) enum Job {
     Frame { seq: u64, capture_time: Duration, picture: I420, traceparent: String },
     /// Mode receive: a request for the next item.
     Pull { seq: u64, traceparent: String },
+    /// A frame waits where a newer one may take its place (`newest`).
+    Newest,
 }
 
 impl Message for Job {
@@ -37,6 +43,7 @@ impl Job {
         match self {
             Self::Frame { seq, .. } => ("frame", *seq),
             Self::Pull { seq, .. } => ("pull", *seq),
+            Self::Newest => ("the newest frame, in place of", 0),
         }
     }
 }
@@ -50,14 +57,42 @@ pub(crate) enum Reply {
     /// returned only values. Values are JSON, one for each output or none.
     Result {
         seq: u64,
-        handler_time: Duration,
+        times: Times,
         outcome: Result<Option<I420>, HandlerError>,
         outputs: Vec<String>,
+        /// Credits beside the one that it returns.
+        more_credits: u32,
     },
     /// For the client, outside of any frame.
     Notice { level: Severity, message: String },
     /// The last message: the session ends, because of a fault or because its handler ended it.
     End { message: String, failed: bool },
+}
+
+/// How long a frame took at the worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// The handler, with what it waited for a batch to begin.
+    pub(crate) handler: Duration,
+    /// Before that, and after a batch: until it was the session's turn.
+    pub(crate) turn: Duration,
+    /// Models that work on batches, if it called one.
+    pub(crate) batch: Option<BatchUse>,
+}
+
+/// One frame's use of models that work on the frames of several sessions at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct BatchUse {
+    /// Items in the last batch that it was in; 0: none began.
+    pub(crate) size: u32,
+    /// How long it waited for models to begin.
+    pub(crate) wait: Duration,
+    /// How long they worked, on whole batches.
+    pub(crate) model: Duration,
+    /// Its share of that.
+    pub(crate) share: Duration,
+    /// A call failed for all of its batch.
+    pub(crate) failed: bool,
 }
 
 /// The severity with which the page shows a notice.

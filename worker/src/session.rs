@@ -5,12 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 use crate::error::HandlerError;
+use crate::health::Health;
 use crate::inputs::Inputs;
-use crate::message::{REPLIES, Reply, Severity};
+use crate::message::{BatchUse, REPLIES, Reply, Severity};
+use crate::newest::Newest;
 
 thread_local! {
     static CURRENT: RefCell<Option<Session>> = const { RefCell::new(None) };
@@ -31,20 +34,52 @@ struct Shared {
     replies: mpsc::WeakSender<Result<Reply, Status>>,
     /// Notices that found no room.
     dropped: AtomicU64,
+    /// The worker's.
+    health: Health,
+    newest: Newest,
+    /// What the frame that the handler works on has used.
+    batch: Mutex<Option<BatchUse>>,
+    /// No other session of this process has it.
+    key: u64,
 }
 
+/// The last [`Shared::key`].
+static LAST_KEY: AtomicU64 = AtomicU64::new(0);
+
 impl Session {
+    /// Of a stream that skips frames or not, at a worker with this health.
     pub(crate) fn new(
         id: String,
         inputs: watch::Receiver<Inputs>,
         replies: &mpsc::Sender<Result<Reply, Status>>,
+        skips: bool,
+        health: Health,
     ) -> Self {
         Self(Arc::new(Shared {
             id,
             inputs,
             replies: replies.downgrade(),
             dropped: AtomicU64::new(0),
+            health,
+            newest: Newest::new(skips),
+            batch: Mutex::default(),
+            key: LAST_KEY.fetch_add(1, Ordering::Relaxed),
         }))
+    }
+
+    /// A session that no gateway asked for, of a stream that skips frames. It is over when the
+    /// sender is dropped.
+    #[cfg(test)]
+    pub(crate) fn alone(id: &str) -> (watch::Sender<Inputs>, Self) {
+        let (inputs, watched) = watch::channel(Inputs::default());
+        let session = Self::new(id.to_owned(), watched, &mpsc::channel(1).0, true, Health::new());
+        (inputs, session)
+    }
+
+    /// As [`alone`](Self::alone), and over.
+    #[cfg(test)]
+    pub(crate) fn of_nobody(id: &str) -> Self {
+        Self::alone(id).1
     }
 
     /// The session that this thread works for: `Some` on the thread that a handler or generator is
@@ -108,6 +143,40 @@ impl Session {
         {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Where its newest frame waits.
+    pub(crate) fn newest(&self) -> &Newest {
+        &self.0.newest
+    }
+
+    /// That of its worker.
+    pub(crate) fn health(&self) -> &Health {
+        &self.0.health
+    }
+
+    /// A number that no other session of this process has.
+    pub(crate) fn key(&self) -> u64 {
+        self.0.key
+    }
+
+    /// The frame that the handler works on calls a model that works on batches; whether it is the
+    /// first call.
+    pub(crate) fn begin_batch(&self) -> bool {
+        let mut batch = self.0.batch.lock();
+        let first = batch.is_none();
+        batch.get_or_insert_default();
+        first
+    }
+
+    /// What a model did for that frame.
+    pub(crate) fn add_batch(&self, add: impl FnOnce(&mut BatchUse)) {
+        add(self.0.batch.lock().get_or_insert_default());
+    }
+
+    /// What the frame has used.
+    pub(crate) fn take_batch(&self) -> Option<BatchUse> {
+        self.0.batch.lock().take()
     }
 
     /// Notices that found no room.

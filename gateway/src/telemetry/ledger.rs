@@ -47,6 +47,8 @@ pub(crate) enum Reason {
     Overflow,
     /// The handler returned an error for it.
     HandlerError,
+    /// It waited at the worker for a model to begin, and a newer frame took its place.
+    Superseded,
     /// It was at a worker that went away.
     WorkerLost,
     /// More than `--max-fps` in a second.
@@ -86,6 +88,7 @@ impl Reason {
             Self::Rate => "rate",
             Self::Overflow => "overflow",
             Self::HandlerError => "handler_error",
+            Self::Superseded => "superseded",
             Self::WorkerLost => "worker_lost",
             Self::Congested => "congested",
             Self::Busy => "busy",

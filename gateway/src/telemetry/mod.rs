@@ -35,6 +35,9 @@ const SECONDS: &[f64] = &[
 const LONG_SECONDS: &[f64] =
     &[0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0];
 
+/// Histogram bounds of the number of frames in a batch.
+const BATCHES: &[f64] = &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0];
+
 /// Histogram bounds of bitrates, in bytes a second: 100 kbit/s to 20 Mbit/s.
 const BITRATES: &[f64] = &[
     12_500.0, 25_000.0, 37_500.0, 62_500.0, 93_750.0, 125e3, 187_500.0, 250e3, 375e3, 625e3,
@@ -102,6 +105,8 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
         builder =
             builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), LONG_SECONDS).ok()?;
     }
+    let sizes = Matcher::Full("reframe_batch_size".to_owned());
+    builder = builder.set_buckets_for_metric(sizes, BATCHES).ok()?;
     let bandwidth = Matcher::Full("reframe_bandwidth_bytes_per_second".to_owned());
     builder = builder.set_buckets_for_metric(bandwidth, BITRATES).ok()?;
     let handle = builder.install_recorder().ok()?;
@@ -254,6 +259,31 @@ fn describe() {
     describe_histogram!(
         "reframe_handler_seconds",
         "Time that the handler took for a frame, as its worker measured."
+    );
+    describe_histogram!(
+        "reframe_turn_wait_seconds",
+        "Time that a frame waited for its turn, where a stream's calls run one at a time."
+    );
+    describe_histogram!(
+        "reframe_batch_size",
+        "Frames that a model worked on at once, as each of them saw it."
+    );
+    describe_histogram!(
+        "reframe_batch_wait_seconds",
+        "Time that a frame waited at the worker for a model to begin."
+    );
+    describe_histogram!(
+        "reframe_model_seconds",
+        "Time that a model took for the batch, as each of its frames saw it."
+    );
+    describe_histogram!(
+        "reframe_model_share_seconds",
+        "That time divided by the frames of the batch: the sum is the time that models worked."
+    );
+    describe_counter!("reframe_batch_failures_total", "Frames whose batch failed as a whole.");
+    describe_counter!(
+        "reframe_superseded_total",
+        "Frames that made way for a newer one while they waited for a model."
     );
     describe_counter!("reframe_packets_dropped_total", "Packets that were thrown away, by reason.");
     describe_counter!(
@@ -446,6 +476,33 @@ pub(crate) fn stage(stage: Stage, took: Duration) {
 
 pub(crate) fn handler(took: Duration) {
     histogram!("reframe_handler_seconds").record(took.as_secs_f64());
+}
+
+/// A frame waited for its session's turn.
+pub(crate) fn turn_wait(stream: &str, waited: Duration) {
+    histogram!("reframe_turn_wait_seconds", "stream" => stream.to_owned())
+        .record(waited.as_secs_f64());
+}
+
+/// A frame used a model that works on batches; `size` 0: none began with it.
+pub(crate) fn batch(stream: &str, size: u32, wait: Duration, model: Duration, share: Duration) {
+    let stream = || stream.to_owned();
+    histogram!("reframe_batch_wait_seconds", "stream" => stream()).record(wait.as_secs_f64());
+    if size > 0 {
+        histogram!("reframe_batch_size", "stream" => stream()).record(f64::from(size));
+        histogram!("reframe_model_seconds", "stream" => stream()).record(model.as_secs_f64());
+        histogram!("reframe_model_share_seconds", "stream" => stream()).record(share.as_secs_f64());
+    }
+}
+
+/// A model's call failed for a whole batch that a frame was in.
+pub(crate) fn batch_failed(stream: &str) {
+    counter!("reframe_batch_failures_total", "stream" => stream.to_owned()).increment(1);
+}
+
+/// A newer frame took the place of one that waited for a model.
+pub(crate) fn superseded(stream: &str) {
+    counter!("reframe_superseded_total", "stream" => stream.to_owned()).increment(1);
 }
 
 pub(crate) fn packets_dropped(reason: &'static str, count: u64) {

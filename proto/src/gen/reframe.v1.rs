@@ -24,7 +24,7 @@ pub struct StreamSpec {
     /// True: while the handler is busy only the newest frame waits. False: frames wait in a bounded FIFO.
     #[prost(bool, tag = "5")]
     pub skip_frames: bool,
-    /// Sessions that this worker takes at once.
+    /// Sessions that this worker takes at once, as of now: where calls run one at a time it follows how long they take.
     #[prost(uint32, tag = "6")]
     pub capacity: u32,
     /// What the person may set while the stream runs. Names are unique.
@@ -352,19 +352,29 @@ pub struct Frame {
     #[prost(message, optional, tag = "8")]
     pub slot: ::core::option::Option<Slot>,
 }
-/// What became of one Frame or Pull. Exactly one for each, in their order.
+/// What became of one Frame or Pull. Exactly one for each, in their order; only a frame that was superseded while it
+/// waited may be answered before an older one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Result {
     /// The frame or pull that this answers.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
-    /// How long the handler itself ran.
+    /// How long the handler ran, with what it waited for a batch to begin (`batch.wait_us`) and without `turn_us`.
     #[prost(uint64, tag = "2")]
     pub handler_us: u64,
     /// The values to show as JSON texts, one for each declared output; empty when the handler gave none with this frame.
     #[prost(string, repeated, tag = "6")]
     pub outputs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(oneof = "result::Outcome", tags = "3, 4, 5")]
+    /// How long the frame waited for its turn, where calls of the stream run one at a time.
+    #[prost(uint64, tag = "8")]
+    pub turn_us: u64,
+    /// The handler called a model that works on batches.
+    #[prost(message, optional, tag = "9")]
+    pub batch: ::core::option::Option<Batch>,
+    /// Credits beside the one that this gives back, from here on.
+    #[prost(uint32, tag = "10")]
+    pub more_credits: u32,
+    #[prost(oneof = "result::Outcome", tags = "3, 4, 5, 7")]
     pub outcome: ::core::option::Option<result::Outcome>,
 }
 /// Nested message and enum types in `Result`.
@@ -380,10 +390,34 @@ pub mod result {
         /// The handler made no picture of it, and meant to.
         #[prost(message, tag = "5")]
         NoPicture(super::NoPicture),
+        /// A newer frame came before a model began with this one, and takes its place.
+        #[prost(message, tag = "7")]
+        Superseded(super::Superseded),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NoPicture {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Superseded {}
+/// One frame's use of models that work on the frames of several sessions at once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Batch {
+    /// Items in the last batch that this frame was in; 0: none began.
+    #[prost(uint32, tag = "1")]
+    pub size: u32,
+    /// How long the frame waited for models to begin.
+    #[prost(uint64, tag = "2")]
+    pub wait_us: u64,
+    /// How long the models worked, on whole batches.
+    #[prost(uint64, tag = "3")]
+    pub model_us: u64,
+    /// Its share of that: `model_us` divided by the sizes. The shares of all frames are the time that models were at work.
+    #[prost(uint64, tag = "4")]
+    pub share_us: u64,
+    /// A call of a model failed for all of its batch.
+    #[prost(bool, tag = "5")]
+    pub failed: bool,
+}
 /// A picture without a place in the stream: layout, rotation and slot as in Frame.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Picture {
@@ -578,7 +612,8 @@ pub mod frame_worker_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// What this worker serves. Cheap, side-effect free, asked at every (re)connection.
+        /// What this worker serves. Cheap, side-effect free, asked at every (re)connection and every few seconds after that:
+        /// of one worker nothing of it changes but the capacity.
         pub async fn describe(
             &mut self,
             request: impl tonic::IntoRequest<super::DescribeRequest>,
@@ -642,7 +677,8 @@ pub mod frame_worker_server {
     /// Generated trait containing gRPC methods that should be implemented for use with FrameWorkerServer.
     #[async_trait]
     pub trait FrameWorker: std::marker::Send + std::marker::Sync + 'static {
-        /// What this worker serves. Cheap, side-effect free, asked at every (re)connection.
+        /// What this worker serves. Cheap, side-effect free, asked at every (re)connection and every few seconds after that:
+        /// of one worker nothing of it changes but the capacity.
         async fn describe(
             &self,
             request: tonic::Request<super::DescribeRequest>,

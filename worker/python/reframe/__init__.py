@@ -28,6 +28,7 @@ except ImportError as error:
         "reframe-hpc has the same import name: they cannot be in one environment"
     ) from error
 
+from reframe._batched import batched
 from reframe._components import (
     JSON,
     Checkbox,
@@ -41,6 +42,7 @@ from reframe._components import (
     Textbox,
 )
 from reframe._context import Context, get_current_context
+from reframe._core import Superseded
 from reframe._errors import AdditionalOutputs, CloseStream, Warning, WebRTCError, log
 from reframe._handlers import Handler, PixelFormat, VideoStreamHandler
 from reframe._processes import adopt as _adopt
@@ -78,6 +80,7 @@ __all__ = [
     "PixelFormat",
     "Slider",
     "Stream",
+    "Superseded",
     "Text",
     "Textbox",
     "UIArgs",
@@ -85,6 +88,7 @@ __all__ = [
     "VideoStreamHandler",
     "Warning",
     "WebRTCError",
+    "batched",
     "get_cloudflare_turn_credentials",
     "get_cloudflare_turn_credentials_async",
     "get_current_context",

@@ -3,12 +3,23 @@
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, final
 
-__all__ = ["Frame", "Session", "Stop", "Stream", "end_with_parent", "front", "packed", "run"]
+__all__ = [
+    "Batcher",
+    "Frame",
+    "Session",
+    "Stop",
+    "Stream",
+    "Superseded",
+    "end_with_parent",
+    "front",
+    "packed",
+    "run",
+]
 
 # An object with the buffer protocol, its pixel format, outputs as JSON, the message of an end.
 _Done: TypeAlias = tuple[object | None, str | None, str | None, str | None]
-# A text is why the frame failed, for the client.
-_Result: TypeAlias = str | _Done
+# A text is why the frame failed, for the client; False: a newer frame took its place.
+_Result: TypeAlias = str | bool | _Done
 
 @final
 class Frame:
@@ -71,9 +82,37 @@ class Stream:
     Raises ValueError when the declaration (a JSON object) is wrong.
     """
 
+    def __new__(cls, declaration: str, factory: Callable[[Session], _Work]) -> Stream: ...
+
+class Superseded(BaseException):
+    """A newer frame came before the model began with this one, and takes its place."""
+
+@final
+class Batcher:
+    """A model that works on the items of several sessions at once, and its threads.
+
+    On its thread `setup(replica)` makes it, and `model(made, items)` returns a list with a result
+    or an exception for each item. Raises ValueError when a setting is out of its range.
+    """
+
     def __new__(
-        cls, declaration: str, factory: Callable[[Session], _Work], parallel: bool
-    ) -> Stream: ...
+        cls,
+        setup: Callable[[int], object],
+        model: Callable[[object, list[object]], list[object]],
+        max_batch: int,
+        max_wait_ms: float,
+        replicas: int,
+        newest: bool,
+    ) -> Batcher: ...
+    def call(self, item: object) -> object:
+        """What the model makes of one item of the calling thread's session.
+
+        Raises what the model raised for it, Superseded, or RuntimeError where there can be no
+        result: outside of a session, after its end, or without a model.
+        """
+
+    def start(self) -> None:
+        """Makes the model, and waits for that. Raises RuntimeError when it cannot be made."""
 
 @final
 class Stop:

@@ -42,6 +42,10 @@ def declaration(
         "skip_frames": bool(settings.skip_frames),
         "keep_rotation": bool(settings.as_sent),
         "pixel_format": settings.pixel_format,
+        "serialized": not settings.parallel,
+        "call_limit_s": (
+            None if settings.call_limit is None else _positive("call_limit", settings.call_limit)
+        ),
         "concurrency_limit": _limit(concurrency_limit),
         "time_limit_s": None if time_limit is None else _positive("time_limit", time_limit),
         "bitrate_kbps": None if bitrate is None else _range(bitrate),

@@ -27,6 +27,12 @@ class VideoStreamHandler:
     models are seldom safe to be used by two threads. ``parallel=True`` is for functions that are.
 
     ``as_sent`` gives frames of a phone as its sensor saw them, not turned upright.
+
+    A call that takes longer than ``call_limit`` seconds is reported: the log has its stack. Unless
+    ``parallel``, all sessions wait for it, so the process takes no more of them; one of several
+    (``--processes``, ``reframe serve``) then ends and is started again, and its sessions go on in
+    another. The first frame of a session, in which models are loaded, may take six times as long.
+    None: a call may take for ever.
     """
 
     callable: Callable[..., Any]
@@ -36,6 +42,7 @@ class VideoStreamHandler:
     pixel_format: PixelFormat = "bgr24"
     parallel: bool = False
     as_sent: bool = False
+    call_limit: float | None = 10.0
 
 
 class Handler:

@@ -143,9 +143,7 @@ class Stream:
         self._output_names = [each["name"] for each in declaration["outputs"]]
         plan = Plan(target, mode, inputs, outputs, Guard(name))
         self._ui = UI(self)
-        self._core = _core.Stream(
-            json.dumps(declaration), functools.partial(Work, plan), bool(target.settings.parallel)
-        )
+        self._core = _core.Stream(json.dumps(declaration), functools.partial(Work, plan))
 
     @property
     def ui(self) -> UI:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reframe import _context, _pictures, _results, _texts
+from reframe import _context, _core, _pictures, _results, _texts
 from reframe._context import Context
 from reframe._guard import Guard
 from reframe._handlers import Calls, Target
@@ -21,9 +21,9 @@ from reframe._outputs import Outputs, Shown
 if TYPE_CHECKING:
     from reframe._core import Frame, Session
 
-Result = str | tuple[Any, str | None, str | None, str | None]
-"""Why a frame failed, for the client; or a picture, its pixel format, the outputs as JSON, and the
-message of an end."""
+Result = str | bool | tuple[Any, str | None, str | None, str | None]
+"""Why a frame failed, for the client; False: a newer frame took its place; or a picture, its pixel
+format, the outputs as JSON, and the message of an end."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,9 @@ class Work:
         context._begin()
         try:
             result = call()
+        except _core.Superseded as newer:
+            result = False
+            context._end(newer)
         except BaseException as error:
             result = self._guard.text(error)
             context._end(error)

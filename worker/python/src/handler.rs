@@ -1,20 +1,21 @@
 //! A session's Python object as a handler or generator, on the session's thread.
 //!
 //! Python's lock is held while Python runs, and at no other time: not while a frame is converted or
-//! copied, and not while a session waits for its turn.
+//! copied, and not while a session waits for its turn or for a model.
 
 use std::sync::Arc;
 
-use parking_lot::FairMutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyBool, PyString, PyTuple};
 use reframe_worker::{
-    AdditionalOutputs, CloseStream, Handler, HandlerError, Output, Value, VideoStreamHandler,
+    AdditionalOutputs, CloseStream, Handler, HandlerError, Output, Superseded, Value,
+    VideoStreamHandler,
 };
 
 use crate::frame::{Frame, Pool};
+use crate::overdue::OnThread;
 use crate::picture::Picture;
 use crate::session::{Declared, Session};
 use crate::stream::pixel_format;
@@ -27,11 +28,6 @@ const ENDING: &str = "the program ends";
 pub(crate) struct Author {
     /// Called with a [`Session`], it makes the object that works for it.
     pub(crate) factory: Arc<Py<PyAny>>,
-    /// Whose turn it is to call Python, in the order of asking. `None`: calls run in parallel.
-    ///
-    /// A plain `Mutex` may be taken again and again by one thread while others wait: a session
-    /// could starve.
-    pub(crate) lock: Option<Arc<FairMutex<()>>>,
     pub(crate) declared: Declared,
 }
 
@@ -60,6 +56,8 @@ struct Worker {
     pool: Arc<Pool>,
     /// `None` before the first call and after the last.
     object: Option<Py<PyAny>>,
+    /// From the first call on.
+    on_thread: Option<OnThread>,
 }
 
 /// What the object answered, before its picture is copied.
@@ -71,13 +69,13 @@ struct Answer {
 
 impl Worker {
     fn new(author: Author) -> Self {
-        Self { author, pool: Arc::default(), object: None }
+        Self { author, pool: Arc::default(), object: None, on_thread: None }
     }
 
     fn begin(&mut self, session: &reframe_worker::Session) -> Result<(), HandlerError> {
-        let Self { author: Author { factory, lock, declared }, object, .. } = self;
+        self.on_thread = Some(OnThread::new(session.id()));
+        let Self { author: Author { factory, declared }, object, .. } = self;
         let session = Session::new(session.clone(), Arc::clone(declared));
-        let _turn = lock.as_ref().map(|lock| lock.lock());
         let failed = python(|py| {
             let made = factory.bind(py).call1((session,))?;
             let failed = made.call_method0(intern!(py, "start"))?;
@@ -90,8 +88,6 @@ impl Worker {
     /// Calls the object, with a frame or for the next item. `None`: there are no more.
     fn call(&self, frame: Option<reframe_worker::Frame>) -> Result<Option<Output>, HandlerError> {
         let object = self.object.as_ref().ok_or_else(|| HandlerError::new(ENDING))?;
-        // Until the picture has been copied: it may be in a buffer that the model writes again.
-        let _turn = self.author.lock.as_ref().map(|lock| lock.lock());
         let answer = python(|py| {
             let object = object.bind(py);
             let result = match frame {
@@ -105,6 +101,7 @@ impl Worker {
         })?;
         let Some(answer) = answer? else { return Ok(None) };
         let Answer { picture, outputs, close } = answer;
+        // Copied within the session's turn: it may be in a buffer that the model writes again.
         let frame = picture.map(|picture| {
             let copied = picture.copy(&self.pool);
             Python::try_attach(|py| picture.give_back(py));
@@ -115,7 +112,6 @@ impl Worker {
 
     fn end(&mut self) {
         let Some(object) = self.object.take() else { return };
-        let _turn = self.author.lock.as_ref().map(|lock| lock.lock());
         // `stop` lets nothing escape. Without Python the object is left: its memory ends with the
         // process.
         Python::try_attach(|py| {
@@ -158,6 +154,9 @@ impl Answer {
     fn read(result: &Bound<'_, PyAny>) -> PyResult<Result<Option<Self>, HandlerError>> {
         if result.is_none() {
             return Ok(Ok(None));
+        }
+        if result.is_instance_of::<PyBool>() {
+            return Ok(Err(Superseded.into()));
         }
         if let Ok(message) = result.cast::<PyString>() {
             return Ok(Err(HandlerError::new(message.to_cow()?)));

@@ -10,10 +10,14 @@
 //! | `session` | what that object knows of its session |
 //! | `frame` | a picture that Python sees as an array, without a copy |
 //! | `picture` | what Python returns, whatever its strides |
+//! | `batch` | a model that works on the frames of several sessions at once |
+//! | `overdue` | the stack of a call that does not return |
 //! | `run` | the commands `launch` and `serve` |
 
+mod batch;
 mod frame;
 mod handler;
+mod overdue;
 mod picture;
 mod run;
 mod session;
@@ -22,6 +26,8 @@ mod stream;
 /// No state of the module needs Python's lock: every class is frozen.
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use crate::batch::{Batcher, Superseded};
     #[pymodule_export]
     use crate::frame::Frame;
     #[pymodule_export]

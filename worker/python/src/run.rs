@@ -9,6 +9,7 @@ use reframe_worker::cli;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::overdue;
 use crate::stream::Stream;
 
 /// Ends a [`run`] from another thread.
@@ -40,7 +41,7 @@ pub(crate) fn run(
     streams: Vec<PyRef<'_, Stream>>,
     argv: Vec<OsString>,
     stop: Option<PyRef<'_, Stop>>,
-) -> u8 {
+) -> PyResult<u8> {
     let streams: Vec<reframe_worker::Stream> =
         streams.iter().map(|stream| stream.0.clone()).collect();
     until_ended(py, argv, stop, |arguments, stop| {
@@ -53,14 +54,19 @@ fn until_ended(
     argv: Vec<OsString>,
     stop: Option<PyRef<'_, Stop>>,
     command: impl FnOnce(Vec<OsString>, WaitForCancellationFutureOwned) -> u8 + Send,
-) -> u8 {
+) -> PyResult<u8> {
     let stop = stop.map_or_else(CancellationToken::new, |stop| stop.0.clone());
     let arguments = [OsString::from("reframe")].into_iter().chain(argv).collect();
-    let code = py.detach(|| command(arguments, stop.cancelled_owned()));
+    overdue::register(py)?;
+    let code = py.detach(|| {
+        let code = command(arguments, stop.cancelled_owned());
+        overdue::end_if_locked(code);
+        code
+    });
     // The signal that ended it has been left for Python too, and would be raised as soon as this
     // returns: there is nothing left to interrupt.
     py.check_signals().ok();
-    code
+    Ok(code)
 }
 
 /// Runs the gateway of `launch` alone, in front of workers at the sockets of other processes; else
@@ -72,7 +78,7 @@ pub(crate) fn front(
     argv: Vec<OsString>,
     sockets: Vec<PathBuf>,
     stop: Option<PyRef<'_, Stop>>,
-) -> u8 {
+) -> PyResult<u8> {
     until_ended(py, argv, stop, |arguments, stop| cli::front_from(arguments, stop, sockets))
 }
 

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::FairMutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use reframe_worker::{
@@ -17,6 +16,7 @@ use reframe_worker::{
 use serde::Deserialize;
 
 use crate::handler::{Author, attached, generator, handler};
+use crate::overdue;
 use crate::session::Kind;
 
 /// A stream, ready to run.
@@ -26,19 +26,15 @@ pub(crate) struct Stream(pub(crate) reframe_worker::Stream);
 #[pymethods]
 impl Stream {
     /// `factory(session)` makes the object that works for one session, on that session's thread.
-    /// Unless `parallel`, one call of the stream's objects runs at a time, in the order in which
-    /// they were asked for.
-    ///
     /// # Errors
     ///
     /// The declaration is wrong: `ValueError`, which says where.
     #[new]
-    fn new(declaration: &str, factory: Py<PyAny>, parallel: bool) -> PyResult<Self> {
+    fn new(declaration: &str, factory: Py<PyAny>) -> PyResult<Self> {
         let declaration: Declaration = serde_json::from_str(declaration)
             .map_err(|error| PyValueError::new_err(format!("the declaration: {error}")))?;
-        let lock = (!parallel).then(|| Arc::new(FairMutex::new(())));
         let declared = declaration.inputs.iter().map(Input::kind).collect();
-        let author = Author { factory: Arc::new(factory), lock, declared };
+        let author = Author { factory: Arc::new(factory), declared };
         declaration.build(author).map(Self).map_err(PyValueError::new_err)
     }
 }
@@ -54,6 +50,9 @@ struct Declaration {
     skip_frames: bool,
     keep_rotation: bool,
     pixel_format: Format,
+    /// One call of the stream's objects at a time.
+    serialized: bool,
+    call_limit_s: Option<f64>,
     concurrency_limit: Option<u32>,
     time_limit_s: Option<f64>,
     bitrate_kbps: Option<(u32, u32)>,
@@ -159,26 +158,29 @@ impl Declaration {
         };
         let made: VideoStreamHandler =
             if mode == Mode::Receive { generator(author) } else { handler(author) };
-        let made = made
+        let mut made = made
             .fps(self.fps)
             .skip_frames(self.skip_frames)
             .keep_rotation(self.keep_rotation)
-            .pixel_format(self.pixel_format.into());
+            .pixel_format(self.pixel_format.into())
+            .serialized(self.serialized);
+        if let Some(seconds) = self.call_limit_s {
+            made = made.call_limit(duration("call_limit", seconds)?);
+        }
         let mut builder = reframe_worker::Stream::builder(made)
             .name(self.name)
             .title(self.title)
             .subtitle(self.subtitle)
             .mode(mode)
             .thread_wrapper(attached)
+            .overdue_hook(overdue::show_stack)
             .additional_inputs(self.inputs.into_iter().map(Input::component))
             .additional_outputs(self.outputs.into_iter().map(Output::component));
         if let Some(sessions) = self.concurrency_limit {
             builder = builder.concurrency_limit(sessions);
         }
         if let Some(seconds) = self.time_limit_s {
-            let limit = Duration::try_from_secs_f64(seconds)
-                .map_err(|_| format!("time_limit is a number of seconds, not {seconds}"))?;
-            builder = builder.time_limit(limit);
+            builder = builder.time_limit(duration("time_limit", seconds)?);
         }
         let kbps = Bitrate::from_kbps;
         if let Some((low, high)) = self.bitrate_kbps {
@@ -189,6 +191,11 @@ impl Declaration {
         }
         builder.try_build().map_err(|error| error.to_string())
     }
+}
+
+fn duration(what: &str, seconds: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| format!("{what} is a number of seconds, not {seconds}"))
 }
 
 impl From<Format> for PixelFormat {

@@ -51,13 +51,12 @@ class Running:
         made: dict[str, Any] = {}
 
         class Core:
-            def __init__(self, declaration: str, factory: Any, parallel: bool) -> None:
-                made.update(declaration=json.loads(declaration), factory=factory, parallel=parallel)
+            def __init__(self, declaration: str, factory: Any) -> None:
+                made.update(declaration=json.loads(declaration), factory=factory)
 
         monkeypatch.setattr(_core, "Stream", Core)
         self.stream = Stream(handler, **options)
         self.declaration = made["declaration"]
-        self.parallel = made["parallel"]
         self._factory = made["factory"]
         self.session = Session(**{i["name"]: i["value"] for i in self.declaration["inputs"]})
         self.work = self._factory(self.session)

@@ -62,7 +62,7 @@ def test_a_block_is_a_program(document, block, folder, monkeypatch):
     monkeypatch.setattr(_core, "run", lambda streams, argv, stop: ran.append(argv) or 0)
     monkeypatch.chdir(folder)
     exec(code, {"__name__": "__main__"})
-    [(declaration, factory, _)] = made
+    [(declaration, factory)] = made
     assert ran[0][0] == "launch"
     inputs = json.loads(declaration)["inputs"]
     work = factory(Session(**{each["name"]: each["value"] for each in inputs}))

@@ -35,7 +35,7 @@ def example(monkeypatch):
             text = text.replace("import gradio as gr", "import reframe as gr")
         run.names = {"__name__": "__main__", "__file__": str(file)}
         exec(compile(text, str(file), "exec"), run.names)
-        [(declaration, factory, _)] = made
+        [(declaration, factory)] = made
         assert ran[0][0] == "launch"
         declared = json.loads(declaration)
         session = Session(**{each["name"]: each["value"] for each in declared["inputs"]})

@@ -20,6 +20,7 @@ from reframe import (
     Handler,
     Number,
     Slider,
+    Superseded,
     Text,
     VideoStreamHandler,
     Warning,
@@ -541,7 +542,6 @@ def test_settings_reach_the_declaration(running):
         bitrate=(300, 4000),
         start_bitrate=2500,
     )
-    assert made.parallel is True
     assert made.declaration == {
         "name": "cats",
         "title": "Cats",
@@ -551,6 +551,8 @@ def test_settings_reach_the_declaration(running):
         "skip_frames": True,
         "keep_rotation": True,
         "pixel_format": "rgb24",
+        "serialized": False,
+        "call_limit_s": 10.0,
         "concurrency_limit": 5,
         "time_limit_s": 90.0,
         "bitrate_kbps": [300, 4000],
@@ -558,3 +560,17 @@ def test_settings_reach_the_declaration(running):
         "inputs": [],
         "outputs": [],
     }
+
+
+def test_a_frame_that_was_superseded_is_no_error(running, caplog):
+    def detect(image):
+        try:
+            raise Superseded
+        except Exception:
+            return image
+
+    made = running(detect, additional_outputs=[Number()])
+    made.work.start()
+    assert made.work.process(Frame()) is False
+    assert caplog.records == []
+    assert made.session.told == []

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Common, Failure, Settings, keep, start_log};
-use crate::server::{DEFAULT_CAPACITY, Server};
+use crate::server::Server;
 use crate::stream::Stream;
 
 /// Connections that the gateway has opened and the worker has not accepted yet. The gateway opens
@@ -110,25 +110,29 @@ pub fn launch(
     let streams =
         super::distinct(streams.into_iter().collect()).map_err(LaunchError::Configuration)?;
     let config = options.clone().or_link().validate().map_err(LaunchError::Configuration)?;
-    start(config, streams, DEFAULT_CAPACITY, pending())
+    start(config, streams, None, pending())
 }
 
 fn start(
     config: reframe_gateway::Config,
     streams: Vec<Stream>,
-    capacity: u32,
+    capacity: Option<u32>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), LaunchError> {
     let stopped =
         |what| move |error: Box<dyn Error + Send + Sync>| LaunchError::Stopped(what, error);
-    let shutdown = CancellationToken::new();
+    let (shutdown, failed) = (CancellationToken::new(), CancellationToken::new());
     let (addresses, servers): (Vec<_>, Vec<_>) = streams
         .into_iter()
         .map(|stream| {
             let name = stream.name.clone();
             let (connect, connections) = mpsc::channel(CONNECTIONS);
-            let serving = Server::new(stream, capacity)
+            let serving = Server::following(stream, capacity)
+                .outlasts_calls()
                 .serve(connections, shutdown.clone().cancelled_owned());
+            // Without its workers the gateway has nothing to show.
+            let fails = failed.clone();
+            let serving = async move { serving.await.inspect_err(|_| fails.cancel()) };
             (WorkerAddress::InProcess { name, connect }, serving)
         })
         .unzip();
@@ -144,6 +148,12 @@ fn start(
         worker.map_err(|error| stopped("the worker's thread did not start")(error.into()))?;
 
     let cluster = Cluster::alone(addresses).watching("worker", handle);
+    let stop = async move {
+        tokio::select! {
+            () = stop => {}
+            () = failed.cancelled() => {}
+        }
+    };
     let ended = reframe_gateway::run_until(config, cluster, stop);
     // The gateway has handled the signals and closed its sessions; only handlers that are still
     // returning are left.

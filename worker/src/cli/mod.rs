@@ -196,9 +196,10 @@ struct Common<O: Args> {
     #[command(flatten)]
     streams: O,
 
-    /// Sessions that each stream's handler takes at once; each costs a thread [1 to 1024].
-    #[arg(long, env = "REFRAME_CAPACITY", value_name = "N", default_value = "16")]
-    capacity: String,
+    /// Sessions that each stream's handler takes at once; each costs a thread [1 to 1024; default:
+    /// 16, or fewer where calls run one at a time and take long].
+    #[arg(long, env = "REFRAME_CAPACITY", value_name = "N")]
+    capacity: Option<String>,
 
     #[command(flatten)]
     log: reframe_trace::Options,
@@ -209,8 +210,8 @@ struct Common<O: Args> {
 struct Settings {
     /// At least one, with distinct names.
     streams: Vec<Stream>,
-    /// Sessions of each stream.
-    capacity: u32,
+    /// Sessions of each stream, if it was said.
+    capacity: Option<u32>,
     /// The log filter and format.
     log: Log,
 }
@@ -223,11 +224,13 @@ impl<O: Args> Common<O> {
     ) -> Result<Settings, Vec<String>> {
         let mut problems = Vec::new();
         let streams = keep(&mut problems, streams(self.streams).and_then(distinct));
-        let capacity = self.capacity.trim().parse().ok().filter(|n| (1..=MAX_CAPACITY).contains(n));
-        let capacity = capacity.ok_or_else(|| {
-            [format!("--capacity: `{}` is not a number from 1 to {MAX_CAPACITY}", self.capacity)]
+        // An empty environment variable counts as one that is not set.
+        let given = self.capacity.filter(|given| !given.is_empty());
+        let capacity = given.map(|given| match given.trim().parse() {
+            Ok(capacity) if (1..=MAX_CAPACITY).contains(&capacity) => Ok(capacity),
+            _ => Err([format!("--capacity: `{given}` is not a number from 1 to {MAX_CAPACITY}")]),
         });
-        let capacity = keep(&mut problems, capacity);
+        let capacity = keep(&mut problems, capacity.transpose());
         let log = keep(&mut problems, self.log.validate());
         match (streams, capacity, log) {
             (Some(streams), Some(capacity), Some(log)) => Ok(Settings { streams, capacity, log }),
@@ -339,7 +342,7 @@ mod tests {
     #[test]
     fn defaults_are_valid() {
         let Settings { streams, capacity, log: _ } = validate(&[], &["default"]).unwrap();
-        assert_eq!((streams.len(), capacity), (1, 16));
+        assert_eq!((streams.len(), capacity), (1, None));
     }
 
     #[test]
@@ -354,11 +357,14 @@ mod tests {
 
     #[test]
     fn capacity_is_a_number_of_sessions() {
-        for wrong in ["", "-1", "1.5", "1025", "many"] {
+        for wrong in [" ", "-1", "1.5", "1025", "many"] {
             let argument = format!("--capacity={wrong}");
             assert_eq!(validate(&[&argument], &["default"]).unwrap_err().len(), 1, "{wrong:?}");
         }
-        assert_eq!(validate(&["--capacity=1024"], &["default"]).unwrap().capacity, 1024);
+        for (given, capacity) in [("1024", Some(1024)), ("", None)] {
+            let argument = format!("--capacity={given}");
+            assert_eq!(validate(&[&argument], &["default"]).unwrap().capacity, capacity);
+        }
     }
 
     #[test]

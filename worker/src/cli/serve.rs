@@ -92,7 +92,7 @@ pub(super) fn run<O: Args>(
     let watchdog =
         watchdog.map_err(|error| Failure::Run("the watchdog did not start", error.into()))?;
     watchdog.watch_runtime("worker", "worker", runtime.handle().clone());
-    let server = Server::new(stream, capacity).grace(grace).tls(tls);
+    let server = Server::following(stream, capacity).grace(grace).tls(tls);
     runtime.block_on(serve(server, address, stop))
 }
 

@@ -19,7 +19,7 @@ use crate::components::InputValue;
 use crate::frame::Rotation;
 use crate::frame::pixels::I420;
 use crate::inputs::Inputs;
-use crate::message::{Job, Reply, Severity};
+use crate::message::{BatchUse, Job, Reply, Severity, Times};
 use crate::mode::Mode;
 use crate::stream::Stream;
 
@@ -141,10 +141,14 @@ pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
         Reply::Opened { credits } => {
             from_worker::Message::Opened(Opened { credits, exchange: exchange.is_some() })
         }
-        Reply::Result { seq, handler_time, outcome, outputs } => {
+        Reply::Result { seq, times, outcome, outputs, more_credits } => {
+            let Times { handler, turn, batch } = times;
             from_worker::Message::Result(v1::Result {
                 seq,
-                handler_us: u64::try_from(handler_time.as_micros()).unwrap_or(u64::MAX),
+                handler_us: micros(handler),
+                turn_us: micros(turn),
+                batch: batch.map(used),
+                more_credits,
                 outcome: Some(match outcome {
                     Ok(Some(I420 { width, height, data, rotation })) => {
                         let given = match exchange {
@@ -162,6 +166,9 @@ pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
                         })
                     }
                     Ok(None) => result::Outcome::NoPicture(NoPicture {}),
+                    Err(error) if error.is_superseded() => {
+                        result::Outcome::Superseded(v1::Superseded {})
+                    }
                     Err(error) => result::Outcome::Error(error.into_message()),
                 }),
                 outputs,
@@ -180,6 +187,21 @@ pub(crate) fn reply(reply: Reply, exchange: Option<&Exchange>) -> FromWorker {
         }
     };
     FromWorker { message: Some(message) }
+}
+
+fn used(batch: BatchUse) -> v1::Batch {
+    let BatchUse { size, wait, model, share, failed } = batch;
+    v1::Batch {
+        size,
+        wait_us: micros(wait),
+        model_us: micros(model),
+        share_us: micros(share),
+        failed,
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

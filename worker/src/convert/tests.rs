@@ -60,9 +60,10 @@ fn with_an_exchange_pictures_may_be_in_there() {
         I420 { width: 2, height: 2, data: vec![9; 6].into(), rotation: Rotation::Upright };
     let result = Reply::Result {
         seq: 1,
-        handler_time: Duration::ZERO,
+        times: Times::default(),
         outcome: Ok(Some(picture)),
         outputs: Vec::new(),
+        more_credits: 0,
     };
     let Some(from_worker::Message::Result(sent)) = reply(result, Some(&exchange)).message else {
         panic!("a result is a result")

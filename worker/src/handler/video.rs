@@ -1,15 +1,22 @@
 //! A handler or generator with the settings of its stream.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reframe_proto::FRAME_RATES;
 
 use super::{Handler, IntoGenerator, IntoHandler, IntoOutput, Output};
+use crate::calls::Calls;
 use crate::error::HandlerError;
 use crate::frame::{Frame, PixelFormat};
 use crate::mode::Mode;
 use crate::session::Session;
+
+/// What a `call_limit` may be. They are looked at once a second.
+const CALL_LIMITS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
 /// Makes the handler of one session.
 type Factory = dyn Fn(&Session) -> Result<Work, HandlerError> + Send + Sync;
@@ -23,6 +30,8 @@ pub struct VideoStreamHandler {
     skip_frames: bool,
     keep_rotation: bool,
     pixel_format: PixelFormat,
+    serialized: bool,
+    call_limit: Option<Duration>,
 }
 
 impl VideoStreamHandler {
@@ -99,6 +108,8 @@ impl VideoStreamHandler {
             skip_frames: false,
             keep_rotation: false,
             pixel_format,
+            serialized: false,
+            call_limit: None,
         }
     }
 
@@ -143,6 +154,38 @@ impl VideoStreamHandler {
         self
     }
 
+    /// Whether calls of the stream's handlers run one at a time, in the order in which they were
+    /// asked for; `false` by default. For code that several threads may not call at once, such as
+    /// most models.
+    ///
+    /// The time that a session waits for its turn is not the handler's. Where nothing else is said
+    /// (`--capacity`), a worker then takes as many sessions as get a call for each frame, or ten
+    /// times a second with [`skip_frames`](Self::skip_frames); at most 16, one at least. A call of
+    /// a [`Batched`](crate::Batched) model gives others their turn while it waits.
+    #[must_use]
+    pub fn serialized(mut self, serialized: bool) -> Self {
+        self.serialized = serialized;
+        self
+    }
+
+    /// How long a call may take before the log says that it does not return; for ever unless set.
+    /// A session's start and its first frame may take six times as long: models are loaded and
+    /// warmed up in them.
+    ///
+    /// Where calls are [`serialized`](Self::serialized), one that hangs stops all sessions: the
+    /// worker then says that it does not serve, and its sessions move to others. A worker on its
+    /// own (`serve`) ends with a failure, to be started again.
+    #[must_use]
+    pub fn call_limit(mut self, limit: Duration) -> Self {
+        self.call_limit = Some(limit);
+        self
+    }
+
+    /// The calls of one worker.
+    pub(crate) fn calls(&self) -> Calls {
+        Calls::new(self.serialized, self.call_limit, self.fps, self.skip_frames)
+    }
+
     /// Makes the handler of one session. This is the author's code and may panic.
     pub(crate) fn make(&self, session: &Session) -> Result<Work, HandlerError> {
         (self.make)(session)
@@ -154,15 +197,18 @@ impl VideoStreamHandler {
 
     /// What is wrong with the handler's own settings.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if FRAME_RATES.contains(&self.fps) {
-            return Ok(());
+        if !FRAME_RATES.contains(&self.fps) {
+            return Err(format!(
+                "fps must be from {} to {}, not {}",
+                FRAME_RATES.start(),
+                FRAME_RATES.end(),
+                self.fps
+            ));
         }
-        Err(format!(
-            "fps must be from {} to {}, not {}",
-            FRAME_RATES.start(),
-            FRAME_RATES.end(),
-            self.fps
-        ))
+        if let Some(limit) = self.call_limit.filter(|limit| !CALL_LIMITS.contains(limit)) {
+            return Err(format!("call_limit must be from a second to a day, not {limit:?}"));
+        }
+        Ok(())
     }
 
     /// The cure when the handler does not fit the stream's mode.
@@ -199,7 +245,7 @@ impl VideoStreamHandler {
 
 impl fmt::Debug for VideoStreamHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { make: _, generates, fps, skip_frames, keep_rotation, pixel_format } = self;
+        let Self { generates, fps, skip_frames, keep_rotation, pixel_format, .. } = self;
         let kind = if *generates { "generator" } else { "handler" };
         write!(
             f,

@@ -1,5 +1,5 @@
-//! One session from its first frame to its last, as a state with three steps. It has no I/O, clock
-//! or thread, but takes them as arguments, so that tests run thousands of sessions in a short time.
+//! One session from its first frame to its last, as a state with three steps. It has no I/O and no
+//! thread, so that tests run thousands of sessions in a short time.
 //!
 //! > The session opens once its handler has started. Jobs are answered once each and in order, up
 //! > to what ends the session; a handler that started is stopped once, whatever it did.
@@ -10,15 +10,15 @@ use std::ops::ControlFlow;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use tokio::time::Instant;
 use tracing::Span;
 
 use super::shown::Shown;
+use crate::calls::Caller;
 use crate::error::HandlerError;
 use crate::frame::Frame;
 use crate::frame::pixels::I420;
 use crate::handler::{Output, Work};
-use crate::message::{Job, Reply, Severity};
+use crate::message::{Job, Reply, Severity, Times};
 use crate::mode::Mode;
 use crate::session::Session;
 use crate::stream::Stream;
@@ -33,6 +33,8 @@ pub(crate) struct Summary {
     pub(crate) frames: u64,
     /// How many of them the handler failed on.
     pub(crate) errors: u64,
+    /// How many of them it gave up for a newer one.
+    pub(crate) superseded: u64,
     /// What went wrong, in order. The first fault ended the session, unless only the clean-up
     /// failed.
     pub(crate) faults: Vec<Fault>,
@@ -55,6 +57,7 @@ pub(crate) type ReplySink<'a> = dyn FnMut(Reply) -> ControlFlow<()> + 'a;
 pub(crate) struct Core {
     stream: Arc<Stream>,
     session: Session,
+    caller: Caller,
     /// `None` before the handler is made and after it has been dropped.
     work: Option<Work>,
     /// The handler has started.
@@ -67,9 +70,9 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(stream: Arc<Stream>, session: Session) -> Self {
+    pub(crate) fn new(stream: Arc<Stream>, session: Session, caller: Caller) -> Self {
         let (buffer, shown, summary) = (Vec::new(), Shown::default(), Summary::default());
-        Self { stream, session, work: None, must_stop: false, buffer, shown, summary }
+        Self { stream, session, caller, work: None, must_stop: false, buffer, shown, summary }
     }
 
     /// Makes the handler and starts it, then opens the session with `credits`, the number of jobs
@@ -84,17 +87,9 @@ impl Core {
     }
 
     /// Answers one job.
-    pub(crate) fn answer<N>(
-        &mut self,
-        job: Job,
-        reply: &mut ReplySink<'_>,
-        now: N,
-    ) -> ControlFlow<()>
-    where
-        N: Fn() -> Instant,
-    {
+    pub(crate) fn answer(&mut self, job: Job, reply: &mut ReplySink<'_>) -> ControlFlow<()> {
         // The client is told before `stop`, which may be slow.
-        match self.process(job, reply, now) {
+        match self.process(job, reply) {
             Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
             Ok(ControlFlow::Break(End::Unheard)) => ControlFlow::Break(()),
             Ok(ControlFlow::Break(End::Meant(message))) => {
@@ -107,31 +102,32 @@ impl Core {
 
     /// Stops the handler, if it had started, and drops it.
     pub(crate) fn finish(&mut self) -> Summary {
-        if let Some(mut work) = self.work.take() {
-            if self.must_stop {
-                self.summary.faults.extend(guard("stop", || work.stop()).err());
-            }
-            self.summary.faults.extend(guard("its destructor", || drop(work)).err());
+        let Self { work, must_stop, summary, caller, .. } = self;
+        if let Some(mut work) = work.take() {
+            caller.call(|| {
+                if *must_stop {
+                    summary.faults.extend(guard("stop", || work.stop()).err());
+                }
+                summary.faults.extend(guard("its destructor", || drop(work)).err());
+            });
         }
-        mem::take(&mut self.summary)
+        mem::take(summary)
     }
 
     fn make(&mut self) -> Result<(), Fault> {
-        let (stream, session) = (&self.stream, &self.session);
-        let made = guard("its factory", || stream.handler.make(session)).and_then(started)?;
-        let work = self.work.insert(made);
-        guard("start", || work.start(session)).and_then(started)?;
-        self.must_stop = true;
-        Ok(())
+        let Self { stream, session, work, must_stop, caller, .. } = self;
+        let (made, ..) = caller.call(|| {
+            let made = guard("its factory", || stream.handler.make(session)).and_then(started)?;
+            let work = work.insert(made);
+            guard("start", || work.start(session)).and_then(started)
+        });
+        session.take_batch();
+        *must_stop = made.is_ok();
+        made
     }
 
-    fn process(
-        &mut self,
-        job: Job,
-        reply: &mut ReplySink<'_>,
-        now: impl Fn() -> Instant,
-    ) -> Result<ControlFlow<End>, Fault> {
-        let Self { stream, session, work, buffer, shown, summary, .. } = self;
+    fn process(&mut self, job: Job, reply: &mut ReplySink<'_>) -> Result<ControlFlow<End>, Fault> {
+        let Self { stream, session, caller, work, buffer, shown, summary, .. } = self;
         let work = work.as_mut().expect("jobs come between the start and the end");
         let (seq, frame, traceparent) = match job {
             Job::Frame { seq, capture_time, picture, traceparent } => {
@@ -140,11 +136,19 @@ impl Core {
                 (seq, Some(picture.into_frame(format, seq, capture_time, buffer)), traceparent)
             }
             Job::Pull { seq, traceparent } => (seq, None, traceparent),
+            Job::Newest => {
+                // Taken before, or the session ends: then it has gone with it.
+                let Some(job) = session.newest().take() else {
+                    return Ok(ControlFlow::Continue(()));
+                };
+                return self.process(job, reply);
+            }
         };
         let span = traced(&traceparent, seq);
-        let begun = now();
-        let made = span.in_scope(|| guard(work.call(), || work.run(frame, session)))?;
-        let handler_time = now() - begun;
+        let (made, handler, turn) =
+            span.in_scope(|| caller.call(|| guard(work.call(), || work.run(frame, session))));
+        let times = Times { handler, turn, batch: session.take_batch() };
+        let made = made?;
         drop(span);
         let Some(mut made) = made else {
             return Ok(ControlFlow::Break(End::Meant(GENERATED.to_owned())));
@@ -154,8 +158,10 @@ impl Core {
             Ok(output) => present(stream, output, close.is_some(), shown)?,
             Err(error) => Err(error),
         };
+        let superseded = outcome.as_ref().is_err_and(HandlerError::is_superseded);
         summary.frames += 1;
-        summary.errors += u64::from(outcome.is_err());
+        summary.superseded += u64::from(superseded);
+        summary.errors += u64::from(outcome.is_err() && !superseded);
         let (outcome, outputs) = match outcome {
             Ok((frame, outputs)) => {
                 let (picture, freed) = frame.map(I420::from_frame).unzip();
@@ -164,7 +170,8 @@ impl Core {
             }
             Err(error) => (Err(error), Vec::new()),
         };
-        if reply(Reply::Result { seq, handler_time, outcome, outputs }).is_break() {
+        let more_credits = session.newest().more_credits();
+        if reply(Reply::Result { seq, times, outcome, outputs, more_credits }).is_break() {
             return Ok(ControlFlow::Break(End::Unheard));
         }
         Ok(match close {

@@ -4,7 +4,7 @@
 //! Runs:  one actor a session, on a thread of its own: the handler and both pixel conversions.
 //! Full:  what the mailbox refuses came without a credit, and ends its session; while the replies
 //!        are full, the handler waits.
-//! Clock: monotonic, around the handler's call only.
+//! Clock: monotonic, around the handler's call only (`calls`).
 
 mod core;
 mod credits;
@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 use tonic::Status;
 
@@ -71,11 +70,11 @@ impl Actor for SessionActor {
         for fault in &summary.faults {
             tracing::error!(%fault);
         }
-        let (frames, errors) = (summary.frames, summary.errors);
+        let (frames, errors, superseded) = (summary.frames, summary.errors, summary.superseded);
         let dropped_notices = self.session.dropped_notices();
         let refused = self.outbox.credits.refused();
         if frames > 0 {
-            tracing::info!(frames, errors, dropped_notices, refused, "session ended");
+            tracing::info!(frames, errors, superseded, dropped_notices, refused, "session ended");
         } else {
             // Strangers can cause such sessions at will.
             tracing::info!(
@@ -95,7 +94,7 @@ impl Handler<Job> for SessionActor {
         let Self { core, outbox, .. } = self;
         let mut reply = |reply| outbox.send(reply);
         // Once the inbox is dropped the session is over, and waiting jobs are dropped.
-        if !ctx.connected() || core.answer(job, &mut reply, Instant::now).is_break() {
+        if !ctx.connected() || core.answer(job, &mut reply).is_break() {
             ctx.stop();
         }
     }
@@ -108,9 +107,11 @@ impl Outbox {
         // once.
         match &reply {
             Reply::Opened { credits } => self.credits.give(*credits),
-            Reply::Result { outcome, .. } => {
-                self.credits.give(1);
-                if let Err(error) = outcome {
+            Reply::Result { outcome, more_credits, .. } => {
+                self.credits.give(1 + *more_credits);
+                if let Err(error) = outcome
+                    && !error.is_superseded()
+                {
                     self.report(error);
                 }
             }

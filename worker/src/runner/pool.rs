@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::Context;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -13,6 +14,8 @@ use super::credits::Credits;
 use super::inbox::Inbox;
 use super::thread::{block_on, spawn};
 use super::{Outbox, SessionActor};
+use crate::calls::{Calls, Report};
+use crate::health::Health;
 use crate::message::Reply;
 use crate::session::Session;
 use crate::stream::Stream;
@@ -20,9 +23,14 @@ use crate::stream::Stream;
 /// One stream's session actors.
 pub(crate) struct Pool {
     stream: Arc<Stream>,
-    capacity: u32,
+    /// The most actors.
+    most: u32,
+    /// Whether fewer are taken where calls run one at a time and take long.
+    follows: bool,
     /// Its permits are the free places.
     slots: Arc<Semaphore>,
+    calls: Arc<Calls>,
+    health: Health,
 }
 
 /// The handle of a session's actor, for its call.
@@ -33,29 +41,43 @@ pub(crate) struct Call {
 }
 
 impl Pool {
-    /// A pool of at most `capacity` actors.
-    pub(crate) fn new(stream: Arc<Stream>, capacity: u32) -> Self {
-        let slots = Arc::new(Semaphore::new(capacity as usize));
-        Self { stream, capacity, slots }
+    /// A pool of at most `most` actors; of fewer, if it `follows` what the handler can do.
+    pub(crate) fn new(stream: Arc<Stream>, most: u32, follows: bool) -> Self {
+        let slots = Arc::new(Semaphore::new(most as usize));
+        let calls = Arc::new(stream.handler.calls());
+        Self { stream, most, follows, slots, calls, health: Health::new() }
     }
 
-    pub(crate) const fn capacity(&self) -> u32 {
-        self.capacity
+    /// Actors at once, as of now.
+    pub(crate) fn capacity(&self) -> u32 {
+        let sessions = self.calls.sessions().filter(|_| self.follows);
+        sessions.map_or(self.most, |sessions| sessions.min(self.most))
     }
 
     /// A place for another actor, if there is one.
     pub(crate) fn claim(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.slots).try_acquire_owned().ok()
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        (self.sessions() <= self.capacity() as usize).then_some(slot)
     }
 
     /// The number of actors.
     pub(crate) fn sessions(&self) -> usize {
-        self.capacity as usize - self.slots.available_permits()
+        self.most as usize - self.slots.available_permits()
     }
 
     /// Waits until there are no actors: all handlers have returned.
     pub(crate) async fn emptied(&self) {
-        drop(self.slots.acquire_many(self.capacity).await);
+        drop(self.slots.acquire_many(self.most).await);
+    }
+
+    /// Whether the worker can serve.
+    pub(crate) const fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// The calls that do not return.
+    pub(crate) fn overdue(&self) -> Report {
+        self.calls.report(Instant::now())
     }
 
     /// Starts a session's actor in the caller's span. The gateway is given `granted` credits when
@@ -71,18 +93,19 @@ impl Pool {
         replies: mpsc::Sender<Result<Reply, Status>>,
     ) -> io::Result<Call> {
         let (credits, returned) = (Arc::new(Credits::none()), CancellationToken::new());
-        let (inbox, mailbox) = Inbox::new(granted, Arc::clone(&credits));
+        let (inbox, mailbox) = Inbox::new(granted, Arc::clone(&credits), session.clone(), &replies);
         let name = thread_name(session.id());
         let wrapper = Arc::clone(&self.stream.thread_wrapper);
         let (stream, span) = (Arc::clone(&self.stream), tracing::Span::current());
         let outbox = Outbox { replies, granted, credits, reported: false };
         // A wrapper may drop the thread's body without calling it. A tuple drops its fields in
         // order, so the slot is free before the replies end.
+        let caller = self.calls.caller(&session);
         let held = (slot, returned.clone().drop_guard(), outbox);
         let run = move || {
             let (slot, guard, outbox) = held;
             let _in_span = span.enter();
-            let core = Core::new(stream, session.clone());
+            let core = Core::new(stream, session.clone(), caller);
             let actor = SessionActor { core, session, _slot: slot, _returned: guard, outbox };
             block_on(Context::with_receiver(mailbox).into_future(actor));
         };

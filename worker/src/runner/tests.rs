@@ -40,10 +40,10 @@ fn start(handler: VideoStreamHandler) -> Outside {
 
 /// A session in a pool of one, whose handler may not have started.
 fn begin(stream: StreamBuilder) -> Outside {
-    let pool = Pool::new(Arc::new(stream.build()), 1);
+    let pool = Pool::new(Arc::new(stream.build()), 1, true);
     let (replies, replies_out) = mpsc::channel(REPLIES + NOTICES);
     let (inputs, inputs_out) = watch::channel(Inputs::default());
-    let session = Session::new("\0nul".into(), inputs_out, &replies);
+    let session = Session::new("\0nul".into(), inputs_out, &replies, true, pool.health().clone());
     let slot = pool.claim().unwrap();
     let Call { inbox, returned } = pool.start(slot, session, CREDITS, replies).unwrap();
     let credits = Arc::clone(&inbox.credits);

@@ -16,7 +16,7 @@ use reframe_proto::{
 };
 use reframe_tls::{Accepting, ClusterTls};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,8 @@ use tonic_health::ServingStatus;
 
 use self::listener::Kind;
 pub use self::listener::Listener;
+use crate::calls::{Overdue, Report};
+use crate::health::Condition;
 use crate::runner::Pool;
 use crate::server::guard::Guard;
 use crate::server::service::{Service, ShutdownTokens};
@@ -46,6 +48,13 @@ const SPARE_STREAMS: u32 = 32;
 /// Sessions at once, where nothing says otherwise; the default of `--capacity`.
 pub(crate) const DEFAULT_CAPACITY: u32 = 16;
 
+/// How often calls that do not return are looked for.
+const LOOK_AT_CALLS: Duration = Duration::from_secs(1);
+
+/// The grace of a worker that cannot serve any more: gateways move its sessions in less, and the
+/// others have nothing to wait for.
+const FAILED_GRACE: Duration = Duration::from_secs(3);
+
 /// How long handlers and connections may take to end after their sessions were ended.
 const RETURN_WAIT: Duration = Duration::from_secs(5);
 
@@ -53,23 +62,48 @@ const RETURN_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Server {
     stream: Stream,
-    capacity: u32,
+    /// `None`: what the handler can do.
+    capacity: Option<u32>,
     grace: Duration,
+    /// It waits for a call that hangs.
+    outlasts_calls: bool,
     /// For connections by TCP; `None`: plain.
     tls: Option<Arc<ClusterTls>>,
 }
 
 /// Why a [`Server`] stopped without being told to.
 #[derive(Debug, thiserror::Error)]
-#[error("the gRPC server failed")]
-pub struct ServeError(#[source] tonic::transport::Error);
+#[non_exhaustive]
+pub enum ServeError {
+    /// The transport failed as a whole.
+    #[error("the gRPC server failed")]
+    Transport(#[source] tonic::transport::Error),
+    /// The author's code cannot serve any more: a call hangs that others wait for, or a model fails
+    /// for everybody.
+    #[error("{0}")]
+    Handler(String),
+}
 
 impl Server {
     /// A worker that takes `capacity` sessions at once and refuses more. Each costs a thread and a
     /// few frames of memory.
     #[must_use]
     pub const fn new(stream: Stream, capacity: u32) -> Self {
-        Self { stream, capacity, grace: Duration::ZERO, tls: None }
+        Self::following(stream, Some(capacity))
+    }
+
+    /// As [`new`](Self::new); `None`: up to 16 sessions, or fewer where calls run one at a time and
+    /// take long.
+    pub(crate) const fn following(stream: Stream, capacity: Option<u32>) -> Self {
+        Self { stream, capacity, grace: Duration::ZERO, outlasts_calls: false, tls: None }
+    }
+
+    /// Goes on when a call hangs that others wait for, and serves again when it returns: in a
+    /// program on its own, where nobody else could take the sessions. A call may stand at a
+    /// debugger's breakpoint.
+    pub(crate) const fn outlasts_calls(mut self) -> Self {
+        self.outlasts_calls = true;
+        self
     }
 
     /// Takes gateways of this cluster only, by TCP.
@@ -106,7 +140,8 @@ impl Server {
     /// # Errors
     ///
     /// When the transport fails as a whole; a single connection's failure ends its own sessions
-    /// only.
+    /// only. And when the author's code cannot serve any more: then it has drained before, for a
+    /// few seconds.
     ///
     /// # Cancel safety
     ///
@@ -148,23 +183,41 @@ impl Server {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = Arc::new(self.stream);
-        let pool = Arc::new(Pool::new(Arc::clone(&stream), self.capacity));
+        let (most, follows) =
+            self.capacity.map_or((DEFAULT_CAPACITY, true), |capacity| (capacity, false));
+        let pool = Arc::new(Pool::new(Arc::clone(&stream), most, follows));
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
         // Connections are tasks of their own and would outlive this future.
         let _close_on_drop = closing.clone().drop_guard();
         let ends = ShutdownTokens { draining: draining.clone(), closing: closing.clone() };
-        let service = Service::new(stream, Arc::clone(&pool), ends);
+        let service = Service::new(Arc::clone(&stream), Arc::clone(&pool), ends);
         let (mut health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<FrameWorkerServer<Service>>().await;
 
+        let services = ["", FrameWorkerServer::<Service>::NAME];
+        let mut failed = None;
         let drained = async {
-            shutdown.await;
+            let condition = watch_calls(&pool, &stream, self.outlasts_calls, |status| {
+                let health = health.clone();
+                async move {
+                    for service in services {
+                        health.set_service_status(service, status).await;
+                    }
+                }
+            });
+            let grace = tokio::select! {
+                () = shutdown => self.grace,
+                problem = condition => {
+                    tracing::error!(problem, "this worker cannot serve any more and ends");
+                    failed = Some(problem);
+                    self.grace.min(FAILED_GRACE)
+                }
+            };
             draining.cancel();
-            let services = ["", FrameWorkerServer::<Service>::NAME];
             for service in services {
                 health.set_service_status(service, ServingStatus::NotServing).await;
             }
-            drain(&pool, self.grace).await;
+            drain(&pool, grace).await;
             for service in services {
                 // Ends the watches, which would hold their connections open; each sees the status
                 // first.
@@ -184,7 +237,7 @@ impl Server {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_frame_size(HTTP2_FRAME_BYTES)
-            .max_concurrent_streams(self.capacity.saturating_add(SPARE_STREAMS))
+            .max_concurrent_streams(most.saturating_add(SPARE_STREAMS))
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_service(guard.over(health_service))
@@ -197,22 +250,70 @@ impl Server {
             )
             .serve_with_incoming_shutdown(admitted, drained);
         let ended = async {
-            serving.await.map_err(ServeError)?;
+            serving.await.map_err(ServeError::Transport)?;
             pool.emptied().await;
             Ok(())
         };
-        tokio::pin!(ended);
-        tokio::select! {
-            ended = &mut ended => return ended,
-            () = guard.report() => {}
-            () = closing.cancelled() => {}
-        }
-        timeout(RETURN_WAIT, ended).await.unwrap_or_else(|_| {
-            tracing::warn!(after = ?RETURN_WAIT, "handlers or connections did not end in time and \
-                are abandoned");
-            Ok(())
-        })
+        let ended = async {
+            tokio::pin!(ended);
+            tokio::select! {
+                ended = &mut ended => return ended,
+                () = guard.report() => {}
+                () = closing.cancelled() => {}
+            }
+            timeout(RETURN_WAIT, ended).await.unwrap_or_else(|_| {
+                tracing::warn!(after = ?RETURN_WAIT, "handlers or connections did not end in time \
+                    and are abandoned");
+                Ok(())
+            })
+        };
+        ended.await?;
+        failed.map_or(Ok(()), |problem| Err(ServeError::Handler(problem)))
     }
+}
+
+/// Looks once a second for calls that do not return, and has `tell` say whether the worker serves.
+/// Returns when it never will again, with the reason.
+async fn watch_calls<Told: Future<Output = ()>>(
+    pool: &Pool,
+    stream: &Stream,
+    outlasts_calls: bool,
+    tell: impl Fn(ServingStatus) -> Told,
+) -> String {
+    let mut conditions = pool.health().subscribe();
+    let mut looks = interval(LOOK_AT_CALLS);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => look_at_calls(pool, stream),
+            _ = conditions.changed() => {
+                let condition = conditions.borrow_and_update().clone();
+                match condition {
+                    Condition::Serving => {
+                        tracing::info!("the call has returned, this worker serves again");
+                        tell(ServingStatus::Serving).await;
+                    }
+                    Condition::Hung(problem) if outlasts_calls => {
+                        tracing::error!(problem, "this worker takes no sessions until it does");
+                        tell(ServingStatus::NotServing).await;
+                    }
+                    Condition::Hung(problem) | Condition::Broken(problem) => return problem,
+                }
+            }
+        }
+    }
+}
+
+fn look_at_calls(pool: &Pool, stream: &Stream) {
+    let Report { overdue, blocked } = pool.overdue();
+    for Overdue { session, running } in overdue {
+        tracing::error!(session = session.id(), ?running, "a call of the handler does not return");
+        (stream.overdue_hook)(&session);
+    }
+    let hung = blocked.is_some().then(|| {
+        "a call of the handler does not return, and calls of this stream run one at a time"
+            .to_owned()
+    });
+    pool.health().hung(hung);
 }
 
 /// Serves a stream on `listener` for as long as this future is polled: a worker without a command

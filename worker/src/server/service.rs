@@ -103,6 +103,9 @@ impl FrameWorker for Service {
         let inputs = convert::inputs(&self.stream, inputs)?;
         let exchange = Exchange::join(exchange);
 
+        if let Some(problem) = self.pool.health().problem() {
+            return Err(Status::unavailable(problem));
+        }
         if self.ends.draining.is_cancelled() {
             return Err(Status::unavailable(SHUTTING_DOWN));
         }
@@ -119,7 +122,9 @@ impl FrameWorker for Service {
         // The line is that of its end, which says whether anything came of it: opening one takes no
         // more than an offer.
         span.in_scope(|| tracing::debug!("session opened"));
-        let session = Session::new(id, inputs_out, &replies);
+        let skips = self.stream.mode != Mode::Receive && self.stream.handler.skips();
+        let health = self.pool.health().clone();
+        let session = Session::new(id, inputs_out, &replies, skips, health);
         let (granted, to_gateway) = (credits(&self.stream), replies.clone());
         let Call { inbox, returned } = span
             .in_scope(|| self.pool.start(slot, session, granted, to_gateway))

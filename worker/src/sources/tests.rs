@@ -281,7 +281,7 @@ fn a_closed_session_ends_a_source_that_has_more() {
 fn session() -> (watch::Sender<Inputs>, Session) {
     let (inputs, watched) = watch::channel(Inputs::default());
     let (replies, _) = mpsc::channel(1);
-    (inputs, Session::new("test".into(), watched, &replies))
+    (inputs, Session::new("test".into(), watched, &replies, false, crate::health::Health::new()))
 }
 
 /// Many bytes of the pictures are wrong, and ffmpeg has more to say of it than a pipe holds.

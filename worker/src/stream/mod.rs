@@ -14,6 +14,7 @@ pub use self::bitrate::Bitrate;
 use crate::components::{InputComponent, OutputComponent, check_names};
 use crate::handler::VideoStreamHandler;
 use crate::mode::Mode;
+use crate::session::Session;
 
 /// (previously shown, current) to shown.
 pub(crate) type OutputsHandler = Arc<dyn Fn(&[Value], &[Value]) -> Vec<Value> + Send + Sync>;
@@ -36,6 +37,7 @@ pub struct Stream {
     pub(crate) outputs: Vec<OutputComponent>,
     pub(crate) outputs_handler: OutputsHandler,
     pub(crate) thread_wrapper: ThreadWrapper,
+    pub(crate) overdue_hook: OverdueHook,
     /// `None`: what the workers can.
     pub(crate) concurrency_limit: Option<u32>,
     /// `None`: never.
@@ -45,6 +47,9 @@ pub struct Stream {
     /// As `bitrate`.
     pub(crate) start_bitrate: Option<Bitrate>,
 }
+
+/// Told of a session whose call does not return.
+pub(crate) type OverdueHook = Arc<dyn Fn(&Session) + Send + Sync>;
 
 impl Stream {
     /// Begins the declaration of a stream.
@@ -60,6 +65,7 @@ impl Stream {
             outputs: Vec::new(),
             outputs_handler: Arc::new(|_, current| current.to_vec()),
             thread_wrapper: Arc::new(|body| body()),
+            overdue_hook: Arc::new(|_| ()),
             concurrency_limit: None,
             time_limit: None,
             bitrate: None,
@@ -242,6 +248,16 @@ impl StreamBuilder {
         wrapper: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static,
     ) -> Self {
         self.0.thread_wrapper = Arc::new(wrapper);
+        self
+    }
+
+    /// A function that is told of each call over its limit
+    /// ([`call_limit`](VideoStreamHandler::call_limit)), to add to the log where the call stands.
+    ///
+    /// It is called once for each such call, on the thread that moves the frames of all sessions:
+    /// it must not wait, for a lock that the call may hold least of all.
+    pub fn overdue_hook(mut self, hook: impl Fn(&Session) + Send + Sync + 'static) -> Self {
+        self.0.overdue_hook = Arc::new(hook);
         self
     }
 

@@ -155,6 +155,7 @@ impl Session {
                     Outcome::Picture(picture) => Ok(Some(picture)),
                     Outcome::NoPicture(_) => Ok(None),
                     Outcome::Error(error) => Err(error),
+                    Outcome::Superseded(_) => Err("superseded".to_owned()),
                 };
                 let outputs_json = if outputs.is_empty() {
                     String::new()

@@ -165,8 +165,7 @@ async fn help_says_defaults_units_and_variables() {
     for part in [
         "[default: 127.0.0.1:50051]",
         "[env: REFRAME_LISTEN=]",
-        "[default: 16]",
-        "1 to 1024",
+        "[1 to 1024; default: 16, or fewer",
         "[default: 30]",
         "0 to 3600",
         "skip-frames, ",

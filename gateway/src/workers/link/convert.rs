@@ -20,7 +20,7 @@ use crate::stream::inputs::{Value, Values};
 /// A validated message of a worker.
 pub(crate) enum Incoming {
     Opened { credits: usize, exchange: bool },
-    Result { seq: u64, handler: Duration, outcome: Outcome, outputs: Vec<String> },
+    Result { seq: u64, times: Times, outcome: Outcome, outputs: Vec<String>, more_credits: usize },
     Notice(Notice),
     End { message: String, failed: bool },
 }
@@ -32,6 +32,30 @@ pub(crate) enum Outcome {
     Consumed,
     /// The handler's message.
     Error(String),
+    /// A newer frame, already at the worker, took its place.
+    Superseded,
+}
+
+/// How long a frame took at its worker, as the worker measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) handler: Duration,
+    /// Until it was the session's turn; zero where calls run in parallel.
+    pub(crate) turn: Duration,
+    pub(crate) batch: Option<Batch>,
+}
+
+/// A frame's use of models that work on the frames of several sessions at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// 0: none began.
+    pub(crate) size: u32,
+    pub(crate) wait: Duration,
+    pub(crate) model: Duration,
+    /// The frame's share of `model`.
+    pub(crate) share: Duration,
+    /// A call failed for all of its batch.
+    pub(crate) failed: bool,
 }
 
 /// The worker violated the protocol.
@@ -50,7 +74,7 @@ pub(crate) enum ProtocolError {
 }
 
 /// The most credits that a worker may give: they bound our memory.
-const MAX_CREDITS: u32 = 8;
+pub(super) const MAX_CREDITS: usize = 8;
 
 pub(crate) fn open(
     session_id: &SessionId,
@@ -110,23 +134,32 @@ pub(crate) fn incoming(
     match message.message.ok_or(ProtocolError::Empty)? {
         from_worker::Message::Opened(opened) => {
             let v1::Opened { credits, exchange } = opened;
-            Ok(Incoming::Opened { credits: credits.min(MAX_CREDITS) as usize, exchange })
+            Ok(Incoming::Opened { credits: MAX_CREDITS.min(credits as usize), exchange })
         }
-        from_worker::Message::Result(v1::Result { seq, handler_us, outcome, outputs }) => {
+        from_worker::Message::Result(result) => {
+            let v1::Result { seq, handler_us, turn_us, batch, outcome, outputs, more_credits } =
+                result;
             let outcome = match outcome.ok_or(ProtocolError::NoOutcome)? {
                 result::Outcome::Picture(picture) => Outcome::Picture(checked(picture, exchange)?),
                 result::Outcome::Error(message) => Outcome::Error(message),
                 result::Outcome::NoPicture(v1::NoPicture {}) => Outcome::Consumed,
+                result::Outcome::Superseded(v1::Superseded {}) => Outcome::Superseded,
             };
             let bytes = outputs.iter().map(String::len).sum();
             if bytes > MAX_OUTPUTS_BYTES {
                 return Err(ProtocolError::Outputs(bytes));
             }
+            let times = Times {
+                handler: Duration::from_micros(handler_us),
+                turn: Duration::from_micros(turn_us),
+                batch: batch.map(used),
+            };
             Ok(Incoming::Result {
                 seq,
-                handler: Duration::from_micros(handler_us),
+                times,
                 outcome,
                 outputs,
+                more_credits: more_credits as usize,
             })
         }
         from_worker::Message::Notice(notice) => {
@@ -141,6 +174,12 @@ pub(crate) fn incoming(
             Ok(Incoming::End { message: end.message, failed: end.failed })
         }
     }
+}
+
+fn used(batch: v1::Batch) -> Batch {
+    let v1::Batch { size, wait_us, model_us, share_us, failed } = batch;
+    let [wait, model, share] = [wait_us, model_us, share_us].map(Duration::from_micros);
+    Batch { size, wait, model, share, failed }
 }
 
 /// Turned upright here, so that later hops need not know of rotation.

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{AcquireError, Notify, Semaphore, SemaphorePermit};
 
+use super::convert::MAX_CREDITS;
 use crate::media::frame::Frame;
 use crate::telemetry::ledger::Reason;
 
@@ -26,6 +27,8 @@ pub(crate) struct CreditWindow {
 struct State {
     /// Outstanding frames, oldest first; bounded by the worker's credits.
     frames: VecDeque<Frame>,
+    /// The worker's credits.
+    given: usize,
     /// Mode receive: pictures that wait for their tick.
     pictures: usize,
     /// Mode receive: answers without a picture since the last tick.
@@ -44,7 +47,7 @@ impl CreditWindow {
     pub(super) fn begin(&self, credits: usize) {
         self.lose();
         let mut state = self.state();
-        state.blanks = 0;
+        (state.blanks, state.given) = (0, credits);
         // All permits of the old worker are removed; tasks that wait for one keep waiting.
         self.credits.forget_permits(Semaphore::MAX_PERMITS);
         self.credits.add_permits(credits.saturating_sub(state.pictures));
@@ -78,6 +81,25 @@ impl CreditWindow {
             self.landed.notify_waiters();
         }
         frame
+    }
+
+    /// The worker has put another frame in the place of this one, wherever it stands.
+    pub(super) fn superseded(&self, seq: u64) -> Option<Frame> {
+        let mut state = self.state();
+        let at = state.frames.iter().position(|frame| frame.seq == seq)?;
+        let frame = state.frames.remove(at);
+        if state.frames.is_empty() {
+            self.landed.notify_waiters();
+        }
+        frame
+    }
+
+    /// The worker gives more credits, up to [`MAX_CREDITS`] with those that it has given.
+    pub(super) fn give_more(&self, credits: usize) {
+        let mut state = self.state();
+        let more = credits.min(MAX_CREDITS.saturating_sub(state.given));
+        state.given += more;
+        self.credits.add_permits(more);
     }
 
     /// Resolves when no frame is outstanding. Cancel safe.
@@ -148,6 +170,30 @@ mod tests {
         );
         assert!(window.arrive().is_none(), "the frame went down with its worker");
         window.landed().await;
+    }
+
+    #[test]
+    fn more_credits_are_bounded_whatever_a_worker_says() {
+        let window = CreditWindow::new();
+        window.begin(1);
+        window.give_more(2);
+        assert_eq!(window.credits.available_permits(), 3);
+        window.give_more(usize::MAX);
+        window.give_more(usize::MAX);
+        assert_eq!(window.credits.available_permits(), MAX_CREDITS);
+        window.begin(1);
+        assert_eq!(window.credits.available_permits(), 1);
+    }
+
+    #[test]
+    fn a_frame_may_be_superseded_before_an_older_one_is_answered() {
+        let window = CreditWindow::new();
+        window.begin(3);
+        (1..=3).for_each(|seq| window.depart(frame(seq)));
+        assert_eq!(window.superseded(2).unwrap().seq, 2);
+        assert!(window.superseded(2).is_none());
+        assert_eq!(window.arrive().unwrap().seq, 1);
+        assert_eq!(window.arrive().unwrap().seq, 3);
     }
 
     #[test]

@@ -128,6 +128,7 @@ pub(crate) fn open(
     let (context, receiving) = (context.clone(), sending.clone());
     let receive = recv::Receive {
         context,
+        stream: worker.spec.name.clone(),
         exchange,
         health,
         senders,

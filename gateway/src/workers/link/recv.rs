@@ -22,7 +22,7 @@ use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::LinkContext;
-use super::convert::{self, Incoming, Outcome};
+use super::convert::{self, Incoming, Outcome, Times};
 use crate::media::event::{Detached, EndReason, Notice, ResultWaiting, SessionEvent, Severity};
 use crate::media::frame::Frame;
 use crate::stream::spec::Mode;
@@ -55,6 +55,8 @@ enum Ended {
 /// The receiving half.
 pub(super) struct Receive {
     pub(super) context: LinkContext,
+    /// Its name, for metrics.
+    pub(super) stream: String,
     pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) health: watch::Receiver<Health>,
     /// The sending task beside the link actor, until `sending` is cancelled.
@@ -131,8 +133,19 @@ impl Receive {
                 debug!("the worker opened twice");
                 return Err(Ended::Lost);
             }
-            Ok(Incoming::Result { seq, handler, outcome, outputs }) => {
-                telemetry::handler(handler);
+            Ok(Incoming::Result {
+                seq, outcome: Outcome::Superseded, times, more_credits, ..
+            }) => {
+                let mut frame = window.superseded(seq).ok_or_else(|| unexpected(seq))?;
+                telemetry::superseded(&self.stream);
+                self.count(&times);
+                frame.ticket.enter(Hop::Link);
+                frame.ticket.dropped(Reason::Superseded);
+                self.credit(more_credits);
+            }
+            Ok(Incoming::Result { seq, times, outcome, outputs, more_credits }) => {
+                telemetry::handler(times.handler);
+                self.count(&times);
                 let mut frame = window.arrive().ok_or_else(|| unexpected(seq))?;
                 if frame.seq != seq {
                     frame.ticket.dropped(Reason::WorkerLost);
@@ -144,6 +157,7 @@ impl Receive {
                 }
                 frame.ticket.watch(shown.token());
                 self.finish(frame, outcome).await;
+                self.credit(more_credits);
             }
             Ok(Incoming::Notice(notice)) => self.notice(notice).await,
             Ok(Incoming::End { message, failed: true }) => {
@@ -184,6 +198,8 @@ impl Receive {
                 results.push(now, frame).ok();
             }
             Outcome::Consumed => frame.ticket.consumed(),
+            // Counted where it came in.
+            Outcome::Superseded => {}
             Outcome::Error(message) => {
                 frame.ticket.enter(Hop::Link);
                 frame.ticket.dropped(Reason::HandlerError);
@@ -196,8 +212,28 @@ impl Receive {
                 telemetry::mailbox_full("pacer");
             }
         }
+    }
+
+    /// A frame's credit comes back, and others with it. A generator's comes with the tick that
+    /// shows its picture.
+    fn credit(&self, more: usize) {
+        let LinkContext { window, mode, .. } = &self.context;
         if *mode != Mode::Receive {
             window.give_back();
+            window.give_more(more);
+        }
+    }
+
+    /// What the frame used at the worker beside its handler's time.
+    fn count(&self, times: &Times) {
+        if times.turn > Duration::ZERO {
+            telemetry::turn_wait(&self.stream, times.turn);
+        }
+        if let Some(batch) = &times.batch {
+            telemetry::batch(&self.stream, batch.size, batch.wait, batch.model, batch.share);
+            if batch.failed {
+                telemetry::batch_failed(&self.stream);
+            }
         }
     }
 }

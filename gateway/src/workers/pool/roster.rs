@@ -82,7 +82,8 @@ impl Roster {
         (listed, self.elect())
     }
 
-    /// What a worker answered; it is to be called while the worker is away.
+    /// What a worker answered; it is to be called while the worker is away, or when nothing but its
+    /// capacity has changed.
     pub(super) fn declare(&mut self, name: &str, spec: Arc<Spec>) {
         self.remembered.remove(&spec.name);
         if let Some(worker) = self.workers.get_mut(name) {

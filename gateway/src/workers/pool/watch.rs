@@ -1,5 +1,6 @@
 //! One worker, watched: asked what it declares, then for its health until that ends; and once more.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use reframe_proto::v1::DescribeRequest;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -23,6 +25,9 @@ pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// For `Describe` and the answer to the watch: they do no work, so a worker that takes longer is in
 /// trouble.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two questions for the capacity of a worker that serves. Until then a session may be sent
+/// to a worker that has no room any more, which costs another attempt.
+const CAPACITY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs until the worker has vanished from the configuration and is away.
 pub(super) async fn keep_watch(
@@ -49,7 +54,7 @@ pub(super) async fn keep_watch(
                 second");
             logged = Some(why);
         }
-        tokio::time::sleep(RETRY_INTERVAL).await;
+        sleep(RETRY_INTERVAL).await;
     }
 }
 
@@ -79,17 +84,43 @@ impl Watch {
         &self,
         channel: &Channel,
         logged: &mut Option<String>,
-    ) -> Result<std::convert::Infallible, Unavailable> {
-        let introduced = tokio::time::timeout(DESCRIBE_TIMEOUT, introduce(channel)).await;
+    ) -> Result<Infallible, Unavailable> {
+        let introduced = timeout(DESCRIBE_TIMEOUT, introduce(channel)).await;
         let (spec, mut reports) = introduced.map_err(|_| Unavailable::Timeout)??;
         info!(worker = %self.name, stream = %spec.name, capacity = spec.capacity, "worker declares");
         *logged = None;
-        self.shared.declare(&self.name, spec);
+        self.shared.declare(&self.name, Arc::clone(&spec));
+        tokio::select! {
+            ended = self.follow(&mut reports) => ended,
+            never = self.keep_asking(channel, spec) => match never {},
+        }
+    }
+
+    /// What the worker says of its health, until it says no more.
+    async fn follow(
+        &self,
+        reports: &mut Streaming<HealthCheckResponse>,
+    ) -> Result<Infallible, Unavailable> {
         while let Some(said) = reports.message().await? {
             let serves = said.status() == ServingStatus::Serving;
             self.report(if serves { Health::Serving } else { Health::Draining });
         }
         Err(Unavailable::Silent)
+    }
+
+    /// Asks from time to time for its capacity, which may follow what its handler can do. No answer
+    /// means nothing: the watch of its health is what notices.
+    async fn keep_asking(&self, channel: &Channel, mut known: Arc<Spec>) -> Infallible {
+        loop {
+            sleep(CAPACITY_INTERVAL).await;
+            let Ok(Ok(spec)) = timeout(DESCRIBE_TIMEOUT, describe(channel)).await else { continue };
+            // Another process would have ended the connection.
+            if spec.instance == known.instance && spec.capacity != known.capacity {
+                info!(worker = %self.name, capacity = spec.capacity, "worker declares");
+                known = Arc::new(Spec { capacity: spec.capacity, ..(*known).clone() });
+                self.shared.declare(&self.name, Arc::clone(&known));
+            }
+        }
     }
 
     fn report(&self, now: Health) {
@@ -107,12 +138,15 @@ impl Watch {
 async fn introduce(
     channel: &Channel,
 ) -> Result<(Arc<Spec>, Streaming<HealthCheckResponse>), Unavailable> {
-    let spec =
-        FrameWorkerClient::new(channel.clone()).describe(DescribeRequest {}).await?.into_inner();
-    let spec = Spec::from_wire(spec)?;
+    let spec = describe(channel).await?;
     let request = HealthCheckRequest { service: String::new() };
     let reports = HealthClient::new(channel.clone()).watch(request).await?.into_inner();
     Ok((Arc::new(spec), reports))
+}
+
+async fn describe(channel: &Channel) -> Result<Spec, Unavailable> {
+    let mut client = FrameWorkerClient::new(channel.clone());
+    Ok(Spec::from_wire(client.describe(DescribeRequest {}).await?.into_inner())?)
 }
 
 /// The value of the metric's label.

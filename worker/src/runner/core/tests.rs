@@ -1,6 +1,5 @@
 //! Whole sessions in virtual time, with handlers and gateways that misbehave by a seed.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::iter;
 use std::sync::{Arc, Mutex};
@@ -10,12 +9,10 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::components::Number;
 use crate::handler::{AdditionalOutputs, CloseStream, Handler, VideoStreamHandler};
-use crate::inputs::Inputs;
 use crate::stream::StreamBuilder;
 
 /// How a simulated handler takes a call.
@@ -99,7 +96,7 @@ fn pull(seq: u64) -> Job {
 }
 
 fn session() -> Session {
-    Session::new("simulated".into(), watch::channel(Inputs::default()).1, &mpsc::channel(1).0)
+    Session::of_nobody("simulated")
 }
 
 /// Runs a session until its jobs end or a step breaks.
@@ -107,29 +104,28 @@ fn run(
     stream: Stream,
     jobs: impl Iterator<Item = Job>,
     mut reply: impl FnMut(Reply) -> ControlFlow<()>,
-    now: impl Fn() -> Instant,
 ) -> Summary {
-    let mut core = Core::new(Arc::new(stream), session());
+    let session = session();
+    let caller = Arc::new(stream.handler.calls()).caller(&session);
+    let mut core = Core::new(Arc::new(stream), session, caller);
     let mut flow = core.start(CREDITS, &mut reply);
     for job in jobs {
         if flow.is_break() {
             break;
         }
-        flow = core.answer(job, &mut reply, &now);
+        flow = core.answer(job, &mut reply);
     }
     core.finish()
 }
 
 /// Runs a stream whose gateway leaves after `patience` replies beside `Opened`, which comes first
-/// if the handler started and is left out of what this returns. Each call of the handler takes 1
-/// ms.
+/// if the handler started and is left out of what this returns.
 fn simulate(
     stream: &StreamBuilder,
     jobs: impl Iterator<Item = Job>,
     patience: usize,
 ) -> (Summary, Vec<Reply>) {
     let stream = stream.clone().additional_outputs([Number::new("n")]).build();
-    let clock = Cell::new(Instant::now());
     let (mut opened, mut replies) = (0, Vec::new());
     let reply = |reply| {
         if reply == (Reply::Opened { credits: CREDITS }) {
@@ -140,8 +136,7 @@ fn simulate(
         replies.push(reply);
         if replies.len() < patience { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    let now = || clock.replace(clock.get() + Duration::from_millis(1));
-    let summary = run(stream, jobs, reply, now);
+    let summary = run(stream, jobs, reply);
     let unstarted = |fault: &Fault| match fault {
         Fault::Start { .. } => true,
         Fault::Panic { call, .. } => matches!(*call, "its factory" | "start"),
@@ -303,7 +298,7 @@ fn a_session_opens_when_its_handler_has_started() {
         ControlFlow::Break(())
     };
     let stream = scripted(&script).build();
-    let summary = run(stream, frames(1), reply, Instant::now);
+    let summary = run(stream, frames(1), reply);
     assert_eq!((replies, summary), (vec![Reply::Opened { credits: CREDITS }], Summary::default()));
     assert_eq!(*script.calls.lock().unwrap(), ["start", "stop"]);
 }
@@ -345,12 +340,23 @@ fn any_generator_answers_each_pull_up_to_its_end() {
 
 #[test]
 fn handler_time_is_that_of_the_call() {
-    let (_, replies) = play(&Scripted::new(Act::Picture, &[Act::Picture, Act::Fail], Act::Picture));
-    let time = |reply: &Reply| match reply {
-        Reply::Result { handler_time, .. } => *handler_time,
-        other => panic!("not a result: {other:?}"),
-    };
-    assert_eq!(replies.iter().map(time).collect::<Vec<_>>(), [Duration::from_millis(1); 2]);
+    const TAKES: Duration = Duration::from_millis(5);
+    let handler = VideoStreamHandler::new(|frame: Frame| {
+        let began = tokio::time::Instant::now();
+        while began.elapsed() < TAKES {
+            std::thread::yield_now();
+        }
+        Ok((frame, AdditionalOutputs::new([1])))
+    });
+    for serialized in [false, true] {
+        let handler = handler.clone().serialized(serialized);
+        let (_, replies) = simulate(&Stream::builder(handler), frames(2), usize::MAX);
+        for reply in &replies {
+            let Reply::Result { times, .. } = reply else { panic!("not a result: {reply:?}") };
+            assert!(times.handler >= TAKES && times.batch.is_none(), "{times:?}");
+        }
+        assert_eq!(replies.len(), 2);
+    }
 }
 
 #[test]

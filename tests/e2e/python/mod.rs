@@ -1,6 +1,11 @@
 //! Programs in Python that import `reframe` where they imported `fastrtc`: real interpreters, each
 //! in an environment of `scripts/python.sh`.
 
+mod batch;
+mod calls;
+mod ends;
+mod pages;
+
 use std::fs;
 use std::path::PathBuf;
 

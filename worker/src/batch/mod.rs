@@ -1,0 +1,429 @@
+//! One model for the frames of many sessions.
+//!
+//! A GPU works on eight pictures almost as fast as on one. [`Batched`] collects the calls of many
+//! sessions' handlers and makes one call of them.
+
+mod core;
+mod item;
+mod model;
+mod service;
+#[cfg(test)]
+mod simulation;
+mod think;
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::time::Instant;
+
+use self::core::{Core, Settings};
+use self::item::{Item, Outcome, Ticket};
+use crate::calls::aside;
+use crate::error::{HandlerError, Superseded};
+use crate::newest::Waiting;
+use crate::session::Session;
+
+/// The largest batches, and the number of models.
+const MOST: usize = 256;
+
+/// What `max_wait` may be.
+const WAITS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1);
+
+/// How often a call that waits looks whether its session is over.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A model that works on the items of several sessions at once. Clones are the same model.
+///
+/// A handler calls it as if it were alone ([`call`](Self::call)); the calls that wait become one
+/// batch. When the model is free it begins with what waits. It waits for more, for `max_wait` at
+/// most, only where sessions are due to call that it has served before, and where that pays by what
+/// its batches have taken so far: a session on its own never waits.
+///
+/// With [`skip_frames`](crate::VideoStreamHandler::skip_frames) a newer frame takes the place of
+/// one whose call still waits: `call` then fails with [`CallError::Superseded`], the handler
+/// returns that with `?`, and is given the newer frame. So a model works on what a camera has seen
+/// last, however long the batches take. [`newest(false)`](BatchedBuilder::newest) turns that off,
+/// for handlers that must see each frame that they begin with to its end.
+///
+/// The model lives on a thread of its own, which makes it, calls it and drops it: some are bound to
+/// the thread that made them. It is made at the first call, or by [`start`](Self::start).
+///
+/// ```
+/// use reframe_worker::{Batched, Frame, HandlerError, VideoStreamHandler};
+///
+/// struct Model {/* weights */}
+///
+/// let brightness = Batched::builder(
+///     |_replica| Ok(Model {}),
+///     |_model: &mut Model, frames: &[Frame]| {
+///         let mean = |frame: &Frame| {
+///             let sum: u64 = frame.data().iter().map(|byte| u64::from(*byte)).sum();
+///             Ok(sum / frame.data().len() as u64)
+///         };
+///         Ok(frames.iter().map(mean).collect())
+///     },
+/// )
+/// .max_batch(8)
+/// .build();
+///
+/// VideoStreamHandler::new(move |frame: Frame| -> Result<Frame, HandlerError> {
+///     let mean: u64 = brightness.call(frame.clone())?;
+///     Ok(if mean < 64 { frame.flip_vertical() } else { frame })
+/// })
+/// .skip_frames(true);
+/// ```
+///
+/// # Faults
+///
+/// The model gives each item a result of its own: an error costs that item. If a call fails as a
+/// whole, or panics, each of its items is tried once by itself, and one that fails by itself is
+/// called by itself until it succeeds: an item that the model cannot take costs its own session
+/// only. A model that has worked, and then fails five times in a row for everybody, two sessions at
+/// least, makes the worker say that it does not serve, and end: its sessions move to others.
+pub struct Batched<I, O>(Arc<Handle<I, O>>);
+
+/// The last handle ends the model's threads.
+struct Handle<I, O>(Arc<Shared<I, O>>);
+
+/// What the handles and the model's threads share.
+struct Shared<I, O> {
+    state: Mutex<State<I, O>>,
+    /// For the model's threads: an item has come, or the end.
+    changed: Condvar,
+    model: Box<dyn Model<I, O>>,
+    settings: Settings,
+    newest: bool,
+}
+
+struct State<I, O> {
+    core: Core<Item<I, O>>,
+    phase: Phase,
+    /// Threads whose model is made.
+    ready: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No thread yet.
+    New,
+    Running,
+    /// The handles are gone.
+    Ended,
+    /// The model could not be made, or fails for everybody: why.
+    Broken(String),
+}
+
+/// The author's model, without its type: what each of its threads runs.
+trait Model<I, O>: Send + Sync {
+    /// Makes the model of one replica, and calls `serve` with a function that calls it.
+    fn run(&self, replica: usize, serve: &mut Serve<'_, I, O>) -> Result<(), HandlerError>;
+
+    /// Runs a thread of the model's in what the author wants around it.
+    fn wrap(&self, body: Box<dyn FnOnce() + Send>);
+
+    fn set_wrapper(&mut self, wrapper: model::Wrapper);
+}
+
+/// What is done with a model that is made: it is given the function that calls it.
+type Serve<'a, I, O> = dyn FnMut(&mut dyn FnMut(&[I]) -> Results<O>) + 'a;
+
+/// What a model makes of a batch: a result for each item, or an error of the whole call.
+type Results<O> = Result<Vec<Result<O, HandlerError>>, HandlerError>;
+
+/// Why a [`Batched::call`] has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// A newer frame came first: not a failure. Pass it on with `?`.
+    Superseded,
+    /// The model failed on this item.
+    Failed(HandlerError),
+    /// The session is over.
+    Closed,
+    /// It was called by a thread that works for no session: by the model itself, by a thread of the
+    /// author's own, or before there are sessions.
+    NoSession,
+    /// It was called twice at once for one session.
+    Twice,
+    /// The model could not be made, or fails for everybody.
+    Broken(String),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Superseded => Superseded.fmt(f),
+            Self::Failed(error) => f.write_str(error.message()),
+            Self::Closed => f.write_str("the session is over"),
+            Self::NoSession => f.write_str(
+                "a batched model is called in a stream's handler, on the session's own thread",
+            ),
+            Self::Twice => f.write_str("the session's last call of this model has not returned"),
+            Self::Broken(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for CallError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Superseded => Some(&Superseded),
+            Self::Failed(error) => error.source().map(|source| source as _),
+            _ => None,
+        }
+    }
+}
+
+/// Why there is no [`Batched`]: a setting is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BatchedError(String);
+
+/// The settings of a [`Batched`] under way.
+#[must_use]
+pub struct BatchedBuilder<I, O> {
+    model: Box<dyn Model<I, O>>,
+    settings: (usize, Duration, usize),
+    newest: bool,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
+    /// A model that `setup` makes, on the model's own thread, and `model` calls. `setup` is given
+    /// the number of its replica, from 0.
+    ///
+    /// `model` returns a result for each item, in their order, or the error of the whole call.
+    pub fn builder<M, S, F>(setup: S, model: F) -> BatchedBuilder<I, O>
+    where
+        M: 'static,
+        S: Fn(usize) -> Result<M, HandlerError> + Send + Sync + 'static,
+        F: Fn(&mut M, &[I]) -> Results<O> + Send + Sync + 'static,
+    {
+        let model = Box::new(model::Author { setup, model, wrapper: None });
+        BatchedBuilder { model, settings: (8, Duration::from_millis(4), 1), newest: true }
+    }
+
+    /// Has the model work on `item`, and waits for what it makes of it. Call it in a handler, on
+    /// the session's thread; where the stream's calls are
+    /// [`serialized`](crate::VideoStreamHandler::serialized), others have their turn meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// There is no result, for one of the reasons of [`CallError`].
+    pub fn call(&self, item: I) -> Result<O, CallError> {
+        let session =
+            Session::current().filter(|_| !model::is_here()).ok_or(CallError::NoSession)?;
+        if session.is_closed() {
+            return Err(CallError::Closed);
+        }
+        self.begin();
+        let shared = &self.0.0;
+        let key = session.key();
+        let first = session.begin_batch();
+        let ticket = Arc::new(Ticket::new());
+        {
+            let mut state = shared.state.lock();
+            if let Phase::Broken(why) = &state.phase {
+                let why = why.clone();
+                drop(state);
+                session.health().broken(why.clone());
+                return Err(CallError::Broken(why));
+            }
+            let item = Item { item, ticket: Arc::clone(&ticket), session: session.clone() };
+            state.core.enter(Instant::now(), key, item).map_err(|_| CallError::Twice)?;
+            shared.changed.notify_all();
+        }
+        // Only a frame that no model has begun with yet may make way.
+        let makes_way = shared.newest && first && session.newest().turn_on();
+        if makes_way {
+            let waiting = Call { shared: Arc::clone(shared), ticket: Arc::clone(&ticket), key };
+            session.newest().tell(Some(Arc::new(waiting)));
+        }
+        let leaves = || {
+            let leaves = session.is_closed();
+            // The item is dropped without the lock: that is the author's code.
+            let item = leaves.then(|| shared.state.lock().core.gone(key));
+            drop(item);
+            leaves
+        };
+        let outcome = aside(|| ticket.wait(LOOK, leaves));
+        if makes_way {
+            session.newest().tell(None);
+        }
+        match outcome {
+            Some(Outcome::Done { result, used }) => {
+                session.add_batch(|batch| used.add_to(batch));
+                result.map_err(CallError::Failed)
+            }
+            Some(Outcome::Superseded { item, waited }) => {
+                session.add_batch(|batch| batch.wait += waited);
+                drop(item);
+                Err(CallError::Superseded)
+            }
+            Some(Outcome::Broken(why)) => {
+                session.health().broken(why.clone());
+                Err(CallError::Broken(why))
+            }
+            None => Err(CallError::Closed),
+        }
+    }
+
+    /// Makes the model, and waits until it is there: before `serve`, so that no session waits for
+    /// it. A worker that listens already has its model.
+    ///
+    /// # Errors
+    ///
+    /// The model could not be made: [`CallError::Broken`].
+    pub fn start(&self) -> Result<(), CallError> {
+        self.begin();
+        let shared = &self.0.0;
+        let mut state = shared.state.lock();
+        loop {
+            match &state.phase {
+                Phase::Broken(why) => return Err(CallError::Broken(why.clone())),
+                _ if state.ready >= shared.settings.replicas => return Ok(()),
+                _ => shared.changed.wait(&mut state),
+            }
+        }
+    }
+
+    /// Starts the model's threads, once.
+    fn begin(&self) {
+        let shared = &self.0.0;
+        let mut state = shared.state.lock();
+        if state.phase != Phase::New {
+            return;
+        }
+        state.phase = Phase::Running;
+        drop(state);
+        for replica in 0..shared.settings.replicas {
+            model::spawn(Arc::clone(shared), replica);
+        }
+    }
+}
+
+/// The sessions of the items that the model works on, in their order; on another thread than a
+/// model's: none.
+#[must_use]
+pub fn batch_sessions() -> Vec<Session> {
+    model::sessions()
+}
+
+impl<I, O> Clone for Batched<I, O> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<I, O> fmt::Debug for Batched<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Batched").field(&self.0.0.settings).finish()
+    }
+}
+
+impl<I, O> Drop for Handle<I, O> {
+    fn drop(&mut self) {
+        self.0.state.lock().phase = Phase::Ended;
+        self.0.changed.notify_all();
+    }
+}
+
+/// A call that waits, for the session's newest frame.
+struct Call<I, O> {
+    shared: Arc<Shared<I, O>>,
+    ticket: Arc<Ticket<I, O>>,
+    key: u64,
+}
+
+impl<I: Send, O: Send> Waiting for Call<I, O> {
+    fn newer(&self) {
+        let item = self.shared.state.lock().core.supersede(Instant::now(), self.key);
+        if let Some(Item { item, .. }) = item {
+            // Its drop is the author's code: it goes to the session's thread.
+            self.ticket.supersede(item);
+        }
+    }
+}
+
+impl<I: Send + 'static, O: Send + 'static> BatchedBuilder<I, O> {
+    /// The largest batch, 1 to 256; 8 unless set.
+    pub fn max_batch(mut self, items: usize) -> Self {
+        self.settings.0 = items;
+        self
+    }
+
+    /// How long the model waits at most for sessions that are due, from when it is free; up to a
+    /// second, 4 ms unless set.
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.settings.1 = wait;
+        self
+    }
+
+    /// Models, each on its own thread: one for each device; 1 to 256, 1 unless set.
+    pub fn replicas(mut self, replicas: usize) -> Self {
+        self.settings.2 = replicas;
+        self
+    }
+
+    /// Whether a newer frame takes the place of one whose call waits, where the stream skips
+    /// frames; it does unless set.
+    pub fn newest(mut self, newest: bool) -> Self {
+        self.newest = newest;
+        self
+    }
+
+    /// A function around the whole life of each of the model's threads, as
+    /// [`StreamBuilder::thread_wrapper`](crate::StreamBuilder::thread_wrapper) for a session's.
+    pub fn thread_wrapper(
+        mut self,
+        wrapper: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static,
+    ) -> Self {
+        self.model.set_wrapper(Box::new(wrapper));
+        self
+    }
+
+    /// The model.
+    ///
+    /// # Errors
+    ///
+    /// A setting is out of its range; the error names it.
+    pub fn try_build(self) -> Result<Batched<I, O>, BatchedError> {
+        let (max_batch, max_wait, replicas) = self.settings;
+        let refuse = |text: String| Err(BatchedError(text));
+        for (setting, value) in [("max_batch", max_batch), ("replicas", replicas)] {
+            if !(1..=MOST).contains(&value) {
+                return refuse(format!("{setting} must be from 1 to {MOST}, not {value}"));
+            }
+        }
+        if !WAITS.contains(&max_wait) {
+            let most = WAITS.end();
+            return refuse(format!("max_wait must be at most {most:?}, not {max_wait:?}"));
+        }
+        let settings = Settings { max_batch, max_wait, replicas };
+        let state = State { core: Core::new(settings), phase: Phase::New, ready: 0 };
+        let shared = Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            model: self.model,
+            settings,
+            newest: self.newest,
+        };
+        Ok(Batched(Arc::new(Handle(Arc::new(shared)))))
+    }
+
+    /// As [`try_build`](Self::try_build), for settings that are the same in each run of the
+    /// program.
+    ///
+    /// # Panics
+    ///
+    /// When a setting is wrong.
+    #[must_use]
+    pub fn build(self) -> Batched<I, O> {
+        self.try_build().unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! Calls of the author's code: whose turn it is, how long each takes, and which does not return.
+//!
+//! > Where calls run one at a time, a call that hangs holds the turn of all sessions: then the
+//! > worker says that it does not serve, so that its sessions move to others.
+
+mod load;
+mod turn;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use self::load::Load;
+use self::turn::Lock;
+pub(crate) use self::turn::aside;
+use crate::session::Session;
+
+/// A session's first calls may take this many times as long as others: models are loaded, compiled
+/// and warmed up in them.
+const FIRST_CALLS: u32 = 6;
+
+/// The calls of one worker.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    /// `None`: they run in parallel.
+    turn: Option<Lock>,
+    load: Mutex<Load>,
+    /// How long a call may take; `None`: for ever.
+    limit: Option<Duration>,
+    /// By session. At most as many as the worker has slots.
+    sessions: Mutex<BTreeMap<u64, Running>>,
+    last: AtomicU64,
+}
+
+/// A session, and what it runs.
+#[derive(Debug)]
+struct Running {
+    session: Session,
+    /// When the call began that it is in.
+    since: Option<Instant>,
+    /// Calls that have returned, up to the first two: its start and its first frame.
+    returned: u8,
+    /// The call that it is in was reported.
+    reported: bool,
+}
+
+/// One session's way to call. Dropped with the session.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    calls: Arc<Calls>,
+    key: u64,
+}
+
+/// A call that is over its limit.
+#[derive(Debug)]
+pub(crate) struct Overdue {
+    pub(crate) session: Session,
+    /// How long it has been running.
+    pub(crate) running: Duration,
+}
+
+/// What is to be said of calls that do not return.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Those that nobody was told of.
+    pub(crate) overdue: Vec<Overdue>,
+    /// A call holds the turn of all, for this long.
+    pub(crate) blocked: Option<Duration>,
+}
+
+impl Calls {
+    /// Of a stream with `fps` frames a second, of which it may skip some.
+    pub(crate) fn new(serialized: bool, limit: Option<Duration>, fps: f64, skips: bool) -> Self {
+        Self {
+            turn: serialized.then(Lock::default),
+            load: Mutex::new(Load::new(fps, skips)),
+            limit,
+            sessions: Mutex::default(),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    /// Sessions that there is time for, where calls run one at a time and enough were seen.
+    pub(crate) fn sessions(&self) -> Option<u32> {
+        self.turn.as_ref().and_then(|_| self.load.lock().sessions())
+    }
+
+    /// A session that is about to begin.
+    pub(crate) fn caller(self: &Arc<Self>, session: &Session) -> Caller {
+        let key = self.last.fetch_add(1, Ordering::Relaxed);
+        let running =
+            Running { session: session.clone(), since: None, returned: 0, reported: false };
+        self.sessions.lock().insert(key, running);
+        Caller { calls: Arc::clone(self), key }
+    }
+
+    /// The calls that do not return.
+    pub(crate) fn report(&self, now: Instant) -> Report {
+        let mut report = Report::default();
+        let Some(limit) = self.limit else { return report };
+        for running in self.sessions.lock().values_mut() {
+            let Some(since) = running.since else { continue };
+            let allowed = if running.returned < 2 { limit * FIRST_CALLS } else { limit };
+            let took = now.saturating_duration_since(since);
+            if took < allowed {
+                continue;
+            }
+            if !std::mem::replace(&mut running.reported, true) {
+                report.overdue.push(Overdue { session: running.session.clone(), running: took });
+            }
+            if self.turn.is_some() {
+                report.blocked = report.blocked.max(Some(took));
+            }
+        }
+        report
+    }
+}
+
+impl Caller {
+    /// Runs a call of the author's code when it is the session's turn. Returns what it returned,
+    /// how long it ran, and how long it waited for its turn, before and within.
+    ///
+    /// A panic goes through, and leaves the next session its turn.
+    pub(crate) fn call<T>(&self, code: impl FnOnce() -> T) -> (T, Duration, Duration) {
+        let calls = &self.calls;
+        if let Some(lock) = &calls.turn {
+            turn::take(lock);
+        }
+        let began = Instant::now();
+        let call = Running::begin(self, began);
+        let result = code();
+        let (now, waited) = (Instant::now(), turn::waited());
+        drop(call);
+        let took = now.saturating_duration_since(began).saturating_sub(waited.again);
+        if calls.turn.is_some() {
+            calls.observe(now, waited.turn, took.saturating_sub(waited.aside));
+        }
+        (result, took, waited.turn)
+    }
+}
+
+impl Calls {
+    /// A call waited for its turn, and then had it.
+    fn observe(&self, now: Instant, waited: Duration, worked: Duration) {
+        let sums = self.load.lock().observe(now, waited, worked);
+        let Some((waited, worked)) = sums else { return };
+        tracing::warn!(
+            ?waited,
+            ?worked,
+            "sessions wait longer for their turn than they work: calls of this stream run one at a \
+             time. More worker processes help, or a batched model, or calls in parallel where the \
+             code can be called by several threads"
+        );
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.calls.sessions.lock().remove(&self.key);
+    }
+}
+
+/// A call under way. Its drop is its end.
+struct InCall<'a>(&'a Caller);
+
+impl Drop for InCall<'_> {
+    fn drop(&mut self) {
+        turn::end();
+        let Caller { calls, key } = self.0;
+        if calls.limit.is_some()
+            && let Some(running) = calls.sessions.lock().get_mut(key)
+        {
+            running.since = None;
+            running.reported = false;
+            running.returned = running.returned.saturating_add(1);
+        }
+    }
+}
+
+impl Running {
+    fn begin(caller: &Caller, now: Instant) -> InCall<'_> {
+        let Caller { calls, key } = caller;
+        // Without a limit nobody asks.
+        if calls.limit.is_some()
+            && let Some(running) = calls.sessions.lock().get_mut(key)
+        {
+            running.since = Some(now);
+        }
+        InCall(caller)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn calls(serialized: bool) -> Arc<Calls> {
+        Arc::new(Calls::new(serialized, Some(LIMIT), 30.0, true))
+    }
+
+    /// A call that goes on until the sender is dropped.
+    fn hang(caller: Caller, returned: u32) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
+        let (release, gate) = mpsc::channel::<()>();
+        let (entered, entry) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            for _ in 0..returned {
+                caller.call(|| ());
+            }
+            caller.call(|| {
+                entered.send(()).unwrap();
+                gate.recv().unwrap_err();
+            });
+        });
+        entry.recv_timeout(Duration::from_secs(30)).unwrap();
+        (release, thread)
+    }
+
+    #[test]
+    fn a_call_that_does_not_return_is_reported_once_and_blocks_where_calls_take_turns() {
+        for serialized in [true, false] {
+            let calls = calls(serialized);
+            let (release, thread) = hang(calls.caller(&Session::of_nobody("a")), 2);
+            let now = Instant::now();
+            assert!(calls.report(now).overdue.is_empty());
+            let report = calls.report(now + LIMIT);
+            let overdue: Vec<_> = report.overdue.iter().map(|call| call.session.id()).collect();
+            assert_eq!((overdue, report.blocked.is_some()), (vec!["a"], serialized));
+            let again = calls.report(now + LIMIT);
+            assert_eq!((again.overdue.len(), again.blocked.is_some()), (0, serialized));
+            drop(release);
+            thread.join().unwrap();
+            let after = calls.report(now + LIMIT * 100);
+            assert!(after.overdue.is_empty() && after.blocked.is_none());
+        }
+    }
+
+    #[test]
+    fn the_start_and_the_first_frame_may_take_longer() {
+        for returned in [0, 1] {
+            let calls = calls(true);
+            let (release, thread) = hang(calls.caller(&Session::of_nobody("a")), returned);
+            let now = Instant::now();
+            assert!(calls.report(now + LIMIT * (FIRST_CALLS - 1)).overdue.is_empty());
+            assert_eq!(calls.report(now + LIMIT * FIRST_CALLS).overdue.len(), 1);
+            drop(release);
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn one_runs_at_a_time_also_after_a_panic() {
+        let calls = calls(true);
+        let inside = Arc::new(AtomicU64::new(0));
+        let threads: Vec<_> = (0..4)
+            .map(|n| {
+                let (caller, inside) =
+                    (calls.caller(&Session::of_nobody("a")), Arc::clone(&inside));
+                thread::spawn(move || {
+                    for round in 0..50 {
+                        let code = || {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            thread::yield_now();
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                            if round % 10 == n {
+                                std::panic::resume_unwind(Box::new(()));
+                            }
+                        };
+                        let call = std::panic::AssertUnwindSafe(|| caller.call(code));
+                        let panicked = std::panic::catch_unwind(call).is_err();
+                        assert_eq!(panicked, round % 10 == n);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(calls.sessions.lock().is_empty());
+        assert!(calls.sessions().is_some());
+    }
+}
