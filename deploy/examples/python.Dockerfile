@@ -1,0 +1,14 @@
+# An image for a program in Python. From the folder that holds the folder of your app.py and Reframe beside it:
+#   docker build -f reframe/deploy/Dockerfile --target wheel -t reframe-wheel reframe
+#   docker build -f reframe/deploy/examples/python.Dockerfile --build-arg PACKAGES=opencv-python-headless -t upside-down upside-down
+ARG WHEEL_IMAGE=reframe-wheel
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+FROM ${WHEEL_IMAGE} AS wheel
+FROM ${PYTHON_IMAGE}
+ARG PACKAGES="numpy==2.4.6"
+RUN --mount=from=wheel,target=/wheel pip install --no-cache-dir /wheel/*.whl ${PACKAGES}
+COPY . /app/
+ENV REFRAME_LISTEN=0.0.0.0:50051 PYTHONUNBUFFERED=1
+USER 10001:10001
+ENTRYPOINT ["reframe"]
+CMD ["serve", "/app/app.py"]
