@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the images, runs the compose stack, tries what must not be reached from each of its networks, looks at what a worker
-# in Python makes, and takes parts of the stack away while somebody watches a stream: `make test-deploy`. Needs Docker with
-# compose on Linux, Chromium, half an hour for the first build of the images and some minutes after that. Where no image
-# registry is reachable, the images beneath are made here (base-images.sh; as root).
+# Builds the images, runs the compose stack, tries what must not be reached from each of its networks, looks at what a
+# worker in Python makes, and takes parts of the stack away while somebody watches a stream: `make test-deploy`. Needs
+# Docker with compose on Linux, Chromium, half an hour for the first build of the images and some minutes after that.
+# Where no image registry is reachable, the images beneath are made here (base-images.sh; as root).
 #
 # REFRAME_SMOKE names a program to watch with, in place of the one that is built here (tests/src/bin/smoke.rs).
 set -euo pipefail
@@ -147,7 +147,8 @@ image() {
     DOCKER_BUILDKIT=1 docker build --quiet --file "$2" --tag "$project-$1" "${@:4}" "$3" >/dev/null
     docker image inspect --format '    {{index .RepoTags 0}}: {{.Size}} bytes, user {{.Config.User}}' "$project-$1"
 }
-# bill NAME FILE: its bill of materials is of what was built, so a worker alone has no WebRTC in it.
+# bill NAME FILE: its bill of materials, of which the name may be a pattern. It is of what was built, so a worker alone has
+# no WebRTC in it.
 bill() {
     docker run --rm --entrypoint=bash "$project-$1" -c "cat $2" | python3 -c '
 import json, sys

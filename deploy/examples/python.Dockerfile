@@ -1,6 +1,7 @@
-# An image for a program in Python. From the folder that holds the folder of your app.py and Reframe beside it:
+# An image for a program in Python, app.py. From the folder that holds the program's folder and Reframe beside it:
 #   docker build -f reframe/deploy/Dockerfile --target wheel -t reframe-wheel reframe
-#   docker build -f reframe/deploy/examples/python.Dockerfile --build-arg PACKAGES=opencv-python-headless -t upside-down upside-down
+#   docker build -f reframe/deploy/examples/python.Dockerfile -t upside-down upside-down
+# PACKAGES is what it imports: --build-arg PACKAGES="opencv-python-headless torch", or that line in a copy of this file.
 ARG WHEEL_IMAGE=reframe-wheel
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 FROM ${WHEEL_IMAGE} AS wheel
