@@ -3,7 +3,7 @@
 #   docker build -f reframe/deploy/examples/python.Dockerfile -t upside-down upside-down
 # PACKAGES is what it imports: --build-arg PACKAGES="opencv-python-headless torch", or that line in a copy of this file.
 ARG WHEEL_IMAGE=reframe-wheel
-ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 FROM ${WHEEL_IMAGE} AS wheel
 FROM ${PYTHON_IMAGE}
 ARG PACKAGES="numpy==2.4.6"

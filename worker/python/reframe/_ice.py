@@ -27,9 +27,12 @@ def servers(configuration: Any) -> list[dict[str, Any]]:
     if callable(configuration):
         configuration = _called(configuration)
         warnings.warn(
-            "rtc_configuration is called once, at the start: when its credentials expire, new "
-            "browsers cannot use the TURN server. With the server's own secret they never do: "
-            "--ice-servers and --turn-secret-file",
+            "rtc_configuration is a function, which is called once, at the start: when the "
+            "credentials that it returns expire, new browsers cannot use the TURN server. Of a "
+            "TURN server of your own, give the gateway the secret, and it makes credentials for "
+            "each browser: --ice-servers turn:HOST:3478 --turn-secret-file FILE, or "
+            "REFRAME_ICE_SERVERS and REFRAME_TURN_SECRET_FILE. Of a service, get credentials that "
+            "last (ttl=…), and start the program again before they expire",
             stacklevel=2,
         )
     if configuration is None:

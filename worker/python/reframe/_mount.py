@@ -15,6 +15,7 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -43,7 +44,21 @@ MOST_SESSIONS = 4096
 _lock = threading.Lock()
 _streams: dict[str, Stream] = {}
 _tokens: dict[str, str] = {}
-_gateway: Address | None = None
+_gateway: Gateway | None = None
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What runs beside the application."""
+
+    address: Address
+    tls: ssl.SSLContext | None
+
+    def connect(self) -> http.client.HTTPConnection:
+        host, port = self.address.connectable()
+        if self.tls is None:
+            return http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
+        return http.client.HTTPSConnection(host, port, timeout=ANSWER_SECONDS, context=self.tls)
 
 
 def mount(stream: Stream, app: Any, path: str, tags: list[str] | None) -> None:
@@ -160,9 +175,10 @@ async def output_stream(
         while (outputs := await waiting.get()) is not None:
             yield outputs
     finally:
-        # Ends the thread's wait for the next line.
-        with contextlib.suppress(OSError, AttributeError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
+        # Ends the thread's wait for the next line. The socket itself and not its TLS, which that
+        # thread uses.
+        with contextlib.suppress(OSError, TypeError):
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
 
 @dataclass(frozen=True)
@@ -236,11 +252,22 @@ def _connect() -> http.client.HTTPConnection:
             # Of a mounted stream the application decides, and everybody else reaches no port.
             argv = ["launch", "--http", address.option(), "--admin", "127.0.0.1:0"]
             argv += ["--auth", "none", "--trusted-proxies", "127.0.0.1", "--processes", "1"]
-            for option in ("TLS", "TLS_CERT", "TLS_KEY"):
-                os.environ.pop(f"REFRAME_{option}", None)
-            stop = _core.Stop()
+            tls, stop = _tls(), _core.Stop()
             _launch.run_on_thread(list(_streams.values()), argv, address, stop)
             atexit.register(stop.set)
-            _gateway = address
-        host, port = _gateway.connectable()
-    return http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
+            _gateway = Gateway(address, tls)
+        return _gateway.connect()
+
+
+def _tls() -> ssl.SSLContext | None:
+    """For a gateway that the program's environment gives a certificate. No option takes it away
+    again, and the environment is the program's own, so https is spoken to this gateway too.
+
+    Any certificate will do: it is for other names than this, and no other machine is asked.
+    """
+    if not any(os.environ.get(f"REFRAME_{option}") for option in ("TLS", "TLS_CERT")):
+        return None
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -110,8 +110,10 @@ class Stream:
             ),
             track_constraints=(
                 track_constraints,
-                "the page has a choice of cameras and sizes; --max-resolution and --max-fps bound "
-                "them",
+                "people choose the camera and its size on the page. --max-resolution 640x480 and "
+                "--max-fps 15 (or REFRAME_MAX_RESOLUTION, REFRAME_MAX_FPS) bound what is taken; "
+                "for one certain size, resize in the function; a front-end of your own gives its "
+                "constraints to getUserMedia()",
             ),
             allow_extra_tracks=(allow_extra_tracks, "further tracks are not taken"),
         )

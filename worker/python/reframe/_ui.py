@@ -66,8 +66,9 @@ class UI:
         The page is at ``http://127.0.0.1:7860``, or the next port that is free. With
         ``server_name="0.0.0.0"`` other machines reach it, by an address with a secret that is
         printed; their browsers give the camera to https only: ``ssl_certfile`` and ``ssl_keyfile``.
-        ``prevent_thread_lock=True`` returns when the page can be opened. ``processes`` is for
-        functions that keep a processor busy: so many processes run the program.
+        ``prevent_thread_lock=True`` returns when the page can be opened; the next ``launch`` or
+        ``close`` ends that server. ``processes`` is for functions that keep a processor busy: so
+        many processes run the program.
 
         Returns ``(None, address of the page, None)`` like Gradio. Ends the program with exit code
         64 if an option is wrong, and 1 if the server fails.
@@ -105,6 +106,8 @@ class UI:
                 raise SystemExit(code)
             return None, "", None
 
+        # A notebook's cell that is run again: the server of before would never be closed.
+        self.close()
         scheme = "https" if ssl_certfile else "http"
         address = _address.given(server_name, server_port)
         argv = ["launch", "--http", address.option()]
@@ -127,6 +130,7 @@ class UI:
             stop, thread = self._server
             stop.set()
             thread.join()
+            self.__dict__["_server"] = None
 
     def _run(
         self, argv: list[str], address: Address, scheme: str, thread: bool, browser: bool

@@ -300,8 +300,9 @@ async def _later():
     ],
 )
 def test_functions_are_called_at_the_start(launched, function, url):
-    with pytest.warns(UserWarning, match="is called once, at the start"):
+    with pytest.warns(UserWarning, match=r"once, at the start: .* --turn-secret-file FILE") as told:
         launched(rtc_configuration=function).ui.launch()
+    assert len(told) == 1
     assert launched.calls[0][3:] == ["--ice-servers", url]
 
 
