@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes what `deploy/Dockerfile` and the compose stack stand on, without an image registry: from Debian's packages and
+# Makes what the Dockerfiles and the compose stack stand on, without an image registry: from Debian's packages and
 # the Rust toolchain of this machine. Prints the variables that name the images, for `eval`. What is there already is
 # kept; `docker image rm reframe-local/NAME` has it made anew. Needs root (debootstrap does).
 set -euo pipefail
@@ -41,13 +41,23 @@ present rust || {
     rm -rf "$work/context/rust/share"
     image rust <<'DOCKERFILE'
 FROM reframe-local/debian
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+# After that package, which writes its own: whatever else is installed brings it no more.
 COPY ca-certificates.crt /etc/ssl/certs/
 COPY rust /usr/local
 ENV CARGO_HOME=/usr/local/cargo
 DOCKERFILE
     rm -rf "$work/context/rust"
 }
+
+# As Python's own images: pip installs without a virtual environment, for this is all that the container is for.
+present python || image python <<'DOCKERFILE'
+FROM reframe-local/debian
+RUN apt-get update && apt-get install --yes --no-install-recommends python3-pip && rm -rf /var/lib/apt/lists/*
+COPY ca-certificates.crt /etc/ssl/certs/
+ENV PIP_BREAK_SYSTEM_PACKAGES=1
+DOCKERFILE
 
 present redis || image redis <<'DOCKERFILE'
 FROM reframe-local/debian
@@ -65,6 +75,6 @@ ENTRYPOINT ["prometheus"]
 DOCKERFILE
 
 cat <<'VARIABLES'
-export BUILD_IMAGE=reframe-local/rust RUNTIME_IMAGE=reframe-local/debian
+export BUILD_IMAGE=reframe-local/rust RUNTIME_IMAGE=reframe-local/debian PYTHON_IMAGE=reframe-local/python
 export REDIS_IMAGE=reframe-local/redis PROMETHEUS_IMAGE=reframe-local/prometheus
 VARIABLES

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the images, runs the compose stack, tries what must not be reached from each of its networks, and takes parts of
-# it away while somebody watches a stream: `make test-deploy`. Needs Docker with compose on Linux, Chromium, half an hour
-# for the first build of the images and some minutes after that. Where no image registry is reachable, the images beneath
-# are made here (base-images.sh; as root).
+# Builds the images, runs the compose stack, tries what must not be reached from each of its networks, looks at what a
+# worker in Python makes, and takes parts of the stack away while somebody watches a stream: `make test-deploy`. Needs
+# Docker with compose on Linux, Chromium, half an hour for the first build of the images and some minutes after that.
+# Where no image registry is reachable, the images beneath are made here (base-images.sh; as root).
 #
 # REFRAME_SMOKE names a program to watch with, in place of the one that is built here (tests/src/bin/smoke.rs).
 set -euo pipefail
@@ -64,11 +64,14 @@ more_failovers() { [ "$(failovers "$1")" -gt "$2" ] || fail "no session was $1";
 ready() { admin /readyz --output /dev/null; }
 workers_are() { metric_is reframe_worker_up "" "$1"; }
 
-# The worker that has the session, by its address among the gateway's metrics.
+# The address of the worker that has the session, among the gateway's metrics.
+busy_address() {
+    admin /metrics | sed -n 's|^reframe_worker_sessions{worker="http://\([0-9.]*\):.*"} [1-9].*|\1|p'
+}
+# The worker that has the session.
 busy_worker() {
     local address container
-    address=$(admin /metrics |
-        sed -n 's|^reframe_worker_sessions{worker="http://\([0-9.]*\):.*"} [1-9].*|\1|p')
+    address=$(busy_address)
     for container in $("${compose[@]}" ps --quiet worker); do
         if docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$container" |
             grep --quiet --line-regexp --fixed-strings "$address"; then
@@ -84,6 +87,22 @@ stopped_well() {
     local code
     code=$(docker inspect --format '{{.State.ExitCode}}' "$1")
     [ "$code" = 0 ] || fail "$1 ended with $code"
+}
+
+# watch STREAM: somebody opens its page. Who watched before must have left.
+watch() {
+    local token line
+    token=$("${compose[@]}" exec -T gateway reframe-gateway token --stream "$1")
+    coproc smoke { exec "$REFRAME_SMOKE" "$page/$1/?t=$token"; }
+    read -r -t "$patience" line <&"${smoke[0]}" || fail "no picture comes back"
+    echo "    $line"
+}
+
+# It ends with its input, and its browser with it.
+leave() {
+    local watcher=$smoke_PID input=${smoke[1]}
+    exec {input}>&-
+    wait "$watcher" || fail "the browser complains"
 }
 
 # goes_on WHAT: the stream does, after that.
@@ -105,6 +124,7 @@ dismiss() { docker rm --force --volumes "$project-$1" >/dev/null; }
 clean_up() {
     local code=$?
     trap - EXIT
+    rm -rf -- "$scratch"
     if [ "$code" != 0 ]; then
         "${compose[@]}" logs --tail 40 gateway worker redis >&2 || true
     fi
@@ -122,19 +142,35 @@ if ! timeout 60 docker pull --quiet "$(deploy/images.py name debian)" >/dev/null
     variables=$(deploy/base-images.sh)
     eval "$variables"
 fi
-for target in gateway worker; do
-    DOCKER_BUILDKIT=1 docker build --quiet --file deploy/Dockerfile --target "$target" --tag "$project-$target" \
-        ${BUILD_IMAGE:+--build-arg "BUILD_IMAGE=$BUILD_IMAGE" --build-arg "RUNTIME_IMAGE=$RUNTIME_IMAGE"} . >/dev/null
-    docker image inspect --format '    {{index .RepoTags 0}}: {{.Size}} bytes, user {{.Config.User}}' "$project-$target"
-    # Its bill of materials: of what was built, so a worker alone has no WebRTC in it.
-    docker run --rm --entrypoint=cat "$project-$target" "/usr/share/sbom/reframe-$target.cdx.json" |
-        python3 -c '
+# image NAME DOCKERFILE CONTEXT OPTION...
+image() {
+    DOCKER_BUILDKIT=1 docker build --quiet --file "$2" --tag "$project-$1" "${@:4}" "$3" >/dev/null
+    docker image inspect --format '    {{index .RepoTags 0}}: {{.Size}} bytes, user {{.Config.User}}' "$project-$1"
+}
+# bill NAME FILE: its bill of materials, of which the name may be a pattern. It is of what was built, so a worker alone has
+# no WebRTC in it.
+bill() {
+    docker run --rm --entrypoint=bash "$project-$1" -c "cat $2" | python3 -c '
 import json, sys
 names = {component["name"] for component in json.load(sys.stdin)["components"]}
 print(f"    {len(names)} crates")
-sys.exit(not (len(names) > 50 and "tonic" in names and ("webrtc" in names) == (sys.argv[1] == "gateway")))
-' "$target" || fail "the bill of materials of $target is not what it was built from"
+sys.exit(not (len(names) > 50 and "tonic" in names and ("webrtc" in names) == (sys.argv[1] != "worker")))
+' "$1" || fail "the bill of materials of $1 is not what it was built from"
+}
+beneath=()
+[ -z "${BUILD_IMAGE:-}" ] || beneath=(--build-arg "BUILD_IMAGE=$BUILD_IMAGE" --build-arg "RUNTIME_IMAGE=$RUNTIME_IMAGE")
+for target in gateway worker; do
+    image "$target" deploy/Dockerfile . --target "$target" "${beneath[@]}"
+    bill "$target" "/usr/share/sbom/reframe-$target.cdx.json"
 done
+# The Python package, and a program as anybody has one: in a folder of its own, which is not Reframe's.
+scratch=$(mktemp -d)
+trap 'rm -rf -- "$scratch"' EXIT
+cp worker/python/examples/flip.py "$scratch/app.py"
+image wheel deploy/Dockerfile . --target wheel "${beneath[@]}"
+image python deploy/examples/python.Dockerfile "$scratch" --build-arg "WHEEL_IMAGE=$project-wheel" \
+    ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"}
+bill python '/usr/local/lib/python3*/*-packages/reframe_rtc-*.dist-info/sboms/*.json'
 if [ -z "${REFRAME_SMOKE:-}" ]; then
     cargo build --package reframe-tests --bin reframe-smoke
     REFRAME_SMOKE=${CARGO_TARGET_DIR:-target}/debug/reframe-smoke
@@ -346,15 +382,28 @@ free=$(docker run --rm --entrypoint=bash "$GATEWAY_IMAGE" -c 'awk "/^NoNewPrivs/
     touch /tmp/written && echo writes' | paste --serial --delimiters ' ')
 [ "$free" = "0 writes" ] || fail "a container without limits has $free"
 
+step "a worker in Python"
+# With the cluster's certificate, and confined as the stack's own. Its program's stream is called `default`, which no other
+# worker has: so what comes back upside down, Python has turned.
+stranger python "$project-python" "${worker_as[@]}" --volume "${project}_worker-certificates:/certificates:ro" \
+    --read-only --cap-drop ALL --security-opt no-new-privileges:true --memory 2g --pids-limit 512 --ulimit nofile=4096
+eventually "a worker in Python" workers_are 3
+watch default
+goes_on "turned by Python"
+[ "$(busy_address)" = "$(address "$project-python" workers)" ] || fail "another worker has the stream"
+leave
+# The gateway takes some seconds to see that nobody is there any more, and so long the worker keeps the session.
+docker stop --time 35 "$project-python" >/dev/null
+stopped_well "$project-python"
+dismiss python
+eventually "two workers again" workers_are 2
+
 step "a stream in Chromium"
-token=$("${compose[@]}" exec -T gateway reframe-gateway token --stream flip)
 [ "$(curl --silent --output /dev/null --write-out '%{http_code}' "$page/api/streams")" = 401 ] ||
     fail "no token is needed"
 [ "$(admin /api/sessions --no-fail --output /dev/null --write-out '%{http_code}')" = 401 ] ||
     fail "anybody sees the sessions"
-coproc smoke { exec "$REFRAME_SMOKE" "$page/?t=$token"; }
-read -r -t "$patience" line <&"${smoke[0]}" || fail "no picture comes back"
-echo "    $line"
+watch flip
 
 step "Redis is restarted"
 docker restart --time 0 "$("${compose[@]}" ps --quiet redis)" >/dev/null

@@ -36,16 +36,15 @@ package() {
     ln -s "${CARGO_TARGET_DIR:-$root/target}/$1/lib_core.so" "$made/package/reframe/_core.abi3.so"
 }
 
-# libvpx is linked in, so that the wheel needs nothing but libstdc++ and glibc.
+# libvpx is linked in (gateway/build.rs), so that the wheel needs nothing but libstdc++ and glibc. Its name says which
+# glibc is the oldest that it runs with. One that needs any other library is no wheel: none is copied into it.
 wheel() {
     install wheel
     rm -rf "$made/wheels"
     echo '==> building in release; the first time takes some minutes'
-    # Where the compiler finds it: what pkg-config says is wrong in Debian.
-    VPX_STATIC=1 VPX_VERSION=$(pkg-config --modversion vpx) VPX_LIB_DIR=$(dirname "$(cc -print-file-name=libvpx.a)") \
-        VPX_INCLUDE_DIR=$(pkg-config --variable=includedir vpx) PATH="$made/wheel/bin:$PATH" \
-        "$made/wheel/bin/maturin" build --quiet --release --manifest-path "$source/Cargo.toml" --out "$made/wheels"
-    file=$(ls "$made"/wheels/*.whl)
+    "$made/wheel/bin/maturin" build --quiet --release --auditwheel check --manifest-path "$source/Cargo.toml" \
+        --out "$made/wheels"
+    file=$(ls "$made"/wheels/*-manylinux_*.whl)
     "$made/wheel/bin/auditwheel" show "$file"
     for minor in 11 12 13 14; do
         python3.$minor --version >/dev/null 2>&1 || continue
