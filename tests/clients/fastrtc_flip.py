@@ -2,19 +2,29 @@
 
 import asyncio
 import contextlib
+import os
 import socket
+import time
 
 import numpy as np
 import uvicorn
 from fastapi import FastAPI
-from fastrtc import Stream
+from fastrtc import Stream, VideoStreamHandler
+
+
+SECONDS = float(os.environ.get("HANDLER_SECONDS", "0"))
 
 
 def flip(image):
+    if SECONDS:
+        time.sleep(SECONDS)
     return np.flip(image, axis=0)
 
 
-stream = Stream(flip, modality="video", mode="send-receive", concurrency_limit=10)
+handler = VideoStreamHandler(flip, skip_frames=True) if SECONDS else flip
+stream = Stream(handler, modality="video", mode="send-receive", concurrency_limit=10)
+
+
 async def set_inputs():
     """Until a session's input is set, FastRTC shows the camera as it is. The first is overwritten
     by the frame."""

@@ -7,6 +7,7 @@
 mod access;
 mod attacks;
 mod bandwidth;
+mod batch;
 mod beginnings;
 mod browser;
 mod browser_networks;

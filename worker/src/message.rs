@@ -18,6 +18,9 @@ pub(crate) const REPLIES: usize = 6;
 /// shows one at a time.
 pub(crate) const NOTICES: usize = 7;
 
+/// The name of the span of a handler's call, of a frame that is traced.
+pub(crate) const HANDLER_SPAN: &str = "handler";
+
 /// Credits that a session is given beside its one when it first calls a model that works on
 /// batches: the handler has one frame, a second waits, and a third that comes takes its place.
 pub(crate) const MORE_CREDITS: u32 = 2;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::media::event::{EndReason, Notice, Severity};
 use crate::media::receive_stats::Fault;
+use crate::stream::handler_times::HandlerMeans;
 use crate::stream::inputs::InputError;
 
 /// The last words of a session; `None` to a client that is gone.
@@ -148,12 +149,26 @@ pub(crate) fn moved() -> String {
 
 /// What a browser cannot know: frames that the handler was too busy for, and the mean time in
 /// milliseconds from a frame's last packet in to its picture's last packet out; and how many frames
-/// a second it is asked to send at most, while there is more to code than time. Also the server's
-/// sign of life, once a second.
-pub(crate) fn stats(skipped: Option<u64>, server_ms: Option<f64>, max_fps: Option<f64>) -> String {
+/// a second it is asked to send at most, while there is more to code than time; and what frames
+/// took at the worker. Also the server's sign of life, once a second.
+pub(crate) fn stats(
+    skipped: Option<u64>,
+    server_ms: Option<f64>,
+    max_fps: Option<f64>,
+    handler: Option<HandlerMeans>,
+) -> String {
+    let handler = handler.map(|HandlerMeans { handler_ms, turn_ms, batch }| {
+        let batch = batch.map(|batch| json!({ "size": batch.size, "wait_ms": batch.wait_ms }));
+        json!({ "ms": handler_ms, "turn_ms": turn_ms, "batch": batch })
+    });
     json!({
         "type": "stats",
-        "data": { "skipped": skipped, "server_ms": server_ms, "max_fps": max_fps },
+        "data": {
+            "skipped": skipped,
+            "server_ms": server_ms,
+            "max_fps": max_fps,
+            "handler": handler,
+        },
     })
     .to_string()
 }

@@ -121,10 +121,12 @@ impl Session {
         let spec = &self.live.spec;
         // A generator's picture has no capture time and so no latency.
         let sends = spec.mode != Mode::Receive;
-        let skipped = sends.then(|| context.waiting.skipped());
+        let skipped = context.waiting.skipped() + self.live.handler_times.superseded();
+        let skipped = sends.then_some(skipped);
         let asked = codecs.schedule().relief().asked;
         let max_fps = (sends && asked > 0).then(|| asked_fps(spec.fps, asked));
-        self.tell(messages::stats(skipped, self.live.latency.take().filter(|_| sends), max_fps));
+        let (latency, handler) = (self.live.latency.take(), self.live.handler_times.take());
+        self.tell(messages::stats(skipped, latency.filter(|_| sends), max_fps, handler));
     }
 
     fn tell(&self, text: String) {

@@ -260,6 +260,7 @@ impl Session {
             mode: spec.mode,
             outputs: Arc::clone(&live.outputs),
             status: Arc::clone(&live.status),
+            times: Arc::clone(&live.handler_times),
             window,
             results,
             nudge: pacer.recipient(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::handler_times::HandlerTimes;
 use super::inputs::Values;
 use super::latency::Latency;
 use super::outputs::Outputs;
@@ -37,6 +38,8 @@ pub(crate) struct LiveSession {
     pub(crate) received: Arc<ReceiveStats>,
     /// Written where pictures leave.
     pub(crate) latency: Arc<Latency>,
+    /// Written by the link.
+    pub(crate) handler_times: Arc<HandlerTimes>,
     /// Written by the session's actor.
     pub(crate) status: Arc<Status>,
 }
@@ -53,6 +56,7 @@ impl LiveSession {
             outputs,
             received: Arc::default(),
             latency: Arc::new(Latency::new(since)),
+            handler_times: Arc::default(),
             status: Arc::new(Status::new(since)),
         })
     }

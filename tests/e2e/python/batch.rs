@@ -81,3 +81,35 @@ fn a_process_that_is_killed_within_a_batch_loses_no_session() {
     peers.iter_mut().for_each(Peer::close);
     assert_balanced(&cluster);
 }
+
+/// As a device that is lost: each call fails from then on.
+#[test]
+fn a_process_whose_model_fails_for_everybody_is_replaced() {
+    let flag = std::env::temp_dir().join(format!("reframe-lost-{}", std::process::id()));
+    let path = flag.to_str().expect("a UTF-8 name");
+    let lost = format!(
+        "    if os.path.exists({path:?}) and open({path:?}).read() == str(os.getpid()):\n        \
+             raise RuntimeError(\"the device is lost\")\n    time.sleep(0.05)\n"
+    );
+    let text =
+        MODEL.replace("    time.sleep(0.05)\n", &lost).replace("import time", "import os, time");
+    let program = Program::new("batch-lost", &text);
+    let arguments = ["-m", "reframe", "launch", program.path(), "--processes", "2"];
+    let cluster = Cluster::python("test", &arguments);
+    eventually("two workers", PATIENCE, || (cluster.serving() >= 2.0).then_some(()));
+    // Two for each process.
+    let mut peers: Vec<_> =
+        (0..4).map(|n| connect(&cluster, &n.to_string(), Video::Live(Format::VGA))).collect();
+    peers.iter().for_each(|peer| peer.wait_received(3, PATIENCE));
+    let children = python::children(cluster.gateway.id());
+    fs::write(&flag, children[0].to_string()).expect("a file");
+    eventually("it has ended", PATIENCE, || (!python::is_alive(children[0])).then_some(()));
+    fs::remove_file(&flag).expect("the file");
+    peers.iter().for_each(wait_for_more);
+    eventually("two workers again", PATIENCE, || (cluster.serving() >= 2.0).then_some(()));
+    let log = cluster.gateway.log();
+    assert!(log.contains("the model fails for all sessions"), "{log}");
+    assert!(log.contains("the device is lost"), "{log}");
+    peers.iter_mut().for_each(Peer::close);
+    assert_balanced(&cluster);
+}

@@ -54,7 +54,8 @@ impl Drop for Standstill {
 /// The second holds Python's lock, so that nothing else of its process can run Python.
 #[test]
 fn a_process_whose_call_hangs_is_replaced_and_its_sessions_move() {
-    for (name, hang) in [("hang", "time.sleep(1000)"), ("locked", "re.match('(a+)+$', 40 * 'a' + 'b')")]
+    for (name, hang) in
+        [("hang", "time.sleep(1000)"), ("locked", "re.match('(a+)+$', 40 * 'a' + 'b')")]
     {
         let standstill = Standstill::new(name);
         let program = standstill.program(name, hang);

@@ -31,8 +31,8 @@ class VideoStreamHandler:
     A call that takes longer than ``call_limit`` seconds is reported: the log has its stack. Unless
     ``parallel``, all sessions wait for it, so the process takes no more of them; one of several
     (``--processes``, ``reframe serve``) then ends and is started again, and its sessions go on in
-    another. The first frame of a session, in which models are loaded, may take six times as long.
-    None: a call may take for ever.
+    another. ``start_up``, in which models are loaded, may take sixty times as long, and the first
+    frame of a session six times. None: a call may take for ever.
     """
 
     callable: Callable[..., Any]

@@ -96,6 +96,8 @@ def test_a_wrong_argument_names_itself(declared, options, says):
         ({"fps": 0}, "fps=0 is not a number above 0"),
         ({"fps": "30 fps"}, "fps='30 fps'"),
         ({"pixel_format": "rgb"}, "pixel_format='rgb' is none of bgr24, rgb24, gray8, i420"),
+        ({"call_limit": 0}, "call_limit=0 is not a number above 0"),
+        ({"call_limit": 0.5}, "call_limit must be from a second to a day"),
     ],
 )
 def test_so_does_a_wrong_setting(declared, settings, says):

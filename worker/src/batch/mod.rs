@@ -18,11 +18,14 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
+use tracing::Span;
+use tracing::field::Empty;
 
 use self::core::{Core, Settings};
 use self::item::{Item, Outcome, Ticket};
-use crate::calls::aside;
+use crate::calls::{aside, restart_limit};
 use crate::error::{HandlerError, Superseded};
+use crate::message::HANDLER_SPAN;
 use crate::newest::Waiting;
 use crate::session::Session;
 
@@ -243,17 +246,25 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
         }
         let leaves = || {
             let leaves = session.is_closed();
+            // A model may take minutes to be made, which is no call that hangs.
+            if shared.state.lock().ready == 0 {
+                restart_limit();
+            }
             // The item is dropped without the lock: that is the author's code.
             let item = leaves.then(|| shared.state.lock().core.gone(key));
             drop(item);
             leaves
         };
-        let outcome = aside(|| ticket.wait(LOOK, leaves));
+        let span = traced();
+        let outcome = span.in_scope(|| aside(|| ticket.wait(LOOK, leaves)));
         if makes_way {
             session.newest().tell(None);
         }
         match outcome {
             Some(Outcome::Done { result, used }) => {
+                span.record("size", used.size);
+                span.record("wait_us", micros(used.waited));
+                span.record("model_us", micros(used.model));
                 session.add_batch(|batch| used.add_to(batch));
                 result.map_err(CallError::Failed)
             }
@@ -302,6 +313,20 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
             model::spawn(Arc::clone(shared), replica);
         }
     }
+}
+
+/// The span of a call, if its frame is one of the few that are traced: it is a child of the
+/// handler's.
+fn traced() -> Span {
+    let of_frame = Span::current().metadata().is_some_and(|span| span.name() == HANDLER_SPAN);
+    if !of_frame {
+        return Span::none();
+    }
+    tracing::info_span!("batch", size = Empty, wait_us = Empty, model_us = Empty)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The sessions of the items that the model works on, in their order; on another thread than a

@@ -6,6 +6,7 @@
 mod load;
 mod turn;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,9 +20,11 @@ use self::turn::Lock;
 pub(crate) use self::turn::aside;
 use crate::session::Session;
 
-/// A session's first calls may take this many times as long as others: models are loaded, compiled
-/// and warmed up in them.
-const FIRST_CALLS: u32 = 6;
+/// How many times as long as others a session's start may take: models are loaded in it.
+const START: u32 = 60;
+
+/// The same of its first frame: models are compiled and warmed up with it.
+const FIRST_FRAME: u32 = 6;
 
 /// The calls of one worker.
 #[derive(Debug)]
@@ -104,7 +107,11 @@ impl Calls {
         let Some(limit) = self.limit else { return report };
         for running in self.sessions.lock().values_mut() {
             let Some(since) = running.since else { continue };
-            let allowed = if running.returned < 2 { limit * FIRST_CALLS } else { limit };
+            let allowed = match running.returned {
+                0 => limit.saturating_mul(START),
+                1 => limit.saturating_mul(FIRST_FRAME),
+                _ => limit,
+            };
             let took = now.saturating_duration_since(since);
             if took < allowed {
                 continue;
@@ -164,12 +171,30 @@ impl Drop for Caller {
     }
 }
 
+thread_local! {
+    /// The call that this thread is in, where calls have a limit.
+    static CURRENT: RefCell<Option<(Arc<Calls>, u64)>> = const { RefCell::new(None) };
+}
+
+/// The limit of this thread's call begins anew: it waits for something that takes as long as it
+/// takes.
+pub(crate) fn restart_limit() {
+    CURRENT.with_borrow(|current| {
+        if let Some((calls, key)) = current
+            && let Some(running) = calls.sessions.lock().get_mut(key)
+        {
+            running.since = Some(Instant::now());
+        }
+    });
+}
+
 /// A call under way. Its drop is its end.
 struct InCall<'a>(&'a Caller);
 
 impl Drop for InCall<'_> {
     fn drop(&mut self) {
         turn::end();
+        CURRENT.take();
         let Caller { calls, key } = self.0;
         if calls.limit.is_some()
             && let Some(running) = calls.sessions.lock().get_mut(key)
@@ -189,6 +214,7 @@ impl Running {
             && let Some(running) = calls.sessions.lock().get_mut(key)
         {
             running.since = Some(now);
+            CURRENT.set(Some((Arc::clone(calls), *key)));
         }
         InCall(caller)
     }
@@ -245,15 +271,33 @@ mod tests {
 
     #[test]
     fn the_start_and_the_first_frame_may_take_longer() {
-        for returned in [0, 1] {
+        for (returned, times) in [(0, START), (1, FIRST_FRAME)] {
             let calls = calls(true);
             let (release, thread) = hang(calls.caller(&Session::of_nobody("a")), returned);
             let now = Instant::now();
-            assert!(calls.report(now + LIMIT * (FIRST_CALLS - 1)).overdue.is_empty());
-            assert_eq!(calls.report(now + LIMIT * FIRST_CALLS).overdue.len(), 1);
+            assert!(calls.report(now + LIMIT * (times - 1)).overdue.is_empty());
+            assert_eq!(calls.report(now + LIMIT * times).overdue.len(), 1);
             drop(release);
             thread.join().unwrap();
         }
+    }
+
+    #[test]
+    fn what_takes_as_long_as_it_takes_is_no_hang() {
+        let calls = calls(true);
+        let caller = calls.caller(&Session::of_nobody("a"));
+        restart_limit();
+        caller.call(|| {
+            let since = |calls: &Calls| calls.sessions.lock().values().next().unwrap().since;
+            let began = since(&calls).unwrap();
+            let end = Instant::now() + Duration::from_secs(30);
+            while since(&calls) == Some(began) {
+                assert!(Instant::now() < end);
+                restart_limit();
+            }
+        });
+        restart_limit();
+        assert!(calls.sessions.lock().values().all(|running| running.since.is_none()));
     }
 
     #[test]

@@ -169,8 +169,8 @@ impl VideoStreamHandler {
     }
 
     /// How long a call may take before the log says that it does not return; for ever unless set.
-    /// A session's start and its first frame may take six times as long: models are loaded and
-    /// warmed up in them.
+    /// A session's start may take sixty times as long, and its first frame six times: models are
+    /// loaded and warmed up in them.
     ///
     /// Where calls are [`serialized`](Self::serialized), one that hangs stops all sessions: the
     /// worker then says that it does not serve, and its sessions move to others. A worker on its

@@ -18,7 +18,7 @@ use crate::error::HandlerError;
 use crate::frame::Frame;
 use crate::frame::pixels::I420;
 use crate::handler::{Output, Work};
-use crate::message::{Job, Reply, Severity, Times};
+use crate::message::{HANDLER_SPAN, Job, Reply, Severity, Times};
 use crate::mode::Mode;
 use crate::session::Session;
 use crate::stream::Stream;
@@ -206,7 +206,7 @@ fn traced(traceparent: &str, seq: u64) -> Span {
     if traceparent.is_empty() {
         return Span::none();
     }
-    let span = tracing::info_span!("handler", seq);
+    let span = tracing::info_span!(HANDLER_SPAN, seq);
     reframe_trace::follow(&span, traceparent);
     span
 }

@@ -310,7 +310,8 @@ fn look_at_calls(pool: &Pool, stream: &Stream) {
         (stream.overdue_hook)(&session);
     }
     let hung = blocked.is_some().then(|| {
-        "a call of the handler does not return, and calls of this stream run one at a time"
+        "a call of the handler does not return within its limit (call_limit), and calls of this \
+         stream run one at a time"
             .to_owned()
     });
     pool.health().hung(hung);

@@ -7,6 +7,8 @@ export class Figures {
   skipped = 0;
   /** From a frame's last packet in to its picture's last packet out, as the server says. */
   serverMs;
+  /** What frames took at the worker, as the server says. */
+  handler;
   #list;
   #previous = null;
 
@@ -17,7 +19,7 @@ export class Figures {
   clear() {
     this.#previous = null;
     this.skipped = 0;
-    this.serverMs = undefined;
+    this.serverMs = this.handler = undefined;
     this.#list.replaceChildren();
   }
 
@@ -34,6 +36,7 @@ export class Figures {
       ...figure("sent", sent && this.#flow(sent, "framesSent", "bytesSent")),
       ...figure("shown", shown && this.#flow(shown, "framesDecoded", "bytesReceived")),
       ...figure("round trip", roundTrip >= 0 && this.#latency(roundTrip * 1000, shown)),
+      ...figure("handler", this.handler && handlerTime(this.handler)),
       ...figure("skipped", sent && [String(this.skipped)]),
       ...figure("codec", [[...new Set(codecs.filter(Boolean))].join(" / ")]),
     );
@@ -67,6 +70,17 @@ function figure(name, parts) {
   const small = details.length > 0 ? [element("small", {}, details.join(" · "))] : [];
   return [element("div", {}, element("dt", {}, name), element("dd", {}, value, " ", ...small))];
 }
+
+/** The handler's own time, then what it waited for. */
+function handlerTime({ ms, turn_ms: turn, batch }) {
+  return [
+    time(ms),
+    turn != null && `${time(turn)} for its turn`,
+    batch && `batch of ${batch.size.toFixed(1)}, ${time(batch.wait_ms)} for it`,
+  ];
+}
+
+const time = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 
 const bits = (perSecond) =>
   perSecond < 1e6 ? `${Math.round(perSecond / 1e3)} kbit/s` : `${(perSecond / 1e6).toFixed(1)} Mbit/s`;

@@ -67,8 +67,8 @@ function start() {
     inputs: () => inputs.values,
     message: (level, text) => messages.add(level, text),
     outputs: (values) => outputs.update(values),
-    stats({ skipped, server_ms: serverMs }) {
-      Object.assign(figures, { skipped, serverMs });
+    stats({ skipped, server_ms: serverMs, handler }) {
+      Object.assign(figures, { skipped, serverMs, handler });
     },
     camera(stream) {
       preview.srcObject = stream;

@@ -42,6 +42,7 @@ pub(crate) use self::credit_window::CreditWindow;
 pub(crate) use self::dial::{DialError, Dialed, dial};
 use crate::media::event::{FrameWaiting, ResultWaiting, SessionEvent};
 use crate::media::frame::FrameQueue;
+use crate::stream::handler_times::HandlerTimes;
 use crate::stream::outputs::Outputs;
 use crate::stream::spec::Mode;
 use crate::stream::status::Status;
@@ -73,6 +74,8 @@ pub(crate) struct LinkContext {
     pub(crate) outputs: Arc<Outputs>,
     /// For whether the browser is connected.
     pub(crate) status: Arc<Status>,
+    /// What its frames take at the worker.
+    pub(crate) times: Arc<HandlerTimes>,
     pub(crate) window: Arc<CreditWindow>,
     /// The queue of results.
     pub(crate) results: Arc<FrameQueue>,

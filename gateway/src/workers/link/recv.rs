@@ -138,6 +138,7 @@ impl Receive {
             }) => {
                 let mut frame = window.superseded(seq).ok_or_else(|| unexpected(seq))?;
                 telemetry::superseded(&self.stream);
+                self.context.times.supersede();
                 self.count(&times);
                 frame.ticket.enter(Hop::Link);
                 frame.ticket.dropped(Reason::Superseded);
@@ -146,6 +147,9 @@ impl Receive {
             Ok(Incoming::Result { seq, times, outcome, outputs, more_credits }) => {
                 telemetry::handler(times.handler);
                 self.count(&times);
+                let batch = times.batch.filter(|batch| batch.size > 0);
+                let batch = batch.map(|batch| (batch.size, batch.wait));
+                self.context.times.add(times.handler, times.turn, batch);
                 let mut frame = window.arrive().ok_or_else(|| unexpected(seq))?;
                 if frame.seq != seq {
                     frame.ticket.dropped(Reason::WorkerLost);

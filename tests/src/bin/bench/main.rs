@@ -11,6 +11,7 @@
 //! milliseconds do not.
 
 mod access;
+mod batch;
 mod cost;
 mod faults;
 mod floor;
@@ -98,6 +99,9 @@ enum Scenario {
     /// The same function under FastRTC, in Python here, and in Rust; only by its name, after
     /// `scripts/python.sh install fastrtc test` and `scripts/python.sh package release`.
     Python,
+    /// A model that several sessions share, alone, behind a lock and on batches, at 320x240; only by
+    /// its name, after `scripts/python.sh install test` and `scripts/python.sh package release`.
+    Batch,
     /// A 640x480 stream whose worker is killed, hangs, or drains.
     Faults,
     /// A Chromium with a 720p camera: how soon all of it is sent and shown.
@@ -221,6 +225,7 @@ fn run(plan: &Plan, only: &[Scenario], minutes: u32) -> (Report, Vec<Panel>) {
     if only == [Scenario::Soak] {
         return (report, panels);
     }
+    let mut small = None;
     for round in 1..=plan.rounds {
         progress(&format!("round {round} of {}", plan.rounds));
         if wanted(Scenario::Cost) {
@@ -250,6 +255,15 @@ fn run(plan: &Plan, only: &[Scenario], minutes: u32) -> (Report, Vec<Panel>) {
             step("python");
             let clips = [("720p", sizes[0].vp8()), ("480p", sizes[1].vp8())];
             python::side_by_side(&mut report, clips, plan);
+        }
+        if only.contains(&Scenario::Batch) {
+            step("batch");
+            batch::ways(
+                &mut report,
+                "batch",
+                small.get_or_insert_with(|| clip(Format::SMALL, 600)),
+                plan,
+            );
         }
         if wanted(Scenario::Setup) {
             step("setup");

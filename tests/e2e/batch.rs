@@ -1,0 +1,65 @@
+//! A model in Rust that works on the frames of several sessions at once. Python's is in
+//! `python::batch`.
+
+use std::time::Duration;
+
+use reframe_tests::pattern::{Camera, flip_vertical};
+use reframe_tests::source::Format;
+use reframe_tests::wait::for_time;
+use reframe_worker::{Batched, Frame, HandlerError, Stream, VideoStreamHandler};
+
+use super::*;
+
+/// Turns pictures upside down, in 50 ms whatever their number; cannot take those of 240 rows.
+fn flipping() -> Batched<Frame, Frame> {
+    let model = |(): &mut (), frames: &[Frame]| {
+        if frames.iter().any(|frame| frame.height() == 240) {
+            return Err("no small pictures".into());
+        }
+        // A device that works, and no processor of this machine.
+        for_time(Duration::from_millis(50));
+        Ok(frames.iter().map(|frame| Ok(frame.clone().flip_vertical())).collect())
+    };
+    Batched::builder(|_| Ok(()), model).max_batch(8).build()
+}
+
+#[test]
+fn sessions_of_three_sizes_share_a_model_and_one_that_it_cannot_take_is_told() {
+    let model = flipping();
+    let handler = move |frame: Frame| -> Result<Frame, HandlerError> { Ok(model.call(frame)?) };
+    let stream = Stream::builder(VideoStreamHandler::new(handler).skip_frames(true)).build();
+    let cluster = Cluster::local([stream]);
+    let wide = Format { width: 848, height: 480, ..Format::VGA };
+    let mut peers = [("vga", Format::VGA), ("wide", wide), ("poison", Format::SMALL)]
+        .map(|(id, format)| connect(&cluster, id, Video::Live(format)));
+    peers[..2].iter().for_each(|peer| peer.wait_received(60, PATIENCE));
+    peers[2].wait_until("its errors", PATIENCE, |stats| {
+        (told(stats, "error").len() >= 5).then_some(())
+    });
+    for peer in &peers[..2] {
+        let stats = peer.stats();
+        assert_flipped_in_order(&stats);
+        let picture = stats.picture.as_ref().expect("a decoded picture");
+        let number = stats.received.last().and_then(|frame| frame.code).expect("a number").number;
+        let (width, height) = (picture.width, picture.height);
+        let sent = Camera::new(width, height).frame(number);
+        assert_planes(picture, &flip_vertical(width, height, &sent));
+        assert_eq!(told(&stats, "error"), Vec::<String>::new());
+    }
+    assert!(told(&peers[2].stats(), "error").iter().all(|text| text == "no small pictures"));
+    let metrics = cluster.metrics();
+    let of = |name: &str| metrics.sum(name, &[("stream", "default")]);
+    let (frames, batched) = (of("reframe_batch_size_count"), of("reframe_batch_size_sum"));
+    assert!(batched > frames * 1.1, "{batched} in batches of {frames} frames");
+    let superseded = of("reframe_superseded_total");
+    let dropped = metrics.sum("reframe_frames_dropped_total", &[("reason", "superseded")]);
+    assert!(superseded > 0.0 && superseded <= dropped, "{superseded} and {dropped}");
+    // The person is told what it takes.
+    let told = peers[0].wait_until("a batch in the figures", PATIENCE, |stats| {
+        let batch = stats.server_stats.as_ref()?.get("handler")?.get("batch")?.clone();
+        batch.is_object().then_some(batch)
+    });
+    assert!(told["size"].as_f64() >= Some(1.0) && told["wait_ms"].is_number(), "{told}");
+    peers.iter_mut().for_each(Peer::close);
+    assert_balanced(&cluster);
+}
