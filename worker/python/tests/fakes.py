@@ -44,6 +44,20 @@ class Frame:
         return self.array
 
 
+class Batcher:
+    """A model on the thread that calls it, each batch of one item."""
+
+    def __init__(self, setup: Any, model: Any, *settings: Any) -> None:
+        self._model = lambda items: model(setup(0), items)
+
+    def start(self) -> None:
+        pass
+
+    def call(self, item: Any) -> Any:
+        [result] = self._model([item])
+        return result
+
+
 class Running:
     """A stream and one session of it, on a thread of its own as in a worker."""
 

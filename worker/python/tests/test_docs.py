@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import Frame, Session
+from fakes import Batcher, Frame, Session
 
 from reframe import _core
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "worker" / "python"
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "python.md", PACKAGE / "README.md"]
+MANUALS = [ROOT / "docs" / "python.md", ROOT / "docs" / "batching.md"]
+DOCUMENTS = [ROOT / "README.md", *MANUALS, PACKAGE / "README.md"]
 NOT_HERE = {"torch", "mediapipe"}
 """What a block may import that the tests' environment does not have: it is then only compiled."""
 
@@ -59,6 +60,7 @@ def test_a_block_is_a_program(document, block, folder, monkeypatch):
         return
     made, ran = [], []
     monkeypatch.setattr(_core, "Stream", lambda *given: made.append(given))
+    monkeypatch.setattr(_core, "Batcher", Batcher)
     monkeypatch.setattr(_core, "run", lambda streams, argv, stop: ran.append(argv) or 0)
     monkeypatch.chdir(folder)
     exec(code, {"__name__": "__main__"})
