@@ -36,7 +36,7 @@ promtool check rules "$scratch/queries.json"
 step "names of metrics"
 known='reframe_[a-z_]+'
 unknown=$(grep --recursive --no-filename --only-matching --extended-regexp "$known" prometheus grafana k8s/overlays/keda |
-    sed 's/_bucket$//' | sort --unique |
+    sed --regexp-extended 's/_(bucket|sum|count)$//' | sort --unique |
     comm -23 - <(grep --only-matching --extended-regexp "$known" ../docs/metrics.md | sort --unique))
 [ -z "$unknown" ] || fail "not in docs/metrics.md:"$'\n'"$unknown"
 
@@ -80,7 +80,11 @@ for layer in base overlays/dev overlays/prod overlays/keda overlays/components; 
     "$venv/bin/python" k8s/validate.py "${elsewhere[@]}" <"$scratch/manifests.yaml"
 done
 echo "  whether faults are seen"
-kubectl kustomize "$scratch/k8s/overlays/prod" | "$venv/bin/python" k8s/validate_test.py
+kubectl kustomize "$scratch/k8s/overlays/keda" >"$scratch/manifests.yaml"
+"$venv/bin/python" k8s/validate_test.py <"$scratch/manifests.yaml"
+echo "  how many workers KEDA wants"
+"$venv/bin/python" k8s/triggers.py <"$scratch/manifests.yaml" >"$scratch/k8s/overlays/keda/triggers.json"
+promtool test rules "$scratch/k8s/overlays/keda/triggers_test.yml"
 
 step "compose: the file, with and without monitoring, and secure as shipped"
 project() { TURN_SECRET_FILE=/dev/null "${compose[@]}" "${@/#/--file=compose/}" --profile monitoring config; }

@@ -194,7 +194,27 @@ def closed(manifests):
             yield f"{pod}: no NetworkPolicy of its own"
 
 
-RULES = [schemas, confined, secrets_are_files, encrypted, closed]
+def scaled(manifests):
+    """What a ScaledObject says of its workers is what the cluster does."""
+    deployments = {name(manifest): manifest["spec"] for manifest in of_kind(manifests, "Deployment")}
+    for scaled in of_kind(manifests, "ScaledObject"):
+        target = scaled["spec"]["scaleTargetRef"]["name"]
+        if target not in deployments:
+            yield f"ScaledObject: there is no Deployment {target}"
+            continue
+        if deployments[target].get("replicas") is not None:
+            yield f"{target}: a number of replicas beside the ScaledObject's"
+        container = deployments[target]["template"]["spec"]["containers"][0]
+        capacity = int(environment(container).get("REFRAME_CAPACITY", 0))
+        triggers = {trigger.get("name"): trigger for trigger in scaled["spec"]["triggers"]}
+        for of, trigger in triggers.items():
+            if trigger.get("metricType") != "AverageValue":
+                yield f"trigger {of}: not by worker (AverageValue)"
+        if "slots" not in triggers or float(triggers["slots"]["metadata"]["threshold"]) >= capacity:
+            yield f"trigger slots: workers are added when all {capacity} slots of each are taken"
+
+
+RULES = [schemas, confined, secrets_are_files, encrypted, closed, scaled]
 
 
 def main():

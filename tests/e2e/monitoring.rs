@@ -10,6 +10,7 @@ use reframe_tests::cluster::Worker;
 use reframe_tests::http::get;
 use reframe_tests::redis::RedisServer;
 use reframe_tests::source::Format;
+use reframe_worker::{Batched, Frame, HandlerError, Stream, VideoStreamHandler};
 
 use super::*;
 
@@ -21,6 +22,9 @@ const WITHOUT_DATA: [&str; 5] = [
     "Packets dropped",
     "Errors and forwarded requests",
 ];
+
+/// Panels of streams that have a model of their own, or whose calls run one at a time.
+const OF_MODELS: [&str; 2] = ["Models", "Waits for models and turns, p95"];
 
 fn deploy(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(path)
@@ -37,9 +41,10 @@ impl Prometheus {
     /// One that scrapes `target` every second and has the project's alerts.
     fn start(target: &str) -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = free.local_addr().expect("a bound socket has an address").to_string();
+        let address = free.local_addr().expect("a bound socket has an address");
         drop(free);
-        let folder = env::temp_dir().join(format!("reframe-prometheus-{}", std::process::id()));
+        let name = format!("reframe-prometheus-{}-{}", std::process::id(), address.port());
+        let folder = env::temp_dir().join(name);
         fs::create_dir_all(&folder).expect("a folder");
         let config = folder.join("prometheus.yml");
         let rules = deploy("prometheus/alerts.yml").canonicalize().expect("the alerts");
@@ -76,6 +81,22 @@ impl Prometheus {
             (value >= least).then_some(())
         });
     }
+
+    /// Waits until the dashboard's own queries have an answer in each panel that may not be empty.
+    #[track_caller]
+    fn wait_answered(&self, may_be_empty: impl Fn(&str) -> bool) {
+        let mut without = String::new();
+        let seen = try_eventually(PATIENCE, || {
+            let asked =
+                Command::new("python3").arg(deploy("grafana/queries.py")).arg(&self.url).output();
+            let asked = asked.expect("python3 starts");
+            let complaint = String::from_utf8_lossy(&asked.stderr);
+            assert!(asked.status.success(), "a query that Prometheus refuses: {complaint}");
+            without = String::from_utf8_lossy(&asked.stdout).into_owned();
+            without.lines().all(&may_be_empty).then_some(())
+        });
+        assert!(seen.is_some(), "panels without data:\n{without}");
+    }
 }
 
 impl Drop for Prometheus {
@@ -105,17 +126,7 @@ fn every_panel_of_the_dashboard_has_data_and_no_alert_is_wrong() {
         cluster.workers[busy].process.kill9();
         prometheus.wait_scraped("reframe_failover_seconds_count", count);
     }
-    let mut without = String::new();
-    let seen = try_eventually(PATIENCE, || {
-        let asked =
-            Command::new("python3").arg(deploy("grafana/queries.py")).arg(&prometheus.url).output();
-        let asked = asked.expect("python3 starts");
-        let complaint = String::from_utf8_lossy(&asked.stderr);
-        assert!(asked.status.success(), "a query that Prometheus refuses: {complaint}");
-        without = String::from_utf8_lossy(&asked.stdout).into_owned();
-        without.lines().all(|panel| WITHOUT_DATA.contains(&panel)).then_some(())
-    });
-    assert!(seen.is_some(), "panels without data:\n{without}");
+    prometheus.wait_answered(|panel| WITHOUT_DATA.contains(&panel) || OF_MODELS.contains(&panel));
     let rules =
         get(&format!("{}/api/v1/rules", prometheus.url)).expect("Prometheus answers").json();
     let groups = rules["data"]["groups"].as_array().expect("groups of rules");
@@ -126,6 +137,22 @@ fn every_panel_of_the_dashboard_has_data_and_no_alert_is_wrong() {
         assert_ne!(rule["health"], "err", "{rule}");
     }
     peers.iter_mut().for_each(Peer::close);
+}
+
+#[test]
+fn the_panels_of_models_have_data_where_a_stream_has_one() {
+    let model = Batched::builder(Ok, |_replica: &mut usize, frames: &[Frame]| {
+        Ok(frames.iter().cloned().map(Ok).collect())
+    });
+    let model = model.build();
+    let handler = VideoStreamHandler::new(move |frame: Frame| -> Result<Frame, HandlerError> {
+        Ok(model.call(frame)?)
+    });
+    let cluster = Cluster::local([Stream::builder(handler).build()]);
+    let prometheus = Prometheus::start(cluster.admin("").trim_start_matches("http://"));
+    let mut peer = connect(&cluster, "model", Video::Live(Format::SMALL));
+    prometheus.wait_answered(|panel| !OF_MODELS.contains(&panel));
+    peer.close();
 }
 
 #[test]
