@@ -11,6 +11,7 @@ PIECES ?=
 LOAD ?=
 HOSTILE ?=
 FUZZ ?=
+H264 ?= yes
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-python wheel test deny audit test-clients test-firefox test-deploy test-hostile bench soak bench-pieces instructions fuzz loadtest fuzz-asan fmt
@@ -35,9 +36,9 @@ demo-python: ## The same for a program in Python; make demo-python PROGRAM=FILE
 	@echo '==> starting; Ctrl-C ends it'
 	@scripts/python.sh demo '$(PROGRAM)' --http '$(HTTP)' --admin '$(ADMIN)' $(ARGS)
 
-wheel: ## The Python package as a wheel, in target/python/wheels/, tried in every Python that is here
+wheel: ## The Python package as a wheel, tried in every Python here; H264=no makes one without OpenH264
 	@scripts/packages.sh demo-python
-	@scripts/python.sh wheel
+	@H264='$(H264)' scripts/python.sh wheel
 
 # Cheapest first. Plain `cargo test` is for machines without nextest; it is held to two tests at a time, because each of
 # the end-to-end tests moves video in real time.

@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 
 fn main() {
     link_libvpx();
-    // On other architectures the C compiler builds its assembler, or it has none.
-    let needs_nasm =
-        env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64" || arch == "x86");
+    // On other architectures the C compiler builds its assembler, or it has none. Without the
+    // feature there is no OpenH264.
+    let needs_nasm = env::var_os("CARGO_FEATURE_H264").is_some()
+        && env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64" || arch == "x86");
     let nasm = Command::new("nasm").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !needs_nasm || nasm.is_ok_and(|status| status.success()) {
         println!("cargo:rerun-if-changed=build.rs");

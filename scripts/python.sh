@@ -2,8 +2,8 @@
 # The Python package, below target/python/: `install NAME...` makes environments with what worker/python/tests/NAME.txt
 # lists, `package PROFILE` puts the package together from its sources and the extension module that cargo has built in
 # `debug` or `release`, `test` runs the tests that need no gateway, `demo FILE OPTIONS...` serves a program, and `wheel`
-# builds a wheel and tries it in every Python from 3.11 on that is here. PYTHON=... chooses another interpreter than the
-# system's.
+# builds a wheel in target/python/wheels/, without OpenH264 if H264=no, and tries it in every Python from 3.11 on that is
+# here. PYTHON=... chooses another interpreter than the system's.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-/usr/bin/python3}
@@ -36,14 +36,36 @@ package() {
     ln -s "${CARGO_TARGET_DIR:-$root/target}/$1/lib_core.so" "$made/package/reframe/_core.abi3.so"
 }
 
+# The project for a wheel without OpenH264: its version ends in +vpx, so that its file and what pip lists tell it from the
+# other, and it has no licence of what is not in it. maturin has no option for either.
+project_without_h264() {
+    version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
+    rm -rf "$made/vpx"
+    mkdir -p "$made/vpx"
+    cp -rs "$source/reframe" "$source/licenses" "$source/README.md" "$made/vpx"
+    rm "$made/vpx/licenses/openh264.txt"
+    sed -e "s|^dynamic = .*|version = \"$version+vpx\"|" \
+        -e "s|^\[tool.maturin\]|&\nmanifest-path = \"$source/Cargo.toml\"|" \
+        "$source/pyproject.toml" >"$made/vpx/pyproject.toml"
+}
+
 # libvpx is linked in (gateway/build.rs), so that the wheel needs nothing but libstdc++ and glibc. Its name says which
 # glibc is the oldest that it runs with. One that needs any other library is no wheel: none is copied into it.
 wheel() {
+    project=$source
+    case ${H264:-yes} in
+    yes) set -- ;;
+    no)
+        project_without_h264
+        project=$made/vpx
+        set -- --no-default-features
+        ;;
+    *) echo "H264=$H264 is neither yes nor no" >&2 && exit 1 ;;
+    esac
     install wheel
     rm -rf "$made/wheels"
     echo '==> building in release; the first time takes some minutes'
-    "$made/wheel/bin/maturin" build --quiet --release --auditwheel check --manifest-path "$source/Cargo.toml" \
-        --out "$made/wheels"
+    (cd "$project" && "$made/wheel/bin/maturin" build --quiet --release --auditwheel check "$@" --out "$made/wheels")
     file=$(ls "$made"/wheels/*-manylinux_*.whl)
     "$made/wheel/bin/auditwheel" show "$file"
     for minor in 11 12 13 14; do

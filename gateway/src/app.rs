@@ -168,7 +168,7 @@ async fn serve(
         ports.peer.map(|port| serve_peers(port, &edges, for_peers, operators, cluster.tls.clone()));
     let peer = peer.transpose()?;
 
-    if !codec::h264_has_assembler() {
+    if codec::h264_lacks_assembler() {
         warn!("built without nasm: H.264 takes 2.6 times the CPU that it should");
     }
     let mut signals = Signals::new()?;

@@ -5,9 +5,14 @@
 //! Implementations are single-threaded (libvpx's own threads cost 30-40 % more CPU per frame when
 //! measured) and run on codec arbiters only. A decoder checks the size that a unit claims before
 //! its library sees it: libraries allocate whatever a unit claims.
+//!
+//! H.264 can be left out of a build (the feature `h264`): then [`Codec::AVAILABLE`] has it no more,
+//! which is all that options and offers go by. Its name and its payload format stay.
 
 mod bits;
-pub(crate) mod h264;
+#[cfg(feature = "h264")]
+mod h264;
+mod nal;
 pub(crate) mod payload;
 mod picture;
 mod preference;
@@ -15,12 +20,15 @@ mod rotate;
 mod scale;
 mod speed;
 mod vpx;
+// In a test build too: what is there in no build that is tested would not be compiled for long.
+#[cfg(any(test, not(feature = "h264")))]
+mod without_h264;
 
 use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
-pub(crate) use h264::has_assembler as h264_has_assembler;
+pub(crate) use h264::lacks_assembler as h264_lacks_assembler;
 pub use h264::{H264Decoder, H264Encoder};
 pub use picture::Picture;
 pub(crate) use rotate::{Rotation, turn};
@@ -28,6 +36,8 @@ pub use scale::scale;
 pub use vpx::{VpxDecoder, VpxEncoder};
 
 pub(crate) use self::preference::Codecs;
+#[cfg(not(feature = "h264"))]
+use self::without_h264 as h264;
 
 #[cfg(test)]
 mod tests;
@@ -39,13 +49,17 @@ pub enum Codec {
     Vp8,
     /// Profile 0, by libvpx.
     Vp9,
-    /// ITU-T H.264, by OpenH264: encodes constrained baseline.
+    /// ITU-T H.264, by OpenH264 where it is built in: encodes constrained baseline.
     H264,
 }
 
 impl Codec {
     /// All codecs, in the order of our preference; without `--codecs` the browser's order is used.
     pub const ALL: [Self; 3] = [Self::Vp8, Self::Vp9, Self::H264];
+
+    /// Those of them that this build can decode and encode.
+    pub const AVAILABLE: &[Self] =
+        if h264::IS_BUILT { &Self::ALL } else { &[Self::Vp8, Self::Vp9] };
 
     /// The name in options, logs and metrics.
     #[must_use]
@@ -94,11 +108,13 @@ impl fmt::Display for Codec {
     }
 }
 
+/// By its name in options, of those that are [`Codec::AVAILABLE`].
 impl FromStr for Codec {
     type Err = ();
 
     fn from_str(name: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|codec| name.eq_ignore_ascii_case(codec.name())).ok_or(())
+        let named = |codec: &&Self| name.eq_ignore_ascii_case(codec.name());
+        Self::AVAILABLE.iter().find(named).copied().ok_or(())
     }
 }
 

@@ -115,8 +115,8 @@ pub struct Options {
     #[arg(long, env = "REFRAME_MAX_FPS", value_name = "FPS", default_value = "60")]
     pub max_fps: String,
 
-    /// Codecs to negotiate, comma-separated, the preferred one first [vp8, vp9, h264; default: all
-    /// of them, in the browser's order].
+    /// Codecs to negotiate, comma-separated, the preferred one first [vp8, vp9 and, unless it is
+    /// left out of the build, h264; default: all of them, in the browser's order].
     #[arg(long, env = "REFRAME_CODECS")]
     pub codecs: Option<String>,
 
@@ -221,7 +221,7 @@ impl Options {
         let ice_servers = self.ice.validate(&mut problems);
         let video = self.video(&mut problems);
         let codecs = self.codecs.as_deref().map_or(Codecs::Browsers, |value| {
-            Codecs::Ours(list(&mut problems, "--codecs", value, "one of vp8, vp9 and h264"))
+            Codecs::Ours(list(&mut problems, "--codecs", value, Codecs::CHOICES))
         });
         let threads = within(&mut problems, "--codec-threads", &self.codec_threads, 0, 256);
         let max_load = within(&mut problems, "--max-load", &self.max_load, 1, 100);

@@ -62,8 +62,8 @@ impl Variant {
         let payload_type = format.parse().ok().filter(|number| *number < 128_u8)?;
         let name = section.of_format("rtpmap", format)?;
         let (name, clock) = name.split_once('/')?;
-        let codec =
-            Codec::ALL.into_iter().find(|codec| name.eq_ignore_ascii_case(codec.sdp_name()))?;
+        let named = |codec: &&Codec| name.eq_ignore_ascii_case(codec.sdp_name());
+        let codec = *Codec::AVAILABLE.iter().find(named)?;
         let fmtp = section.of_format("fmtp", format).unwrap_or_default();
         let (fmtp, rank) = match codec {
             Codec::Vp8 => (String::new(), Rank::default()),

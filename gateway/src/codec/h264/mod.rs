@@ -5,7 +5,7 @@
 //! (with `nasm` at build time; without it 10 ms).
 #![expect(unsafe_code, reason = "options that the wrapper does not set")]
 
-pub(crate) mod nal;
+mod golomb;
 mod rate;
 mod sps;
 
@@ -25,20 +25,29 @@ use tracing::debug;
 
 use self::rate::Rate;
 use super::picture::{Plane, check_size, plane_sizes};
-use super::{CodecError, Decoder, Encoded, Encoder, Picture};
+use super::{CodecError, Decoder, Encoded, Encoder, Picture, nal};
 
+/// This build can code H.264.
+pub(crate) const IS_BUILT: bool = true;
 /// Width and height, in pixels, below which nothing is encoded: one macroblock.
 const MIN_SIDE: u32 = 16;
+/// Kinds of NAL units that a decoder ignores (ITU-T H.264, table 7-1): supplemental enhancement
+/// information, access unit delimiters, filler.
+const SEI: u8 = 6;
+/// See [`SEI`].
+const DELIMITER: u8 = 9;
+/// See [`SEI`].
+const FILLER: u8 = 12;
 
-/// Whether OpenH264 was built with its assembler routines. Without them it detects no CPU features,
-/// and takes 2.6 times as long.
-pub(crate) fn has_assembler() -> bool {
+/// Whether OpenH264 was built without its assembler routines. Then it detects no CPU features, and
+/// takes 2.6 times as long.
+pub(crate) fn lacks_assembler() -> bool {
     unsafe extern "C" {
         fn WelsCPUFeatureDetect(processors: *mut i32) -> u32;
     }
     let mut processors = 0;
     // SAFETY: the function is in the linked library, and writes one number to the given address.
-    unsafe { WelsCPUFeatureDetect(&raw mut processors) != 0 }
+    unsafe { WelsCPUFeatureDetect(&raw mut processors) == 0 }
 }
 
 /// An H.264 decoder.
@@ -97,7 +106,7 @@ fn check_unit(unit: &[u8]) -> Result<(), CodecError> {
         match nal::kind(unit[0]) {
             nal::SPS => sps::check(unit)?,
             nal::SLICE | nal::IDR => pictures += 1,
-            nal::PPS | nal::SEI | nal::DELIMITER | nal::FILLER => {}
+            nal::PPS | SEI | DELIMITER | FILLER => {}
             _ => return Err(CodecError::Unit("a kind of NAL unit that is not taken")),
         }
     }

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tracing::debug;
 
 use super::MTU_PAYLOAD_BYTES;
-use crate::codec::h264::nal;
+use crate::codec::nal;
 
 /// Kinds of payloads that are not NAL units.
 const STAP_A: u8 = 24;

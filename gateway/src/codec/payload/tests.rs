@@ -150,7 +150,7 @@ fn round_trip(codec: Codec, units: &[Encoded], packetiser: &mut Packetiser) -> V
         let mut back = BytesMut::new();
         payloads.iter().for_each(|payload| append(codec, payload, &mut back));
         if codec == Codec::H264 {
-            use crate::codec::h264::nal;
+            use crate::codec::nal;
             assert!(nal::units(&back).eq(nal::units(&unit.data)));
         } else {
             assert_eq!(back, unit.data);

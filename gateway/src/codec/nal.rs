@@ -3,20 +3,14 @@
 /// What we write before each unit.
 pub(crate) const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
-/// Kinds that are supported here (ITU-T H.264, table 7-1).
+/// Kinds that are packed and unpacked here (ITU-T H.264, table 7-1).
 pub(crate) const SLICE: u8 = 1;
 /// See [`SLICE`].
 pub(crate) const IDR: u8 = 5;
-/// Supplemental enhancement information: ignored.
-pub(crate) const SEI: u8 = 6;
 /// Sequence parameter set.
 pub(crate) const SPS: u8 = 7;
 /// Picture parameter set.
 pub(crate) const PPS: u8 = 8;
-/// Access unit delimiter: ignored.
-pub(crate) const DELIMITER: u8 = 9;
-/// Filler: ignored.
-pub(crate) const FILLER: u8 = 12;
 
 /// The kind of a NAL unit, from its first byte.
 pub(crate) const fn kind(header: u8) -> u8 {
