@@ -56,8 +56,8 @@ fn sessions_of_three_sizes_share_a_model_and_one_that_it_cannot_take_is_told() {
     assert!(superseded > 0.0 && superseded <= dropped, "{superseded} and {dropped}");
     // The person is told what it takes.
     let told = peers[0].wait_until("a batch in the figures", PATIENCE, |stats| {
-        let batch = stats.server_stats.as_ref()?.get("handler")?.get("batch")?.clone();
-        batch.is_object().then_some(batch)
+        let batch = stats.server_stats.as_ref()?.pointer("/data/handler/batch")?;
+        batch.is_object().then(|| batch.clone())
     });
     assert!(told["size"].as_f64() >= Some(1.0) && told["wait_ms"].is_number(), "{told}");
     peers.iter_mut().for_each(Peer::close);

@@ -72,8 +72,8 @@ class Batched:
         return self._core.call((_context.current(), bound.args))
 
     def start(self) -> None:
-        """Runs ``setup`` now, and waits for it: before ``launch()``, so that no session has to. With
-        ``--processes`` leave it out: the parent runs the file too, and needs no model.
+        """Runs ``setup`` now, and waits for it: before ``launch()``, so that no session has to.
+        With ``--processes`` leave it out: the parent runs the file too, and needs no model.
 
         Raises RuntimeError when it raises.
         """

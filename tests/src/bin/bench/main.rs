@@ -99,8 +99,8 @@ enum Scenario {
     /// The same function under FastRTC, in Python here, and in Rust; only by its name, after
     /// `scripts/python.sh install fastrtc test` and `scripts/python.sh package release`.
     Python,
-    /// A model that several sessions share, alone, behind a lock and on batches, at 320x240; only by
-    /// its name, after `scripts/python.sh install test` and `scripts/python.sh package release`.
+    /// A model that several sessions share, alone, behind a lock and on batches, at 320x240; only
+    /// by its name, after `scripts/python.sh install test` and `scripts/python.sh package release`.
     Batch,
     /// A 640x480 stream whose worker is killed, hangs, or drains.
     Faults,
