@@ -91,6 +91,12 @@ impl Newest {
         self.state.lock().frame.take()
     }
 
+    /// The session is over: nothing waits any more, whoever keeps the session.
+    pub(crate) fn clear(&self) {
+        let state = std::mem::take(&mut *self.state.lock());
+        drop(state);
+    }
+
     /// Tells `waiting` of each frame that comes from now on; `None`: nobody.
     pub(crate) fn tell(&self, waiting: Option<Arc<dyn Waiting>>) {
         let before = std::mem::replace(&mut self.state.lock().waiting, waiting);

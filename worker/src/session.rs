@@ -43,6 +43,11 @@ struct Shared {
     key: u64,
 }
 
+/// The stack of a thread that runs the author's code: as much as a program's main thread has on
+/// Linux, and what interpreters and numeric libraries count on. Only what is used of it takes
+/// memory.
+pub(crate) const STACK_BYTES: usize = 8 << 20;
+
 /// The last [`Shared::key`].
 static LAST_KEY: AtomicU64 = AtomicU64::new(0);
 

@@ -6,6 +6,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
 from reframe import _context, _core, _signatures, _texts
@@ -19,6 +20,57 @@ class _Local(threading.local):
 
 
 _local = _Local()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How batches are made of calls: what the model's threads hold. It must not lead to
+    ``Batched``, whose end ends the threads."""
+
+    function: Callable[..., Any]
+    name: str
+    made: bool
+    same_size: bool
+
+    def run(self, made: object, items: list[object]) -> list[object]:
+        """A batch, on the model's thread."""
+        pairs: list[_Item] = items  # type: ignore[assignment]
+        results: list[Any] = [None] * len(pairs)
+        for places in self._parts(pairs):
+            part = [pairs[place] for place in places]
+            columns = [list(column) for column in zip(*(args for _, args in part), strict=True)]
+            _local.contexts = tuple(context for context, _ in part if context is not None)
+            try:
+                returned = self.function(*([made] if self.made else []), *columns)
+            finally:
+                _local.contexts = ()
+            for place, result in zip(places, self._listed(returned, len(places)), strict=True):
+                results[place] = result
+        return results
+
+    def _parts(self, pairs: list[_Item]) -> list[list[int]]:
+        """The places of the items that go to the function together."""
+        if not self.same_size:
+            return [list(range(len(pairs)))]
+        parts: dict[Any, list[int]] = {}
+        for place, (_, args) in enumerate(pairs):
+            parts.setdefault(getattr(args[0], "shape", None), []).append(place)
+        return list(parts.values())
+
+    def _listed(self, returned: Any, items: int) -> Sequence[Any]:
+        try:
+            results = list(returned)
+        except TypeError:
+            raise TypeError(
+                f"{self.name} returned {_texts.type_name(returned)}: a batched function returns a "
+                f"list with a result for each of its {items} items"
+            ) from None
+        if len(results) != items:
+            raise ValueError(
+                f"{self.name} returned {len(results)} results for {items} items: one for each, in "
+                "their order"
+            )
+        return results
 
 
 class Batched:
@@ -43,13 +95,13 @@ class Batched:
         functools.update_wrapper(self, function)
         self.__wrapped__ = function
         self._name = name
-        self._made = setup is not None
-        self._same_size = same_size
-        self._signature = _signature(function, name, self._made)
+        made = setup is not None
+        self._signature = _signature(function, name, made)
+        self._plan = _Plan(function, name, made, same_size)
         try:
             self._core = _core.Batcher(
                 functools.partial(_set_up, setup),
-                self._run,
+                self._plan.run,
                 max_batch,
                 float(max_wait_ms),
                 replicas,
@@ -81,46 +133,6 @@ class Batched:
 
     def __repr__(self) -> str:
         return f"batched({self._name})"
-
-    def _run(self, made: object, items: list[object]) -> list[object]:
-        """A batch, on the model's thread."""
-        pairs: list[_Item] = items  # type: ignore[assignment]
-        results: list[Any] = [None] * len(pairs)
-        for places in self._parts(pairs):
-            part = [pairs[place] for place in places]
-            columns = [list(column) for column in zip(*(args for _, args in part), strict=True)]
-            _local.contexts = tuple(context for context, _ in part if context is not None)
-            try:
-                returned = self.__wrapped__(*([made] if self._made else []), *columns)
-            finally:
-                _local.contexts = ()
-            for place, result in zip(places, self._listed(returned, len(places)), strict=True):
-                results[place] = result
-        return results
-
-    def _parts(self, pairs: list[_Item]) -> list[list[int]]:
-        """The places of the items that go to the function together."""
-        if not self._same_size:
-            return [list(range(len(pairs)))]
-        parts: dict[Any, list[int]] = {}
-        for place, (_, args) in enumerate(pairs):
-            parts.setdefault(getattr(args[0], "shape", None), []).append(place)
-        return list(parts.values())
-
-    def _listed(self, returned: Any, items: int) -> Sequence[Any]:
-        try:
-            results = list(returned)
-        except TypeError:
-            raise TypeError(
-                f"{self._name} returned {_texts.type_name(returned)}: a batched function returns a "
-                f"list with a result for each of its {items} items"
-            ) from None
-        if len(results) != items:
-            raise ValueError(
-                f"{self._name} returned {len(results)} results for {items} items: one for each, in "
-                "their order"
-            )
-        return results
 
 
 def contexts() -> list[Context]:
@@ -211,11 +223,22 @@ batched = _Decorator()
 def _set_up(setup: Callable[..., Any] | None, replica: int) -> Any:
     if setup is None:
         return None
+    return setup(replica) if _takes_replica(setup) else setup()
+
+
+def _takes_replica(setup: Callable[..., Any]) -> bool:
+    """Whether its first parameter has no default, or is called ``replica``: others mean something
+    else."""
     try:
-        inspect.signature(setup).bind(replica)
-    except (TypeError, ValueError):
-        return setup()
-    return setup(replica)
+        first = next(iter(inspect.signature(setup).parameters.values()), None)
+    except ValueError:
+        return False
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return (
+        first is not None
+        and first.kind in by_position
+        and (first.default is inspect.Parameter.empty or first.name == "replica")
+    )
 
 
 def _signature(function: Callable[..., Any], name: str, made: bool) -> inspect.Signature:

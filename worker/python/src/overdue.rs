@@ -77,7 +77,7 @@ pub(crate) fn end_if_locked(code: u8) {
         Python::try_attach(|_| ());
         got.send(()).ok();
     });
-    if asking.is_ok() && gets.recv_timeout(LOCK_WAIT).is_err() {
+    if asking.is_ok() && gets.recv_timeout(LOCK_WAIT) == Err(mpsc::RecvTimeoutError::Timeout) {
         let why = "a call holds Python's lock and does not return; this process ends now";
         // Nobody may be left to read it.
         writeln!(io::stderr(), "error: {why}").ok();

@@ -14,7 +14,7 @@ from reframe import Superseded, batched
 
 def run(function, *items, made=None):
     """A batch, as the model's thread has it."""
-    return function._run(made, [(None, item) for item in items])
+    return function._plan.run(made, [(None, item) for item in items])
 
 
 def test_each_parameter_is_a_list():
@@ -49,7 +49,9 @@ def test_setup_may_ask_for_the_number_of_its_replica():
     assert _set_up(None, 3) is None
     assert _set_up(lambda: "m", 3) == "m"
     assert _set_up(lambda replica: replica, 3) == 3
-    assert _set_up(lambda device="cuda": device, 3) == 3
+    assert _set_up(lambda device="cuda": device, 3) == "cuda"
+    assert _set_up(lambda replica=0: replica, 3) == 3
+    assert _set_up(dict, 3) == {}
 
 
 def test_pictures_of_one_size_go_together():

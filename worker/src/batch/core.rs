@@ -44,7 +44,7 @@ pub(crate) enum Decision<T> {
     Fire(Batch<T>),
     /// It asks again then, or when something has entered, finished or left.
     WaitUntil(Instant),
-    /// It asks again when something has entered or finished.
+    /// It asks again when something has entered or finished, and from time to time.
     Idle,
 }
 
@@ -210,6 +210,12 @@ impl<T> Core<T> {
         let Waiting { item, arrived, .. } = self.queue.remove(&place)?;
         member.state = State::Superseded(Kept { place, arrived, since: now, missed: false });
         Some(item)
+    }
+
+    /// A session's item, if it waits.
+    pub(crate) fn item(&self, session: u64) -> Option<&T> {
+        let State::Waiting { place } = self.members.get(session)?.state else { return None };
+        self.queue.get(&place).map(|waiting| &waiting.item)
     }
 
     /// How many items wait.

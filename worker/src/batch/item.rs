@@ -49,6 +49,8 @@ pub(super) struct Used {
 /// Filled once, and waited for by one thread.
 pub(super) struct Ticket<I, O> {
     asked: Instant,
+    /// When the model began with it.
+    began: Mutex<Option<Instant>>,
     outcome: Mutex<Option<Outcome<I, O>>>,
     filled: Condvar,
 }
@@ -66,7 +68,19 @@ impl Used {
 
 impl<I, O> Ticket<I, O> {
     pub(super) fn new() -> Self {
-        Self { asked: Instant::now(), outcome: Mutex::new(None), filled: Condvar::new() }
+        let asked = Instant::now();
+        let (began, outcome) = (Mutex::default(), Mutex::new(None));
+        Self { asked, began, outcome, filled: Condvar::new() }
+    }
+
+    /// The model begins with it.
+    pub(super) fn begin(&self) {
+        *self.began.lock() = Some(Instant::now());
+    }
+
+    /// When the model began with it, if it did.
+    pub(super) fn began(&self) -> Option<Instant> {
+        *self.began.lock()
     }
 
     pub(super) fn fill(&self, outcome: Outcome<I, O>) {

@@ -23,7 +23,8 @@ use tracing::field::Empty;
 
 use self::core::{Core, Settings};
 use self::item::{Item, Outcome, Ticket};
-use crate::calls::{aside, restart_limit};
+use self::model::Verdict;
+use crate::calls::{aside, limit_since};
 use crate::error::{HandlerError, Superseded};
 use crate::message::HANDLER_SPAN;
 use crate::newest::Waiting;
@@ -34,6 +35,9 @@ const MOST: usize = 256;
 
 /// What `max_wait` may be.
 const WAITS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1);
+
+/// How often the log has that a model is still being made.
+const SETUP_TOLD: Duration = Duration::from_secs(60);
 
 /// How often a call that waits looks whether its session is over.
 const LOOK: Duration = Duration::from_millis(100);
@@ -106,6 +110,9 @@ struct State<I, O> {
     phase: Phase,
     /// Threads whose model is made.
     ready: usize,
+    /// When the log last had that the model is being made; at first, when that began.
+    told: Option<Instant>,
+    verdict: Verdict,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,7 +242,10 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
                 return Err(CallError::Broken(why));
             }
             let item = Item { item, ticket: Arc::clone(&ticket), session: session.clone() };
-            state.core.enter(Instant::now(), key, item).map_err(|_| CallError::Twice)?;
+            let entered = state.core.enter(Instant::now(), key, item);
+            drop(state);
+            // The drop of an item that was refused is the author's code: not under the lock.
+            entered.map_err(|_| CallError::Twice)?;
             shared.changed.notify_all();
         }
         // Only a frame that no model has begun with yet may make way.
@@ -246,17 +256,19 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
         }
         let leaves = || {
             let leaves = session.is_closed();
-            // A model may take minutes to be made, which is no call that hangs.
-            if shared.state.lock().ready == 0 {
-                restart_limit();
-            }
+            // The limit of a call is for the model's work: not for its making, which may take
+            // minutes, and not for the wait until it is free.
+            limit_since(ticket.began(), true);
+            shared.tell_of_setup();
             // The item is dropped without the lock: that is the author's code.
             let item = leaves.then(|| shared.state.lock().core.gone(key));
             drop(item);
             leaves
         };
         let span = traced();
+        limit_since(None, true);
         let outcome = span.in_scope(|| aside(|| ticket.wait(LOOK, leaves)));
+        limit_since(Some(Instant::now()), false);
         if makes_way {
             session.newest().tell(None);
         }
@@ -308,6 +320,7 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
             return;
         }
         state.phase = Phase::Running;
+        state.told = Some(Instant::now());
         drop(state);
         for replica in 0..shared.settings.replicas {
             model::spawn(Arc::clone(shared), replica);
@@ -364,10 +377,28 @@ struct Call<I, O> {
 
 impl<I: Send, O: Send> Waiting for Call<I, O> {
     fn newer(&self) {
-        let item = self.shared.state.lock().core.supersede(Instant::now(), self.key);
+        let mut state = self.shared.state.lock();
+        // The call may have returned since, and the session's next one may wait.
+        let waits =
+            state.core.item(self.key).is_some_and(|item| Arc::ptr_eq(&item.ticket, &self.ticket));
+        let item = waits.then(|| state.core.supersede(Instant::now(), self.key)).flatten();
+        drop(state);
         if let Some(Item { item, .. }) = item {
             // Its drop is the author's code: it goes to the session's thread.
             self.ticket.supersede(item);
+        }
+    }
+}
+
+impl<I, O> Shared<I, O> {
+    /// Says from time to time that the model is still being made.
+    fn tell_of_setup(&self) {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let late = state.told.is_some_and(|told| now - told >= SETUP_TOLD);
+        if state.ready == 0 && late {
+            state.told = Some(now);
+            tracing::warn!("sessions wait for a model that is still being made");
         }
     }
 }
@@ -427,7 +458,13 @@ impl<I: Send + 'static, O: Send + 'static> BatchedBuilder<I, O> {
             return refuse(format!("max_wait must be at most {most:?}, not {max_wait:?}"));
         }
         let settings = Settings { max_batch, max_wait, replicas };
-        let state = State { core: Core::new(settings), phase: Phase::New, ready: 0 };
+        let state = State {
+            core: Core::new(settings),
+            phase: Phase::New,
+            ready: 0,
+            told: None,
+            verdict: Verdict::default(),
+        };
         let shared = Shared {
             state: Mutex::new(state),
             changed: Condvar::new(),

@@ -1,7 +1,7 @@
 //! A model's thread: takes batches, calls the model, and hands out its results.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::slice;
 use std::sync::Arc;
@@ -14,13 +14,10 @@ use super::core::{Batch, Decision, Entry};
 use super::item::{Item, Outcome, Ticket, Used};
 use super::{Model, Phase, Results, Serve, Shared};
 use crate::error::HandlerError;
-use crate::session::Session;
+use crate::session::{STACK_BYTES, Session};
 
 /// A model that has worked is given up when it fails this many times in a row for everybody.
 const FAILURES: u32 = 5;
-
-/// Sessions that are remembered as failed, at most: more than a worker has.
-const MOST_SUSPECTS: usize = 4096;
 
 /// A wait for items without a time of its own ends after this, to be begun again.
 const IDLE: Duration = Duration::from_secs(1);
@@ -86,7 +83,8 @@ pub(super) fn spawn<I: Send + 'static, O: Send + 'static>(
         let body = Box::new(move || Replica::new(Arc::clone(&ends.0)).run(replica));
         of_thread.model.wrap(body);
     };
-    let started = thread::Builder::new().name(format!("model-{replica}")).spawn(run);
+    let thread = thread::Builder::new().name(format!("model-{replica}"));
+    let started = thread.stack_size(STACK_BYTES).spawn(run);
     if let Err(error) = started {
         shared.fail(&format!("no thread for the model: {error}"));
     }
@@ -139,14 +137,19 @@ impl<I, O> Shared<I, O> {
 /// A replica of the model, on its thread.
 struct Replica<I, O> {
     shared: Arc<Shared<I, O>>,
+}
+
+/// What is known of the model's failures, of all replicas.
+#[derive(Default)]
+pub(super) struct Verdict {
     /// Sessions whose item failed by itself: they are called by themselves.
-    suspects: HashSet<u64>,
+    suspects: HashMap<u64, Session>,
     /// It has worked.
     proven: bool,
     /// Batches in a row on which it failed for everybody.
     failures: u32,
     /// Whose they were.
-    failed: HashSet<u64>,
+    failed: HashMap<u64, Session>,
 }
 
 /// Where a result goes.
@@ -169,11 +172,10 @@ type Call<'a, I, O> = &'a mut dyn FnMut(&[I]) -> Results<O>;
 
 impl<I: Send, O: Send> Replica<I, O> {
     fn new(shared: Arc<Shared<I, O>>) -> Self {
-        let (suspects, failed) = (HashSet::new(), HashSet::new());
-        Self { shared, suspects, proven: false, failures: 0, failed }
+        Self { shared }
     }
 
-    fn run(mut self, replica: usize) {
+    fn run(self, replica: usize) {
         HERE.set(true);
         let shared = Arc::clone(&self.shared);
         let made = panic::catch_unwind(AssertUnwindSafe(|| {
@@ -195,10 +197,13 @@ impl<I: Send, O: Send> Replica<I, O> {
     }
 
     /// Calls the model for a batch, in as many calls as it takes, and hands out the results.
-    fn work(&mut self, batch: Batch<Item<I, O>>, call: Call<'_, I, O>) {
+    fn work(&self, batch: Batch<Item<I, O>>, call: Call<'_, I, O>) {
         let Batch { ticket, entries } = batch;
-        let (together, alone): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|entry| !self.suspects.contains(&entry.session));
+        let (together, alone): (Vec<_>, Vec<_>) = {
+            let state = self.shared.state.lock();
+            let suspects = &state.verdict.suspects;
+            entries.into_iter().partition(|entry| !suspects.contains_key(&entry.session))
+        };
         let mut done = Vec::new();
         for part in [together].into_iter().chain(alone.into_iter().map(|entry| vec![entry])) {
             work_on(part, call, &mut done);
@@ -216,43 +221,58 @@ impl<I: Send, O: Send> Replica<I, O> {
         drop(state);
         self.shared.changed.notify_all();
         for Done { seat, result, used } in done {
-            seat.ticket.fill(Outcome::Done { result, used });
+            // Of a session that has left, the result is dropped here, by the author's code.
+            let fill = AssertUnwindSafe(|| seat.ticket.fill(Outcome::Done { result, used }));
+            panic::catch_unwind(fill).ok();
         }
     }
 
-    /// Remembers who failed, and gives the model up when it fails for everybody.
-    fn judge(&mut self, done: &[Done<I, O>]) {
-        for Done { seat, result, used } in done {
-            let key = seat.session.key();
-            if result.is_ok() {
-                self.suspects.remove(&key);
-            } else if used.failed && self.suspects.len() < MOST_SUSPECTS {
-                // An error that the model gave one item of several is no danger to the others.
-                self.suspects.insert(key);
-            }
-        }
-        if done.iter().any(|done| done.result.is_ok()) {
-            (self.proven, self.failures) = (true, 0);
-            self.failed.clear();
-            return;
-        }
-        self.failures += 1;
-        if self.failed.len() < MOST_SUSPECTS {
-            self.failed.extend(done.iter().map(|done| done.seat.session.key()));
-        }
-        if !self.proven || self.failures < FAILURES || self.failed.len() < 2 {
-            return;
-        }
+    /// Gives the model up when it fails for everybody.
+    fn judge(&self, done: &[Done<I, O>]) {
+        let Some(failures) = self.shared.state.lock().verdict.learn(done) else { return };
         let last = done.iter().find_map(|done| done.result.as_ref().err());
         let why = format!(
             "the model fails for all sessions: {}",
             last.map(HandlerError::chain).unwrap_or_default()
         );
-        tracing::error!(failures = self.failures, sessions = self.failed.len(), "{why}");
+        tracing::error!(failures, "{why}");
         self.shared.fail(&why);
         for Done { seat, .. } in done {
             seat.session.health().broken(why.clone());
         }
+    }
+}
+
+impl Verdict {
+    /// Learns what became of a batch. Returns how often in a row the model has failed, if it is to
+    /// be given up.
+    fn learn<I, O>(&mut self, done: &[Done<I, O>]) -> Option<u32> {
+        self.suspects.retain(|_, session| !session.is_closed());
+        for Done { seat, result, used } in done {
+            let key = seat.session.key();
+            if result.is_ok() {
+                self.suspects.remove(&key);
+            } else if used.failed {
+                // An error that the model gave one item of several is no danger to the others.
+                self.suspects.insert(key, seat.session.clone());
+            }
+        }
+        if done.iter().any(|done| done.result.is_ok()) {
+            (self.proven, self.failures) = (true, 0);
+            self.failed.clear();
+            return None;
+        }
+        // Errors of single items are the model's answers: it works.
+        if !done.iter().all(|done| done.used.failed) {
+            return None;
+        }
+        self.failures += 1;
+        // Who has left, and may be the same person, does not count.
+        self.failed.retain(|_, session| !session.is_closed());
+        let sessions = done.iter().map(|done| &done.seat.session);
+        self.failed.extend(sessions.map(|session| (session.key(), session.clone())));
+        let gives_up = self.proven && self.failures >= FAILURES && self.failed.len() >= 2;
+        gives_up.then_some(self.failures)
     }
 }
 
@@ -322,6 +342,7 @@ fn guarded<I, O>(
     seats: &[Seat<I, O>],
     call: Call<'_, I, O>,
 ) -> Result<Vec<Result<O, HandlerError>>, Failure> {
+    seats.iter().for_each(|seat| seat.ticket.begin());
     SESSIONS.set(seats.iter().map(|seat| seat.session.clone()).collect());
     let called = panic::catch_unwind(AssertUnwindSafe(|| call(items)));
     SESSIONS.take();

@@ -54,10 +54,12 @@ impl Load {
         waited: Duration,
         worked: Duration,
     ) -> Option<(Duration, Duration)> {
-        let seconds = worked.as_secs_f64();
-        self.mean =
-            if self.seen == 0 { seconds } else { self.mean + WEIGHT * (seconds - self.mean) };
         self.seen = self.seen.saturating_add(1);
+        // The first of all loads and compiles.
+        if self.seen > 1 {
+            let weight = WEIGHT.max(1.0 / f64::from(self.seen - 1));
+            self.mean += weight * (worked.as_secs_f64() - self.mean);
+        }
 
         let window = self.window.get_or_insert(Window {
             began: now,

@@ -23,6 +23,9 @@ use crate::session::Session;
 /// How many times as long as others a session's start may take: models are loaded in it.
 const START: u32 = 60;
 
+/// The most time that counts between two looks.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+
 /// The same of its first frame: models are compiled and warmed up with it.
 const FIRST_FRAME: u32 = 6;
 
@@ -37,14 +40,20 @@ pub(crate) struct Calls {
     /// By session. At most as many as the worker has slots.
     sessions: Mutex<BTreeMap<u64, Running>>,
     last: AtomicU64,
+    /// When calls that do not return were last looked for.
+    looked: Mutex<Option<Instant>>,
 }
 
 /// A session, and what it runs.
 #[derive(Debug)]
 struct Running {
     session: Session,
-    /// When the call began that it is in.
+    /// When the call began that it is in; `None` too while it waits for a model to be free.
     since: Option<Instant>,
+    /// How long that call has been seen to run.
+    seen: Duration,
+    /// It waits for a model that works for others too.
+    shared: bool,
     /// Calls that have returned, up to the first two: its start and its first frame.
     returned: u8,
     /// The call that it is in was reported.
@@ -84,6 +93,7 @@ impl Calls {
             limit,
             sessions: Mutex::default(),
             last: AtomicU64::new(0),
+            looked: Mutex::default(),
         }
     }
 
@@ -95,31 +105,41 @@ impl Calls {
     /// A session that is about to begin.
     pub(crate) fn caller(self: &Arc<Self>, session: &Session) -> Caller {
         let key = self.last.fetch_add(1, Ordering::Relaxed);
-        let running =
-            Running { session: session.clone(), since: None, returned: 0, reported: false };
+        let running = Running {
+            session: session.clone(),
+            since: None,
+            seen: Duration::ZERO,
+            shared: false,
+            returned: 0,
+            reported: false,
+        };
         self.sessions.lock().insert(key, running);
         Caller { calls: Arc::clone(self), key }
     }
 
-    /// The calls that do not return.
+    /// The calls that do not return; to be asked every second or so.
     pub(crate) fn report(&self, now: Instant) -> Report {
         let mut report = Report::default();
         let Some(limit) = self.limit else { return report };
+        let last = self.looked.lock().replace(now).unwrap_or(now);
+        // Between two looks the process may have stood still: that is no call's fault.
+        let passed = now.saturating_duration_since(last).min(LONGEST_LOOK);
         for running in self.sessions.lock().values_mut() {
             let Some(since) = running.since else { continue };
+            running.seen += passed.min(now.saturating_duration_since(since));
             let allowed = match running.returned {
                 0 => limit.saturating_mul(START),
                 1 => limit.saturating_mul(FIRST_FRAME),
                 _ => limit,
             };
-            let took = now.saturating_duration_since(since);
+            let took = running.seen;
             if took < allowed {
                 continue;
             }
             if !std::mem::replace(&mut running.reported, true) {
                 report.overdue.push(Overdue { session: running.session.clone(), running: took });
             }
-            if self.turn.is_some() {
+            if self.turn.is_some() || running.shared {
                 report.blocked = report.blocked.max(Some(took));
             }
         }
@@ -128,11 +148,9 @@ impl Calls {
 }
 
 impl Caller {
-    /// Runs a call of the author's code when it is the session's turn. Returns what it returned,
-    /// how long it ran, and how long it waited for its turn, before and within.
-    ///
-    /// A panic goes through, and leaves the next session its turn.
-    pub(crate) fn call<T>(&self, code: impl FnOnce() -> T) -> (T, Duration, Duration) {
+    /// Runs a call of the author's code when it is the session's turn. A panic goes through, and
+    /// leaves the next session its turn.
+    fn run<T>(&self, frame: bool, code: impl FnOnce() -> T) -> (T, Duration, Duration) {
         let calls = &self.calls;
         if let Some(lock) = &calls.turn {
             turn::take(lock);
@@ -143,10 +161,21 @@ impl Caller {
         let (now, waited) = (Instant::now(), turn::waited());
         drop(call);
         let took = now.saturating_duration_since(began).saturating_sub(waited.again);
-        if calls.turn.is_some() {
+        if frame && calls.turn.is_some() {
             calls.observe(now, waited.turn, took.saturating_sub(waited.aside));
         }
         (result, took, waited.turn)
+    }
+
+    /// A session's start, or its end.
+    pub(crate) fn call<T>(&self, code: impl FnOnce() -> T) -> T {
+        self.run(false, code).0
+    }
+
+    /// A call for a frame. Returns what it returned, how long it ran, and how long it waited for
+    /// its turn, before and within.
+    pub(crate) fn frame<T>(&self, code: impl FnOnce() -> T) -> (T, Duration, Duration) {
+        self.run(true, code)
     }
 }
 
@@ -176,14 +205,17 @@ thread_local! {
     static CURRENT: RefCell<Option<(Arc<Calls>, u64)>> = const { RefCell::new(None) };
 }
 
-/// The limit of this thread's call begins anew: it waits for something that takes as long as it
-/// takes.
-pub(crate) fn restart_limit() {
+/// The limit of this thread's call counts from `since`, or not at all; `shared`: the call waits for
+/// something that works for others too, which they wait for if it hangs.
+pub(crate) fn limit_since(since: Option<Instant>, shared: bool) {
     CURRENT.with_borrow(|current| {
         if let Some((calls, key)) = current
             && let Some(running) = calls.sessions.lock().get_mut(key)
         {
-            running.since = Some(Instant::now());
+            if running.since != since {
+                running.seen = Duration::ZERO;
+            }
+            (running.since, running.shared) = (since, shared);
         }
     });
 }
@@ -199,8 +231,8 @@ impl Drop for InCall<'_> {
         if calls.limit.is_some()
             && let Some(running) = calls.sessions.lock().get_mut(key)
         {
-            running.since = None;
-            running.reported = false;
+            (running.since, running.shared) = (None, false);
+            (running.seen, running.reported) = (Duration::ZERO, false);
             running.returned = running.returned.saturating_add(1);
         }
     }
@@ -238,9 +270,7 @@ mod tests {
         let (release, gate) = mpsc::channel::<()>();
         let (entered, entry) = mpsc::channel();
         let thread = thread::spawn(move || {
-            for _ in 0..returned {
-                caller.call(|| ());
-            }
+            (0..returned).for_each(|_| caller.call(|| ()));
             caller.call(|| {
                 entered.send(()).unwrap();
                 gate.recv().unwrap_err();
@@ -250,22 +280,30 @@ mod tests {
         (release, thread)
     }
 
+    /// Looks once a second for this long; gives all that was reported, and what blocks at last.
+    fn look(calls: &Calls, from: Instant, time: Duration) -> (Vec<String>, bool) {
+        let (mut overdue, mut blocked) = (Vec::new(), false);
+        for second in 0..=time.as_secs() {
+            let report = calls.report(from + Duration::from_secs(second));
+            overdue.extend(report.overdue.iter().map(|call| call.session.id().to_owned()));
+            blocked = report.blocked.is_some();
+        }
+        (overdue, blocked)
+    }
+
     #[test]
     fn a_call_that_does_not_return_is_reported_once_and_blocks_where_calls_take_turns() {
         for serialized in [true, false] {
             let calls = calls(serialized);
             let (release, thread) = hang(calls.caller(&Session::of_nobody("a")), 2);
             let now = Instant::now();
-            assert!(calls.report(now).overdue.is_empty());
-            let report = calls.report(now + LIMIT);
-            let overdue: Vec<_> = report.overdue.iter().map(|call| call.session.id()).collect();
-            assert_eq!((overdue, report.blocked.is_some()), (vec!["a"], serialized));
-            let again = calls.report(now + LIMIT);
-            assert_eq!((again.overdue.len(), again.blocked.is_some()), (0, serialized));
+            assert_eq!(look(&calls, now, LIMIT / 2), (vec![], false));
+            let reported = look(&calls, now + LIMIT / 2, LIMIT);
+            assert_eq!(reported, (vec!["a".to_owned()], serialized));
+            assert_eq!(look(&calls, now + LIMIT * 2, LIMIT), (vec![], serialized));
             drop(release);
             thread.join().unwrap();
-            let after = calls.report(now + LIMIT * 100);
-            assert!(after.overdue.is_empty() && after.blocked.is_none());
+            assert_eq!(look(&calls, now + LIMIT * 4, LIMIT), (vec![], false));
         }
     }
 
@@ -275,28 +313,40 @@ mod tests {
             let calls = calls(true);
             let (release, thread) = hang(calls.caller(&Session::of_nobody("a")), returned);
             let now = Instant::now();
-            assert!(calls.report(now + LIMIT * (times - 1)).overdue.is_empty());
-            assert_eq!(calls.report(now + LIMIT * times).overdue.len(), 1);
+            assert_eq!(look(&calls, now, LIMIT * (times - 1)).0.len(), 0);
+            assert_eq!(look(&calls, now + LIMIT * (times - 1), LIMIT * 2).0.len(), 1);
             drop(release);
             thread.join().unwrap();
         }
     }
 
     #[test]
-    fn what_takes_as_long_as_it_takes_is_no_hang() {
+    fn a_process_that_stood_still_blames_no_call() {
         let calls = calls(true);
+        let (release, thread) = hang(calls.caller(&Session::of_nobody("a")), 2);
+        let now = Instant::now();
+        calls.report(now);
+        assert!(calls.report(now + LIMIT * 100).overdue.is_empty());
+        drop(release);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn the_wait_for_a_model_does_not_count_and_its_work_does() {
+        let calls = calls(false);
         let caller = calls.caller(&Session::of_nobody("a"));
-        restart_limit();
+        limit_since(None, true);
+        (0..2).for_each(|_| caller.call(|| ()));
         caller.call(|| {
-            let since = |calls: &Calls| calls.sessions.lock().values().next().unwrap().since;
-            let began = since(&calls).unwrap();
-            let end = Instant::now() + Duration::from_secs(30);
-            while since(&calls) == Some(began) {
-                assert!(Instant::now() < end);
-                restart_limit();
-            }
+            let now = Instant::now();
+            limit_since(None, true);
+            assert_eq!(look(&calls, now, LIMIT * 3), (vec![], false));
+            limit_since(Some(now), true);
+            let reported = look(&calls, now + LIMIT * 3, LIMIT * 2);
+            assert_eq!(reported, (vec!["a".to_owned()], true), "others wait for it too");
+            limit_since(Some(now), false);
         });
-        restart_limit();
+        limit_since(Some(Instant::now()), true);
         assert!(calls.sessions.lock().values().all(|running| running.since.is_none()));
     }
 
@@ -318,7 +368,7 @@ mod tests {
                                 std::panic::resume_unwind(Box::new(()));
                             }
                         };
-                        let call = std::panic::AssertUnwindSafe(|| caller.call(code));
+                        let call = std::panic::AssertUnwindSafe(|| caller.frame(code));
                         let panicked = std::panic::catch_unwind(call).is_err();
                         assert_eq!(panicked, round % 10 == n);
                     }

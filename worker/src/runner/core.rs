@@ -116,7 +116,7 @@ impl Core {
 
     fn make(&mut self) -> Result<(), Fault> {
         let Self { stream, session, work, must_stop, caller, .. } = self;
-        let (made, ..) = caller.call(|| {
+        let made = caller.call(|| {
             let made = guard("its factory", || stream.handler.make(session)).and_then(started)?;
             let work = work.insert(made);
             guard("start", || work.start(session)).and_then(started)
@@ -146,7 +146,7 @@ impl Core {
         };
         let span = traced(&traceparent, seq);
         let (made, handler, turn) =
-            span.in_scope(|| caller.call(|| guard(work.call(), || work.run(frame, session))));
+            span.in_scope(|| caller.frame(|| guard(work.call(), || work.run(frame, session))));
         let times = Times { handler, turn, batch: session.take_batch() };
         let made = made?;
         drop(span);
@@ -158,6 +158,11 @@ impl Core {
             Ok(output) => present(stream, output, close.is_some(), shown)?,
             Err(error) => Err(error),
         };
+        // A generator has no newer frame: for it, this is an error like others.
+        let outcome = outcome.map_err(|error| match stream.mode {
+            Mode::Receive if error.is_superseded() => HandlerError::new(error.into_message()),
+            _ => error,
+        });
         let superseded = outcome.as_ref().is_err_and(HandlerError::is_superseded);
         summary.frames += 1;
         summary.superseded += u64::from(superseded);

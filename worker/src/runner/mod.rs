@@ -1,5 +1,6 @@
 //! Hop 6 of 10: frames in, what the handler made of them out.
-//! In:    the actor's mailbox, filled by `service`, <= the credits of the session.
+//! In:    the actor's mailbox, filled by `service`, <= the credits of the session; beside it one
+//!        frame that a newer may replace (`newest`).
 //! Out:   `service`, <= REPLIES + NOTICES (13 messages).
 //! Runs:  one actor a session, on a thread of its own: the handler and both pixel conversions.
 //! Full:  what the mailbox refuses came without a credit, and ends its session; while the replies
@@ -65,6 +66,7 @@ impl Actor for SessionActor {
 
     fn stopped(&mut self, _: &mut Self::Context) {
         let summary = self.core.finish();
+        self.session.newest().clear();
         // The panic hook is the author's and stays untouched: the default one has printed where the
         // panic was, under this thread's name. This line adds the session.
         for fault in &summary.faults {

@@ -13,11 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
+use crate::session::STACK_BYTES;
 use crate::stream::{ThreadBody, ThreadWrapper};
-
-/// As much as a program's main thread has on Linux, and what interpreters and numeric libraries
-/// count on. Only what is used of it takes memory.
-const STACK_BYTES: usize = 8 << 20;
 
 /// Starts a thread that does nothing but `body`, within the stream's wrapper.
 ///

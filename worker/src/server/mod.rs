@@ -7,6 +7,7 @@ pub(crate) mod memory;
 pub(crate) mod service;
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -307,7 +308,9 @@ fn look_at_calls(pool: &Pool, stream: &Stream) {
     let Report { overdue, blocked } = pool.overdue();
     for Overdue { session, running } in overdue {
         tracing::error!(session = session.id(), ?running, "a call of the handler does not return");
-        (stream.overdue_hook)(&session);
+        // The author's code, on our thread: its panic ends nothing.
+        let hook = AssertUnwindSafe(|| (stream.overdue_hook)(&session));
+        panic::catch_unwind(hook).ok();
     }
     let hung = blocked.is_some().then(|| {
         "a call of the handler does not return within its limit (call_limit), and calls of this \
@@ -318,8 +321,7 @@ fn look_at_calls(pool: &Pool, stream: &Stream) {
 }
 
 /// Serves a stream on `listener` for as long as this future is polled: a worker without a command
-/// line. It takes 16 sessions at once, as `serve` and `launch` do unless told; [`Server`] has more
-/// settings.
+/// line. It takes 16 sessions at once; [`Server`] has more settings.
 ///
 /// ```no_run
 /// use reframe_worker::{Frame, Listener, Stream, VideoStreamHandler, serve};
@@ -334,7 +336,7 @@ fn look_at_calls(pool: &Pool, stream: &Stream) {
 ///
 /// # Errors
 ///
-/// The transport fails as a whole.
+/// The transport fails as a whole, or the author's code cannot serve any more.
 ///
 /// # Cancel safety
 ///

@@ -34,7 +34,8 @@ use crate::stream::Stream;
 /// Credits, never zero: the mailbox has as many places, and there zero means no bound.
 ///
 /// When frames are skipped: none waits here, so that the waiting one stays in the gateway, where a
-/// newer replaces it.
+/// newer replaces it. A session that calls a model which works on batches is given more, and its
+/// newest frame waits here, beside the mailbox (`newest`).
 const CREDITS_SKIPPING: u32 = 1;
 
 /// Credits when no frame is skipped: one more, so that the next frame travels while the handler has

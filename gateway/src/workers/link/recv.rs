@@ -136,7 +136,10 @@ impl Receive {
             Ok(Incoming::Result {
                 seq, outcome: Outcome::Superseded, times, more_credits, ..
             }) => {
-                let mut frame = window.superseded(seq).ok_or_else(|| unexpected(seq))?;
+                // A generator is given no frames.
+                let has_frames = self.context.mode != Mode::Receive;
+                let frame = window.superseded(seq).filter(|_| has_frames);
+                let mut frame = frame.ok_or_else(|| unexpected(seq))?;
                 telemetry::superseded(&self.stream);
                 self.context.times.supersede();
                 self.count(&times);

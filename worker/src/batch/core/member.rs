@@ -61,6 +61,10 @@ impl Members {
         self.0.entry(session).or_insert_with(|| Member::new(now))
     }
 
+    pub(super) fn get(&self, session: u64) -> Option<&Member> {
+        self.0.get(&session)
+    }
+
     pub(super) fn get_mut(&mut self, session: u64) -> Option<&mut Member> {
         self.0.get_mut(&session)
     }
