@@ -3,7 +3,7 @@
 use super::*;
 
 /// A model that takes 50 ms for a batch, and cannot take pictures of the small size.
-const MODEL: &str = r#"
+pub(super) const MODEL: &str = r#"
 import time
 
 import numpy as np
