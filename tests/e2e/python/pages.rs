@@ -31,7 +31,7 @@ fn the_page_shows_what_the_function_returns() {
 
 #[test]
 fn the_page_tells_what_a_batch_took() {
-    let program = Program::new("batch-page", super::batch::MODEL);
+    let program = Program::new("batch-page", batch::MODEL);
     let cluster = Cluster::python("test", &[program.path()]);
     let browser = start("batch", Permission::Allowed);
     browser.open(&cluster.page("/"));
