@@ -98,6 +98,11 @@ pub(crate) struct BatchUse {
     pub(crate) failed: bool,
 }
 
+/// Whole microseconds, as the wire and traces have them.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The severity with which the page shows a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {

@@ -91,7 +91,7 @@ impl Newest {
         self.state.lock().frame.take()
     }
 
-    /// The session is over: nothing waits any more, whoever keeps the session.
+    /// The session is over: nothing waits any more, even if the author keeps the session.
     pub(crate) fn clear(&self) {
         let state = std::mem::take(&mut *self.state.lock());
         drop(state);

@@ -12,7 +12,7 @@ pub(crate) enum Codecs {
 }
 
 impl Codecs {
-    /// What the option takes, for whoever wrote something else.
+    /// What the option takes, for the message that refuses another value.
     pub(crate) const CHOICES: &str = if Codec::AVAILABLE.len() == Codec::ALL.len() {
         "one of vp8, vp9 and h264"
     } else {

@@ -1,5 +1,5 @@
 //! What is here in place of H.264 where it is left out of the build. Nothing negotiates the codec
-//! then, so that none of this is reached: it refuses, for whoever asks all the same.
+//! then, so that none of this is reached. A direct call is refused.
 #![allow(unreachable_pub, reason = "a test build with H.264 exports that one's types")]
 
 use super::{CodecError, Decoder, Encoded, Encoder, Picture};
@@ -16,7 +16,7 @@ const fn refused() -> CodecError {
     CodecError::Unit("built without H.264")
 }
 
-/// There is none.
+/// Never made: this build has no decoder for H.264.
 pub enum H264Decoder {}
 
 /// Refuses every picture.

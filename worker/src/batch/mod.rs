@@ -26,7 +26,7 @@ use self::item::{Item, Outcome, Ticket};
 use self::model::Verdict;
 use crate::calls::{aside, limit_since};
 use crate::error::{HandlerError, Superseded};
-use crate::message::HANDLER_SPAN;
+use crate::message::{HANDLER_SPAN, micros};
 use crate::newest::Waiting;
 use crate::session::Session;
 
@@ -196,7 +196,7 @@ pub struct BatchedError(String);
 #[must_use]
 pub struct BatchedBuilder<I, O> {
     model: Box<dyn Model<I, O>>,
-    settings: (usize, Duration, usize),
+    settings: Settings,
     newest: bool,
 }
 
@@ -212,7 +212,9 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
         F: Fn(&mut M, &[I]) -> Results<O> + Send + Sync + 'static,
     {
         let model = Box::new(model::Author { setup, model, wrapper: None });
-        BatchedBuilder { model, settings: (8, Duration::from_millis(4), 1), newest: true }
+        let max_wait = Duration::from_millis(4);
+        let settings = Settings { max_batch: 8, max_wait, replicas: 1 };
+        BatchedBuilder { model, settings, newest: true }
     }
 
     /// Has the model work on `item`, and waits for what it makes of it. Call it in a handler, on
@@ -338,10 +340,6 @@ fn traced() -> Span {
     tracing::info_span!("batch", size = Empty, wait_us = Empty, model_us = Empty)
 }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
 /// The sessions of the items that the model works on, in their order; on another thread than a
 /// model's: none.
 #[must_use]
@@ -406,20 +404,20 @@ impl<I, O> Shared<I, O> {
 impl<I: Send + 'static, O: Send + 'static> BatchedBuilder<I, O> {
     /// The largest batch, 1 to 256; 8 unless set.
     pub fn max_batch(mut self, items: usize) -> Self {
-        self.settings.0 = items;
+        self.settings.max_batch = items;
         self
     }
 
     /// How long the model waits at most for sessions that are due, from when it is free; up to a
     /// second, 4 ms unless set.
     pub fn max_wait(mut self, wait: Duration) -> Self {
-        self.settings.1 = wait;
+        self.settings.max_wait = wait;
         self
     }
 
     /// Models, each on its own thread: one for each device; 1 to 256, 1 unless set.
     pub fn replicas(mut self, replicas: usize) -> Self {
-        self.settings.2 = replicas;
+        self.settings.replicas = replicas;
         self
     }
 
@@ -446,7 +444,8 @@ impl<I: Send + 'static, O: Send + 'static> BatchedBuilder<I, O> {
     ///
     /// A setting is out of its range; the error names it.
     pub fn try_build(self) -> Result<Batched<I, O>, BatchedError> {
-        let (max_batch, max_wait, replicas) = self.settings;
+        let Self { model, settings, newest } = self;
+        let Settings { max_batch, max_wait, replicas } = settings;
         let refuse = |text: String| Err(BatchedError(text));
         for (setting, value) in [("max_batch", max_batch), ("replicas", replicas)] {
             if !(1..=MOST).contains(&value) {
@@ -457,7 +456,6 @@ impl<I: Send + 'static, O: Send + 'static> BatchedBuilder<I, O> {
             let most = WAITS.end();
             return refuse(format!("max_wait must be at most {most:?}, not {max_wait:?}"));
         }
-        let settings = Settings { max_batch, max_wait, replicas };
         let state = State {
             core: Core::new(settings),
             phase: Phase::New,
@@ -465,13 +463,8 @@ impl<I: Send + 'static, O: Send + 'static> BatchedBuilder<I, O> {
             told: None,
             verdict: Verdict::default(),
         };
-        let shared = Shared {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            model: self.model,
-            settings,
-            newest: self.newest,
-        };
+        let shared =
+            Shared { state: Mutex::new(state), changed: Condvar::new(), model, settings, newest };
         Ok(Batched(Arc::new(Handle(Arc::new(shared)))))
     }
 

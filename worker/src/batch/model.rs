@@ -80,7 +80,7 @@ pub(super) fn spawn<I: Send + 'static, O: Send + 'static>(
     let run = move || {
         // Whatever ends the thread, nobody waits for it any more.
         let ends = Ends(Arc::clone(&of_thread));
-        let body = Box::new(move || Replica::new(Arc::clone(&ends.0)).run(replica));
+        let body = Box::new(move || ends.0.run(replica));
         of_thread.model.wrap(body);
     };
     let thread = thread::Builder::new().name(format!("model-{replica}"));
@@ -134,11 +134,6 @@ impl<I, O> Shared<I, O> {
     }
 }
 
-/// A replica of the model, on its thread.
-struct Replica<I, O> {
-    shared: Arc<Shared<I, O>>,
-}
-
 /// What is known of the model's failures, of all replicas.
 #[derive(Default)]
 pub(super) struct Verdict {
@@ -170,19 +165,15 @@ struct Done<I, O> {
 /// The author's model.
 type Call<'a, I, O> = &'a mut dyn FnMut(&[I]) -> Results<O>;
 
-impl<I: Send, O: Send> Replica<I, O> {
-    fn new(shared: Arc<Shared<I, O>>) -> Self {
-        Self { shared }
-    }
-
-    fn run(self, replica: usize) {
+impl<I: Send, O: Send> Shared<I, O> {
+    /// Makes a replica of the model and serves it, on its thread.
+    fn run(&self, replica: usize) {
         HERE.set(true);
-        let shared = Arc::clone(&self.shared);
         let made = panic::catch_unwind(AssertUnwindSafe(|| {
-            shared.model.run(replica, &mut |call| {
-                shared.state.lock().ready += 1;
-                shared.changed.notify_all();
-                while let Some(batch) = shared.next() {
+            self.model.run(replica, &mut |call| {
+                self.state.lock().ready += 1;
+                self.changed.notify_all();
+                while let Some(batch) = self.next() {
                     self.work(batch, call);
                 }
             })
@@ -193,14 +184,14 @@ impl<I: Send, O: Send> Replica<I, O> {
             Err(_) => "the model panicked where it is made or dropped".to_owned(),
         };
         tracing::error!("{why}");
-        shared.fail(&why);
+        self.fail(&why);
     }
 
     /// Calls the model for a batch, in as many calls as it takes, and hands out the results.
     fn work(&self, batch: Batch<Item<I, O>>, call: Call<'_, I, O>) {
         let Batch { ticket, entries } = batch;
         let (together, alone): (Vec<_>, Vec<_>) = {
-            let state = self.shared.state.lock();
+            let state = self.state.lock();
             let suspects = &state.verdict.suspects;
             entries.into_iter().partition(|entry| !suspects.contains_key(&entry.session))
         };
@@ -211,7 +202,7 @@ impl<I: Send, O: Send> Replica<I, O> {
         self.judge(&done);
         let failed = done.iter().any(|done| done.used.failed);
         // Before a session hears of it, and calls again. Of those that have left nobody waits.
-        let mut state = self.shared.state.lock();
+        let mut state = self.state.lock();
         let now = Instant::now();
         if failed {
             state.core.failed(now, ticket)
@@ -219,7 +210,7 @@ impl<I: Send, O: Send> Replica<I, O> {
             state.core.finished(now, ticket)
         };
         drop(state);
-        self.shared.changed.notify_all();
+        self.changed.notify_all();
         for Done { seat, result, used } in done {
             // Of a session that has left, the result is dropped here, by the author's code.
             let fill = AssertUnwindSafe(|| seat.ticket.fill(Outcome::Done { result, used }));
@@ -229,14 +220,14 @@ impl<I: Send, O: Send> Replica<I, O> {
 
     /// Gives the model up when it fails for everybody.
     fn judge(&self, done: &[Done<I, O>]) {
-        let Some(failures) = self.shared.state.lock().verdict.learn(done) else { return };
+        let Some(failures) = self.state.lock().verdict.learn(done) else { return };
         let last = done.iter().find_map(|done| done.result.as_ref().err());
         let why = format!(
             "the model fails for all sessions: {}",
             last.map(HandlerError::chain).unwrap_or_default()
         );
         tracing::error!(failures, "{why}");
-        self.shared.fail(&why);
+        self.fail(&why);
         for Done { seat, .. } in done {
             seat.session.health().broken(why.clone());
         }

@@ -19,7 +19,7 @@ use crate::components::InputValue;
 use crate::frame::Rotation;
 use crate::frame::pixels::I420;
 use crate::inputs::Inputs;
-use crate::message::{BatchUse, Job, Reply, Severity, Times};
+use crate::message::{BatchUse, Job, Reply, Severity, Times, micros};
 use crate::mode::Mode;
 use crate::stream::Stream;
 
@@ -198,10 +198,6 @@ fn used(batch: BatchUse) -> v1::Batch {
         share_us: micros(share),
         failed,
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
