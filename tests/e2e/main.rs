@@ -64,6 +64,7 @@ mod stuck;
 mod tls;
 mod trace;
 mod worker_port;
+mod zones;
 
 use std::collections::HashSet;
 use std::fmt;
