@@ -14,7 +14,7 @@ import kubernetes_validate
 import yaml
 
 # Custom resources, whose schemas come with their operators. Anything else without a schema is an error.
-WITHOUT_SCHEMA = {"Certificate", "Issuer", "ScaledObject", "ServiceMonitor"}
+WITHOUT_SCHEMA = {"Certificate", "Issuer", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
 # Ports that are not for everybody: whose they are, and who may reach them.
 INSIDE = {
     9090: ("reframe-gateway", {"reframe-gateway", "prometheus"}),
