@@ -26,6 +26,8 @@ step "Prometheus: configuration, rules and their tests"
 # With the rules: the configuration names them.
 promtool check config prometheus/prometheus.yml
 promtool test rules prometheus/alerts_test.yml
+promtool test rules prometheus/slo_test.yml
+prometheus/prometheusrule.sh check
 
 step "Grafana: the syntax of the dashboard's queries"
 scratch=$(mktemp -d)
@@ -49,7 +51,7 @@ venv=../target/kubernetes-validate
     "$venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0
 }
 # A copy, with files in the place of those that `reframe-gateway cluster-init` makes.
-cp -r k8s "$scratch/k8s"
+cp -r k8s grafana "$scratch"
 made=$scratch/k8s/components/secrets/made
 rm -rf "$made" && mkdir "$made"
 for file in ca.pem {gateway,worker,redis}{,-key}.pem auth.key session.key admin.token redis.acl redis.password; do
