@@ -15,17 +15,14 @@ use reframe_worker::{Batched, Frame, HandlerError, Stream, VideoStreamHandler};
 use super::*;
 
 /// Panels of what does not happen in this run.
-const WITHOUT_DATA: [&str; 14] = [
+const WITHOUT_DATA: [&str; 13] = [
     "Alerts",
-    "Bandwidth to browsers",
     "Certificates",
     "Connections that failed",
-    "Faults of video from browsers",
     "Media addresses",
     "Messages and outputs lost",
     "Packets asked for again",
     "Requests refused",
-    // Until gateways know of zones.
     "Sessions by distance",
     "Sessions ended",
     "Release error, p99",
