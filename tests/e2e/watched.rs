@@ -1,5 +1,5 @@
 //! Every metric is watched, or listed with the reason why not; every alert has a section in the
-//! runbook and tests.
+//! runbook and tests; the dashboard tells deployments apart.
 
 use std::collections::BTreeSet;
 
@@ -62,6 +62,15 @@ fn every_metric_is_in_a_panel_a_rule_or_the_list_of_exceptions() {
         all.iter().filter(|name| !watched.contains(*name) && !exceptions.contains(*name)).collect();
     assert!(nowhere.is_empty(), "in no panel, no rule and not in unwatched.yml: {nowhere:?}");
     assert!(all.len() > 50 && !exceptions.is_empty(), "the test has gone blind");
+}
+
+#[test]
+fn every_query_of_the_dashboard_asks_for_the_chosen_namespace() {
+    let queries = of_the_dashboard();
+    assert!(queries.lines().count() > 40, "the test has gone blind");
+    for query in queries.lines() {
+        assert!(query.contains("namespace=~\"$namespace\""), "{query}");
+    }
 }
 
 #[test]
