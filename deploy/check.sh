@@ -26,6 +26,8 @@ step "Prometheus: configuration, rules and their tests"
 # With the rules: the configuration names them.
 promtool check config prometheus/prometheus.yml
 promtool test rules prometheus/alerts_test.yml
+promtool test rules prometheus/slo_test.yml
+prometheus/prometheusrule.sh check
 
 step "Grafana: the syntax of the dashboard's queries"
 scratch=$(mktemp -d)
@@ -35,12 +37,12 @@ promtool check rules "$scratch/queries.json"
 
 step "names of metrics"
 known='reframe_[a-z_]+'
-unknown=$(grep --recursive --no-filename --only-matching --extended-regexp "$known" prometheus grafana k8s/overlays/keda |
+unknown=$(grep --recursive --no-filename --only-matching --extended-regexp "$known" prometheus grafana k8s/components |
     sed --regexp-extended 's/_(bucket|sum|count)$//' | sort --unique |
     comm -23 - <(grep --only-matching --extended-regexp "$known" ../docs/metrics.md | sort --unique))
 [ -z "$unknown" ] || fail "not in docs/metrics.md:"$'\n'"$unknown"
 
-step "Kubernetes: overlays against the schemas, and secure as shipped"
+step "Kubernetes: all that may be combined, against the schemas, and secure as shipped"
 # From PyPI, kept in a folder that git does not see.
 venv=../target/kubernetes-validate
 [ -x "$venv/bin/kubernetes-validate" ] || {
@@ -48,43 +50,15 @@ venv=../target/kubernetes-validate
     python3 -m venv "$venv" || fail "python3 -m venv does not work; Debian's package python3-venv brings it"
     "$venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0
 }
-# A copy, with files in the place of those that `reframe-gateway cluster-init` makes.
-cp -r k8s "$scratch/k8s"
-made=$scratch/k8s/components/secrets/made
-rm -rf "$made" && mkdir "$made"
-for file in ca.pem {gateway,worker,redis}{,-key}.pem auth.key session.key admin.token redis.acl redis.password; do
-    echo "$file" >"$made/$file"
-done
-# overlay NAME COMPONENT...: prod and components, as an overlay of yours would have them.
-overlay() {
-    mkdir "$scratch/k8s/overlays/$1"
-    {
-        echo "apiVersion: kustomize.config.k8s.io/v1beta1"
-        echo "kind: Kustomization"
-        echo "resources: [../prod]"
-        echo "components:"
-        printf '  - ../../components/%s\n' "${@:2}"
-    } >"$scratch/k8s/overlays/$1/kustomization.yaml"
-}
-overlay components cluster-tls turn https-out
-# Those that the component makes, of which the base knows the names; and one that nobody makes here.
-access=(reframe-access reframe-{gateway,worker,redis}-tls reframe-redis-acl reframe-redis-password)
-for layer in base overlays/dev overlays/prod overlays/keda overlays/components; do
-    echo "  $layer"
-    kubectl kustomize "$scratch/k8s/$layer" >"$scratch/manifests.yaml"
-    elsewhere=()
-    case "$layer" in
-    base) elsewhere=("${access[@]}") ;;
-    overlays/components) elsewhere=(reframe-turn) ;;
-    esac
-    "$venv/bin/python" k8s/validate.py "${elsewhere[@]}" <"$scratch/manifests.yaml"
-done
+python=$venv/bin/python
+mkdir "$scratch/built"
+"$python" k8s/builds.py "$scratch/built"
 echo "  whether faults are seen"
-kubectl kustomize "$scratch/k8s/overlays/keda" >"$scratch/manifests.yaml"
-"$venv/bin/python" k8s/validate_test.py <"$scratch/manifests.yaml"
-echo "  how many workers KEDA wants"
-"$venv/bin/python" k8s/triggers.py <"$scratch/manifests.yaml" >"$scratch/k8s/overlays/keda/triggers.json"
-promtool test rules "$scratch/k8s/overlays/keda/triggers_test.yml"
+"$python" k8s/validate_test.py <"$scratch/built/overlays-keda.yaml"
+echo "  how many workers and gateways KEDA wants"
+cp k8s/components/autoscale/triggers_test.yml "$scratch"
+"$python" k8s/triggers.py <"$scratch/built/overlays-keda.yaml" >"$scratch/triggers.json"
+promtool test rules "$scratch/triggers_test.yml"
 
 step "compose: the file, with and without monitoring, and secure as shipped"
 project() { TURN_SECRET_FILE=/dev/null "${compose[@]}" "${@/#/--file=compose/}" --profile monitoring config; }

@@ -63,6 +63,7 @@ mod streams;
 mod stuck;
 mod tls;
 mod trace;
+mod watched;
 mod worker_port;
 mod zones;
 
