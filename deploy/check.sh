@@ -52,10 +52,10 @@ python=$venv/bin/python
 mkdir "$scratch/built"
 "$python" k8s/builds.py "$scratch/built"
 echo "  whether faults are seen"
-"$python" k8s/validate_test.py <"$scratch/built/overlays-keda.yaml"
+"$python" k8s/validate_test.py <"$scratch/built/overlays_keda.yaml"
 echo "  how many workers and gateways KEDA wants"
 cp k8s/components/autoscale/triggers_test.yml "$scratch"
-"$python" k8s/triggers.py <"$scratch/built/overlays-keda.yaml" >"$scratch/triggers.json"
+"$python" k8s/triggers.py <"$scratch/built/overlays_keda.yaml" >"$scratch/triggers.json"
 promtool test rules "$scratch/triggers_test.yml"
 
 step "compose: the file, with and without monitoring, and secure as shipped"
