@@ -96,8 +96,9 @@ def everything(copy):
 def main():
     failed = False
     with tempfile.TemporaryDirectory() as scratch:
-        copy = pathlib.Path(scratch) / "k8s"
-        shutil.copytree(HERE, copy)
+        # All of deploy: components take files from beside this folder.
+        copy = pathlib.Path(scratch) / "deploy/k8s"
+        shutil.copytree(HERE.parent, copy.parent)
         builds = list(everything(copy))
         with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
             texts = [(name, pool.submit(build, folder)) for name, folder in builds]
