@@ -27,6 +27,7 @@ INSIDE = {
     9090: ("reframe-gateway", {"reframe-gateway", "prometheus"}),
     9092: ("reframe-gateway", {"reframe-gateway"}),
     50051: ("reframe-worker", {"reframe-gateway"}),
+    50052: ("reframe-worker", set()),
     6379: ("reframe-redis", {"reframe-gateway"}),
 }
 # Who talks to nobody first.
