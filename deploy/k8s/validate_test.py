@@ -96,6 +96,8 @@ FAULTS = [
     (lambda all: anybody(all, "reframe-gateway", 2), "port 9092 is open to *"),
     (lambda all: anybody(all, "reframe-worker", 0), "port 50051 is open to *"),
     (lambda all: anybody(all, "reframe-redis", 0), "port 6379 is open to *"),
+    (lambda all: rule(all, "reframe-worker", "ingress", 0)["ports"].append({"protocol": "TCP", "port": 50052}),
+     "port 50052 is open to reframe-gateway"),
     (lambda all: rule(all, "reframe-gateway", "ingress", 1)["from"].append({"namespaceSelector": {}}), "9090"),
     (lambda all: rule(all, "reframe-gateway", "ingress", 0)["ports"].append({"protocol": "TCP", "port": 9092}), "9092"),
     (lambda all: rule(all, "reframe-gateway", "ingress", 0).pop("ports"), "port 9090 is open to *"),
