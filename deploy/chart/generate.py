@@ -63,6 +63,7 @@ PARTS = {
     'namespace=\\"reframe\\"': 'namespace=\\"{{ .Release.Namespace }}\\"',
     'stream=\\"detection\\"': 'stream=\\"{{ .Values.worker.stream }}\\"',
     "media.example.com": "{{ .Values.mediaDomain }}",
+    "203.0.113.7": "{{ .Values.balancerAddress }}",
 }
 # By what items of a list are told apart.
 KEYS = ("mountPath", "topologyKey", "name", "key")
@@ -300,7 +301,7 @@ def main():
     old = {file.name: file.read_text() for file in TEMPLATES.glob("*.yaml")}
     if check:
         wrong = sorted(name for name in old.keys() | made.keys() if old.get(name) != made.get(name))
-        sys.exit(f"not current, run deploy/chart/generate.py: {', '.join(wrong)}" if wrong else None)
+        sys.exit(f"not current, run deploy/check.sh chart: {', '.join(wrong)}" if wrong else None)
     for name in old.keys() - made.keys():
         (TEMPLATES / name).unlink()
     for name, text in made.items():
