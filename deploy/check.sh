@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks everything below deploy/ that can be checked without running it: seconds, no Docker daemon. Every tool is
-# needed; one that is missing fails the check with the Debian package that has it.
+# needed; one that is missing fails the check with the Debian package that has it. `deploy/check.sh chart` writes the
+# templates of the Helm chart anew, after a change below deploy/k8s.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -45,20 +46,28 @@ unknown=$(grep --recursive --no-filename --only-matching --extended-regexp "$kno
 step "Kubernetes: all that may be combined, against the schemas, and secure as shipped"
 # From PyPI, kept in a folder that git does not see.
 venv=../target/kubernetes-validate
-[ -x "$venv/bin/kubernetes-validate" ] || {
+[ -d "$venv"/lib/python3*/site-packages/helm_python ] || {
     rm -rf "$venv"
     python3 -m venv "$venv" || fail "python3 -m venv does not work; Debian's package python3-venv brings it"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0
+    "$venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0 helm-python-sdk==0.2.2
 }
 python=$venv/bin/python
 mkdir "$scratch/built"
 "$python" k8s/builds.py "$scratch/built"
 echo "  whether faults are seen"
-"$python" k8s/validate_test.py <"$scratch/built/overlays-keda.yaml"
+"$python" k8s/validate_test.py <"$scratch/built/overlays_keda.yaml"
 echo "  how many workers and gateways KEDA wants"
 cp k8s/components/autoscale/triggers_test.yml "$scratch"
-"$python" k8s/triggers.py <"$scratch/built/overlays-keda.yaml" >"$scratch/triggers.json"
+"$python" k8s/triggers.py <"$scratch/built/overlays_keda.yaml" >"$scratch/triggers.json"
 promtool test rules "$scratch/triggers_test.yml"
+
+step "Helm: the chart is made of the same sources, lints, and makes the same objects"
+if [ "${1:-}" = chart ]; then
+    "$python" chart/generate.py "$scratch/built"
+else
+    "$python" chart/generate.py "$scratch/built" --check
+fi
+"$python" chart/compare.py "$scratch/built"
 
 step "compose: the file, with and without monitoring, and secure as shipped"
 project() { TURN_SECRET_FILE=/dev/null "${compose[@]}" "${@/#/--file=compose/}" --profile monitoring config; }

@@ -2,7 +2,7 @@
 """Builds what may be combined here, and validates each (validate.py): the base, each overlay, each component alone on the
 base, and each row of the table in docs/kubernetes.md. kubectl must not warn.
 
-    builds.py [FOLDER]      # keeps what was built in FOLDER, as NAME.yaml
+    builds.py [FOLDER]      # keeps what was built in FOLDER: base+media_host-port+zones.yaml
 """
 
 import concurrent.futures
@@ -40,10 +40,10 @@ def components():
 
 def documented():
     """The components of each row that names some in the table of docs/kubernetes.md."""
-    table = DOCUMENT.read_text().partition("\n## What to combine\n")[2].partition("\n## ")[0]
+    table = DOCUMENT.read_text().partition("\n| where | components |")[2].partition("\n\n")[0]
     known = set(components())
     for row in table.splitlines():
-        named = re.findall("`([^`]+)`", row.split("|")[2]) if row.startswith("| ") and row.count("|") > 2 else []
+        named = re.findall("`([^`]+)`", row.split("|")[2]) if row.startswith("| ") else []
         if unknown := set(named) - known:
             sys.exit(f"docs/kubernetes.md names components that are not there: {unknown}")
         if named:
@@ -96,10 +96,9 @@ def everything(copy):
 def main():
     failed = False
     with tempfile.TemporaryDirectory() as scratch:
-        copy = pathlib.Path(scratch) / "k8s"
-        shutil.copytree(HERE, copy)
-        # Of which components/monitoring takes the dashboard.
-        shutil.copytree(HERE.parent / "grafana", copy.parent / "grafana")
+        # All of deploy: components take files from beside this folder.
+        copy = pathlib.Path(scratch) / "deploy/k8s"
+        shutil.copytree(HERE.parent, copy.parent)
         builds = list(everything(copy))
         with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
             texts = [(name, pool.submit(build, folder)) for name, folder in builds]
@@ -114,7 +113,7 @@ def main():
                 print(f"    {problem}", file=sys.stderr)
             failed = failed or bool(found)
             if len(sys.argv) > 1 and not found:
-                kept = pathlib.Path(sys.argv[1]) / f"{name.replace('/', '-').replace(' + ', '+')}.yaml"
+                kept = pathlib.Path(sys.argv[1]) / f"{name.replace('/', '_').replace(' + ', '+')}.yaml"
                 kept.write_text(text.result())
     return int(failed)
 

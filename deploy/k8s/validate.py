@@ -27,6 +27,7 @@ INSIDE = {
     9090: ("reframe-gateway", {"reframe-gateway", "prometheus"}),
     9092: ("reframe-gateway", {"reframe-gateway"}),
     50051: ("reframe-worker", {"reframe-gateway"}),
+    50052: ("reframe-worker", set()),
     6379: ("reframe-redis", {"reframe-gateway"}),
 }
 # Who talks to nobody first.
@@ -191,6 +192,20 @@ def patient(manifests):
                 yield "reframe-worker: not killed when it hangs"
 
 
+def recovers(manifests):
+    """A lost or a drained node keeps nobody waiting."""
+    for budget in of_kind(manifests, "PodDisruptionBudget"):
+        if budget["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+            yield f"PodDisruptionBudget {name(budget)}: pods that are not ready keep a node from being drained"
+    for pod, template in pods(manifests):
+        if pod == "reframe-redis":
+            waits = {each["key"]: each.get("tolerationSeconds") for each in template["spec"].get("tolerations", [])}
+            for condition in ("not-ready", "unreachable"):
+                # Kubernetes' default.
+                if (waits.get(f"node.kubernetes.io/{condition}") or 300) > 60:
+                    yield f"{pod}: stays at a node that is {condition} for more than a minute"
+
+
 def secrets_are_files(manifests, elsewhere=frozenset()):
     """No secret in an environment, an argument or an address; and every one that is mounted is made by somebody."""
     for pod, template in pods(manifests):
@@ -335,7 +350,7 @@ def scaled(manifests):
             yield f"trigger slots: workers are added when all {capacity} slots of each are taken"
 
 
-RULES = [schemas, confined, admitted, in_order, patient, encrypted, closed, scaled]
+RULES = [schemas, confined, admitted, in_order, patient, recovers, encrypted, closed, scaled]
 
 
 def problems(manifests, elsewhere=frozenset()):

@@ -5,8 +5,11 @@
 """
 
 import copy
+import pathlib
 import sys
+import tempfile
 
+import builds
 import pod_security
 import probes
 import validate
@@ -96,6 +99,8 @@ FAULTS = [
     (lambda all: anybody(all, "reframe-gateway", 2), "port 9092 is open to *"),
     (lambda all: anybody(all, "reframe-worker", 0), "port 50051 is open to *"),
     (lambda all: anybody(all, "reframe-redis", 0), "port 6379 is open to *"),
+    (lambda all: rule(all, "reframe-worker", "ingress", 0)["ports"].append({"protocol": "TCP", "port": 50052}),
+     "port 50052 is open to reframe-gateway"),
     (lambda all: rule(all, "reframe-gateway", "ingress", 1)["from"].append({"namespaceSelector": {}}), "9090"),
     (lambda all: rule(all, "reframe-gateway", "ingress", 0)["ports"].append({"protocol": "TCP", "port": 9092}), "9092"),
     (lambda all: rule(all, "reframe-gateway", "ingress", 0).pop("ports"), "port 9090 is open to *"),
@@ -127,6 +132,9 @@ FAULTS = [
     (lambda all: variables(all).append({"name": "REFRAME_PUBLIC_IP", "value": "192.0.2.1", "valueFrom": {
         "fieldRef": {"fieldPath": "status.hostIP"}}}), "REFRAME_PUBLIC_IP has a value and is taken from elsewhere"),
     (lambda all: variables(all).insert(0, {"name": "X", "value": "$(POD_IPS)"}), "X is made of POD_IPS, which does not"),
+    (lambda all: spec(all, "PodDisruptionBudget", "reframe-worker").pop("unhealthyPodEvictionPolicy"),
+     "PodDisruptionBudget reframe-worker: pods that are not ready"),
+    (lambda all: pod(all, "reframe-redis").pop("tolerations"), "stays at a node that is unreachable"),
     (lambda all: container(all).pop("startupProbe"), "killed after 50 s, and its model takes 120 s"),
     (lambda all: container(all)["startupProbe"].update(failureThreshold=20), "killed after 95 s"),
     (lambda all: container(all)["startupProbe"].update(periodSeconds=90), "is ready after"),
@@ -202,6 +210,27 @@ TIMES = [
 ]
 
 
+# What kubectl warns of, and what it does not build.
+KUSTOMIZATIONS = [
+    ("patchesStrategicMerge: [object.yaml]\n", "deprecated"),
+    ("commonLabels: { a: b }\n", "deprecated"),
+    ("resource: []\n", "unknown field"),
+]
+
+
+def warnings():
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "object.yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: { name: a }\n")
+        for text, told in KUSTOMIZATIONS:
+            (pathlib.Path(folder) / "kustomization.yaml").write_text(f"resources: [object.yaml]\n{text}")
+            try:
+                builds.build(folder)
+                yield f"builds: {text}"
+            except ValueError as error:
+                if told not in str(error):
+                    yield f"{text}: {error}"
+
+
 def timings():
     for number, (container, opens, hangs, told) in enumerate(TIMES):
         found = probes.simulate(container, opens, hangs)
@@ -216,7 +245,7 @@ def problems(manifests):
 def main():
     right = [manifest for manifest in yaml.safe_load_all(sys.stdin) if manifest]
     missed = [f"it is right: {problem}" for problem in problems(right)]
-    missed += [*levels(right), *timings()]
+    missed += [*levels(right), *timings(), *warnings()]
     for number, (fault, told) in enumerate(FAULTS):
         manifests = copy.deepcopy(right)
         fault(manifests)
