@@ -86,11 +86,22 @@ echo "  how many workers KEDA wants"
 "$venv/bin/python" k8s/triggers.py <"$scratch/manifests.yaml" >"$scratch/k8s/overlays/keda/triggers.json"
 promtool test rules "$scratch/k8s/overlays/keda/triggers_test.yml"
 
-step "compose: the file, with and without monitoring, and secure as shipped"
-project() { TURN_SECRET_FILE=/dev/null "${compose[@]}" "${@/#/--file=compose/}" --profile monitoring config; }
+step "compose: the files, with and without monitoring, and secure as shipped"
+export TURN_SECRET_FILE=/dev/null REFRAME_SECRETS=/etc/reframe
+export REFRAME_ALLOWED_HOSTS=video.example.com REFRAME_PUBLIC_IP=203.0.113.7
+# project FILE... : what becomes of these together.
+project() { "${compose[@]}" "${@/#/--file=compose/}" --profile monitoring config; }
+valid() { "$venv/bin/python" compose/validate.py "$@"; }
 "${compose[@]}" --file compose/docker-compose.yml config --quiet
-project docker-compose.yml | "$venv/bin/python" compose/validate.py test
-project docker-compose.yml turn.yml | "$venv/bin/python" compose/validate.py
-project docker-compose.yml workers-out.yml >/dev/null
+project docker-compose.yml >"$scratch/demo.yaml"
+valid test <"$scratch/demo.yaml"
+echo "  with a TURN server"
+project docker-compose.yml turn.yml | valid
+echo "  production"
+project docker-compose.yml production.yml | valid production "$scratch/demo.yaml"
+echo "  workers with a way out: nothing else differs"
+project docker-compose.yml workers-out.yml >"$scratch/out.yaml"
+found=$(valid <"$scratch/out.yaml" 2>&1) || true
+[ "$found" = "    worker: is in other networks" ] || fail "$found"
 
 echo "deploy: all well"
