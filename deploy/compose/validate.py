@@ -133,6 +133,9 @@ def secret(services):
                 yield f"{name}: Redis without TLS"
             if environment.get("REFRAME_AUTH", "none") == "none":
                 yield f"{name}: anybody may open a stream"
+            # The proxy signs nobody in, and takes away the header that would name somebody.
+            if environment.get("REFRAME_AUTH") == "proxy":
+                yield f"{name}: nobody may open a stream"
         if kind(name) in ("gateway", "worker"):
             if "REFRAME_CLUSTER_TLS_KEY" not in service["environment"]:
                 yield f"{name}: no certificate"
@@ -228,6 +231,7 @@ FAULTS = [
     (lambda all, nets: all["gateway-1"]["environment"].update(REFRAME_REDIS="redis://redis:6379"), "without TLS"),
     (lambda all, nets: all["gateway-1"]["environment"].update(REFRAME_REDIS="rediss://:p@redis"), "has a login"),
     (lambda all, nets: all["gateway-2"]["environment"].update(REFRAME_AUTH="none"), "anybody may open"),
+    (lambda all, nets: all["gateway-1"]["environment"].update(REFRAME_AUTH="proxy"), "nobody may open"),
     (lambda all, nets: all["redis"].update(command=["redis-server"]), "redis: takes everybody"),
     (lambda all, nets: all["worker"]["environment"].pop("REFRAME_CLUSTER_TLS_KEY"), "worker: no certificate"),
     (lambda all, nets: all["worker"]["environment"].update(REFRAME_CLUSTER_TLS="prefer"), "without a certificate"),
