@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds the images, runs the compose stack, tries what must not be reached from each of its networks, looks at what a
 # worker in Python makes, takes parts of the stack away while somebody watches a stream, and starts it with
-# production.yml: `make test-deploy`. Needs Docker with compose on Linux, two cores, Chromium, half an hour for the first
-# build of the images and some minutes after that. Where no image registry is reachable, the images beneath are made here
-# (base-images.sh; as root).
+# production.yml: `make test-deploy`. Needs Docker with compose on Linux, two cores, Chromium, half an hour for the
+# first build of the images and some minutes after that. Where no image registry is reachable, the images beneath are
+# made here (base-images.sh; as root).
 #
 # REFRAME_SMOKE names a program to watch with, in place of the one that is built here (tests/src/bin/smoke.rs).
 set -euo pipefail
@@ -517,6 +517,8 @@ step "Prometheus"
 # All but those of what does not happen here, or may not, or once: its first time is when Prometheus learns of it.
 may_be_without="Sessions ended|Setup time|Failover time|Claim time|Dropped and skipped|Release error, p99"
 may_be_without+="|Stuck handlers|Workers refused|Packets dropped|Errors and forwarded requests"
+# No stream here calls a model, and where calls wait for each other, in Python, nobody watches any more.
+may_be_without+="|Models|Waits for models and turns, p95"
 panels_have_data() {
     local without
     without=$(python3 deploy/grafana/queries.py "$prometheus" 2>&1) || return 1
@@ -562,11 +564,12 @@ step "production.yml: https, and secrets in a folder"
 "${compose[@]}" --profile monitoring down --volumes --timeout 5 >/dev/null 2>&1
 export REFRAME_SECRETS=$scratch/secrets REFRAME_ALLOWED_HOSTS=video.example.com REFRAME_PUBLIC_IP=127.0.0.1
 # As docs/operations.md has it. The site's certificate twice: it will be renewed.
-certificate='openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=video.example.com
+certificate='openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=video.example.com \
     -addext subjectAltName=DNS:video.example.com -keyout /secrets/proxy/site.key -out /secrets/proxy/site.crt'
 in_secrets() { # USER COMMAND
-    docker run --rm --user "$1" --network none --volume "$REFRAME_SECRETS:/secrets" --entrypoint bash "$GATEWAY_IMAGE" \
-        -euc "$2" >/dev/null 2>&1
+    local said
+    said=$(docker run --rm --user "$1" --network none --volume "$REFRAME_SECRETS:/secrets" --entrypoint bash \
+        "$GATEWAY_IMAGE" -euc "$2" 2>&1) || fail "$said"
 }
 mkdir "$REFRAME_SECRETS"
 in_secrets 0 'cd /secrets && install --directory --owner 10001 --group 10001 --mode 755 gateway worker redis proxy'
