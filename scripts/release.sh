@@ -28,6 +28,11 @@ problem() {
     echo "    MISSING: $*" >&2
     missing=$((missing + 1))
 }
+# What this machine lacks for a release, and a dry run does without.
+lacks() {
+    [ "$mode" = dry ] || fail "$*"
+    echo "    not here: $*"
+}
 # run COMMAND...: in a dry run it is said only.
 run() {
     echo "    \$ $*"
@@ -48,6 +53,13 @@ verify() {
     echo "    signed by $signer; $(wc -l <SHA256SUMS) files as they were then"
 }
 
+# sign FOLDER: its list of checksums, and sees that everybody else would believe it. ssh-keygen takes a key of the agent too.
+sign() {
+    ssh-keygen -q -Y sign -f "$key" -n "$namespace" "$1/SHA256SUMS" 2>/dev/null || fail "$key does not sign"
+    # In a process of its own: it goes to that folder.
+    (verify "$1" "$signers")
+}
+
 prepare() {
     scripts/changelog.py check
     scripts/changelog.py release "$1"
@@ -66,9 +78,9 @@ bill_of_materials() {
         file=$1-$version-$architecture.cdx.json
         if said=$(scripts/sbom.py "$1" "$architecture" "${@:2}" 2>&1 >"$out/$file"); then
             echo "    $file: $(grep --count '"bom-ref"' "$out/$file") components"
-        elif [[ $said == *"is not installed"* && $mode = dry ]]; then
+        elif [[ $said == *"is not installed"* ]]; then
             rm "$out/$file"
-            echo "    $file: not here, $said"
+            lacks "$file: $said"
         else
             fail "$said"
         fi
@@ -80,6 +92,21 @@ release() {
     out=$here/target/release-$version
     rm -rf "$out"
     mkdir -p "$out"
+
+    step "the key"
+    scratch=$(mktemp -d)
+    trap 'rm -rf -- "$scratch"' EXIT
+    if [ "$mode" = dry ]; then
+        echo "    one for this once, to see that signing and verifying work"
+        key=$scratch/key signers=$scratch/signers
+        ssh-keygen -q -t ed25519 -N '' -C 'dry run' -f "$key"
+        echo "dry-run namespaces=\"$namespace\" $(cat "$key.pub")" | tee "$out/SIGNERS.dry-run" >"$signers"
+    fi
+    # Before anything is given away.
+    mkdir "$scratch/try"
+    echo "nothing" >"$scratch/try/file"
+    (cd "$scratch/try" && sha256sum file >SHA256SUMS)
+    sign "$scratch/try"
 
     step "the tree"
     [ -z "$(git status --porcelain)" ] || problem "a clean tree: git status says what is not committed"
@@ -128,7 +155,7 @@ release() {
     done
 
     step "images for amd64 and arm64"
-    docker buildx version >/dev/null 2>&1 || problem "docker buildx, which builds for several processors"
+    docker buildx version >/dev/null 2>&1 || lacks "docker buildx, which builds for several processors"
     for image in gateway worker handler-base wheel; do
         platforms=linux/amd64,linux/arm64
         # It is built on the processor that it is for.
@@ -139,22 +166,11 @@ release() {
     done
 
     step "checksums"
-    (cd "$out" && find . -type f ! -name 'SHA256SUMS*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum >SHA256SUMS)
+    (cd "$out" && find . -type f ! -name 'SHA256SUMS*' ! -name 'SIGNERS*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum >SHA256SUMS)
     echo "    SHA256SUMS: $(wc -l <"$out/SHA256SUMS") files"
 
     step "signature"
-    if [ "$mode" = dry ]; then
-        # A key for this once, to see that signing and verifying work.
-        scratch=$(mktemp -d)
-        trap 'rm -rf -- "$scratch"' EXIT
-        key=$scratch/key
-        ssh-keygen -q -t ed25519 -N '' -C 'dry run' -f "$key"
-        signers=$out/SIGNERS.dry-run
-        echo "dry-run namespaces=\"$namespace\" $(cat "$key.pub")" >"$signers"
-    fi
-    ssh-keygen -q -Y sign -f "$key" -n "$namespace" "$out/SHA256SUMS" 2>/dev/null || fail "$key does not sign"
-    # In a process of its own: it goes to that folder.
-    (verify "$out" "$signers")
+    sign "$out"
 
     step "for good"
     run cargo publish --locked --no-verify "${packages[@]}"
@@ -189,7 +205,8 @@ publish)
     ;;
 verify)
     [ $# -ge 2 ] || usage
-    verify "$(cd "$OLDPWD" && realpath "$2")" "$(cd "$OLDPWD" && realpath "${3:-$signers}")"
+    cd "$OLDPWD"
+    verify "$2" "$(realpath "${3:-$signers}")"
     ;;
 *) usage ;;
 esac

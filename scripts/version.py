@@ -26,7 +26,8 @@ PLACES = [
     ("Cargo.toml", r'^reframe-[a-z]+ = \{ path = "[\w/]+", version = "=', 5),
     ("Cargo.lock", r'^name = "reframe-[a-z]+"\nversion = "', 7),
     ("docs/openapi.json", r'"version": "', 2),
-    ("deploy/**/kustomization.yaml", r"name: reframe-[a-z]+,.* newTag: ", 2),
+    # An image of ours in one line or in several, and no further than to the next image.
+    ("deploy/**/kustomization.yaml", r"name: reframe-[a-z]+\b(?:(?!name: )[^#])*?newTag: [\"']?", 2),
     # The chart, of which an image's tag is `appVersion` unless a value says otherwise.
     ("deploy/**/Chart.yaml", r"^(?:version|appVersion): [\"']?", 0),
     ("deploy/examples/*", r"REFRAME_VERSION(?:=|: [\"']?)", 3),
