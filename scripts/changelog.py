@@ -29,8 +29,9 @@ def sections(text):
 def order(version):
     """As semver.org compares: 0.2.0-rc.1 is before 0.2.0."""
     numbers, _, early = version.partition("-")
-    parts = [(part.isdigit(), int(part) if part.isdigit() else part) for part in early.split(".")]
-    return [int(number) for number in numbers.split(".")], not early, [(not number, str(part).zfill(9)) for number, part in parts]
+    # Numbers are before words, and compared as numbers.
+    parts = [(not part.isdigit(), part.zfill(9)) for part in early.split(".")]
+    return [int(number) for number in numbers.split(".")], not early, parts
 
 
 def check(text):

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes a release of the version that Cargo.toml has (docs/releases.md).
 #
-#   scripts/release.sh                     a dry run: everything that is quick and leaves this machine alone is done, in
-#                                          target/release-VERSION; the rest is said. It ends with 1 if something is missing
+#   scripts/release.sh                     a dry run: what is quick and stays on this machine is done, in
+#                                          target/release-VERSION; the rest is said. Ends with 1 if something is missing
 #   scripts/release.sh prepare VERSION     writes the version everywhere, and a section of CHANGELOG.md, for you to commit
 #   scripts/release.sh publish --key FILE --registry NAME
 #                                          all of it, for good: wheels, images, crates, tag. FILE is an SSH key of
@@ -53,7 +53,7 @@ verify() {
     echo "    signed by $signer; $(wc -l <SHA256SUMS) files as they were then"
 }
 
-# sign FOLDER: its list of checksums, and sees that everybody else would believe it. ssh-keygen takes a key of the agent too.
+# sign FOLDER: its list of checksums, and sees that everybody else would believe it. The key may be in an agent.
 sign() {
     ssh-keygen -q -Y sign -f "$key" -n "$namespace" "$1/SHA256SUMS" 2>/dev/null || fail "$key does not sign"
     # In a process of its own: it goes to that folder.
@@ -123,6 +123,12 @@ release() {
     }
     echo "    NOTES.md: $(wc -l <"$out/NOTES.md") lines"
 
+    step "which versions go together"
+    protocol=$(sed -n 's/^pub const PROTOCOL_VERSION: u32 = \([0-9]*\);$/\1/p' proto/src/lib.rs)
+    grep --quiet "^| ${version%.*} | ${protocol:?no PROTOCOL_VERSION in proto/src/lib.rs} |" docs/releases.md ||
+        problem "a row for ${version%.*} and protocol $protocol in docs/releases.md"
+    echo "    protocol $protocol"
+
     step "tag v$version"
     if git rev-parse --quiet --verify "refs/tags/v$version" >/dev/null; then
         problem "another version: v$version is a tag already"
@@ -166,7 +172,8 @@ release() {
     done
 
     step "checksums"
-    (cd "$out" && find . -type f ! -name 'SHA256SUMS*' ! -name 'SIGNERS*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum >SHA256SUMS)
+    (cd "$out" && find . -type f ! -name 'SHA256SUMS*' ! -name 'SIGNERS*' -printf '%P\0' | LC_ALL=C sort -z |
+        xargs -0 sha256sum >SHA256SUMS)
     echo "    SHA256SUMS: $(wc -l <"$out/SHA256SUMS") files"
 
     step "signature"

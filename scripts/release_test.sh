@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Whether scripts/release.sh does what docs/releases.md says of it: dry runs in a clone of this tree, with what is changed
-# and not committed. Nothing is compiled, and no registry is asked.
+# Whether scripts/release.sh does what docs/releases.md says of it: a dry run in a clone of this tree, with what is
+# changed and not committed. Nothing is compiled, and no registry is asked.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 here=$PWD
@@ -25,7 +25,8 @@ cd "$scratch/clone"
 git config user.name test
 git config user.email test@example.com
 [ ! -s "$scratch/changes" ] || git apply --index "$scratch/changes"
-(cd "$here" && git ls-files --others --exclude-standard -z | xargs -0 --no-run-if-empty cp --parents -t "$scratch/clone")
+(cd "$here" && git ls-files --others --exclude-standard -z |
+    xargs -0 --no-run-if-empty cp --parents -t "$scratch/clone")
 git add --all
 git commit --quiet --allow-empty --message "as it is here"
 
@@ -39,9 +40,10 @@ fails "9.9: not a version" scripts/version.py set 9.9
 echo "    a version is prepared"
 scripts/release.sh prepare 99.1.0 >/dev/null
 [ "$(scripts/version.py)" = 99.1.0 ] || fail "Cargo.toml has $(scripts/version.py)"
-grep --quiet 'name: reframe-gateway,.*newTag: 99.1.0' deploy/k8s/overlays/prod/kustomization.yaml || fail "the tag of an image"
+grep --quiet 'newTag: 99.1.0' deploy/k8s/overlays/prod/kustomization.yaml || fail "the tag of an image"
 grep --quiet "^## 99.1.0 - $(date --utc +%F)$" CHANGELOG.md || fail "no section in CHANGELOG.md"
 ! grep --fixed-strings --quiet "\"$version\"" docs/openapi.json || fail "docs/openapi.json has $version still"
+sed -i "s/^| 0.1 | \(.*\)/&\n| 99.1 | \1/" docs/releases.md
 git commit --quiet --all --message "Release 99.1.0"
 fails "CHANGELOG.md has a section 99.1.0 already" scripts/release.sh prepare 99.1.0
 fails "not newer than 99.1.0" scripts/changelog.py release 99.1.0-rc.1
@@ -72,8 +74,8 @@ import sys
 gateway, worker = [json.load(open(name)) for name in sys.argv[1:]]
 assert gateway["metadata"]["component"]["version"] == "99.1.0", gateway["metadata"]
 of = {component["name"]: component for component in gateway["components"]}
-installed = subprocess.run(["dpkg-query", "-Wf", "${Version}", "libvpx-dev"], check=True, capture_output=True, text=True).stdout
-assert of["libvpx"]["version"] == installed, of["libvpx"]
+asked = subprocess.run(["dpkg-query", "-Wf", "${Version}", "libvpx-dev"], check=True, capture_output=True, text=True)
+assert of["libvpx"]["version"] == asked.stdout, of["libvpx"]
 assert any(each["purl"].startswith("pkg:github/cisco/openh264@") for each in gateway["components"])
 assert "mimalloc" in of and "webrtc" in of and "tokio" in of and "reframe-proto" in of
 assert of["tokio"]["hashes"][0]["alg"] == "SHA-256" and of["tokio"]["scope"] == "required"
@@ -81,7 +83,7 @@ assert of["cc"]["scope"] == "excluded", "a tool of the build is no part of the p
 # The tests' own WebRTC client; and a worker alone has no codec in it.
 assert "str0m" not in of
 assert not {"webrtc", "libvpx", "openh264-sys2"} & {component["name"] for component in worker["components"]}
-references = {component["bom-ref"] for component in gateway["components"]} | {gateway["metadata"]["component"]["bom-ref"]}
+references = {each["bom-ref"] for each in [gateway["metadata"]["component"], *gateway["components"]]}
 assert all({edge["ref"], *edge["dependsOn"]} <= references for edge in gateway["dependencies"])
 PYTHON
 
@@ -96,13 +98,14 @@ fails "these files are not those of the release" verify "$scratch/copy"
 copy && echo more >>"$scratch/copy/NOTES.md" && (cd "$scratch/copy" && sha256sum NOTES.md >SHA256SUMS)
 fails "not the file that was signed" verify "$scratch/copy"
 ssh-keygen -q -t ed25519 -N '' -f "$scratch/foreign"
-copy && rm "$scratch/copy/SHA256SUMS.sig" && ssh-keygen -q -Y sign -f "$scratch/foreign" -n reframe-release "$scratch/copy/SHA256SUMS"
+sign() { rm "$scratch/copy/SHA256SUMS.sig" && ssh-keygen -q -Y sign -f "$scratch/foreign" -n "$1" "$scratch/copy/SHA256SUMS"; }
+copy && sign reframe-release 2>/dev/null
 fails "a key that is not in" verify "$scratch/copy"
 # The right key, and a signature for another purpose.
 echo "somebody namespaces=\"reframe-release\" $(cat "$scratch/foreign.pub")" >"$scratch/signers"
 verify "$scratch/copy" "$scratch/signers" >/dev/null
-rm "$scratch/copy/SHA256SUMS.sig" && ssh-keygen -q -Y sign -f "$scratch/foreign" -n git "$scratch/copy/SHA256SUMS"
-fails "" verify "$scratch/copy" "$scratch/signers"
+sign git 2>/dev/null
+fails "not the file that was signed" verify "$scratch/copy" "$scratch/signers"
 rm "$scratch/copy/SHA256SUMS.sig"
 fails "has no SHA256SUMS.sig" verify "$scratch/copy"
 echo "    for good: nothing with a foreign key, from a tree that is not committed, or of a version that has a tag"
@@ -113,4 +116,8 @@ fails "a clean tree" publish
 git commit --quiet --all --message "Somebody signs"
 git tag v99.1.0
 fails "v99.1.0 is a tag already" publish
+# The same key signs the tag.
+sed 's/reframe-release/reframe-release,git/' "$scratch/signers" >"$scratch/signers-of-tags"
+git -c gpg.format=ssh -c "user.signingkey=$scratch/foreign" tag --sign --message "Reframe 99.1.0" v99.1.1
+git -c "gpg.ssh.allowedSignersFile=$scratch/signers-of-tags" verify-tag v99.1.1 2>/dev/null || fail "the tag's signature"
 fails "scripts/release.sh prepare VERSION" scripts/release.sh publish --registry registry.example.com/reframe

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Prints a software bill of materials, CycloneDX 1.5, of one of our programs: its crates, and the libraries in C and C++
-that are linked into it, with the versions that are found here. The same tree gives the same text.
+"""Prints a software bill of materials, CycloneDX 1.5, of one of our programs: its crates, and the libraries in C and
+C++ that are linked into it, with the versions that are found here. The same tree gives the same text.
 
     scripts/sbom.py reframe-gateway amd64 [OPTION OF CARGO...]     # as --no-default-features
 
@@ -40,9 +40,10 @@ def found(path, pattern):
 def libvpx(_, architecture, __):
     """Of Debian: gateway/build.rs links its archive, or names its shared library."""
     package = f"libvpx-dev:{architecture}"
-    run = subprocess.run(["dpkg-query", "--show", "--showformat", "${Version}", package], capture_output=True, text=True)
+    command = ["dpkg-query", "--show", "--showformat", "${Version}", package]
+    run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode or not run.stdout:
-        sys.exit(f"{package} is not installed, so nobody knows its version: as root, scripts/cross.sh install {architecture}")
+        sys.exit(f"{package} is not installed, so its version is not known: as root, scripts/cross.sh install {architecture}")
     version = urllib.parse.quote(run.stdout, safe="")
     return {
         "name": "libvpx",

@@ -20,8 +20,8 @@ SOURCE = re.compile(r'(?<=^\[workspace\.package\]\n)(?P<before>(?:.+\n)*?version
 VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 ANY = r"(?P<version>[0-9][\w.-]*)"
 
-# Files (a pattern of git's), what stands before the version there, and how often at least: a rule that finds nothing has
-# gone blind.
+# Files (a pattern of git's), what stands before the version there, and how often at least: a rule that finds nothing
+# has gone blind.
 PLACES = [
     ("Cargo.toml", r'^reframe-[a-z]+ = \{ path = "[\w/]+", version = "=', 5),
     ("Cargo.lock", r'^name = "reframe-[a-z]+"\nversion = "', 7),

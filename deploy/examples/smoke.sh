@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Whether gateways of a version take the worker of an image: starts both, and waits until the gateway has asked for its
-# health and its declaration (`Describe`) and would give it sessions. Needs Docker and nothing else; half a minute at most.
+# health and its declaration (`Describe`) and would give it sessions. Needs Docker alone; half a minute at most.
 #
 #   smoke.sh IMAGE [GATEWAY_IMAGE]
 #
@@ -43,7 +43,8 @@ until has '^reframe_workers_serving(\{.*\})? [1-9]' >/dev/null; do
     done
     ! has '^reframe_workers_refused_total\{.*\} [1-9]' >&2 ||
         { echo "the gateway refuses this worker; the last lines of both:" >&2; exit 1; }
-    [ "$SECONDS" -lt "$patience" ] || { echo "not used by the gateway within $patience s; the last lines of both:" >&2; exit 1; }
+    [ "$SECONDS" -lt "$patience" ] ||
+        { echo "not used by the gateway within $patience s; the last lines of both:" >&2; exit 1; }
     sleep 0.5
 done
 docker logs "$name-gateway" 2>&1 | sed -n 's/.*INFO.*\(worker declares\)/    the gateway: \1/p'
