@@ -167,7 +167,7 @@ release() {
         # It is built on the processor that it is for.
         [ "$image" != wheel ] || platforms=linux/$(dpkg --print-architecture)
         run docker buildx build --file deploy/Dockerfile --target "$image" --platform "$platforms" \
-            --provenance mode=max --metadata-file "$out/image-$image.json" \
+            --provenance=mode=max --sbom=true --metadata-file "$out/image-$image.json" \
             --tag "$registry/reframe-$image:$version" --push .
     done
 
