@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Reads CHANGELOG.md, and turns what is unreleased into a version.
 
-    scripts/changelog.py check             # its form
-    scripts/changelog.py notes 0.2.0       # prints the section of a version, or of `Unreleased`
-    scripts/changelog.py release 0.2.0     # gives what is unreleased that number and today's date
+scripts/changelog.py check             # its form
+scripts/changelog.py notes 0.2.0       # prints the section of a version, or of `Unreleased`
+scripts/changelog.py release 0.2.0     # gives what is unreleased that number and today's date
 """
 
 import datetime
+import itertools
 import pathlib
 import re
 import sys
@@ -48,7 +49,7 @@ def check(text):
         if not re.fullmatch(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?", name) or not date:
             yield f"`## {name}`: a version's line is `## 0.2.0 - 2026-12-31`"
             return
-    for (newer, _), (older, _) in zip(versions, versions[1:]):
+    for (newer, _), (older, _) in itertools.pairwise(versions):
         if order(newer) <= order(older):
             yield f"{newer} stands above {older}: the newest version is first"
     for name, _, body in all_of_them:

@@ -24,7 +24,7 @@ COMPILERS = {"cc", "cmake", "nasm-rs"}
 
 
 def output(*command):
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     if run.returncode:
         sys.exit(f"{' '.join(command)}: {run.stderr.strip()}")
     return run.stdout
@@ -41,9 +41,11 @@ def libvpx(_, architecture, __):
     """Of Debian: gateway/build.rs links its archive, or names its shared library."""
     package = f"libvpx-dev:{architecture}"
     command = ["dpkg-query", "--show", "--showformat", "${Version}", package]
-    run = subprocess.run(command, capture_output=True, text=True)
+    run = subprocess.run(command, check=False, capture_output=True, text=True)
     if run.returncode or not run.stdout:
-        sys.exit(f"{package} is not installed, so its version is not known: as root, scripts/cross.sh install {architecture}")
+        sys.exit(
+            f"{package} is not installed, so its version is not known: as root, scripts/cross.sh install {architecture}"
+        )
     version = urllib.parse.quote(run.stdout, safe="")
     return {
         "name": "libvpx",
@@ -149,7 +151,9 @@ def main():
         if key not in linked or not (package["links"] or compiles):
             continue
         if package["name"] not in NATIVE:
-            sys.exit(f"{'@'.join(key)} links or compiles C: say in NATIVE of scripts/sbom.py what, and of which version")
+            sys.exit(
+                f"{'@'.join(key)} links or compiles C: say in NATIVE of scripts/sbom.py what, and of which version"
+            )
         native = NATIVE[package["name"]](pathlib.Path(package["manifest_path"]).parent, architecture, features[key])
         if native:
             native = {"type": "library", "bom-ref": native["purl"], **native, "scope": "required"}
