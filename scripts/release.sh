@@ -160,6 +160,12 @@ release() {
         [ "$mode" = dry ] || cp target/python/wheels/*.whl "$out/"
     done
 
+    if [ -e deploy/chart/Chart.yaml ]; then
+        step "chart"
+        command -v helm >/dev/null || lacks "helm, which packs the chart"
+        run helm package deploy/chart --destination "$out"
+    fi
+
     step "images for amd64 and arm64"
     docker buildx version >/dev/null 2>&1 || lacks "docker buildx, which builds for several processors"
     for image in gateway worker handler-base wheel; do
