@@ -13,6 +13,7 @@ need() { command -v "$1" >/dev/null || fail "$1 is missing; Debian's package $2 
 need promtool prometheus
 need kubectl kubernetes-client
 need python3 python3
+need ssh-keygen openssh-client
 if docker compose version >/dev/null 2>&1; then
     compose=(docker compose)
 else
@@ -22,6 +23,13 @@ fi
 
 step "images: all of them from one list"
 ./images.py check
+
+step "the version, the same everywhere, and CHANGELOG.md"
+../scripts/version.py check
+../scripts/changelog.py check
+
+step "releases: a dry run"
+../scripts/release_test.sh
 
 step "Prometheus: configuration, rules and their tests"
 # With the rules: the configuration names them.
