@@ -127,7 +127,7 @@ class Batched:
         """Runs ``setup`` now, and waits for it: before ``launch()``, so that no session has to.
         With ``--processes`` leave it out: the parent runs the file too, and needs no model.
 
-        Raises RuntimeError when it raises.
+        Raises RuntimeError when it raises, and KeyboardInterrupt at Ctrl-C.
         """
         self._core.start()
 
