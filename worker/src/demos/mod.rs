@@ -6,6 +6,7 @@ mod clips;
 mod detection;
 mod forms;
 mod motion;
+mod objects;
 mod ticker;
 
 use std::time::Duration;
@@ -31,13 +32,20 @@ struct Demo {
 }
 
 /// To look at: all of them are served unless one is named.
-const DEMOS: [Demo; 6] = [
+const DEMOS: [Demo; 7] = [
     Demo {
         name: "detection",
         title: "Moving things",
         subtitle: "A box around whatever moves, with how sure the detector is of it. The slider \
                    hides the less sure ones.",
         stream: |_| detection::stream(),
+    },
+    Demo {
+        name: "detect-objects",
+        title: "Red, green and blue things",
+        subtitle: "An ONNX model finds them, and sees the frames of all sessions at once. The \
+                   slider hides what it is less sure of.",
+        stream: |_| objects::stream(),
     },
     Demo {
         name: "generation",
@@ -191,8 +199,8 @@ mod tests {
     fn aids_are_served_only_by_name() {
         assert_eq!(names_of(None), DEMOS.map(|demo| demo.name));
         let refused = streams(Some("flop"), &SETTINGS).unwrap_err();
-        let expected = "--demo: `flop` is not one of detection, generation, skip-frames, \
-                        output-fps, flip, sink";
+        let expected = "--demo: `flop` is not one of detection, detect-objects, generation, \
+                        skip-frames, output-fps, flip, sink";
         assert_eq!(refused, expected);
     }
 

@@ -52,7 +52,8 @@ async fn serve_with(demo: &str, options: &[&str]) -> (Child, String) {
 
 #[tokio::test]
 async fn serves_a_demo_until_it_is_told_to_end() {
-    for (demo, signal_name, skip_frames) in [("flip", "TERM", false), ("skip-frames", "INT", true)]
+    for (demo, signal_name, skip_frames) in
+        [("flip", "TERM", false), ("skip-frames", "INT", true), ("detect-objects", "TERM", true)]
     {
         let (mut child, address) = serve(demo).await;
         let channel = soon(Endpoint::from_shared(address).unwrap().connect()).await.unwrap();
@@ -131,7 +132,8 @@ async fn every_problem_of_the_configuration_is_listed() {
     let lines: Vec<&str> = stderr.lines().collect();
     let expected = [
         "error: the configuration is wrong",
-        "  --demo: `flop` is not one of detection, generation, skip-frames, output-fps, flip, sink",
+        "  --demo: `flop` is not one of detection, detect-objects, generation, skip-frames, \
+         output-fps, flip, sink",
         "  --capacity: `lots` is not a number from 1 to 1024",
         "  --listen: `localhost` is not an address like 127.0.0.1:50051 or unix:/run/worker.sock",
         "  --grace: `1h` is not a number from 0 to 3600",
