@@ -13,9 +13,8 @@ use super::core::Previous;
 use crate::media::event::{EndReason, SessionEvent};
 use crate::media::session_id::SessionId;
 use crate::stream::live_session::LiveSession;
-use crate::stream::spec::Spec;
 use crate::workers::link::{DialError, Dialed, dial};
-use crate::workers::placement::{Placement, Slot};
+use crate::workers::placement::{ClaimError, Placement, Slot, limit};
 use crate::workers::pool::{Health, Pool, WorkerHandle};
 
 /// Between two tries, unless a worker comes or changes meanwhile: nothing announces a freed slot.
@@ -44,11 +43,28 @@ pub(super) enum SearchOutcome {
     Stay,
 }
 
-/// The workers that a session which was built for `spec` may be on.
-pub(crate) fn workers_for(pool: &Pool, spec: &Spec) -> Vec<WorkerHandle> {
+/// The workers that a session may be on, the newest generation first.
+pub(crate) fn workers_for(pool: &Pool, live: &LiveSession) -> Vec<WorkerHandle> {
     let mut workers = pool.serving();
-    workers.retain(|worker| worker.spec.takes_over(spec));
+    workers.retain(|worker| live.fits(&worker.spec));
     workers
+}
+
+/// Takes a slot on one of `workers`, of the first generation that has room.
+pub(crate) async fn claim(
+    placement: &dyn Placement,
+    session: &SessionId,
+    workers: &[WorkerHandle],
+) -> Result<(WorkerHandle, Slot), ClaimError> {
+    let generations =
+        workers.chunk_by(|one, next| one.spec.differences(&next.spec).is_empty());
+    for generation in generations {
+        match placement.claim(session, generation).await {
+            Err(ClaimError::Full { .. }) => {}
+            claimed => return claimed,
+        }
+    }
+    Err(ClaimError::Full { slots: limit(workers) })
 }
 
 impl WorkerSearch {
@@ -56,7 +72,8 @@ impl WorkerSearch {
     /// takes longer.
     ///
     /// # Errors
-    /// The handler itself does not want the session.
+    /// The handler itself does not want the session; or its stream is served only under declarations
+    /// that it cannot go on under.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it holds nothing.
@@ -112,6 +129,11 @@ impl WorkerSearch {
                 }
             }
             refused.clear();
+            // One that drains serves it until its own end.
+            let alone = |worker: &WorkerHandle| *worker.health.borrow() == Health::Away;
+            if leave.as_ref().is_none_or(alone) && self.has_changed() {
+                return Err(EndReason::Changed);
+            }
             // The session is gone: its end drops this future.
             self.events.send(SessionEvent::Waiting).await.ok();
             // Closed: never, the pool is ours. Elapsed: another try.
@@ -121,9 +143,17 @@ impl WorkerSearch {
     }
 
     async fn claim(&self, without: &BTreeSet<String>) -> Option<(WorkerHandle, Slot)> {
-        let mut workers = workers_for(&self.pool, &self.live.spec);
+        let mut workers = workers_for(&self.pool, &self.live);
         workers.retain(|worker| !without.contains(&worker.spec.instance));
-        let claimed = self.placement.claim(&self.id, &workers).await;
+        let claimed = claim(&*self.placement, &self.id, &workers).await;
         claimed.map_err(|error| debug!(?error, "no other worker now")).ok()
+    }
+
+    /// Whether its stream is served, but under declarations alone that this session cannot go on
+    /// under.
+    fn has_changed(&self) -> bool {
+        let mut workers = self.pool.serving();
+        workers.retain(|worker| worker.spec.name == self.live.spec.name);
+        !workers.is_empty() && workers.iter().all(|worker| !self.live.fits(&worker.spec))
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod guard;
 mod listener;
 pub(crate) mod memory;
+mod readiness;
 pub(crate) mod service;
 
 use std::io;
@@ -13,10 +14,12 @@ use std::time::Duration;
 
 use reframe_proto::v1::frame_worker_server::FrameWorkerServer;
 use reframe_proto::{
-    CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
+    CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, READINESS_SERVICE,
+    STREAM_WINDOW_BYTES,
 };
 use reframe_tls::{Accepting, ClusterTls};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::{interval, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -32,6 +35,7 @@ use crate::calls::{Overdue, Report};
 use crate::health::Condition;
 use crate::runner::Pool;
 use crate::server::guard::Guard;
+use crate::server::readiness::Readiness;
 use crate::server::service::{Service, ShutdownTokens};
 use crate::stream::Stream;
 
@@ -59,7 +63,9 @@ const FAILED_GRACE: Duration = Duration::from_secs(3);
 /// How long handlers and connections may take to end after their sessions were ended.
 const RETURN_WAIT: Duration = Duration::from_secs(5);
 
-/// A worker: one stream's handler for up to `capacity` sessions at once, and `grpc.health.v1`.
+/// A worker: one stream's handler for up to `capacity` sessions at once, and `grpc.health.v1`. Its
+/// health, as gateways watch it, is that of the whole server. The service `readiness` is
+/// `NOT_SERVING` also while gateways refuse this worker, and none has accepted it lately.
 #[derive(Debug)]
 pub struct Server {
     stream: Stream,
@@ -191,21 +197,26 @@ impl Server {
         // Connections are tasks of their own and would outlive this future.
         let _close_on_drop = closing.clone().drop_guard();
         let ends = ShutdownTokens { draining: draining.clone(), closing: closing.clone() };
-        let service = Service::new(Arc::clone(&stream), Arc::clone(&pool), ends);
-        let (mut health, health_service) = tonic_health::server::health_reporter();
+        let readiness = Readiness::default();
+        let service =
+            Service::new(Arc::clone(&stream), Arc::clone(&pool), readiness.clone(), ends);
+        let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<FrameWorkerServer<Service>>().await;
 
         let services = ["", FrameWorkerServer::<Service>::NAME];
+        let serves = watch::Sender::new(ServingStatus::Serving);
+        let tell = |status| {
+            let (health, serves) = (&health, &serves);
+            async move {
+                for service in services {
+                    health.set_service_status(service, status).await;
+                }
+                serves.send_replace(status);
+            }
+        };
         let mut failed = None;
         let drained = async {
-            let condition = watch_calls(&pool, &stream, self.outlasts_calls, |status| {
-                let health = health.clone();
-                async move {
-                    for service in services {
-                        health.set_service_status(service, status).await;
-                    }
-                }
-            });
+            let condition = watch_calls(&pool, &stream, self.outlasts_calls, &tell);
             let grace = tokio::select! {
                 () = shutdown => self.grace,
                 problem = condition => {
@@ -215,16 +226,21 @@ impl Server {
                 }
             };
             draining.cancel();
-            for service in services {
-                health.set_service_status(service, ServingStatus::NotServing).await;
-            }
+            tell(ServingStatus::NotServing).await;
             drain(&pool, grace).await;
-            for service in services {
+            let mut health = health.clone();
+            for service in services.into_iter().chain([READINESS_SERVICE]) {
                 // Ends the watches, which would hold their connections open; each sees the status
                 // first.
                 health.clear_service_status(service).await;
             }
             closing.cancel();
+        };
+        let drained = async {
+            tokio::select! {
+                () = drained => {}
+                never = readiness.keep(serves.subscribe(), health.clone()) => match never {},
+            }
         };
         let guard = Guard::new();
         let admitting = guard.clone();

@@ -57,7 +57,7 @@ async fn serves_a_demo_until_it_is_told_to_end() {
         let (mut child, address) = serve(demo).await;
         let channel = soon(Endpoint::from_shared(address).unwrap().connect()).await.unwrap();
         let mut client = FrameWorkerClient::new(channel);
-        let spec = soon(client.describe(DescribeRequest {})).await.unwrap().into_inner();
+        let spec = soon(client.describe(DescribeRequest::default())).await.unwrap().into_inner();
         assert_eq!((spec.name.as_str(), spec.capacity, spec.skip_frames), (demo, 16, skip_frames));
         let mut session = Session::open(&client).await.unwrap();
         session.process(0).await.unwrap();
