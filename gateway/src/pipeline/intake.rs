@@ -74,7 +74,8 @@ mod tests {
 
     /// How many frames a second are let through, of `seconds` of a camera at `fps`.
     fn rate(max_fps: f64, fps: f64) -> f64 {
-        let mut intake = Intake::new(VideoLimits { fps: max_fps, ..MOST }, Arc::new(AtomicBool::new(true)));
+        let mut intake =
+            Intake::new(VideoLimits { fps: max_fps, ..MOST }, Arc::new(AtomicBool::new(true)));
         let frames = (0..).map(|n| Duration::from_secs_f64(f64::from(n) / fps));
         let admitted = frames
             .take_while(|at| at.as_secs() < 20)

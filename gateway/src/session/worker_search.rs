@@ -56,8 +56,7 @@ pub(crate) async fn claim(
     session: &SessionId,
     workers: &[WorkerHandle],
 ) -> Result<(WorkerHandle, Slot), ClaimError> {
-    let generations =
-        workers.chunk_by(|one, next| one.spec.differences(&next.spec).is_empty());
+    let generations = workers.chunk_by(|one, next| one.spec.differences(&next.spec).is_empty());
     for generation in generations {
         match placement.claim(session, generation).await {
             Err(ClaimError::Full { .. }) => {}

@@ -51,12 +51,7 @@ pub(crate) struct LiveSession {
 
 impl LiveSession {
     /// For a session whose client has set `values` in its offer.
-    pub(crate) fn new(
-        spec: Arc<Spec>,
-        outdated: bool,
-        owner: Owner,
-        values: Values,
-    ) -> Arc<Self> {
+    pub(crate) fn new(spec: Arc<Spec>, outdated: bool, owner: Owner, values: Values) -> Arc<Self> {
         let since = Instant::now();
         let outputs = Outputs::new(output_names(&spec));
         Arc::new(Self {

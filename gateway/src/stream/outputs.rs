@@ -93,8 +93,7 @@ impl Outputs {
         }
         let Some(first) = values.first() else { return true };
         let first = serde_json::from_str(first).unwrap_or_else(|_| first.clone());
-        let named =
-            names.iter().zip(values).map(|(name, value)| format!("\"{name}\":{value}"));
+        let named = names.iter().zip(values).map(|(name, value)| format!("\"{name}\":{value}"));
         let values = format!("{{{}}}", named.collect::<Vec<_>>().join(","));
         let update = Arc::new(Update { values, first });
         for reader in &self.readers().open {

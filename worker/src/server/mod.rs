@@ -19,6 +19,7 @@ use reframe_proto::{
 };
 use reframe_tls::{Accepting, ClusterTls};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{interval, timeout};
 use tokio_stream::StreamExt;
@@ -28,6 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::server::NamedService;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
 
 use self::listener::Kind;
 pub use self::listener::Listener;
@@ -76,6 +78,8 @@ pub struct Server {
     outlasts_calls: bool,
     /// For connections by TCP; `None`: plain.
     tls: Option<Arc<ClusterTls>>,
+    /// For those that only ask for its health.
+    probes: Option<TcpListener>,
 }
 
 /// Why a [`Server`] stopped without being told to.
@@ -102,7 +106,15 @@ impl Server {
     /// As [`new`](Self::new); `None`: up to 16 sessions, or fewer where calls run one at a time and
     /// take long.
     pub(crate) const fn following(stream: Stream, capacity: Option<u32>) -> Self {
-        Self { stream, capacity, grace: Duration::ZERO, outlasts_calls: false, tls: None }
+        let grace = Duration::ZERO;
+        Self { stream, capacity, grace, outlasts_calls: false, tls: None, probes: None }
+    }
+
+    /// Answers `grpc.health.v1`, and nothing else, on this listener too, without TLS: an
+    /// orchestrator's probes have no certificate.
+    pub(crate) fn probes(mut self, listener: Option<TcpListener>) -> Self {
+        self.probes = listener;
+        self
     }
 
     /// Goes on when a call hangs that others wait for, and serves again when it returns: in a
@@ -198,10 +210,10 @@ impl Server {
         let _close_on_drop = closing.clone().drop_guard();
         let ends = ShutdownTokens { draining: draining.clone(), closing: closing.clone() };
         let readiness = Readiness::default();
-        let service =
-            Service::new(Arc::clone(&stream), Arc::clone(&pool), readiness.clone(), ends);
+        let service = Service::new(Arc::clone(&stream), Arc::clone(&pool), readiness.clone(), ends);
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<FrameWorkerServer<Service>>().await;
+        health.set_service_status(READINESS_SERVICE, ServingStatus::Serving).await;
 
         let services = ["", FrameWorkerServer::<Service>::NAME];
         let serves = watch::Sender::new(ServingStatus::Serving);
@@ -242,6 +254,7 @@ impl Server {
                 never = readiness.keep(serves.subscribe(), health.clone()) => match never {},
             }
         };
+        let probed = serve_probes(self.probes, health_service.clone());
         let guard = Guard::new();
         let admitting = guard.clone();
         let admitted = incoming.filter_map(move |connection| match connection {
@@ -275,6 +288,7 @@ impl Server {
             tokio::pin!(ended);
             tokio::select! {
                 ended = &mut ended => return ended,
+                error = probed => return Err(ServeError::Transport(error)),
                 () = guard.report() => {}
                 () = closing.cancelled() => {}
             }
@@ -286,6 +300,30 @@ impl Server {
         };
         ended.await?;
         failed.map_or(Ok(()), |problem| Err(ServeError::Handler(problem)))
+    }
+}
+
+/// Answers probes for as long as this is polled; ready when that has failed.
+async fn serve_probes(
+    listener: Option<TcpListener>,
+    health: HealthServer<impl Health>,
+) -> tonic::transport::Error {
+    let Some(listener) = listener else { return std::future::pending().await };
+    // With bounds of its own: what comes here takes no place from gateways.
+    let guard = Guard::new();
+    let admitting = guard.clone();
+    let incoming = TcpIncoming::from(listener).filter_map(move |connection| match connection {
+        Ok(connection) => admitting.admit(connection).map(Ok),
+        Err(error) => Some(Err(error)),
+    });
+    let serving = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(guard.over(health))
+        .serve_with_incoming(incoming);
+    tokio::select! {
+        Err(error) = serving => error,
+        () = guard.report() => std::future::pending().await,
     }
 }
 
