@@ -66,6 +66,7 @@ impl LiveSession {
             status: Arc::new(Status::new(since)),
         })
     }
+
     /// The declaration that holds now.
     pub(crate) fn declared(&self) -> Arc<Spec> {
         self.inputs.declared()

@@ -177,12 +177,12 @@ impl Roster {
             (worker.standing != Standing::Used, worker.sources.first())
         });
 
-        let mut processes = BTreeMap::<&String, &String>::new();
+        let (mut processes, mut twins) = (BTreeMap::<&String, &String>::new(), Vec::new());
         let mut standings: BTreeMap<String, (Standing, usize)> = BTreeMap::new();
         let mut streams = BTreeMap::<&String, Vec<Generation<'_>>>::new();
         for (name, _, spec) in candidates {
-            if let Some(twin) = processes.get(&spec.instance) {
-                standings.insert(name.clone(), (Standing::Twin((*twin).clone()), 0));
+            if let Some(of) = processes.get(&spec.instance) {
+                twins.push((name, *of));
                 continue;
             }
             processes.insert(&spec.instance, name);
@@ -206,6 +206,14 @@ impl Roster {
                     standings.insert((*name).clone(), standing);
                 }
             }
+        }
+        for (name, of) in twins {
+            // A process that is refused is so at each of its addresses.
+            let standing = match &standings[of].0 {
+                Standing::Used => Standing::Twin(of.clone()),
+                refused => refused.clone(),
+            };
+            standings.insert(name.clone(), (standing, 0));
         }
         let mut changes = Vec::new();
         for (name, worker) in &mut self.workers {
