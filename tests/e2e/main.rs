@@ -54,6 +54,7 @@ mod receive;
 mod reconnect;
 mod replicas;
 mod requests;
+mod rolling;
 mod same_host;
 mod signalling;
 mod skip_frames;

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) source: Option<String>,
     /// Rate of the aid `ticker`.
     pub(crate) fps: f64,
+    /// Upper bound of the slider of the aid `echo-inputs`.
+    pub(crate) slider_max: f64,
 }
 
 struct Demo {
@@ -90,7 +92,7 @@ const AIDS: [Demo; 6] = [
         title: "Echo of inputs",
         subtitle: "A test aid: one input of each kind, and all of them as an output whenever one \
                    changes.",
-        stream: |_| aids::echo_inputs(),
+        stream: |settings| aids::echo_inputs(settings.slider_max),
     },
     Demo {
         name: "forms",
@@ -181,7 +183,7 @@ fn brightness(frame: &Frame) -> f64 {
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings { source: None, fps: 30.0 };
+    const SETTINGS: Settings = Settings { source: None, fps: 30.0, slider_max: 1.0 };
 
     fn names_of(name: Option<&str>) -> Vec<String> {
         streams(name, &SETTINGS).unwrap().iter().map(|stream| stream.name().to_owned()).collect()
