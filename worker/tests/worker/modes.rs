@@ -47,6 +47,7 @@ async fn describes_its_stream() {
             .additional_outputs(outputs)
             .concurrency_limit(10)
             .time_limit(Duration::from_secs(90))
+            .movable(true)
             .bitrate(Bitrate::from_kbps(200)..=Bitrate::from_kbps(3_000))
             .start_bitrate(Bitrate::from_kbps(900));
     let worker = Worker::start(stream.build(), 3);
@@ -113,8 +114,14 @@ async fn describes_its_stream() {
         bitrate_start_kbps: 900,
         bitrate_min_kbps: 200,
         bitrate_max_kbps: 3_000,
+        movable: true,
+        zone: String::new(),
+        // Whatever this machine and its clock say.
+        host: spec.host.clone(),
+        started_unix_ms: spec.started_unix_ms,
     };
-    assert!(!spec.instance.is_empty());
+    assert!(!spec.instance.is_empty() && spec.started_unix_ms > 0);
+    assert_eq!(spec.host, reframe_proto::location::Location::here("").host);
     assert_eq!(spec, expected);
 }
 

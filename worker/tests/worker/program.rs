@@ -96,8 +96,8 @@ async fn probes_have_a_port_of_their_own_for_the_health_alone() {
         let answer = soon(HealthClient::new(channel.clone()).check(request)).await.unwrap();
         assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{service:?}");
     }
-    let described = FrameWorkerClient::new(channel).describe(DescribeRequest::default());
-    let refused = soon(described).await.unwrap_err();
+    let mut client = FrameWorkerClient::new(channel);
+    let refused = soon(client.describe(DescribeRequest::default())).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented, "{refused}");
 }
 
