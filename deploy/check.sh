@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks everything below deploy/ that can be checked without running it: seconds, no Docker daemon. Every tool is
-# needed; one that is missing fails the check with the Debian package that has it.
+# needed; one that is missing fails the check with the Debian package that has it. `deploy/check.sh chart` writes the
+# templates of the Helm chart anew, after a change below deploy/k8s.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -34,6 +35,8 @@ step "Prometheus: configuration, rules and their tests"
 # With the rules: the configuration names them.
 promtool check config prometheus/prometheus.yml
 promtool test rules prometheus/alerts_test.yml
+promtool test rules prometheus/slo_test.yml
+prometheus/prometheusrule.sh check
 
 step "Grafana: the syntax of the dashboard's queries"
 scratch=$(mktemp -d)
@@ -43,62 +46,56 @@ promtool check rules "$scratch/queries.json"
 
 step "names of metrics"
 known='reframe_[a-z_]+'
-unknown=$(grep --recursive --no-filename --only-matching --extended-regexp "$known" prometheus grafana k8s/overlays/keda |
+unknown=$(grep --recursive --no-filename --only-matching --extended-regexp "$known" prometheus grafana k8s/components |
     sed --regexp-extended 's/_(bucket|sum|count)$//' | sort --unique |
     comm -23 - <(grep --only-matching --extended-regexp "$known" ../docs/metrics.md | sort --unique))
 [ -z "$unknown" ] || fail "not in docs/metrics.md:"$'\n'"$unknown"
 
-step "Kubernetes: overlays against the schemas, and secure as shipped"
+step "Kubernetes: all that may be combined, against the schemas, and secure as shipped"
 # From PyPI, kept in a folder that git does not see.
 venv=../target/kubernetes-validate
-[ -x "$venv/bin/kubernetes-validate" ] || {
+[ -d "$venv"/lib/python3*/site-packages/helm_python ] || {
     rm -rf "$venv"
     python3 -m venv "$venv" || fail "python3 -m venv does not work; Debian's package python3-venv brings it"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0
+    "$venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0 helm-python-sdk==0.2.2
 }
-# A copy, with files in the place of those that `reframe-gateway cluster-init` makes.
-cp -r k8s "$scratch/k8s"
-made=$scratch/k8s/components/secrets/made
-rm -rf "$made" && mkdir "$made"
-for file in ca.pem {gateway,worker,redis}{,-key}.pem auth.key session.key admin.token redis.acl redis.password; do
-    echo "$file" >"$made/$file"
-done
-# overlay NAME COMPONENT...: prod and components, as an overlay of yours would have them.
-overlay() {
-    mkdir "$scratch/k8s/overlays/$1"
-    {
-        echo "apiVersion: kustomize.config.k8s.io/v1beta1"
-        echo "kind: Kustomization"
-        echo "resources: [../prod]"
-        echo "components:"
-        printf '  - ../../components/%s\n' "${@:2}"
-    } >"$scratch/k8s/overlays/$1/kustomization.yaml"
-}
-overlay components cluster-tls turn https-out
-# Those that the component makes, of which the base knows the names; and one that nobody makes here.
-access=(reframe-access reframe-{gateway,worker,redis}-tls reframe-redis-acl reframe-redis-password)
-for layer in base overlays/dev overlays/prod overlays/keda overlays/components; do
-    echo "  $layer"
-    kubectl kustomize "$scratch/k8s/$layer" >"$scratch/manifests.yaml"
-    elsewhere=()
-    case "$layer" in
-    base) elsewhere=("${access[@]}") ;;
-    overlays/components) elsewhere=(reframe-turn) ;;
-    esac
-    "$venv/bin/python" k8s/validate.py "${elsewhere[@]}" <"$scratch/manifests.yaml"
-done
+python=$venv/bin/python
+mkdir "$scratch/built"
+"$python" k8s/builds.py "$scratch/built"
 echo "  whether faults are seen"
-kubectl kustomize "$scratch/k8s/overlays/keda" >"$scratch/manifests.yaml"
-"$venv/bin/python" k8s/validate_test.py <"$scratch/manifests.yaml"
-echo "  how many workers KEDA wants"
-"$venv/bin/python" k8s/triggers.py <"$scratch/manifests.yaml" >"$scratch/k8s/overlays/keda/triggers.json"
-promtool test rules "$scratch/k8s/overlays/keda/triggers_test.yml"
+"$python" k8s/validate_test.py <"$scratch/built/overlays_keda.yaml"
+echo "  how many workers and gateways KEDA wants"
+cp k8s/components/autoscale/triggers_test.yml "$scratch"
+"$python" k8s/triggers.py <"$scratch/built/overlays_keda.yaml" >"$scratch/triggers.json"
+promtool test rules "$scratch/triggers_test.yml"
 
-step "compose: the file, with and without monitoring, and secure as shipped"
-project() { TURN_SECRET_FILE=/dev/null "${compose[@]}" "${@/#/--file=compose/}" --profile monitoring config; }
+step "Helm: the chart is made of the same sources, lints, and makes the same objects"
+if [ "${1:-}" = chart ]; then
+    "$python" chart/generate.py "$scratch/built"
+else
+    "$python" chart/generate.py "$scratch/built" --check
+fi
+"$python" chart/compare.py "$scratch/built"
+
+step "compose: the files, with and without monitoring, and secure as shipped"
+export TURN_SECRET_FILE=/dev/null REFRAME_SECRETS=/etc/reframe
+export REFRAME_ALLOWED_HOSTS=video.example.com REFRAME_PUBLIC_IP=203.0.113.7
+# project FILE... : what becomes of these together.
+project() { "${compose[@]}" "${@/#/--file=compose/}" --profile monitoring config; }
+valid() { "$venv/bin/python" compose/validate.py "$@"; }
 "${compose[@]}" --file compose/docker-compose.yml config --quiet
-project docker-compose.yml | "$venv/bin/python" compose/validate.py test
-project docker-compose.yml turn.yml | "$venv/bin/python" compose/validate.py
-project docker-compose.yml workers-out.yml >/dev/null
+project docker-compose.yml >"$scratch/demo.yaml"
+valid <"$scratch/demo.yaml"
+echo "  with a TURN server"
+project docker-compose.yml turn.yml | valid
+echo "  production"
+project docker-compose.yml production.yml >"$scratch/production.yaml"
+valid "$scratch/demo.yaml" <"$scratch/production.yaml"
+echo "  workers with a way out: nothing else differs"
+project docker-compose.yml workers-out.yml >"$scratch/out.yaml"
+found=$(valid <"$scratch/out.yaml" 2>&1) || true
+[ "$found" = "    worker: is in other networks" ] || fail "$found"
+echo "  whether faults are seen"
+"$venv/bin/python" compose/validate_test.py "$scratch/demo.yaml" "$scratch/production.yaml"
 
 echo "deploy: all well"

@@ -38,8 +38,10 @@ PLACES = re.compile(
     re.MULTILINE,
 )
 FILES = re.compile(r"(Dockerfile|\.ya?ml|\.sh|\.rs|\.md|\.env)$|^Makefile$")
-# Built here (also by base-images.sh), a stage of the same file, nothing at all, or a variable.
-OURS = re.compile(r"reframe-(gateway|worker|wheel|handler-base)(:\w+)?$|reframe-local/\w+$|(source|tree|scratch)$|\$")
+# Built here (also by base-images.sh), a stage of the same file, nothing at all, a variable, or a value of the chart.
+OURS = re.compile(
+    r"reframe-(gateway|worker|wheel|handler-base)(:\w+)?$|reframe-local/\w+$|(source|tree|scratch)$|\$|\{\{"
+)
 
 
 def read():

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""How many workers each trigger of a ScaledObject wants, as Prometheus rules that promtool can test.
+"""What each trigger of a ScaledObject wants, as Prometheus rules that promtool can test.
 
     kubectl kustomize OVERLAY | triggers.py
 
-A rule is named `workers:` and the trigger's name. As KEDA does with AverageValue, it divides the query's value by the
-threshold and rounds up."""
+A rule is named after target and trigger: `workers:slots`, `gateways:load`. As KEDA and the autoscaler do with AverageValue,
+it divides the query's value by the threshold and rounds up: so many. With Value it is the quotient: so many times those
+there are."""
 
 import json
 import sys
@@ -12,11 +13,16 @@ import sys
 import yaml
 
 
+def expression(trigger):
+    quotient = f"({trigger['metadata']['query']}) / {trigger['metadata']['threshold']}"
+    return f"ceil({quotient})" if trigger["metricType"] == "AverageValue" else quotient
+
+
 def main():
     rules = [
         {
-            "record": f"workers:{trigger['name']}",
-            "expr": f"ceil(({trigger['metadata']['query']}) / {trigger['metadata']['threshold']})",
+            "record": f"{manifest['spec']['scaleTargetRef']['name'].removeprefix('reframe-')}s:{trigger['name']}",
+            "expr": expression(trigger),
         }
         for manifest in yaml.safe_load_all(sys.stdin)
         if manifest and manifest["kind"] == "ScaledObject"

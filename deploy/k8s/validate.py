@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Manifests on standard input: against Kubernetes' own schemas, strictly, and whether they are secure as shipped.
+"""Manifests on standard input: against the schemas of Kubernetes and of schemas/, strictly, and whether they are secure as
+shipped.
 
     kubectl kustomize OVERLAY | validate.py [SECRET...]
 
@@ -7,24 +8,33 @@ A field that does not exist is an error, and so is each rule below that does not
 makes; every other one that a pod mounts must be among the manifests.
 """
 
+import functools
+import json
+import pathlib
 import re
 import sys
 
+import jsonschema
 import kubernetes_validate
+import pod_security
+import probes
 import yaml
 
-# Custom resources, whose schemas come with their operators. Anything else without a schema is an error.
-WITHOUT_SCHEMA = {"Certificate", "Issuer", "ScaledObject", "ServiceMonitor"}
+# Of custom resources: the fields that are used here. Anything else without a schema is an error.
+SCHEMAS = pathlib.Path(__file__).parent / "schemas"
 # Ports that are not for everybody: whose they are, and who may reach them.
 INSIDE = {
     9090: ("reframe-gateway", {"reframe-gateway", "prometheus"}),
     9092: ("reframe-gateway", {"reframe-gateway"}),
     50051: ("reframe-worker", {"reframe-gateway"}),
+    50052: ("reframe-worker", set()),
     6379: ("reframe-redis", {"reframe-gateway"}),
 }
 # Who talks to nobody first.
 SILENT = {"reframe-worker", "reframe-redis"}
 NAME = "app.kubernetes.io/name"
+# Seconds that a worker's model may take to load.
+SLOW_MODEL = 120
 
 
 def name(manifest):
@@ -36,23 +46,67 @@ def of_kind(manifests, kind):
 
 
 def pods(manifests):
-    for manifest in of_kind(manifests, "Deployment"):
-        yield name(manifest), manifest["spec"]["template"]
+    for kind in ("Deployment", "StatefulSet"):
+        for manifest in of_kind(manifests, kind):
+            yield name(manifest), manifest["spec"]["template"]
 
 
 def environment(container):
     return {variable["name"]: variable.get("value", "") for variable in container.get("env", [])}
 
 
+def strict(part):
+    """The schema, with every field refused that it does not name."""
+    if isinstance(part, list):
+        return [strict(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    closed = {"type": "object", "additionalProperties": False} if isinstance(part.get("properties"), dict) else {}
+    return closed | {key: strict(value) for key, value in part.items()}
+
+
+# What every custom resource has beside its `spec`.
+TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+METADATA = {"required": ["name"], "properties": {
+    "name": {"type": "string"}, "namespace": {"type": "string"}, "labels": TEXTS, "annotations": TEXTS,
+}}
+
+
+@functools.cache
+def schema(kind):
+    """The schema of a custom resource, or None."""
+    file = SCHEMAS / f"{kind}.yaml"
+    if not file.exists():
+        return None
+    whole = yaml.safe_load(file.read_text())
+    if not whole["$comment"].startswith("https://"):
+        raise ValueError(f"{file} does not name its documentation")
+    whole["required"] = ["apiVersion", "kind", "metadata", "spec"]
+    whole["properties"] |= {"kind": {"const": kind}, "metadata": METADATA}
+    return strict(whole)
+
+
+@functools.cache
+def misfit(text):
+    """What the schema of a manifest, as JSON, says of it. Kept: most manifests come again in the next overlay."""
+    manifest = json.loads(text)
+    ours = schema(manifest["kind"])
+    try:
+        if ours:
+            jsonschema.validate(manifest, ours, cls=jsonschema.Draft202012Validator)
+        else:
+            kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    except (jsonschema.ValidationError, kubernetes_validate.ValidationError) as error:
+        return error.message
+    except kubernetes_validate.SchemaNotFoundError as error:
+        return f"{error.message}, nor in schemas/"
+    return None
+
+
 def schemas(manifests):
     for manifest in manifests:
-        if manifest["kind"] in WITHOUT_SCHEMA:
-            print(f"    not validated, as its schema is an operator's: {manifest['kind']} {name(manifest)}")
-            continue
-        try:
-            kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
-        except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
-            yield f"{manifest['kind']} {name(manifest)}: {error.message}"
+        if problem := misfit(json.dumps(manifest)):
+            yield f"{manifest['kind']} {name(manifest)}: {problem}"
 
 
 def confined(manifests):
@@ -62,24 +116,17 @@ def confined(manifests):
         context = spec.get("securityContext", {})
         if not context.get("runAsNonRoot") or not context.get("runAsUser"):
             yield f"{pod}: runs as root, or as a user that only the image says"
-        if context.get("seccompProfile", {}).get("type") != "RuntimeDefault":
-            yield f"{pod}: no seccompProfile"
         if spec.get("automountServiceAccountToken") is not False:
             yield f"{pod}: has a token of the cluster"
-        for field in ("hostNetwork", "hostPID", "hostIPC"):
-            if spec.get(field):
-                yield f"{pod}: {field}"
-        if any("hostPath" in volume for volume in spec.get("volumes", [])):
-            yield f"{pod}: hostPath"
-        for container in spec["containers"] + spec.get("initContainers", []):
+        for volume in spec.get("volumes", []):
+            if "sizeLimit" not in volume.get("emptyDir", {"sizeLimit": None}):
+                yield f"{pod}: the volume {volume['name']} may grow without a limit"
+        for container in pod_security.containers(spec):
             here = f"{pod}/{container['name']}"
             context = container.get("securityContext", {})
-            if context.get("privileged") or context.get("allowPrivilegeEscalation") is not False:
-                yield f"{here}: may gain rights"
             if not context.get("readOnlyRootFilesystem"):
                 yield f"{here}: may write to its root"
-            capabilities = context.get("capabilities", {})
-            if capabilities.get("drop") != ["ALL"] or capabilities.get("add"):
+            if context.get("capabilities", {}).get("add"):
                 yield f"{here}: has capabilities"
             resources = container.get("resources", {})
             for kind, wanted in {
@@ -92,10 +139,77 @@ def confined(manifests):
                         yield f"{here}: no {kind} of {resource}"
 
 
-def secrets_are_files(manifests):
+def admitted(manifests):
+    """Pods keep to the level of Pod Security that their namespace is labelled for: `restricted`, where it is not. Only
+    gateways may have more, by their media port or by the node's network alone, in a namespace that is labelled for it."""
+    labels = {}
+    for namespace in of_kind(manifests, "Namespace"):
+        labels |= namespace["metadata"].get("labels", {})
+    level = labels.get("pod-security.kubernetes.io/enforce", "restricted")
+    if level not in pod_security.LEVELS:
+        yield f"Namespace: there is no level {level}"
+        return
+    for pod, template in pods(manifests):
+        broken = set(pod_security.restricted(template))
+        for field in pod_security.LEVELS[level](template):
+            yield f"{pod}: {field} is not {level}"
+        if level == "privileged" and not (pod == "reframe-gateway" and broken in ({"hostPort"}, {"hostNetwork"})):
+            for field in broken:
+                yield f"{pod}: {field} is not restricted, and needs not be in a namespace for `privileged`"
+
+
+def in_order(manifests):
+    """A variable has one value, and what it is made of comes before it."""
+    for pod, template in pods(manifests):
+        for container in pod_security.containers(template["spec"]):
+            known = set()
+            for variable in container.get("env", []):
+                here = f"{pod}/{container['name']}: {variable['name']}"
+                if "value" in variable and "valueFrom" in variable:
+                    yield f"{here} has a value and is taken from elsewhere"
+                for used in set(re.findall(r"\$\((\w+)\)", variable.get("value", ""))) - known:
+                    yield f"{here} is made of {used}, which does not come before it"
+                known.add(variable["name"])
+
+
+def patient(manifests):
+    """A worker whose model takes its time is not killed, and one that hangs is."""
+    for kind in ("Deployment", "StatefulSet"):
+        for manifest in of_kind(manifests, kind):
+            if name(manifest) != "reframe-worker":
+                continue
+            container = manifest["spec"]["template"]["spec"]["containers"][0]
+            gpus = "nvidia.com/gpu" in container["resources"].get("limits", {})
+            opens = 5 * SLOW_MODEL if gpus else SLOW_MODEL
+            ready, killed = probes.simulate(container, opens)
+            if killed is not None:
+                yield f"reframe-worker: killed after {killed} s, and its model takes {opens} s to load"
+            elif ready is None or ready > opens + 10:
+                yield f"reframe-worker: serves after {opens} s and is ready after {ready} s"
+            elif manifest["spec"].get("progressDeadlineSeconds", 600) <= opens + 10:
+                yield f"reframe-worker: a rollout fails before a model of {opens} s is loaded"
+            elif probes.simulate(container, 1, hangs=20)[1] is None:
+                yield "reframe-worker: not killed when it hangs"
+
+
+def recovers(manifests):
+    """A lost or a drained node keeps nobody waiting."""
+    for budget in of_kind(manifests, "PodDisruptionBudget"):
+        if budget["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+            yield f"PodDisruptionBudget {name(budget)}: pods that are not ready keep a node from being drained"
+    for pod, template in pods(manifests):
+        if pod == "reframe-redis":
+            waits = {each["key"]: each.get("tolerationSeconds") for each in template["spec"].get("tolerations", [])}
+            for condition in ("not-ready", "unreachable"):
+                # Kubernetes' default.
+                if (waits.get(f"node.kubernetes.io/{condition}") or 300) > 60:
+                    yield f"{pod}: stays at a node that is {condition} for more than a minute"
+
+
+def secrets_are_files(manifests, elsewhere=frozenset()):
     """No secret in an environment, an argument or an address; and every one that is mounted is made by somebody."""
     for pod, template in pods(manifests):
-        for container in template["spec"]["containers"]:
+        for container in pod_security.containers(template["spec"]):
             for variable in container.get("env", []):
                 secret = re.search("PASSWORD|SECRET|TOKEN", variable["name"])
                 if secret and not variable["name"].endswith("_FILE"):
@@ -107,7 +221,7 @@ def secrets_are_files(manifests):
             for argument in container.get("args", []):
                 if re.search("requirepass|://[^/]*@", argument):
                     yield f"{pod}: a password in an argument"
-    made = {name(secret) for secret in of_kind(manifests, "Secret")} | set(sys.argv[1:])
+    made = {name(secret) for secret in of_kind(manifests, "Secret")} | elsewhere
     made |= {certificate["spec"]["secretName"] for certificate in of_kind(manifests, "Certificate")}
     for pod, template in pods(manifests):
         for volume in template["spec"].get("volumes", []):
@@ -119,6 +233,10 @@ def encrypted(manifests):
     """Gateways and workers by certificates, Redis by TLS and a user of its own."""
     for pod, template in pods(manifests):
         spec = template["spec"]
+        for sidecar in spec.get("initContainers", []):
+            listen = environment(sidecar).get("REFRAME_LISTEN")
+            if listen and not listen.startswith("unix:"):
+                yield f"{pod}/{sidecar['name']}: REFRAME_LISTEN is not a Unix socket"
         secret = {volume["name"] for volume in spec.get("volumes", []) if "secret" in volume}
         for container in spec["containers"]:
             mounts = [mount["mountPath"] for mount in container.get("volumeMounts", []) if mount["name"] in secret]
@@ -149,8 +267,12 @@ def encrypted(manifests):
 
 
 def peers(rule, direction):
-    """Names of the pods that a rule is for; `*` for anybody."""
+    """Names of the pods that a rule is for, or networks; `*` for anybody."""
     for peer in rule.get(direction) or [{}]:
+        if "ipBlock" in peer:
+            cidr = peer["ipBlock"]["cidr"]
+            yield "*" if cidr.endswith("/0") else cidr
+            continue
         pod = peer.get("podSelector", {}).get("matchLabels", {}).get(NAME)
         everywhere = "namespaceSelector" in peer and not peer["namespaceSelector"].get("matchLabels")
         yield pod if pod and not everywhere else "*"
@@ -176,26 +298,32 @@ def closed(manifests):
         for policy in policies
     ):
         yield "NetworkPolicy: none denies everything else"
+    labels = {pod: template["metadata"]["labels"] for pod, template in pods(manifests)}
+    # Network policies do not name pods in their node's network: they are the nodes.
+    nodes = any(template["spec"].get("hostNetwork") for _, template in pods(manifests))
+    closed_pods = set()
     for policy in policies:
-        of = policy["podSelector"].get("matchLabels", {}).get(NAME)
+        wanted = policy["podSelector"].get("matchLabels", {}).items()
+        selected = {pod for pod in labels if wanted <= labels[pod].items()}
+        closed_pods |= selected if policy["podSelector"] else set()
+        of = ", ".join(selected) if wanted else None
         for rule in policy.get("ingress") or []:
             for port, (owner, allowed) in INSIDE.items():
-                if of in (owner, None) and covers(rule, port):
+                if owner in selected and covers(rule, port):
                     for peer in set(peers(rule, "from")) - allowed:
-                        yield f"NetworkPolicy of {of}: port {port} is open to {peer}"
+                        if not (nodes and "/" in peer):
+                            yield f"NetworkPolicy of {of}: port {port} is open to {peer}"
         for rule in policy.get("egress") or []:
-            if of in SILENT:
+            if selected & SILENT:
                 yield f"NetworkPolicy of {of}: it has a way out"
             elif not rule.get("to") or not rule.get("ports"):
                 yield f"NetworkPolicy of {of}: a way out to everybody, or to every port"
-    selected = {policy["podSelector"].get("matchLabels", {}).get(NAME) for policy in policies}
-    for pod, template in pods(manifests):
-        if template["metadata"]["labels"].get(NAME) not in selected:
-            yield f"{pod}: no NetworkPolicy of its own"
+    for pod in labels.keys() - closed_pods:
+        yield f"{pod}: no NetworkPolicy of its own"
 
 
 def scaled(manifests):
-    """What a ScaledObject says of its workers is what the cluster does."""
+    """What a ScaledObject says of its target is what the cluster does, and it takes no silence for idleness."""
     deployments = {name(manifest): manifest["spec"] for manifest in of_kind(manifests, "Deployment")}
     for scaled in of_kind(manifests, "ScaledObject"):
         target = scaled["spec"]["scaleTargetRef"]["name"]
@@ -204,9 +332,17 @@ def scaled(manifests):
             continue
         if deployments[target].get("replicas") is not None:
             yield f"{target}: a number of replicas beside the ScaledObject's"
+        fallback = scaled["spec"].get("fallback", {})
+        if fallback.get("behavior") != "currentReplicasIfHigher":
+            yield f"ScaledObject {target}: without data it takes replicas away"
+        triggers = {trigger.get("name"): trigger for trigger in scaled["spec"]["triggers"]}
+        for of, trigger in triggers.items():
+            if trigger["metadata"].get("ignoreNullValues") != "false":
+                yield f"trigger {of}: no data counts as 0"
+        if target != "reframe-worker":
+            continue
         container = deployments[target]["template"]["spec"]["containers"][0]
         capacity = int(environment(container).get("REFRAME_CAPACITY", 0))
-        triggers = {trigger.get("name"): trigger for trigger in scaled["spec"]["triggers"]}
         for of, trigger in triggers.items():
             if trigger.get("metricType") != "AverageValue":
                 yield f"trigger {of}: not by worker (AverageValue)"
@@ -214,15 +350,20 @@ def scaled(manifests):
             yield f"trigger slots: workers are added when all {capacity} slots of each are taken"
 
 
-RULES = [schemas, confined, secrets_are_files, encrypted, closed, scaled]
+RULES = [schemas, confined, admitted, in_order, patient, recovers, encrypted, closed, scaled]
+
+
+def problems(manifests, elsewhere=frozenset()):
+    found = [problem for rule in RULES for problem in rule(manifests)]
+    return found + list(secrets_are_files(manifests, elsewhere))
 
 
 def main():
     manifests = [manifest for manifest in yaml.safe_load_all(sys.stdin) if manifest]
-    problems = [problem for rule in RULES for problem in rule(manifests)]
-    for problem in problems:
+    found = problems(manifests, frozenset(sys.argv[1:]))
+    for problem in found:
         print(f"    {problem}", file=sys.stderr)
-    return int(bool(problems))
+    return int(bool(found))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::dev::channel::{AddressReceiver, channel};
@@ -14,6 +15,7 @@ use tracing::{Instrument, Span};
 
 use super::answers::Answers;
 use super::core::{Core, Limits};
+use super::nearer::LOOK_EVERY;
 use super::perform::{Admitted, now};
 use super::rate::Offers;
 use super::{Admit, Held, Session, SessionStopped, WorkerSearch};
@@ -31,7 +33,7 @@ use crate::pipeline::ingress::Ingress;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::pacer::PacerActor;
 use crate::stream::live_session::LiveSession;
-use crate::stream::spec::Mode;
+use crate::stream::spec::{Mode, Spec};
 use crate::telemetry::ledger::Hop;
 use crate::telemetry::{self, audit};
 use crate::threads::arbiters::Arbiters;
@@ -120,6 +122,11 @@ impl SessionChannels {
     }
 }
 
+/// Of the frames that wait for a worker.
+fn policy(spec: &Spec) -> Policy {
+    if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) }
+}
+
 fn encoder(negotiated: &Negotiated, kbps: u32, fps: f64) -> Box<dyn Encoder> {
     match negotiated.codec {
         Codec::H264 if negotiated.single_nal => Box::new(
@@ -153,8 +160,10 @@ where
         answers,
     } = pending;
     let SessionChannels { address, mailbox, media_channels } = channels;
-    let limits =
-        Limits { reconnect: timeouts.reconnect, idle: timeouts.idle, time: live.spec.time_limit };
+    // At another time for each, so that those of a zone that is back do not look at once.
+    let nearer = live.spec.movable.then(|| LOOK_EVERY.mul_f64(rand::random_range(0.75..1.25)));
+    let Timeouts { reconnect, idle, .. } = timeouts;
+    let limits = Limits { reconnect, idle, time: live.spec.time_limit, nearer };
     let core = Core::new(now(), limits, live.spec.mode != Mode::Receive);
     let offers = Offers::new(Instant::now(), offer.ufrag());
     let arbiter = arbiters.session.clone();
@@ -173,6 +182,7 @@ where
         offers,
         answers,
         search,
+        outdated: live.outdated,
         leaving: false,
         media: media.clone(),
         arbiter: arbiter.clone(),
@@ -185,6 +195,14 @@ where
     // An error means that the arbiter, and with it the gateway, has stopped.
     arbiter.spawn_fn(move || drop(Context::with_receiver(mailbox).run(session)));
     address
+}
+
+impl Held {
+    /// From now on frames wait, and are turned, as a handler of this declaration wants it.
+    pub(super) fn follow(&self, spec: &Spec) {
+        self.context.waiting.set_policy(policy(spec));
+        self.upright.store(!spec.keep_rotation, Ordering::Relaxed);
+    }
 }
 
 impl Session {
@@ -214,8 +232,8 @@ impl Session {
         let (spec, codec) = (Arc::clone(&live.spec), negotiated.codec);
         self.span.in_scope(|| audit::opened(&spec.name, live.owner.subject.as_deref()));
         let decoder = if spec.mode == Mode::Receive { None } else { Some(codec.decoder()?) };
-        let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
-        let frames = FrameQueue::new(Hop::Session, policy);
+        let frames = FrameQueue::new(Hop::Session, policy(&spec));
+        let upright = Arc::new(AtomicBool::new(!spec.keep_rotation));
         let window = Arc::new(CreditWindow::new());
 
         let (results, releases, pacer) = if spec.mode == Mode::Receive {
@@ -269,7 +287,7 @@ impl Session {
         if let Some(decoder) = decoder {
             let nudge: Recipient<FrameWaiting> = ctx.address().recipient();
             let (intake, schedule) =
-                (Intake::new(video_limits, !spec.keep_rotation), codecs.schedule());
+                (Intake::new(video_limits, Arc::clone(&upright)), codecs.schedule());
             let received = Arc::clone(&live.received);
             let ingress = Ingress {
                 packets,
@@ -288,7 +306,7 @@ impl Session {
         }
         let reliefs = report_reliefs(codecs.schedule().reliefs(), self.search.events.clone());
         self.media.spawn(self.stop.clone().run_until_cancelled_owned(reliefs));
-        self.held = Some(Held { context, codecs });
+        self.held = Some(Held { context, upright, codecs });
         telemetry::session_started(codec);
         self.claimed = Some(Box::new((worker, slot)));
         Ok(())

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Recipient;
+use parking_lot::Mutex;
 use reframe_trace::STRANGER;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
 use super::core::Previous;
 use crate::media::event::{EndReason, SessionEvent};
 use crate::media::session_id::SessionId;
+use crate::shares::Bucket;
 use crate::stream::live_session::LiveSession;
-use crate::stream::spec::Spec;
 use crate::workers::link::{DialError, Dialed, dial};
-use crate::workers::placement::{Placement, Slot};
-use crate::workers::pool::{Health, Pool, WorkerHandle};
+use crate::workers::placement::{ClaimError, Placement, Slot, limit};
+use crate::workers::pool::{Health, Pool, Proximity, WorkerHandle};
 
 /// Between two tries, unless a worker comes or changes meanwhile: nothing announces a freed slot.
 /// Doubled each time up to the second constant, and jittered, so that many waiting sessions do not
@@ -35,28 +36,47 @@ pub(crate) struct WorkerSearch {
     pub(crate) placement: Arc<dyn Placement>,
     pub(crate) live: Arc<LiveSession>,
     pub(crate) events: Recipient<SessionEvent>,
+    /// How often sessions of this gateway may move nearer.
+    pub(crate) moves: Arc<Mutex<Bucket>>,
 }
 
 /// What came of it.
 pub(super) enum SearchOutcome {
     Worker(Box<Dialed>),
-    /// The worker that was to be left serves again.
+    /// The worker that was to be left serves again, or no nearer one has room.
     Stay,
 }
 
-/// The workers that a session which was built for `spec` may be on.
-pub(crate) fn workers_for(pool: &Pool, spec: &Spec) -> Vec<WorkerHandle> {
+/// The workers that a session may be on, the newest generation first.
+pub(crate) fn workers_for(pool: &Pool, live: &LiveSession) -> Vec<WorkerHandle> {
     let mut workers = pool.serving();
-    workers.retain(|worker| worker.spec.takes_over(spec));
+    workers.retain(|worker| live.fits(&worker.spec));
     workers
+}
+
+/// Takes a slot on one of `workers`, of the first generation that has room.
+pub(crate) async fn claim(
+    placement: &dyn Placement,
+    session: &SessionId,
+    workers: &[WorkerHandle],
+) -> Result<(WorkerHandle, Slot), ClaimError> {
+    let generations = workers.chunk_by(|one, next| one.spec.differences(&next.spec).is_empty());
+    for generation in generations {
+        match placement.claim(session, generation).await {
+            Err(ClaimError::Full { .. }) => {}
+            claimed => return claimed,
+        }
+    }
+    Err(ClaimError::Full { slots: limit(workers) })
 }
 
 impl WorkerSearch {
     /// Tries until there is a worker, `claimed` first; [`SessionEvent::Waiting`] tells that it
-    /// takes longer.
+    /// takes longer. A session that has a worker which is far tries the nearer ones, once each.
     ///
     /// # Errors
-    /// The handler itself does not want the session.
+    /// The handler itself does not want the session; or its stream is served only under declarations
+    /// that it cannot go on under.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it holds nothing.
@@ -68,12 +88,19 @@ impl WorkerSearch {
         let mut changes = self.pool.changes();
         // Those that did not take it, in this round.
         let mut refused = BTreeSet::new();
-        let mut leave = None;
+        let (mut leave, mut far) = (None, None);
         match previous {
             Previous::Nothing => {}
             // Its own pings notice a moment later than its streams' end.
             Previous::Lost(worker) => drop(refused.insert(worker.spec.instance.clone())),
             Previous::Draining(worker) => leave = Some(worker),
+            Previous::Far(worker) => {
+                // Last, as it takes this session's turn to move.
+                if self.nearer_than(&worker).is_empty() || !self.moves.lock().take(Instant::now()) {
+                    return Ok(SearchOutcome::Stay);
+                }
+                far = Some(worker);
+            }
         }
         let mut pause = FIRST_PAUSE;
         loop {
@@ -86,7 +113,7 @@ impl WorkerSearch {
             }
             let place = match claimed.take() {
                 Some(place) => Some(place),
-                None => self.claim(&refused).await,
+                None => self.claim(&refused, far.as_ref()).await,
             };
             if let Some((worker, slot)) = place {
                 let (name, instance) = (worker.name.clone(), worker.spec.instance.clone());
@@ -94,7 +121,9 @@ impl WorkerSearch {
                 match timeout(START_WITHIN, dialing).await {
                     Ok(Ok(dialed)) => return Ok(SearchOutcome::Worker(Box::new(dialed))),
                     // Not while the old worker serves it well.
-                    Ok(Err(DialError::Ended(reason))) if leave.is_none() => return Err(reason),
+                    Ok(Err(DialError::Ended(reason))) if leave.is_none() && far.is_none() => {
+                        return Err(reason);
+                    }
                     Ok(Err(_)) | Err(_) => {
                         if self.live.status.is_connected() {
                             info!(
@@ -111,7 +140,15 @@ impl WorkerSearch {
                     }
                 }
             }
+            if far.is_some() {
+                return Ok(SearchOutcome::Stay);
+            }
             refused.clear();
+            // One that drains serves it until its own end.
+            let alone = |worker: &WorkerHandle| *worker.health.borrow() == Health::Away;
+            if leave.as_ref().is_none_or(alone) && self.has_changed() {
+                return Err(EndReason::Changed);
+            }
             // The session is gone: its end drops this future.
             self.events.send(SessionEvent::Waiting).await.ok();
             // Closed: never, the pool is ours. Elapsed: another try.
@@ -120,10 +157,35 @@ impl WorkerSearch {
         }
     }
 
-    async fn claim(&self, without: &BTreeSet<String>) -> Option<(WorkerHandle, Slot)> {
-        let mut workers = workers_for(&self.pool, &self.live.spec);
+    /// The workers of its generation that are nearer than `worker`, which is in another zone.
+    fn nearer_than(&self, worker: &WorkerHandle) -> Vec<WorkerHandle> {
+        let mut nearer = Vec::new();
+        if worker.proximity == Proximity::OtherZone {
+            nearer = workers_for(&self.pool, &self.live);
+            nearer.retain(|other| other.proximity < worker.proximity);
+            nearer.retain(|other| other.spec.differences(&worker.spec).is_empty());
+        }
+        nearer
+    }
+
+    /// A slot at a worker that is none of these, and nearer than `far`.
+    async fn claim(
+        &self,
+        without: &BTreeSet<String>,
+        far: Option<&WorkerHandle>,
+    ) -> Option<(WorkerHandle, Slot)> {
+        let all = || workers_for(&self.pool, &self.live);
+        let mut workers = far.map_or_else(all, |far| self.nearer_than(far));
         workers.retain(|worker| !without.contains(&worker.spec.instance));
-        let claimed = self.placement.claim(&self.id, &workers).await;
+        let claimed = claim(&*self.placement, &self.id, &workers).await;
         claimed.map_err(|error| debug!(?error, "no other worker now")).ok()
+    }
+
+    /// Whether its stream is served, but under declarations alone that this session cannot go on
+    /// under.
+    fn has_changed(&self) -> bool {
+        let mut workers = self.pool.serving();
+        workers.retain(|worker| worker.spec.name == self.live.spec.name);
+        !workers.is_empty() && workers.iter().all(|worker| !self.live.fits(&worker.spec))
     }
 }

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Whether the chart lints, and makes the same objects as kustomize: of the base, of each overlay, and of all that
+../k8s/builds.py has built.
+
+    compare.py BUILT      # its FOLDER
+
+Namespaces and Secrets are not in the chart. Lists whose items have a name are compared without their order, which means
+something for variables alone: ../k8s/validate.py sees to that, of the chart too."""
+
+import pathlib
+import sys
+
+import generate
+import helm_python
+import yaml
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "k8s"))
+import validate  # noqa: E402
+
+# Until there is that component, prod has a ServiceMonitor of its own.
+MONITORING = HERE.parent / "k8s/components/monitoring"
+SMALL = {"requests": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
+         "limits": {"memory": "2Gi", "ephemeral-storage": "256Mi"}}
+PROD = {
+    "gateway": {"image": "registry.example.com/reframe-gateway:0.1.0", "replicas": 3},
+    "worker": {"image": "registry.example.com/reframe-worker:0.1.0", "replicas": 4},
+    "media": "host-port", "front": "ingress", "monitoring": True,
+}
+OVERLAYS = {
+    "overlays_dev": {
+        "gateway": {"image": "reframe-gateway:dev", "replicas": 1, "resources": SMALL},
+        "worker": {"image": "reframe-worker:dev", "replicas": 1, "resources": SMALL},
+        "media": "host-port",
+    },
+    "overlays_prod": PROD,
+    "overlays_keda": PROD | {"autoscale": {"workers": {"enabled": True}, "gateways": {"enabled": True}}},
+}
+# Values that must be refused, and a part of what must be said.
+WRONG = [
+    ({"media": "hostport"}, "media"),
+    ({"replicas": 3}, "replicas"),
+    ({"gateway": {"replica": 3}}, "replica"),
+    ({"gateway": {"replicas": "3"}}, "replicas"),
+    ({"gateway": {"env": {"REFRAME_GRACE": 15}}}, "REFRAME_GRACE"),
+    ({"worker": {"capacity": 0}}, "capacity"),
+    ({"host": "https://example.com/"}, "host"),
+    ({"media": "lb-per-pod", "gateway": {"replicas": 4}}, "replicas"),
+    ({"media": "lb-per-pod", "autoscale": {"gateways": {"enabled": True}}}, "enabled"),
+    ({"autoscale": {"worker": {}}}, "worker"),
+]
+
+
+def values(name):
+    """The values for a build: an overlay's, or those that its components' names say. None: the chart cannot say it."""
+    if name in OVERLAYS:
+        return OVERLAYS[name]
+    result = {}
+    for component in name.replace("_", "/").split("+")[1:]:
+        if component in generate.COMPONENTS:
+            *parents, last = generate.COMPONENTS[component][0].split(".")
+            at = result
+            for parent in parents:
+                at = at.setdefault(parent, {})
+            at[last] = generate.COMPONENTS[component][1]
+        elif component == "front/host":
+            return None
+    if result.get("media") == "lb-per-pod":
+        result["gateway"] = {"replicas": 3}
+    return result
+
+
+def normal(value):
+    """Without the order of what has names."""
+    if isinstance(value, dict):
+        return {key: normal(each) for key, each in value.items()}
+    if isinstance(value, list):
+        key = generate.key_of([value])
+        return [normal(each) for each in (sorted(value, key=lambda item: item[key]) if key else value)]
+    return value
+
+
+def differences(one, other, path=""):
+    """Where two values differ: a path, and both."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            yield from differences(one.get(key), other.get(key), f"{path}.{key}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (left, right) in enumerate(zip(one, other)):
+            yield from differences(left, right, f"{path}[{number}]")
+    elif one != other or type(one) is not type(other):
+        yield f"{path}: kustomize has {one!r}, the chart {other!r}"
+
+
+def render(chart, name, own):
+    rendered = chart.render(own, name="reframe", namespace="reframe")
+    return [each for file, text in rendered.items() if file.endswith(".yaml") for each in yaml.safe_load_all(text) if each]
+
+
+def compared(chart, name, text, own):
+    manifests = render(chart, name, own)
+    for problem in validate.problems(manifests_with_namespace(manifests, text), made(text)):
+        yield f"the chart's: {problem}"
+    wanted, found = generate.load(text), generate.load(yaml.safe_dump_all(manifests))
+    if not MONITORING.exists():
+        wanted.pop(("ServiceMonitor", "reframe-gateway"), None)
+    for identity in wanted.keys() | found.keys():
+        here = " ".join(identity)
+        yield from differences(normal(wanted.get(identity)), normal(found.get(identity)), here)
+
+
+def manifests_with_namespace(manifests, text):
+    """With the namespace of the other side, whose labels say what its pods may."""
+    return manifests + [each for each in yaml.safe_load_all(text) if each and each["kind"] == "Namespace"]
+
+
+def made(text):
+    """The Secrets of the other side, and those that are made by hand."""
+    names = {each["metadata"]["name"] for each in yaml.safe_load_all(text) if each and each["kind"] == "Secret"}
+    return names | {"reframe-turn"} | {
+        f"reframe-{name}" for name in ("access", "gateway-tls", "worker-tls", "redis-tls", "redis-acl", "redis-password")
+    }
+
+
+def main():
+    chart = helm_python.Chart.load(HERE)
+    problems, count = [], 0
+    for file in sorted(pathlib.Path(sys.argv[1]).glob("*.yaml")):
+        own = values(file.stem)
+        if own is None:
+            continue
+        count += 1
+        lint = helm_python.lint(HERE, own, strict=True, namespace="reframe")
+        problems += [f"{file.stem}: {message}" for message in lint.get("messages", []) if message.get("severity", 9) > 1]
+        problems += [f"{file.stem}: {each}" for each in compared(chart, file.stem, file.read_text(), own)]
+    if count < 8:
+        problems.append(f"only {count} sets of values")
+    # Whether a difference is seen: in a value, in a type, and of a whole object.
+    base = (pathlib.Path(sys.argv[1]) / "base.yaml").read_text()
+    for old, new in (("maxUnavailable: 1", "maxUnavailable: 2"), ('"7000"', "7000"), ("name: default-deny", "name: deny")):
+        if base == base.replace(old, new) or not list(compared(chart, "base", base.replace(old, new), {})):
+            problems.append(f"not seen: {new}")
+    # What is given takes the place of what the chart says, and nothing else changes.
+    environment = {
+        variable["name"]: variable.get("value")
+        for manifest in render(chart, "env", {"media": "host-port", "gateway": {"env": {"REFRAME_PUBLIC_IP": "stun:x"}}})
+        if manifest["metadata"]["name"] == "reframe-gateway" and manifest["kind"] == "Deployment"
+        for variable in manifest["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    if environment["REFRAME_PUBLIC_IP"] != "stun:x" or environment["REFRAME_AUTH"] != "token":
+        problems.append(f"a variable of the values: {environment}")
+    for wrong, told in WRONG:
+        try:
+            chart.validate_schema(wrong)
+            problems.append(f"taken: {wrong}")
+        except helm_python.HelmError as error:
+            if told not in str(error):
+                problems.append(f"{wrong}: {error}")
+    print(f"    {count} sets of values, {len(WRONG)} that are refused")
+    for problem in problems:
+        print(f"    {problem}", file=sys.stderr)
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
