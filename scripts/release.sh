@@ -6,7 +6,7 @@
 #   scripts/release.sh prepare VERSION     writes the version everywhere, and a section of CHANGELOG.md, for you to commit
 #   scripts/release.sh publish --key FILE --registry NAME
 #                                          all of it, for good: wheels, images, crates, tag. FILE is an SSH key of
-#                                          scripts/release-signers.txt; NAME as in registry.example.com/reframe
+#                                          scripts/release-signers.txt; NAME as in registry.example.com
 #   scripts/release.sh verify FOLDER [SIGNERS]
 #                                          whether the files of a release are those that were signed
 set -euo pipefail
@@ -194,7 +194,7 @@ release() {
     [ "$missing" = 0 ] || fail "dry run: $missing missing"
 }
 
-mode=dry key='' registry=registry.example.com/reframe
+mode=dry key='' registry=registry.example.com
 cd "$here"
 case ${1:-} in
 '') release ;;

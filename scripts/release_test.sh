@@ -109,7 +109,7 @@ fails "not the file that was signed" verify "$scratch/copy" "$scratch/signers"
 rm "$scratch/copy/SHA256SUMS.sig"
 fails "has no SHA256SUMS.sig" verify "$scratch/copy"
 echo "    for good: nothing with a foreign key, from a tree that is not committed, or of a version that has a tag"
-publish() { scripts/release.sh publish --key "$scratch/foreign" --registry registry.example.com/reframe; }
+publish() { scripts/release.sh publish --key "$scratch/foreign" --registry registry.example.com; }
 fails "a key that is not in" publish
 cat "$scratch/signers" >>scripts/release-signers.txt
 fails "a clean tree" publish
@@ -120,4 +120,4 @@ fails "v99.1.0 is a tag already" publish
 sed 's/reframe-release/reframe-release,git/' "$scratch/signers" >"$scratch/signers-of-tags"
 git -c gpg.format=ssh -c "user.signingkey=$scratch/foreign" tag --sign --message "Reframe 99.1.0" v99.1.1
 git -c "gpg.ssh.allowedSignersFile=$scratch/signers-of-tags" verify-tag v99.1.1 2>/dev/null || fail "the tag's signature"
-fails "scripts/release.sh prepare VERSION" scripts/release.sh publish --registry registry.example.com/reframe
+fails "scripts/release.sh prepare VERSION" scripts/release.sh publish --registry registry.example.com

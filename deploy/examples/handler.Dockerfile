@@ -8,7 +8,7 @@
 # /reframe, which is `../reframe` of /src, and what they are built with. Without a registry of releases, from the clone:
 #   docker build -f deploy/Dockerfile --target handler-base -t reframe-handler-base .
 # and --build-arg BASE_IMAGE=reframe-handler-base.
-ARG REGISTRY=registry.example.com/reframe
+ARG REGISTRY=registry.example.com
 ARG REFRAME_VERSION=0.1.0
 ARG BASE_IMAGE=${REGISTRY}/reframe-handler-base:${REFRAME_VERSION}
 ARG RUNTIME_IMAGE=debian:bookworm-slim

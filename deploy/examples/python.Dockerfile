@@ -7,7 +7,7 @@
 #
 # PACKAGES is what it imports: --build-arg PACKAGES="opencv-python-headless torch", or that line in your copy. Name their
 # versions, or what is built tomorrow is not what was checked today.
-ARG REGISTRY=registry.example.com/reframe
+ARG REGISTRY=registry.example.com
 ARG REFRAME_VERSION=0.1.0
 ARG WHEEL_IMAGE=${REGISTRY}/reframe-wheel:${REFRAME_VERSION}
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
