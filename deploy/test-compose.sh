@@ -242,7 +242,7 @@ client=$(docker network inspect --format '{{(index .IPAM.Config 0).Gateway}}' "$
 answers 401 --header "X-Forwarded-For: 198.51.100.7" --header "Forwarded: for=198.51.100.8" \
     --header "X-Real-IP: 198.51.100.9" --json '{"type":"offer","sdp":"v=0","webrtc_id":"an-id-of-16-characters"}' \
     "$page/flip/webrtc/offer" || fail "no token is needed"
-refusals() { "${compose[@]}" logs gateway-1 gateway-2 2>&1 | grep "audit::refused"; }
+refusals() { "${compose[@]}" logs --no-color gateway-1 gateway-2 2>&1 | grep "audit::refused"; }
 eventually "the refusal is logged" refusals >/dev/null
 found=$(refusals)
 [[ $found == *"client=$client "* && $found != *198.51.100* ]] || fail "the client must be $client: $found"
