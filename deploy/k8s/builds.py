@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Builds what may be combined here, and validates each (validate.py): the base, each overlay, each component alone on the
-base, and each row of the table in docs/kubernetes.md. kubectl must not warn.
+"""Builds what may be combined here, and validates each (validate.py): the base, each overlay, each component alone on
+the base, and each row of the table in docs/kubernetes.md. kubectl must not warn.
 
     builds.py [FOLDER]      # keeps what was built in FOLDER: base+media_host-port+zones.yaml
 """
