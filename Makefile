@@ -12,9 +12,10 @@ LOAD ?=
 HOSTILE ?=
 FUZZ ?=
 H264 ?= yes
+RELEASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-python wheel test deny audit test-clients test-firefox test-deploy test-hostile bench soak bench-pieces instructions fuzz loadtest fuzz-asan fmt
+.PHONY: help demo demo-python wheel test deny audit test-clients test-firefox test-deploy test-hostile bench soak bench-pieces instructions fuzz loadtest fuzz-asan release fmt
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -132,6 +133,10 @@ instructions: ## Count what one 720p frame takes, hop by hop: the same on a busy
 	cargo build --release --workspace --bins
 	@echo '==> counting, a minute'
 	@scripts/instructions.sh
+
+# The version that Cargo.toml has. For good: scripts/release.sh publish (docs/releases.md).
+release: ## What a release would be, a dry run; make release RELEASE='prepare 0.2.0'
+	@scripts/release.sh $(RELEASE)
 
 fuzz: ## What strangers' bytes reach first, on mutations of tests/fuzz; make fuzz FUZZ='--count 10000000 association'
 	cargo build --release --workspace --bins

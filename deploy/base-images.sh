@@ -66,6 +66,13 @@ USER redis
 CMD ["redis-server"]
 DOCKERFILE
 
+present haproxy || image haproxy <<'DOCKERFILE'
+FROM reframe-local/debian
+RUN apt-get update && apt-get install --yes --no-install-recommends haproxy && rm -rf /var/lib/apt/lists/*
+USER haproxy
+CMD ["haproxy"]
+DOCKERFILE
+
 present prometheus || image prometheus <<'DOCKERFILE'
 FROM reframe-local/debian
 RUN apt-get update && apt-get install --yes --no-install-recommends prometheus && rm -rf /var/lib/apt/lists/* \
@@ -76,5 +83,6 @@ DOCKERFILE
 
 cat <<'VARIABLES'
 export BUILD_IMAGE=reframe-local/rust RUNTIME_IMAGE=reframe-local/debian PYTHON_IMAGE=reframe-local/python
-export REDIS_IMAGE=reframe-local/redis PROMETHEUS_IMAGE=reframe-local/prometheus
+export REDIS_IMAGE=reframe-local/redis PROXY_IMAGE=reframe-local/haproxy
+export PROMETHEUS_IMAGE=reframe-local/prometheus
 VARIABLES

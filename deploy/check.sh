@@ -13,6 +13,7 @@ need() { command -v "$1" >/dev/null || fail "$1 is missing; Debian's package $2 
 need promtool prometheus
 need kubectl kubernetes-client
 need python3 python3
+need ssh-keygen openssh-client
 if docker compose version >/dev/null 2>&1; then
     compose=(docker compose)
 else
@@ -23,10 +24,19 @@ fi
 step "images: all of them from one list"
 ./images.py check
 
+step "the version, the same everywhere, and CHANGELOG.md"
+../scripts/version.py check
+../scripts/changelog.py check
+
+step "releases: a dry run"
+../scripts/release_test.sh
+
 step "Prometheus: configuration, rules and their tests"
 # With the rules: the configuration names them.
 promtool check config prometheus/prometheus.yml
 promtool test rules prometheus/alerts_test.yml
+promtool test rules prometheus/slo_test.yml
+prometheus/prometheusrule.sh check
 
 step "Grafana: the syntax of the dashboard's queries"
 scratch=$(mktemp -d)
@@ -67,11 +77,25 @@ else
 fi
 "$python" chart/compare.py "$scratch/built"
 
-step "compose: the file, with and without monitoring, and secure as shipped"
-project() { TURN_SECRET_FILE=/dev/null "${compose[@]}" "${@/#/--file=compose/}" --profile monitoring config; }
+step "compose: the files, with and without monitoring, and secure as shipped"
+export TURN_SECRET_FILE=/dev/null REFRAME_SECRETS=/etc/reframe
+export REFRAME_ALLOWED_HOSTS=video.example.com REFRAME_PUBLIC_IP=203.0.113.7
+# project FILE... : what becomes of these together.
+project() { "${compose[@]}" "${@/#/--file=compose/}" --profile monitoring config; }
+valid() { "$venv/bin/python" compose/validate.py "$@"; }
 "${compose[@]}" --file compose/docker-compose.yml config --quiet
-project docker-compose.yml | "$venv/bin/python" compose/validate.py test
-project docker-compose.yml turn.yml | "$venv/bin/python" compose/validate.py
-project docker-compose.yml workers-out.yml >/dev/null
+project docker-compose.yml >"$scratch/demo.yaml"
+valid <"$scratch/demo.yaml"
+echo "  with a TURN server"
+project docker-compose.yml turn.yml | valid
+echo "  production"
+project docker-compose.yml production.yml >"$scratch/production.yaml"
+valid "$scratch/demo.yaml" <"$scratch/production.yaml"
+echo "  workers with a way out: nothing else differs"
+project docker-compose.yml workers-out.yml >"$scratch/out.yaml"
+found=$(valid <"$scratch/out.yaml" 2>&1) || true
+[ "$found" = "    worker: is in other networks" ] || fail "$found"
+echo "  whether faults are seen"
+"$venv/bin/python" compose/validate_test.py "$scratch/demo.yaml" "$scratch/production.yaml"
 
 echo "deploy: all well"

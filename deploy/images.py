@@ -32,14 +32,16 @@ PATIENCE = 20
 
 # Where an image stands: in Dockerfiles (also in scripts), in compose and Kubernetes, in commands.
 PLACES = re.compile(
-    r"(?P<before>^ARG +\w*IMAGE=|^FROM +|^\s*(?:- +)?image: +[\"']?(?:\$\{\w+:-)?"
+    r"(?P<before>^ARG +\w*IMAGE=|^FROM +(?:--platform=\S+ +)?|^\s*(?:- +)?image: +[\"']?(?:\$\{\w+:-)?"
     r"|^[^#\n]*\bdocker (?:pull|run|create)(?: +--?[\w=-]+)* +\"?)"
     r"(?P<image>[^\s}\"'`]+)",
     re.MULTILINE,
 )
 FILES = re.compile(r"(Dockerfile|\.ya?ml|\.sh|\.rs|\.md|\.env)$|^Makefile$")
 # Built here (also by base-images.sh), a stage of the same file, nothing at all, a variable, or a value of the chart.
-OURS = re.compile(r"reframe-(gateway|worker|wheel)(:\w+)?$|reframe-local/\w+$|(source|tree|scratch)$|\$|\{\{")
+OURS = re.compile(
+    r"reframe-(gateway|worker|wheel|handler-base)(:\w+)?$|reframe-local/\w+$|(source|tree|scratch)$|\$|\{\{"
+)
 
 
 def read():

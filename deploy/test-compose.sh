@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Builds the images, runs the compose stack, tries what must not be reached from each of its networks, looks at what a
-# worker in Python makes, and takes parts of the stack away while somebody watches a stream: `make test-deploy`. Needs
-# Docker with compose on Linux, Chromium, half an hour for the first build of the images and some minutes after that.
-# Where no image registry is reachable, the images beneath are made here (base-images.sh; as root).
+# worker in Python makes, takes parts of the stack away while somebody watches a stream, and starts it with
+# production.yml: `make test-deploy`. Needs Docker with compose on Linux, two cores, Chromium, half an hour for the
+# first build of the images and some minutes after that. Where no image registry is reachable, the images beneath are
+# made here (base-images.sh; as root).
 #
 # REFRAME_SMOKE names a program to watch with, in place of the one that is built here (tests/src/bin/smoke.rs).
 set -euo pipefail
@@ -10,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Its own names and ports: what else runs on this machine is left alone.
 project=reframe-test
-export HTTP_PORT=18080 MEDIA_PORT=17000 PROMETHEUS_PORT=19091
+export HTTP_PORT=18080 HTTPS_PORT=18443 MEDIA_PORT=17000 MEDIA_PORT_2=17001 PROMETHEUS_PORT=19091
 export GATEWAY_IMAGE=$project-gateway WORKER_IMAGE=$project-worker REFRAME_DEMO=flip
 page=http://localhost:$HTTP_PORT prometheus=http://127.0.0.1:$PROMETHEUS_PORT
 # A port of this machine, as any other program has one: nobody in a closed network reaches it.
@@ -35,6 +36,7 @@ else
     compose=(docker-compose)
 fi
 compose+=(--project-name "$project" --file deploy/compose/docker-compose.yml)
+services=(proxy gateway-1 gateway-2 worker redis prometheus)
 
 # eventually WHAT COMMAND...
 eventually() {
@@ -48,25 +50,55 @@ eventually() {
 
 # address CONTAINER NETWORK: its address there.
 address() { docker inspect --format "{{(index .NetworkSettings.Networks \"${project}_$2\").IPAddress}}" "$1"; }
-# admin PATH [OPTION...]: what the gateway's admin port says. This machine has an address in its network.
-admin() { curl --silent --fail "${@:2}" "http://$(address "$gateway" monitoring):9090$1"; }
+# admin GATEWAY PATH [OPTION...]: what its admin port says. This machine has an address in that network.
+admin() { curl --silent --fail "${@:3}" "http://$(address "$1" monitoring):9090$2"; }
+# As the operator.
+operator() {
+    local token
+    token=$("${compose[@]}" exec -T gateway-1 cat /certificates/admin.token)
+    admin "$@" --header "Authorization: Bearer $token"
+}
 
-# metric NAME [LABELS]: the sum of its series whose labels hold this text.
+# metric NAME LABELS [GATEWAY...]: the sum of its series whose labels hold this text, of these gateways or all.
 metric() {
-    admin /metrics |
-        awk -v name="$1" -v labels="${2:-}" '{ split($1, part, "{") }
+    local of=("${@:3}") gateway
+    [ ${#of[@]} != 0 ] || of=("${gateways[@]}")
+    for gateway in "${of[@]}"; do
+        admin "$gateway" /metrics || true
+    done |
+        awk -v name="$1" -v labels="$2" '{ split($1, part, "{") }
             part[1] == name && index($0, labels) { sum += $NF } END { print sum + 0 }'
 }
-metric_is() { [ "$(metric "$1" "$2")" = "$3" ]; }
+metric_is() { [ "$(metric "${@:1:2}" "${@:4}")" = "$3" ]; }
 # At least one more than before: a busy machine may see a worker hang that was not touched.
 failovers() { metric reframe_failovers_total "outcome=\"$1\""; }
 more_failovers() { [ "$(failovers "$1")" -gt "$2" ] || fail "no session was $1"; }
-ready() { admin /readyz --output /dev/null; }
-workers_are() { metric_is reframe_worker_up "" "$1"; }
+ready() { admin "$1" /readyz --output /dev/null; }
+# Each gateway has so many.
+workers_are() {
+    local gateway
+    for gateway in "${gateways[@]}"; do
+        metric_is reframe_worker_up "" "$1" "$gateway" || return 1
+    done
+}
+# The gateway that has the session, once those that ended are gone; and the other one.
+owner() {
+    local gateway
+    eventually "one session" metric_is reframe_sessions_active "" 1
+    for gateway in "${gateways[@]}"; do
+        if metric_is reframe_sessions_active "" 1 "$gateway"; then
+            echo "$gateway"
+            return
+        fi
+    done
+    fail "no gateway has the session"
+}
+other() { if [ "$1" = "${gateways[0]}" ]; then echo "${gateways[1]}"; else echo "${gateways[0]}"; fi; }
 
 # The address of the worker that has the session, among the gateway's metrics.
 busy_address() {
-    admin /metrics | sed -n 's|^reframe_worker_sessions{worker="http://\([0-9.]*\):.*"} [1-9].*|\1|p'
+    for gateway in "${gateways[@]}"; do admin "$gateway" /metrics; done |
+        sed -n 's|^reframe_worker_sessions{worker="http://\([0-9.]*\):.*"} [1-9].*|\1|p'
 }
 # The worker that has the session.
 busy_worker() {
@@ -92,7 +124,7 @@ stopped_well() {
 # watch STREAM: somebody opens its page. Who watched before must have left.
 watch() {
     local token line
-    token=$("${compose[@]}" exec -T gateway reframe-gateway token --stream "$1")
+    token=$("${compose[@]}" exec -T gateway-1 reframe-gateway token --stream "$1")
     coproc smoke { exec "$REFRAME_SMOKE" "$page/$1/?t=$token"; }
     read -r -t "$patience" line <&"${smoke[0]}" || fail "no picture comes back"
     echo "    $line"
@@ -124,15 +156,18 @@ dismiss() { docker rm --force --volumes "$project-$1" >/dev/null; }
 clean_up() {
     local code=$?
     trap - EXIT
-    rm -rf -- "$scratch"
     if [ "$code" != 0 ]; then
-        "${compose[@]}" logs --tail 40 gateway worker redis >&2 || true
+        "${compose[@]}" logs --tail 40 proxy gateway-1 gateway-2 worker redis >&2 || true
     fi
     [ -z "${smoke_PID:-}" ] || kill "$smoke_PID" 2>/dev/null || true
     [ -z "${listener:-}" ] || kill "$listener" 2>/dev/null || true
     [ ${#strangers[@]} = 0 ] || docker rm --force --volumes "${strangers[@]}" >/dev/null 2>&1 || true
     "${compose[@]}" --profile monitoring down --volumes --timeout 5 >/dev/null 2>&1 || true
     docker volume rm "$project-foreign" >/dev/null 2>&1 || true
+    # Files of another user, whom not everybody may be who runs this.
+    [ ! -d "$scratch/secrets" ] || docker run --rm --user=0 --volume "$scratch:/scratch" --entrypoint rm \
+        "$GATEWAY_IMAGE" -rf /scratch/secrets || true
+    rm -rf -- "$scratch"
     exit "$code"
 }
 
@@ -176,15 +211,42 @@ if [ -z "${REFRAME_SMOKE:-}" ]; then
     REFRAME_SMOKE=${CARGO_TARGET_DIR:-target}/debug/reframe-smoke
 fi
 
-step "the stack: a gateway, two workers, Redis, Prometheus"
+step "the stack: a proxy, two gateways, two workers, Redis, Prometheus"
 trap clean_up EXIT
-"${compose[@]}" up --detach --no-build gateway worker redis prometheus >/dev/null 2>&1
-gateway=$("${compose[@]}" ps --quiet gateway)
-eventually "the gateway is ready" ready
-eventually "two workers" workers_are 2
-redis=$("${compose[@]}" ps --quiet redis) monitor=$("${compose[@]}" --profile monitoring ps --quiet prometheus)
+# The containers of a stack that has just been started.
+look() {
+    gateways=("$("${compose[@]}" ps --quiet gateway-1)" "$("${compose[@]}" ps --quiet gateway-2)")
+    eventually "the first gateway is ready" ready "${gateways[0]}"
+    eventually "the second gateway is ready" ready "${gateways[1]}"
+    eventually "two workers" workers_are 2
+    proxy=$("${compose[@]}" ps --quiet proxy) redis=$("${compose[@]}" ps --quiet redis)
+}
+"${compose[@]}" up --detach --no-build "${services[@]}" >/dev/null 2>&1
+look
+monitor=$("${compose[@]}" --profile monitoring ps --quiet prometheus)
 # No one in a pipe that is closed early: pipefail would have it for an error.
 workers=$("${compose[@]}" ps --quiet worker) && worker=${workers%%$'\n'*}
+answers() { [ "$(curl --silent --output /dev/null --write-out '%{http_code}' "${@:2}")" = "$1" ]; }
+eventually "the page" answers 200 "$page/"
+
+step "the proxy: both gateways answer, and know the client"
+# A name that nobody allows is refused by the gateway, and counted there.
+refused_by() { metric reframe_http_refused_total 'port="public",reason="host"' "$1"; }
+both_refuse() {
+    answers 421 --header "Host: nobody.example" "$page/" &&
+        [ "$(refused_by "${gateways[0]}")" -gt 2 ] && [ "$(refused_by "${gateways[1]}")" -gt 2 ]
+}
+eventually "requests reach both gateways" both_refuse
+# This machine's address for the proxy; what a client invents is gone.
+client=$(docker network inspect --format '{{(index .IPAM.Config 0).Gateway}}' "${project}_public")
+answers 401 --header "X-Forwarded-For: 198.51.100.7" --header "Forwarded: for=198.51.100.8" \
+    --header "X-Real-IP: 198.51.100.9" --json '{"type":"offer","sdp":"v=0","webrtc_id":"an-id-of-16-characters"}' \
+    "$page/flip/webrtc/offer" || fail "no token is needed"
+refusals() { "${compose[@]}" logs gateway-1 gateway-2 2>&1 | grep "audit::refused"; }
+eventually "the refusal is logged" refusals >/dev/null
+found=$(refusals)
+[[ $found == *"client=$client "* && $found != *198.51.100* ]] || fail "the client must be $client: $found"
+echo "    both, and its address is $client"
 
 step "networks: what a container in each of them reaches, and what it does not"
 # Every port of the stack at its own address; the gateway's at each of its addresses; and a port of this machine, at the
@@ -206,17 +268,21 @@ target worker "$worker" workers 50051
 target redis "$redis" redis 6379
 target prometheus "$monitor" monitoring 9090
 target prometheus "$monitor" dashboards 9090
-for network in edge workers redis monitoring; do
-    target page "$gateway" "$network" 8080
-    target media "$gateway" "$network" 7000
-    target admin "$gateway" "$network" 9090
-    target peer "$gateway" "$network" 9092
+target page "$proxy" public 8080
+target page "$proxy" front 8080
+for number in 1 2; do
+    for network in front edge peers workers redis monitoring; do
+        target "http-$number" "${gateways[number - 1]}" "$network" 8080
+        target "media-$number" "${gateways[number - 1]}" "$network" 7000
+        target "admin-$number" "${gateways[number - 1]}" "$network" 9090
+        target "peer-$number" "${gateways[number - 1]}" "$network" 9092
+    done
 done
 # And one of the outside, where this machine reaches it.
 outside=deb.debian.org internet=
 address_outside=$(getent ahostsv4 "$outside" | head --lines 1 | cut --delimiter ' ' --fields 1) || true
 if [ -n "$address_outside" ] && timeout 5 bash -c "exec 3<>/dev/tcp/$address_outside/80" 2>/dev/null; then
-    targets+=("outside=$address_outside:80") internet="outside "
+    targets+=("outside=$address_outside:80") internet=" outside"
 fi
 # reached NETWORK: the names of those that a container there reaches; the same probe for all. `container:ID` is the
 # network of that container, so all that it is in.
@@ -236,11 +302,15 @@ while read -r from network expected; do
     echo "    from ${from/_/ }: ${found:-nothing}"
     [ "$found" = "$expected" ] || fail "from ${from/_/ } must be reached: $expected"
 done <<NETWORKS
-edge ${project}_edge host media ${internet}page
+public ${project}_public host page
+front ${project}_front http-1 http-2 page
+edge ${project}_edge host media-1 media-2$internet
+peers ${project}_peers peer-1 peer-2
 workers ${project}_workers worker
 redis ${project}_redis redis
-monitoring ${project}_monitoring admin host peer prometheus
+monitoring ${project}_monitoring admin-1 admin-2 host prometheus
 dashboards ${project}_dashboards host prometheus
+the_proxy container:$proxy host http-1 http-2 page
 a_worker container:$worker worker
 Redis_itself container:$redis redis
 NETWORKS
@@ -251,10 +321,10 @@ resolves() {
     docker run --rm --network "${project}_$1" --entrypoint getent "$GATEWAY_IMAGE" hosts "$outside" >/dev/null
 }
 if resolves edge; then
-    for network in workers redis; do
+    for network in front peers workers redis; do
         ! resolves "$network" || fail "names of the outside are answered in $network"
     done
-    echo "    $outside: a name in edge, none in workers and redis"
+    echo "    $outside: a name in edge, none in front, peers, workers and redis"
 fi
 
 step "who has no certificate of the cluster"
@@ -302,7 +372,7 @@ unknown_worker() { # NAME WHY OPTION...
     at=$(address "$project-$1" workers):50051
     # The gateway found it, and says why it does not take it.
     refused() {
-        docker logs "$gateway" 2>&1 | grep --fixed-strings "worker not available" | grep --fixed-strings "$at" |
+        docker logs "${gateways[0]}" 2>&1 | grep --fixed-strings "worker not available" | grep --fixed-strings "$at" |
             grep --fixed-strings "$2" >/dev/null
     }
     eventually "$1 is refused" refused "$@"
@@ -313,20 +383,21 @@ unknown_worker plain-worker "does not speak TLS" --env REFRAME_CLUSTER_TLS=off
 echo "    one without a certificate is not"
 unknown_worker foreign-worker "of another CA" --volume "$project-foreign:/certificates:ro" "${worker_as[@]}"
 echo "    one of another CA is not"
-# The port for other gateways, by this machine, with the gateway's own certificate and without.
-peer() {
-    curl --silent --insecure --output /dev/null --write-out '%{http_code}' "$@" \
-        "https://$(address "$gateway" monitoring):9092/api/streams" || true
+# The port for other gateways, from their network, with a gateway's own certificate and without.
+peer() { # OPTION...
+    docker run --rm --network "${project}_peers" --volume "${project}_gateway-certificates:/certificates:ro" \
+        --entrypoint bash "$GATEWAY_IMAGE" -c 'printf "GET /api/streams HTTP/1.0\r\n\r\n" |
+            timeout 10 openssl s_client -quiet -connect "$@" 2>/dev/null' bash \
+        "$(address "${gateways[0]}" peers):9092" "$@" || true
 }
-own() { "${compose[@]}" exec -T gateway cat "/certificates/$1"; }
-answer=$(peer --cert <(own gateway.pem) --key <(own gateway-key.pem))
-[[ $answer == [1-5]* ]] || fail "a gateway's certificate is not taken at --peer"
-[ "$(peer)" = 000 ] || fail "--peer answers a client without a certificate"
+[[ $(peer -cert /certificates/gateway.pem -key /certificates/gateway-key.pem) == HTTP/* ]] ||
+    fail "a gateway's certificate is not taken at --peer"
+[[ $(peer) != *HTTP/* ]] || fail "--peer answers a client without a certificate"
 echo "    --peer answers to a gateway's certificate, and to nobody without"
 
 step "Redis: by TLS, for the gateways' user, with its rights"
-metric_is reframe_placement_up "" 1 || fail "the gateway does not reach Redis"
-password=$("${compose[@]}" exec -T gateway cat /certificates/redis.password)
+metric_is reframe_placement_up "" 2 || fail "a gateway does not reach Redis"
+password=$("${compose[@]}" exec -T gateway-1 cat /certificates/redis.password)
 # redis_says TEXT OPTION...: the answer to a command has this text.
 redis_says() {
     local answer
@@ -352,19 +423,24 @@ files_are() { # SERVICE FILE...
         grep --invert-match --extended-regexp '^600 10001 |^644 10001 /.*/(ca|gateway|worker|redis)\.pem$') || true
     [ -z "$found" ] || fail "of another owner, or for others: $found"
 }
-files_are gateway admin.token auth.key ca.pem gateway-key.pem gateway.pem redis.password session.key
+files_are gateway-1 admin.token auth.key ca.pem gateway-key.pem gateway.pem redis.password session.key
+files_are gateway-2 admin.token auth.key ca.pem gateway-key.pem gateway.pem redis.password session.key
 files_are worker ca.pem worker-key.pem worker.pem
 files_are redis ca.pem redis-key.pem redis.acl redis.pem
-described=$(docker inspect "$gateway" "$redis" "$worker" "$monitor")
+described=$(docker inspect "$proxy" "${gateways[@]}" "$redis" "$worker" "$monitor")
 [[ $described == *REFRAME_AUTH_KEY_FILE=/certificates/auth.key* ]] || fail "no description of the gateway"
 for file in admin.token auth.key session.key redis.password; do
-    secret=$("${compose[@]}" exec -T gateway cat "/certificates/$file")
+    secret=$("${compose[@]}" exec -T gateway-1 cat "/certificates/$file")
     [[ ${#secret} -ge 32 && $described != *"$secret"* ]] || fail "$file is in a description"
 done
-# From within, as the kernel holds it.
+# From within, as the kernel holds it: bytes, processes, microseconds of CPU in 100 ms, descriptors; no capabilities.
 limits() {
     "${compose[@]}" exec -T "$1" </dev/null bash -c 'cd /sys/fs/cgroup
-        if [ -e pids.max ]; then cat memory.max pids.max; else cat memory/memory.limit_in_bytes pids/pids.max; fi
+        if [ -e pids.max ]; then
+            cat memory.max pids.max && cut --delimiter " " --fields 1 cpu.max
+        else
+            cat memory/memory.limit_in_bytes pids/pids.max cpu/cpu.cfs_quota_us
+        fi
         ulimit -n; awk "/^CapEff|^NoNewPrivs/ { print \$2 }" /proc/self/status
         ! touch /tmp/written 2>/dev/null || echo "writes to its root"' | paste --serial --delimiters ' '
 }
@@ -373,9 +449,11 @@ while read -r service expected; do
     echo "    $service: $found"
     [ "$found" = "$expected" ] || fail "$service must have: $expected"
 done <<'LIMITS'
-gateway 2147483648 1024 16384 0000000000000000 1
-worker 2147483648 512 4096 0000000000000000 1
-redis 268435456 64 2048 0000000000000000 1
+proxy 536870912 64 100000 10000 0000000000000000 1
+gateway-1 2147483648 1024 200000 16384 0000000000000000 1
+gateway-2 2147483648 1024 200000 16384 0000000000000000 1
+worker 2147483648 512 200000 4096 0000000000000000 1
+redis 268435456 64 100000 2048 0000000000000000 1
 LIMITS
 # The same, where nothing is limited: the probe sees it.
 free=$(docker run --rm --entrypoint=bash "$GATEWAY_IMAGE" -c 'awk "/^NoNewPrivs/ { print \$2 }" /proc/self/status
@@ -399,11 +477,18 @@ dismiss python
 eventually "two workers again" workers_are 2
 
 step "a stream in Chromium"
-[ "$(curl --silent --output /dev/null --write-out '%{http_code}' "$page/api/streams")" = 401 ] ||
-    fail "no token is needed"
-[ "$(admin /api/sessions --no-fail --output /dev/null --write-out '%{http_code}')" = 401 ] ||
+answers 401 "$page/api/streams" || fail "no token is needed"
+[ "$(admin "${gateways[1]}" /api/sessions --no-fail --output /dev/null --write-out '%{http_code}')" = 401 ] ||
     fail "anybody sees the sessions"
 watch flip
+gateway=$(owner)
+session=$(operator "$gateway" /api/sessions | python3 -c 'import json, sys
+print(json.load(sys.stdin)["sessions"][0]["id"])')
+before=$(metric reframe_forwarded_total 'outcome="ok"')
+operator "$(other "$gateway")" "/api/sessions/$session" --output /dev/null ||
+    fail "a gateway does not answer for a session of the other one"
+[ "$(metric reframe_forwarded_total 'outcome="ok"')" -gt "$before" ] || fail "no request is forwarded"
+echo "    the gateway that has not the session asks the one that has it"
 
 step "Redis is restarted"
 docker restart --time 0 "$("${compose[@]}" ps --quiet redis)" >/dev/null
@@ -417,7 +502,7 @@ goes_on "on another worker"
 more_failovers recovered "$before"
 
 step "four workers"
-"${compose[@]}" up --detach --no-build --no-recreate --scale worker=4 gateway worker redis prometheus >/dev/null 2>&1
+"${compose[@]}" up --detach --no-build --no-recreate --scale worker=4 "${services[@]}" >/dev/null 2>&1
 eventually "four workers" workers_are 4
 
 step "the worker that has the stream is stopped"
@@ -432,6 +517,8 @@ step "Prometheus"
 # All but those of what does not happen here, or may not, or once: its first time is when Prometheus learns of it.
 may_be_without="Sessions ended|Setup time|Failover time|Claim time|Dropped and skipped|Release error, p99"
 may_be_without+="|Stuck handlers|Workers refused|Packets dropped|Errors and forwarded requests"
+# No stream here calls a model, and where calls wait for each other, in Python, nobody watches any more.
+may_be_without+="|Models|Waits for models and turns, p95"
 panels_have_data() {
     local without
     without=$(python3 deploy/grafana/queries.py "$prometheus" 2>&1) || return 1
@@ -441,13 +528,70 @@ panels_have_data() {
 eventually "every panel of the dashboard has data" panels_have_data
 ! curl --silent --fail "$prometheus/api/v1/rules" | grep --fixed-strings '"health":"err"' || fail "rules that fail"
 if command -v promtool >/dev/null; then
-    admin /metrics | promtool check metrics
+    admin "${gateways[0]}" /metrics | promtool check metrics
 fi
 
-step "the gateway is stopped, and started again"
+step "the gateway that has the stream is killed"
+gateway=$(owner)
+docker kill "$gateway" >/dev/null
+goes_on "at the other gateway"
+[ "$(owner)" = "$(other "$gateway")" ] || fail "the other gateway does not have the session"
+docker start "$gateway" >/dev/null
+eventually "it is ready again" ready "$gateway"
+
+step "the other one is stopped, and started again"
+# The proxy sees within two seconds that the first one is there.
+before=$(refused_by "$gateway")
+has_requests() {
+    answers 421 --header "Host: nobody.example" "$page/" && [ "$(refused_by "$gateway")" -gt "$before" ]
+}
+eventually "requests reach it again" has_requests
+gateway=$(owner)
 docker stop --time 15 "$gateway" >/dev/null
 stopped_well "$gateway"
+goes_on "back at the first one"
 docker start "$gateway" >/dev/null
-goes_on "the page came back by itself"
+eventually "it is ready again" ready "$gateway"
+leave
+
+step "no gateway"
+docker stop --time 15 "${gateways[@]}" >/dev/null
+# JSON, and something that the page takes for passing.
+nobody_there() { [[ $(curl --silent "$page/flip/webrtc/offer" --json '{}') == *'"error":"draining"'* ]]; }
+eventually "the proxy says so in our words" nobody_there
+
+step "production.yml: https, and secrets in a folder"
+"${compose[@]}" --profile monitoring down --volumes --timeout 5 >/dev/null 2>&1
+export REFRAME_SECRETS=$scratch/secrets REFRAME_ALLOWED_HOSTS=video.example.com REFRAME_PUBLIC_IP=127.0.0.1
+# As docs/operations.md has it. The site's certificate twice: it will be renewed.
+certificate='openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=video.example.com \
+    -addext subjectAltName=DNS:video.example.com -keyout /secrets/proxy/site.key -out /secrets/proxy/site.crt'
+in_secrets() { # USER COMMAND
+    local said
+    said=$(docker run --rm --user "$1" --network none --volume "$REFRAME_SECRETS:/secrets" --entrypoint bash \
+        "$GATEWAY_IMAGE" -euc "$2" 2>&1) || fail "$said"
+}
+mkdir "$REFRAME_SECRETS"
+in_secrets 0 'cd /secrets && install --directory --owner 10001 --group 10001 --mode 755 gateway worker redis proxy'
+in_secrets 10001 "$certificate"
+compose+=(--file deploy/compose/production.yml)
+"${compose[@]}" up --detach --no-build "${services[@]}" >/dev/null 2>&1
+look
+https=https://$REFRAME_ALLOWED_HOSTS:$HTTPS_PORT
+by_name=(--resolve "$REFRAME_ALLOWED_HOSTS:$HTTPS_PORT:127.0.0.1" --cacert "$REFRAME_SECRETS/proxy/site.crt")
+eventually "the page by https" answers 200 "${by_name[@]}" "$https/flip/"
+# Into a variable: a pipe that grep closes early is an error.
+found=$(curl --silent --head "${by_name[@]}" "$https/flip/")
+[[ ${found,,} == *strict-transport-security* ]] || fail "browsers are not told to stay with https"
+[[ $(curl --silent --head "$page/flip/") == *" 308 "*"https://localhost/flip/"* ]] || fail "http does not lead to https"
+answers 401 "${by_name[@]}" "$https/api/streams" || fail "no token is needed"
+token=$("${compose[@]}" exec -T gateway-1 reframe-gateway token)
+answers 200 "${by_name[@]}" --header "Authorization: Bearer $token" "$https/api/streams" || fail "a token is not taken"
+found=$(find "$REFRAME_SECRETS"/{gateway,worker,redis} -type f | wc --lines)
+[ "$found" = 14 ] || fail "cluster-init has made $found files"
+in_secrets 10001 "$certificate"
+"${compose[@]}" kill -s USR2 proxy >/dev/null 2>&1
+eventually "the renewed certificate" answers 200 "${by_name[@]}" "$https/flip/"
+echo "    served by name, http leads there, secrets are made once, a renewed certificate is taken"
 
 step "everything well; taking it down"

@@ -32,13 +32,19 @@ fn link_libvpx() {
     let elsewhere = ["VPX_LIB_DIR", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR"];
     elsewhere.iter().for_each(|name| println!("cargo:rerun-if-env-changed={name}"));
     // If somebody names a libvpx, use that one: the bindings are for it.
-    if env::var("TARGET") != env::var("HOST")
-        || elsewhere.iter().any(|name| env::var_os(name).is_some())
-    {
+    if elsewhere.iter().any(|name| env::var_os(name).is_some()) {
         return;
     }
+    let (Ok(target), Ok(host)) = (env::var("TARGET"), env::var("HOST")) else { return };
+    // For another processor, Debian's compiler for that one, which is told where its libraries are:
+    // aarch64-linux-gnu-gcc (scripts/cross.sh).
+    let compiler = if target == host {
+        "cc".to_owned()
+    } else {
+        format!("{}-gcc", target.replace("-unknown", ""))
+    };
     // Not pkg-config: Debian's file names a folder where it is not.
-    let asked = Command::new("cc").arg("-print-file-name=libvpx.a").output();
+    let asked = Command::new(compiler).arg("-print-file-name=libvpx.a").output();
     let answer = asked
         .map(|answer| String::from_utf8_lossy(&answer.stdout).trim().to_owned())
         .unwrap_or_default();

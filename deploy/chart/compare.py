@@ -20,8 +20,6 @@ sys.path.insert(0, str(HERE.parent / "k8s"))
 import builds  # noqa: E402
 import validate  # noqa: E402
 
-# Until there is that component, prod has a ServiceMonitor of its own.
-MONITORING = HERE.parent / "k8s/components/monitoring"
 SMALL = {"requests": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
          "limits": {"memory": "2Gi", "ephemeral-storage": "256Mi"}}
 PROD = {
@@ -105,8 +103,6 @@ def compared(chart, text, own):
     for problem in validate.problems(manifests_with_namespace(manifests, text), made(text)):
         yield f"the chart's: {problem}"
     wanted, found = variants.load(text), variants.load(yaml.safe_dump_all(manifests))
-    if not MONITORING.exists():
-        wanted.pop(("ServiceMonitor", "reframe-gateway"), None)
     for identity in wanted.keys() | found.keys():
         here = " ".join(identity)
         yield from differences(normal(wanted.get(identity)), normal(found.get(identity)), here)

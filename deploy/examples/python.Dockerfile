@@ -1,8 +1,15 @@
-# An image for a program in Python, app.py. From the folder that holds the program's folder and Reframe beside it:
-#   docker build -f reframe/deploy/Dockerfile --target wheel -t reframe-wheel reframe
-#   docker build -f reframe/deploy/examples/python.Dockerfile -t upside-down upside-down
-# PACKAGES is what it imports: --build-arg PACKAGES="opencv-python-headless torch", or that line in a copy of this file.
-ARG WHEEL_IMAGE=reframe-wheel
+# An image for a program in Python, app.py. Copy this file, and the .dockerignore beside it, into the program's folder.
+# There:
+#   docker build -f python.Dockerfile -t upside-down .
+# REFRAME_VERSION is that of your gateways. Without a registry of releases, from a clone of Reframe:
+#   docker build -f deploy/Dockerfile --target wheel -t reframe-wheel .
+# and --build-arg WHEEL_IMAGE=reframe-wheel.
+#
+# PACKAGES is what it imports: --build-arg PACKAGES="opencv-python-headless torch", or that line in your copy. Name their
+# versions, or what is built tomorrow is not what was checked today.
+ARG REGISTRY=registry.example.com/reframe
+ARG REFRAME_VERSION=0.1.0
+ARG WHEEL_IMAGE=${REGISTRY}/reframe-wheel:${REFRAME_VERSION}
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 FROM ${WHEEL_IMAGE} AS wheel
 FROM ${PYTHON_IMAGE}

@@ -12,7 +12,7 @@ import urllib.request
 
 DASHBOARD = pathlib.Path(__file__).parent / "dashboards" / "reframe.json"
 # What Grafana puts in place of its variables.
-VARIABLES = {"$__rate_interval": "1m", "$gateway": ".*"}
+VARIABLES = {"$__rate_interval": "1m", "$namespace": ".*", "$gateway": ".*"}
 
 
 def queries():

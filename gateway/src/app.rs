@@ -25,6 +25,7 @@ use std::time::Duration;
 use actix::Actor;
 use actix_web::dev::Server;
 use metrics_exporter_prometheus::PrometheusHandle;
+use reframe_proto::location::Location;
 use reframe_tls::ClusterTls;
 use tokio::runtime::Handle;
 use tracing::{info, warn};
@@ -128,7 +129,9 @@ async fn serve(
 
     let peer_address = ports.peer.as_ref().map(|port| port.address);
     let shared = cluster.shared.zip(peer_address);
-    let (pool, placement) = find_workers(&media, cluster.workers, cluster.tls.clone(), shared);
+    let here = Location::here(cluster.zone);
+    let (pool, placement) =
+        find_workers(&media, cluster.workers, cluster.tls.clone(), here, shared);
     let arbiters = Arc::new(Arbiters::start(config.codec_threads, config.max_load));
     arbiters.watch(&watchdog);
     let forward = Forward::new(Arc::clone(&placement), pool.clone(), cluster.tls.clone());
@@ -234,10 +237,11 @@ fn find_workers(
     media: &Handle,
     workers: Vec<WorkerAddress>,
     tls: Option<Arc<ClusterTls>>,
+    here: Location,
     shared: Option<(SharedPlacement, SocketAddr)>,
 ) -> (Pool, Arc<dyn Placement>) {
     let _on_media = media.enter();
-    let pool = Pool::start(workers, tls);
+    let pool = Pool::start(workers, tls, here);
     let known = pool.clone();
     let placement = placement::start(shared, Box::new(move || known.serving()));
     (pool, placement)

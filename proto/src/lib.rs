@@ -8,6 +8,7 @@
 //! worker with different values would refuse each other's frames.
 
 pub mod exchange;
+pub mod location;
 
 /// The version of this protocol. A gateway refuses a worker whose `StreamSpec` carries another.
 pub const PROTOCOL_VERSION: u32 = 4;

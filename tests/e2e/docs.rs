@@ -16,7 +16,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn read(path: &str) -> String {
+pub(super) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -48,7 +48,7 @@ fn mentions(text: &str) -> Vec<&str> {
 }
 
 /// The words of `text` that start with `prefix`, up to the first character that no name has.
-fn words<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
+pub(super) fn words<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
     text.match_indices(prefix)
         .filter(|(at, _)| {
             !text[..*at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-')

@@ -63,7 +63,9 @@ mod streams;
 mod stuck;
 mod tls;
 mod trace;
+mod watched;
 mod worker_port;
+mod zones;
 
 use std::collections::HashSet;
 use std::fmt;

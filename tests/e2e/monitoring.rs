@@ -15,7 +15,15 @@ use reframe_worker::{Batched, Frame, HandlerError, Stream, VideoStreamHandler};
 use super::*;
 
 /// Panels of what does not happen in this run.
-const WITHOUT_DATA: [&str; 5] = [
+const WITHOUT_DATA: [&str; 13] = [
+    "Alerts",
+    "Certificates",
+    "Connections that failed",
+    "Media addresses",
+    "Messages and outputs lost",
+    "Packets asked for again",
+    "Requests refused",
+    "Sessions by distance",
     "Sessions ended",
     "Release error, p99",
     "Stuck handlers",
@@ -38,7 +46,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// One that scrapes `target` every second and has the project's alerts.
+    /// One that scrapes `target` every second and has the project's rules.
     fn start(target: &str) -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = free.local_addr().expect("a bound socket has an address");
@@ -47,10 +55,12 @@ impl Prometheus {
         let folder = env::temp_dir().join(name);
         fs::create_dir_all(&folder).expect("a folder");
         let config = folder.join("prometheus.yml");
-        let rules = deploy("prometheus/alerts.yml").canonicalize().expect("the alerts");
+        let rules = deploy("prometheus").canonicalize().expect("the rules");
         let text = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [\"{}\"]\nscrape_configs:\n  \
-             - job_name: reframe-gateway\n    static_configs: [{{targets: [\"{target}\"]}}]\n",
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+             rule_files: [\"{0}/alerts.yml\", \"{0}/slo.yml\"]\n\
+             scrape_configs:\n  - job_name: reframe-gateway\n    \
+             static_configs: [{{targets: [\"{target}\"]}}]\n",
             rules.display()
         );
         fs::write(&config, text).expect("a file");
@@ -160,12 +170,21 @@ fn the_alerts_do_what_their_tests_say() {
     for arguments in [
         ["check", "config", "prometheus/prometheus.yml"],
         ["test", "rules", "prometheus/alerts_test.yml"],
+        ["test", "rules", "prometheus/slo_test.yml"],
     ] {
         let checked = Command::new("promtool").args(arguments).current_dir(deploy("")).output();
         let checked = checked.expect("`promtool` starts; Debian's package prometheus has it");
         let said = [checked.stdout, checked.stderr].concat();
         assert!(checked.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said));
     }
+}
+
+#[test]
+fn kubernetes_has_the_same_rules() {
+    let checked = Command::new(deploy("prometheus/prometheusrule.sh")).arg("check").output();
+    let checked = checked.expect("bash starts");
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 #[test]

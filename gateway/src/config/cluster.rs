@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use reframe_proto::exchange::pass;
+use reframe_proto::location::is_zone_name;
 use reframe_tls::{ClusterTls, ClusterTlsOptions, Role};
 use tokio::runtime::Handle;
 use tonic::transport::Uri;
@@ -25,9 +26,14 @@ const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
 pub struct ClusterOptions {
     /// The workers, comma-separated [http://host:port is one; unix:/path is one on this host, by
     /// shared memory; dns://name:port is one at each address that the name has, looked up again
-    /// every 5 s]; sessions go to the one that has the fewest.
+    /// every 5 s]; sessions go to the nearest with room, among those to the one that has the fewest.
     #[arg(long, env = "REFRAME_WORKERS", default_value = "http://127.0.0.1:50051")]
     pub workers: String,
+
+    /// The failure domain that this machine is in, as workers name theirs; sessions go to workers of
+    /// the same, while these have room [like eu-central-1a; up to 63 letters, digits, -, _ and .].
+    #[arg(long, env = "REFRAME_ZONE", value_name = "NAME", default_value = "")]
+    pub zone: String,
 
     /// The Redis that several gateways share.
     #[command(flatten)]
@@ -69,6 +75,8 @@ pub struct ClusterOptions {
 pub struct Cluster {
     pub(crate) workers: Vec<WorkerAddress>,
     pub(crate) shared: Option<SharedPlacement>,
+    /// The zone that this machine is in; empty: not named.
+    pub(crate) zone: String,
     /// To workers and other gateways; `None`: plain.
     pub(crate) tls: Option<Arc<ClusterTls>>,
     pub(crate) reconnect_limit: Duration,
@@ -99,6 +107,7 @@ impl Cluster {
         Self {
             workers,
             shared: None,
+            zone: String::new(),
             tls: None,
             reconnect_limit: RECONNECT_LIMIT,
             grace: Duration::ZERO,
@@ -123,6 +132,10 @@ impl ClusterOptions {
     pub fn validate(&self, gateway: &Options) -> Result<Cluster, Vec<String>> {
         let mut problems = Vec::new();
         let workers = workers(&mut problems, &self.workers);
+        let zone = self.zone.trim().to_owned();
+        if !zone.is_empty() && !is_zone_name(&zone) {
+            problems.push(format!("--zone: `{zone}` is not a name like eu-central-1a"));
+        }
         let store = self.redis.validate(&mut problems);
         let lease = within(&mut problems, "--lease", &self.lease, 2, 300);
         let peer = parse(&mut problems, "--peer", &self.peer, "an address like 127.0.0.1:9092");
@@ -162,7 +175,8 @@ impl ClusterOptions {
                 let shared =
                     store.map(|store| SharedPlacement { store, lease, peer, advertise, warnings });
                 let (reconnect_limit, grace) = (seconds(limit), seconds(grace));
-                Ok(Cluster { workers, shared, tls, reconnect_limit, grace, watched: Vec::new() })
+                let watched = Vec::new();
+                Ok(Cluster { workers, shared, zone, tls, reconnect_limit, grace, watched })
             }
             _ => Err(problems),
         }
@@ -246,6 +260,7 @@ mod tests {
         ClusterOptions {
             workers: "http://a:1, dns://b:2, unix:/c/d, unix:///e".into(),
             redis: RedisOptions::default(),
+            zone: "a-1.b_2".into(),
             lease: "10".into(),
             peer: "127.0.0.1:9092".into(),
             advertise: None,
@@ -278,6 +293,7 @@ mod tests {
             panic!("{:?}", cluster.workers)
         };
         assert_eq!((name.as_str(), cluster.grace), ("b", Duration::from_secs(10)));
+        assert_eq!(cluster.zone, "a-1.b_2");
         assert_eq!((c.to_str(), e.to_str()), (Some("/c/d"), Some("/e")));
         assert!(cluster.shared.is_none());
     }
@@ -291,6 +307,7 @@ mod tests {
                 redis_password_file: Some("/absent/password".into()),
                 ..RedisOptions::default()
             },
+            zone: "a zone".into(),
             lease: "1".into(),
             peer: "here".into(),
             advertise: Some("10.0.0.7".into()),
@@ -304,6 +321,7 @@ mod tests {
         };
         let flags = [
             "--workers",
+            "--zone",
             "--redis",
             "--redis-password-file",
             "--lease",
@@ -313,7 +331,7 @@ mod tests {
             "--grace",
             "--cluster-tls",
         ];
-        assert_eq!(flags.map(count), [9, 1, 1, 1, 1, 1, 1, 1, 1], "{problems:?}");
+        assert_eq!(flags.map(count), [9, 1, 1, 1, 1, 1, 1, 1, 1, 1], "{problems:?}");
         let none = ClusterOptions { workers: " ,".into(), ..options() };
         assert_eq!(none.validate(&gateway("127.0.0.1:9090")).unwrap_err().len(), 1);
     }

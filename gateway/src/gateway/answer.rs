@@ -27,6 +27,7 @@ impl Gateway {
         let (pool, placement) = (self.pool.clone(), Arc::clone(&self.placement));
         let (port, open) = (Arc::clone(&self.port), self.peers.token());
         let (timeouts, answers) = (self.timeouts, Arc::clone(&self.answers));
+        let moves = Arc::clone(&self.moves);
         let Video { bitrates, video_limits } = self.video.clone();
         async move {
             placement.look(&id, &workers, yields).await?;
@@ -53,6 +54,7 @@ impl Gateway {
                         placement,
                         live: Arc::clone(&live),
                         events: channels.events(),
+                        moves,
                     };
                     let pending = PendingSession {
                         id,

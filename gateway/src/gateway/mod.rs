@@ -18,7 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -36,8 +38,8 @@ use crate::config::Video;
 use crate::config::client_limits::ClientLimits;
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
-use crate::session::{Answers, Session, SessionStopped, Timeouts, new_sessions};
-use crate::shares::Rates;
+use crate::session::{Answers, Session, SessionStopped, Timeouts, moves, new_sessions};
+use crate::shares::{Bucket, Rates};
 use crate::stream::live_session::LiveSession;
 use crate::threads::arbiters::{Arbiters, CodecArbiter};
 use crate::threads::load::LOOK_INTERVAL;
@@ -62,6 +64,8 @@ pub(crate) struct Gateway {
     answers: Arc<Answers>,
     /// Of each client's network.
     new_sessions: Rates,
+    /// How often sessions may move to a nearer worker.
+    moves: Arc<Mutex<Bucket>>,
     sessions: HashMap<SessionId, Entry>,
     clients: Clients,
     admission: Admission,
@@ -113,6 +117,7 @@ impl Gateway {
             timeouts,
             answers: Arc::new(Answers::new(cores)),
             new_sessions: new_sessions(cores),
+            moves: Arc::new(Mutex::new(moves(Instant::now()))),
             sessions: HashMap::new(),
             clients: Clients::new(clients),
             admission: Admission::default(),

@@ -4,6 +4,7 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header;
 use actix_web::test::TestRequest;
 use async_trait::async_trait;
+use reframe_proto::location::Location;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,7 +49,10 @@ async fn ask(forward: &Forward, request: &HttpRequest, body: web::Bytes) -> Opti
 
 fn to(owner: Option<SocketAddr>) -> (Forward, Arc<Owned>) {
     let placement = Arc::new(Owned { owner, asked: AtomicUsize::new(0) });
-    (Forward::new(placement.clone(), Pool::start(Vec::new(), None), None), placement)
+    (
+        Forward::new(placement.clone(), Pool::start(Vec::new(), None, Location::default()), None),
+        placement,
+    )
 }
 
 /// A socket in the owner's place.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::nearer::Looks;
 use super::watch::{Verdict, Watch};
 use crate::media::event::{ConnectStage, Detached, EndReason};
 use crate::media::receive_stats::{Counts, Fault};
@@ -40,6 +41,8 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
     /// Counted from when the browser is connected; `None`: no limit.
     pub(super) time: Option<Duration>,
+    /// Between two looks for a nearer worker; `None`: it may not be moved for that.
+    pub(super) nearer: Option<Duration>,
 }
 
 /// An event of a session. `W` is the actor's handle of a worker.
@@ -57,8 +60,8 @@ pub(super) enum Event<W> {
     NoCodec,
     /// The search has found a worker and started the handler there; the actor holds the connection.
     Found,
-    /// The search has found that the worker that was to be left serves again; `draining`: it has
-    /// begun to drain once more.
+    /// The search has found that the worker that was to be left serves again, or that no nearer one
+    /// has room; `draining`: it has begun to drain.
     Stay { draining: Option<W> },
     /// The search goes on without success.
     Waiting,
@@ -89,6 +92,8 @@ pub(super) enum Action<W> {
     Begin,
     /// Look for a worker.
     Search(Previous<W>),
+    /// Look once for a nearer worker than the one that it has.
+    SearchNearer,
     /// Create the link to the worker that was found.
     Attach,
     /// Send nothing more to the worker, and leave it when it has answered its outstanding frames.
@@ -110,6 +115,8 @@ pub(super) enum Previous<W> {
     Lost(W),
     /// It serves until another one is found.
     Draining(W),
+    /// It serves well, but far away.
+    Far(W),
 }
 
 /// A message to the client.
@@ -123,7 +130,7 @@ pub(super) enum Notification {
     Reattached,
     /// Another worker took over from a lost one.
     TakenOver,
-    /// Another worker took over from a draining one.
+    /// Another worker took over from a draining or a far one.
     Moved,
     /// Frames arrive faster than the handler processes them.
     FallingBehind,
@@ -152,10 +159,11 @@ enum State {
     Searching { lost: Option<Instant>, notified: bool },
     /// There is a link.
     Attached,
-    /// There is a link to a draining worker, and a search runs.
-    Leaving,
+    /// There is a link to a worker that drains, or is far, and a search runs for one to move to,
+    /// for this reason.
+    Leaving(Failover),
     /// The next worker is ready; the link to the last one must end first.
-    Moving,
+    Moving(Failover),
     /// It has ended.
     Ended,
 }
@@ -172,13 +180,16 @@ pub(super) struct Core {
     attached: Option<Instant>,
     /// Workers lost in a row soon after they took the session.
     losses: u32,
+    nearer: Looks,
 }
 
 impl Core {
     /// For a session whose answer has just been made. `sends`: the browser should send video.
     pub(super) fn new(now: Instant, limits: Limits, sends: bool) -> Self {
         let connection = Connection::Answered { until: now + CONNECT_TIMEOUT };
-        Self { limits, sends, connection, state: State::Unadmitted, attached: None, losses: 0 }
+        let nearer = Looks::new(limits.nearer);
+        let state = State::Unadmitted;
+        Self { limits, sends, connection, state, attached: None, losses: 0, nearer }
     }
 
     /// Whether a signed check has arrived.
@@ -202,6 +213,7 @@ impl Core {
         };
         let search = match self.state {
             State::Searching { lost: Some(lost), .. } => Some(lost + self.limits.reconnect),
+            State::Attached => self.nearer.due(),
             State::Ended => return None,
             _ => None,
         };
@@ -220,7 +232,7 @@ impl Core {
             Event::Refused(refused) => self.end(EndReason::Refused(refused)),
             Event::NoCodec => self.end(EndReason::Refused(OfferRefused::NoCodec)),
             Event::Found => self.found(now),
-            Event::Stay { draining } => self.stay(draining),
+            Event::Stay { draining } => self.stay(now, draining),
             Event::Waiting => self.waiting(now),
             Event::SearchFailed(reason) | Event::End(reason) => self.end(reason),
             Event::Draining(worker) => self.draining(worker),
@@ -236,7 +248,7 @@ impl Core {
     }
 
     fn has_link(&self) -> bool {
-        matches!(self.state, State::Attached | State::Leaving | State::Moving)
+        matches!(self.state, State::Attached | State::Leaving(_) | State::Moving(_))
     }
 
     fn checked<W>(&mut self, now: Instant) -> Vec<Action<W>> {
@@ -273,13 +285,13 @@ impl Core {
 
     fn found<W>(&mut self, now: Instant) -> Vec<Action<W>> {
         match self.state {
-            State::Searching { lost, notified } => self.attach(now, lost, notified, false),
-            State::Leaving => {
-                self.state = State::Moving;
+            State::Searching { lost, notified } => self.attach(now, lost, notified, None),
+            State::Leaving(why) => {
+                self.state = State::Moving(why);
                 vec![Action::Leave]
             }
             // No search runs: the actor found nothing for us.
-            State::Unadmitted | State::Attached | State::Moving | State::Ended => Vec::new(),
+            State::Unadmitted | State::Attached | State::Moving(_) | State::Ended => Vec::new(),
         }
     }
 
@@ -288,9 +300,10 @@ impl Core {
         now: Instant,
         lost: Option<Instant>,
         notified: bool,
-        moved: bool,
+        moved: Option<Failover>,
     ) -> Vec<Action<W>> {
         self.state = State::Attached;
+        self.nearer.attached(now, moved == Some(Failover::Nearer));
         let first = self.attached.replace(now).is_none();
         let mut actions = vec![Action::Attach];
         if notified {
@@ -303,21 +316,23 @@ impl Core {
                     .push(Action::Count(Failover::Recovered, now.saturating_duration_since(lost)));
                 actions.push(Action::Notify(Notification::TakenOver));
             }
-            None if moved => {
-                actions.push(Action::Count(Failover::Moved, Duration::ZERO));
-                actions.push(Action::Notify(Notification::Moved));
+            None => {
+                if let Some(why) = moved {
+                    actions.push(Action::Count(why, Duration::ZERO));
+                    actions.push(Action::Notify(Notification::Moved));
+                }
             }
-            None => {}
         }
         actions
     }
 
-    fn stay<W>(&mut self, draining: Option<W>) -> Vec<Action<W>> {
+    fn stay<W>(&mut self, now: Instant, draining: Option<W>) -> Vec<Action<W>> {
         match self.state {
             // The worker serves again, but it was lost after it reported that.
             State::Searching { .. } => vec![Action::Search(Previous::Nothing)],
-            State::Leaving => {
+            State::Leaving(_) => {
                 self.state = State::Attached;
+                self.nearer.looked(now);
                 draining.map_or_else(Vec::new, |worker| self.draining(worker))
             }
             _ => Vec::new(),
@@ -339,15 +354,15 @@ impl Core {
             // A search already runs, or there is no link.
             return Vec::new();
         }
-        self.state = State::Leaving;
+        self.state = State::Leaving(Failover::Moved);
         vec![Action::Search(Previous::Draining(worker))]
     }
 
     fn detached<W>(&mut self, now: Instant, why: Detached, worker: Option<W>) -> Vec<Action<W>> {
         let searching = match self.state {
-            State::Moving => return self.attach(now, None, false, true),
+            State::Moving(why) => return self.attach(now, None, false, Some(why)),
             State::Attached => false,
-            State::Leaving => true,
+            State::Leaving(_) => true,
             // There is no link in these states.
             State::Unadmitted | State::Searching { .. } | State::Ended => return Vec::new(),
         };
@@ -355,6 +370,7 @@ impl Core {
             // Left without a successor: the session itself is ending.
             return Vec::new();
         }
+        self.nearer.lost(now);
         let soon =
             self.attached.is_some_and(|since| now.saturating_duration_since(since) < STABLE_AFTER);
         self.losses = if soon { self.losses + 1 } else { 1 };
@@ -401,6 +417,10 @@ impl Core {
             _ => {}
         }
         match self.state {
+            State::Attached if self.nearer.due().is_some_and(|due| now >= due) => {
+                self.state = State::Leaving(Failover::Nearer);
+                vec![Action::SearchNearer]
+            }
             State::Searching { lost: Some(lost), .. } if now >= lost + self.limits.reconnect => {
                 // A session that never had a worker has not lost one.
                 let lost =

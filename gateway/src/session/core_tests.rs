@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits {
     reconnect: Duration::from_secs(30),
     idle: Duration::from_secs(300),
     time: Some(Duration::from_secs(3_600)),
+    nearer: None,
 };
 
 /// A session, and what its actor would hold.
@@ -32,9 +33,13 @@ struct Simulation {
 
 impl Simulation {
     fn new() -> Self {
+        Self::with(LIMITS)
+    }
+
+    fn with(limits: Limits) -> Self {
         let now = Instant::now();
         Self {
-            core: Core::new(now, LIMITS, true),
+            core: Core::new(now, limits, true),
             now,
             counts: Counts::default(),
             actions: Vec::new(),
@@ -43,7 +48,11 @@ impl Simulation {
 
     /// A session with a worker and a browser that sends.
     fn live() -> Self {
-        let mut session = Self::new();
+        Self::live_with(LIMITS)
+    }
+
+    fn live_with(limits: Limits) -> Self {
+        let mut session = Self::with(limits);
         session.event(Event::Checked);
         session.event(Event::Admitted);
         session.event(Event::Connected(Counts::default()));
@@ -246,6 +255,36 @@ fn a_draining_worker_is_left_when_the_next_one_is_ready() {
 }
 
 #[test]
+fn a_session_that_may_be_moved_looks_for_a_nearer_worker_now_and_then() {
+    let every = Duration::from_secs(20);
+    let mut session = Simulation::live_with(Limits { nearer: Some(every), ..LIMITS });
+    assert_eq!(session.after(every - STABLE_AFTER - SECOND), []);
+    assert_eq!(session.after(SECOND), [Action::SearchNearer]);
+    assert_eq!(session.event(Event::Stay { draining: None }), [], "no nearer one has room");
+    assert_eq!(session.after(every), [Action::SearchNearer]);
+    assert_eq!(session.event(Event::Draining(1)), [], "the search tells when it has ended");
+    let drains = session.event(Event::Stay { draining: Some(1) });
+    assert_eq!(drains, [Action::Search(Previous::Draining(1))]);
+    assert_eq!(session.after(every), [], "it moves anyway");
+    session.event(Event::Found);
+    session.event(Event::Detached(Detached::Left, Some(1)));
+    assert_eq!(session.after(every), [Action::SearchNearer]);
+    assert_eq!(session.event(Event::Found), [Action::Leave]);
+    let moved = [
+        Action::Attach,
+        Action::Count(Failover::Nearer, Duration::ZERO),
+        Action::Notify(Notification::Moved),
+    ];
+    assert_eq!(session.event(Event::Detached(Detached::Left, Some(2))), moved);
+
+    // Its worker dies while it looks: the search says that it stays, and another one begins.
+    session.after(every);
+    assert_eq!(session.event(Event::Detached(Detached::Lost, Some(3))), []);
+    let stays = session.event(Event::Stay { draining: None });
+    assert_eq!(stays, [Action::Search(Previous::Nothing)]);
+}
+
+#[test]
 fn a_draining_worker_that_dies_meanwhile_is_a_loss() {
     let mut session = Simulation::live();
     session.event(Event::Draining(1));
@@ -313,6 +352,8 @@ struct Held {
     claimed: bool,
     /// Whether the search that runs began with that slot.
     search: Option<bool>,
+    /// It looks only for a nearer worker.
+    nearer: bool,
     begun: bool,
     ended: bool,
     /// The frame that waits for a worker, and those that the linked one has not answered.
@@ -359,6 +400,12 @@ impl Held {
                     "{previous:?}"
                 );
                 self.search = Some(std::mem::take(&mut self.claimed));
+                self.nearer = false;
+            }
+            Action::SearchNearer => {
+                assert!(self.search.is_none() && self.found.is_none(), "two searches: nearer");
+                assert!(self.link.is_some() && !self.leaving, "nearer than nothing");
+                (self.search, self.nearer) = (Some(false), true);
             }
             Action::Attach => {
                 assert!(self.link.is_none(), "two links");
@@ -384,7 +431,9 @@ impl Held {
 fn any_course_holds_one_link_and_one_search_and_has_a_way_out() {
     for seed in 0..200 {
         let mut random = SmallRng::seed_from_u64(seed);
-        let (mut session, mut held, mut next) = (Simulation::new(), Held::default(), 1);
+        let nearer = (seed % 2 == 0).then(|| Duration::from_secs(10));
+        let mut session = Simulation::with(Limits { nearer, ..LIMITS });
+        let (mut held, mut next) = (Held::default(), 1);
         let (mut checked, mut connected, mut asked) = (false, false, 0_u32);
         let recorder = PrometheusBuilder::new().build_recorder();
         let recording = metrics::set_default_local_recorder(&recorder);
@@ -409,7 +458,7 @@ fn any_course_holds_one_link_and_one_search_and_has_a_way_out() {
                     next += 1;
                     Event::Found
                 }
-                5 if held.search == Some(false) && held.link.is_none() => {
+                5 if held.search == Some(false) && (held.link.is_none() || held.nearer) => {
                     held.search = None;
                     Event::Stay { draining: None }
                 }

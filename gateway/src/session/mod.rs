@@ -6,6 +6,7 @@
 
 mod answers;
 mod core;
+mod nearer;
 mod perform;
 mod rate;
 mod renegotiation;
@@ -28,7 +29,7 @@ pub(crate) use self::answers::Answers;
 use self::core::{Core, Event};
 pub(crate) use self::perform::{Admit, Admitted};
 use self::rate::Offers;
-pub(crate) use self::rate::new_sessions;
+pub(crate) use self::rate::{moves, new_sessions};
 pub(crate) use self::renegotiation::Answer;
 use self::start::Parts;
 pub(crate) use self::start::{PendingSession, SessionChannels, Timeouts, open};

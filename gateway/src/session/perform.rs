@@ -89,6 +89,10 @@ impl Session {
             }
             Action::Begin => self.begin_admitted(ctx)?,
             Action::Search(previous) => self.search(previous, ctx),
+            Action::SearchNearer => {
+                let worker = self.link.as_ref().map(|link| link.worker.clone());
+                self.search(worker.map_or(Previous::Nothing, Previous::Far), ctx);
+            }
             Action::Attach => self.attach(),
             Action::Leave => {
                 if let Some(link) = &self.link {

@@ -26,11 +26,22 @@ const NEW_BURST_PER_CORE: u32 = 32;
 /// each core.
 const NEW_RATE_PER_CORE: u32 = 10;
 
+/// Sessions of a gateway that move to a nearer worker in a row.
+const MOVE_BURST: u32 = 2;
+/// Between two of them, on average.
+const MOVE_EVERY: Duration = Duration::from_secs(1);
+
 /// The limiter of new sessions for a gateway with this many cores.
 pub(crate) fn new_sessions(cores: usize) -> Rates {
     let times = u32::try_from(cores).unwrap_or(u32::MAX);
     let every = Duration::from_secs(1) / NEW_RATE_PER_CORE.saturating_mul(times);
     Rates::new(NEW_BURST_PER_CORE.saturating_mul(times), every)
+}
+
+/// The limiter of sessions that move nearer: each starts a handler, and those that had none start
+/// theirs meanwhile.
+pub(crate) fn moves(now: Instant) -> Bucket {
+    Bucket::new(now, MOVE_BURST, MOVE_EVERY)
 }
 
 /// The limiter of a session's renegotiations.

@@ -14,6 +14,7 @@ use tracing::{Instrument, Span};
 
 use super::answers::Answers;
 use super::core::{Core, Limits};
+use super::nearer::LOOK_EVERY;
 use super::perform::{Admitted, now};
 use super::rate::Offers;
 use super::{Admit, Held, Session, SessionStopped, WorkerSearch};
@@ -153,8 +154,10 @@ where
         answers,
     } = pending;
     let SessionChannels { address, mailbox, media_channels } = channels;
-    let limits =
-        Limits { reconnect: timeouts.reconnect, idle: timeouts.idle, time: live.spec.time_limit };
+    // At another time for each, so that those of a zone that is back do not look at once.
+    let nearer = live.spec.movable.then(|| LOOK_EVERY.mul_f64(rand::random_range(0.75..1.25)));
+    let Timeouts { reconnect, idle, .. } = timeouts;
+    let limits = Limits { reconnect, idle, time: live.spec.time_limit, nearer };
     let core = Core::new(now(), limits, live.spec.mode != Mode::Receive);
     let offers = Offers::new(Instant::now(), offer.ufrag());
     let arbiter = arbiters.session.clone();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use reframe_proto::location::{Location, is_host_name, is_zone_name};
 use reframe_proto::v1::{self, StreamSpec, output};
 use reframe_proto::{
     FRAME_RATES, MAX_COMPONENTS, MAX_INPUT_CHARS, PROTOCOL_VERSION, is_component_name,
@@ -29,6 +30,8 @@ pub(crate) enum Mode {
 pub(crate) struct Spec {
     /// The worker process; not part of the declaration.
     pub(crate) instance: String,
+    /// Where that process runs, as it says.
+    pub(crate) location: Location,
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) subtitle: String,
@@ -43,6 +46,8 @@ pub(crate) struct Spec {
     pub(crate) concurrency_limit: Option<u32>,
     /// Counted from the connection.
     pub(crate) time_limit: Option<Duration>,
+    /// A session that runs may be moved to a nearer worker.
+    pub(crate) movable: bool,
     pub(crate) bitrates: BitrateOverrides,
     pub(crate) inputs: Vec<Input>,
     pub(crate) outputs: Vec<Output>,
@@ -101,6 +106,8 @@ impl Spec {
             (!FRAME_RATES.contains(&spec.fps), "a frame rate outside 1 to 240"),
             (spec.capacity == 0, "no capacity"),
             (!is_instance(&spec.instance), "no instance that a key could carry"),
+            (!spec.host.is_empty() && !is_host_name(&spec.host), "a host's name that is none"),
+            (!spec.zone.is_empty() && !is_zone_name(&spec.zone), "a zone's name that is none"),
             (
                 !bitrates.into_iter().flatten().all(|kbps| BITRATES.contains(&kbps)),
                 "a bitrate outside 100 to 20000",
@@ -119,6 +126,7 @@ impl Spec {
         unique(outputs.iter().map(|output| output.name.as_str()))?;
         Ok(Self {
             instance: spec.instance,
+            location: Location { host: spec.host, zone: spec.zone },
             name: spec.name,
             title: spec.title,
             subtitle: spec.subtitle,
@@ -129,18 +137,20 @@ impl Spec {
             capacity: spec.capacity,
             concurrency_limit: (spec.concurrency_limit > 0).then_some(spec.concurrency_limit),
             time_limit: (spec.time_limit_ms > 0).then(|| Duration::from_millis(spec.time_limit_ms)),
+            movable: spec.movable,
             bitrates: BitrateOverrides { start: bitrates[0], min: bitrates[1], max: bitrates[2] },
             inputs,
             outputs,
         })
     }
 
-    /// The fields in which two declarations of one stream differ. Instance and capacity are each
-    /// worker's own.
+    /// The fields in which two declarations of one stream differ. Instance, location and capacity are
+    /// each worker's own.
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         // Without `..`, so that no new field is forgotten.
         let Self {
             instance: _,
+            location: _,
             name: _,
             title,
             subtitle,
@@ -151,6 +161,7 @@ impl Spec {
             capacity: _,
             concurrency_limit,
             time_limit,
+            movable,
             bitrates,
             inputs,
             outputs,
@@ -164,6 +175,7 @@ impl Spec {
             ("keep_rotation", *keep_rotation != other.keep_rotation),
             ("concurrency_limit", *concurrency_limit != other.concurrency_limit),
             ("time_limit", *time_limit != other.time_limit),
+            ("movable", *movable != other.movable),
             ("bitrate", *bitrates != other.bitrates),
             ("inputs", *inputs != other.inputs),
             ("outputs", *outputs != other.outputs),
@@ -323,6 +335,8 @@ mod tests {
         assert!(with(|spec| spec.name = "api".into()).contains("name"));
         assert!(with(|spec| spec.fps = f64::NAN).contains("frame rate"));
         assert!(with(|spec| spec.capacity = 0).contains("capacity"));
+        assert!(with(|spec| spec.host = "a host".into()).contains("host"));
+        assert!(with(|spec| spec.zone = "-a".into()).contains("zone"));
         assert!(with(|spec| spec.bitrate_max_kbps = 99).contains("bitrate"));
         assert!(
             with(|spec| spec.inputs = vec![slider("a", 0.5); 2])

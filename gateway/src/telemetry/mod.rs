@@ -79,6 +79,8 @@ impl Stage {
 pub(crate) enum Failover {
     /// Its worker drained, and it moved to another before.
     Moved,
+    /// It moved to a worker in this gateway's zone.
+    Nearer,
     /// Its worker was lost, and another took over.
     Recovered,
     /// Its worker was lost, and none took over in time.
@@ -89,6 +91,7 @@ impl Failover {
     fn label(self) -> &'static str {
         match self {
             Self::Moved => "moved",
+            Self::Nearer => "nearer",
             Self::Recovered => "recovered",
             Self::Lost => "lost",
         }
@@ -128,7 +131,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
         counter!(zero).absolute(0);
     }
     // Alerts use these: to Prometheus, a counter that first appears at 1 has not grown.
-    for outcome in [Failover::Moved, Failover::Recovered, Failover::Lost] {
+    for outcome in [Failover::Moved, Failover::Nearer, Failover::Recovered, Failover::Lost] {
         counter!("reframe_failovers_total", "outcome" => outcome.label()).absolute(0);
     }
     for outcome in ["answered", "full", "no_worker", "overloaded"] {
@@ -346,6 +349,10 @@ fn describe() {
         "reframe_discovery_errors_total",
         "Lookups of the name of workers that failed."
     );
+    describe_gauge!(
+        "reframe_sessions_by_locality",
+        "Sessions placed by this gateway, by how near their workers are."
+    );
     describe_gauge!("reframe_slots", "Slots that the serving workers of a stream declare.");
     describe_gauge!("reframe_slots_used", "Those of them that are taken, by whichever gateway.");
     describe_gauge!(
@@ -556,7 +563,7 @@ pub(crate) fn worker_stuck(worker: &str, more: bool) {
 /// A session's worker changed, or should have. `gap` is how long the session had none.
 pub(crate) fn failover(outcome: Failover, gap: Duration) {
     counter!("reframe_failovers_total", "outcome" => outcome.label()).increment(1);
-    if !matches!(outcome, Failover::Moved) {
+    if !matches!(outcome, Failover::Moved | Failover::Nearer) {
         histogram!("reframe_failover_seconds").record(gap.as_secs_f64());
     }
 }
@@ -606,6 +613,13 @@ pub(crate) fn discovery_error() {
 
 pub(crate) fn worker_sessions(worker: &str, sessions: u32) {
     workers().sessions(worker, sessions);
+}
+
+/// A session was placed on a worker that is so near, or left it.
+pub(crate) fn sessions_by_locality(stream: &str, locality: &'static str, change: f64) {
+    let stream = stream.to_owned();
+    gauge!("reframe_sessions_by_locality", "stream" => stream, "locality" => locality)
+        .increment(change);
 }
 
 pub(crate) fn slots(stream: &str, slots: u32, used: u32) {

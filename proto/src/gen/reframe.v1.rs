@@ -54,6 +54,16 @@ pub struct StreamSpec {
     /// True: frames come as the camera sent them, with their `rotation` beside them. False: they come upright.
     #[prost(bool, tag = "17")]
     pub keep_rotation: bool,
+    /// The machine that this process runs on, a text that no other machine has; empty when it is not known. Workers of one
+    /// stream differ in it, and in `zone`.
+    #[prost(string, tag = "18")]
+    pub host: ::prost::alloc::string::String,
+    /// The failure domain that this machine is in, as its operator named it (`--zone`); empty when it was not named.
+    #[prost(string, tag = "19")]
+    pub zone: ::prost::alloc::string::String,
+    /// A session that runs may be moved to a worker in its gateway's zone, where a new handler starts.
+    #[prost(bool, tag = "20")]
+    pub movable: bool,
 }
 /// A control of the page. The gateway checks what clients set against it; the names are Gradio's.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -24,6 +24,7 @@ def declaration(
     settings: VideoStreamHandler,
     concurrency_limit: Any,
     time_limit: Any,
+    movable: Any,
     bitrate: Any,
     start_bitrate: Any,
     ui_args: Any,
@@ -48,6 +49,7 @@ def declaration(
         ),
         "concurrency_limit": _limit(concurrency_limit),
         "time_limit_s": None if time_limit is None else _positive("time_limit", time_limit),
+        "movable": bool(movable),
         "bitrate_kbps": None if bitrate is None else _range(bitrate),
         "start_bitrate_kbps": None if start_bitrate is None else _kbps(start_bitrate),
     }

@@ -54,6 +54,7 @@ class Stream:
         ui_args: UIArgs | dict[str, Any] | None = None,
         verbose: bool = True,
         name: str = "default",
+        movable: bool = False,
         bitrate: tuple[int, int] | None = None,
         start_bitrate: int | None = None,
     ) -> None:
@@ -72,7 +73,9 @@ class Stream:
 
         ``concurrency_limit`` is how many sessions there may be at once, by default as many as the
         workers take. ``time_limit`` is how long one may last, in seconds. ``name`` is a part of the
-        stream's address: a-z, 0-9, - and _. ``bitrate`` is (lowest, highest) in kbit/s, 100 to
+        stream's address: a-z, 0-9, - and _. With ``movable`` a session that runs may be moved to a
+        worker in its gateway's zone, where a new handler starts: for functions that remember nothing
+        of earlier frames. ``bitrate`` is (lowest, highest) in kbit/s, 100 to
         20000, and ``start_bitrate`` what it begins with.
 
         ``rtc_configuration`` names STUN and TURN servers for browsers. ``rtp_params``,
@@ -133,6 +136,7 @@ class Stream:
             settings=target.settings,
             concurrency_limit=concurrency_limit,
             time_limit=time_limit,
+            movable=movable,
             bitrate=bitrate,
             start_bitrate=start_bitrate,
             ui_args=ui_args,

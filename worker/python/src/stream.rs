@@ -55,6 +55,7 @@ struct Declaration {
     call_limit_s: Option<f64>,
     concurrency_limit: Option<u32>,
     time_limit_s: Option<f64>,
+    movable: bool,
     bitrate_kbps: Option<(u32, u32)>,
     start_bitrate_kbps: Option<u32>,
     inputs: Vec<Input>,
@@ -174,6 +175,7 @@ impl Declaration {
             .mode(mode)
             .thread_wrapper(attached)
             .overdue_hook(overdue::show_stack)
+            .movable(self.movable)
             .additional_inputs(self.inputs.into_iter().map(Input::component))
             .additional_outputs(self.outputs.into_iter().map(Output::component));
         if let Some(sessions) = self.concurrency_limit {

@@ -56,6 +56,7 @@ def test_defaults(declared):
         "call_limit_s": 10.0,
         "concurrency_limit": None,
         "time_limit_s": None,
+        "movable": False,
         "bitrate_kbps": None,
         "start_bitrate_kbps": None,
         "inputs": [],

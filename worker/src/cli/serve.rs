@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::Args;
+use reframe_proto::location::is_zone_name;
 use reframe_tls::{ClusterTlsOptions, Role};
 use reframe_trace::watchdog::{self, Report, Watchdog};
 use tokio::net::TcpListener;
@@ -29,6 +30,11 @@ pub(super) struct Options<O: Args> {
     #[arg(long, env = "REFRAME_LISTEN", default_value = "127.0.0.1:50051")]
     listen: String,
 
+    /// The failure domain that this machine is in, as gateways name theirs; they prefer the workers
+    /// of their own [like eu-central-1a; up to 63 letters, digits, -, _ and .].
+    #[arg(long, env = "REFRAME_ZONE", value_name = "NAME", default_value = "")]
+    zone: String,
+
     /// From SIGTERM or Ctrl-C until the sessions that gateways have not moved to other workers are
     /// ended [seconds, 0 to 3600].
     #[arg(long, env = "REFRAME_GRACE", value_name = "SECONDS", default_value = "30")]
@@ -52,7 +58,7 @@ pub(super) fn run<O: Args>(
     stop: impl Future<Output = ()>,
     streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>,
 ) -> Result<(), Failure> {
-    let Options { common, listen, grace, exit_when_stuck, stream, tls } = options;
+    let Options { common, listen, zone, grace, exit_when_stuck, stream, tls } = options;
     let mut problems = Vec::new();
     let settings = common.validate(streams).and_then(|Settings { streams, capacity, log }| {
         let stream = choose(streams, stream.as_deref()).map_err(|problem| vec![problem])?;
@@ -65,6 +71,9 @@ pub(super) fn run<O: Args>(
         .parse::<Address>()
         .map_err(|()| [format!("--listen: `{listen}` is not {wanted}")]);
     let address = keep(&mut problems, address);
+    let named = Some(zone.trim()).filter(|zone| zone.is_empty() || is_zone_name(zone));
+    let named = named.ok_or_else(|| [format!("--zone: `{zone}` is not a name like eu-central-1a")]);
+    let zone = keep(&mut problems, named);
     let seconds = grace.trim().parse().ok().filter(|seconds| (0..=MAX_GRACE).contains(seconds));
     let seconds = seconds
         .ok_or_else(|| [format!("--grace: `{grace}` is not a number from 0 to {MAX_GRACE}")]);
@@ -74,9 +83,10 @@ pub(super) fn run<O: Args>(
     let give_up = keep(&mut problems, give_up);
     let exposed: Vec<_> = address.iter().filter_map(Address::exposed).collect();
     let tls = keep(&mut problems, tls.validate(Role::Worker, &exposed));
-    let (Some((stream, capacity, log)), Some(address), Some(grace), Some(give_up), Some(tls)) =
-        (settings, address, grace, give_up, tls)
-    else {
+    let (Some((stream, capacity, log)), Some(address)) = (settings, address) else {
+        return Err(Failure::Configuration(problems));
+    };
+    let (Some(grace), Some(give_up), Some(tls), Some(zone)) = (grace, give_up, tls, zone) else {
         return Err(Failure::Configuration(problems));
     };
     let _export = start_log(log, "reframe-worker")?;
@@ -92,7 +102,7 @@ pub(super) fn run<O: Args>(
     let watchdog =
         watchdog.map_err(|error| Failure::Run("the watchdog did not start", error.into()))?;
     watchdog.watch_runtime("worker", "worker", runtime.handle().clone());
-    let server = Server::following(stream, capacity).grace(grace).tls(tls);
+    let server = Server::following(stream, capacity).grace(grace).tls(tls).zone(zone.to_owned());
     runtime.block_on(serve(server, address, stop))
 }
 

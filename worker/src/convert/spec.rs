@@ -1,13 +1,14 @@
 //! The declaration of a stream, for the wire.
 
 use reframe_proto::PROTOCOL_VERSION;
+use reframe_proto::location::Location;
 use reframe_proto::v1::{self, StreamSpec, input, output};
 
 use crate::components::{About, InputComponent, OutputComponent};
 use crate::mode::Mode;
 use crate::stream::{Bitrate, Stream};
 
-pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str) -> StreamSpec {
+pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str, at: &Location) -> StreamSpec {
     let mode = match stream.mode {
         Mode::SendReceive => v1::Mode::SendReceive,
         Mode::Receive => v1::Mode::Receive,
@@ -33,6 +34,9 @@ pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str) -> StreamSpec
         bitrate_start_kbps: stream.start_bitrate.map_or(0, Bitrate::kbps),
         bitrate_min_kbps: stream.bitrate.as_ref().map_or(0, |rates| rates.start().kbps()),
         bitrate_max_kbps: stream.bitrate.as_ref().map_or(0, |rates| rates.end().kbps()),
+        host: at.host.clone(),
+        zone: at.zone.clone(),
+        movable: stream.movable,
     }
 }
 

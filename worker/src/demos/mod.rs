@@ -150,7 +150,8 @@ fn slow_flip(frame: Frame) -> Frame {
 
 /// I420 in and out: nothing is converted.
 fn flip() -> StreamBuilder {
-    Stream::builder(VideoStreamHandler::new(Frame::flip_vertical).pixel_format(PixelFormat::I420))
+    let handler = VideoStreamHandler::new(Frame::flip_vertical).pixel_format(PixelFormat::I420);
+    Stream::builder(handler).movable(true)
 }
 
 fn sink() -> StreamBuilder {

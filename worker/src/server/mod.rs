@@ -11,6 +11,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
+use reframe_proto::location::Location;
 use reframe_proto::v1::frame_worker_server::FrameWorkerServer;
 use reframe_proto::{
     CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
@@ -70,6 +71,8 @@ pub struct Server {
     outlasts_calls: bool,
     /// For connections by TCP; `None`: plain.
     tls: Option<Arc<ClusterTls>>,
+    /// The zone that it is in; empty: not named.
+    zone: String,
 }
 
 /// Why a [`Server`] stopped without being told to.
@@ -96,7 +99,14 @@ impl Server {
     /// As [`new`](Self::new); `None`: up to 16 sessions, or fewer where calls run one at a time and
     /// take long.
     pub(crate) const fn following(stream: Stream, capacity: Option<u32>) -> Self {
-        Self { stream, capacity, grace: Duration::ZERO, outlasts_calls: false, tls: None }
+        Self {
+            stream,
+            capacity,
+            grace: Duration::ZERO,
+            outlasts_calls: false,
+            tls: None,
+            zone: String::new(),
+        }
     }
 
     /// Goes on when a call hangs that others wait for, and serves again when it returns: in a
@@ -110,6 +120,12 @@ impl Server {
     /// Takes gateways of this cluster only, by TCP.
     pub(crate) fn tls(mut self, tls: Option<Arc<ClusterTls>>) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// Tells gateways that it is in this zone; empty: in one that has no name.
+    pub(crate) fn zone(mut self, zone: String) -> Self {
+        self.zone = zone;
         self
     }
 
@@ -191,7 +207,8 @@ impl Server {
         // Connections are tasks of their own and would outlive this future.
         let _close_on_drop = closing.clone().drop_guard();
         let ends = ShutdownTokens { draining: draining.clone(), closing: closing.clone() };
-        let service = Service::new(Arc::clone(&stream), Arc::clone(&pool), ends);
+        let service =
+            Service::new(Arc::clone(&stream), Arc::clone(&pool), Location::here(self.zone), ends);
         let (mut health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<FrameWorkerServer<Service>>().await;
 

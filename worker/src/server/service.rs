@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use actix::prelude::SendError;
 use reframe_proto::exchange::Exchange;
+use reframe_proto::location::Location;
 use reframe_proto::v1::frame_worker_server::FrameWorker;
 use reframe_proto::v1::{DescribeRequest, FromWorker, Open, StreamSpec, ToWorker};
 use tokio::sync::{mpsc, watch};
@@ -61,6 +62,7 @@ pub(crate) struct Service {
     pool: Arc<Pool>,
     /// Which process this is.
     instance: String,
+    location: Location,
     ends: ShutdownTokens,
 }
 
@@ -75,19 +77,25 @@ pub(crate) struct ShutdownTokens {
 
 impl Service {
     /// Takes as many sessions at once as the pool has room for, until it drains.
-    pub(crate) fn new(stream: Arc<Stream>, pool: Arc<Pool>, ends: ShutdownTokens) -> Self {
+    pub(crate) fn new(
+        stream: Arc<Stream>,
+        pool: Arc<Pool>,
+        location: Location,
+        ends: ShutdownTokens,
+    ) -> Self {
         // From the operating system's randomness, by the standard library's own use of it for hash
         // maps.
         let random = || RandomState::new().hash_one(std::process::id());
         let instance = format!("{:016x}{:016x}", random(), random());
-        Self { stream, pool, instance, ends }
+        Self { stream, pool, instance, location, ends }
     }
 }
 
 #[tonic::async_trait]
 impl FrameWorker for Service {
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<StreamSpec>, Status> {
-        Ok(Response::new(convert::spec(&self.stream, self.pool.capacity(), &self.instance)))
+        let (capacity, Self { instance, location, .. }) = (self.pool.capacity(), self);
+        Ok(Response::new(convert::spec(&self.stream, capacity, instance, location)))
     }
 
     type SessionStream =

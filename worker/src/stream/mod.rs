@@ -42,6 +42,7 @@ pub struct Stream {
     pub(crate) concurrency_limit: Option<u32>,
     /// `None`: never.
     pub(crate) time_limit: Option<Duration>,
+    pub(crate) movable: bool,
     /// `None`: what the gateway's options say.
     pub(crate) bitrate: Option<RangeInclusive<Bitrate>>,
     /// As `bitrate`.
@@ -68,6 +69,7 @@ impl Stream {
             overdue_hook: Arc::new(|_| ()),
             concurrency_limit: None,
             time_limit: None,
+            movable: false,
             bitrate: None,
             start_bitrate: None,
         })
@@ -265,6 +267,14 @@ impl StreamBuilder {
     /// unless set.
     pub fn concurrency_limit(mut self, sessions: u32) -> Self {
         self.0.concurrency_limit = Some(sessions);
+        self
+    }
+
+    /// Whether a session that runs may be moved to a worker in its gateway's zone when there is room;
+    /// not unless set. A new handler starts there, with the inputs that were set, so this is for
+    /// handlers whose pictures do not depend on earlier frames.
+    pub fn movable(mut self, movable: bool) -> Self {
+        self.0.movable = movable;
         self
     }
 

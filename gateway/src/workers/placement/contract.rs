@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::{ClaimError, Memory, Placement, Slot};
 use crate::media::session_id::testing::id;
 use crate::stream::spec::Spec;
-use crate::workers::pool::WorkerHandle;
 use crate::workers::pool::testing::serving;
+use crate::workers::pool::{Proximity, WorkerHandle};
 use crate::workers::redis::testing::{Alone, workers};
 
 /// A store that is told of something in the background knows it long before.
@@ -35,6 +35,8 @@ macro_rules! contract {
 
 contract![
     the_least_loaded_worker_with_a_free_slot_gets_the_session,
+    the_nearest_with_a_free_slot_gets_the_session,
+    of_many_workers_the_nearest_gets_the_session,
     a_streams_own_limit_comes_before_its_workers,
     a_moving_session_counts_once,
     what_is_on_other_workers_takes_no_slot_of_these,
@@ -87,6 +89,64 @@ async fn the_least_loaded_worker_with_a_free_slot_gets_the_session(placement: &i
     assert_eq!(claim(placement, "4", &workers).await.err(), Some(ClaimError::Full { slots: 3 }));
     slots.remove(1);
     assert_eq!(claimed(placement, "4", &workers).await.0, "b");
+}
+
+fn at(mut worker: WorkerHandle, proximity: Proximity) -> WorkerHandle {
+    worker.proximity = proximity;
+    worker
+}
+
+async fn the_nearest_with_a_free_slot_gets_the_session(placement: &impl Placement) {
+    let workers = [
+        at(serving("far", "s", 9), Proximity::OtherZone),
+        at(serving("unknown", "s", 1), Proximity::Unknown),
+        at(serving("host", "s", 2), Proximity::Host),
+        at(serving("zone", "s", 1), Proximity::Zone),
+        at(serving("too", "s", 1), Proximity::Zone),
+    ];
+    let (mut order, mut slots) = (Vec::new(), Vec::new());
+    for n in 0..7 {
+        let (worker, slot) = claim(placement, n, &workers).await.unwrap();
+        order.push(worker);
+        slots.push(slot);
+    }
+    assert_eq!(order, ["host", "host", "zone", "too", "unknown", "far", "far"]);
+    // Home again, as soon as there is room.
+    slots.remove(3);
+    assert_eq!(claimed_on(placement, "next", &workers, "too").await, "too");
+}
+
+/// Claims until the session is on `worker`: a store that is told in the background may not know yet
+/// that it has room.
+async fn claimed_on(
+    placement: &impl Placement,
+    session: &str,
+    workers: &[WorkerHandle],
+    worker: &str,
+) -> String {
+    let deadline = Instant::now() + SETTLED;
+    loop {
+        let (found, slot) = claimed(placement, session, workers).await;
+        if found == worker || Instant::now() >= deadline {
+            return found;
+        }
+        drop(slot);
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// However few of them a claim looks at.
+async fn of_many_workers_the_nearest_gets_the_session(placement: &impl Placement) {
+    let mut workers = workers(300, 1);
+    for worker in workers.iter_mut().skip(3) {
+        worker.proximity = Proximity::OtherZone;
+    }
+    let mut held = Vec::new();
+    for n in 0..6 {
+        let (worker, slot) = claim(placement, n, &workers).await.unwrap();
+        assert_eq!(["0", "1", "2"].contains(&worker.as_str()), n < 3, "{n} is on {worker}");
+        held.push(slot);
+    }
 }
 
 async fn a_streams_own_limit_comes_before_its_workers(placement: &impl Placement) {

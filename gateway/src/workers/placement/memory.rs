@@ -84,7 +84,7 @@ impl Held {
         let least = workers
             .iter()
             .filter(|worker| load(worker) < worker.spec.capacity)
-            .min_by_key(|worker| load(worker));
+            .min_by_key(|worker| (worker.proximity, load(worker)));
         let least = least.ok_or(ClaimError::Full { slots })?;
         let (sessions, at_most) =
             (self.sessions.get(&least.spec.name), concurrency_limit(workers) as usize);
@@ -108,7 +108,8 @@ impl Memory {
         held.last
     }
 
-    /// Takes a slot on the least loaded of `workers`, as far as this gateway knows.
+    /// Takes a slot on the nearest of `workers`, among them the least loaded, as far as this gateway
+    /// knows.
     pub(in crate::workers) fn take(
         &self,
         number: u64,
@@ -163,6 +164,7 @@ impl Memory {
         let taken = held.by_worker.entry(worker.spec.instance.clone()).or_default();
         *taken += 1;
         telemetry::worker_sessions(&worker.name, *taken);
+        telemetry::sessions_by_locality(&worker.spec.name, worker.proximity.label(), 1.0);
         held.leases
             .insert(number, Lease { session: session.clone(), spec: Arc::clone(&worker.spec) });
         let (session, worker) = (session.clone(), worker.clone());
@@ -245,6 +247,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut held = self.inner.held.lock();
         let Spec { instance, name: stream, .. } = &*self.worker.spec;
+        telemetry::sessions_by_locality(stream, self.worker.proximity.label(), -1.0);
         if let Some(taken) = held.by_worker.get_mut(instance) {
             *taken -= 1;
             telemetry::worker_sessions(&self.worker.name, *taken);

@@ -1,4 +1,5 @@
-//! Placement of sessions on workers: the least loaded one that has a free slot.
+//! Placement of sessions on workers: the nearest one that has a free slot, and among those that are
+//! as near the least loaded.
 //!
 //! > A slot cannot leak. It is a value, and freeing it is its `Drop`; where several gateways share
 //! > the slots, it is also a lease, which a gateway that dies stops renewing.
@@ -74,8 +75,8 @@ pub(crate) trait Placement: Send + Sync {
     /// The session ended without a slot.
     async fn disown(&self, session: &SessionId, stream: &str);
 
-    /// Takes a slot for `session` on the least loaded of `workers`, all of one stream; among equals
-    /// the first. A session may hold two while it moves to another worker, and counts once for its
+    /// Takes a slot for `session` on the nearest of `workers` that has one free, all of one stream;
+    /// among the nearest on the least loaded, among equals on the first. A session may hold two while it moves to another worker, and counts once for its
     /// stream's limit.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 mod channel;
 mod discovery;
+mod proximity;
 mod roster;
 mod watch;
 
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use reframe_proto::location::Location;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
 use reframe_tls::ClusterTls;
 use tokio::sync::watch as watched;
@@ -21,6 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
+pub(crate) use self::proximity::Proximity;
 use self::roster::{Changes, Roster, Standing};
 use crate::config::worker_address::WorkerAddress;
 use crate::stream::spec::Spec;
@@ -46,6 +49,7 @@ pub(crate) struct WorkerHandle {
     /// Its address, for metrics and logs.
     pub(crate) name: String,
     pub(crate) reach: Locality,
+    pub(crate) proximity: Proximity,
     pub(crate) client: Client,
     pub(crate) spec: Arc<Spec>,
     /// As it goes on.
@@ -79,6 +83,8 @@ struct PoolState {
     stop: CancellationToken,
     /// For workers on a network; `None`: plain.
     tls: Option<Arc<ClusterTls>>,
+    /// Where this gateway is.
+    here: Arc<Location>,
 }
 
 #[derive(Default)]
@@ -96,14 +102,19 @@ struct Connection {
 }
 
 impl Pool {
-    /// Starts watching `addresses`. Call within the media runtime.
-    pub(crate) fn start(addresses: Vec<WorkerAddress>, tls: Option<Arc<ClusterTls>>) -> Self {
+    /// Starts watching `addresses`, for a gateway that is `here`. Call within the media runtime.
+    pub(crate) fn start(
+        addresses: Vec<WorkerAddress>,
+        tls: Option<Arc<ClusterTls>>,
+        here: Location,
+    ) -> Self {
         let stop = CancellationToken::new();
         let shared = PoolState {
             state: Arc::default(),
             changes: watched::Sender::new(()),
             stop: stop.clone(),
             tls,
+            here: here.into(),
         };
         for (source, address) in addresses.into_iter().enumerate() {
             let (name, reach, channel) = match address {
@@ -146,7 +157,9 @@ impl Pool {
         let serving = |(name, spec): (&String, &Arc<Spec>)| {
             let Connection { reach, client, health } = state.lines.get(name)?;
             let (reach, client, health) = (reach.clone(), client.clone(), health.clone());
-            Some(WorkerHandle { name: name.clone(), reach, client, spec: Arc::clone(spec), health })
+            let proximity = Proximity::of(&reach, &self.shared.here, &spec.location);
+            let (name, spec) = (name.clone(), Arc::clone(spec));
+            Some(WorkerHandle { name, reach, proximity, client, spec, health })
         };
         state.roster.used().into_iter().filter_map(serving).collect()
     }
@@ -260,7 +273,8 @@ pub(crate) mod testing {
         let client = FrameWorkerClient::new(channel);
         let (name, reach, health) =
             (name.to_owned(), Locality::Network, watched::channel(Health::Serving).1);
-        WorkerHandle { name, reach, client, spec: Arc::new(spec), health }
+        let (spec, proximity) = (Arc::new(spec), Proximity::Unknown);
+        WorkerHandle { name, reach, proximity, client, spec, health }
     }
 }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use reframe_proto::PROTOCOL_VERSION;
+use reframe_proto::location::Location;
 use reframe_proto::v1::frame_worker_server::{FrameWorker, FrameWorkerServer};
 use reframe_proto::v1::{DescribeRequest, FromWorker, StreamSpec, ToWorker};
 use tokio::io::DuplexStream;
@@ -84,7 +85,8 @@ async fn serve(pool: &Pool, expected: &[&str]) {
 #[tokio::test(start_paused = true)]
 async fn workers_are_drained_and_readmitted_by_what_they_answer() {
     let (one, other) = (Worker::start("one", ""), Worker::start("other", ""));
-    let pool = Pool::start(vec![one.address.clone(), other.address.clone()], None);
+    let pool =
+        Pool::start(vec![one.address.clone(), other.address.clone()], None, Location::default());
     serve(&pool, &["one", "other"]).await;
     let mut health = pool.serving()[0].health.clone();
     assert_eq!(*health.borrow_and_update(), Health::Serving);
@@ -102,7 +104,8 @@ async fn workers_are_drained_and_readmitted_by_what_they_answer() {
 async fn a_contradiction_is_refused_and_taken_when_the_old_have_gone() {
     let (old, new) = (Worker::start("old", "the old title"), Worker::start("new", "the new title"));
     new.says(ServingStatus::NotServing).await;
-    let pool = Pool::start(vec![new.address.clone(), old.address.clone()], None);
+    let pool =
+        Pool::start(vec![new.address.clone(), old.address.clone()], None, Location::default());
     serve(&pool, &["old"]).await;
     new.says(ServingStatus::Serving).await;
     sleep(PATIENCE).await;
@@ -118,7 +121,7 @@ async fn another_protocol_or_a_bad_declaration_is_refused_and_asked_again() {
     let worker = Worker::start("worker", "");
     let change = |change: fn(&mut StreamSpec)| worker.spec.send_modify(change);
     change(|spec| spec.protocol_version = PROTOCOL_VERSION + 1);
-    let pool = Pool::start(vec![worker.address.clone()], None);
+    let pool = Pool::start(vec![worker.address.clone()], None, Location::default());
     sleep(PATIENCE).await;
     assert!(pool.serving().is_empty() && pool.streams().is_empty());
     change(|spec| (spec.protocol_version, spec.fps) = (PROTOCOL_VERSION, 0.0));
@@ -131,7 +134,7 @@ async fn another_protocol_or_a_bad_declaration_is_refused_and_asked_again() {
 /// Of each worker that ever was: as many as an autoscaler likes.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_vanished_is_forgotten_and_so_are_its_series() {
-    let pool = Pool::start(Vec::new(), None);
+    let pool = Pool::start(Vec::new(), None, Location::default());
     let name = |n: u32| format!("http://127.0.0.1:{n}");
     for n in 1..=20 {
         pool.shared.list(0, "vanishing", &BTreeSet::from([name(n)]));

@@ -1,8 +1,9 @@
--- Takes a slot on the least loaded of the candidates, the first of equals.
+-- Takes a slot on the nearest of the candidates that has one free; among the nearest on the least loaded, among equals
+-- on the first.
 --
 -- KEYS: the stream's sessions, the session, then the candidates' slots.
 -- ARGV: session, lease, its length in ms, gateway, the stream's limit, how long a set is kept in ms; then for each
--- candidate its instance and capacity. In place of the lease, which has a `-` in its name: `look` takes no slot, and notes
+-- candidate, the nearest first, its instance, capacity and how far it is, a number. In place of the lease, which has a `-` in its name: `look` takes no slot, and notes
 -- for the length whose the session is; `yields` does so even if there is no slot.
 -- Returns the candidate's number from 1; 0: none has a free slot; -1: the stream is full; -2: another gateway has this
 -- session.
@@ -28,11 +29,15 @@ if not (until_ and tonumber(until_) > now) and redis.call('ZCOUNT', KEYS[1], ali
     return -1
 end
 
-local best, least
+local best, least, distance
 for i = 3, #KEYS do
+    local at = 3 * i - 2
+    if best and ARGV[at + 2] ~= distance then
+        break
+    end
     local load = redis.call('ZCOUNT', KEYS[i], alive, '+inf')
-    if load < tonumber(ARGV[2 * i + 2]) and (not least or load < least) then
-        best, least = i, load
+    if load < tonumber(ARGV[at + 1]) and (not least or load < least) then
+        best, least, distance = i, load, ARGV[at + 2]
         if load == 0 then
             break
         end
@@ -51,6 +56,6 @@ for _, member in ipairs({ { KEYS[best], lease }, { KEYS[1], session } }) do
     redis.call('ZADD', member[1], now + length, member[2])
     redis.call('PEXPIRE', member[1], kept)
 end
-redis.call('HSET', KEYS[2], 'gateway', gateway, 'worker', ARGV[2 * best + 1], 'lease', lease)
+redis.call('HSET', KEYS[2], 'gateway', gateway, 'worker', ARGV[3 * best - 2], 'lease', lease)
 redis.call('PEXPIRE', KEYS[2], length)
 return best - 2

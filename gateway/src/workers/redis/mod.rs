@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rand::seq::IndexedRandom;
+use rand::seq::SliceRandom;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -39,9 +39,11 @@ use crate::workers::placement::memory::{Memory, Slot};
 use crate::workers::placement::{ClaimError, OWNED, Placement, concurrency_limit, limit};
 use crate::workers::pool::WorkerHandle;
 
-/// Workers that a claim compares. With more, a random sample of this size is compared: its least
-/// loaded one is hardly worse than that of all, and a claim costs the same however many there are.
+/// Workers that a claim compares. With more, a random sample of this size is compared, of the
+/// nearest first: its least loaded one is hardly worse than that of all, and a claim costs the same
+/// however many there are.
 const COMPARED: usize = 32;
+
 /// This gateway's slots, and through Redis those of all others. Dropped, it is a gateway that died:
 /// its leases end.
 pub(crate) struct Redis {
@@ -74,10 +76,9 @@ impl Redis {
         workers: &[WorkerHandle],
     ) -> Option<Result<WorkerHandle, ClaimError>> {
         let stream = &workers.first()?.spec.name;
-        let all = || workers.iter().collect::<Vec<_>>();
-        let drawn = || workers.sample(&mut rand::rng(), COMPARED).collect();
-        let mut candidates: Vec<&WorkerHandle> =
-            if workers.len() <= COMPARED { all() } else { drawn() };
+        let all = || nearest_first(workers.iter().collect());
+        let mut candidates =
+            if workers.len() <= COMPARED { all() } else { drawn(workers, COMPARED) };
         let at_most = concurrency_limit(workers);
         loop {
             let claimed = self.store.claim(link, purpose, session, &candidates, at_most).await;
@@ -105,6 +106,22 @@ impl Redis {
             }
         }
     }
+}
+
+/// The order in which a claim looks at them.
+fn nearest_first(mut workers: Vec<&WorkerHandle>) -> Vec<&WorkerHandle> {
+    // Stable: what is as near stays in its order.
+    workers.sort_by_key(|worker| worker.proximity);
+    workers
+}
+
+/// A random sample of the nearest, then of the next nearest, until there are `most`.
+fn drawn(workers: &[WorkerHandle], most: usize) -> Vec<&WorkerHandle> {
+    let mut shuffled: Vec<&WorkerHandle> = workers.iter().collect();
+    shuffled.shuffle(&mut rand::rng());
+    let mut drawn = nearest_first(shuffled);
+    drawn.truncate(most);
+    drawn
 }
 
 #[async_trait]

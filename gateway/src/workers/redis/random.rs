@@ -1,5 +1,5 @@
-//! Random claims, returns, moves, deaths and losses: Redis' sums are those of a model, and no
-//! worker has too many.
+//! Random claims, returns, moves, deaths and losses, in two zones: Redis' sums are those of a model,
+//! no worker has too many, and no session leaves its zone while there is room.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use super::testing::{LONG, gateway, members, until, workers};
 use crate::media::session_id::SessionId;
 use crate::media::session_id::testing::id;
 use crate::workers::placement::{ClaimError, Placement, Slot};
+use crate::workers::pool::{Proximity, WorkerHandle};
 
 const SEEDS: u64 = 4;
 const STEPS: u32 = 1_500;
@@ -33,6 +34,8 @@ async fn churn(seed: u64) {
     let mut random = SmallRng::seed_from_u64(seed);
     let server = RedisServer::start();
     let workers = workers(WORKERS, CAPACITY);
+    // Of each gateway: every second worker is in its zone.
+    let seen: Vec<_> = (0..GATEWAYS).map(|zone| from_zone(&workers, zone)).collect();
     let mut gateways = Vec::new();
     for _ in 0..GATEWAYS {
         gateways
@@ -48,7 +51,7 @@ async fn churn(seed: u64) {
                 let id = id(random.random_range(0..60));
                 let elsewhere =
                     model.iter().any(|(session, owner, _)| *session == id && *owner != at);
-                match gateways[at].claim(&id, &workers).await {
+                match gateways[at].claim(&id, &seen[at]).await {
                     Ok((_, slot)) => {
                         assert!(!elsewhere, "seed {seed}, step {step}: {id} is another gateway's");
                         model.push((id, at, slot));
@@ -62,7 +65,19 @@ async fn churn(seed: u64) {
                 drop(model.swap_remove(random.random_range(0..model.len())))
             }
             98 => assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK"),
-            _ => settle(&server, &model, seed).await,
+            _ => {
+                settle(&server, &model, seed).await;
+                let near_room = seen[at].iter().any(|worker| {
+                    let held = by_worker(&model).get(worker.name.as_str()).map_or(0, Vec::len);
+                    worker.proximity == Proximity::Zone && held < CAPACITY as usize
+                });
+                let fresh = id(1_000 + step);
+                if let Ok((worker, slot)) = gateways[at].claim(&fresh, &seen[at]).await {
+                    let near = worker.proximity == Proximity::Zone;
+                    assert_eq!(near, near_room, "seed {seed}, step {step}: on {}", worker.name);
+                    model.push((fresh, at, slot));
+                }
+            }
         }
         for (worker, held) in by_worker(&model) {
             assert!(
@@ -82,6 +97,16 @@ async fn churn(seed: u64) {
     settle(&server, &model, seed).await;
     assert_eq!(server.cli(&["KEYS", "*"]), "", "seed {seed}: nothing is left");
     drop::<Vec<Redis>>(gateways);
+}
+
+/// The workers as a gateway of this zone sees them.
+fn from_zone(workers: &[WorkerHandle], zone: usize) -> Vec<WorkerHandle> {
+    let seen = |(n, worker): (usize, &WorkerHandle)| {
+        let near = n % 2 == zone % 2;
+        let proximity = if near { Proximity::Zone } else { Proximity::OtherZone };
+        WorkerHandle { proximity, ..worker.clone() }
+    };
+    workers.iter().enumerate().map(seen).collect()
 }
 
 fn by_worker(model: &Model) -> BTreeMap<&str, Vec<&str>> {

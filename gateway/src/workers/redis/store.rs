@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// Which of `candidates` takes the session; all are of one stream, which may have `limit`
-    /// sessions.
+    /// sessions, and the nearest come first.
     pub(super) async fn claim(
         &self,
         link: &Link,
@@ -157,6 +157,7 @@ impl Store {
         for worker in candidates {
             let Spec { instance, capacity, .. } = &*worker.spec;
             call = call.key(keys::slots(stream, instance)).arg(instance).arg(capacity);
+            call = call.arg(worker.proximity as u8);
         }
         match link.run::<i64>(call).await? {
             -2 => Ok(Claimed::Exists),
