@@ -8,6 +8,7 @@ Namespaces and Secrets are not in the chart. Lists whose items have a name are c
 something for variables alone: ../k8s/validate.py sees to that, of the chart too."""
 
 import pathlib
+import re
 import sys
 
 import helm_python
@@ -23,8 +24,8 @@ import validate  # noqa: E402
 SMALL = {"requests": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
          "limits": {"memory": "2Gi", "ephemeral-storage": "256Mi"}}
 PROD = {
-    "gateway": {"image": "registry.example.com/reframe-gateway:0.1.0", "replicas": 3},
-    "worker": {"image": "registry.example.com/reframe-worker:0.1.0", "replicas": 4},
+    "gateway": {"image": "registry.example.com/reframe-gateway", "replicas": 3},
+    "worker": {"image": "registry.example.com/reframe-worker", "replicas": 4},
     "media": "host-port", "front": "ingress", "monitoring": True,
 }
 OVERLAYS = {
@@ -102,6 +103,9 @@ def compared(chart, text, own):
     manifests = render(chart, own)
     for problem in validate.problems(manifests_with_namespace(manifests, text), made(text)):
         yield f"the chart's: {problem}"
+    # An image without a tag is of this version for the chart; for kustomize the overlay says the tag.
+    version = chart.metadata["appVersion"]
+    text = re.sub(r"(image: reframe-(?:gateway|worker))$", rf"\1:{version}", text, flags=re.MULTILINE)
     wanted, found = variants.load(text), variants.load(yaml.safe_dump_all(manifests))
     for identity in wanted.keys() | found.keys():
         here = " ".join(identity)

@@ -69,7 +69,8 @@ def scalar(kind, name, value, path):
             if value in expression:
                 return expression[value]
     if path[-1] == "image" and value in ("reframe-gateway", "reframe-worker"):
-        return f"{{{{ .Values.{value.removeprefix('reframe-')}.image | quote }}}}"
+        role = value.removeprefix("reframe-")
+        return f'{{{{ include "reframe.image" (list .Values.{role}.image .Chart.AppVersion) | quote }}}}'
     if path[-1] == "namespace" and value == "reframe":
         return "{{ .Release.Namespace }}"
     if path[-1] == "cidr" and value == "10.0.0.0/8":
