@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Builds what may be combined here, and validates each (validate.py): the base, each overlay, each component alone on the
-base, and each row of the table in docs/kubernetes.md. kubectl must not warn.
+"""Builds what may be combined here, and validates each (validate.py): the base, each overlay, each component alone on
+the base, and each row of the table in docs/kubernetes.md. kubectl must not warn.
 
     builds.py [FOLDER]      # keeps what was built in FOLDER: base+media_host-port+zones.yaml
 """
@@ -23,6 +23,8 @@ MADE = [
     "ca.pem", "auth.key", "session.key", "admin.token", "redis.acl", "redis.password",
     *(f"{role}{part}.pem" for role in ("gateway", "worker", "redis") for part in ("", "-key")),
 ]
+# What goes with each row.
+WITH_ANY = ["gpu", "zones", "autoscale/workers"]
 # Secrets that an operator makes by hand, as the component says.
 ELSEWHERE = frozenset({"reframe-turn"})
 # Those that components/secrets makes, of which the base knows the names.
@@ -39,7 +41,7 @@ def components():
 
 
 def documented():
-    """The components of each row that names some in the table of docs/kubernetes.md."""
+    """The components of each row of the table in docs/kubernetes.md, and with what goes with each."""
     table = DOCUMENT.read_text().partition("\n| where | components |")[2].partition("\n\n")[0]
     known = set(components())
     for row in table.splitlines():
@@ -48,6 +50,7 @@ def documented():
             sys.exit(f"docs/kubernetes.md names components that are not there: {unknown}")
         if named:
             yield tuple(named)
+            yield tuple(dict.fromkeys([*named, *WITH_ANY]))
 
 
 def overlay(folder, base, names):

@@ -1,9 +1,9 @@
-"""What of a pod the Pod Security Standards do not allow (https://kubernetes.io/docs/concepts/security/pod-security-standards/),
-as of Kubernetes 1.35."""
+"""What of a pod the Pod Security Standards do not allow, as of Kubernetes 1.35
+(https://kubernetes.io/docs/concepts/security/pod-security-standards/)."""
 
 CAPABILITIES = {
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID",
-    "SETPCAP", "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP",
+    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 }
 SELINUX_TYPES = {None, "", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
 SYSCTLS = {

@@ -24,8 +24,8 @@ class Probe:
 
 
 def simulate(container, opens, hangs=HORIZON):
-    """Of a container that answers from `opens` until `hangs`: when it is ready and when it is killed, in seconds from its
-    start; None for never. The worst case: the first probe comes at once, and no try takes time."""
+    """Of a container that answers from `opens` until `hangs`: when it is ready and when it is killed, in seconds from
+    its start; None for never. The worst case: the first probe comes at once, and no try takes time."""
     startup = Probe(container["startupProbe"]) if "startupProbe" in container else None
     others = {kind: None for kind in ("readinessProbe", "livenessProbe") if kind in container}
     ready = None

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tries in a real cluster what deploy/check.sh cannot: unproven, as no cluster was at hand when it was written. It makes the
-# namespaces reframe-dev and reframe-try-restricted and deletes them at its end. For a cluster of yours alone, kind or k3s:
+# Tries in a real cluster what deploy/check.sh cannot: unproven, as no cluster was at hand when it was written. It
+# makes the namespaces reframe-dev and reframe-try-restricted and deletes them at its end. For a cluster of yours
+# alone, kind or k3s:
 #
 #   deploy/k8s/try.sh CONTEXT
 #
@@ -15,7 +16,11 @@ fail() { echo "$*" >&2; exit 1; }
 context=$1
 dev=(kubectl -n reframe-dev)
 scratch=$(mktemp -d)
-trap 'rm -rf -- "$scratch"; kubectl delete namespace reframe-dev reframe-try-restricted --ignore-not-found --wait=false' EXIT
+end() {
+    rm -rf -- "$scratch"
+    kubectl delete namespace reframe-dev reframe-try-restricted --ignore-not-found --wait=false
+}
+trap end EXIT
 
 [ -e components/secrets/made ] || fail "make secrets first: reframe-gateway cluster-init $PWD/components/secrets/made"
 
@@ -65,7 +70,8 @@ kubectl create namespace reframe-try-restricted
 kubectl label namespace reframe-try-restricted pod-security.kubernetes.io/warn=restricted
 for media in stunner lb-per-pod host-port host-network; do
     # The custom resources of an operator that is not there are refused; of the others the warnings are of interest.
-    kubectl apply --dry-run=server -f "$scratch/$media.yaml" 2>&1 | tee "$scratch/told" | grep --invert-match 'dry run' || true
+    kubectl apply --dry-run=server -f "$scratch/$media.yaml" >"$scratch/told" 2>&1 || true
+    grep --invert-match 'dry run' "$scratch/told" || true
     case "$media" in
     host-*) grep --quiet 'would violate PodSecurity' "$scratch/told" || fail "$media is not warned of" ;;
     *) ! grep --quiet 'would violate PodSecurity' "$scratch/told" || fail "$media is warned of" ;;

@@ -14,10 +14,11 @@ import pod_security
 import probes
 import validate
 import yaml
+from manifests import name as name_of
 
 
 def spec(manifests, kind, name):
-    return next(each for each in manifests if each["kind"] == kind and validate.name(each) == name)["spec"]
+    return next(each for each in manifests if each["kind"] == kind and name_of(each) == name)["spec"]
 
 
 def pod(manifests, name):
@@ -40,7 +41,7 @@ def argument(manifests, old, new):
 
 
 def without(manifests, kind, name):
-    manifests[:] = [each for each in manifests if (each["kind"], validate.name(each)) != (kind, name)]
+    manifests[:] = [each for each in manifests if (each["kind"], name_of(each)) != (kind, name)]
 
 
 def rule(manifests, policy, direction, number):
@@ -119,19 +120,22 @@ FAULTS = [
     (lambda all: scaled(all).update(maxReplicas=9), "ScaledObject reframe-worker: Additional properties"),
     (lambda all: scaled(all)["advanced"]["horizontalPodAutoscalerConfig"]["behavior"].update(scaledown={}),
      "ScaledObject reframe-worker: Additional properties"),
-    (lambda all: scaled(all)["fallback"].update(behavior="never"), "ScaledObject reframe-worker: 'never' is not one of"),
+    (lambda all: scaled(all)["fallback"].update(behavior="never"),
+     "ScaledObject reframe-worker: 'never' is not one of"),
     (lambda all: all.append({"apiVersion": "a/v1", "kind": "Other", "metadata": {"name": "x"}}), "nor in schemas/"),
     (lambda all: labels(all).pop("pod-security.kubernetes.io/enforce"), "reframe-gateway: hostPort is not restricted"),
     (lambda all: labels(all).update({"pod-security.kubernetes.io/enforce": "baseline"}), "hostPort is not baseline"),
     (lambda all: labels(all).update({"pod-security.kubernetes.io/enforce": "any"}), "there is no level any"),
     (lambda all: container(all)["ports"][0].update(hostPort=50051), "reframe-worker: hostPort is not restricted, and"),
-    (lambda all: pod(all, "reframe-gateway").update(hostNetwork=True), "reframe-gateway: hostNetwork is not restricted"),
+    (lambda all: pod(all, "reframe-gateway").update(hostNetwork=True),
+     "reframe-gateway: hostNetwork is not restricted"),
     (lambda all: pod(all, "reframe-gateway")["volumes"].append({"name": "x", "hostPath": {"path": "/"}}),
      "reframe-gateway: hostPath is not restricted"),
     (lambda all: pod(all, "reframe-worker")["volumes"].append({"name": "x", "emptyDir": {}}), "without a limit"),
     (lambda all: variables(all).append({"name": "REFRAME_PUBLIC_IP", "value": "192.0.2.1", "valueFrom": {
         "fieldRef": {"fieldPath": "status.hostIP"}}}), "REFRAME_PUBLIC_IP has a value and is taken from elsewhere"),
-    (lambda all: variables(all).insert(0, {"name": "X", "value": "$(POD_IPS)"}), "X is made of POD_IPS, which does not"),
+    (lambda all: variables(all).insert(0, {"name": "X", "value": "$(POD_IPS)"}),
+     "X is made of POD_IPS, which does not"),
     (lambda all: spec(all, "PodDisruptionBudget", "reframe-worker").pop("unhealthyPodEvictionPolicy"),
      "PodDisruptionBudget reframe-worker: pods that are not ready"),
     (lambda all: pod(all, "reframe-redis").pop("tolerations"), "stays at a node that is unreachable"),
@@ -139,7 +143,8 @@ FAULTS = [
     (lambda all: container(all)["startupProbe"].update(failureThreshold=20), "killed after 95 s"),
     (lambda all: container(all)["startupProbe"].update(periodSeconds=90), "is ready after"),
     (lambda all: container(all)["resources"]["limits"].update({"nvidia.com/gpu": 1}), "takes 600 s to load"),
-    (lambda all: spec(all, "Deployment", "reframe-worker").update(progressDeadlineSeconds=100), "a rollout fails before"),
+    (lambda all: spec(all, "Deployment", "reframe-worker").update(progressDeadlineSeconds=100),
+     "a rollout fails before"),
     (lambda all: container(all).pop("livenessProbe"), "not killed when it hangs"),
     (lambda all: rule(all, "reframe-worker", "ingress", 0)["from"].append({"ipBlock": {"cidr": "10.0.0.0/8"}}),
      "port 50051 is open to 10.0.0.0/8"),
@@ -147,14 +152,15 @@ FAULTS = [
         **container(all), "env": [{"name": "REFRAME_LISTEN", "value": "0.0.0.0:50051"}]}]), "is not a Unix socket"),
 ]
 
-# What is done to a pod that keeps to `restricted`, and the field that is then not allowed by `baseline` and by `restricted`
-# alone.
+# What is done to a pod that keeps to `restricted`, and the field that is then not allowed by `baseline` and by
+# `restricted` alone.
 BASELINE = [
     (lambda pod, one: pod.update(hostNetwork=True), "hostNetwork"),
     (lambda pod, one: pod.update(hostPID=True), "hostPID"),
     (lambda pod, one: pod.update(hostIPC=True), "hostIPC"),
     (lambda pod, one: pod["volumes"].append({"name": "x", "hostPath": {"path": "/"}}), "hostPath"),
-    (lambda pod, one: pod["securityContext"].update(sysctls=[{"name": "net.core.rmem_max"}]), "sysctl net.core.rmem_max"),
+    (lambda pod, one: pod["securityContext"].update(sysctls=[{"name": "net.core.rmem_max"}]),
+     "sysctl net.core.rmem_max"),
     (lambda pod, one: one["securityContext"].update(windowsOptions={"hostProcess": True}), "hostProcess"),
     (lambda pod, one: one["securityContext"].update(privileged=True), "privileged"),
     (lambda pod, one: one["securityContext"]["capabilities"].update(add=["NET_ADMIN"]), "capability NET_ADMIN"),
