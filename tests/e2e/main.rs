@@ -6,6 +6,7 @@
 
 mod access;
 mod attacks;
+mod balancers;
 mod bandwidth;
 mod batch;
 mod beginnings;
@@ -40,6 +41,7 @@ mod loss;
 mod manners;
 mod modes;
 mod monitoring;
+mod nats;
 mod netns;
 mod networks;
 mod offers;

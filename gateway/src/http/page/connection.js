@@ -25,7 +25,7 @@ const HANDSHAKE_REPLY = "Server received: handshake";
 
 /**
  * `on` is told, until it is closed: `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with
- * waiting, busy, connecting, replacing or connected; `leave()`, when the server wants to be left for another one;
+ * waiting, busy, away, connecting, replacing or connected; `leave()`, when the server wants to be left for another one;
  * `ended(text)`; and `lost()`, just before it closes by itself, while its last picture is still there. It is asked for
  * `inputs()`, all that the person has set.
  */

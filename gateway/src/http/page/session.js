@@ -27,8 +27,8 @@ const REGAIN_MS = 60_000;
 
 /**
  * Knows nothing of the page. `on` is told: `camera(stream)`; `video(stream)`, which promises its first picture;
- * `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with asking, connecting, waiting, busy, connected or
- * replacing; `lost()`, when it has no connection any more and looks for another; and `over(state, outcome)`, exactly
+ * `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with asking, connecting, waiting, busy, away, connected
+ * or replacing; `lost()`, when it has no connection any more and looks for another; and `over(state, outcome)`, exactly
  * once and last. It is asked: `choice()` of the camera, and `inputs()`, all that the person has set.
  */
 export class Session {
