@@ -33,6 +33,7 @@ mod herd;
 mod hostile;
 mod inputs;
 mod inside;
+mod ipv6;
 mod junk;
 mod limits;
 mod load;
