@@ -54,9 +54,8 @@ fn a_cluster_of_ipv6_alone_serves_and_forwards() {
     let mut peer = Peer::connect(&owner.page, options).expect("an answer");
     peer.wait_received(15, PATIENCE);
     assert_flipped_in_order(&peer.stats());
-    let session = |gateway: &Gateway| {
-        get(&format!("{}/api/sessions/six", gateway.admin)).expect("an answer")
-    };
+    let session =
+        |gateway: &Gateway| get(&format!("{}/api/sessions/six", gateway.admin)).expect("an answer");
     eventually("the other gateway finds the session", PATIENCE, || {
         (session(&other).status == 200).then_some(())
     });

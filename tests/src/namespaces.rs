@@ -9,6 +9,15 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+/// Of each machine. Nobody else has an address of ours: no second is spent to find that out, in which
+/// a router could not ask for its neighbours.
+const ROUTER: [(&str, &str); 4] = [
+    ("ipv4/ip_forward", "1"),
+    ("ipv6/conf/all/forwarding", "1"),
+    ("ipv6/conf/all/accept_dad", "0"),
+    ("ipv6/conf/default/accept_dad", "0"),
+];
+
 /// Namespaces whose names begin with a random prefix. They are deleted by name when this is
 /// dropped, also after a panic.
 #[derive(Debug)]
@@ -35,8 +44,8 @@ impl Machines {
             machines.names.push(full);
             machines.ip(name, "link set lo up");
             machines.inside(name, || {
-                for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-                    fs::write(format!("/proc/sys/net/{setting}"), "1").expect("a router");
+                for (setting, value) in ROUTER {
+                    fs::write(format!("/proc/sys/net/{setting}"), value).expect("a router");
                 }
             });
         }
@@ -54,9 +63,7 @@ impl Machines {
         run(&mut command, None);
         for (machine, interface, addresses) in [a, b] {
             for address in addresses {
-                // Nobody else has it: no second is waited for that to be found out.
-                let nodad = if address.contains(':') { " nodad" } else { "" };
-                self.ip(machine, &format!("address add {address} dev {interface}{nodad}"));
+                self.ip(machine, &format!("address add {address} dev {interface}"));
             }
             self.ip(machine, &format!("link set {interface} up"));
         }

@@ -46,16 +46,14 @@ fn look_up(item: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Some(ip) = address(item) {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    if let Ok(address) = item.parse() {
-        return Ok(vec![address]);
-    }
     let authority = item.strip_prefix("http://").unwrap_or(item);
     let authority = authority.strip_suffix('/').unwrap_or(authority);
-    let is_one = |host: &str| {
-        !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']) && !host.ends_with(':')
-    };
+    if let Ok(address) = authority.parse() {
+        return Ok(vec![address]);
+    }
+    let is_name = |host: &str| !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ', ':']);
     match authority.rsplit_once(':') {
-        Some((host, port)) if is_one(host) && port.parse::<u16>().is_ok() => {
+        Some((host, port)) if is_name(host) && port.parse::<u16>().is_ok() => {
             Ok(authority.to_socket_addrs()?.collect())
         }
         _ => Err(io::ErrorKind::InvalidInput.into()),
