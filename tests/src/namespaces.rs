@@ -9,8 +9,8 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Of each machine. Nobody else has an address of ours: no second is spent to find that out, in which
-/// a router could not ask for its neighbours.
+/// Of each machine. Nobody else has an address of ours: no second is spent to find that out, in
+/// which a router could not ask for its neighbours.
 const ROUTER: [(&str, &str); 4] = [
     ("ipv4/ip_forward", "1"),
     ("ipv6/conf/all/forwarding", "1"),

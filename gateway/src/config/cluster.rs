@@ -43,9 +43,9 @@ pub struct ClusterOptions {
     #[arg(long, env = "REFRAME_PEER", value_name = "ADDRESS", default_value = "127.0.0.1:9092")]
     pub peer: String,
 
-    /// With --redis: --peer as the other gateways reach it [ip:port; or IPs, comma-separated, at the
-    /// port of --peer: the first that --peer takes is used; or http://name:port, of which it is the
-    /// address that this machine has at the start; default: --peer, if that names an address].
+    /// With --redis: --peer as the other gateways reach it [ip:port; or IPs, comma-separated, at
+    /// the port of --peer: the first that --peer takes is used; or http://name:port, of which it is
+    /// the address that this machine has at the start; default: --peer, if that names an address].
     #[arg(long, env = "REFRAME_ADVERTISE", value_name = "ADDRESS")]
     pub advertise: Option<String>,
 

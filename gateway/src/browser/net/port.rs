@@ -76,8 +76,11 @@ impl MediaPort {
             _receiving: stop.clone().drop_guard(),
         });
         if finder.may_change() {
-            let keep = finder.keep(Arc::downgrade(&port));
-            tokio::spawn(stop.clone().run_until_cancelled_owned(keep));
+            let told = Arc::downgrade(&port);
+            let tell = move |new: Told| {
+                told.upgrade().map(|port| *port.told.write() = Arc::new(new)).is_some()
+            };
+            tokio::spawn(stop.clone().run_until_cancelled_owned(finder.keep(tell)));
         }
         let places = Arc::new(Semaphore::new(tcp_connections));
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -111,11 +114,6 @@ impl MediaPort {
     /// What browsers are told now.
     pub(super) fn told(&self) -> Arc<Told> {
         Arc::clone(&self.told.read())
-    }
-
-    /// From now on.
-    pub(super) fn tell(&self, told: Told) {
-        *self.told.write() = Arc::new(told);
     }
 
     /// Who takes a connection that begins with `frame`.

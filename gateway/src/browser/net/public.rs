@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Weak;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,7 +16,6 @@ use tracing::{info, warn};
 
 use super::candidates;
 use super::policy::{CandidatePolicy, is_within_networks};
-use super::port::MediaPort;
 use super::stun::{self, Answers};
 use crate::config::media::{Candidates, Media};
 use crate::config::public::{Source, is_of_one_host};
@@ -202,16 +200,15 @@ impl Finder {
         self.sources.iter().any(|found| !matches!(found.source, Source::Address(_)))
     }
 
-    /// Looks again and again; sessions that begin from then on are told what is new.
-    pub(super) async fn keep(mut self, port: Weak<MediaPort>) {
+    /// Looks again and again, and has `tell` tell the sessions that begin from then on what is new,
+    /// until that is false: the port is closed.
+    pub(super) async fn keep(mut self, tell: impl Fn(Told) -> bool) {
         let mut failures = 0;
         loop {
             failures = if self.failing.is_empty() { 0 } else { failures + 1 };
             sleep(pause(failures).mul_f64(rand::random_range(0.8..1.2))).await;
-            if self.look().await {
-                // Gone: the gateway is stopping.
-                let Some(port) = port.upgrade() else { return };
-                port.tell(self.told());
+            if self.look().await && !tell(self.told()) {
+                return;
             }
         }
     }

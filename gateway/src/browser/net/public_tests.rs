@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::*;
+use crate::browser::net::MediaPort;
 use crate::browser::net::stun::tests::FakeServer;
 use crate::config::public::{Public, StunServer};
 
