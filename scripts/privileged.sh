@@ -20,6 +20,9 @@ try 'no network namespaces (root)' \
     'test(=probes::a_gateway_that_speaks_first_does_so_five_times_to_ten_addresses)' unshare --net sh -c "$namespace"
 try 'no sch_netem in a network namespace' 'test(/^netns::/)' \
     unshare --net sh -c "$namespace && tc qdisc add dev lo root netem delay 1ms"
+nat='table ip t { chain c { type nat hook postrouting priority 100; oifname lo masquerade; }; }'
+try 'no nftables in a network namespace, or none by name' 'test(/^nats::/)' \
+    unshare --net --mount sh -c "nft '$nat' && mkdir -p /run/netns && mount -t tmpfs none /run/netns && ip netns add try && ip netns exec try true"
 try 'no mount namespaces (root)' 'test(=logs::workers_that_come_and_go_leave_no_series)' \
     unshare --mount sh -c 'mount --bind /etc/hosts /etc/hosts'
 try 'no ptrace (root)' \

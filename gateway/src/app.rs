@@ -32,7 +32,7 @@ use tracing::{info, warn};
 
 use self::ports::{Edges, Listening, serve_admin, serve_page, serve_peers};
 use self::stop::{Signals, Stopping};
-use crate::browser::net::{MediaError, MediaPort};
+use crate::browser::net::{Audience, MediaError, MediaPort};
 use crate::config::Config;
 use crate::config::access::{Access, Auth, Jwks};
 use crate::config::cluster::{Cluster, SharedPlacement};
@@ -41,7 +41,7 @@ use crate::gateway::{Gateway, Settings};
 use crate::http::announce::announce;
 use crate::http::gate::http_client::HttpClient;
 use crate::http::gate::{AuthService, jwks};
-use crate::http::{Forward, Gate, HttpState, admin, edge};
+use crate::http::{Forward, Gate, HttpState, Probed, admin, edge};
 use crate::session::Timeouts;
 use crate::telemetry::trace;
 use crate::threads::arbiters::Arbiters;
@@ -121,7 +121,13 @@ async fn serve(
     // free ones, and the other gateways are told which.
     let ports = Listening::start(&config, &cluster)?;
     let shares = edge::shares(descriptors, config.edge.connections);
-    let opening = media.spawn(MediaPort::open(config.media, shares.media)).await;
+    let audience = match config.access.auth {
+        // On a loopback address: nobody else is let in.
+        Auth::Local => Audience::ThisMachine,
+        _ if config.ice_servers.have_turn() => Audience::Relayed,
+        _ => Audience::Everybody,
+    };
+    let opening = media.spawn(MediaPort::open(config.media, audience, shares.media)).await;
     let media_port = opening.map_err(io::Error::other)??;
     let watchdog = upkeep::watchdog(config.exit_when_stuck, &media, cluster.watched)?;
     warn_of_files(descriptors, &shares, config.edge.connections);
@@ -159,13 +165,14 @@ async fn serve(
         forward,
         admin: config.access.admin.clone(),
         inside: false,
-        probed: admin::Probed { draining, watchdog: watchdog.clone() },
         metrics: metrics.clone(),
     };
     let addresses = (ports.page.address, ports.admin.address);
     let tls = config.tls.as_ref().map(|tls| Arc::clone(&tls.server));
-    let page = serve_page(ports.page, &edges, public.clone(), tls)?;
-    let admin = serve_admin(ports.admin, &edges, operators.clone())?;
+    let probed = Probed { draining, watchdog: watchdog.clone(), names_threads: false };
+    let page = serve_page(ports.page, &edges, public.clone(), probed.clone(), tls)?;
+    let probed = Probed { names_threads: true, ..probed };
+    let admin = serve_admin(ports.admin, &edges, operators.clone(), probed)?;
     let for_peers = HttpState { gate: gate_for_peers, ..public };
     let peer =
         ports.peer.map(|port| serve_peers(port, &edges, for_peers, operators, cluster.tls.clone()));

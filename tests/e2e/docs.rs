@@ -158,6 +158,53 @@ fn the_metrics_page_lists_what_the_gateway_describes() {
     assert_eq!(used, described, "a metric is used and not described");
 }
 
+/// To Prometheus, a counter that first appears at 1 has not grown.
+#[test]
+fn every_counter_begins_at_zero_with_every_label_that_the_metrics_page_has() {
+    let options = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let mut gateway = process::Process::start("reframe-gateway", &options);
+    let admin = gateway.announced("admin ");
+    let scrape = http::get(&format!("{admin}metrics")).expect("the admin port answers");
+    let metrics = reframe_tests::metrics::Metrics::parse(&scrape.body);
+    let (page, mut checked) = (read("docs/metrics.md"), 0);
+    let word = |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    for row in page.lines().filter(|line| line.contains(" | counter | ")) {
+        let [_, name, _, labels, meaning, ..] = row.split('|').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
+        let name = name.trim().trim_matches('`');
+        let labels: Vec<&str> = labels.split('`').skip(1).step_by(2).collect();
+        let values: Vec<&str> = match labels[..] {
+            [] => {
+                assert!(metrics.has(name), "{name} does not begin at zero");
+                continue;
+            }
+            // They begin with their stream or server.
+            ["stream" | "server"] => continue,
+            _ => mentions(meaning).into_iter().filter(word).collect(),
+        };
+        let known = metrics.by(name, labels[labels.len() - 1]);
+        // Named beside the values.
+        let other = |value: &&str| *value == "max_sessions" || value.starts_with("reframe_");
+        for value in values.into_iter().filter(|value| !other(value)) {
+            checked += 1;
+            assert!(known.contains_key(value), "{name} does not begin at zero for `{value}`");
+        }
+    }
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let [_, hop, reasons, _, _] = row.split('|').collect::<Vec<_>>()[..] else { continue };
+        let hop = hop.trim().trim_matches('`');
+        for reason in mentions(reasons).into_iter().filter(|_| !hop.contains('_')) {
+            checked += 1;
+            let labels = [("hop", hop), ("reason", reason)];
+            let scraped = labels.map(|(name, value)| format!("{name}=\"{value}\"")).join(",");
+            let series = format!("reframe_frames_dropped_total{{{scraped}}} 0");
+            assert!(scrape.body.contains(&series), "{series}");
+        }
+    }
+    assert!(checked > 100, "only {checked} values found: the test has gone blind");
+}
+
 #[test]
 fn the_options_page_lists_what_help_says() {
     let page = read("docs/config.md");

@@ -229,7 +229,7 @@ fn a_session_without_a_worker_ends_at_the_limit() {
     cluster.wait_for_sessions(0, CLOSED);
     assert_eq!(failovers(&cluster), [0.0, 0.0, 1.0]);
     assert_eq!(
-        cluster.metrics().by("reframe_sessions_ended_total", "reason"),
+        cluster.metrics().counted("reframe_sessions_ended_total", "reason"),
         [("worker_lost".to_owned(), 1.0)].into()
     );
     peers[0].close();

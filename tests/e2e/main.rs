@@ -6,6 +6,7 @@
 
 mod access;
 mod attacks;
+mod balancers;
 mod bandwidth;
 mod batch;
 mod beginnings;
@@ -32,6 +33,7 @@ mod herd;
 mod hostile;
 mod inputs;
 mod inside;
+mod ipv6;
 mod junk;
 mod limits;
 mod load;
@@ -40,6 +42,7 @@ mod loss;
 mod manners;
 mod modes;
 mod monitoring;
+mod nats;
 mod netns;
 mod networks;
 mod offers;

@@ -219,34 +219,51 @@ fn browsers_are_told_the_public_address_and_no_other() {
 }
 
 #[test]
-fn a_stun_server_tells_the_public_address() {
+fn a_stun_server_tells_the_public_address_and_a_silent_one_is_passed_over() {
     let turn = TurnServer::start(&directory("stun"), "secret");
-    let server = format!("stun:{}", turn.address());
+    // A port where nobody answers.
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let silent = socket.local_addr().expect("its address").to_string();
+    let servers = format!("stun:{silent},stun:{}", turn.address());
     let cluster =
-        Cluster::launch_with("flip", &[&LOOPBACK[..], &["--public-ip", &server]].concat());
+        Cluster::launch_with("flip", &[&LOOPBACK[..], &["--public-ip", &servers]].concat());
     let mut peer = connect(&cluster, "stun", Video::Live(Format::SMALL));
     peer.wait_received(10, PATIENCE);
     peer.close();
-    drop(turn);
-    // A port where nobody answers: the start fails, and says why.
-    let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let server = format!("stun:{}", silent.local_addr().expect("its address"));
-    let options = [
-        "--http",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-        "--media",
-        "127.0.0.1",
-        "--public-ip",
-        &server,
-    ];
-    let output = reframe_tests::process::run("reframe-gateway", &options);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !output.status.success() && text.contains("--public-ip") && text.contains(&server[5..]),
-        "{text}"
-    );
+    let errors = cluster.metrics().by("reframe_stun_errors_total", "server");
+    assert!(errors[&silent] >= 1.0 && errors[&turn.address()] == 0.0, "{errors:?}");
+}
+
+/// Our own addresses are better than none: it serves, says so, and asks again.
+#[test]
+fn a_gateway_whose_stun_server_is_silent_serves_and_asks_again() {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let silent = socket.local_addr().expect("its address").to_string();
+    let server = format!("stun:{silent}");
+    let options = ["--public-ip", &server, "--auth", "none"];
+    let cluster = Cluster::launch_with("flip", &[&LOOPBACK[..], &options].concat());
+    let mut peer = connect(&cluster, "own", Video::Live(Format::SMALL));
+    peer.wait_received(10, PATIENCE);
+    peer.close();
+    let metrics = cluster.metrics();
+    assert_eq!(metrics.sum("reframe_media_address_private", &[]), 1.0);
+    let log = cluster.gateway.log();
+    let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
+    assert_eq!((lines("private addresses only"), lines(&silent)), (1, 1), "{log}");
+    eventually("it is asked again", PATIENCE, || {
+        let errors = cluster.metrics().sum("reframe_stun_errors_total", &[("server", &silent)]);
+        (errors >= 3.0).then_some(())
+    });
+    assert_eq!(cluster.gateway.log().matches(&silent).count(), 1, "and told once");
+}
+
+/// Loopback for everybody on this machine is meant.
+#[test]
+fn a_demo_on_this_machine_is_warned_of_nothing() {
+    let cluster = Cluster::launch("flip");
+    assert_eq!(cluster.metrics().sum("reframe_media_address_private", &[]), 0.0);
+    let log = cluster.gateway.log();
+    assert!(!log.contains("private addresses only"), "{log}");
 }
 
 /// An offer, and then nothing: the log and the metrics say which step failed.

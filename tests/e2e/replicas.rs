@@ -167,7 +167,7 @@ fn five_hundred_sessions_leave_nothing_behind() {
             .any(|(now, before)| now.0 > before.0 || now.1 > before.1);
         (!grown).then_some(())
     });
-    let ended = cluster.metrics().by("reframe_sessions_ended_total", "reason");
+    let ended = cluster.metrics().counted("reframe_sessions_ended_total", "reason");
     assert_eq!(ended, [("client_closed".to_owned(), (AT_ONCE * BATCHES) as f64)].into());
     assert_balanced(&cluster);
 }

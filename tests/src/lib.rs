@@ -20,6 +20,8 @@
 //! | [`redis`] | a real `redis-server` |
 //! | [`nat`] | what may stand between a peer and a gateway |
 //! | [`turn`] | a real `turnserver` |
+//! | [`namespaces`] | machines and networks of our own, as root |
+//! | [`ingress`] | a proxy in front of a gateway that may not be ready |
 //! | [`balancer`] | a load balancer in front of several gateways, or a network that can be cut |
 //! | [`http`], [`updates`], [`metrics`], [`collector`] | what the processes say |
 //! | [`figures`] | percentiles and units of what is measured |
@@ -44,10 +46,12 @@ pub mod health;
 pub mod held;
 pub mod herd;
 pub mod http;
+pub mod ingress;
 #[cfg(test)]
 mod layers;
 pub mod local;
 pub mod metrics;
+pub mod namespaces;
 pub mod nat;
 pub mod netem;
 pub mod offers;

@@ -47,6 +47,12 @@ impl Metrics {
         values
     }
 
+    /// Those of [`Self::by`] that are above zero: what has happened at all.
+    #[must_use]
+    pub fn counted(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
+        self.by(name, label).into_iter().filter(|(_, value)| *value > 0.0).collect()
+    }
+
     /// An upper bound of the `quantile` (0 to 1) of the histogram `name`: the upper end of the
     /// bucket that holds it, so infinite where that is the last. `None` when nothing was recorded.
     #[must_use]
@@ -142,6 +148,8 @@ reframe_worker_sessions{worker="a, \"b\" {c}\\d"} 2e0
     fn groups_by_a_label_with_escapes() {
         let workers = Metrics::parse(SCRAPE).by("reframe_worker_sessions", "worker");
         assert_eq!(workers, BTreeMap::from([(r#"a, "b" {c}\d"#.to_owned(), 2.0)]));
+        let metrics = Metrics::parse("n_total{step=\"a\"} 0\nn_total{step=\"b\"} 2\n");
+        assert_eq!(metrics.counted("n_total", "step"), [("b".to_owned(), 2.0)].into());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::config::names::Names;
 use crate::config::proxies::TrustedProxies;
 use crate::http::admin::{self, AdminState};
 use crate::http::edge::{self, Caps, Exempt, Guard, Memory, Port, Secure, Shares};
-use crate::http::{self, HttpState};
+use crate::http::{self, HttpState, Probed};
 
 /// Threads that answer signalling: each request only waits for an actor.
 const HTTP_THREADS: usize = 2;
@@ -132,6 +132,7 @@ pub(super) fn serve_page(
     port: Bound,
     edges: &Edges,
     state: HttpState,
+    probed: Probed,
     tls: Option<Arc<ServerConfig>>,
 ) -> Result<Server, RunError> {
     // Many clients share a proxy's address.
@@ -140,7 +141,10 @@ pub(super) fn serve_page(
     let caps = Caps::new(Port::Public, edges.shares.public, edges.connections_each, exempt);
     let secure = tls.map_or(Secure::Plain, Secure::Tls);
     serve(port, edges, (Port::Public, "http", HTTP_THREADS), secure, caps, move |service| {
-        service.app_data(web::Data::new(state.clone())).configure(http::routes);
+        service
+            .app_data(web::Data::new(state.clone()))
+            .app_data(web::Data::new(probed.clone()))
+            .configure(http::routes);
     })
 }
 
@@ -148,10 +152,14 @@ pub(super) fn serve_admin(
     port: Bound,
     edges: &Edges,
     state: AdminState,
+    probed: Probed,
 ) -> Result<Server, RunError> {
     let caps = edges.caps_inside(Port::Admin, edges.shares.admin);
     serve(port, edges, (Port::Admin, "admin", 1), Secure::Plain, caps, move |service| {
-        service.app_data(web::Data::new(state.clone())).configure(admin::routes);
+        service
+            .app_data(web::Data::new(state.clone()))
+            .app_data(web::Data::new(probed.clone()))
+            .configure(admin::routes);
     })
 }
 

@@ -1,7 +1,7 @@
 //! Options for workers and other gateways. A program that has everything in one process needs only
 //! those of [`crate::config`].
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tonic::transport::Uri;
 use super::parse::{list, parse, within};
 use super::redis::{RedisOptions, RedisStore};
 use super::worker_address::WorkerAddress;
-use super::{Options, addresses, inside};
+use super::{Options, advertise, inside};
 
 /// The default of `--reconnect-limit`.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
@@ -49,10 +49,10 @@ pub struct ClusterOptions {
     #[arg(long, env = "REFRAME_PEER", value_name = "ADDRESS", default_value = "127.0.0.1:9092")]
     pub peer: String,
 
-    /// With --redis: --peer as the other gateways reach it [http://ip:port, by TLS or not; of a
-    /// name, the address that this machine has of it at the start; default: --peer, if that names
-    /// an address].
-    #[arg(long, env = "REFRAME_ADVERTISE", value_name = "URL")]
+    /// With --redis: --peer as the other gateways reach it [ip:port; or IPs, comma-separated, at
+    /// the port of --peer: the first that --peer takes is used; or http://name:port, of which it is
+    /// the address that this machine has at the start; default: --peer, if that names an address].
+    #[arg(long, env = "REFRAME_ADVERTISE", value_name = "ADDRESS")]
     pub advertise: Option<String>,
 
     /// Who gateways and workers take each other for.
@@ -139,8 +139,8 @@ impl ClusterOptions {
         let store = self.redis.validate(&mut problems);
         let lease = within(&mut problems, "--lease", &self.lease, 2, 300);
         let peer = parse(&mut problems, "--peer", &self.peer, "an address like 127.0.0.1:9092");
-        let advertise = self.advertise.as_deref().filter(|url| !url.is_empty());
-        let advertise = advertise.and_then(|url| advertised(&mut problems, url));
+        let advertise = self.advertise.as_deref().filter(|given| !given.is_empty());
+        let advertise = advertise.and_then(|given| advertise::parse(&mut problems, given, peer));
         let limit = within(&mut problems, "--reconnect-limit", &self.reconnect_limit, 1, 600);
         let grace = within(&mut problems, "--grace", &self.grace, 0, 3600);
         // Without a store there is no such port.
@@ -183,36 +183,8 @@ impl ClusterOptions {
     }
 }
 
-/// The name is resolved here: another gateway that resolved it again could find another machine. If
-/// several gateways share a name, this machine's own address is used.
-fn advertised(problems: &mut Vec<String>, given: &str) -> Option<SocketAddr> {
-    let uri = address(problems, "--advertise", given, ADVERTISED)?;
-    let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-    let addresses: Vec<SocketAddr> = match authority.to_socket_addrs() {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => {
-            problems.push(format!("--advertise: `{given}`: {error}"));
-            return None;
-        }
-    };
-    let ours = addresses::addresses();
-    let address = addresses
-        .iter()
-        .find(|address| ours.contains(&address.ip()))
-        .or_else(|| addresses.first())
-        .copied();
-    let address = address.filter(|address| !address.ip().is_unspecified() && address.port() != 0);
-    if address.is_none() {
-        problems.push(format!(
-            "--advertise: `{given}` names no address that others reach; it must be {ADVERTISED}"
-        ));
-    }
-    address
-}
-
 const WORKER: &str =
     "a URL like http://127.0.0.1:50051, unix:/run/worker.sock or dns://workers:50051";
-const ADVERTISED: &str = "a URL like http://10.0.0.7:9092";
 
 fn workers(problems: &mut Vec<String>, given: &str) -> Vec<WorkerAddress> {
     let parts: Vec<String> = list(problems, "--workers", given, WORKER);
@@ -310,7 +282,7 @@ mod tests {
             zone: "a zone".into(),
             lease: "1".into(),
             peer: "here".into(),
-            advertise: Some("10.0.0.7".into()),
+            advertise: Some("http://10.0.0.7".into()),
             tls: ClusterTlsOptions { cluster_tls: Some("yes".into()), ..Default::default() },
             reconnect_limit: "0".into(),
             grace: "long".into(),
@@ -387,31 +359,5 @@ mod tests {
         let word = ClusterTlsOptions { cluster_tls: Some("mesh".into()), ..Default::default() };
         let meshed = ClusterOptions { tls: word, ..many };
         assert!(meshed.validate(&gateway("127.0.0.1:9090")).unwrap().shared.is_some());
-    }
-
-    #[test]
-    fn what_others_are_told_is_an_address() {
-        for (given, problem) in [
-            ("http://10.0.0.7:9090", Some("10.0.0.7:9090")),
-            ("http://[2001:db8::7]:9090/", Some("[2001:db8::7]:9090")),
-            ("http://localhost:9090", Some("127.0.0.1:9090")),
-            ("http://0.0.0.0:9090", None),
-            ("http://10.0.0.7:0", None),
-            ("http://10.0.0.7:9090/path", None),
-        ] {
-            let mut problems = Vec::new();
-            let address = advertised(&mut problems, given).map(|mut address| {
-                // `localhost` may be either.
-                if address.ip().is_loopback() {
-                    address.set_ip([127, 0, 0, 1].into());
-                }
-                address.to_string()
-            });
-            assert_eq!(
-                (address.as_deref(), problems.len()),
-                (problem, usize::from(problem.is_none())),
-                "{given}"
-            );
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! expiry time, and its password is our signature of it. So the server needs no user database, and
 //! a leaked password is valid only for `--turn-ttl`.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use base64::Engine;
@@ -148,14 +149,35 @@ fn servers(problems: &mut Vec<String>, given: &str) -> Vec<IceServer> {
         })
     };
     for url in servers.iter().flat_map(IceServer::urls) {
-        let host = SCHEMES.iter().find_map(|scheme| url.strip_prefix(scheme));
-        if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+        let rest = SCHEMES.iter().find_map(|scheme| url.strip_prefix(scheme));
+        if !rest.is_some_and(names_a_server) {
             problems.push(format!(
-                "--ice-servers: `{url}` is not a URL like stun:host:3478 or turn:host:3478"
+                "--ice-servers: `{url}` is not a URL like stun:host:3478, turn:host:3478 or \
+                 turn:[2001:db8::7]:3478"
             ));
         }
     }
     servers
+}
+
+/// `host`, `host:port`, `[ipv6]:port`, and a query. A browser that is given anything else makes no
+/// connection at all.
+fn names_a_server(rest: &str) -> bool {
+    let authority = rest.split('?').next().unwrap_or_default();
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((ip, "")) => (ip.parse::<Ipv6Addr>().is_ok(), None),
+        Some((ip, port)) => (ip.parse::<Ipv6Addr>().is_ok(), Some(port.strip_prefix(':'))),
+        None => match authority.split_once(':') {
+            Some((host, port)) => (is_plain(host), Some(Some(port))),
+            None => (is_plain(authority), None),
+        },
+    };
+    let port = port.is_none_or(|port| port.is_some_and(|port| port.parse::<u16>().is_ok()));
+    host && port
+}
+
+fn is_plain(host: &str) -> bool {
+    !host.is_empty() && !host.contains(['/', '[', ']', '@', ' '])
 }
 
 impl IceServer {
@@ -172,6 +194,11 @@ impl IceServer {
 }
 
 impl IceServers {
+    /// Whether one of them relays media.
+    pub(crate) fn have_turn(&self) -> bool {
+        self.servers.iter().any(IceServer::is_turn)
+    }
+
     /// The configuration of a browser's `RTCPeerConnection`, with credentials that are valid from
     /// `now`, in seconds since 1970. `name` distinguishes browsers in the TURN server's log and
     /// quotas.
@@ -244,6 +271,18 @@ mod tests {
     }
 
     #[test]
+    fn an_address_may_be_of_either_family() {
+        for url in [
+            "turn:[2001:db8::7]:3478?transport=tcp",
+            "turns:[2001:db8::7]",
+            "turn:192.0.2.7:3478",
+            "stun:a.example.org",
+        ] {
+            assert_eq!(check(&options(url, Some("secret"))).unwrap()[0]["urls"], json!([url]));
+        }
+    }
+
+    #[test]
     fn a_file_may_have_its_own() {
         let file = std::env::temp_dir().join(format!("ice-servers-{}.json", std::process::id()));
         let text = r#"[{"urls": "stun:a"}, {"urls": ["turn:b", "turns:b"], "username": "u", "credential": "c"}]"#;
@@ -263,6 +302,10 @@ mod tests {
             ("turn:b:3478", None, "--turn-secret"),
             ("turn://b:3478", Some("secret"), "turn://b:3478"),
             ("stun:a,b", None, "`b`"),
+            ("turn:2001:db8::7:3478", Some("secret"), "turn:2001:db8::7:3478"),
+            ("turn:[2001:db8::7:3478", Some("secret"), "turn:[2001:db8::7:3478"),
+            ("stun:[192.0.2.7]:3478", None, "stun:[192.0.2.7]:3478"),
+            ("stun:a:many", None, "stun:a:many"),
             ("/absent/servers.json", None, "/absent/servers.json"),
         ] {
             let problems = check(&options(servers, secret)).unwrap_err();

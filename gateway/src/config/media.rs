@@ -24,8 +24,9 @@ pub struct MediaOptions {
     pub media_port: String,
 
     /// The addresses that browsers are told instead of those of --media, behind a NAT or in a
-    /// container [ip,…; or stun:host:port, which is asked at the start].
-    #[arg(long, env = "REFRAME_PUBLIC_IP", value_name = "IP", default_value = "")]
+    /// container, comma-separated [IPs; host names, resolved again each minute; and stun:host:port,
+    /// servers that are asked for them, the next one where one is silent].
+    #[arg(long, env = "REFRAME_PUBLIC_IP", value_name = "LIST", default_value = "")]
     pub public_ip: String,
 
     /// The port that browsers are told instead of --media-port, where it is mapped to another

@@ -9,6 +9,7 @@
 
 pub(crate) mod access;
 pub(crate) mod addresses;
+mod advertise;
 pub(crate) mod client_limits;
 pub(crate) mod cluster;
 pub(crate) mod edge;
@@ -405,7 +406,7 @@ mod tests {
             media: MediaOptions {
                 media: String::new(),
                 media_port: "x".into(),
-                public_ip: "here".into(),
+                public_ip: "not here".into(),
                 public_port: "-1".into(),
                 ice_tcp: "maybe".into(),
                 candidates: "all".into(),

@@ -101,7 +101,7 @@ fn host_of(authority: &str) -> Option<String> {
     (!host.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(host)
 }
 
-fn is_name(host: &str) -> bool {
+pub(super) fn is_name(host: &str) -> bool {
     host.len() <= 253
         && host
             .bytes()

@@ -277,6 +277,20 @@ mod tests {
     }
 
     #[test]
+    fn an_address_may_be_of_either_family() {
+        for (url, host) in [
+            ("redis://[::1]:6380/1", "::1:6380"),
+            ("rediss://:secret@[2001:db8::7]:6379", "2001:db8::7:6379"),
+            ("rediss://:secret@192.0.2.7", "192.0.2.7:6379"),
+        ] {
+            let store = validated(&of(url)).unwrap();
+            assert_eq!(store.client.get_connection_info().addr().to_string(), host, "{url}");
+        }
+        let problems = validated(&of("redis://2001:db8::7:6379")).unwrap_err();
+        assert!(problems[0].starts_with("--redis: "), "{problems:?}");
+    }
+
+    #[test]
     fn a_wrong_redis_is_named_without_its_password() {
         for url in [
             "redis://:secret@",

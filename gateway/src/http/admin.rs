@@ -1,14 +1,11 @@
 //! The admin port: for operators and their machines, never for browsers.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::Addr;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
-use reframe_trace::watchdog::{Stuck, Watchdog};
 use serde_json::{Value, json};
 
 use crate::config::access::Admin;
@@ -16,7 +13,7 @@ use crate::gateway::{CloseSession, Gateway, ListSessions};
 use crate::http::client_address::forwarded_client;
 use crate::http::forward::Caller;
 use crate::http::gate::require_operator;
-use crate::http::{self, Forward};
+use crate::http::{self, Forward, health};
 use crate::media::session_id::SessionId;
 use crate::stream::live_session::LiveSession;
 use crate::telemetry;
@@ -30,17 +27,8 @@ pub(crate) struct AdminState {
     pub(crate) admin: Admin,
     /// Requests come from other gateways.
     pub(crate) inside: bool,
-    pub(crate) probed: Probed,
     /// None when the embedding program records metrics itself.
     pub(crate) metrics: Option<PrometheusHandle>,
-}
-
-/// The state that probes report.
-#[derive(Clone)]
-pub(crate) struct Probed {
-    /// Set when the gateway begins to stop.
-    pub(crate) draining: Arc<AtomicBool>,
-    pub(crate) watchdog: Watchdog,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -71,8 +59,7 @@ impl AdminState {
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(http::readable("/metrics", metrics))
-        .service(http::readable("/healthz", healthz))
-        .service(http::readable("/readyz", readyz))
+        .configure(health::routes)
         .service(http::readable("/version", version))
         .service(http::readable("/api/sessions", sessions))
         .configure(one_session);
@@ -162,58 +149,7 @@ async fn metrics(shared: web::Data<AdminState>) -> HttpResponse {
     }
 }
 
-/// It sends no message to another thread, so it answers while all other threads are stuck.
-async fn healthz(shared: web::Data<AdminState>) -> HttpResponse {
-    shared.probed.healthz()
-}
-
-async fn readyz(shared: web::Data<AdminState>) -> HttpResponse {
-    shared.probed.readyz()
-}
-
-impl Probed {
-    /// Healthy: no thread has been silent for so long that only a restart helps.
-    fn healthz(&self) -> HttpResponse {
-        let unhealthy: Vec<_> =
-            self.watchdog.stuck().into_iter().filter(Stuck::is_unhealthy).collect();
-        if unhealthy.is_empty() { well("ok\n") } else { unwell(named(&unhealthy)) }
-    }
-
-    /// Ready for new sessions: not stopping, and no thread is stuck. Ready even without a worker,
-    /// because the page then loads, says so and waits. If gateways without a worker were not ready,
-    /// the load balancer would have nowhere to send even the page.
-    fn readyz(&self) -> HttpResponse {
-        let stuck = self.watchdog.stuck();
-        if self.draining.load(Ordering::Relaxed) {
-            unwell("stopping\n".to_owned())
-        } else if stuck.is_empty() {
-            well("ready\n")
-        } else {
-            unwell(named(&stuck))
-        }
-    }
-}
-
-fn named(stuck: &[Stuck]) -> String {
-    stuck
-        .iter()
-        .map(|Stuck { thread, silent }| format!("stuck for {} s: {thread}\n", silent.as_secs()))
-        .collect()
-}
-
-fn well(text: &'static str) -> HttpResponse {
-    HttpResponse::Ok().content_type(TEXT).body(text)
-}
-
-fn unwell(text: String) -> HttpResponse {
-    HttpResponse::ServiceUnavailable().content_type(TEXT).body(text)
-}
-
 async fn version() -> HttpResponse {
     HttpResponse::Ok()
         .json(json!({ "name": "reframe-gateway", "version": env!("CARGO_PKG_VERSION") }))
 }
-
-#[cfg(test)]
-#[path = "admin_tests.rs"]
-mod tests;

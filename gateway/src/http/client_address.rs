@@ -149,6 +149,8 @@ mod tests {
         assert_eq!(through("192.0.2.66,192.0.2.1 , 10.9.9.9, 127.0.0.1"), "192.0.2.1");
         assert_eq!(through("10.0.0.2, 10.0.0.3"), "10.0.0.2", "a client that is within");
         assert_eq!(through("[2001:db9::1]:443"), "2001:db9::1");
+        assert_eq!(through("[2001:db9::1]"), "2001:db9::1");
+        assert_eq!(through("2001:db9::1, 2001:db8::7, ::ffff:10.0.0.2"), "2001:db9::1");
         assert_eq!(through("192.0.2.1:65000, 2001:db8::7"), "192.0.2.1");
         // Each proxy may add a line of its own.
         let lines = [("x-forwarded-for", "192.0.2.66"), ("x-forwarded-for", "192.0.2.1, 10.0.0.3")];
@@ -177,6 +179,7 @@ mod tests {
             through("for=192.0.2.66, For=\"[2001:db9::1]:4711\";proto=https"),
             "2001:db9::1"
         );
+        assert_eq!(through("for=\"[2001:db9::1]\""), "2001:db9::1");
         assert_eq!(through("proto=https;for=192.0.2.1;by=10.0.0.7, for=10.0.0.2"), "192.0.2.1");
         assert_eq!(through("for=_secret"), "10.0.0.1");
         assert_eq!(through("proto=https"), "10.0.0.1");

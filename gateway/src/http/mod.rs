@@ -14,6 +14,7 @@ mod control;
 pub(crate) mod edge;
 mod forward;
 pub(crate) mod gate;
+mod health;
 mod ice;
 mod offer;
 mod page;
@@ -36,6 +37,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::forward::Forward;
 pub(crate) use self::gate::Gate;
+pub(crate) use self::health::Probed;
 use crate::codec::Codecs;
 use crate::config::ice_servers::IceServers;
 use crate::gateway::Gateway;
@@ -70,7 +72,7 @@ pub(crate) fn headers() -> DefaultHeaders {
 
 /// Adds every route of the public port.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
-    config.configure(limits).configure(stream_routes);
+    config.configure(limits).configure(health::routes).configure(stream_routes);
     // After the routes of the root, which this pattern would match too.
     config.service(
         web::scope("/{stream}").service(readable("", page::slash)).configure(stream_routes),

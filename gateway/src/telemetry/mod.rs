@@ -7,6 +7,8 @@ pub(crate) mod audit;
 pub(crate) mod ledger;
 pub(crate) mod trace;
 pub(crate) mod worker_series;
+mod zeros;
+
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -119,27 +121,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     gauge!("reframe_load_ratio").set(0);
     gauge!("reframe_relief_steps").set(0);
     gauge!("reframe_workers_serving").set(0);
-    for zero in [
-        "reframe_frames_received_total",
-        "reframe_frames_emitted_total",
-        "reframe_frames_consumed_total",
-        "reframe_frames_repeated_total",
-        "reframe_discovery_errors_total",
-        "reframe_candidates_ignored_total",
-        "reframe_log_lines_left_out_total",
-    ] {
-        counter!(zero).absolute(0);
-    }
-    // Alerts use these: to Prometheus, a counter that first appears at 1 has not grown.
-    for outcome in [Failover::Moved, Failover::Nearer, Failover::Recovered, Failover::Lost] {
-        counter!("reframe_failovers_total", "outcome" => outcome.label()).absolute(0);
-    }
-    for outcome in ["answered", "full", "no_worker", "overloaded"] {
-        counter!("reframe_offers_total", "outcome" => outcome).absolute(0);
-    }
-    for reason in ["version", "declaration", "contradiction"] {
-        counter!("reframe_workers_refused_total", "reason" => reason).absolute(0);
-    }
+    zeros::write();
     Some(handle)
 }
 
@@ -201,6 +183,14 @@ fn describe() {
     describe_counter!(
         "reframe_candidates_ignored_total",
         "Candidates of clients that were not understood."
+    );
+    describe_gauge!(
+        "reframe_media_address_private",
+        "1 while all addresses that browsers are told for media are private, else 0."
+    );
+    describe_counter!(
+        "reframe_stun_errors_total",
+        "Times that a STUN server of --public-ip did not tell our address."
     );
     describe_gauge!("reframe_http_connections", "Connections that an HTTP port holds.");
     describe_counter!(
@@ -398,6 +388,17 @@ pub(crate) fn offer(outcome: &'static str) {
 /// `count` candidates of a client were not understood.
 pub(crate) fn candidates_ignored(count: usize) {
     counter!("reframe_candidates_ignored_total").increment(count as u64);
+}
+
+/// Browsers are told private addresses, and no others.
+pub(crate) fn media_address_private(private: bool) {
+    gauge!("reframe_media_address_private").set(f64::from(u8::from(private)));
+}
+
+/// `count` further queries without an answer; 0 for a server that will be asked. The label is one
+/// of the few that `--public-ip` names.
+pub(crate) fn stun_errors(server: &str, count: u64) {
+    counter!("reframe_stun_errors_total", "server" => server.to_owned()).increment(count);
 }
 
 pub(crate) fn http_connections(port: &'static str, more: f64) {
@@ -625,6 +626,9 @@ pub(crate) fn sessions_by_locality(stream: &str, locality: &'static str, change:
 pub(crate) fn slots(stream: &str, slots: u32, used: u32) {
     gauge!("reframe_slots", "stream" => stream.to_owned()).set(f64::from(slots));
     gauge!("reframe_slots_used", "stream" => stream.to_owned()).set(f64::from(used));
+    // The stream is known from here on: see `zeros`.
+    counter!("reframe_batch_failures_total", "stream" => stream.to_owned()).increment(0);
+    counter!("reframe_superseded_total", "stream" => stream.to_owned()).increment(0);
 }
 
 pub(crate) fn placement_up(up: bool) {

@@ -8,9 +8,9 @@
 //!        as on any network.
 //!
 //! The stack believes that it has sockets of its own: `runtime` gives it such as only exist in
-//! memory, and `candidates` tells the browser where the real ones are. Which datagram is whose says
-//! `routes`; which of them the stack gets, and whom it may ask, says `filter`, and what must wait
-//! for its turn, `early`.
+//! memory, and `candidates` tells the browser where the real ones are. `public` finds that out, with
+//! `stun`. Which datagram is whose says `routes`; which of them the stack gets, and whom it may ask,
+//! says `filter`, and what must wait for its turn, `early`.
 
 mod candidates;
 mod early;
@@ -24,6 +24,7 @@ mod roaming;
 mod routes;
 mod runtime;
 mod session;
+mod stun;
 mod tcp;
 mod udp;
 
@@ -32,5 +33,6 @@ pub(crate) use self::packet::{Check, Kind, classify};
 pub(crate) use self::policy::CandidatePolicy;
 pub use self::port::MediaError;
 pub(crate) use self::port::MediaPort;
+pub(crate) use self::public::Audience;
 pub(crate) use self::runtime::{Nudge, SessionRuntime};
 pub(crate) use self::session::SessionPort;

@@ -52,6 +52,15 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
+/// Reached only from within: private networks, this machine, or one link.
+pub(super) fn is_within_networks(ip: IpAddr) -> bool {
+    let near = match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+    };
+    near || is_private(ip)
+}
+
 /// Of one host, and in no private network.
 fn is_global(ip: IpAddr) -> bool {
     match ip.to_canonical() {
@@ -148,6 +157,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn addresses_that_other_networks_do_not_reach() {
+        let within = |text: &&str| is_within_networks(text.parse().unwrap());
+        let near = ["127.0.0.1", "169.254.7.7", "::1", "fe80::7", "::ffff:127.0.0.1"];
+        assert!(PRIVATE.iter().chain(&near).all(|text| within(text)));
+        assert!(!GLOBAL.iter().any(|text| within(text)));
     }
 
     #[test]

@@ -4,21 +4,19 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
 use super::packet::{Kind, classify};
-use super::policy::CandidatePolicy;
+use super::public::{Audience, Finder, Told};
 use super::routes::{Path, Routes, Stray};
 use super::session::{Inbox, SessionPort};
 use super::tcp::{self, AcceptQueue};
 use super::udp::SharedSocket;
-use super::{candidates, public};
 use crate::config::media::Media;
-use crate::config::public::Public;
 use crate::telemetry;
 
 /// How often a free port is looked for that is free at every address.
@@ -30,14 +28,6 @@ pub enum MediaError {
     /// An address is in use, or not ours.
     #[error("cannot use {0} for media (--media, --media-port)")]
     Bind(SocketAddr, #[source] io::Error),
-    /// The STUN server did not tell our address.
-    #[error("no answer from the STUN server {server} (--public-ip)")]
-    Public {
-        /// `host:port`.
-        server: String,
-        /// What happened instead.
-        source: io::Error,
-    },
     /// No port is free at all addresses.
     #[error("no port is free at every address of --media; name one by --media-port")]
     NoFreePort,
@@ -50,9 +40,8 @@ pub(crate) struct MediaPort {
     pub(super) sockets: Vec<Arc<SharedSocket>>,
     pub(super) routes: Mutex<Routes<Arc<Inbox>>>,
     pub(super) tcp: bool,
-    pub(super) policy: CandidatePolicy,
-    /// Lines of SDP.
-    pub(super) candidates: String,
+    /// For sessions that begin now.
+    told: RwLock<Arc<Told>>,
     /// The port is closed with it.
     _receiving: DropGuard,
 }
@@ -64,6 +53,7 @@ impl MediaPort {
     /// The system has not got such an address, or the port is taken.
     pub(crate) async fn open(
         media: Media,
+        audience: Audience,
         tcp_connections: usize,
     ) -> Result<Arc<Self>, MediaError> {
         let (mut sockets, mut listeners) = (Vec::new(), Vec::new());
@@ -74,17 +64,24 @@ impl MediaPort {
             listeners.extend(listener);
         }
         let local: Vec<SocketAddr> = sockets.iter().map(|socket| socket.local).collect();
-        let told = told(&media, &sockets).await?;
-        info!(?local, ?told, tcp = media.tcp, "media port");
+        info!(?local, tcp = media.tcp, "media port");
+        let mut finder = Finder::new(&media, audience, &local);
+        finder.look().await;
         let stop = CancellationToken::new();
         let port = Arc::new(Self {
-            candidates: candidates::lines(&told, if media.tcp { &told } else { &[] }),
+            told: RwLock::new(Arc::new(finder.told())),
             sockets,
             tcp: media.tcp,
-            policy: CandidatePolicy::new(media.candidates, &told),
             routes: Mutex::default(),
             _receiving: stop.clone().drop_guard(),
         });
+        if finder.may_change() {
+            let told = Arc::downgrade(&port);
+            let tell = move |new: Told| {
+                told.upgrade().map(|port| *port.told.write() = Arc::new(new)).is_some()
+            };
+            tokio::spawn(stop.clone().run_until_cancelled_owned(finder.keep(tell)));
+        }
         let places = Arc::new(Semaphore::new(tcp_connections));
         for (index, listener) in listeners.into_iter().enumerate() {
             let (port, places) = (Arc::downgrade(&port), Arc::clone(&places));
@@ -114,6 +111,11 @@ impl MediaPort {
         Arc::new(SessionPort::open(self))
     }
 
+    /// What browsers are told now.
+    pub(super) fn told(&self) -> Arc<Told> {
+        Arc::clone(&self.told.read())
+    }
+
     /// Who takes a connection that begins with `frame`.
     fn whose(&self, socket: usize, frame: &[u8]) -> Option<AcceptQueue> {
         let Kind::Check(check) = classify(frame) else { return None };
@@ -135,22 +137,6 @@ impl MediaPort {
             telemetry::packets_dropped(reason, 1);
         }
     }
-}
-
-/// What browsers are told: an address of each.
-async fn told(media: &Media, sockets: &[Arc<SharedSocket>]) -> Result<Vec<SocketAddr>, MediaError> {
-    let public = match &media.public {
-        Public::Local => sockets.iter().map(|socket| socket.local.ip()).collect(),
-        Public::Listed(listed) => listed.clone(),
-        Public::Asked(server) => {
-            let sockets: Vec<_> = sockets.iter().map(|socket| &socket.io).collect();
-            let answer = public::ask(server, &sockets).await;
-            answer.map_err(|source| MediaError::Public { server: server.clone(), source })?
-        }
-    };
-    let ours = sockets.first().map_or(0, |socket| socket.local.port());
-    let port = if media.public_port == 0 { ours } else { media.public_port };
-    Ok(public.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
 /// A socket for each address, and a listener if wanted, all with the same port.

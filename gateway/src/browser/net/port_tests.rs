@@ -13,18 +13,19 @@ use crate::browser::net::packet::tests::{answer, check, header, nomination, sign
 use crate::browser::net::tcp::STRANGERS;
 use crate::browser::net::udp::Datagram;
 use crate::config::media::Candidates;
+use crate::config::public::Public;
 
 /// For the loopback interface, on a machine that does something else.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(in crate::browser::net) async fn open() -> Arc<MediaPort> {
     let addresses = vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()];
-    MediaPort::open(media(addresses), 64).await.unwrap()
+    MediaPort::open(media(addresses), Audience::ThisMachine, 64).await.unwrap()
 }
 
 fn media(addresses: Vec<std::net::IpAddr>) -> Media {
     let candidates = Candidates::Checked;
-    Media { addresses, port: 0, public: Public::Local, public_port: 0, tcp: true, candidates }
+    Media { addresses, port: 0, public: Public::default(), public_port: 0, tcp: true, candidates }
 }
 
 /// What the stack does: binds, and has its sockets wrapped.
@@ -327,6 +328,6 @@ async fn a_port_that_is_taken_is_named() {
     let address = taken.local_addr().unwrap();
     let addresses = vec![address.ip()];
     let media = Media { port: address.port(), tcp: false, ..media(addresses) };
-    let error = MediaPort::open(media, 64).await.unwrap_err().to_string();
+    let error = MediaPort::open(media, Audience::ThisMachine, 64).await.unwrap_err().to_string();
     assert!(error.contains(&address.to_string()) && error.contains("--media-port"), "{error}");
 }

@@ -1,69 +1,276 @@
-//! What a STUN server says our addresses are.
+//! What browsers are told of where we are: `--public-ip`, or our own addresses. Names are resolved,
+//! and STUN servers asked, at the start and again and again.
+//!
+//! A source that fails keeps its last addresses. Where nothing is known, browsers are told our own
+//! addresses: a gateway that does not start helps nobody.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use futures_util::future::{join, select_ok};
-use rtc::stun::attributes::ATTR_XORMAPPED_ADDRESS;
-use rtc::stun::message::{BINDING_REQUEST, Message, TransactionId};
-use rtc::stun::xoraddr::XorMappedAddress;
-use tokio::net::{UdpSocket, lookup_host};
-use tokio::time::timeout;
+use futures_util::future::join_all;
+use tokio::net::lookup_host;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
 
-/// For the server's name, then for its answer; a request that gets lost is repeated.
-const LOOKUP: Duration = Duration::from_secs(5);
-const ANSWER: Duration = Duration::from_millis(500);
-const REQUESTS: usize = 6;
+use super::candidates;
+use super::policy::{CandidatePolicy, is_within_networks};
+use super::stun::{self, Answers};
+use crate::config::media::{Candidates, Media};
+use crate::config::public::{Source, is_of_one_host};
+use crate::telemetry;
 
-/// Asks the STUN server `host:port` how it sees us, from the port itself; at most one address of
-/// each family.
-///
-/// # Errors
-/// Nobody answered.
-pub(super) async fn ask(server: &str, sockets: &[&UdpSocket]) -> io::Result<Vec<IpAddr>> {
-    let resolved: Vec<SocketAddr> = timeout(LOOKUP, lookup_host(server)).await??.collect();
-    let of = |v6: bool| resolved.iter().copied().find(|address| address.is_ipv6() == v6);
-    let (v4, v6) = join(ask_family(of(false), sockets), ask_family(of(true), sockets)).await;
-    match (v4, v6) {
-        (Err(error), Err(_)) => Err(error),
-        (v4, v6) => Ok(v4.into_iter().chain(v6).collect()),
-    }
+/// For one source, each time: the start waits for it.
+const LOOK: Duration = Duration::from_secs(8);
+/// Between two looks, give or take a fifth, while every source answers. While one does not: from
+/// the first of these to the second, twice as long each time.
+const AGAIN: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_secs(2);
+/// Of a name, the first in order; and of all.
+const MAX_OF_NAME: usize = 8;
+const MAX_TOLD: usize = 16;
+
+/// Who may look for our media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Browsers on this machine.
+    ThisMachine,
+    /// Also those that come through a TURN server, which may be beside us.
+    Relayed,
+    /// All.
+    Everybody,
 }
 
-async fn ask_family(server: Option<SocketAddr>, sockets: &[&UdpSocket]) -> io::Result<IpAddr> {
-    let server = server.ok_or(io::ErrorKind::AddrNotAvailable)?;
-    // Each by itself: some of our networks may lead nowhere.
-    let same_family = |socket: &&&UdpSocket| {
-        socket.local_addr().is_ok_and(|local| local.is_ipv4() == server.is_ipv4())
-    };
-    let ours = sockets.iter().filter(same_family);
-    let asked: Vec<_> = ours.map(|socket| Box::pin(ask_from(socket, server))).collect();
-    if asked.is_empty() {
-        return Err(io::ErrorKind::AddrNotAvailable.into());
-    }
-    select_ok(asked).await.map(|(ip, _)| ip)
+/// What a session's browser is told.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Lines of SDP.
+    pub(super) candidates: String,
+    /// Which of the browser's candidates may be used, by that.
+    pub(super) policy: CandidatePolicy,
 }
 
-async fn ask_from(socket: &UdpSocket, server: SocketAddr) -> io::Result<IpAddr> {
-    let mut request = Message::new();
-    request
-        .build(&[Box::new(TransactionId::new()), Box::new(BINDING_REQUEST)])
-        .map_err(io::Error::other)?;
-    let mut room = [0; 2_048];
-    for _ in 0..REQUESTS {
-        socket.send_to(&request.raw, server).await?;
-        // Elapsed: ask again. Anything else that comes here meanwhile is not for us.
-        while let Ok(received) = timeout(ANSWER, socket.recv_from(&mut room)).await {
-            let (length, from) = received?;
-            let mut answer = Message::new();
-            let readable = from == server && answer.unmarshal_binary(&room[..length]).is_ok();
-            if readable && answer.transaction_id == request.transaction_id {
-                let mut mapped = XorMappedAddress::default();
-                mapped.get_from_as(&answer, ATTR_XORMAPPED_ADDRESS).map_err(io::Error::other)?;
-                return Ok(mapped.ip);
+/// Finds out what browsers are to be told.
+#[derive(Debug)]
+pub(super) struct Finder {
+    sources: Vec<Found>,
+    /// Our addresses.
+    ours: Vec<IpAddr>,
+    /// The port that browsers are told.
+    port: u16,
+    tcp: bool,
+    candidates: Candidates,
+    audience: Audience,
+    told: Vec<IpAddr>,
+    /// What did not answer at the last look.
+    failing: Vec<String>,
+    is_private: bool,
+}
+
+/// A source, and what it has told last.
+#[derive(Debug)]
+struct Found {
+    source: Source,
+    last: Vec<IpAddr>,
+}
+
+impl Finder {
+    /// `sockets` are the media port's.
+    pub(super) fn new(media: &Media, audience: Audience, sockets: &[SocketAddr]) -> Self {
+        let ours: Vec<IpAddr> = sockets.iter().map(SocketAddr::ip).collect();
+        let bound = sockets.first().map_or(0, SocketAddr::port);
+        let port = if media.public_port == 0 { bound } else { media.public_port };
+        for source in &media.public.0 {
+            match source {
+                Source::Address(ip) if !of_our_families(&ours, *ip) => {
+                    warn!(%ip, "--public-ip: left out, as --media has no address of its family");
+                }
+                Source::Stun(servers) => {
+                    servers
+                        .iter()
+                        .for_each(|server| telemetry::stun_errors(&server.to_string(), 0));
+                }
+                _ => {}
+            }
+        }
+        let found = |source: &Source| Found { source: source.clone(), last: Vec::new() };
+        telemetry::media_address_private(false);
+        Self {
+            sources: media.public.0.iter().map(found).collect(),
+            ours,
+            port,
+            tcp: media.tcp,
+            candidates: media.candidates,
+            audience,
+            told: Vec::new(),
+            failing: Vec::new(),
+            is_private: false,
+        }
+    }
+
+    /// Looks once at every source; the first time before the port is used. Whether anything has
+    /// changed.
+    pub(super) async fn look(&mut self) -> bool {
+        let ours = &self.ours;
+        let looks = self.sources.iter().map(|found| async move {
+            timeout(LOOK, look_at(&found.source, ours))
+                .await
+                .unwrap_or_else(|late| Err(late.into()))
+        });
+        let (looks, mut failing) = (join_all(looks).await, Vec::new());
+        for (found, look) in self.sources.iter_mut().zip(looks) {
+            match look {
+                Ok(addresses) => found.last = addresses,
+                Err(error) => failing.push(format!("{}: {error}", described(&found.source))),
+            }
+        }
+        let told = self.all();
+        if failing != self.failing && !failing.is_empty() {
+            warn!(
+                ?failing,
+                ?told,
+                "--public-ip: not found out; browsers are told what is known, and it is tried again"
+            );
+        }
+        self.failing = failing;
+        let changed = told != self.told;
+        if changed {
+            self.told = told;
+            self.report();
+        }
+        changed
+    }
+
+    /// What all sources have told; without anything our own addresses.
+    fn all(&self) -> Vec<IpAddr> {
+        let mut all: Vec<IpAddr> = Vec::new();
+        for ip in self.sources.iter().flat_map(|found| &found.last) {
+            if of_our_families(&self.ours, *ip) && !all.contains(ip) {
+                all.push(*ip);
+            }
+        }
+        all.truncate(MAX_TOLD);
+        if all.is_empty() { self.ours.clone() } else { all }
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.told.iter().map(|ip| SocketAddr::new(*ip, self.port)).collect()
+    }
+
+    /// What sessions that begin now tell their browsers.
+    pub(super) fn told(&self) -> Told {
+        let addresses = self.addresses();
+        Told {
+            candidates: candidates::lines(&addresses, if self.tcp { &addresses } else { &[] }),
+            policy: CandidatePolicy::new(self.candidates, &addresses),
+        }
+    }
+
+    fn report(&mut self) {
+        info!(told = ?self.addresses(), "browsers are told these addresses for media");
+        let is_private = self.audience != Audience::ThisMachine
+            && self.told.iter().all(|ip| is_within_networks(*ip));
+        if is_private && !self.is_private {
+            self.warn_of_private();
+        }
+        self.is_private = is_private;
+        telemetry::media_address_private(is_private);
+    }
+
+    fn warn_of_private(&self) {
+        let told = &self.told;
+        if self.audience == Audience::Relayed {
+            info!(
+                ?told,
+                "browsers are told private addresses only: from other networks they come through \
+                 the TURN servers of --ice-servers"
+            );
+        } else {
+            warn!(
+                ?told,
+                "browsers are told private addresses only, so those in other networks get no \
+                 picture: give --public-ip the address that they reach, or stun:host:port to find it"
+            );
+        }
+    }
+
+    /// Whether there is anything to look at again.
+    pub(super) fn may_change(&self) -> bool {
+        self.sources.iter().any(|found| !matches!(found.source, Source::Address(_)))
+    }
+
+    /// Looks again and again, and has `tell` tell the sessions that begin from then on what is new,
+    /// until that is false: the port is closed.
+    pub(super) async fn keep(mut self, tell: impl Fn(Told) -> bool) {
+        let mut failures = 0;
+        loop {
+            failures = if self.failing.is_empty() { 0 } else { failures + 1 };
+            sleep(pause(failures).mul_f64(rand::random_range(0.8..1.2))).await;
+            if self.look().await && !tell(self.told()) {
+                return;
             }
         }
     }
-    Err(io::ErrorKind::TimedOut.into())
 }
+
+/// Before the next look, after so many in a row at which a source failed.
+fn pause(failures: u32) -> Duration {
+    match failures.checked_sub(1) {
+        Some(doublings) => AGAIN.min(RETRY.saturating_mul(2_u32.saturating_pow(doublings))),
+        None => AGAIN,
+    }
+}
+
+fn of_our_families(ours: &[IpAddr], ip: IpAddr) -> bool {
+    ours.iter().any(|own| own.is_ipv4() == ip.is_ipv4())
+}
+
+fn described(source: &Source) -> String {
+    match source {
+        Source::Address(ip) => ip.to_string(),
+        Source::Name(name) => name.clone(),
+        Source::Stun(servers) => {
+            let servers: Vec<_> = servers.iter().map(|server| format!("stun:{server}")).collect();
+            servers.join(", ")
+        }
+    }
+}
+
+async fn look_at(source: &Source, ours: &[IpAddr]) -> io::Result<Vec<IpAddr>> {
+    match source {
+        Source::Address(ip) => Ok(vec![*ip]),
+        Source::Name(name) => resolve(name, ours).await,
+        Source::Stun(servers) => {
+            let Answers { addresses, silent } = stun::ask(servers, ours).await;
+            for (server, _) in &silent {
+                telemetry::stun_errors(&servers[*server].to_string(), 1);
+            }
+            match silent.into_iter().next() {
+                Some((_, error)) if addresses.is_empty() => Err(error),
+                None if addresses.is_empty() => Err(io::ErrorKind::AddrNotAvailable.into()),
+                _ => Ok(addresses),
+            }
+        }
+    }
+}
+
+async fn resolve(name: &str, ours: &[IpAddr]) -> io::Result<Vec<IpAddr>> {
+    let found = lookup_host((name, 0)).await?.map(|address| address.ip());
+    let usable = usable(found, ours);
+    if usable.is_empty() {
+        return Err(io::Error::other("it has no address of a family of --media"));
+    }
+    Ok(usable)
+}
+
+/// Of what a name server says, a bounded part in one order, whatever that of the answer is.
+fn usable(found: impl Iterator<Item = IpAddr>, ours: &[IpAddr]) -> Vec<IpAddr> {
+    let usable = |ip: &IpAddr| is_of_one_host(*ip) && of_our_families(ours, *ip);
+    let found: BTreeSet<IpAddr> = found.map(|ip| ip.to_canonical()).filter(usable).collect();
+    found.into_iter().take(MAX_OF_NAME).collect()
+}
+
+#[cfg(test)]
+#[path = "public_tests.rs"]
+mod tests;

@@ -28,6 +28,7 @@ pub(crate) struct SessionPort {
     pub(super) port: Arc<MediaPort>,
     pub(super) inbox: Arc<Inbox>,
     id: Id,
+    policy: CandidatePolicy,
 }
 
 /// Where a session's datagrams wait.
@@ -161,9 +162,10 @@ impl Inbox {
 
 impl SessionPort {
     pub(super) fn open(port: &Arc<MediaPort>) -> Self {
-        let inbox = Arc::new(Inbox::new(port.sockets.len(), port.policy));
+        let policy = port.told().policy;
+        let inbox = Arc::new(Inbox::new(port.sockets.len(), policy));
         let id = port.routes.lock().add(Arc::clone(&inbox));
-        Self { port: Arc::clone(port), inbox, id }
+        Self { port: Arc::clone(port), inbox, id, policy }
     }
 
     /// Takes the credentials from a description of ours, before anybody is told of it: the first,
@@ -202,14 +204,14 @@ impl SessionPort {
         if self.port.tcp { self.addresses() } else { Vec::new() }
     }
 
-    /// Where the browser finds us: lines of SDP.
-    pub(crate) fn candidates(&self) -> &str {
-        &self.port.candidates
+    /// Where a browser finds us now: lines of SDP.
+    pub(crate) fn candidates(&self) -> String {
+        self.port.told().candidates.clone()
     }
 
     /// Which of the browser's candidates the stack may be given.
     pub(crate) fn policy(&self) -> CandidatePolicy {
-        self.port.policy
+        self.policy
     }
 
     /// What looks at this session's packets.

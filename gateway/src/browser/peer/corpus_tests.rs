@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use super::corpus::{Expected, corpus, expected};
 use super::*;
-use crate::browser::net::MediaPort;
+use crate::browser::net::{Audience, MediaPort};
 use crate::browser::offer::DIRECTIONS;
 use crate::codec::Codecs;
 use crate::config::media::{Candidates, Media};
@@ -27,12 +27,12 @@ async fn port() -> Arc<MediaPort> {
     let media = Media {
         addresses: vec!["127.0.0.1".parse().unwrap()],
         port: 0,
-        public: Public::Local,
+        public: Public::default(),
         public_port: 0,
         tcp: true,
         candidates: Candidates::Checked,
     };
-    MediaPort::open(media, 8).await.unwrap()
+    MediaPort::open(media, Audience::ThisMachine, 8).await.unwrap()
 }
 
 /// The answer, as the client gets it, and what it was made of.

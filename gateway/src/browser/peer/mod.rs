@@ -147,7 +147,7 @@ impl Terms {
         let local = connection.local_description().await.ok_or(Error::ErrConnectionClosed)?;
         port.learn(&local.sdp);
         let asked = ask(&local.sdp, self.bitrates, self.video_limits);
-        Ok(plan.answer(&asked, port.candidates())?)
+        Ok(plan.answer(&asked, &port.candidates())?)
     }
 }
 

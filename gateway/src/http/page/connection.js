@@ -25,10 +25,10 @@ const HANDSHAKE_REPLY = "Server received: handshake";
 
 /**
  * `on` is told, until it is closed: `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with
- * waiting, busy, connecting, replacing or connected; `declared(stream)`, when the stream is declared otherwise now, null
- * if that has to be asked for; `leave()`, when the server wants to be left for another one; `changed()`, before it ends
- * because its stream cannot go on as declared now; `ended(text)`; and `lost()`, just before it closes by itself, while
- * its last picture is still there. It is asked for `inputs()`, all that the person has set, and `known()`, the
+ * waiting, busy, away, connecting, replacing or connected; `declared(stream)`, when the stream is declared otherwise now,
+ * null if that has to be asked for; `leave()`, when the server wants to be left for another one; `changed()`, before it
+ * ends because its stream cannot go on as declared now; `ended(text)`; and `lost()`, just before it closes by itself,
+ * while its last picture is still there. It is asked for `inputs()`, all that the person has set, and `known()`, the
  * declaration that the page was made from.
  */
 export class Connection {

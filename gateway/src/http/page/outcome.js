@@ -27,7 +27,10 @@ export class Refusal extends Outcome {
 }
 
 /** What the page shows meanwhile. */
-export const phaseOf = (error) => (["overloaded", "busy", "rate_limited"].includes(error) ? "busy" : "waiting");
+export function phaseOf(error) {
+  if (error === "unreachable") return "away";
+  return ["overloaded", "busy", "rate_limited"].includes(error) ? "busy" : "waiting";
+}
 
 export const isPassing = (error) => PASSING.includes(error);
 

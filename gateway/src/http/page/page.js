@@ -33,6 +33,10 @@ const PHASES = {
     "Waiting for room…", "The server is busy",
     "It runs as many streams as it can keep up with. This one starts by itself as soon as there is room; Stop gives up.",
   ],
+  away: [
+    "Waiting for the server…", "The server is not there",
+    "What stands in front of it answers, and it does not. This page goes on by itself as soon as it does; Stop gives up.",
+  ],
   asking: ["Asking for the camera…", "One moment", "Your browser may ask whether this page may use the camera."],
   connecting: ["Connecting…", "One moment", "Making the video connection."],
   connected: ["Connected, waiting for the first picture…", "One moment", "The first picture is on its way."],

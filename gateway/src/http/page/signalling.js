@@ -7,10 +7,17 @@ import { request } from "./request.js";
 const RETRY_MS = 2_000;
 /** Whatever the server says: a person is waiting. */
 const MAX_RETRY_MS = 30_000;
+/**
+ * What a proxy in front answers by itself, as long as it has no server to pass us on to. The server's own refusals say
+ * which they are.
+ */
+const FROM_A_PROXY = [502, 503, 504];
+/** Between two offers then, at most: twice as long each time. */
+const PROXY_RETRY_MS = [1_000, 16_000];
 
 export class Signalling {
   // Not randomUUID(), which pages over plain http lack: they shall come as far as the text about the camera.
-  #id = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  #id = newId();
   #over;
   /** The server's token of this session; before its first answer, of the session whose place it takes. */
   #token;
@@ -31,10 +38,11 @@ export class Signalling {
   /**
    * Resolves to the server's answer; throws an `Outcome`. The server has only to look for a free place: if it takes
    * longer than `timeoutMs`, it is stuck. While it has no room it says `waiting(error)`, if that is given, and offers
-   * again, each time with what `offer()` returns then: candidates are found, and inputs set, meanwhile. It is given up when
-   * `interrupt` is aborted.
+   * again, each time with what `offer()` returns then: candidates are found, and inputs set, meanwhile. So it does while a
+   * proxy has no server, with `waiting("unreachable")`. It is given up when `interrupt` is aborted.
    */
   async answer(offer, timeoutMs, waiting, interrupt) {
+    let proxied = 0;
     for (;;) {
       let response, text;
       try {
@@ -44,12 +52,16 @@ export class Signalling {
       } catch {
         throw UNREACHABLE;
       }
-      let answer;
-      try {
-        answer = JSON.parse(text);
-      } catch {
-        throw refused(response.status, text);
+      const answer = object(text);
+      if (waiting && FROM_A_PROXY.includes(response.status) && !answer?.meta?.error) {
+        waiting("unreachable");
+        // A server may have taken the offer, and only its answer be lost: the same name would be refused.
+        this.#id = newId();
+        await this.#pause(response.headers.has("retry-after") ? retryAfter(response) : untold(proxied++));
+        continue;
       }
+      if (!answer) throw refused(response.status, text);
+      proxied = 0;
       if (response.ok && answer.status !== "failed") return this.#answered(answer);
       if (response.ok) throw failed(answer.meta ?? {});
       const error = answer.meta?.error;
@@ -100,6 +112,22 @@ export class Signalling {
     });
     this.#over.throwIfAborted();
   }
+}
+
+const newId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
+function object(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** Before another offer where no server told how long, after so many: drawn from the upper half of the pause. */
+function untold(tries) {
+  const [first, last] = PROXY_RETRY_MS;
+  return Math.min(last, first * 2 ** tries) * (0.5 + 0.5 * Math.random());
 }
 
 /**

@@ -30,19 +30,13 @@ async fn stuck_threads_are_not_ready_then_not_healthy_and_well_again() {
     let arbiters = Arbiters::start(2, 1.0);
     arbiters.watch(&watchdog);
     let draining = Arc::new(AtomicBool::new(false));
-    let (shared, probed) = (watchdog.clone(), Arc::clone(&draining));
     // What the two need, and nothing else of a gateway: they ask nobody.
-    let probes = App::new()
-        .app_data(web::Data::new(Probed { draining: probed, watchdog: shared }))
-        .route(
-            "/healthz",
-            web::get().to(|probed: web::Data<Probed>| async move { probed.healthz() }),
-        )
-        .route(
-            "/readyz",
-            web::get().to(|probed: web::Data<Probed>| async move { probed.readyz() }),
-        );
-    let probes = init_service(probes).await;
+    let port = async |names_threads| {
+        let (draining, watchdog) = (Arc::clone(&draining), watchdog.clone());
+        let probed = Probed { draining, watchdog, names_threads };
+        init_service(App::new().app_data(web::Data::new(probed)).configure(routes)).await
+    };
+    let (probes, public) = (port(true).await, port(false).await);
     let ask = async |path: &str| {
         let answer = call_service(&probes, TestRequest::get().uri(path).to_request()).await;
         (answer.status(), String::from_utf8(read_body(answer).await.to_vec()).unwrap())
@@ -73,6 +67,11 @@ async fn stuck_threads_are_not_ready_then_not_healthy_and_well_again() {
         body.lines().any(|line| line.starts_with("stuck for 1") && line.ends_with(name))
     };
     assert!(named("codec-0") || named("session"), "{body}");
+    for path in ["/healthz", "/readyz"] {
+        let answer = call_service(&public, TestRequest::get().uri(path).to_request()).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(read_body(answer).await, "stuck\n", "strangers are told no more");
+    }
     let stuck: Vec<_> = watchdog.stuck().into_iter().map(|stuck| stuck.thread).collect();
     assert_eq!(stuck, ["session", "codec-0"], "and no other");
 
