@@ -15,15 +15,13 @@ use reframe_worker::{Batched, Frame, HandlerError, Stream, VideoStreamHandler};
 use super::*;
 
 /// Panels of what does not happen in this run.
-const WITHOUT_DATA: [&str; 13] = [
+const WITHOUT_DATA: [&str; 11] = [
     "Alerts",
     "Certificates",
     "Connections that failed",
-    "Media addresses",
     "Messages and outputs lost",
     "Packets asked for again",
     "Requests refused",
-    "Sessions by distance",
     "Sessions ended",
     "Release error, p99",
     "Stuck handlers",
