@@ -91,6 +91,8 @@ NATIVE = {
     "openh264-sys2": openh264,
     "libmimalloc-sys": mimalloc,
     "ring": nothing_else,
+    # No library: it marks that there is one of it in a program.
+    "rayon-core": nothing_else,
     # The interpreter that loads the module.
     "pyo3": nothing_else,
     "pyo3-ffi": nothing_else,
