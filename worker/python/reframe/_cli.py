@@ -1,4 +1,4 @@
-"""``reframe launch FILE`` and ``reframe serve FILE``: the same program, run in another way."""
+"""``reframe launch FILE``, ``serve`` and ``check``: the same program, run in another way."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from reframe._stream import Stream
 HELP = """\
 usage: reframe launch FILE [options] [-- arguments of FILE]
        reframe serve FILE [options] [-- arguments of FILE]
+       reframe check FILE [options] [-- arguments of FILE]
 
 launch  serves the program's stream and its page: http://127.0.0.1:7860
 serve   makes the program a worker for gateways elsewhere
+check   prints what its streams declare, runs them on generated frames, and ends: with 1 if one fails
 
 FILE is a program with a Stream, or module:name of one. A program that calls stream.ui.launch() does
 with it what the command says; of one that does not, all streams are run.
 
-reframe launch --help and reframe serve --help list the options; beside those there are
+reframe COMMAND --help lists the options; beside those of launch and serve there are
 
   --processes N  run the program in N processes [1 to 256]
   --reload       start again when a Python file in the folder of FILE changes
@@ -42,8 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     if command in ("-V", "--version"):
         print(f"reframe {reframe.__version__}")
         return 0
-    if command not in ("launch", "serve"):
-        return _wrong(f"{command!r} is no command: reframe launch FILE, or reframe serve FILE")
+    if command not in ("launch", "serve", "check"):
+        return _wrong(f"{command!r} is no command: reframe launch FILE, serve FILE or check FILE")
     if {"-h", "--help"} & set(rest):
         return _core.run([], [command, "--help"])
     if not rest or rest[0].startswith("-"):

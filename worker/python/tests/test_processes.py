@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -102,6 +103,27 @@ def test_a_wrong_option_of_the_children_ends_all(started):
     output, _ = program.communicate(timeout=60)
     assert program.returncode == 64, output
     assert "--capacity: `0` is not a number" in output
+
+
+@compiled
+def test_check_runs_the_function_on_frames_and_fails_where_it_does(started, tmp_path):
+    program = started("check", str(FLIP), "--frames", "5", "--size", "64x48")
+    output, _ = program.communicate(timeout=60)
+    assert program.returncode == 0, output
+    assert re.search(r"^default: declaration [0-9a-f]{64}$", output, re.MULTILINE), output
+    assert "5 frames of 64x48, 5 pictures" in output
+    app = tmp_path / "app.py"
+    app.write_text(
+        "from reframe import Stream\n"
+        "def detect(image):\n"
+        "    raise RuntimeError('no weights')\n"
+        "stream = Stream(detect)\n"
+    )
+    program = started("check", str(app))
+    output, _ = program.communicate(timeout=60)
+    assert program.returncode == 1, output
+    assert "error: the check failed: " in output
+    assert "no weights" in output
 
 
 @compiled

@@ -1,5 +1,7 @@
-//! The command line of a handler's program: `launch` and `serve`.
+//! The command line of a handler's program: `launch`, `serve` and `check`.
 
+mod check;
+mod declaration;
 #[cfg(feature = "launch")]
 pub(crate) mod launch;
 mod listen;
@@ -130,6 +132,7 @@ where
         #[cfg(feature = "launch")]
         Command::Launch(options) => launch::run(*options, stop, streams),
         Command::Serve(options) => serve::run(*options, stop, streams),
+        Command::Check(options) => check::run(*options, streams),
     });
     outcome.map_or_else(|code| code, exit_code)
 }
@@ -146,7 +149,7 @@ pub fn front_from(
 ) -> u8 {
     let outcome = parse::<NoOptions>(arguments).map(|command| match command {
         Command::Launch(options) => launch::front(*options, stop, sockets),
-        Command::Serve(_) => {
+        Command::Serve(_) | Command::Check(_) => {
             Err(Failure::Configuration(vec!["only `launch` has a gateway".to_owned()]))
         }
     });
@@ -184,6 +187,9 @@ enum Command<O: Args> {
     Launch(Box<launch::Options<O>>),
     /// Run a worker alone, for the pools of gateways elsewhere.
     Serve(Box<serve::Options<O>>),
+    /// Print what the streams declare, run each handler on generated frames, and end: with 1 if one
+    /// fails.
+    Check(Box<check::Options<O>>),
 }
 
 /// Options of every command. Values are texts, so that all wrong ones can be reported at once.
@@ -293,7 +299,7 @@ fn report(failure: &Failure) -> u8 {
 }
 
 impl Stream {
-    /// Runs the stream as the command line says (`launch` or `serve`) until a signal ends it: all
+    /// Runs the stream as the command line says (`launch`, `serve` or `check`) until a signal ends it: all
     /// that `main` needs.
     ///
     /// A program with several streams, or with options of its own, uses [`run`].
