@@ -163,7 +163,7 @@ mod tests {
     fn addresses_that_other_networks_do_not_reach() {
         let within = |text: &&str| is_within_networks(text.parse().unwrap());
         let near = ["127.0.0.1", "169.254.7.7", "::1", "fe80::7", "::ffff:127.0.0.1"];
-        assert!(PRIVATE.iter().chain(&near).all(&within));
+        assert!(PRIVATE.iter().chain(&near).all(within));
         assert!(!GLOBAL.iter().any(within));
     }
 
