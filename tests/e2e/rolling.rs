@@ -91,6 +91,8 @@ fn a_rolling_restart_with_a_changed_slider_loses_no_session() {
 
     for index in 0..4 {
         let new = ready(DEMO, &free, &NEW);
+        // For which an orchestrator is told to wait (`minReadySeconds`).
+        eventually("the gateway knows it", PATIENCE, || (cluster.serving() == 5.0).then_some(()));
         free = address(&cluster.workers[index]);
         stop(&mut cluster.workers[index]);
         cluster.workers[index] = new;
