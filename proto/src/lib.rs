@@ -37,6 +37,13 @@ pub const MAX_OUTPUTS_BYTES: usize = 32 * 1024;
 /// The longest text of an input, in characters, whatever its declaration says.
 pub const MAX_INPUT_CHARS: usize = 4096;
 
+/// The longest text with which a gateway tells a worker why it does not use it, in bytes.
+pub const MAX_REFUSED_BYTES: usize = 500;
+
+/// The service of `grpc.health.v1` by which a worker says whether it is ready: that it serves, and
+/// is not refused by every gateway that it has heard of lately.
+pub const READINESS_SERVICE: &str = "readiness";
+
 /// Inputs, and outputs, that one stream may declare.
 pub const MAX_COMPONENTS: usize = 64;
 

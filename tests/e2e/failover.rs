@@ -79,6 +79,44 @@ fn sessions_of_a_killed_worker_go_on_at_another() {
     assert_balanced(&cluster);
 }
 
+/// Whose frames were in it, or waited for it, lose those and nothing else.
+#[test]
+fn sessions_of_a_worker_that_is_killed_within_a_batch_go_on_at_another() {
+    let mut cluster = Cluster::separate("detect-objects", 2);
+    let mut peers = cameras(&cluster, 6);
+    assert_eq!(by_worker(&cluster), [3.0, 3.0]);
+    let worker = &mut cluster.workers[0].process;
+    // A batch takes some milliseconds: it is stopped until that is within one.
+    eventually("its model works", PATIENCE, || {
+        worker.freeze();
+        let works = worker.is_computing("rten-0");
+        if !works {
+            worker.thaw();
+        }
+        works.then_some(())
+    });
+    let killed = Instant::now().into_std();
+    worker.kill9();
+    for peer in &peers {
+        wait_for_new(peer, killed, RECOVERED);
+        let numbers = peer.stats().numbers();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "out of order, or again later: {numbers:?}");
+        // By the other's model.
+        let told = peer.stats().outputs("objects").len();
+        peer.wait_until("what the model finds", PATIENCE, |stats| {
+            (stats.outputs("objects").len() > told).then_some(())
+        });
+    }
+    assert_eq!(by_worker(&cluster), [0.0, 6.0]);
+    assert_eq!(failovers(&cluster), [0.0, 3.0, 0.0]);
+    let metrics = cluster.metrics();
+    let lost = metrics.sum("reframe_frames_dropped_total", &[("reason", "worker_lost")]);
+    // Of each session at most as many as its credits.
+    assert!((1.0..=9.0).contains(&lost), "{lost} frames");
+    peers.iter_mut().for_each(Peer::close);
+    assert_balanced(&cluster);
+}
+
 #[test]
 fn inputs_are_set_again_at_the_next_worker() {
     let mut cluster = Cluster::separate("echo-inputs", 2);

@@ -54,6 +54,7 @@ mod receive;
 mod reconnect;
 mod replicas;
 mod requests;
+mod rolling;
 mod same_host;
 mod signalling;
 mod skip_frames;
@@ -74,7 +75,7 @@ use std::time::Duration;
 use reframe_gateway::codec::Picture;
 use reframe_tests::cluster::Cluster;
 use reframe_tests::metrics::Metrics;
-use reframe_tests::pattern::psnr;
+use reframe_tests::pattern::{Camera, psnr};
 use reframe_tests::peer::{Options, Peer, Stats};
 use reframe_tests::source::Video;
 use reframe_tests::wait::{eventually, try_eventually};
@@ -145,6 +146,15 @@ fn assert_planes(picture: &Picture, expected: &[u8]) {
         // Twice VP8 and a trip through RGB: about 30 dB; any mistake in a plane is below 20.
         assert!(psnr > 25.0, "{width}x{height} {plane}: {psnr:.1} dB");
     }
+}
+
+/// The picture that came back last is what it shall be.
+#[track_caller]
+fn assert_picture(stats: &Stats, shall: impl Fn(u32, u32, &[u8]) -> Vec<u8>) {
+    let picture = stats.picture.as_ref().expect("a decoded picture");
+    let number = stats.received.last().and_then(|frame| frame.code).expect("a number").number;
+    let (width, height) = (picture.width, picture.height);
+    assert_planes(picture, &shall(width, height, &Camera::new(width, height).frame(number)));
 }
 
 /// What became of the frames that came in.

@@ -3,10 +3,14 @@
 
 use reframe_tests::browser::{Browser, Camera, KEY_END, KEY_HOME, KEY_RIGHT};
 use reframe_tests::http::delete;
+use reframe_tests::source::Format;
 use serde_json::json;
 
 use super::browser::{SOON, keep_screenshots, start};
 use super::*;
+
+/// That the program serves to people.
+const DEMOS: usize = 7;
 
 #[track_caller]
 fn wait_output(
@@ -71,18 +75,18 @@ fn the_index_leads_to_every_demo() {
             "return [...document.querySelectorAll('#streams a')].map((link) => link.textContent)",
         )
     };
-    eventually("six streams", SOON, || {
-        (titles().as_array().is_some_and(|titles| titles.len() == 6)).then_some(())
+    eventually("all streams", SOON, || {
+        (titles().as_array().is_some_and(|titles| titles.len() == DEMOS)).then_some(())
     });
     keep_screenshots(&browser, "index");
-    for n in 0..6 {
+    for n in 0..DEMOS {
         let title = titles()[n].as_str().expect("a text").to_owned();
         browser.run(&format!("document.querySelectorAll('#streams a')[{n}].click()"));
         eventually(&title, SOON, || (browser.text("title") == title).then_some(()));
         eventually("a way back", SOON, || (browser.text("others") == "All streams").then_some(()));
         browser.click("others");
         eventually("the index", SOON, || {
-            (titles().as_array().is_some_and(|titles| titles.len() == 6)).then_some(())
+            (titles().as_array().is_some_and(|titles| titles.len() == DEMOS)).then_some(())
         });
     }
     assert_eq!(browser.console_errors(), Vec::<String>::new());
@@ -104,6 +108,23 @@ fn every_demo_with_a_camera_works_on_its_page() {
     wait_output(&browser, "objects", "counts some again", some);
     assert_moves(&browser, "output", [640, 480]);
     stop(&browser, &cluster, "detection");
+
+    live(&browser, &cluster, "detect-objects");
+    browser.press("input-confidence", KEY_END);
+    wait_output(&browser, "objects", "counts none", |objects| *objects == 0);
+    browser.press("input-confidence", KEY_HOME);
+    wait_output(&browser, "objects", "counts some", some);
+    wait_output(&browser, "classes", "counts blue ones", |classes| some(&classes["blue"]));
+    // Another session's frames share its batches.
+    let camera = Options::camera("other", Video::Live(Format::SMALL));
+    let mut other = connect_at(&cluster, "/detect-objects", camera);
+    eventually("a batch in the status line", SOON, || {
+        let status = browser.text("status");
+        ["handler", "wait ", "batch of "].iter().all(|part| status.contains(part)).then_some(())
+    });
+    assert_moves(&browser, "output", [640, 480]);
+    other.close();
+    stop(&browser, &cluster, "detect-objects");
 
     live(&browser, &cluster, "skip-frames");
     browser.wait_for_picture("output", "the camera upside down", |code| code.flipped);

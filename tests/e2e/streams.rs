@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::*;
 
-const DEMOS: [&str; 6] = ["detection", "flip", "generation", "output-fps", "sink", "skip-frames"];
+const DEMOS: [&str; 7] =
+    ["detect-objects", "detection", "flip", "generation", "output-fps", "sink", "skip-frames"];
 
 fn names(reply: &Value) -> Vec<String> {
     let streams = reply["streams"].as_array().expect("a list of streams");

@@ -230,7 +230,7 @@ fn an_honest_call_finds_a_place_among_any_number_that_wait() {
     let mut client = FrameWorkerClient::new(scene.stranger());
     for _ in 0..10 {
         let described =
-            scene.runtime.block_on(client.describe(DescribeRequest {})).expect("an answer");
+            scene.runtime.block_on(client.describe(DescribeRequest::default())).expect("an answer");
         assert_eq!(described.into_inner().name, "flip");
     }
     let codes = scene.runtime.block_on(set.join_all());
@@ -246,7 +246,7 @@ fn connections_are_bounded_and_the_gateways_stays() {
     let seen = scene.honest.stats().received.len();
     let describe = |channel: &Channel| {
         let mut client = FrameWorkerClient::new(channel.clone());
-        scene.runtime.block_on(client.describe(DescribeRequest {}))
+        scene.runtime.block_on(client.describe(DescribeRequest::default()))
     };
     // One is the gateway's.
     let mut channels: Vec<_> = (1..CONNECTIONS).map(|_| scene.stranger()).collect();

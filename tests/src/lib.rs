@@ -40,6 +40,7 @@ pub mod collector;
 mod columns;
 pub mod figures;
 pub mod grpc;
+pub mod health;
 pub mod held;
 pub mod herd;
 pub mod http;

@@ -181,6 +181,25 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
+    /// Whether a thread of this name was computing, and not in a system call, when the process was
+    /// frozen.
+    ///
+    /// # Panics
+    /// When the process is gone, or is not frozen.
+    #[must_use]
+    pub fn is_computing(&self, thread: &str) -> bool {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let tasks = fs::read_dir(&tasks).unwrap_or_else(|error| panic!("{tasks}: {error}"));
+        tasks.flatten().any(|task| {
+            let task = format!("task/{}", task.file_name().display());
+            let read = |file: &str| proc(self.child.id(), &format!("{task}/{file}"));
+            // The number of a system call or -1; "running" until the signal has reached the thread.
+            let stopped = || Some(read("syscall")).filter(|call| !call.starts_with("running"));
+            read("comm").trim() == thread
+                && eventually("the thread has stopped", STARTUP, stopped).starts_with("-1 ")
+        })
+    }
+
     fn signal(&self, signal: Signal) {
         let pid =
             i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");

@@ -27,6 +27,11 @@ struct Options {
     /// Frames per second of the test aid `ticker` [1 to 240].
     #[arg(long, env = "REFRAME_FPS", value_name = "N", default_value = "30")]
     fps: String,
+
+    /// Upper bound of the slider of the test aid `echo-inputs`, whose value is 0.3 of it [0.01 to
+    /// 1000].
+    #[arg(long, env = "REFRAME_SLIDER_MAX", value_name = "N", default_value = "1")]
+    slider_max: String,
 }
 
 impl Options {
@@ -36,12 +41,22 @@ impl Options {
         if fps.is_none() {
             problems.push(format!("--fps: `{}` is not a number from 1 to 240", self.fps));
         }
+        let slider_max = self.slider_max.trim().parse().ok();
+        let slider_max = slider_max.filter(|max: &f64| (0.01..=1_000.0).contains(max));
+        if slider_max.is_none() {
+            let text = self.slider_max;
+            problems.push(format!("--slider-max: `{text}` is not a number from 0.01 to 1000"));
+        }
         // An empty environment variable counts as one that is not set.
         let demo = self.demo.as_deref().filter(|demo| !demo.is_empty());
         if let (Some(_), Some(demo)) = (&self.source, demo.filter(|demo| *demo != "generation")) {
             problems.push(format!("--source: the demo `{demo}` plays none; `generation` does"));
         }
-        let settings = demos::Settings { source: self.source, fps: fps.unwrap_or(30.0) };
+        let settings = demos::Settings {
+            source: self.source,
+            fps: fps.unwrap_or(30.0),
+            slider_max: slider_max.unwrap_or(1.0),
+        };
         let streams = demos::streams(demo, &settings).map_err(|problem| problems.push(problem));
         streams.ok().filter(|_| problems.is_empty()).ok_or_else(|| problems.into())
     }

@@ -14,7 +14,7 @@ use crate::config::redis::RedisStore;
 use crate::media::session_id::SessionId;
 use crate::stream::spec::Spec;
 use crate::workers::placement::{self, Placement, Slot};
-use crate::workers::pool::{Health, Locality, WorkerHandle};
+use crate::workers::pool::{Health, Locality, Proximity, WorkerHandle};
 
 /// One gateway's placement in Redis, without the gateway.
 pub struct SharedSlots {
@@ -54,7 +54,8 @@ impl Workers {
             };
             let spec = Arc::new(Spec::from_wire(wire).expect("a declaration without a fault"));
             let (client, health) = (client.clone(), health.clone());
-            WorkerHandle { name: n.to_string(), reach: Locality::Network, client, spec, health }
+            let (reach, proximity) = (Locality::Network, Proximity::Unknown);
+            WorkerHandle { name: n.to_string(), reach, proximity, client, spec, health }
         };
         Self((0..count).map(worker).collect())
     }

@@ -10,6 +10,9 @@ use crate::media::receive_stats::Fault;
 use crate::stream::handler_times::HandlerMeans;
 use crate::stream::inputs::InputError;
 
+/// The least that a WebRTC data channel must carry in one message (RFC 8841, section 6.1).
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
 /// The last words of a session; `None` to a client that is gone.
 pub(crate) fn last_words(reason: &EndReason) -> Option<String> {
     Some(match reason {
@@ -47,6 +50,11 @@ pub(crate) fn last_words(reason: &EndReason) -> Option<String> {
              a moment."
                 .to_owned()
         }
+        EndReason::Changed => {
+            "This stream was changed on the server, and cannot go on as it began. Start again for \
+             the new one."
+                .to_owned()
+        }
         EndReason::HandlerFailed(message) | EndReason::HandlerEnded(message) => message.clone(),
         EndReason::TimeLimit(limit) => format!(
             "A stream here runs for {limit:?} at most. Start \
@@ -77,6 +85,7 @@ pub(crate) fn farewell(reason: &EndReason, leaving: bool) -> Vec<String> {
                     .to_string(),
             )
         }
+        EndReason::Changed => Some(connection("changed")),
         EndReason::TimeLimit(_)
         | EndReason::Operator
         | EndReason::Shutdown
@@ -128,9 +137,20 @@ pub(crate) fn outputs(values: &str) -> [String; 2] {
 
 /// Something about the connection that the browser cannot see: `reconnecting` while the session has
 /// no worker, `connected` when it has one again; `reconnect` asks the client to start over, at
-/// another gateway; `closed` is the end.
+/// another gateway; `closed` is the end, and so is `changed`: a new session begins under another
+/// declaration of the stream.
 pub(crate) fn connection(state: &str) -> String {
     json!({ "type": "update_connection", "data": state }).to_string()
+}
+
+/// The stream's declaration is another now, as `GET /api/streams` has it. Without it where it is
+/// longer than a data channel must carry: then it is asked for there.
+pub(crate) fn declaration(declaration: &Value) -> String {
+    let text = json!({ "type": "declaration", "data": declaration }).to_string();
+    if text.len() <= MAX_MESSAGE_BYTES {
+        return text;
+    }
+    json!({ "type": "declaration", "data": null }).to_string()
 }
 
 pub(crate) fn taken_over() -> String {
@@ -239,6 +259,16 @@ mod tests {
         assert_eq!(error["meta"], json!({ "error": "concurrency_limit_reached", "limit": 2 }));
         assert_eq!((&error["type"], &error["data"]), (&json!("error"), &error["message"]));
         assert_eq!((&end["type"], &end["data"]), (&json!("end_stream"), &error["message"]));
+    }
+
+    #[test]
+    fn a_declaration_that_no_message_carries_is_asked_for() {
+        let told = |title: &str| -> Value {
+            serde_json::from_str(&declaration(&json!({ "title": title }))).unwrap()
+        };
+        let long = "x".repeat(MAX_MESSAGE_BYTES);
+        assert_eq!(told("t"), json!({ "type": "declaration", "data": { "title": "t" } }));
+        assert_eq!(told(&long), json!({ "type": "declaration", "data": null }));
     }
 
     #[test]

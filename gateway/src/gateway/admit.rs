@@ -15,7 +15,7 @@ use super::{Entry, Gateway};
 use crate::media::event::EndReason;
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
-use crate::session::{Admit, Admitted, End, Session, workers_for};
+use crate::session::{self, Admit, Admitted, End, Session, workers_for};
 use crate::stream::live_session::LiveSession;
 use crate::threads::arbiters::CodecArbiter;
 use crate::workers::placement::{ClaimError, Placement, Slot, limit};
@@ -73,7 +73,7 @@ impl Gateway {
         let now = if encrypted {
             self.admission.encrypted(id)
         } else {
-            let slots = limit(&workers_for(&self.pool, &live.spec));
+            let slots = limit(&workers_for(&self.pool, &live));
             match self.admission.checked(id, &live.spec.name, slots) {
                 Checked::Now => true,
                 Checked::Gone => false,
@@ -130,15 +130,15 @@ async fn claim(
     id: &SessionId,
     idle: Option<Idle>,
 ) -> Result<(WorkerHandle, Slot), ClaimError> {
-    let claim = || async { placement.claim(id, &workers_for(pool, &live.spec)).await };
+    let claim = || async { session::claim(placement, id, &workers_for(pool, live)).await };
     let mut claimed = claim().await;
     let idle = idle.filter(|_| matches!(claimed, Err(ClaimError::Full { slots: 1.. })));
-    let Some((session, gives_way)) = idle else { return claimed };
+    let Some((idle, gives_way)) = idle else { return claimed };
     // Nobody counts on it any more.
     gives_way.received.set_idle(Duration::ZERO);
     debug!("an idle session makes room");
     // Closed: it ended by itself, or made room for another.
-    session.send(End(EndReason::Displaced)).await.ok();
+    idle.send(End(EndReason::Displaced)).await.ok();
     let deadline = Instant::now() + GIVEN_UP_WITHIN;
     loop {
         claimed = claim().await;

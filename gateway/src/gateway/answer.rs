@@ -9,7 +9,7 @@ use super::{Gateway, StartSession};
 use crate::browser::peer;
 use crate::config::Video;
 use crate::media::refused::OfferRefused;
-use crate::session::{PendingSession, SessionChannels, WorkerSearch};
+use crate::session::{PendingSession, SessionChannels, WorkerSearch, workers_for};
 use crate::stream::live_session::LiveSession;
 
 impl Gateway {
@@ -17,23 +17,23 @@ impl Gateway {
     /// runtime.
     pub(super) fn answer(
         &self,
-        StartSession { stream, id, client, offer, inputs, owner, .. }: StartSession,
+        StartSession { spec, outdated, id, client, offer, inputs, owner, .. }: StartSession,
         span: Span,
     ) -> impl Future<Output = Result<(String, PendingSession), OfferRefused>> + use<> {
-        let mut workers = self.pool.serving();
-        workers.retain(|worker| worker.spec.name == stream);
         // One that would make room does so when this browser has shown that it is there.
-        let yields = self.most_idle(&stream).is_some();
+        let yields = self.most_idle(&spec.name).is_some();
+        let live = LiveSession::new(Arc::clone(&spec), outdated, owner, inputs);
+        let workers = workers_for(&self.pool, &live);
         let (pool, placement) = (self.pool.clone(), Arc::clone(&self.placement));
         let (port, open) = (Arc::clone(&self.port), self.peers.token());
         let (timeouts, answers) = (self.timeouts, Arc::clone(&self.answers));
         let moves = Arc::clone(&self.moves);
         let Video { bitrates, video_limits } = self.video.clone();
         async move {
+            if workers.is_empty() {
+                return Err(OfferRefused::NoWorker);
+            }
             placement.look(&id, &workers, yields).await?;
-            // All workers of a stream declare the same.
-            let spec = Arc::clone(&workers.first().ok_or(OfferRefused::NoWorker)?.spec);
-            let live = LiveSession::new(Arc::clone(&spec), owner, inputs);
             let channels = SessionChannels::new(bitrates.with(spec.bitrates), video_limits);
             let answered = match answers.turn(client).await {
                 Some(_turn) => {

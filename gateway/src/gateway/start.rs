@@ -21,13 +21,17 @@ use crate::media::session_id::SessionId;
 use crate::session::{AddCandidate, PendingSession, open};
 use crate::stream::inputs::Values;
 use crate::stream::live_session::Owner;
+use crate::stream::spec::Spec;
 
-/// Start a session of `stream`; the answer is SDP. It takes its slot when the browser has shown
+/// Start a session of a stream; the answer is SDP. It takes its slot when the browser has shown
 /// that it is there.
 #[derive(Message)]
 #[rtype(result = "Result<String, OfferRefused>")]
 pub(crate) struct StartSession {
-    pub(crate) stream: String,
+    /// The declaration that its offer was read by.
+    pub(crate) spec: Arc<Spec>,
+    /// Its client was made for another one.
+    pub(crate) outdated: bool,
     pub(crate) id: SessionId,
     /// Whose it is, for the log and for the answer's turn.
     pub(crate) client: Option<IpAddr>,

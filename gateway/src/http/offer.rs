@@ -23,6 +23,8 @@ pub(super) struct Offered {
     pub(super) sdp: String,
     /// The inputs that the person set before pressing Start.
     pub(super) inputs: Map<String, Value>,
+    /// The declaration that the client was made for, by its digest; `None`: the newest.
+    pub(super) declaration: Option<String>,
     /// Only for a running session.
     pub(super) renegotiate: bool,
     /// The token of this session, or of the one whose place it takes.
@@ -36,7 +38,7 @@ pub(super) async fn answer(
     body: web::Bytes,
     offered: Offered,
 ) -> HttpResponse {
-    let Offered { id, sdp, inputs, renegotiate, token } = offered;
+    let Offered { id, sdp, inputs, declaration, renegotiate, token } = offered;
     let gate = &shared.gate;
     let takes_ids = gate.takes_ids(request, token.as_deref());
     if let Err(problem) = gate.check_id_length(&id) {
@@ -80,7 +82,7 @@ pub(super) async fn answer(
             failed(StatusCode::OK, "unknown_connection", None)
         });
     }
-    begin(shared, request, body, New { id, sdp, inputs, claims, owns }).await
+    begin(shared, request, body, New { id, sdp, inputs, declaration, claims, owns }).await
 }
 
 /// An offer that is read when it is clear that it may be made.
@@ -103,6 +105,7 @@ struct New {
     id: SessionId,
     sdp: Sdp,
     inputs: Map<String, Value>,
+    declaration: Option<String>,
     /// Of the session whose place it takes.
     claims: Option<SessionClaims>,
     /// It has shown what a further offer needs.
@@ -113,7 +116,7 @@ async fn begin(
     shared: &HttpState,
     request: &HttpRequest,
     body: web::Bytes,
-    New { id, sdp, inputs, claims, owns }: New,
+    New { id, sdp, mut inputs, declaration, claims, owns }: New,
 ) -> HttpResponse {
     let (gate, now) = (&shared.gate, now());
     let stream = stream_of(request);
@@ -136,6 +139,12 @@ async fn begin(
         Ok(offer) => offer,
         Err(problem) => return invalid_offer(&id, &problem),
     };
+    // A page that was opened, or a session that began, under another declaration goes on with what
+    // fits this one, and is told this one.
+    let outdated = declaration.is_some_and(|known| known != spec.digest());
+    if outdated {
+        inputs.retain(|name, value| inputs::fits(&spec.inputs, name, value));
+    }
     let fixed: Vec<String> = grant.inputs.keys().cloned().collect();
     let checked = inputs::unless_fixed(&fixed, &inputs).and_then(|()| {
         let all = inputs.into_iter().chain(grant.inputs.clone()).collect();
@@ -160,9 +169,10 @@ async fn begin(
         nonce: SessionClaims::new_nonce(),
     };
     let owner = Owner { subject: grant.subject, nonce: claims.nonce.clone(), fixed };
-    let (stream, max_sessions) = (spec.name.clone(), grant.max_sessions);
+    let max_sessions = grant.max_sessions;
     let start = StartSession {
-        stream,
+        spec,
+        outdated,
         id: id.clone(),
         client,
         limited,

@@ -75,7 +75,12 @@ fn read(id: SessionId, mut body: Map<String, Value>) -> Result<Request, String> 
                 None | Some(Value::Null) => false,
                 Some(_) => return Err("`renegotiate` is not true or false".to_owned()),
             };
-            Ok(Request::Offer(Offered { id, sdp, inputs, renegotiate, token }))
+            let declaration = match body.remove("declaration") {
+                Some(Value::String(declaration)) => Some(declaration),
+                None | Some(Value::Null) => None,
+                Some(_) => return Err("`declaration` is not a string".to_owned()),
+            };
+            Ok(Request::Offer(Offered { id, sdp, inputs, declaration, renegotiate, token }))
         }
         "ice-candidate" => {
             let candidate = body.remove("candidate").ok_or("`candidate` is missing")?;

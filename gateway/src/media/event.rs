@@ -100,6 +100,8 @@ pub(crate) enum EndReason {
     Driver(DriverEnd),
     /// The worker was lost, and no other had room within the limit.
     WorkerLost,
+    /// Its last worker is gone, and those that serve its stream declare another mode or rate.
+    Changed,
     /// The handler panicked or could not start.
     HandlerFailed(String),
     /// The handler ended the stream.
@@ -130,6 +132,7 @@ impl EndReason {
             Self::Driver(DriverEnd::Panicked) => "driver_panicked",
             Self::Driver(DriverEnd::Returned) => "driver_ended",
             Self::WorkerLost => "worker_lost",
+            Self::Changed => "changed",
             Self::HandlerFailed(_) => "handler_failed",
             Self::HandlerEnded(_) => "handler_ended",
             Self::TimeLimit(_) => "time_limit",

@@ -67,6 +67,12 @@ pub(crate) enum Policy {
     Fifo(usize),
 }
 
+#[derive(Debug)]
+struct Waiting {
+    policy: Policy,
+    frames: VecDeque<Frame>,
+}
+
 /// A bounded queue of frames between two threads. Frames wait here and never in a mailbox: a
 /// mailbox is FIFO, cannot replace an element, and is bounded per sender. The message that is sent
 /// in addition is only a wake-up, so losing one is harmless.
@@ -76,8 +82,7 @@ pub(crate) enum Policy {
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
     hop: Hop,
-    policy: Policy,
-    waiting: Mutex<VecDeque<Frame>>,
+    waiting: Mutex<Waiting>,
     /// Frames that found no room or were replaced.
     skipped: AtomicU64,
 }
@@ -86,7 +91,27 @@ impl FrameQueue {
     /// An empty queue in front of `hop`.
     #[must_use]
     pub(crate) fn new(hop: Hop, policy: Policy) -> Arc<Self> {
-        Arc::new(Self { hop, policy, waiting: Mutex::default(), skipped: AtomicU64::new(0) })
+        let waiting = Mutex::new(Waiting { policy, frames: VecDeque::new() });
+        Arc::new(Self { hop, waiting, skipped: AtomicU64::new(0) })
+    }
+
+    /// From now on another policy holds. With [`Policy::NewestWins`] the older ones of the frames
+    /// that wait are skipped.
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        let mut waiting = self.waiting.lock();
+        waiting.policy = policy;
+        let surplus = match policy {
+            Policy::NewestWins => waiting.frames.len().saturating_sub(1),
+            Policy::Fifo(bound) => waiting.frames.len().saturating_sub(bound),
+        };
+        let lost: Vec<Frame> = waiting.frames.drain(..surplus).collect();
+        drop(waiting);
+        lost.into_iter().for_each(|frame| self.skip(frame));
+    }
+
+    fn skip(&self, frame: Frame) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+        frame.ticket.dropped(Reason::Skipped);
     }
 
     /// Adds a frame.
@@ -97,9 +122,9 @@ impl FrameQueue {
         frame.ticket.enter(self.hop);
         frame.since = now;
         let mut waiting = self.waiting.lock();
-        let lost = match self.policy {
-            Policy::NewestWins => waiting.pop_front(),
-            Policy::Fifo(bound) if waiting.len() >= bound => {
+        let lost = match waiting.policy {
+            Policy::NewestWins => waiting.frames.pop_front(),
+            Policy::Fifo(bound) if waiting.frames.len() >= bound => {
                 drop(waiting);
                 self.skipped.fetch_add(1, Ordering::Relaxed);
                 frame.ticket.dropped(Reason::Overflow);
@@ -107,18 +132,15 @@ impl FrameQueue {
             }
             Policy::Fifo(_) => None,
         };
-        waiting.push_back(frame);
+        waiting.frames.push_back(frame);
         drop(waiting);
-        if let Some(lost) = lost {
-            self.skipped.fetch_add(1, Ordering::Relaxed);
-            lost.ticket.dropped(Reason::Skipped);
-        }
+        lost.into_iter().for_each(|frame| self.skip(frame));
         Ok(())
     }
 
     /// Takes the next frame.
     pub(crate) fn pop(&self) -> Option<Frame> {
-        self.waiting.lock().pop_front()
+        self.waiting.lock().frames.pop_front()
     }
 
     /// Frames that found no room or were replaced so far.
@@ -128,7 +150,7 @@ impl FrameQueue {
 
     /// Whether a frame waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.lock().is_empty()
+        self.waiting.lock().frames.is_empty()
     }
 }
 
@@ -172,6 +194,19 @@ mod tests {
         assert_eq!(results, [Ok(()), Ok(()), Ok(()), Err(Overflow), Err(Overflow)]);
         let seqs: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|f| f.seq).collect();
         assert_eq!(seqs, [0, 1, 2]);
+    }
+
+    #[test]
+    fn another_policy_holds_for_the_frames_that_wait_too() {
+        let queue = FrameQueue::new(Hop::Session, Policy::Fifo(3));
+        (0..3).for_each(|seq| queue.push(Instant::now(), frame(seq)).unwrap());
+        queue.set_policy(Policy::NewestWins);
+        assert_eq!(queue.skipped(), 2);
+        queue.push(Instant::now(), frame(3)).unwrap();
+        queue.set_policy(Policy::Fifo(3));
+        queue.push(Instant::now(), frame(4)).unwrap();
+        let seqs: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|f| f.seq).collect();
+        assert_eq!(seqs, [3, 4]);
     }
 
     /// A camera, the queue, and a worker with one credit, in virtual time. Returns (number, age at

@@ -1,6 +1,6 @@
 //! The task itself: packets in, decoded frames out.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
@@ -93,7 +93,10 @@ async fn a_turn_decodes_all_that_waits_and_of_what_is_old_a_keyframe() {
         events: Deaf.start().recipient(),
         keyframe_wanted: Arc::clone(&keyframe_wanted),
         stop: stop.clone(),
-        intake: Intake::new(VideoLimits { long: 1_920, short: 1_080, fps: 60.0 }, true),
+        intake: Intake::new(
+            VideoLimits { long: 1_920, short: 1_080, fps: 60.0 },
+            Arc::new(AtomicBool::new(true)),
+        ),
         received: Arc::default(),
     };
     (1..=5).for_each(|number| packets.push(packet(number, number == 1)));

@@ -4,6 +4,8 @@
 //! A browser is asked to keep to the limits (`peer::bitrates`), but need not obey. A handler never
 //! gets more.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::codec::{Picture, Rotation, scale, turn};
@@ -18,8 +20,9 @@ const SLACK: f64 = 1.0 / 64.0;
 #[derive(Debug)]
 pub(crate) struct Intake {
     limits: VideoLimits,
-    /// Whether frames are turned for the handler. If not, it is told their rotation.
-    upright: bool,
+    /// Whether frames are turned for the handler. If not, it is told their rotation. The session
+    /// changes it with its worker.
+    upright: Arc<AtomicBool>,
     /// As last sent: senders send it only with keyframes and changes.
     rotation: Rotation,
     /// When the next frame may have been captured: the generic cell rate algorithm (ITU-T I.371) on
@@ -28,7 +31,7 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    pub(crate) fn new(limits: VideoLimits, upright: bool) -> Self {
+    pub(crate) fn new(limits: VideoLimits, upright: Arc<AtomicBool>) -> Self {
         Self { limits, upright, rotation: Rotation::Upright, due: Duration::ZERO }
     }
 
@@ -55,7 +58,7 @@ impl Intake {
         } else {
             scale(&picture, width, height)
         };
-        if self.upright {
+        if self.upright.load(Ordering::Relaxed) {
             (turn(picture, self.rotation), Rotation::Upright)
         } else {
             (picture, self.rotation)
@@ -71,7 +74,8 @@ mod tests {
 
     /// How many frames a second are let through, of `seconds` of a camera at `fps`.
     fn rate(max_fps: f64, fps: f64) -> f64 {
-        let mut intake = Intake::new(VideoLimits { fps: max_fps, ..MOST }, true);
+        let mut intake =
+            Intake::new(VideoLimits { fps: max_fps, ..MOST }, Arc::new(AtomicBool::new(true)));
         let frames = (0..).map(|n| Duration::from_secs_f64(f64::from(n) / fps));
         let admitted = frames
             .take_while(|at| at.as_secs() < 20)
@@ -95,7 +99,7 @@ mod tests {
 
     #[test]
     fn after_a_pause_it_goes_on_at_once_and_without_a_burst() {
-        let mut intake = Intake::new(MOST, true);
+        let mut intake = Intake::new(MOST, Arc::new(AtomicBool::new(true)));
         let mut admit = |ms| intake.admits(Duration::from_millis(ms), HeaderExtensions::default());
         assert!(admit(0) && !admit(10));
         assert!(admit(60_000));
@@ -105,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_stands_still_lets_one_through() {
-        let mut intake = Intake::new(MOST, true);
+        let mut intake = Intake::new(MOST, Arc::new(AtomicBool::new(true)));
         assert_eq!(
             (0..1_000)
                 .filter(|_| intake.admits(Duration::ZERO, HeaderExtensions::default()))
@@ -129,8 +133,8 @@ mod tests {
     fn a_rotation_holds_until_another_is_said() {
         let says = |rotation| HeaderExtensions { rotation, ..HeaderExtensions::default() };
         let picture = Picture { width: 4, height: 2, data: vec![0; 12].into() };
-        let mut upright = Intake::new(MOST, true);
-        let mut keep_rotation = Intake::new(MOST, false);
+        let mut upright = Intake::new(MOST, Arc::new(AtomicBool::new(true)));
+        let mut keep_rotation = Intake::new(MOST, Arc::new(AtomicBool::new(false)));
         for (n, (said, expected)) in
             [(None, 0), (Some(Rotation::Quarter), 90), (None, 90), (Some(Rotation::Upright), 0)]
                 .into_iter()

@@ -15,6 +15,7 @@ mod watch;
 mod worker_search;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix::{
@@ -33,7 +34,7 @@ pub(crate) use self::rate::{moves, new_sessions};
 pub(crate) use self::renegotiation::Answer;
 use self::start::Parts;
 pub(crate) use self::start::{PendingSession, SessionChannels, Timeouts, open};
-pub(crate) use self::worker_search::{WorkerSearch, workers_for};
+pub(crate) use self::worker_search::{WorkerSearch, claim, workers_for};
 use crate::browser::messages;
 use crate::browser::peer::Peer;
 use crate::media::event::{EndReason, FrameWaiting, SessionEvent};
@@ -93,6 +94,8 @@ pub(crate) struct Session {
     offers: Offers,
     answers: Arc<Answers>,
     search: WorkerSearch,
+    /// The client knows another declaration than the one that holds.
+    outdated: bool,
     /// The client was asked to move to another gateway.
     leaving: bool,
     media: tokio::runtime::Handle,
@@ -107,6 +110,8 @@ pub(crate) struct Session {
 /// The resources of a session that holds a slot.
 struct Held {
     context: LinkContext,
+    /// Whether frames are turned for the handler.
+    upright: Arc<AtomicBool>,
     codecs: CodecArbiter,
 }
 
@@ -114,7 +119,7 @@ impl Session {
     /// Sends the figures that only the server knows. It is also our keep-alive, and the sign that
     /// the session was admitted.
     fn tell_stats(&self) {
-        let Some(Held { context, codecs }) =
+        let Some(Held { context, codecs, .. }) =
             self.held.as_ref().filter(|_| self.live.status.is_connected())
         else {
             return;

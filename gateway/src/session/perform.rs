@@ -1,5 +1,7 @@
 //! Carries out the decisions of a session's core.
 
+use std::sync::Arc;
+
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, Message, WrapFuture};
 use reframe_trace::STRANGER;
 use tokio::time::Instant;
@@ -7,7 +9,7 @@ use tracing::{Instrument, error, info, warn};
 
 use super::Session;
 use super::core::{Action, Event, Notification, Previous};
-use super::worker_search::SearchOutcome;
+use super::worker_search::{SearchOutcome, workers_for};
 use crate::browser::messages;
 use crate::codec::CodecError;
 use crate::media::event::EndReason;
@@ -17,7 +19,7 @@ use crate::telemetry::{self, Failover};
 use crate::threads::arbiters::CodecArbiter;
 use crate::threads::clock;
 use crate::workers::link;
-use crate::workers::placement::Slot;
+use crate::workers::placement::{Slot, limit};
 use crate::workers::pool::{Health, WorkerHandle};
 
 /// A session's browser has sent its first signed check, or completed DTLS. `None`: nothing is
@@ -185,6 +187,14 @@ impl Session {
     fn attach(&mut self) {
         // Both exist: no search runs for a session that has not begun.
         let (Some(held), Some(dialed)) = (&self.held, self.found.take()) else { return };
+        // There is no other link, so nothing that they share is ever under two declarations.
+        let spec = Arc::clone(&dialed.worker.spec);
+        held.follow(&spec);
+        if self.live.declare(&spec) || self.outdated {
+            let slots = limit(&workers_for(&self.search.pool, &self.live));
+            self.tell(messages::declaration(&self.live.declaration(slots)));
+            self.outdated = false;
+        }
         let link = self
             .span
             .in_scope(|| link::open(dialed, &held.context, &self.stop, &self.arbiter, &self.media));

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::dev::channel::{AddressReceiver, channel};
@@ -32,7 +33,7 @@ use crate::pipeline::ingress::Ingress;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::pacer::PacerActor;
 use crate::stream::live_session::LiveSession;
-use crate::stream::spec::Mode;
+use crate::stream::spec::{Mode, Spec};
 use crate::telemetry::ledger::Hop;
 use crate::telemetry::{self, audit};
 use crate::threads::arbiters::Arbiters;
@@ -121,6 +122,11 @@ impl SessionChannels {
     }
 }
 
+/// Of the frames that wait for a worker.
+fn policy(spec: &Spec) -> Policy {
+    if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) }
+}
+
 fn encoder(negotiated: &Negotiated, kbps: u32, fps: f64) -> Box<dyn Encoder> {
     match negotiated.codec {
         Codec::H264 if negotiated.single_nal => Box::new(
@@ -176,6 +182,7 @@ where
         offers,
         answers,
         search,
+        outdated: live.outdated,
         leaving: false,
         media: media.clone(),
         arbiter: arbiter.clone(),
@@ -188,6 +195,14 @@ where
     // An error means that the arbiter, and with it the gateway, has stopped.
     arbiter.spawn_fn(move || drop(Context::with_receiver(mailbox).run(session)));
     address
+}
+
+impl Held {
+    /// From now on frames wait, and are turned, as a handler of this declaration wants it.
+    pub(super) fn follow(&self, spec: &Spec) {
+        self.context.waiting.set_policy(policy(spec));
+        self.upright.store(!spec.keep_rotation, Ordering::Relaxed);
+    }
 }
 
 impl Session {
@@ -217,8 +232,8 @@ impl Session {
         let (spec, codec) = (Arc::clone(&live.spec), negotiated.codec);
         self.span.in_scope(|| audit::opened(&spec.name, live.owner.subject.as_deref()));
         let decoder = if spec.mode == Mode::Receive { None } else { Some(codec.decoder()?) };
-        let policy = if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) };
-        let frames = FrameQueue::new(Hop::Session, policy);
+        let frames = FrameQueue::new(Hop::Session, policy(&spec));
+        let upright = Arc::new(AtomicBool::new(!spec.keep_rotation));
         let window = Arc::new(CreditWindow::new());
 
         let (results, releases, pacer) = if spec.mode == Mode::Receive {
@@ -272,7 +287,7 @@ impl Session {
         if let Some(decoder) = decoder {
             let nudge: Recipient<FrameWaiting> = ctx.address().recipient();
             let (intake, schedule) =
-                (Intake::new(video_limits, !spec.keep_rotation), codecs.schedule());
+                (Intake::new(video_limits, Arc::clone(&upright)), codecs.schedule());
             let received = Arc::clone(&live.received);
             let ingress = Ingress {
                 packets,
@@ -291,7 +306,7 @@ impl Session {
         }
         let reliefs = report_reliefs(codecs.schedule().reliefs(), self.search.events.clone());
         self.media.spawn(self.stop.clone().run_until_cancelled_owned(reliefs));
-        self.held = Some(Held { context, codecs });
+        self.held = Some(Held { context, upright, codecs });
         telemetry::session_started(codec);
         self.claimed = Some(Box::new((worker, slot)));
         Ok(())

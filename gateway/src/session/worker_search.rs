@@ -15,9 +15,8 @@ use crate::media::event::{EndReason, SessionEvent};
 use crate::media::session_id::SessionId;
 use crate::shares::Bucket;
 use crate::stream::live_session::LiveSession;
-use crate::stream::spec::Spec;
 use crate::workers::link::{DialError, Dialed, dial};
-use crate::workers::placement::{Placement, Slot};
+use crate::workers::placement::{ClaimError, Placement, Slot, limit};
 use crate::workers::pool::{Health, Pool, Proximity, WorkerHandle};
 
 /// Between two tries, unless a worker comes or changes meanwhile: nothing announces a freed slot.
@@ -48,11 +47,27 @@ pub(super) enum SearchOutcome {
     Stay,
 }
 
-/// The workers that a session which was built for `spec` may be on.
-pub(crate) fn workers_for(pool: &Pool, spec: &Spec) -> Vec<WorkerHandle> {
+/// The workers that a session may be on, the newest generation first.
+pub(crate) fn workers_for(pool: &Pool, live: &LiveSession) -> Vec<WorkerHandle> {
     let mut workers = pool.serving();
-    workers.retain(|worker| worker.spec.takes_over(spec));
+    workers.retain(|worker| live.fits(&worker.spec));
     workers
+}
+
+/// Takes a slot on one of `workers`, of the first generation that has room.
+pub(crate) async fn claim(
+    placement: &dyn Placement,
+    session: &SessionId,
+    workers: &[WorkerHandle],
+) -> Result<(WorkerHandle, Slot), ClaimError> {
+    let generations = workers.chunk_by(|one, next| one.spec.differences(&next.spec).is_empty());
+    for generation in generations {
+        match placement.claim(session, generation).await {
+            Err(ClaimError::Full { .. }) => {}
+            claimed => return claimed,
+        }
+    }
+    Err(ClaimError::Full { slots: limit(workers) })
 }
 
 impl WorkerSearch {
@@ -60,7 +75,8 @@ impl WorkerSearch {
     /// takes longer. A session that has a worker which is far tries the nearer ones, once each.
     ///
     /// # Errors
-    /// The handler itself does not want the session.
+    /// The handler itself does not want the session; or its stream is served only under declarations
+    /// that it cannot go on under.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it holds nothing.
@@ -79,10 +95,11 @@ impl WorkerSearch {
             Previous::Lost(worker) => drop(refused.insert(worker.spec.instance.clone())),
             Previous::Draining(worker) => leave = Some(worker),
             Previous::Far(worker) => {
-                if !self.may_move_from(&worker) {
+                // Last, as it takes this session's turn to move.
+                if self.nearer_than(&worker).is_empty() || !self.moves.lock().take(Instant::now()) {
                     return Ok(SearchOutcome::Stay);
                 }
-                far = Some(worker.proximity);
+                far = Some(worker);
             }
         }
         let mut pause = FIRST_PAUSE;
@@ -96,7 +113,7 @@ impl WorkerSearch {
             }
             let place = match claimed.take() {
                 Some(place) => Some(place),
-                None => self.claim(&refused, far).await,
+                None => self.claim(&refused, far.as_ref()).await,
             };
             if let Some((worker, slot)) = place {
                 let (name, instance) = (worker.name.clone(), worker.spec.instance.clone());
@@ -127,6 +144,11 @@ impl WorkerSearch {
                 return Ok(SearchOutcome::Stay);
             }
             refused.clear();
+            // One that drains serves it until its own end.
+            let alone = |worker: &WorkerHandle| *worker.health.borrow() == Health::Away;
+            if leave.as_ref().is_none_or(alone) && self.has_changed() {
+                return Err(EndReason::Changed);
+            }
             // The session is gone: its end drops this future.
             self.events.send(SessionEvent::Waiting).await.ok();
             // Closed: never, the pool is ours. Elapsed: another try.
@@ -135,25 +157,35 @@ impl WorkerSearch {
         }
     }
 
-    /// Whether there are workers nearer than `worker`, which is in another zone, and it is this
-    /// session's turn to move.
-    fn may_move_from(&self, worker: &WorkerHandle) -> bool {
-        let nearer = |other: &WorkerHandle| other.proximity < worker.proximity;
-        worker.proximity == Proximity::OtherZone
-            && workers_for(&self.pool, &self.live.spec).iter().any(nearer)
-            && self.moves.lock().take(Instant::now())
+    /// The workers of its generation that are nearer than `worker`, which is in another zone.
+    fn nearer_than(&self, worker: &WorkerHandle) -> Vec<WorkerHandle> {
+        let mut nearer = Vec::new();
+        if worker.proximity == Proximity::OtherZone {
+            nearer = workers_for(&self.pool, &self.live);
+            nearer.retain(|other| other.proximity < worker.proximity);
+            nearer.retain(|other| other.spec.differences(&worker.spec).is_empty());
+        }
+        nearer
     }
 
-    /// A slot at a worker that is none of these, and nearer than `than`.
+    /// A slot at a worker that is none of these, and nearer than `far`.
     async fn claim(
         &self,
         without: &BTreeSet<String>,
-        than: Option<Proximity>,
+        far: Option<&WorkerHandle>,
     ) -> Option<(WorkerHandle, Slot)> {
-        let mut workers = workers_for(&self.pool, &self.live.spec);
+        let all = || workers_for(&self.pool, &self.live);
+        let mut workers = far.map_or_else(all, |far| self.nearer_than(far));
         workers.retain(|worker| !without.contains(&worker.spec.instance));
-        workers.retain(|worker| than.is_none_or(|than| worker.proximity < than));
-        let claimed = self.placement.claim(&self.id, &workers).await;
+        let claimed = claim(&*self.placement, &self.id, &workers).await;
         claimed.map_err(|error| debug!(?error, "no other worker now")).ok()
+    }
+
+    /// Whether its stream is served, but under declarations alone that this session cannot go on
+    /// under.
+    fn has_changed(&self) -> bool {
+        let mut workers = self.pool.serving();
+        workers.retain(|worker| worker.spec.name == self.live.spec.name);
+        !workers.is_empty() && workers.iter().all(|worker| !self.live.fits(&worker.spec))
     }
 }

@@ -102,6 +102,31 @@ pub(crate) fn unless_fixed(fixed: &[String], set: &Map<String, Json>) -> Result<
     fixed.iter().find(|name| set.contains_key(*name)).map(refused).map_or(Ok(()), Err)
 }
 
+/// Whether there is an input of this name that takes this value.
+pub(crate) fn fits(declared: &[Input], name: &str, value: &Json) -> bool {
+    declared.iter().any(|input| input.name == name && input.accept(value).is_ok())
+}
+
+/// Of what a client has set, all that fits this declaration too: what does not has its declared
+/// value again.
+pub(crate) fn kept(declared: &[Input], set: &Values) -> Values {
+    let keeps = |name: &str, value: &Value| {
+        let input = declared.iter().find(|input| input.name == name)?;
+        Some((name.to_owned(), input.accept(&value.to_json()).ok()?))
+    };
+    set.iter().filter_map(|(name, value)| keeps(name, value)).collect()
+}
+
+impl Value {
+    pub(crate) fn to_json(&self) -> Json {
+        match self {
+            Self::Number(number) => json!(number),
+            Self::Flag(flag) => json!(flag),
+            Self::Text(text) => json!(text),
+        }
+    }
+}
+
 impl Input {
     /// The value, or the problem, phrased to follow the input's name.
     pub(crate) fn accept(&self, value: &Json) -> Result<Value, String> {
@@ -255,6 +280,35 @@ mod tests {
         assert_eq!(set["textbox"], Value::Text("äöü".into()), "three characters in six bytes");
         assert_eq!(set["colour"], Value::Text("#ffaa00".into()));
         assert_eq!(set.len(), 6);
+    }
+
+    #[test]
+    fn what_still_fits_another_declaration_is_kept() {
+        let set = verdict(json!({
+            "slider": 0.9, "number": 3, "checkbox": true, "textbox": "abc", "dropdown": "b",
+        }));
+        let set = set.unwrap();
+        assert_eq!(kept(&declared(), &set), set);
+        let (text, kind) = (String::new, |input: &Input| input.kind.clone());
+        let old = declared();
+        let new = [
+            input("slider", Kind::Slider { minimum: 0.0, maximum: 0.5, step: 0.1, value: 0.1 }),
+            // A number is one, whichever control sets it.
+            input("number", kind(&old[0])),
+            input("number2", kind(&old[1])),
+            input("checkbox", kind(&old[2])),
+            input(
+                "textbox",
+                Kind::Textbox { value: text(), max_length: 2, lines: 1, placeholder: text() },
+            ),
+            // A text is one, too.
+            input(
+                "dropdown",
+                Kind::Textbox { value: text(), max_length: 2, lines: 1, placeholder: text() },
+            ),
+        ];
+        let names: Vec<_> = kept(&new, &set).into_keys().collect();
+        assert_eq!(names, ["checkbox", "dropdown"]);
     }
 
     #[test]

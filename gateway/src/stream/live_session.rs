@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use super::handler_times::HandlerTimes;
@@ -28,7 +29,11 @@ pub(crate) struct Owner {
 /// One session, as the registry knows it.
 #[derive(Debug)]
 pub(crate) struct LiveSession {
+    /// The declaration that it began with: what its media path was made from. That of its worker is
+    /// [`Self::declared`].
     pub(crate) spec: Arc<Spec>,
+    /// Its client was made for another declaration and has to be told.
+    pub(crate) outdated: bool,
     pub(crate) owner: Owner,
     /// Set by the client; read by the link to the worker.
     pub(crate) inputs: Arc<SessionInputs>,
@@ -46,12 +51,13 @@ pub(crate) struct LiveSession {
 
 impl LiveSession {
     /// For a session whose client has set `values` in its offer.
-    pub(crate) fn new(spec: Arc<Spec>, owner: Owner, values: Values) -> Arc<Self> {
+    pub(crate) fn new(spec: Arc<Spec>, outdated: bool, owner: Owner, values: Values) -> Arc<Self> {
         let since = Instant::now();
-        let outputs = Outputs::new(spec.outputs.iter().map(|output| output.name.clone()).collect());
+        let outputs = Outputs::new(output_names(&spec));
         Arc::new(Self {
             inputs: Arc::new(SessionInputs::new(Arc::clone(&spec), owner.fixed.clone(), values)),
             spec,
+            outdated,
             owner,
             outputs,
             received: Arc::default(),
@@ -60,4 +66,49 @@ impl LiveSession {
             status: Arc::new(Status::new(since)),
         })
     }
+
+    /// The declaration that holds now.
+    pub(crate) fn declared(&self) -> Arc<Spec> {
+        self.inputs.declared()
+    }
+
+    /// Whether a worker that declares `spec` can take this session.
+    pub(crate) fn fits(&self, spec: &Spec) -> bool {
+        // What the access token has fixed must not become free.
+        spec.takes_over(&self.spec) && self.inputs.fixed_fit(spec)
+    }
+
+    /// From now on `spec` holds: the session is at a worker that declares it. Returns whether it is
+    /// another declaration than before, as clients see it.
+    pub(crate) fn declare(&self, spec: &Arc<Spec>) -> bool {
+        let before = self.declared();
+        if before.differences(spec).is_empty() {
+            return false;
+        }
+        self.inputs.declare(spec);
+        self.outputs.declare(output_names(spec));
+        before.digest() != spec.digest()
+    }
+
+    /// The declaration that holds now, as `GET /api/streams` has it, but with the values that the
+    /// inputs have; without those that are not the client's to set.
+    pub(crate) fn declaration(&self, limit: u32) -> Json {
+        let spec = self.declared();
+        let mut declaration = spec.to_json(limit);
+        let values = self.inputs.kept(&spec);
+        let inputs = spec.inputs.iter().filter(|input| !self.owner.fixed.contains(&input.name));
+        let inputs = inputs.map(|input| {
+            let mut json = input.to_json();
+            if let Some(value) = values.get(&input.name) {
+                json["value"] = value.to_json();
+            }
+            json
+        });
+        declaration["inputs"] = inputs.collect();
+        declaration
+    }
+}
+
+fn output_names(spec: &Spec) -> Vec<String> {
+    spec.outputs.iter().map(|output| output.name.clone()).collect()
 }

@@ -30,7 +30,8 @@ pub(crate) struct Update {
 /// A session's outputs and their readers.
 #[derive(Debug)]
 pub(crate) struct Outputs {
-    names: Vec<String>,
+    /// Of the declaration that holds now.
+    names: Mutex<Vec<String>>,
     readers: Mutex<Readers>,
 }
 
@@ -72,7 +73,12 @@ pub(crate) enum Event {
 impl Outputs {
     /// For a stream that declares outputs of these names.
     pub(crate) fn new(names: Vec<String>) -> Arc<Self> {
-        Arc::new(Self { names, readers: Mutex::default() })
+        Arc::new(Self { names: Mutex::new(names), readers: Mutex::default() })
+    }
+
+    /// From now on the handler declares outputs of these names.
+    pub(super) fn declare(&self, names: Vec<String>) {
+        *self.names.lock() = names;
     }
 
     /// Sends a handler's values, each as JSON, to every reader. False if they are not JSON, or not
@@ -81,13 +87,13 @@ impl Outputs {
     /// The texts are forwarded unchanged: the nesting and order of a value are up to the handler.
     pub(crate) fn publish(&self, values: &[String]) -> bool {
         let json = |value: &String| serde_json::from_str::<IgnoredAny>(value).is_ok();
-        if values.len() != self.names.len() || !values.iter().all(json) {
+        let names = self.names.lock().clone();
+        if values.len() != names.len() || !values.iter().all(json) {
             return false;
         }
         let Some(first) = values.first() else { return true };
         let first = serde_json::from_str(first).unwrap_or_else(|_| first.clone());
-        let named =
-            self.names.iter().zip(values).map(|(name, value)| format!("\"{name}\":{value}"));
+        let named = names.iter().zip(values).map(|(name, value)| format!("\"{name}\":{value}"));
         let values = format!("{{{}}}", named.collect::<Vec<_>>().join(","));
         let update = Arc::new(Update { values, first });
         for reader in &self.readers().open {
@@ -203,6 +209,16 @@ mod tests {
             assert!(!publish(&outputs(), wrong), "{wrong:?}");
         }
         assert!(publish(&Outputs::new(Vec::new()), &[]), "nothing of nothing");
+    }
+
+    #[tokio::test]
+    async fn a_reader_stays_when_others_are_declared() {
+        let outputs = outputs();
+        let reader = outputs.subscribe("channel").unwrap();
+        outputs.declare(vec!["other".into()]);
+        assert!(!publish(&outputs, &["1", "2"]) && publish(&outputs, &["3"]));
+        let Event::Update(update) = reader.next().await else { panic!("it was published") };
+        assert_eq!(update.values, r#"{"other":3}"#);
     }
 
     #[tokio::test]

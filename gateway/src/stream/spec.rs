@@ -9,10 +9,14 @@ use reframe_proto::{
     FRAME_RATES, MAX_COMPONENTS, MAX_INPUT_CHARS, PROTOCOL_VERSION, is_component_name,
     is_stream_name,
 };
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use crate::media::limits::{BITRATES, BitrateOverrides};
 use crate::stream::inputs::{Input, Kind};
+
+/// Enough to tell the declarations of a stream apart: 64 bits.
+const DIGEST_BYTES: usize = 8;
 
 /// The direction of video, from the browser's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub(crate) struct Spec {
     pub(crate) instance: String,
     /// Where that process runs, as it says.
     pub(crate) location: Location,
+    /// When that began to serve, in milliseconds since 1970; 0: unknown, and older than any other.
+    pub(crate) started: u64,
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) subtitle: String,
@@ -127,6 +133,7 @@ impl Spec {
         Ok(Self {
             instance: spec.instance,
             location: Location { host: spec.host, zone: spec.zone },
+            started: spec.started_unix_ms,
             name: spec.name,
             title: spec.title,
             subtitle: spec.subtitle,
@@ -144,13 +151,14 @@ impl Spec {
         })
     }
 
-    /// The fields in which two declarations of one stream differ. Instance, location and capacity are
-    /// each worker's own.
+    /// The fields in which two declarations of one stream differ. Instance, location, start and
+    /// capacity are each worker's own.
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         // Without `..`, so that no new field is forgotten.
         let Self {
             instance: _,
             location: _,
+            started: _,
             name: _,
             title,
             subtitle,
@@ -183,16 +191,28 @@ impl Spec {
         fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
     }
 
-    /// Whether a worker with this declaration can take over a session that began with `other`:
-    /// everything that the session was built from is the same.
+    /// Whether a worker with this declaration can take over a session that began with `other`: what
+    /// cannot change while it runs is the same. The mode is agreed on with the browser, and encoder
+    /// and pacer are made for the frame rate. All else changes with the worker.
     pub(crate) fn takes_over(&self, other: &Self) -> bool {
-        let built_from = ["mode", "fps", "skip_frames", "keep_rotation", "inputs", "outputs"];
-        self.name == other.name
-            && !self.differences(other).iter().any(|field| built_from.contains(field))
+        self.name == other.name && self.mode == other.mode && self.fps == other.fps
+    }
+
+    /// A short name of all that a client sees of the declaration: the same at every gateway.
+    pub(crate) fn digest(&self) -> String {
+        let hash = digest(&SHA256, self.declaration().to_string().as_bytes());
+        hash.as_ref()[..DIGEST_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// For `GET /api/streams`; `limit` is the current limit of the stream's sessions.
     pub(crate) fn to_json(&self, limit: u32) -> Value {
+        let mut stream = self.declaration();
+        stream["declaration"] = self.digest().into();
+        stream["concurrency_limit"] = limit.into();
+        stream
+    }
+
+    fn declaration(&self) -> Value {
         let outputs: Vec<Value> = self.outputs.iter().map(Output::to_json).collect();
         json!({
             "name": self.name,
@@ -201,7 +221,6 @@ impl Spec {
             "mode": self.mode.label(),
             "fps": self.fps,
             "skip_frames": self.skip_frames,
-            "concurrency_limit": limit,
             "time_limit": self.time_limit.map(|limit| limit.as_secs_f64()),
             "inputs": self.inputs.iter().map(Input::to_json).collect::<Vec<_>>(),
             "outputs": outputs,
@@ -376,5 +395,35 @@ mod tests {
             json!({ "name": "n", "label": "N", "type": "line_plot", "points": 7 })
         );
         assert_eq!((&json["concurrency_limit"], &json["time_limit"]), (&json!(3), &Value::Null));
+    }
+
+    #[test]
+    fn a_digest_stands_for_what_clients_see() {
+        let with = |change: fn(&mut StreamSpec)| {
+            let mut spec = wire("default", 1);
+            change(&mut spec);
+            Spec::from_wire(spec).unwrap().digest()
+        };
+        let plain = with(|_| {});
+        assert_eq!(plain.len(), 16);
+        assert_eq!(with(|spec| (spec.capacity, spec.started_unix_ms) = (7, 9)), plain);
+        assert_eq!(with(|spec| spec.instance = "i2".into()), plain);
+        assert_ne!(with(|spec| spec.title = "t".into()), plain);
+        assert_ne!(with(|spec| spec.inputs = vec![slider("a", 0.5)]), plain);
+    }
+
+    #[test]
+    fn a_session_goes_on_under_any_declaration_of_its_mode_and_rate() {
+        let old = testing::spec("default", 1);
+        let with = |change: fn(&mut StreamSpec)| {
+            let mut spec = wire("default", 1);
+            change(&mut spec);
+            Spec::from_wire(spec).unwrap().takes_over(&old)
+        };
+        assert!(with(|spec| spec.inputs = vec![slider("a", 0.5)]));
+        assert!(with(|spec| (spec.skip_frames, spec.keep_rotation) = (true, true)));
+        assert!(!with(|spec| spec.mode = v1::Mode::Send.into()));
+        assert!(!with(|spec| spec.fps = 15.0));
+        assert!(!with(|spec| spec.name = "other".into()));
     }
 }

@@ -1,9 +1,10 @@
 //! `@batched`: one function for the frames of several sessions.
 
+use super::super::batch::{WIDE, share_a_model};
 use super::*;
 
 /// A model that takes 50 ms for a batch, and cannot take pictures of the small size.
-pub(super) const MODEL: &str = r#"
+const MODEL: &str = r#"
 import time
 
 import numpy as np
@@ -23,40 +24,14 @@ def handler(image):
 Stream(VideoStreamHandler(handler, skip_frames=True)).ui.launch()
 "#;
 
-/// Of different sizes; the first is the one that the model cannot take.
-fn sizes() -> [Video; 3] {
-    let wide = Format { width: 848, height: 480, ..Format::VGA };
-    [Format::SMALL, Format::VGA, wide].map(Video::Live)
-}
-
 #[test]
 fn a_picture_that_a_model_cannot_take_costs_its_own_session() {
     let program = Program::new("batch", MODEL);
     let cluster = Cluster::python("test", &[program.path()]);
-    let [poison, vga, wide] = sizes();
-    let mut peers = [("vga", vga), ("wide", wide), ("poison", poison)]
-        .map(|(id, video)| connect(&cluster, id, video));
-    peers[..2].iter().for_each(|peer| peer.wait_received(60, PATIENCE));
-    peers[2].wait_until("its errors", PATIENCE, |stats| {
-        (told(stats, "error").len() >= 5).then_some(())
-    });
-    for peer in &peers[..2] {
-        let stats = peer.stats();
-        assert_flipped_in_order(&stats);
-        assert_picture(&stats, flip_vertical);
-        assert_eq!(told(&stats, "error"), Vec::<String>::new());
-    }
-    let stats = peers[2].stats();
-    assert!(told(&stats, "error").iter().all(|text| text == "no small pictures"), "{stats:?}");
-    assert_eq!(stats.numbers().len(), 0);
-
+    let mut peers = share_a_model(&cluster);
     let metrics = cluster.metrics();
     let of = |name: &str| metrics.sum(name, &[("stream", "default")]);
-    let (frames, batched) = (of("reframe_batch_size_count"), of("reframe_batch_size_sum"));
-    assert!(batched > frames * 1.1, "{batched} in batches of {frames} frames");
     assert!(of("reframe_batch_failures_total") > 0.0);
-    // It begins with the newest frame: those that waited have made way.
-    assert!(of("reframe_superseded_total") > 0.0);
     let shares = of("reframe_model_share_seconds_sum");
     assert!(shares > 0.0 && shares < of("reframe_model_seconds_sum"), "{shares} s");
     peers.iter_mut().for_each(Peer::close);
@@ -71,9 +46,8 @@ fn a_process_that_is_killed_within_a_batch_loses_no_session() {
     let arguments = ["-m", "reframe", "launch", program.path(), "--processes", "2"];
     let cluster = Cluster::python("test", &arguments);
     eventually("two workers", PATIENCE, || (cluster.serving() >= 2.0).then_some(()));
-    let [_, vga, wide] = sizes();
-    let mut peers = [("one", vga.clone()), ("two", vga), ("three", wide)]
-        .map(|(id, video)| connect(&cluster, id, video));
+    let mut peers = [("one", Format::VGA), ("two", Format::VGA), ("three", WIDE)]
+        .map(|(id, format)| connect(&cluster, id, Video::Live(format)));
     peers.iter().for_each(|peer| peer.wait_received(3, PATIENCE));
     python::kill(python::children(cluster.gateway.id())[0]);
     peers.iter().for_each(wait_for_more);

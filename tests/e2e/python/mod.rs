@@ -10,7 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use reframe_tests::http;
-use reframe_tests::pattern::{Camera, flip_vertical};
+use reframe_tests::pattern::flip_vertical;
 use reframe_tests::process::Process;
 use reframe_tests::python;
 use reframe_tests::source::{Format, Video};
@@ -43,15 +43,6 @@ impl Drop for Program {
 /// `python worker/python/examples/NAME`.
 fn example(environment: &str, name: &str) -> Cluster {
     Cluster::python(environment, &[python::example(name).to_str().expect("a UTF-8 name")])
-}
-
-/// The picture that came back last is what it shall be.
-#[track_caller]
-fn assert_picture(stats: &Stats, shall: impl Fn(u32, u32, &[u8]) -> Vec<u8>) {
-    let picture = stats.picture.as_ref().expect("a decoded picture");
-    let number = stats.received.last().and_then(|frame| frame.code).expect("a number").number;
-    let (width, height) = (picture.width, picture.height);
-    assert_planes(picture, &shall(width, height, &Camera::new(width, height).frame(number)));
 }
 
 #[test]

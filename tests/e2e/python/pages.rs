@@ -2,7 +2,7 @@
 
 use reframe_tests::browser::Camera as Permission;
 
-use super::super::browser::{SOON, keep_screenshots, start};
+use super::super::browser::{SOON, start};
 use super::*;
 
 #[test]
@@ -26,23 +26,6 @@ fn the_page_shows_what_the_function_returns() {
     eventually("fewer edges", SOON, || (bright() < edges / 2.0).then_some(()));
     browser.click("start");
     browser.wait_for_state("idle");
-    assert_eq!(browser.console_errors(), Vec::<String>::new());
-}
-
-#[test]
-fn the_page_tells_what_a_batch_took() {
-    let program = Program::new("batch-page", batch::MODEL);
-    let cluster = Cluster::python("test", &[program.path()]);
-    let browser = start("batch", Permission::Allowed);
-    browser.open(&cluster.page("/"));
-    browser.click("start");
-    browser.wait_for_state("live");
-    eventually("a batch in the status line", SOON, || {
-        let status = browser.text("status");
-        let told = ["handler", "for its turn", "batch of 1.0"];
-        told.iter().all(|part| status.contains(part)).then_some(())
-    });
-    keep_screenshots(&browser, "batch");
     assert_eq!(browser.console_errors(), Vec::<String>::new());
 }
 

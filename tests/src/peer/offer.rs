@@ -144,6 +144,9 @@ impl Offer {
         if !options.inputs.is_null() {
             body["inputs"] = options.inputs.clone();
         }
+        if let Some(declaration) = &options.declaration {
+            body["declaration"] = declaration.as_str().into();
+        }
         if let Some(token) = &options.session_token {
             body["session_token"] = token.as_str().into();
         }

@@ -101,6 +101,8 @@ pub struct Options {
     pub token: Option<String>,
     /// The token of the session whose place this one takes.
     pub session_token: Option<String>,
+    /// The declaration that the client was made for.
+    pub declaration: Option<String>,
     /// The address that a proxy, which we are then, says its client has.
     pub forwarded_for: Option<IpAddr>,
     /// What lies between us and the server; may be changed by [`super::Peer::set_network`].
@@ -125,6 +127,7 @@ impl Options {
             fir_only: false,
             token: None,
             session_token: None,
+            declaration: None,
             forwarded_for: None,
             network: Network::default(),
         }
@@ -156,6 +159,7 @@ impl Options {
             fir_only: false,
             token: None,
             session_token: None,
+            declaration: None,
             forwarded_for: None,
             network: Network::default(),
         }

@@ -59,7 +59,14 @@ def detector():
         node("Conv", ["rectified", "classes"], ["pure"], kernel_shape=[1, 1]),
         node("Relu", ["pure"], ["purest"]),
         node("AveragePool", ["purest"], ["cells"], kernel_shape=[CELL] * 2, strides=[CELL] * 2),
-        node("Conv", ["cells", "around", "sure"], ["logits"], pads=[1] * 4, group=3),
+        node(
+            "Conv",
+            ["cells", "around", "sure"],
+            ["logits"],
+            kernel_shape=[3, 3],
+            pads=[1] * 4,
+            group=3,
+        ),
         node("Sigmoid", ["logits"], ["scores"]),
     ]
     graph = helper.make_graph(

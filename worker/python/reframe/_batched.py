@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import inspect
 import threading
@@ -11,6 +12,9 @@ from typing import Any, overload
 
 from reframe import _context, _core, _signatures, _texts
 from reframe._context import Context
+
+INTERRUPT_SECONDS = 0.5
+"""How long Ctrl-C waits for a ``setup`` to end."""
 
 _Item = tuple[Context | None, tuple[Any, ...]]
 
@@ -73,6 +77,36 @@ class _Plan:
         return results
 
 
+class _Setup:
+    """Makes the models, on their threads."""
+
+    def __init__(self, setup: Callable[..., Any] | None) -> None:
+        self._setup = setup
+        self._threads: set[int] = set()
+        self._changed = threading.Condition()
+
+    def __call__(self, replica: int) -> Any:
+        thread = threading.get_ident()
+        with self._changed:
+            self._threads.add(thread)
+        try:
+            return _set_up(self._setup, replica)
+        finally:
+            with self._changed:
+                self._threads.discard(thread)
+                self._changed.notify_all()
+
+    def interrupt(self) -> None:
+        """Raises KeyboardInterrupt in them too: the interpreter aborts if it ends while they run
+        Python. A call into C does not see it before it returns, and is not waited for."""
+        with self._changed:
+            for thread in self._threads:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt)
+                )
+            self._changed.wait_for(lambda: not self._threads, INTERRUPT_SECONDS)
+
+
 class Batched:
     """A function of lists, called with single values; what ``batched`` makes.
 
@@ -98,9 +132,10 @@ class Batched:
         made = setup is not None
         self._signature = _signature(function, name, made)
         self._plan = _Plan(function, name, made, same_size)
+        self._setup = _Setup(setup)
         try:
             self._core = _core.Batcher(
-                functools.partial(_set_up, setup),
+                self._setup,
                 self._plan.run,
                 max_batch,
                 float(max_wait_ms),
@@ -127,9 +162,13 @@ class Batched:
         """Runs ``setup`` now, and waits for it: before ``launch()``, so that no session has to.
         With ``--processes`` leave it out: the parent runs the file too, and needs no model.
 
-        Raises RuntimeError when it raises.
+        Raises RuntimeError when it raises, and KeyboardInterrupt at Ctrl-C.
         """
-        self._core.start()
+        try:
+            self._core.start()
+        except KeyboardInterrupt:
+            self._setup.interrupt()
+            raise
 
     def __repr__(self) -> str:
         return f"batched({self._name})"

@@ -112,7 +112,8 @@ class Batcher:
         """
 
     def start(self) -> None:
-        """Makes the model, and waits for that. Raises RuntimeError when it cannot be made."""
+        """Makes the model, and waits for that. Raises RuntimeError when it cannot be made, and what
+        a signal's handler raises."""
 
 @final
 class Stop:

@@ -114,23 +114,33 @@ def launch(argv: Sequence[str], count: int, stop: _core.Stop | None) -> int:
     ):
         sockets = [f"{folder}/{number}.sock" for number in range(count)]
         for socket in sockets:
-            children.start(["serve", "--listen", f"unix:{socket}", *_for_workers(argv)])
+            # An address in the environment would be one for all of them.
+            ours = ["serve", "--listen", f"unix:{socket}", "--health", ""]
+            children.start([*ours, *_for_workers(argv)])
         code = _core.front(list(argv), sockets, stop)
         return children.end() or code
 
 
 def serve(argv: Sequence[str], count: int) -> int:
-    """``count`` workers, each at a port of its own: that of ``--listen`` and those after it.
+    """``count`` workers, each at ports of its own: those of the options and those after them.
 
     Raises ValueError for an address after which there are not enough ports, and as :func:`launch`.
     """
     argv, listen = _without(argv, "--listen")
     listen = listen or os.environ.get("REFRAME_LISTEN") or "127.0.0.1:50051"
-    addresses = [_address(listen, number) for number in range(count)]
+    argv, health = _without(argv, "--health")
+    health = health or os.environ.get("REFRAME_HEALTH") or ""
+    addresses = [
+        (
+            _address("--listen", listen, number),
+            _address("--health", health, number) if health else "",
+        )
+        for number in range(count)
+    ]
     with Children(_program(), _core.Stop()) as children:
         with _signals(children.told.set):
-            for address in addresses:
-                children.start([*argv, "--listen", address])
+            for address, probes in addresses:
+                children.start([*argv, "--listen", address, "--health", probes])
             while not children.told.wait(0.5) and not children.given_up.is_set():
                 pass
         return children.end()
@@ -290,7 +300,7 @@ def _without(argv: Sequence[str], option: str) -> tuple[list[str], str | None]:
     return rest, value
 
 
-def _address(listen: str, number: int) -> str:
+def _address(option: str, listen: str, number: int) -> str:
     """The address of one of several workers.
 
     Raises ValueError for a port from which there are not enough.
@@ -300,5 +310,5 @@ def _address(listen: str, number: int) -> str:
         return f"unix:{Path(path).with_suffix('')}-{number}{Path(path).suffix}"
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) + number > 65535:
-        raise ValueError(f"--listen: `{listen}` is not an address like 127.0.0.1:50051")
+        raise ValueError(f"{option}: `{listen}` is not an address like 127.0.0.1:50051")
     return f"{host}:{int(port) + number if int(port) else 0}"

@@ -19,6 +19,9 @@ pyo3::create_exception!(
 /// The error of a model whose program ends.
 const ENDING: &str = "the program ends";
 
+/// How often a wait for a model's making looks for a signal, such as Ctrl-C.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// A model, and the threads that run it.
 #[pyclass(frozen, module = "reframe._core")]
 pub(crate) struct Batcher(Batched<Py<PyAny>, Py<PyAny>>);
@@ -77,9 +80,13 @@ impl Batcher {
     ///
     /// # Errors
     ///
-    /// It cannot be made: `RuntimeError`.
+    /// It cannot be made: `RuntimeError`. What a signal's handler raises: `KeyboardInterrupt` for
+    /// Ctrl-C.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.0.start()).map_err(|error| raised(py, &error))
+        while !py.detach(|| self.0.start_within(LOOK)).map_err(|error| raised(py, &error))? {
+            py.check_signals()?;
+        }
+        Ok(())
     }
 }
 

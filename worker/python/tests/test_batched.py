@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -153,6 +156,41 @@ def test_a_model_that_cannot_be_made_is_an_error_of_start():
     for _ in range(2):
         with pytest.raises(RuntimeError, match="the model could not be made: OSError: no weights"):
             infer.start()
+
+
+@pytest.mark.parametrize("load", ["time.sleep(600)", "spin()"])
+def test_ctrl_c_ends_the_wait_for_a_model(load):
+    text = (
+        "import signal, time\n"
+        "from reframe import batched\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def spin():\n"
+        "    while True:\n"
+        "        pass\n"
+        "def load():\n"
+        "    print('loading', flush=True)\n"
+        f"    {load}\n"
+        "infer = batched(setup=load)(lambda model, images: images)\n"
+        "try:\n"
+        "    infer.start()\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', flush=True)\n"
+        "    raise\n"
+    )
+    # -P: the sources in the working folder are not the whole package.
+    command = [sys.executable, "-P", "-c", text]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as program:
+        try:
+            assert program.stdout.readline() == "loading\n"
+            program.send_signal(signal.SIGINT)
+            output, _ = program.communicate(timeout=30)
+        finally:
+            program.kill()
+    assert output.startswith("interrupted\n"), output
+    assert output.endswith("KeyboardInterrupt\n"), output
+    assert program.returncode == -signal.SIGINT, output
 
 
 def test_a_model_is_made_once_on_a_thread_of_its_own_for_each_replica():

@@ -302,15 +302,27 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
     ///
     /// The model could not be made: [`CallError::Broken`].
     pub fn start(&self) -> Result<(), CallError> {
+        self.start_within(Duration::MAX).map(drop)
+    }
+
+    /// As [`start`](Self::start), but waits for `wait` at most: for callers that look for a Ctrl-C
+    /// in between. Whether the model is there; if not, it is still being made.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`start`](Self::start).
+    pub fn start_within(&self, wait: Duration) -> Result<bool, CallError> {
         self.begin();
         let shared = &self.0.0;
+        let replicas = shared.settings.replicas;
         let mut state = shared.state.lock();
-        loop {
-            match &state.phase {
-                Phase::Broken(why) => return Err(CallError::Broken(why.clone())),
-                _ if state.ready >= shared.settings.replicas => return Ok(()),
-                _ => shared.changed.wait(&mut state),
-            }
+        let is_made = |state: &mut State<I, O>| {
+            matches!(state.phase, Phase::Broken(_)) || state.ready >= replicas
+        };
+        shared.changed.wait_while_for(&mut state, |state| !is_made(state), wait);
+        match &state.phase {
+            Phase::Broken(why) => Err(CallError::Broken(why.clone())),
+            _ => Ok(state.ready >= replicas),
         }
     }
 

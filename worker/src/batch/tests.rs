@@ -310,6 +310,19 @@ fn a_model_that_cannot_be_made_is_an_error_for_all() {
 }
 
 #[test]
+fn who_waits_for_a_model_may_look_up_in_between() {
+    let (make, may_make) = channel();
+    let may_make = Mutex::new(may_make);
+    let setup = move |_| Ok(may_make.lock().recv().map_err(|error| error.to_string())?);
+    let model: Batched<i32, i32> = Batched::builder(setup, |(), _| unreachable!()).build();
+    assert_eq!(model.start_within(Duration::ZERO), Ok(false));
+    assert_eq!(model.start_within(Duration::from_millis(1)), Ok(false));
+    make.send(()).unwrap();
+    assert_eq!(model.start(), Ok(()));
+    assert_eq!(model.start_within(Duration::ZERO), Ok(true));
+}
+
+#[test]
 fn a_call_elsewhere_is_an_error_and_does_not_hang() {
     let model: Arc<std::sync::OnceLock<Batched<i32, i32>>> = Arc::default();
     let itself = Arc::clone(&model);

@@ -1,6 +1,7 @@
 //! `serve`: a worker alone, on TCP or a Unix socket.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -35,6 +36,11 @@ pub(super) struct Options<O: Args> {
     #[arg(long, env = "REFRAME_ZONE", value_name = "NAME", default_value = "")]
     zone: String,
 
+    /// Address for probes, which have no certificate: `grpc.health.v1` without TLS, and nothing else
+    /// [ip:port; port 0 picks a free one].
+    #[arg(long, env = "REFRAME_HEALTH", value_name = "IP:PORT")]
+    health: Option<String>,
+
     /// From SIGTERM or Ctrl-C until the sessions that gateways have not moved to other workers are
     /// ended [seconds, 0 to 3600].
     #[arg(long, env = "REFRAME_GRACE", value_name = "SECONDS", default_value = "30")]
@@ -58,7 +64,7 @@ pub(super) fn run<O: Args>(
     stop: impl Future<Output = ()>,
     streams: impl FnOnce(O) -> Result<Vec<Stream>, Vec<String>>,
 ) -> Result<(), Failure> {
-    let Options { common, listen, zone, grace, exit_when_stuck, stream, tls } = options;
+    let Options { common, listen, zone, health, grace, exit_when_stuck, stream, tls } = options;
     let mut problems = Vec::new();
     let settings = common.validate(streams).and_then(|Settings { streams, capacity, log }| {
         let stream = choose(streams, stream.as_deref()).map_err(|problem| vec![problem])?;
@@ -74,6 +80,14 @@ pub(super) fn run<O: Args>(
     let named = Some(zone.trim()).filter(|zone| zone.is_empty() || is_zone_name(zone));
     let named = named.ok_or_else(|| [format!("--zone: `{zone}` is not a name like eu-central-1a")]);
     let zone = keep(&mut problems, named);
+    // An empty environment variable counts as one that is not set.
+    let health = health.filter(|text| !text.trim().is_empty());
+    let health = health.map(|text| {
+        let wanted = "an address like 0.0.0.0:50052";
+        let problem = || [format!("--health: `{text}` is not {wanted}")];
+        text.trim().parse::<SocketAddr>().map_err(|_| problem())
+    });
+    let health = keep(&mut problems, health.transpose());
     let seconds = grace.trim().parse().ok().filter(|seconds| (0..=MAX_GRACE).contains(seconds));
     let seconds = seconds
         .ok_or_else(|| [format!("--grace: `{grace}` is not a number from 0 to {MAX_GRACE}")]);
@@ -83,7 +97,8 @@ pub(super) fn run<O: Args>(
     let give_up = keep(&mut problems, give_up);
     let exposed: Vec<_> = address.iter().filter_map(Address::exposed).collect();
     let tls = keep(&mut problems, tls.validate(Role::Worker, &exposed));
-    let (Some((stream, capacity, log)), Some(address)) = (settings, address) else {
+    let (Some((stream, capacity, log)), Some(address), Some(health)) = (settings, address, health)
+    else {
         return Err(Failure::Configuration(problems));
     };
     let (Some(grace), Some(give_up), Some(tls), Some(zone)) = (grace, give_up, tls, zone) else {
@@ -103,7 +118,7 @@ pub(super) fn run<O: Args>(
         watchdog.map_err(|error| Failure::Run("the watchdog did not start", error.into()))?;
     watchdog.watch_runtime("worker", "worker", runtime.handle().clone());
     let server = Server::following(stream, capacity).grace(grace).tls(tls).zone(zone.to_owned());
-    runtime.block_on(serve(server, address, stop))
+    runtime.block_on(serve(server, address, health, stop))
 }
 
 /// The stream of this name, or the only one.
@@ -124,12 +139,22 @@ fn choose(mut streams: Vec<Stream>, name: Option<&str>) -> Result<Stream, String
 async fn serve(
     server: Server,
     address: Address,
+    health: Option<SocketAddr>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let signals =
         Signals::new().map_err(|error| Failure::Run("no signal handler", error.into()))?;
     let cannot = |error: io::Error| Failure::Run("cannot listen", error.into());
     let shutdown = CancellationToken::new();
+    let probes = match health {
+        Some(health) => {
+            let listener = TcpListener::bind(health).await.map_err(cannot)?;
+            tracing::info!(address = %listener.local_addr().map_err(cannot)?, "health for probes");
+            Some(listener)
+        }
+        None => None,
+    };
+    let server = server.probes(probes);
     match address {
         Address::Tcp(address) => {
             let listener = TcpListener::bind(address).await.map_err(cannot)?;

@@ -12,7 +12,7 @@ use reframe_proto::v1::{
     result, to_worker, value,
 };
 use reframe_proto::{MAX_DIMENSION, i420_len};
-pub(crate) use spec::spec;
+pub(crate) use spec::{Process, spec};
 use tonic::Status;
 
 use crate::components::InputValue;

@@ -8,7 +8,16 @@ use crate::components::{About, InputComponent, OutputComponent};
 use crate::mode::Mode;
 use crate::stream::{Bitrate, Stream};
 
-pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str, at: &Location) -> StreamSpec {
+/// A worker process.
+pub(crate) struct Process {
+    /// Its name, which no other ever had.
+    pub(crate) instance: String,
+    /// When it began to serve, in milliseconds since 1970.
+    pub(crate) started_unix_ms: u64,
+    pub(crate) location: Location,
+}
+
+pub(crate) fn spec(stream: &Stream, capacity: u32, process: &Process) -> StreamSpec {
     let mode = match stream.mode {
         Mode::SendReceive => v1::Mode::SendReceive,
         Mode::Receive => v1::Mode::Receive,
@@ -30,13 +39,14 @@ pub(crate) fn spec(stream: &Stream, capacity: u32, instance: &str, at: &Location
         time_limit_ms: stream
             .time_limit
             .map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
-        instance: instance.to_owned(),
+        instance: process.instance.clone(),
         bitrate_start_kbps: stream.start_bitrate.map_or(0, Bitrate::kbps),
         bitrate_min_kbps: stream.bitrate.as_ref().map_or(0, |rates| rates.start().kbps()),
         bitrate_max_kbps: stream.bitrate.as_ref().map_or(0, |rates| rates.end().kbps()),
-        host: at.host.clone(),
-        zone: at.zone.clone(),
+        host: process.location.host.clone(),
+        zone: process.location.zone.clone(),
         movable: stream.movable,
+        started_unix_ms: process.started_unix_ms,
     }
 }
 

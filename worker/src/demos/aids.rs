@@ -29,9 +29,9 @@ pub(super) fn keep_rotation() -> StreamBuilder {
 }
 
 /// One input of each kind, named after it.
-pub(super) fn echo_inputs() -> StreamBuilder {
+pub(super) fn echo_inputs(slider_max: f64) -> StreamBuilder {
     let inputs: [InputComponent; 6] = [
-        Slider::new("slider", 0.0..=1.0).step(0.01).value(0.3).into(),
+        Slider::new("slider", 0.0..=slider_max).step(0.01).value(0.3 * slider_max).into(),
         Number::new("number").minimum(-10.0).maximum(10.0).value(1.0).into(),
         Checkbox::new("checkbox").into(),
         Textbox::new("textbox").value("hello").max_length(20).into(),

@@ -9,7 +9,6 @@ use super::motion::Region;
 /// Pixels of a character's side before it is enlarged.
 const GLYPH: u32 = 8;
 
-const EDGE: [u8; 3] = [255, 200, 0];
 const INK: [u8; 3] = [0, 0, 0];
 
 /// Fills a rectangle, as much of it as is in the RGB24 picture.
@@ -26,24 +25,23 @@ pub(super) fn fill(canvas: &mut Frame, (left, top): (i32, i32), size: (u32, u32)
     }
 }
 
-/// A box with its score above it, or inside at the picture's upper edge.
-pub(super) fn draw(canvas: &mut Frame, region: &Region) {
+/// A box with its label above it, or inside at the picture's upper edge.
+pub(super) fn draw(canvas: &mut Frame, region: &Region, colour: [u8; 3], label: &str) {
     // Lines of 2 and letters of 16 pixels in 720 rows.
     let scale = (canvas.height() / 360).max(1);
     let (left, top) = (signed(region.left), signed(region.top));
     let (width, height, line) = (region.width, region.height, 2 * scale);
     let (right, bottom) =
         (left + signed(width.saturating_sub(line)), top + signed(height.saturating_sub(line)));
-    fill(canvas, (left, top), (width, line.min(height)), EDGE);
-    fill(canvas, (left, bottom), (width, line.min(height)), EDGE);
-    fill(canvas, (left, top), (line.min(width), height), EDGE);
-    fill(canvas, (right, top), (line.min(width), height), EDGE);
-    let label = format!("{:.2}", region.score);
-    let (width, height) = (GLYPH * scale * length(&label), GLYPH * scale);
+    fill(canvas, (left, top), (width, line.min(height)), colour);
+    fill(canvas, (left, bottom), (width, line.min(height)), colour);
+    fill(canvas, (left, top), (line.min(width), height), colour);
+    fill(canvas, (right, top), (line.min(width), height), colour);
+    let (width, height) = (GLYPH * scale * length(label), GLYPH * scale);
     let above = (top - signed(height)).max(0);
     let within = left.min(signed(canvas.width().saturating_sub(width)));
-    fill(canvas, (within, above), (width, height), EDGE);
-    write(canvas, &label, (within, above), scale);
+    fill(canvas, (within, above), (width, height), colour);
+    write(canvas, label, (within, above), scale);
 }
 
 /// ASCII only; what lies outside the picture is left out.
@@ -71,10 +69,13 @@ fn signed(pixels: u32) -> i32 {
 mod tests {
     use super::*;
 
+    const EDGE: [u8; 3] = [255, 200, 0];
+
     #[test]
-    fn a_box_has_its_frame_on_its_edge_and_its_score_above() {
+    fn a_box_has_its_frame_on_its_edge_and_its_label_above() {
         let mut canvas = Frame::filled(200, 100, [0; 3]).unwrap();
-        draw(&mut canvas, &Region { left: 50, top: 40, width: 60, height: 30, score: 0.87 });
+        let region = Region { left: 50, top: 40, width: 60, height: 30, score: 0.87 };
+        draw(&mut canvas, &region, EDGE, "0.87");
         let pixel = |x: usize, y: usize| canvas.data().as_chunks::<3>().0[y * 200 + x];
         for (x, y) in [(50, 40), (109, 40), (50, 69), (109, 69), (51, 41), (80, 69)] {
             assert_eq!(pixel(x, y), EDGE, "{x},{y}");
@@ -95,7 +96,8 @@ mod tests {
                 [(0, 0, width, height), (width - 1, height - 1, 1, 1), (0, height / 2, width, 1)]
             {
                 let (left, top, width, height) = region;
-                draw(&mut canvas, &Region { left, top, width, height, score: 0.5 });
+                let region = Region { left, top, width, height, score: 0.5 };
+                draw(&mut canvas, &region, EDGE, "green 0.50");
             }
             assert!(canvas.data().iter().any(|byte| *byte != 0));
         }

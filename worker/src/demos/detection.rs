@@ -8,6 +8,8 @@ use reframe_worker::{
 use super::boxes;
 use super::motion::{Detector, Region};
 
+const EDGE: [u8; 3] = [255, 200, 0];
+
 pub(super) fn stream() -> StreamBuilder {
     Stream::builder(VideoStreamHandler::per_session(handler).skip_frames(true))
         .additional_inputs([Slider::new("conf_threshold", 0.0..=1.0)
@@ -34,7 +36,7 @@ fn mark(detector: &mut Detector, mut frame: Frame, threshold: f32) -> (Frame, us
         regions.into_iter().filter(|region| region.score >= threshold).collect();
     // The surest is drawn last and so on top.
     for region in shown.iter().rev() {
-        boxes::draw(&mut frame, region);
+        boxes::draw(&mut frame, region, EDGE, &format!("{:.2}", region.score));
     }
     (frame, shown.len())
 }

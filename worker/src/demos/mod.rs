@@ -6,6 +6,7 @@ mod clips;
 mod detection;
 mod forms;
 mod motion;
+mod objects;
 mod ticker;
 
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) source: Option<String>,
     /// Rate of the aid `ticker`.
     pub(crate) fps: f64,
+    /// Upper bound of the slider of the aid `echo-inputs`.
+    pub(crate) slider_max: f64,
 }
 
 struct Demo {
@@ -31,13 +34,20 @@ struct Demo {
 }
 
 /// To look at: all of them are served unless one is named.
-const DEMOS: [Demo; 6] = [
+const DEMOS: [Demo; 7] = [
     Demo {
         name: "detection",
         title: "Moving things",
         subtitle: "A box around whatever moves, with how sure the detector is of it. The slider \
                    hides the less sure ones.",
         stream: |_| detection::stream(),
+    },
+    Demo {
+        name: "detect-objects",
+        title: "Red, green and blue things",
+        subtitle: "An ONNX model finds them, and sees the frames of all sessions at once. The \
+                   slider hides what it is less sure of.",
+        stream: |_| objects::stream(),
     },
     Demo {
         name: "generation",
@@ -82,7 +92,7 @@ const AIDS: [Demo; 6] = [
         title: "Echo of inputs",
         subtitle: "A test aid: one input of each kind, and all of them as an output whenever one \
                    changes.",
-        stream: |_| aids::echo_inputs(),
+        stream: |settings| aids::echo_inputs(settings.slider_max),
     },
     Demo {
         name: "forms",
@@ -173,7 +183,7 @@ fn brightness(frame: &Frame) -> f64 {
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings { source: None, fps: 30.0 };
+    const SETTINGS: Settings = Settings { source: None, fps: 30.0, slider_max: 1.0 };
 
     fn names_of(name: Option<&str>) -> Vec<String> {
         streams(name, &SETTINGS).unwrap().iter().map(|stream| stream.name().to_owned()).collect()
@@ -191,8 +201,8 @@ mod tests {
     fn aids_are_served_only_by_name() {
         assert_eq!(names_of(None), DEMOS.map(|demo| demo.name));
         let refused = streams(Some("flop"), &SETTINGS).unwrap_err();
-        let expected = "--demo: `flop` is not one of detection, generation, skip-frames, \
-                        output-fps, flip, sink";
+        let expected = "--demo: `flop` is not one of detection, detect-objects, generation, \
+                        skip-frames, output-fps, flip, sink";
         assert_eq!(refused, expected);
     }
 

@@ -154,36 +154,48 @@ impl Part {
     }
 }
 
-/// Collects the moving cells that are within [`REACH`] of each other, one after the other.
+/// The things that the moving cells make up.
 fn parts(moved: &Grid) -> Vec<Part> {
-    let Grid { columns, rows, cells } = moved;
-    let (columns, rows) = (*columns, *rows);
-    let mut taken = vec![false; cells.len()];
-    let index = |x: u32, y: u32| (y * columns + x) as usize;
-    let moves = |x: u32, y: u32| cells[index(x, y)] > MOVED;
-    let (mut parts, mut open) = (Vec::new(), Vec::new());
-    for start in (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y))) {
-        if taken[index(start.0, start.1)] || !moves(start.0, start.1) {
+    let level = |x: u32, y: u32| moved.cells[(y * moved.columns + x) as usize];
+    let part = |cells: Vec<(u32, u32)>| {
+        let mut part = Part::NONE;
+        cells.into_iter().for_each(|(x, y)| part.add((x, y), level(x, y)));
+        part
+    };
+    let groups = groups((moved.columns, moved.rows), REACH, |x, y| level(x, y) > MOVED);
+    groups.into_iter().map(part).collect()
+}
+
+/// Collects the cells that `counts` says are any, those within `reach` of each other in one group.
+pub(super) fn groups(
+    (columns, rows): (u32, u32),
+    reach: u32,
+    counts: impl Fn(u32, u32) -> bool,
+) -> Vec<Vec<(u32, u32)>> {
+    let mut taken = vec![false; (columns * rows) as usize];
+    let mut take = |x: u32, y: u32| {
+        counts(x, y) && !std::mem::replace(&mut taken[(y * columns + x) as usize], true)
+    };
+    let mut groups = Vec::new();
+    for (x, y) in (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y))) {
+        if !take(x, y) {
             continue;
         }
-        let mut part = Part::NONE;
-        taken[index(start.0, start.1)] = true;
-        open.push(start);
-        while let Some((x, y)) = open.pop() {
-            part.add((x, y), cells[index(x, y)]);
-            for near_y in y.saturating_sub(REACH)..(y + REACH + 1).min(rows) {
-                for near_x in x.saturating_sub(REACH)..(x + REACH + 1).min(columns) {
-                    if moves(near_x, near_y)
-                        && !std::mem::replace(&mut taken[index(near_x, near_y)], true)
-                    {
-                        open.push((near_x, near_y));
+        let mut group = vec![(x, y)];
+        let mut next = 0;
+        while let Some((x, y)) = group.get(next).copied() {
+            next += 1;
+            for near_y in y.saturating_sub(reach)..(y + reach + 1).min(rows) {
+                for near_x in x.saturating_sub(reach)..(x + reach + 1).min(columns) {
+                    if take(near_x, near_y) {
+                        group.push((near_x, near_y));
                     }
                 }
             }
         }
-        parts.push(part);
+        groups.push(group);
     }
-    parts
+    groups
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub(crate) mod guard;
 mod listener;
 pub(crate) mod memory;
+mod readiness;
 pub(crate) mod service;
 
 use std::io;
@@ -14,10 +15,13 @@ use std::time::Duration;
 use reframe_proto::location::Location;
 use reframe_proto::v1::frame_worker_server::FrameWorkerServer;
 use reframe_proto::{
-    CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
+    CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES, MAX_MESSAGE_BYTES, READINESS_SERVICE,
+    STREAM_WINDOW_BYTES,
 };
 use reframe_tls::{Accepting, ClusterTls};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{interval, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -26,6 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::server::NamedService;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
 
 use self::listener::Kind;
 pub use self::listener::Listener;
@@ -33,6 +38,7 @@ use crate::calls::{Overdue, Report};
 use crate::health::Condition;
 use crate::runner::Pool;
 use crate::server::guard::Guard;
+use crate::server::readiness::Readiness;
 use crate::server::service::{Service, ShutdownTokens};
 use crate::stream::Stream;
 
@@ -60,7 +66,9 @@ const FAILED_GRACE: Duration = Duration::from_secs(3);
 /// How long handlers and connections may take to end after their sessions were ended.
 const RETURN_WAIT: Duration = Duration::from_secs(5);
 
-/// A worker: one stream's handler for up to `capacity` sessions at once, and `grpc.health.v1`.
+/// A worker: one stream's handler for up to `capacity` sessions at once, and `grpc.health.v1`. Its
+/// health, as gateways watch it, is that of the whole server. The service `readiness` is
+/// `NOT_SERVING` also while gateways refuse this worker, and none has accepted it lately.
 #[derive(Debug)]
 pub struct Server {
     stream: Stream,
@@ -71,6 +79,8 @@ pub struct Server {
     outlasts_calls: bool,
     /// For connections by TCP; `None`: plain.
     tls: Option<Arc<ClusterTls>>,
+    /// For those that only ask for its health.
+    probes: Option<TcpListener>,
     /// The zone that it is in; empty: not named.
     zone: String,
 }
@@ -105,8 +115,16 @@ impl Server {
             grace: Duration::ZERO,
             outlasts_calls: false,
             tls: None,
+            probes: None,
             zone: String::new(),
         }
+    }
+
+    /// Answers `grpc.health.v1`, and nothing else, on this listener too, without TLS: an
+    /// orchestrator's probes have no certificate.
+    pub(crate) fn probes(mut self, listener: Option<TcpListener>) -> Self {
+        self.probes = listener;
+        self
     }
 
     /// Goes on when a call hangs that others wait for, and serves again when it returns: in a
@@ -207,22 +225,27 @@ impl Server {
         // Connections are tasks of their own and would outlive this future.
         let _close_on_drop = closing.clone().drop_guard();
         let ends = ShutdownTokens { draining: draining.clone(), closing: closing.clone() };
-        let service =
-            Service::new(Arc::clone(&stream), Arc::clone(&pool), Location::here(self.zone), ends);
-        let (mut health, health_service) = tonic_health::server::health_reporter();
+        let readiness = Readiness::default();
+        let (location, asked) = (Location::here(self.zone), readiness.clone());
+        let service = Service::new(Arc::clone(&stream), Arc::clone(&pool), location, asked, ends);
+        let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<FrameWorkerServer<Service>>().await;
+        health.set_service_status(READINESS_SERVICE, ServingStatus::Serving).await;
 
         let services = ["", FrameWorkerServer::<Service>::NAME];
+        let serves = watch::Sender::new(ServingStatus::Serving);
+        let tell = |status| {
+            let (health, serves) = (&health, &serves);
+            async move {
+                for service in services {
+                    health.set_service_status(service, status).await;
+                }
+                serves.send_replace(status);
+            }
+        };
         let mut failed = None;
         let drained = async {
-            let condition = watch_calls(&pool, &stream, self.outlasts_calls, |status| {
-                let health = health.clone();
-                async move {
-                    for service in services {
-                        health.set_service_status(service, status).await;
-                    }
-                }
-            });
+            let condition = watch_calls(&pool, &stream, self.outlasts_calls, &tell);
             let grace = tokio::select! {
                 () = shutdown => self.grace,
                 problem = condition => {
@@ -232,17 +255,23 @@ impl Server {
                 }
             };
             draining.cancel();
-            for service in services {
-                health.set_service_status(service, ServingStatus::NotServing).await;
-            }
+            tell(ServingStatus::NotServing).await;
             drain(&pool, grace).await;
-            for service in services {
+            let mut health = health.clone();
+            for service in services.into_iter().chain([READINESS_SERVICE]) {
                 // Ends the watches, which would hold their connections open; each sees the status
                 // first.
                 health.clear_service_status(service).await;
             }
             closing.cancel();
         };
+        let drained = async {
+            tokio::select! {
+                () = drained => {}
+                never = readiness.keep(serves.subscribe(), health.clone()) => match never {},
+            }
+        };
+        let probed = serve_probes(self.probes, health_service.clone());
         let guard = Guard::new();
         let admitting = guard.clone();
         let admitted = incoming.filter_map(move |connection| match connection {
@@ -276,6 +305,7 @@ impl Server {
             tokio::pin!(ended);
             tokio::select! {
                 ended = &mut ended => return ended,
+                error = probed => return Err(ServeError::Transport(error)),
                 () = guard.report() => {}
                 () = closing.cancelled() => {}
             }
@@ -287,6 +317,30 @@ impl Server {
         };
         ended.await?;
         failed.map_or(Ok(()), |problem| Err(ServeError::Handler(problem)))
+    }
+}
+
+/// Answers probes for as long as this is polled; ready when that has failed.
+async fn serve_probes(
+    listener: Option<TcpListener>,
+    health: HealthServer<impl Health>,
+) -> tonic::transport::Error {
+    let Some(listener) = listener else { return std::future::pending().await };
+    // With bounds of its own: what comes here takes no place from gateways.
+    let guard = Guard::new();
+    let admitting = guard.clone();
+    let incoming = TcpIncoming::from(listener).filter_map(move |connection| match connection {
+        Ok(connection) => admitting.admit(connection).map(Ok),
+        Err(error) => Some(Err(error)),
+    });
+    let serving = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(guard.over(health))
+        .serve_with_incoming(incoming);
+    tokio::select! {
+        Err(error) = serving => error,
+        () = guard.report() => std::future::pending().await,
     }
 }
 

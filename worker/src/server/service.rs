@@ -9,7 +9,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix::prelude::SendError;
 use reframe_proto::exchange::Exchange;
@@ -24,11 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
-use crate::convert::{self, Message};
+use crate::convert::{self, Message, Process};
 use crate::inputs::Inputs;
 use crate::message::{NOTICES, REPLIES};
 use crate::mode::Mode;
 use crate::runner::{Call, Inbox, Pool};
+use crate::server::readiness::Readiness;
 use crate::session::Session;
 use crate::stream::Stream;
 
@@ -60,9 +61,8 @@ pub(crate) struct Service {
     stream: Arc<Stream>,
     /// What its sessions are taken into.
     pool: Arc<Pool>,
-    /// Which process this is.
-    instance: String,
-    location: Location,
+    process: Process,
+    readiness: Readiness,
     ends: ShutdownTokens,
 }
 
@@ -77,25 +77,36 @@ pub(crate) struct ShutdownTokens {
 
 impl Service {
     /// Takes as many sessions at once as the pool has room for, until it drains.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the start is compared with that of workers on other hosts"
+    )]
     pub(crate) fn new(
         stream: Arc<Stream>,
         pool: Arc<Pool>,
         location: Location,
+        readiness: Readiness,
         ends: ShutdownTokens,
     ) -> Self {
         // From the operating system's randomness, by the standard library's own use of it for hash
         // maps.
         let random = || RandomState::new().hash_one(std::process::id());
         let instance = format!("{:016x}{:016x}", random(), random());
-        Self { stream, pool, instance, location, ends }
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let started_unix_ms = u64::try_from(started.as_millis()).unwrap_or_default();
+        let process = Process { instance, started_unix_ms, location };
+        Self { stream, pool, process, readiness, ends }
     }
 }
 
 #[tonic::async_trait]
 impl FrameWorker for Service {
-    async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<StreamSpec>, Status> {
-        let (capacity, Self { instance, location, .. }) = (self.pool.capacity(), self);
-        Ok(Response::new(convert::spec(&self.stream, capacity, instance, location)))
+    async fn describe(
+        &self,
+        request: Request<DescribeRequest>,
+    ) -> Result<Response<StreamSpec>, Status> {
+        self.readiness.hear(request.into_inner());
+        Ok(Response::new(convert::spec(&self.stream, self.pool.capacity(), &self.process)))
     }
 
     type SessionStream =

@@ -50,7 +50,8 @@ async fn describes_its_stream() {
             .bitrate(Bitrate::from_kbps(200)..=Bitrate::from_kbps(3_000))
             .start_bitrate(Bitrate::from_kbps(900));
     let worker = Worker::start(stream.build(), 3);
-    let spec = worker.client().await.describe(v1::DescribeRequest {}).await.unwrap().into_inner();
+    let spec =
+        worker.client().await.describe(v1::DescribeRequest::default()).await.unwrap().into_inner();
 
     let input = |name: &str, kind| v1::Input {
         name: name.into(),

@@ -9,6 +9,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::client::{Session, grey, soon};
 
@@ -52,12 +55,13 @@ async fn serve_with(demo: &str, options: &[&str]) -> (Child, String) {
 
 #[tokio::test]
 async fn serves_a_demo_until_it_is_told_to_end() {
-    for (demo, signal_name, skip_frames) in [("flip", "TERM", false), ("skip-frames", "INT", true)]
+    for (demo, signal_name, skip_frames) in
+        [("flip", "TERM", false), ("skip-frames", "INT", true), ("detect-objects", "TERM", true)]
     {
         let (mut child, address) = serve(demo).await;
         let channel = soon(Endpoint::from_shared(address).unwrap().connect()).await.unwrap();
         let mut client = FrameWorkerClient::new(channel);
-        let spec = soon(client.describe(DescribeRequest {})).await.unwrap().into_inner();
+        let spec = soon(client.describe(DescribeRequest::default())).await.unwrap().into_inner();
         assert_eq!((spec.name.as_str(), spec.capacity, spec.skip_frames), (demo, 16, skip_frames));
         let mut session = Session::open(&client).await.unwrap();
         session.process(0).await.unwrap();
@@ -69,6 +73,40 @@ async fn serves_a_demo_until_it_is_told_to_end() {
         assert_eq!(session.close().await, []);
         assert_eq!(soon(child.wait()).await.unwrap().code(), Some(0), "{demo}");
     }
+}
+
+/// For an orchestrator, whose probes have no certificate.
+#[tokio::test]
+async fn probes_have_a_port_of_their_own_for_the_health_alone() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_child, _) = serve_with("flip", &["--health", &free.to_string()]).await;
+    let probes = Endpoint::from_shared(format!("http://{free}")).unwrap();
+    let channel = soon(async {
+        loop {
+            // It is announced at its other port a moment earlier.
+            if let Ok(channel) = probes.connect().await {
+                return channel;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for service in ["", "readiness"] {
+        let request = HealthCheckRequest { service: service.into() };
+        let answer = soon(HealthClient::new(channel.clone()).check(request)).await.unwrap();
+        assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{service:?}");
+    }
+    let described = FrameWorkerClient::new(channel).describe(DescribeRequest::default());
+    let refused = soon(described).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented, "{refused}");
+}
+
+#[tokio::test]
+async fn a_wrong_address_for_probes_is_named() {
+    let mut command = program(&["serve", "--demo", "flip", "--health", "50052"]);
+    let (code, _, log) = output(&mut command).await;
+    assert_eq!(code, Some(64), "{log}");
+    assert!(log.contains("--health: `50052` is not an address like 0.0.0.0:50052"), "{log}");
 }
 
 /// Waits until the worker takes no session any more.
@@ -131,7 +169,8 @@ async fn every_problem_of_the_configuration_is_listed() {
     let lines: Vec<&str> = stderr.lines().collect();
     let expected = [
         "error: the configuration is wrong",
-        "  --demo: `flop` is not one of detection, generation, skip-frames, output-fps, flip, sink",
+        "  --demo: `flop` is not one of detection, detect-objects, generation, skip-frames, \
+         output-fps, flip, sink",
         "  --capacity: `lots` is not a number from 1 to 1024",
         "  --listen: `localhost` is not an address like 127.0.0.1:50051 or unix:/run/worker.sock",
         "  --grace: `1h` is not a number from 0 to 3600",

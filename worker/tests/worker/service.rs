@@ -297,7 +297,7 @@ async fn a_shutdown_is_announced_and_ends_sessions() {
     let worker = Worker::start(stream, 1);
     let channel = worker.connect().await;
     let mut watches = Vec::new();
-    for service in ["", "reframe.v1.FrameWorker"] {
+    for service in ["", "reframe.v1.FrameWorker", "readiness"] {
         let request = HealthCheckRequest { service: service.into() };
         let mut watch =
             HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner();

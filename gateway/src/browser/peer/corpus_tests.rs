@@ -42,7 +42,7 @@ async fn ask(port: &Arc<MediaPort>, sdp: &str, mode: Mode) -> Result<(String, Of
     let channels = SessionChannels::new(limits, VideoLimits { long: 1280, short: 720, fps: 30.0 });
     let mut spec = spec("s", 1);
     spec.mode = mode;
-    let live = LiveSession::new(Arc::new(spec), Default::default(), Default::default());
+    let live = LiveSession::new(Arc::new(spec), false, Default::default(), Default::default());
     let open = TaskTracker::new().token();
     let (answer, _peer) = answer(&offer, port.join(), channels.for_peer(live), open).await?;
     Ok((answer, offer))

@@ -25,13 +25,17 @@ const HANDSHAKE_REPLY = "Server received: handshake";
 
 /**
  * `on` is told, until it is closed: `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with
- * waiting, busy, connecting, replacing or connected; `leave()`, when the server wants to be left for another one;
- * `ended(text)`; and `lost()`, just before it closes by itself, while its last picture is still there. It is asked for
- * `inputs()`, all that the person has set.
+ * waiting, busy, connecting, replacing or connected; `declared(stream)`, when the stream is declared otherwise now, null
+ * if that has to be asked for; `leave()`, when the server wants to be left for another one; `changed()`, before it ends
+ * because its stream cannot go on as declared now; `ended(text)`; and `lost()`, just before it closes by itself, while
+ * its last picture is still there. It is asked for `inputs()`, all that the person has set, and `known()`, the
+ * declaration that the page was made from.
  */
 export class Connection {
   /** The video that comes back. */
   video = null;
+  /** How its stream is declared, once the server has said so; as for `declared()`. */
+  declared;
   #on;
   #over = new AbortController();
   #closed = Promise.withResolvers();
@@ -170,7 +174,7 @@ export class Connection {
   #offer() {
     const inputs = this.#on.inputs();
     this.#offered = JSON.stringify(inputs);
-    return { sdp: restricted(this.#peer.localDescription.sdp), inputs };
+    return { sdp: restricted(this.#peer.localDescription.sdp), inputs, declaration: this.#on.known() };
   }
 
   #opened() {
@@ -258,6 +262,10 @@ export class Connection {
       case "outputs":
         this.#on.outputs(data);
         break;
+      case "declaration":
+        this.declared = data;
+        this.#on.declared(data);
+        break;
       case "stats":
         this.#admitted.resolve();
         this.#on.stats(data);
@@ -278,10 +286,11 @@ export class Connection {
       }
       case "update_connection":
         // The server keeps the session and looks for another worker for it, or wants it to go on elsewhere. "closed"
-        // is followed by `end_stream`, which has the reason.
+        // and "changed" are followed by `end_stream`, which has the reason.
         if (data === "reconnecting") this.#on.phase("replacing");
         if (data === "connected") this.#on.phase("connected");
         if (data === "reconnect") this.#on.leave();
+        if (data === "changed") this.#on.changed();
         break;
       case "end_stream":
         this.#on.ended(asText(data));

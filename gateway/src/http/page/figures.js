@@ -35,10 +35,10 @@ export class Figures {
     this.#list.replaceChildren(
       ...figure("sent", sent && this.#flow(sent, "framesSent", "bytesSent")),
       ...figure("shown", shown && this.#flow(shown, "framesDecoded", "bytesReceived")),
+      ...figure("codec", [[...new Set(codecs.filter(Boolean))].join(" / ")]),
+      ...figure("skipped", sent && [String(this.skipped)]),
       ...figure("round trip", roundTrip >= 0 && this.#latency(roundTrip * 1000, shown)),
       ...figure("handler", this.handler && handlerTime(this.handler)),
-      ...figure("skipped", sent && [String(this.skipped)]),
-      ...figure("codec", [[...new Set(codecs.filter(Boolean))].join(" / ")]),
     );
     this.#previous = report;
   }
@@ -71,16 +71,15 @@ function figure(name, parts) {
   return [element("div", {}, element("dt", {}, name), element("dd", {}, value, " ", ...small))];
 }
 
-/** The handler's own time, then what it waited for. */
+/** The handler's own time, then its waits for its turn and for a batch, if they show, and how large batches were. */
 function handlerTime({ ms, turn_ms: turn, batch }) {
-  return [
-    time(ms),
-    turn != null && `${time(turn)} for its turn`,
-    batch && `batch of ${batch.size.toFixed(1)}, ${time(batch.wait_ms)} for it`,
-  ];
+  const waits = [["turn", turn], ["wait", batch?.wait_ms]].filter(([, wait]) => wait >= 0.05);
+  const parts = waits.map(([name, wait]) => `${name} ${short(wait)}`);
+  if (batch) parts.push(`batch of ${Number(batch.size.toFixed(1))}`);
+  return [`${short(ms)} ms`, parts.join(", ")];
 }
 
-const time = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+const short = (ms) => (ms < 10 ? ms.toFixed(1) : String(Math.round(ms)));
 
 const bits = (perSecond) =>
   perSecond < 1e6 ? `${Math.round(perSecond / 1e3)} kbit/s` : `${(perSecond / 1e6).toFixed(1)} Mbit/s`;

@@ -2,8 +2,12 @@
 
 import { element } from "./element.js";
 
+const isNumber = ({ minimum, maximum }, value) =>
+  typeof value === "number" && value >= (minimum ?? -Infinity) && value <= (maximum ?? Infinity);
+
 /**
- * One entry for each kind: its control, and what its value is now. Values the browser cannot read as the kind, or that
+ * One entry for each kind: its control, what its value is now, and whether a value that was set under another
+ * declaration fits this one, as the server sees it. Values the browser cannot read as the kind, or that
  * break its bounds, are not sent; the control says so instead.
  */
 const KINDS = {
@@ -11,6 +15,7 @@ const KINDS = {
     control: ({ minimum, maximum, step, value }) =>
       element("input", { type: "range", min: minimum, max: maximum, step, value }),
     read: (control) => control.valueAsNumber,
+    fits: isNumber,
     echo: true,
   },
   number: {
@@ -20,10 +25,12 @@ const KINDS = {
         min: minimum ?? "", max: maximum ?? "", step: step ?? "any", value,
       }),
     read: (control) => control.valueAsNumber,
+    fits: isNumber,
   },
   checkbox: {
     control: ({ value }) => element("input", { type: "checkbox", checked: value }),
     read: (control) => control.checked,
+    fits: (_, value) => typeof value === "boolean",
   },
   textbox: {
     control: ({ value, max_length: maxLength, lines, placeholder }) =>
@@ -31,6 +38,7 @@ const KINDS = {
         ? element("textarea", { rows: lines, maxLength, placeholder, value })
         : element("input", { type: "text", maxLength, placeholder, value }),
     read: (control) => control.value,
+    fits: ({ max_length: maxLength }, value) => typeof value === "string" && [...value].length <= maxLength,
   },
   dropdown: {
     control: ({ choices, value }) => {
@@ -39,26 +47,31 @@ const KINDS = {
       return control;
     },
     read: (control) => control.value,
+    fits: ({ choices }, value) => choices.includes(value),
   },
   color_picker: {
     control: ({ value }) => element("input", { type: "color", value }),
     read: (control) => control.value,
+    fits: (_, value) => /^#[0-9a-f]{6}$/i.test(value),
     echo: true,
   },
 };
 
 export class Inputs {
+  #form;
+  #heading;
   #send;
+  /** By name: what each control was made from, and its element. */
+  #fields = new Map();
   /** What the person has set since the page was loaded; the others have their declared value. */
   #values = {};
   #unsent = {};
 
   /** `send(values)` gets what has changed, at most once for each picture on the screen, and the last value always. */
-  constructor(form, specs, send) {
+  constructor(form, send) {
+    this.#form = form;
+    this.#heading = [...form.children];
     this.#send = send;
-    const known = specs.filter(({ type }) => type in KINDS);
-    form.append(...known.map((spec) => this.#field(spec, KINDS[spec.type])));
-    form.hidden = known.length === 0;
     // Enter in a text field.
     form.addEventListener("submit", (event) => event.preventDefault());
     // A page in the background gets no animation frames.
@@ -67,6 +80,47 @@ export class Inputs {
 
   get values() {
     return { ...this.#values };
+  }
+
+  /** Shows these controls, and no others. What the person has set stays where it fits. */
+  show(specs) {
+    const known = specs.filter(({ type }) => type in KINDS);
+    const before = [...this.#fields.values()];
+    this.#fields = new Map(known.map((spec) => [spec.name, this.#kept(spec) ?? this.#made(spec)]));
+    for (const name of Object.keys(this.#values)) {
+      if (!this.#fields.has(name)) this.#forget(name);
+    }
+    const fields = [...this.#fields.values()];
+    // What is the same is left alone: a person may be at it.
+    if (fields.length === before.length && fields.every((field, i) => field === before[i])) return;
+    const focused = document.activeElement?.id;
+    this.#form.replaceChildren(...this.#heading, ...fields.map(({ shown }) => shown));
+    this.#form.hidden = fields.length === 0;
+    if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus();
+  }
+
+  /** The field that is there, if it was made from the same; of one that the person has set, the value is theirs. */
+  #kept({ value, ...spec }) {
+    const field = this.#fields.get(spec.name);
+    const same = field && field.made === JSON.stringify(spec);
+    return same && (spec.name in this.#values || field.value === value) ? field : null;
+  }
+
+  #made({ value, ...spec }) {
+    const { name, type } = spec;
+    const kind = KINDS[type];
+    const own = this.#values[name];
+    const keeps = own !== undefined && kind.fits(spec, own);
+    const { shown, control } = this.#field({ ...spec, value: keeps ? own : value }, kind);
+    // Sent again as the control shows it now, which may have rounded it.
+    if (keeps) this.#change(name, kind.read(control));
+    else this.#forget(name);
+    return { made: JSON.stringify(spec), value, shown };
+  }
+
+  #forget(name) {
+    delete this.#values[name];
+    delete this.#unsent[name];
   }
 
   #field({ name, label, info, type, ...spec }, { control: create, read, echo }) {
@@ -88,7 +142,7 @@ export class Inputs {
       if (valid) this.#change(name, read(control));
     });
     const head = element("div", { className: "head" }, text, shown);
-    return element("div", { className: `field ${type}` }, head, control, help, problem);
+    return { shown: element("div", { className: `field ${type}` }, head, control, help, problem), control };
   }
 
   #change(name, value) {

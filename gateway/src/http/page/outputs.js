@@ -21,24 +21,31 @@ const KINDS = {
 };
 
 export class Outputs {
+  #section;
+  #heading;
   #displays = new Map();
   #stale = new Set();
 
-  constructor(section, specs) {
-    for (const spec of specs) {
-      const kind = KINDS[spec.type];
-      if (!kind) continue;
-      const heading = element("h3", { id: `output-${spec.name}-label` }, spec.label || spec.name);
-      const display = element(kind.tag ?? "div", { id: `output-${spec.name}`, className: "display" });
-      // Long texts scroll within their bounds, by keyboard too.
-      if (spec.type === "json" || spec.type === "text") display.tabIndex = 0;
-      display.setAttribute("role", spec.type === "line_plot" ? "img" : "group");
-      display.setAttribute("aria-labelledby", heading.id);
-      section.append(element("section", { className: `shown ${spec.type}` }, heading, display));
-      this.#displays.set(spec.name, { spec, kind, display, value: undefined });
-    }
-    section.hidden = this.#displays.size === 0;
-    this.clear();
+  constructor(section) {
+    this.#section = section;
+    this.#heading = [...section.children];
+  }
+
+  /** Shows these displays, and no others. One that was there, and is declared alike, keeps what it shows. */
+  show(specs) {
+    const before = [...this.#displays.values()];
+    const known = specs.filter(({ type }) => type in KINDS);
+    this.#displays = new Map(known.map((spec) => [spec.name, this.#kept(spec) ?? made(spec)]));
+    const displays = [...this.#displays.values()];
+    if (displays.length === before.length && displays.every((shown, i) => shown === before[i])) return;
+    before.filter((shown) => !displays.includes(shown)).forEach((shown) => this.#stale.delete(shown));
+    this.#section.replaceChildren(...this.#heading, ...displays.map(({ panel }) => panel));
+    this.#section.hidden = displays.length === 0;
+  }
+
+  #kept(spec) {
+    const shown = this.#displays.get(spec.name);
+    return shown && JSON.stringify(shown.spec) === JSON.stringify(spec) ? shown : null;
   }
 
   /** Takes every value, and draws the last ones once for each picture on the screen. */
@@ -74,6 +81,18 @@ export class Outputs {
       kind.draw(display, value);
     }
   }
+}
+
+function made(spec) {
+  const kind = KINDS[spec.type];
+  const heading = element("h3", { id: `output-${spec.name}-label` }, spec.label || spec.name);
+  const display = element(kind.tag ?? "div", { id: `output-${spec.name}`, className: "display" }, "–");
+  // Long texts scroll within their bounds, by keyboard too.
+  if (spec.type === "json" || spec.type === "text") display.tabIndex = 0;
+  display.setAttribute("role", spec.type === "line_plot" ? "img" : "group");
+  display.setAttribute("aria-labelledby", heading.id);
+  const panel = element("section", { className: `shown ${spec.type}` }, heading, display);
+  return { spec, kind, display, panel, value: undefined };
 }
 
 /** A text, or an object of label to confidence: the surest first. */

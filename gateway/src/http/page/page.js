@@ -55,16 +55,20 @@ const screen = new Screen($("output"), $("still"), (video) => {
 const messages = new Messages($("messages"));
 const figures = new Figures($("stats"));
 const menu = new CameraMenu($("camera"), $("resolution"), switchCamera);
+const inputs = new Inputs($("inputs"), (values) => session?.setInputs(values));
+const outputs = new Outputs($("outputs"));
 let session = null;
-let stream, inputs, outputs;
+let stream;
 
 function start() {
   messages.clear();
-  outputs?.clear();
+  outputs.clear();
   session = new Session({
     phase,
     choice: () => menu.choice,
     inputs: () => inputs.values,
+    known: () => stream.declaration,
+    declared: (declared) => declare(declared).catch(() => {}),
     message: (level, text) => messages.add(level, text),
     outputs: (values) => outputs.update(values),
     stats({ skipped, server_ms: serverMs, handler }) {
@@ -86,12 +90,26 @@ function start() {
       messages.remove("error", outcome.message);
       screen.clear();
       preview.srcObject = null;
+      if (state === "changed" || state === "stale") return startAnew(state, outcome);
       show(state);
       say(outcome.message, outcome.advice);
     },
   });
   show("connecting");
   session.start(described);
+}
+
+/** Under the declaration that holds now; not where it is the one that the server has just refused. */
+async function startAnew(state, outcome) {
+  const { declaration } = stream;
+  show("connecting");
+  described = describe();
+  await described;
+  // The person was sooner.
+  if (session) return;
+  if (state === "changed" || stream.declaration !== declaration) return start();
+  show("failed");
+  say(outcome.message, outcome.advice);
 }
 
 function stop() {
@@ -165,18 +183,29 @@ async function describe() {
     return new Promise(() => {});
   }
   $("start").disabled = false;
-  stream = served.find(({ name }) => name === "default") ?? served[0];
-  document.body.dataset.mode = stream.mode;
-  document.title = $("title").textContent = stream.title || stream.name;
-  $("subtitle").textContent = subtitle(stream);
-  inputs = new Inputs($("inputs"), stream.inputs ?? [], (values) => session?.setInputs(values));
-  outputs = new Outputs($("outputs"), stream.outputs ?? []);
+  const named = (wanted) => served.find(({ name }) => name === wanted);
+  present(named(stream?.name) ?? named("default") ?? served[0]);
   if (!session) {
     phase("idle");
     say("Ready when you are", invitation(stream));
   }
   if (location.pathname.endsWith(`/${encodeURIComponent(stream.name)}/`)) offerOthers().catch(() => {});
   return stream;
+}
+
+function present(declared) {
+  stream = declared;
+  document.body.dataset.mode = stream.mode;
+  document.title = $("title").textContent = stream.title || stream.name;
+  $("subtitle").textContent = subtitle(stream);
+  inputs.show(stream.inputs ?? []);
+  outputs.show(stream.outputs ?? []);
+}
+
+/** The server declares the stream otherwise now; null: in more than a message holds. */
+async function declare(declared) {
+  declared ??= (await streams("api/streams")).find(({ name }) => name === stream.name);
+  if (declared) present(declared);
 }
 
 async function offerOthers() {
@@ -191,4 +220,4 @@ $("stage").addEventListener("resize", ({ target }) => fit(target), { capture: tr
 addEventListener("pagehide", stop);
 setInterval(() => showFigures().catch(() => {}), STATS_INTERVAL_MS);
 menu.list();
-const described = describe();
+let described = describe();

@@ -28,8 +28,11 @@ const REGAIN_MS = 60_000;
 /**
  * Knows nothing of the page. `on` is told: `camera(stream)`; `video(stream)`, which promises its first picture;
  * `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with asking, connecting, waiting, busy, connected or
- * replacing; `lost()`, when it has no connection any more and looks for another; and `over(state, outcome)`, exactly
- * once and last. It is asked: `choice()` of the camera, and `inputs()`, all that the person has set.
+ * replacing; `declared(stream)`, when the stream is declared otherwise now, null if that has to be asked for; `lost()`,
+ * when it has no connection any more and looks for another; and `over(state, outcome)`, exactly once and last: idle,
+ * ended, failed, changed where the stream cannot go on as it is declared now, or stale where the server refuses what the
+ * page was made from. It is asked: `choice()` of the camera, `inputs()`, all that the person has set, and `known()`, the
+ * declaration that the page was made from.
  */
 export class Session {
   #on;
@@ -51,6 +54,8 @@ export class Session {
   #since = 0;
   /** When the last one was lost. */
   #lostAt = 0;
+  /** It ends because its stream was changed. */
+  #changed = false;
 
   constructor(on) {
     this.#on = on;
@@ -120,7 +125,7 @@ export class Session {
       console.error(error);
       error = new Outcome("Something went wrong in the page", `${error}. Reload the page and try again.`);
     }
-    this.finish("failed", error);
+    this.finish(error.stale ? "stale" : "failed", error);
   }
 
   #connections() {
@@ -161,6 +166,8 @@ export class Session {
     this.#current = next;
     this.#token = next.token;
     this.#since = performance.now();
+    // It was said while another one was shown.
+    if (next.declared !== undefined) this.#on.declared(next.declared);
     this.#on.phase("connected");
     old?.close(REPLACED);
   }
@@ -170,7 +177,10 @@ export class Session {
     const shown = (tell) => (value) => (this.#current ?? this.#next) === connection() && tell(value);
     return {
       inputs: this.#on.inputs,
+      known: this.#on.known,
       message: this.#on.message,
+      declared: shown(this.#on.declared),
+      changed: shown(() => (this.#changed = true)),
       outputs: shown(this.#on.outputs),
       stats: shown(this.#on.stats),
       phase: shown(this.#on.phase),
@@ -179,7 +189,7 @@ export class Session {
       ended: (text) => {
         const outcome = new Outcome(text || "The stream has ended", "Press Start to begin again.");
         // Of one that is not shown yet it is a try that has failed.
-        if (connection() === this.#current) this.finish("ended", outcome);
+        if (connection() === this.#current) this.finish(this.#changed ? "changed" : "ended", outcome);
         else connection().close(outcome);
       },
     };
@@ -218,7 +228,7 @@ export class Session {
       return true;
     } catch (error) {
       this.#over.signal.throwIfAborted();
-      if (!(error instanceof Outcome)) throw error;
+      if (!(error instanceof Outcome) || error.stale) throw error;
       if (!this.#current && performance.now() - this.#lostAt > REGAIN_MS) throw notRegained(error);
       return false;
     }

@@ -53,7 +53,12 @@ export class Signalling {
       if (response.ok && answer.status !== "failed") return this.#answered(answer);
       if (response.ok) throw failed(answer.meta ?? {});
       const error = answer.meta?.error;
-      if (!waiting || !isPassing(error)) throw refused(response.status, answer.meta?.message ?? text);
+      if (!waiting || !isPassing(error)) {
+        const outcome = refused(response.status, answer.meta?.message ?? text);
+        // The page may have been made from a declaration that holds no more.
+        outcome.stale = error === "invalid_offer" || error === "invalid_input";
+        throw outcome;
+      }
       waiting(error);
       await this.#pause(retryAfter(response));
     }

@@ -16,7 +16,7 @@ use super::convert::{self, Incoming};
 use super::{exchange, recv};
 use crate::media::event::{EndReason, SessionEvent};
 use crate::media::session_id::SessionId;
-use crate::stream::inputs::Values;
+use crate::stream::inputs::{self, Values};
 use crate::stream::session_inputs::SessionInputs;
 use crate::workers::placement::Slot;
 use crate::workers::pool::WorkerHandle;
@@ -58,17 +58,19 @@ pub(crate) enum DialError {
 pub(crate) async fn dial(
     (worker, slot): (WorkerHandle, Slot),
     session: &SessionId,
-    inputs: &SessionInputs,
+    set: &SessionInputs,
     events: &Recipient<SessionEvent>,
 ) -> Result<Dialed, DialError> {
     let (outbound, messages) = mpsc::channel(OUTBOUND);
-    let mut values = inputs.subscribe();
+    let mut values = set.subscribe();
     let offered = exchange::offer(&worker.reach).await;
     let traceparent = reframe_trace::traceparent(&Span::current());
-    let open = |inputs: &Values| {
-        convert::open(session, inputs, traceparent.clone(), offered.exchange.as_deref())
+    let open = |set: &Values| {
+        convert::open(session, set, traceparent.clone(), offered.exchange.as_deref())
     };
-    let mut first = open(&values.borrow_and_update());
+    // It may declare other inputs than the worker that the session is still at.
+    let kept = inputs::kept(&worker.spec.inputs, &values.borrow_and_update());
+    let mut first = open(&kept);
     if first.encoded_len() > MAX_OPEN_BYTES {
         // Too large for an `Open`: they follow it.
         first = open(&Values::default());

@@ -2,7 +2,8 @@
 //!
 //! One task per worker on the media runtime asks `Describe`, then watches its health until that
 //! ends, and starts over; one per name looks up its addresses. What they learn goes into one
-//! [`Roster`], which says who is used. Workers that declare the same stream are its pool.
+//! [`Roster`], which says who is used. Workers that declare the same stream are its pool. They may
+//! be of several generations, which declare it differently.
 
 mod channel;
 mod discovery;
@@ -15,7 +16,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use reframe_proto::MAX_REFUSED_BYTES;
 use reframe_proto::location::Location;
+use reframe_proto::v1::DescribeRequest;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
 use reframe_tls::ClusterTls;
 use tokio::sync::watch as watched;
@@ -24,7 +27,7 @@ use tonic::transport::Channel;
 use tracing::{info, warn};
 
 pub(crate) use self::proximity::Proximity;
-use self::roster::{Changes, Roster, Standing};
+use self::roster::{Changes, GENERATIONS, Roster, Standing};
 use crate::config::worker_address::WorkerAddress;
 use crate::stream::spec::Spec;
 use crate::telemetry;
@@ -151,21 +154,29 @@ impl Pool {
         self.shared.changes.subscribe()
     }
 
-    /// The workers that serve now, in the order of the configuration.
+    /// The workers that serve now: of each stream those of its newest generation first, and of one
+    /// generation in the order of the configuration. The limit of a stream's sessions is what the
+    /// newest generation declares, for all of them.
     pub(crate) fn serving(&self) -> Vec<WorkerHandle> {
         let state = self.shared.state();
+        let mut limits = HashMap::new();
         let serving = |(name, spec): (&String, &Arc<Spec>)| {
             let Connection { reach, client, health } = state.lines.get(name)?;
             let (reach, client, health) = (reach.clone(), client.clone(), health.clone());
             let proximity = Proximity::of(&reach, &self.shared.here, &spec.location);
-            let (name, spec) = (name.clone(), Arc::clone(spec));
-            Some(WorkerHandle { name, reach, proximity, client, spec, health })
+            let limit = *limits.entry(spec.name.clone()).or_insert(spec.concurrency_limit);
+            let spec = if spec.concurrency_limit == limit {
+                Arc::clone(spec)
+            } else {
+                Arc::new(Spec { concurrency_limit: limit, ..(**spec).clone() })
+            };
+            Some(WorkerHandle { name: name.clone(), reach, proximity, client, spec, health })
         };
         state.roster.used().into_iter().filter_map(serving).collect()
     }
 
-    /// The streams that are or were served, by name, each as the workers declare it that serve it
-    /// now.
+    /// The streams that are or were served, by name, each as the newest generation of its workers
+    /// declares it.
     pub(crate) fn streams(&self) -> BTreeMap<String, Arc<Spec>> {
         self.shared.state().roster.streams()
     }
@@ -209,8 +220,22 @@ impl PoolState {
     }
 
     fn declare(&self, name: &str, spec: Arc<Spec>) {
-        self.state().roster.declare(name, spec);
-        self.changes.send_replace(());
+        self.update(|roster| ((), roster.declare(name, spec)));
+    }
+
+    /// What a worker is to be told of itself; nothing while it does not serve.
+    fn verdict(&self, name: &str) -> DescribeRequest {
+        match self.state().roster.standing(name) {
+            None | Some(Standing::Out) => DescribeRequest::default(),
+            Some(Standing::Used | Standing::Twin(_)) => {
+                DescribeRequest { accepted: true, ..DescribeRequest::default() }
+            }
+            Some(Standing::Contradicts(fields)) => refusal(&format!(
+                "there are {GENERATIONS} older declarations of its stream in use, and it differs \
+                 from the newest of them in {}",
+                fields.join(", ")
+            )),
+        }
     }
 
     fn report(&self, name: &str, health: Health) {
@@ -230,6 +255,7 @@ impl PoolState {
     /// Changes the roster, and says what came of it.
     fn update<T>(&self, change: impl FnOnce(&mut Roster) -> (T, Changes)) -> T {
         let mut state = self.state();
+        let before = state.roster.newest();
         let (result, changes) = change(&mut state.roster);
         // Under the lock, so that the last change is what the gauges keep.
         for (worker, standing) in changes {
@@ -245,9 +271,16 @@ impl PoolState {
                 Standing::Contradicts(fields) => {
                     telemetry::worker_refused("contradiction");
                     let differs = fields.join(", ");
-                    warn!(%worker, %differs, "worker refused: the workers in use declare its \
-                        stream otherwise");
+                    warn!(%worker, %differs, "worker refused: its stream has {GENERATIONS} older \
+                        declarations in use");
                 }
+            }
+        }
+        for (stream, spec) in state.roster.newest() {
+            let differs = before.get(&stream).map(|before| before.differences(&spec));
+            if let Some(differs) = differs.filter(|differs| !differs.is_empty()) {
+                let differs = differs.join(", ");
+                info!(stream, %differs, "new sessions begin under another declaration");
             }
         }
         telemetry::workers_serving(state.roster.used().len());
@@ -255,6 +288,12 @@ impl PoolState {
         self.changes.send_replace(());
         result
     }
+}
+
+/// Tells a worker why it is not used.
+fn refusal(why: &str) -> DescribeRequest {
+    let refused = why[..why.floor_char_boundary(MAX_REFUSED_BYTES)].to_owned();
+    DescribeRequest { refused, accepted: false }
 }
 
 #[cfg(test)]

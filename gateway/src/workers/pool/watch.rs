@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reframe_proto::v1::DescribeRequest;
 use reframe_proto::v1::frame_worker_client::FrameWorkerClient;
@@ -16,7 +16,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tracing::{info, warn};
 
-use super::{Health, PoolState};
+use super::{Health, PoolState, refusal};
 use crate::stream::spec::{Spec, SpecError};
 use crate::telemetry;
 
@@ -38,8 +38,14 @@ pub(super) async fn keep_watch(
 ) {
     let mut logged = None;
     let worker = Watch { shared, name, health };
+    // What it is told when it is asked next.
+    let mut verdict = DescribeRequest::default();
     loop {
-        let Err(ended) = worker.once(&channel, &mut logged).await;
+        let Err(ended) = worker.once(&channel, verdict, &mut logged).await;
+        verdict = match &ended {
+            Unavailable::Spec(refused) => refusal(&refused.to_string()),
+            _ => DescribeRequest::default(),
+        };
         worker.report(Health::Away);
         if worker.shared.forget(&worker.name) {
             return;
@@ -83,9 +89,10 @@ impl Watch {
     async fn once(
         &self,
         channel: &Channel,
+        verdict: DescribeRequest,
         logged: &mut Option<String>,
     ) -> Result<Infallible, Unavailable> {
-        let introduced = timeout(DESCRIBE_TIMEOUT, introduce(channel)).await;
+        let introduced = timeout(DESCRIBE_TIMEOUT, introduce(channel, verdict)).await;
         let (spec, mut reports) = introduced.map_err(|_| Unavailable::Timeout)??;
         info!(worker = %self.name, stream = %spec.name, capacity = spec.capacity, "worker declares");
         *logged = None;
@@ -108,16 +115,24 @@ impl Watch {
         Err(Unavailable::Silent)
     }
 
-    /// Asks from time to time for its capacity, which may follow what its handler can do. No answer
-    /// means nothing: the watch of its health is what notices.
+    /// Asks from time to time for its capacity, which may follow what its handler can do, and tells
+    /// it at once when it is used, or is not any more. No answer means nothing: the watch of its
+    /// health is what notices.
     async fn keep_asking(&self, channel: &Channel, mut known: Arc<Spec>) -> Infallible {
+        let mut changes = self.shared.changes.subscribe();
+        let mut told = DescribeRequest::default();
         loop {
-            sleep(CAPACITY_INTERVAL).await;
-            let Ok(Ok(spec)) = timeout(DESCRIBE_TIMEOUT, describe(channel)).await else { continue };
+            let news = changes.wait_for(|()| self.shared.verdict(&self.name) != told);
+            drop(timeout(CAPACITY_INTERVAL, news).await);
+            told = self.shared.verdict(&self.name);
+            let asked = timeout(DESCRIBE_TIMEOUT, describe(channel, told.clone())).await;
+            let Ok(Ok(spec)) = asked else { continue };
             // Another process would have ended the connection.
-            if spec.instance == known.instance && spec.capacity != known.capacity {
-                info!(worker = %self.name, capacity = spec.capacity, "worker declares");
-                known = Arc::new(Spec { capacity: spec.capacity, ..(*known).clone() });
+            let (capacity, started) = (spec.capacity, spec.started);
+            let changed = capacity != known.capacity || (known.started == 0 && started > 0);
+            if spec.instance == known.instance && changed {
+                info!(worker = %self.name, capacity, "worker declares");
+                known = Arc::new(Spec { capacity, started, ..(*known).clone() });
                 self.shared.declare(&self.name, Arc::clone(&known));
             }
         }
@@ -137,16 +152,30 @@ impl Watch {
 /// What the worker declares, and its health from now on.
 async fn introduce(
     channel: &Channel,
+    verdict: DescribeRequest,
 ) -> Result<(Arc<Spec>, Streaming<HealthCheckResponse>), Unavailable> {
-    let spec = describe(channel).await?;
+    let spec = describe(channel, verdict).await?;
     let request = HealthCheckRequest { service: String::new() };
     let reports = HealthClient::new(channel.clone()).watch(request).await?.into_inner();
     Ok((Arc::new(spec), reports))
 }
 
-async fn describe(channel: &Channel) -> Result<Spec, Unavailable> {
+/// `verdict`: what it is told of itself.
+async fn describe(channel: &Channel, verdict: DescribeRequest) -> Result<Spec, Unavailable> {
     let mut client = FrameWorkerClient::new(channel.clone());
-    Ok(Spec::from_wire(client.describe(DescribeRequest {}).await?.into_inner())?)
+    let mut spec = Spec::from_wire(client.describe(verdict).await?.into_inner())?;
+    // A clock that is ahead must not make a generation the newest until that time comes. So it is
+    // the oldest until then: it takes no new sessions while others have room, and loses none.
+    if spec.started > unix_ms() {
+        spec.started = 0;
+    }
+    Ok(spec)
+}
+
+#[expect(clippy::disallowed_methods, reason = "workers' starts are times of the wall clock")]
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The value of the metric's label.
