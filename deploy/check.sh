@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Checks everything below deploy/ that can be checked without running it: seconds, no Docker daemon. Every tool is
 # needed; one that is missing fails the check with the Debian package that has it. `deploy/check.sh chart` writes the
-# templates of the Helm chart anew, after a change below deploy/k8s.
+# templates of the Helm chart anew, after a change below deploy/k8s. `deploy/check.sh start FOLDER` also starts the
+# programs of a folder, target/debug, with what the manifests say: it needs root and Redis.
 set -euo pipefail
+[ "${1:-}" != start ] || programs=$(realpath "${2:?the folder of the programs}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 step() { echo "==> $*"; }
@@ -68,6 +70,12 @@ echo "  how many workers and gateways KEDA wants"
 cp k8s/components/autoscale/triggers_test.yml "$scratch"
 "$python" k8s/triggers.py <"$scratch/built/overlays_keda.yaml" >"$scratch/triggers.json"
 promtool test rules "$scratch/triggers_test.yml"
+
+if [ "${1:-}" = start ]; then
+    step "Kubernetes: what the manifests say starts"
+    need redis-server redis-server
+    "$python" k8s/start.py "$scratch/built" "$programs"
+fi
 
 step "Helm: the chart is made of the same sources, lints, and makes the same objects"
 if [ "${1:-}" = chart ]; then

@@ -108,9 +108,8 @@ fn work(frames: &str, size: &str, within: &str) -> Result<Work, Vec<String>> {
     let number = |text: &str, most: u32| {
         text.trim().parse::<u32>().ok().filter(|number| (1..=most).contains(number))
     };
-    let wrong = |option: &str, given: &str, wanted: &str| {
-        [format!("{option}: `{given}` is not {wanted}")]
-    };
+    let wrong =
+        |option: &str, given: &str, wanted: &str| [format!("{option}: `{given}` is not {wanted}")];
     let count = number(frames, MAX_FRAMES);
     let count = count.ok_or_else(|| wrong("--frames", frames, "a number from 1 to 10000"));
     let count = keep(&mut problems, count);
@@ -118,7 +117,8 @@ fn work(frames: &str, size: &str, within: &str) -> Result<Work, Vec<String>> {
     let sides =
         sides.and_then(|(w, h)| Some((number(w, MAX_DIMENSION)?, number(h, MAX_DIMENSION)?)));
     let sides = sides.filter(|(width, height)| picture_fits(*width, *height));
-    let sides = sides.ok_or_else(|| wrong("--size", size, "a size like 640x480, 4096x2304 at most"));
+    let sides =
+        sides.ok_or_else(|| wrong("--size", size, "a size like 640x480, 4096x2304 at most"));
     let sides = keep(&mut problems, sides);
     let seconds = number(within, 3600);
     let seconds = seconds.ok_or_else(|| wrong("--within", within, "a number from 1 to 3600"));

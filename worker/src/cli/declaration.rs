@@ -14,11 +14,8 @@ use crate::stream::Stream;
 /// It holds what is the same in all workers of the stream: neither their capacity nor the version
 /// of the protocol.
 pub(super) fn text(stream: &Stream) -> String {
-    let process = Process {
-        instance: String::new(),
-        started_unix_ms: 0,
-        location: Location::default(),
-    };
+    let process =
+        Process { instance: String::new(), started_unix_ms: 0, location: Location::default() };
     let declared = value(&convert::spec(stream, 0, &process));
     let hash = digest(&SHA256, declared.to_string().as_bytes());
     let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -69,9 +66,10 @@ fn input(v1::Input { name, label, info, kind }: &v1::Input) -> Value {
         None => ("", Value::Null),
     };
     let mut all = Map::new();
-    all.extend([("name", name), ("label", label), ("info", info)].map(|(key, text)| {
-        (key.to_owned(), Value::from(text.as_str()))
-    }));
+    all.extend(
+        [("name", name), ("label", label), ("info", info)]
+            .map(|(key, text)| (key.to_owned(), Value::from(text.as_str()))),
+    );
     all.insert("kind".into(), kind.into());
     all.extend(settings.as_object().cloned().unwrap_or_default());
     Value::Object(all)
