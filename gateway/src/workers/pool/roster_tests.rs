@@ -117,7 +117,10 @@ fn a_process_that_is_refused_is_refused_at_both_its_addresses() {
     assert_eq!(changes, [change("twin", refused())]);
     roster.report("1", Health::Away);
     let twin = Standing::Twin("5".into());
-    assert_eq!((roster.standing("5"), roster.standing("twin")), (Some(&Standing::Used), Some(&twin)));
+    assert_eq!(
+        (roster.standing("5"), roster.standing("twin")),
+        (Some(&Standing::Used), Some(&twin))
+    );
 }
 
 #[test]
