@@ -8,11 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use reframe_proto::{MAX_DIMENSION, i420_len, picture_fits};
+use reframe_trace::error_chain;
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Common, Failure, Settings, declaration, keep, start_log};
+use crate::error::HandlerError;
 use crate::frame::Rotation;
 use crate::frame::pixels::I420;
 use crate::inputs::Inputs;
@@ -156,7 +158,7 @@ async fn check(stream: Stream, work: Work) -> Result<String, Fault> {
                 continue;
             }
             Ok(Reply::Result { seq, times, outcome, .. }) => {
-                let picture = outcome.map_err(|error| Fault::Frame(seq, error.to_string()))?;
+                let picture = outcome.map_err(|error| Fault::Frame(seq, in_words(&error)))?;
                 pictures += u32::from(picture.is_some());
                 done += 1;
                 took.push(times.handler);
@@ -191,6 +193,14 @@ async fn check(stream: Stream, work: Work) -> Result<String, Fault> {
     let end = ended.map_or_else(String::new, |text| format!("; the handler ended it: {text}"));
     let name = &stream.name;
     Ok(format!("{name}: started in {started:.1?}; {what}, {pictures} pictures{times}{end}\n"))
+}
+
+/// What the browser would be shown, and what caused it.
+fn in_words(error: &HandlerError) -> String {
+    let cause =
+        error.source().map(|cause| error_chain(cause)).filter(|cause| cause != error.message());
+    cause
+        .map_or_else(|| error.message().to_owned(), |cause| format!("{}: {cause}", error.message()))
 }
 
 /// The next frame, grey with a bright square that moves; or the request for an item.
