@@ -24,8 +24,9 @@ fn roster(workers: &[&str]) -> Roster {
 }
 
 fn serves(roster: &mut Roster, name: &str, spec: Arc<Spec>) -> Changes {
-    roster.declare(name, spec);
-    roster.report(name, Health::Serving)
+    let mut changes = roster.declare(name, spec);
+    changes.extend(roster.report(name, Health::Serving));
+    changes
 }
 
 fn used(roster: &Roster) -> Vec<&str> {
