@@ -33,7 +33,8 @@ const GATEWAY: &[Layer] = &[
 const WORKER: &[Layer] = &[
     ("bench", "convert message frame mode"),
     ("batch", "calls session newest message error"),
-    ("cli", "server stream"),
+    ("cli", "check server stream"),
+    ("check", "convert runner stream session inputs message error frame mode"),
     ("sources", "session error frame"),
     ("server", "convert runner stream calls session inputs message mode health"),
     ("convert", "stream inputs components message frame mode"),

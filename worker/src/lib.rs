@@ -98,6 +98,7 @@ mod batch;
 #[doc(hidden)]
 pub mod bench;
 mod calls;
+mod check;
 pub mod cli;
 mod components;
 mod convert;

@@ -55,7 +55,8 @@ impl Workers {
             let spec = Arc::new(Spec::from_wire(wire).expect("a declaration without a fault"));
             let (client, health) = (client.clone(), health.clone());
             let (reach, proximity) = (Locality::Network, Proximity::Unknown);
-            WorkerHandle { name: n.to_string(), reach, proximity, client, spec, health }
+            let (name, limit) = (n.to_string(), None);
+            WorkerHandle { name, reach, proximity, client, spec, limit, health }
         };
         Self((0..count).map(worker).collect())
     }

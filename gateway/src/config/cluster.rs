@@ -26,7 +26,8 @@ const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
 pub struct ClusterOptions {
     /// The workers, comma-separated [http://host:port is one; unix:/path is one on this host, by
     /// shared memory; dns://name:port is one at each address that the name has, looked up again
-    /// every 5 s]; sessions go to the nearest with room, among those to the one that has the fewest.
+    /// every 5 s]; sessions go to the nearest with room, among those to the one that has the
+    /// fewest.
     #[arg(long, env = "REFRAME_WORKERS", default_value = "http://127.0.0.1:50051")]
     pub workers: String,
 

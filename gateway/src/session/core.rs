@@ -61,8 +61,8 @@ pub(super) enum Event<W> {
     /// The search has found a worker and started the handler there; the actor holds the connection.
     Found,
     /// The search has found that the worker that was to be left serves again, or that no nearer one
-    /// has room; `draining`: it has begun to drain.
-    Stay { draining: Option<W> },
+    /// took it, although one had room if `refused`; `draining`: it has begun to drain.
+    Stay { draining: Option<W>, refused: bool },
     /// The search goes on without success.
     Waiting,
     /// The search has failed: the handler refuses the session, or the search itself ended.
@@ -232,7 +232,7 @@ impl Core {
             Event::Refused(refused) => self.end(EndReason::Refused(refused)),
             Event::NoCodec => self.end(EndReason::Refused(OfferRefused::NoCodec)),
             Event::Found => self.found(now),
-            Event::Stay { draining } => self.stay(now, draining),
+            Event::Stay { draining, refused } => self.stay(now, draining, refused),
             Event::Waiting => self.waiting(now),
             Event::SearchFailed(reason) | Event::End(reason) => self.end(reason),
             Event::Draining(worker) => self.draining(worker),
@@ -326,13 +326,13 @@ impl Core {
         actions
     }
 
-    fn stay<W>(&mut self, now: Instant, draining: Option<W>) -> Vec<Action<W>> {
+    fn stay<W>(&mut self, now: Instant, draining: Option<W>, refused: bool) -> Vec<Action<W>> {
         match self.state {
             // The worker serves again, but it was lost after it reported that.
             State::Searching { .. } => vec![Action::Search(Previous::Nothing)],
             State::Leaving(_) => {
                 self.state = State::Attached;
-                self.nearer.looked(now);
+                self.nearer.looked(now, refused);
                 draining.map_or_else(Vec::new, |worker| self.draining(worker))
             }
             _ => Vec::new(),

@@ -260,10 +260,14 @@ fn a_session_that_may_be_moved_looks_for_a_nearer_worker_now_and_then() {
     let mut session = Simulation::live_with(Limits { nearer: Some(every), ..LIMITS });
     assert_eq!(session.after(every - STABLE_AFTER - SECOND), []);
     assert_eq!(session.after(SECOND), [Action::SearchNearer]);
-    assert_eq!(session.event(Event::Stay { draining: None }), [], "no nearer one has room");
+    assert_eq!(
+        session.event(Event::Stay { draining: None, refused: false }),
+        [],
+        "no nearer one has room"
+    );
     assert_eq!(session.after(every), [Action::SearchNearer]);
     assert_eq!(session.event(Event::Draining(1)), [], "the search tells when it has ended");
-    let drains = session.event(Event::Stay { draining: Some(1) });
+    let drains = session.event(Event::Stay { refused: false, draining: Some(1) });
     assert_eq!(drains, [Action::Search(Previous::Draining(1))]);
     assert_eq!(session.after(every), [], "it moves anyway");
     session.event(Event::Found);
@@ -280,7 +284,7 @@ fn a_session_that_may_be_moved_looks_for_a_nearer_worker_now_and_then() {
     // Its worker dies while it looks: the search says that it stays, and another one begins.
     session.after(every);
     assert_eq!(session.event(Event::Detached(Detached::Lost, Some(3))), []);
-    let stays = session.event(Event::Stay { draining: None });
+    let stays = session.event(Event::Stay { draining: None, refused: false });
     assert_eq!(stays, [Action::Search(Previous::Nothing)]);
 }
 
@@ -307,16 +311,16 @@ fn a_draining_worker_that_dies_meanwhile_is_a_loss() {
 fn a_worker_that_serves_again_is_not_left() {
     let mut session = Simulation::live();
     session.event(Event::Draining(1));
-    assert_eq!(session.event(Event::Stay { draining: None }), []);
+    assert_eq!(session.event(Event::Stay { draining: None, refused: false }), []);
     assert_eq!(
         session.event(Event::Draining(1)),
         [Action::Search(Previous::Draining(1))],
         "and later drains again"
     );
-    let again = session.event(Event::Stay { draining: Some(1) });
+    let again = session.event(Event::Stay { refused: false, draining: Some(1) });
     assert_eq!(again, [Action::Search(Previous::Draining(1))], "or drains at once");
     session.event(Event::Detached(Detached::Lost, Some(1)));
-    let stays = session.event(Event::Stay { draining: None });
+    let stays = session.event(Event::Stay { draining: None, refused: false });
     assert_eq!(stays, [Action::Search(Previous::Nothing)], "it was lost after it said so");
 }
 
@@ -460,7 +464,7 @@ fn any_course_holds_one_link_and_one_search_and_has_a_way_out() {
                 }
                 5 if held.search == Some(false) && (held.link.is_none() || held.nearer) => {
                     held.search = None;
-                    Event::Stay { draining: None }
+                    Event::Stay { draining: None, refused: false }
                 }
                 6 if held.search.is_some() => Event::Waiting,
                 7 if held.link.is_some() && !held.leaving => Event::Draining(held.link.unwrap()),

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// A worker that is lost so soon after the session moved to it was no good reason to move.
 const SOON: Duration = Duration::from_secs(60);
-/// By how much the time to the next look grows at most, each time such a worker is lost by twofold:
-/// five minutes at most.
+/// By how much the time to the next look grows at most, by twofold each time that such a worker is
+/// lost or does not start its handler: five minutes at most.
 const LONGEST: u32 = 16;
 
 /// The looks of one session.
@@ -41,23 +41,32 @@ impl Looks {
     /// It has a worker; `moved`: it moved there to be nearer.
     pub(super) fn attached(&mut self, now: Instant, moved: bool) {
         self.moved = moved.then_some(now);
-        self.looked(now);
+        self.due = self.next(now);
     }
 
     /// It has lost its worker.
     pub(super) fn lost(&mut self, now: Instant) {
         match self.moved.take() {
-            Some(moved) if now.saturating_duration_since(moved) < SOON => {
-                self.times = (self.times * 2).min(LONGEST);
-            }
+            Some(moved) if now.saturating_duration_since(moved) < SOON => self.back_off(),
             _ => self.times = 1,
         }
         self.due = None;
     }
 
-    /// A look has ended.
-    pub(super) fn looked(&mut self, now: Instant) {
-        self.due = self.every.map(|every| now + every * self.times);
+    /// A look has ended without a move; `refused`: a nearer worker had room, but did not take it.
+    pub(super) fn looked(&mut self, now: Instant, refused: bool) {
+        if refused {
+            self.back_off();
+        }
+        self.due = self.next(now);
+    }
+
+    fn back_off(&mut self) {
+        self.times = (self.times * 2).min(LONGEST);
+    }
+
+    fn next(&self, now: Instant) -> Option<Instant> {
+        self.every.map(|every| now + every * self.times)
     }
 }
 
@@ -91,5 +100,9 @@ mod tests {
         looks.lost(now + SOON);
         looks.attached(now, false);
         assert_eq!(looks.due(), Some(now + LOOK_EVERY), "that one was good");
+        looks.looked(now, true);
+        assert_eq!(looks.due(), Some(now + LOOK_EVERY * 2), "its handler did not start");
+        looks.looked(now, false);
+        assert_eq!(looks.due(), Some(now + LOOK_EVERY * 2), "nothing was learnt");
     }
 }

@@ -165,8 +165,8 @@ impl Session {
                     session.found = Some(*dialed);
                     Event::Found
                 }
-                Ok(Some(Ok(SearchOutcome::Stay))) => {
-                    Event::Stay { draining: session.draining_worker() }
+                Ok(Some(Ok(SearchOutcome::Stay { refused }))) => {
+                    Event::Stay { draining: session.draining_worker(), refused }
                 }
                 Ok(Some(Err(reason))) => Event::SearchFailed(reason),
                 Err(error) if error.is_panic() => Event::SearchFailed(EndReason::WorkerLost),

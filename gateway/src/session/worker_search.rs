@@ -1,6 +1,7 @@
 //! Finding a worker for a session that has none, or that has to leave its own.
 
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +44,11 @@ pub(crate) struct WorkerSearch {
 /// What came of it.
 pub(super) enum SearchOutcome {
     Worker(Box<Dialed>),
-    /// The worker that was to be left serves again, or no nearer one has room.
-    Stay,
+    /// The worker that was to be left serves again, or no nearer one took it; `refused`: although one
+    /// had room.
+    Stay {
+        refused: bool,
+    },
 }
 
 /// The workers that a session may be on, the newest generation first.
@@ -68,6 +72,13 @@ pub(crate) async fn claim(
         }
     }
     Err(ClaimError::Full { slots: limit(workers) })
+}
+
+/// Resolves when the worker that a session has does not serve any more; without one, never.
+async fn leaves(worker: Option<&WorkerHandle>) {
+    let Some(worker) = worker else { return pending().await };
+    // An error: nobody watches it any more.
+    drop(worker.health.clone().wait_for(|health| *health != Health::Serving).await);
 }
 
 impl WorkerSearch {
@@ -95,9 +106,10 @@ impl WorkerSearch {
             Previous::Lost(worker) => drop(refused.insert(worker.spec.instance.clone())),
             Previous::Draining(worker) => leave = Some(worker),
             Previous::Far(worker) => {
-                // Last, as it takes this session's turn to move.
-                if self.nearer_than(&worker).is_empty() || !self.moves.lock().take(Instant::now()) {
-                    return Ok(SearchOutcome::Stay);
+                if self.nearer_than(&worker).is_empty()
+                    || self.moves.lock().is_empty(Instant::now())
+                {
+                    return Ok(SearchOutcome::Stay { refused: false });
                 }
                 far = Some(worker);
             }
@@ -106,7 +118,7 @@ impl WorkerSearch {
         loop {
             changes.mark_unchanged();
             if leave.as_ref().is_some_and(|worker| *worker.health.borrow() == Health::Serving) {
-                return Ok(SearchOutcome::Stay);
+                return Ok(SearchOutcome::Stay { refused: false });
             }
             if let Some(leave) = &leave {
                 refused.insert(leave.spec.instance.clone());
@@ -115,10 +127,21 @@ impl WorkerSearch {
                 Some(place) => Some(place),
                 None => self.claim(&refused, far.as_ref()).await,
             };
+            // Only now, so that those that find no room take nobody's turn.
+            if far.is_some() && place.is_some() && !self.moves.lock().take(Instant::now()) {
+                return Ok(SearchOutcome::Stay { refused: false });
+            }
             if let Some((worker, slot)) = place {
                 let (name, instance) = (worker.name.clone(), worker.spec.instance.clone());
                 let dialing = dial((worker, slot), &self.id, &self.live.inputs, &self.events);
-                match timeout(START_WITHIN, dialing).await {
+                let dialed = tokio::select! {
+                    dialed = timeout(START_WITHIN, dialing) => dialed,
+                    // Any worker will do then, and soon.
+                    () = leaves(far.as_ref()) => {
+                        return Ok(SearchOutcome::Stay { refused: false });
+                    }
+                };
+                match dialed {
                     Ok(Ok(dialed)) => return Ok(SearchOutcome::Worker(Box::new(dialed))),
                     // Not while the old worker serves it well.
                     Ok(Err(DialError::Ended(reason))) if leave.is_none() && far.is_none() => {
@@ -141,7 +164,7 @@ impl WorkerSearch {
                 }
             }
             if far.is_some() {
-                return Ok(SearchOutcome::Stay);
+                return Ok(SearchOutcome::Stay { refused: !refused.is_empty() });
             }
             refused.clear();
             // One that drains serves it until its own end.
@@ -157,12 +180,13 @@ impl WorkerSearch {
         }
     }
 
-    /// The workers of its generation that are nearer than `worker`, which is in another zone.
+    /// The workers of its generation on this machine or in this zone, if `worker` is in another one
+    /// and its session may be moved.
     fn nearer_than(&self, worker: &WorkerHandle) -> Vec<WorkerHandle> {
         let mut nearer = Vec::new();
-        if worker.proximity == Proximity::OtherZone {
+        if worker.proximity == Proximity::OtherZone && worker.spec.movable {
             nearer = workers_for(&self.pool, &self.live);
-            nearer.retain(|other| other.proximity < worker.proximity);
+            nearer.retain(|other| other.proximity <= Proximity::Zone);
             nearer.retain(|other| other.spec.differences(&worker.spec).is_empty());
         }
         nearer

@@ -137,6 +137,13 @@ def serve(argv: Sequence[str], count: int) -> int:
         )
         for number in range(count)
     ]
+    both = {address for address, _ in addresses} & {probes for _, probes in addresses}
+    both = {address for address in both if not address.endswith(":0")}
+    if both:
+        raise ValueError(
+            f"--listen and --health: {count} processes take the ports from each on, and both would "
+            f"have {', '.join(sorted(both))}: give --health a port further away"
+        )
     with Children(_program(), _core.Stop()) as children:
         with _signals(children.told.set):
             for address, probes in addresses:

@@ -97,6 +97,15 @@ def test_a_wrong_address_is_one_message_and_no_process(started):
 
 
 @compiled
+def test_ports_of_workers_and_of_probes_do_not_meet(started):
+    program = started("serve", str(FLIP), "--listen", "127.0.0.1:50051",
+                      "--health", "127.0.0.1:50052", "--processes", "2")  # fmt: skip
+    output, _ = program.communicate(timeout=60)
+    assert program.returncode == 64, output
+    assert "both would have 127.0.0.1:50052" in output
+
+
+@compiled
 def test_a_wrong_option_of_the_children_ends_all(started):
     program = started("serve", str(FLIP), "--listen", "127.0.0.1:0", "--capacity", "0",
                       "--processes", "2")  # fmt: skip

@@ -1,7 +1,6 @@
 //! The command line of a handler's program: `launch`, `serve` and `check`.
 
 mod check;
-mod declaration;
 #[cfg(feature = "launch")]
 pub(crate) mod launch;
 mod listen;
@@ -299,8 +298,8 @@ fn report(failure: &Failure) -> u8 {
 }
 
 impl Stream {
-    /// Runs the stream as the command line says (`launch`, `serve` or `check`) until a signal ends it: all
-    /// that `main` needs.
+    /// Runs the stream as the command line says (`launch`, `serve` or `check`) until that ends or a
+    /// signal ends it: all that `main` needs.
     ///
     /// A program with several streams, or with options of its own, uses [`run`].
     #[must_use]

@@ -39,6 +39,7 @@ pub(super) fn stream() -> StreamBuilder {
     let model = model();
     let handler = move |frame: Frame, session: &Session| detect(&model, frame, session);
     Stream::builder(VideoStreamHandler::new(handler).skip_frames(true))
+        .movable(true)
         .additional_inputs([Slider::new("confidence", 0.05..=0.95)
             .step(0.05)
             .value(0.5)

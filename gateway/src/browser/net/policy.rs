@@ -4,7 +4,7 @@
 //! address. Where a firewall lets nothing in before something went out, `--candidates any` has the
 //! gateway speak first; then a name is still no way into the networks behind it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::media::Candidates;
 
@@ -12,15 +12,14 @@ use crate::config::media::Candidates;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CandidatePolicy {
     pub(super) candidates: Candidates,
-    /// An address that browsers are told is in a private network: those in one may be ours to
-    /// reach.
+    /// An address of ours is in a private network: browsers in one may be ours to reach.
     private: bool,
 }
 
 impl CandidatePolicy {
-    /// `told` is what browsers are told.
-    pub(super) fn new(candidates: Candidates, told: &[SocketAddr]) -> Self {
-        Self { candidates, private: told.iter().any(|told| is_private(told.ip())) }
+    /// `declared` are the addresses that the options say are ours.
+    pub(super) fn new(candidates: Candidates, declared: &[IpAddr]) -> Self {
+        Self { candidates, private: declared.iter().any(|ip| is_private(*ip)) }
     }
 
     /// As where browsers are told a public address.
@@ -121,8 +120,7 @@ mod tests {
     ];
 
     fn policy(candidates: Candidates, told: &[&str]) -> CandidatePolicy {
-        let told: Vec<SocketAddr> =
-            told.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 7_000)).collect();
+        let told: Vec<IpAddr> = told.iter().map(|ip| ip.parse().unwrap()).collect();
         CandidatePolicy::new(candidates, &told)
     }
 

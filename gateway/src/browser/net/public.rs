@@ -21,8 +21,8 @@ use crate::config::media::{Candidates, Media};
 use crate::config::public::{Source, is_of_one_host};
 use crate::telemetry;
 
-/// For one source, each time: the start waits for it.
-const LOOK: Duration = Duration::from_secs(8);
+/// For a name, each time: the start waits for it.
+const LOOKUP: Duration = Duration::from_secs(8);
 /// Between two looks, give or take a fifth, while every source answers. While one does not: from
 /// the first of these to the second, twice as long each time.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -73,7 +73,12 @@ pub(super) struct Finder {
 struct Found {
     source: Source,
     last: Vec<IpAddr>,
+    /// The STUN server that is asked first.
+    first: usize,
 }
+
+/// What a look at a source has brought, and where the next one begins.
+type Looked = (io::Result<Vec<IpAddr>>, usize);
 
 impl Finder {
     /// `sockets` are the media port's.
@@ -94,7 +99,7 @@ impl Finder {
                 _ => {}
             }
         }
-        let found = |source: &Source| Found { source: source.clone(), last: Vec::new() };
+        let found = |source: &Source| Found { source: source.clone(), last: Vec::new(), first: 0 };
         telemetry::media_address_private(false);
         Self {
             sources: media.public.0.iter().map(found).collect(),
@@ -113,13 +118,10 @@ impl Finder {
     /// changed.
     pub(super) async fn look(&mut self) -> bool {
         let ours = &self.ours;
-        let looks = self.sources.iter().map(|found| async move {
-            timeout(LOOK, look_at(&found.source, ours))
-                .await
-                .unwrap_or_else(|late| Err(late.into()))
-        });
+        let looks = self.sources.iter().map(|found| look_at(found, ours));
         let (looks, mut failing) = (join_all(looks).await, Vec::new());
-        for (found, look) in self.sources.iter_mut().zip(looks) {
+        for (found, (look, first)) in self.sources.iter_mut().zip(looks) {
+            found.first = first;
             match look {
                 Ok(addresses) => found.last = addresses,
                 Err(error) => failing.push(format!("{}: {error}", described(&found.source))),
@@ -163,19 +165,39 @@ impl Finder {
         let addresses = self.addresses();
         Told {
             candidates: candidates::lines(&addresses, if self.tcp { &addresses } else { &[] }),
-            policy: CandidatePolicy::new(self.candidates, &addresses),
+            policy: CandidatePolicy::new(self.candidates, &self.declared()),
         }
+    }
+
+    /// The addresses of ours that the options name. What a name server or a STUN server says, or
+    /// does not say, opens no private network.
+    fn declared(&self) -> Vec<IpAddr> {
+        if self.sources.is_empty() {
+            return self.ours.clone();
+        }
+        let address = |found: &Found| match found.source {
+            Source::Address(ip) => Some(ip),
+            _ => None,
+        };
+        self.sources.iter().filter_map(address).collect()
+    }
+
+    /// Whether browsers elsewhere reach none of these; or none by IPv4, which is all that many have.
+    fn reaches_nobody(told: &[IpAddr]) -> bool {
+        let private = |ip: &&IpAddr| is_within_networks(**ip);
+        let v4: Vec<_> = told.iter().filter(|ip| ip.is_ipv4()).collect();
+        told.iter().all(|ip| is_within_networks(*ip)) || !v4.is_empty() && v4.iter().all(private)
     }
 
     fn report(&mut self) {
         info!(told = ?self.addresses(), "browsers are told these addresses for media");
-        let is_private = self.audience != Audience::ThisMachine
-            && self.told.iter().all(|ip| is_within_networks(*ip));
+        let is_private = self.audience != Audience::ThisMachine && Self::reaches_nobody(&self.told);
         if is_private && !self.is_private {
             self.warn_of_private();
         }
         self.is_private = is_private;
-        telemetry::media_address_private(is_private);
+        // Those that come through a TURN server are told its address.
+        telemetry::media_address_private(is_private && self.audience == Audience::Everybody);
     }
 
     fn warn_of_private(&self) {
@@ -237,20 +259,27 @@ fn described(source: &Source) -> String {
     }
 }
 
-async fn look_at(source: &Source, ours: &[IpAddr]) -> io::Result<Vec<IpAddr>> {
-    match source {
-        Source::Address(ip) => Ok(vec![*ip]),
-        Source::Name(name) => resolve(name, ours).await,
+async fn look_at(found: &Found, ours: &[IpAddr]) -> Looked {
+    match &found.source {
+        Source::Address(ip) => (Ok(vec![*ip]), 0),
+        Source::Name(name) => {
+            let resolved = timeout(LOOKUP, resolve(name, ours)).await;
+            (resolved.unwrap_or_else(|late| Err(late.into())), 0)
+        }
         Source::Stun(servers) => {
-            let Answers { addresses, silent } = stun::ask(servers, ours).await;
+            let Answers { addresses, silent } = stun::ask(servers, found.first, ours).await;
+            // Behind those that were silent, if all were.
+            let asked = if addresses.is_empty() { silent.len().max(1) } else { 0 };
+            let first = (found.first + asked) % servers.len();
             for (server, _) in &silent {
                 telemetry::stun_errors(&servers[*server].to_string(), 1);
             }
-            match silent.into_iter().next() {
+            let looked = match silent.into_iter().next() {
                 Some((_, error)) if addresses.is_empty() => Err(error),
                 None if addresses.is_empty() => Err(io::ErrorKind::AddrNotAvailable.into()),
                 _ => Ok(addresses),
-            }
+            };
+            (looked, first)
         }
     }
 }

@@ -16,6 +16,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::public::{StunServer, is_of_one_host};
 
+/// For all servers of a family. Four that are silent are asked in that time; the next look begins
+/// behind them.
+pub(super) const LOOK: Duration = Duration::from_secs(8);
 /// For a server's name.
 const LOOKUP: Duration = Duration::from_secs(2);
 /// For the answer to each request; one that gets lost is repeated.
@@ -27,14 +30,21 @@ const ANSWER: [Duration; 3] =
 pub(super) struct Answers {
     /// At most one of each family.
     pub(super) addresses: Vec<IpAddr>,
-    /// The servers that were asked and told nothing, by their indices, and why.
+    /// The servers that were asked and told nothing, by their indices, and why. Not those of a family
+    /// in which none answered, where one did in the other: our network has no way out there.
     pub(super) silent: Vec<(usize, io::Error)>,
 }
 
-/// Asks for each family of ours the first of the servers, and the next one where one is silent.
-/// `ours` are the addresses to ask from.
-pub(super) async fn ask(servers: &[StunServer], ours: &[IpAddr]) -> Answers {
-    let (v4, v6) = join(family(servers, ours, false), family(servers, ours, true)).await;
+/// Asks for each family of ours the server `first`, and the next one where one is silent, around
+/// until all were asked or [`LOOK`] is over. `ours` are the addresses to ask from.
+pub(super) async fn ask(servers: &[StunServer], first: usize, ours: &[IpAddr]) -> Answers {
+    let (mut v4, mut v6) =
+        join(family(servers, first, ours, false), family(servers, first, ours, true)).await;
+    match (v4.0.is_some(), v6.0.is_some()) {
+        (true, false) => v6.1.clear(),
+        (false, true) => v4.1.clear(),
+        _ => {}
+    }
     let answered: Vec<usize> =
         [&v4.0, &v6.0].into_iter().flatten().map(|(from, _)| *from).collect();
     let mut silent: Vec<(usize, io::Error)> = v4.1.into_iter().chain(v6.1).collect();
@@ -50,6 +60,7 @@ type Answer = (usize, IpAddr);
 
 async fn family(
     servers: &[StunServer],
+    first: usize,
     ours: &[IpAddr],
     v6: bool,
 ) -> (Option<Answer>, Vec<(usize, io::Error)>) {
@@ -58,18 +69,23 @@ async fn family(
     if ours.is_empty() {
         return (None, silent);
     }
-    for (index, server) in servers.iter().enumerate() {
+    let deadline = Instant::now() + LOOK;
+    for (index, server) in servers.iter().enumerate().cycle().skip(first).take(servers.len()) {
         let asked = async {
             match look_up(server, v6).await? {
                 Some(address) => ask_from_any(address, &ours).await.map(Some),
                 None => Ok(None),
             }
         };
-        match asked.await {
+        let asked = timeout_at(deadline, asked).await;
+        match asked.unwrap_or_else(|late| Err(late.into())) {
             Ok(Some(ip)) => return (Some((index, ip)), silent),
             // It has no address of this family: that is not its fault.
             Ok(None) => {}
             Err(error) => silent.push((index, error)),
+        }
+        if Instant::now() >= deadline {
+            break;
         }
     }
     (None, silent)

@@ -54,7 +54,7 @@ fn ip(text: &str) -> IpAddr {
 async fn asked(servers: &[&FakeServer], ours: &[&str]) -> (Vec<IpAddr>, Vec<usize>) {
     let servers: Vec<_> = servers.iter().map(|fake| fake.server.clone()).collect();
     let ours: Vec<_> = ours.iter().map(|text| ip(text)).collect();
-    let Answers { addresses, silent } = ask(&servers, &ours).await;
+    let Answers { addresses, silent } = ask(&servers, 0, &ours).await;
     (addresses, silent.into_iter().map(|(server, _)| server).collect())
 }
 
@@ -87,6 +87,22 @@ async fn what_is_no_address_of_a_host_is_not_taken() {
         assert_eq!(asked(&[&liar], &["127.0.0.1"]).await, (vec![], vec![0]), "{wrong}");
     }
     let nobody = StunServer { host: "no-such-name.invalid".to_owned(), port: 1 };
-    let Answers { addresses, silent } = ask(&[nobody], &[ip("127.0.0.1")]).await;
+    let Answers { addresses, silent } = ask(&[nobody], 0, &[ip("127.0.0.1")]).await;
     assert_eq!((addresses.len(), silent.len()), (0, 1));
+}
+
+/// Of one family that leads nowhere no server is to blame, and what the other tells is kept.
+#[tokio::test(start_paused = true)]
+async fn a_family_without_a_way_out_costs_nothing_of_the_other() {
+    let mut servers = vec![FakeServer::start("127.0.0.1:0", "192.0.2.1", true).await];
+    for _ in 0..8 {
+        servers.push(FakeServer::start("[::1]:0", "2001:db8::1", false).await);
+    }
+    let servers: Vec<_> = servers.iter().collect();
+    let told = asked(&servers, &["127.0.0.1", "::1"]).await;
+    assert_eq!(told, (vec![ip("192.0.2.1")], vec![]));
+    let began = Instant::now();
+    let (none, silent) = asked(&servers, &["::1"]).await;
+    assert!(none.is_empty() && !silent.is_empty() && silent.len() < 8, "{silent:?}");
+    assert!(began.elapsed() < LOOK * 2, "{:?}", began.elapsed());
 }

@@ -1,14 +1,12 @@
 //! What every placement does: the same tests for each.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::{ClaimError, Memory, Placement, Slot};
 use crate::media::session_id::testing::id;
-use crate::stream::spec::Spec;
 use crate::workers::pool::testing::serving;
 use crate::workers::pool::{Proximity, WorkerHandle};
 use crate::workers::redis::testing::{Alone, workers};
@@ -72,7 +70,7 @@ async fn claimed(
 }
 
 fn limited(mut worker: WorkerHandle, limit: u32) -> WorkerHandle {
-    worker.spec = Arc::new(Spec { concurrency_limit: Some(limit), ..(*worker.spec).clone() });
+    worker.limit = Some(limit);
     worker
 }
 

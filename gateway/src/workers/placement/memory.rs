@@ -69,8 +69,6 @@ pub(crate) struct Slot {
     worker: WorkerHandle,
 }
 
-impl Inner {}
-
 impl Held {
     /// The worker that takes a session.
     fn least<'a>(

@@ -130,5 +130,5 @@ fn capacity(workers: &[WorkerHandle]) -> u32 {
 
 /// The stream's limit of sessions, on all workers together.
 pub(super) fn concurrency_limit(workers: &[WorkerHandle]) -> u32 {
-    workers.iter().filter_map(|worker| worker.spec.concurrency_limit).min().unwrap_or(u32::MAX)
+    workers.iter().filter_map(|worker| worker.limit).min().unwrap_or(u32::MAX)
 }

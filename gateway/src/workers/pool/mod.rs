@@ -55,6 +55,9 @@ pub(crate) struct WorkerHandle {
     pub(crate) proximity: Proximity,
     pub(crate) client: Client,
     pub(crate) spec: Arc<Spec>,
+    /// The limit of its stream's sessions, on all workers together: what the newest generation
+    /// declares.
+    pub(crate) limit: Option<u32>,
     /// As it goes on.
     pub(crate) health: watched::Receiver<Health>,
 }
@@ -165,12 +168,8 @@ impl Pool {
             let (reach, client, health) = (reach.clone(), client.clone(), health.clone());
             let proximity = Proximity::of(&reach, &self.shared.here, &spec.location);
             let limit = *limits.entry(spec.name.clone()).or_insert(spec.concurrency_limit);
-            let spec = if spec.concurrency_limit == limit {
-                Arc::clone(spec)
-            } else {
-                Arc::new(Spec { concurrency_limit: limit, ..(**spec).clone() })
-            };
-            Some(WorkerHandle { name: name.clone(), reach, proximity, client, spec, health })
+            let (name, spec) = (name.clone(), Arc::clone(spec));
+            Some(WorkerHandle { name, reach, proximity, client, spec, limit, health })
         };
         state.roster.used().into_iter().filter_map(serving).collect()
     }
@@ -312,8 +311,8 @@ pub(crate) mod testing {
         let client = FrameWorkerClient::new(channel);
         let (name, reach, health) =
             (name.to_owned(), Locality::Network, watched::channel(Health::Serving).1);
-        let (spec, proximity) = (Arc::new(spec), Proximity::Unknown);
-        WorkerHandle { name, reach, proximity, client, spec, health }
+        let (spec, proximity, limit) = (Arc::new(spec), Proximity::Unknown, None);
+        WorkerHandle { name, reach, proximity, client, spec, limit, health }
     }
 }
 

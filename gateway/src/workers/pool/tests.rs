@@ -129,11 +129,11 @@ async fn two_declarations_are_served_side_by_side_and_the_newer_comes_first() {
     let pool =
         Pool::start(vec![old.address.clone(), new.address.clone()], None, Location::default());
     serve(&pool, &["old"]).await;
-    assert_eq!(pool.serving()[0].spec.concurrency_limit, Some(9));
+    assert_eq!(pool.serving()[0].limit, Some(9));
     new.says(ServingStatus::Serving).await;
     serve(&pool, &["new", "old"]).await;
     assert_eq!(pool.stream(Some("flip")).unwrap().title, "the new title");
-    let limits = || pool.serving().iter().map(|worker| worker.spec.concurrency_limit).max();
+    let limits = || pool.serving().iter().map(|worker| worker.limit).max();
     assert_eq!(limits(), Some(Some(3)), "what the newest declares is the stream's");
     for worker in [&old, &new] {
         worker.hears(|said| said.accepted).await;

@@ -3,8 +3,9 @@
 --
 -- KEYS: the stream's sessions, the session, then the candidates' slots.
 -- ARGV: session, lease, its length in ms, gateway, the stream's limit, how long a set is kept in ms; then for each
--- candidate, the nearest first, its instance, capacity and how far it is, a number. In place of the lease, which has a `-` in its name: `look` takes no slot, and notes
--- for the length whose the session is; `yields` does so even if there is no slot.
+-- candidate, the nearest first, its instance, its capacity, and a number for how far it is. What stands in place of the
+-- lease, whose name has a `-`: `look` takes no slot, and notes for the length whose the session is; `yields` does so even
+-- if there is no slot.
 -- Returns the candidate's number from 1; 0: none has a free slot; -1: the stream is full; -2: another gateway has this
 -- session.
 local session, lease, length, gateway, limit, kept = unpack(ARGV, 1, 6)

@@ -1,10 +1,9 @@
 //! A stream's declaration as text, with a hash: to see in a review that it has changed.
 
-use ring::digest::{SHA256, digest};
-use serde_json::{Map, Value, json};
-
 use reframe_proto::location::Location;
 use reframe_proto::v1::{self, StreamSpec, input, output};
+use ring::digest::{SHA256, digest};
+use serde_json::{Map, Value, json};
 
 use crate::convert::{self, Process};
 use crate::stream::Stream;
@@ -13,7 +12,7 @@ use crate::stream::Stream;
 ///
 /// It holds what is the same in all workers of the stream: neither their capacity nor the version
 /// of the protocol.
-pub(super) fn text(stream: &Stream) -> String {
+pub(crate) fn text(stream: &Stream) -> String {
     let process =
         Process { instance: String::new(), started_unix_ms: 0, location: Location::default() };
     let declared = value(&convert::spec(stream, 0, &process));
@@ -23,20 +22,45 @@ pub(super) fn text(stream: &Stream) -> String {
 }
 
 fn value(spec: &StreamSpec) -> Value {
+    let mode = spec.mode().as_str_name();
+    // Without `..`, so that no new field is forgotten.
+    let StreamSpec {
+        protocol_version: _,
+        name,
+        title,
+        subtitle,
+        mode: _,
+        fps,
+        skip_frames,
+        capacity: _,
+        inputs,
+        outputs,
+        concurrency_limit,
+        time_limit_ms,
+        instance: _,
+        bitrate_start_kbps,
+        bitrate_min_kbps,
+        bitrate_max_kbps,
+        keep_rotation,
+        host: _,
+        zone: _,
+        movable,
+        started_unix_ms: _,
+    } = spec;
     json!({
-        "name": spec.name,
-        "title": spec.title,
-        "subtitle": spec.subtitle,
-        "mode": spec.mode().as_str_name(),
-        "fps": spec.fps,
-        "skip_frames": spec.skip_frames,
-        "keep_rotation": spec.keep_rotation,
-        "concurrency_limit": spec.concurrency_limit,
-        "time_limit_ms": spec.time_limit_ms,
-        "bitrate_kbps": [spec.bitrate_min_kbps, spec.bitrate_start_kbps, spec.bitrate_max_kbps],
-        "movable": spec.movable,
-        "inputs": spec.inputs.iter().map(input).collect::<Vec<_>>(),
-        "outputs": spec.outputs.iter().map(output).collect::<Vec<_>>(),
+        "name": name,
+        "title": title,
+        "subtitle": subtitle,
+        "mode": mode,
+        "fps": fps,
+        "skip_frames": skip_frames,
+        "keep_rotation": keep_rotation,
+        "concurrency_limit": concurrency_limit,
+        "time_limit_ms": time_limit_ms,
+        "bitrate_kbps": [bitrate_min_kbps, bitrate_start_kbps, bitrate_max_kbps],
+        "movable": movable,
+        "inputs": inputs.iter().map(input).collect::<Vec<_>>(),
+        "outputs": outputs.iter().map(output).collect::<Vec<_>>(),
     })
 }
 

@@ -1,5 +1,7 @@
+use tokio::runtime;
+
 use super::*;
-use crate::handler::VideoStreamHandler;
+use crate::handler::{Handler, VideoStreamHandler};
 use crate::{CloseStream, Frame, Output, Slider};
 
 fn stream(handler: VideoStreamHandler) -> Stream {
@@ -8,7 +10,7 @@ fn stream(handler: VideoStreamHandler) -> Stream {
 
 fn checked(stream: Stream, frames: u32, within: Duration) -> Result<String, Fault> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(check(stream, Work { frames, size: (64, 48), within }))
+    runtime.block_on(check(stream, Work { frames, size: (64, 48), within }, |_| ()))
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -60,10 +62,22 @@ fn the_hash_follows_the_declaration_alone() {
 }
 
 #[test]
-fn wrong_options_are_all_named() {
-    let problems = work("0", "640x", "1h").err().unwrap();
-    let wrong = ["--frames: ", "--size: ", "--within: "];
-    assert!(problems.iter().zip(wrong).all(|(text, option)| text.starts_with(option)));
-    assert_eq!(problems.len(), wrong.len(), "{problems:?}");
-    assert!(work("1", "4096x4096", "1").is_err() && work("1", "1x1", "1").is_ok());
+fn a_handler_that_does_not_end_fails() {
+    struct Endless(std::sync::mpsc::Receiver<()>);
+    impl Handler for Endless {
+        fn process(&mut self, frame: Frame, _: &Session) -> Result<Output, HandlerError> {
+            Ok(frame.into())
+        }
+
+        fn stop(&mut self) {
+            self.0.recv().ok();
+        }
+    }
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(parking_lot::Mutex::new(Some(held)));
+    let make = move || Endless(held.lock().take().unwrap());
+    let stream = stream(VideoStreamHandler::per_session(make));
+    let fault = checked(stream, 2, Duration::from_secs(2)).unwrap_err();
+    assert!(matches!(fault, Fault::Unfinished(_)), "{fault}");
+    drop(hold);
 }
