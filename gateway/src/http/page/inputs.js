@@ -94,7 +94,11 @@ export class Inputs {
     // What is the same is left alone: a person may be at it.
     if (fields.length === before.length && fields.every((field, i) => field === before[i])) return;
     const focused = document.activeElement?.id;
-    this.#form.replaceChildren(...this.#heading, ...fields.map(({ shown }) => shown));
+    for (const field of before) if (!fields.includes(field)) field.shown.remove();
+    fields.forEach(({ shown }, at) => {
+      const there = this.#form.children[this.#heading.length + at];
+      if (there !== shown) this.#form.insertBefore(shown, there ?? null);
+    });
     this.#form.hidden = fields.length === 0;
     if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus();
   }

@@ -54,8 +54,6 @@ export class Session {
   #since = 0;
   /** When the last one was lost. */
   #lostAt = 0;
-  /** It ends because its stream was changed. */
-  #changed = false;
 
   constructor(on) {
     this.#on = on;
@@ -175,12 +173,14 @@ export class Session {
   /** Of two connections only the one that is shown speaks to the page. */
   #listener(connection) {
     const shown = (tell) => (value) => (this.#current ?? this.#next) === connection() && tell(value);
+    // It ends because its stream is declared otherwise.
+    let changed = false;
     return {
       inputs: this.#on.inputs,
       known: this.#on.known,
       message: this.#on.message,
       declared: shown(this.#on.declared),
-      changed: shown(() => (this.#changed = true)),
+      changed: () => (changed = true),
       outputs: shown(this.#on.outputs),
       stats: shown(this.#on.stats),
       phase: shown(this.#on.phase),
@@ -189,7 +189,8 @@ export class Session {
       ended: (text) => {
         const outcome = new Outcome(text || "The stream has ended", "Press Start to begin again.");
         // Of one that is not shown yet it is a try that has failed.
-        if (connection() === this.#current) this.finish(this.#changed ? "changed" : "ended", outcome);
+        if (changed && !this.#current) this.finish("changed", outcome);
+        else if (connection() === this.#current) this.finish(changed ? "changed" : "ended", outcome);
         else connection().close(outcome);
       },
     };
