@@ -5,8 +5,8 @@
 #
 #   deploy/check.sh                  # all but what follows
 #   deploy/check.sh chart            # and writes the templates of the Helm chart anew, after a change below deploy/k8s
-#   deploy/check.sh start FOLDER     # and starts the programs of a folder, target/debug, with what the manifests say: it
-#                                    # needs root and Redis
+#   deploy/check.sh start FOLDER     # and starts the programs of a folder, target/debug, with what the manifests say:
+#                                    # it needs root and Redis
 #   deploy/check.sh release          # a dry run of a release alone; it downloads the crates of Cargo.lock
 set -euo pipefail
 [ "${1:-}" != start ] || programs=$(realpath "${2:?the folder of the programs}")

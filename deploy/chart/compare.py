@@ -118,7 +118,7 @@ def compared(chart, text, own):
     version = chart.metadata["appVersion"]
     # The chart names STUNner's class, an object of the whole cluster, after its namespace.
     text = re.sub(r"(gatewayClassName: reframe-stunner)$", r"\1-reframe", text, flags=re.MULTILINE)
-    text = re.sub(r"(kind: GatewayClass\nmetadata:\n  name: reframe-stunner)$", r"\1-reframe", text, flags=re.MULTILINE)
+    text = re.sub(r"(kind: GatewayClass\nmetadata:\n  name: reframe-stunner)$", r"\1-reframe", text, flags=re.M)
     text = re.sub(r"(image: reframe-(?:gateway|worker))$", rf"\1:{version}", text, flags=re.MULTILINE)
     wanted, found = variants.load(text), variants.load(yaml.safe_dump_all(manifests))
     for identity in wanted.keys() | found.keys():

@@ -6,7 +6,8 @@ import re
 from parameters import condition, scalar
 from variants import Values, key_of
 
-# Variables that the worker in a gateway's pod has its own values of: it listens on a socket, and ends after the gateway.
+# Variables of which the worker in a gateway's pod keeps its own values: it listens on a socket, and ends after the
+# gateway.
 OF_SIDECAR = '"REFRAME_LISTEN" "REFRAME_HEALTH" "REFRAME_GRACE"'
 GENERATED = "# Made by generate.py of deploy/k8s: change it there.\n"
 
