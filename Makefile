@@ -99,6 +99,7 @@ test-clients: ## Clients of other projects against a gateway: aiortc, GStreamer,
 # Not a part of `test`: it needs Docker, and builds everything once more in it.
 test-deploy: ## What is below deploy/: checks, then images built and the compose stack run
 	deploy/check.sh
+	deploy/check.sh release
 	deploy/test-compose.sh
 
 # Not a part of `test`, which makes each attack but the slow ones once, in a dev build. This makes all at random, in release.

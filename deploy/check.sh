@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
-# Checks everything below deploy/ that can be checked without running it: seconds, no Docker daemon. Every tool is
-# needed; one that is missing fails the check with the Debian package that has it. `deploy/check.sh chart` writes the
-# templates of the Helm chart anew, after a change below deploy/k8s. `deploy/check.sh start FOLDER` also starts the
-# programs of a folder, target/debug, with what the manifests say: it needs root and Redis.
+# Checks everything below deploy/ that can be checked without running it, without a Docker daemon. Every tool is needed;
+# one that is missing fails the check with the Debian package that has it. The first run downloads two packages of
+# Python from PyPI.
+#
+#   deploy/check.sh                  # all but what follows
+#   deploy/check.sh chart            # and writes the templates of the Helm chart anew, after a change below deploy/k8s
+#   deploy/check.sh start FOLDER     # and starts the programs of a folder, target/debug, with what the manifests say:
+#                                    # it needs root and Redis
+#   deploy/check.sh release          # a dry run of a release alone; it downloads the crates of Cargo.lock
 set -euo pipefail
 [ "${1:-}" != start ] || programs=$(realpath "${2:?the folder of the programs}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -12,10 +17,26 @@ fail() { echo "$*" >&2; exit 1; }
 # need COMMAND PACKAGE
 need() { command -v "$1" >/dev/null || fail "$1 is missing; Debian's package $2 has it"; }
 
+if [ "${1:-}" = release ]; then
+    step "releases: a dry run"
+    need cargo cargo
+    need git git
+    need python3 python3
+    need ssh-keygen openssh-client
+    dpkg --status libvpx-dev >/dev/null 2>&1 || fail "libvpx-dev is missing; it is Debian's package of that name"
+    # The dry run is offline.
+    cargo fetch --locked --manifest-path ../Cargo.toml
+    ../scripts/release_test.sh
+    exit
+fi
+
+need git git
 need promtool prometheus
 need kubectl kubernetes-client
+# Debian 12's package is 1.20, which lacks components.
+minor=$(kubectl version --client --output=json | sed --quiet 's/.*"minor": "\([0-9]*\).*/\1/p')
+[ "${minor:-0}" -ge 21 ] || fail "kubectl is older than 1.21; https://kubernetes.io/docs/tasks/tools/ has a current one"
 need python3 python3
-need ssh-keygen openssh-client
 if docker compose version >/dev/null 2>&1; then
     compose=(docker compose)
 else
@@ -29,9 +50,6 @@ step "images: all of them from one list"
 step "the version, the same everywhere, and CHANGELOG.md"
 ../scripts/version.py check
 ../scripts/changelog.py check
-
-step "releases: a dry run"
-../scripts/release_test.sh
 
 step "Prometheus: configuration, rules and their tests"
 # With the rules: the configuration names them.

@@ -30,8 +30,6 @@ PLACES = [
     ("deploy/**/kustomization.yaml", r"name: reframe-[a-z]+\b(?:(?!name: )[^#])*?newTag: [\"']?", 2),
     # The chart, of which an image's tag is `appVersion` unless a value says otherwise.
     ("deploy/**/Chart.yaml", r"^(?:version|appVersion): [\"']?", 2),
-    ("deploy/chart/*.py", r"registry\.example\.com/reframe-[a-z]+:", 2),
-    ("docs/*.md", r"registry\.example\.com/reframe-[a-z]+:", 2),
     ("deploy/examples/*", r"REFRAME_VERSION(?:=|: [\"']?)", 3),
 ]
 

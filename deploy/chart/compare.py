@@ -47,6 +47,7 @@ WRONG = [
     ({"worker": {"capacity": 0}}, "capacity"),
     ({"host": "https://example.com/"}, "host"),
     ({"media": "lb-per-pod", "gateway": {"replicas": 4}}, "replicas"),
+    ({"media": "lb-per-pod", "gateway": {"replicas": 2}}, "replicas"),
     ({"media": "lb-per-pod", "autoscale": {"gateways": {"enabled": True}}}, "enabled"),
     ({"autoscale": {"worker": {}}}, "worker"),
 ]
@@ -93,8 +94,18 @@ def differences(one, other, path=""):
         yield f"{path}: kustomize has {one!r}, the chart {other!r}"
 
 
-def render(chart, own):
-    rendered = chart.render(own, name="reframe", namespace="reframe")
+def variables(chart, own, containers):
+    """Those of the first of a gateway's containers, or of its initContainers."""
+    return {
+        variable["name"]: variable.get("value")
+        for manifest in render(chart, own)
+        if manifest["metadata"]["name"] == "reframe-gateway" and manifest["kind"] == "Deployment"
+        for variable in manifest["spec"]["template"]["spec"][containers][0]["env"]
+    }
+
+
+def render(chart, own, namespace="reframe"):
+    rendered = chart.render(own, name="reframe", namespace=namespace)
     texts = [text for file, text in rendered.items() if file.endswith(".yaml")]
     return [each for text in texts for each in yaml.safe_load_all(text) if each]
 
@@ -105,6 +116,9 @@ def compared(chart, text, own):
         yield f"the chart's: {problem}"
     # An image without a tag is of this version for the chart; for kustomize the overlay says the tag.
     version = chart.metadata["appVersion"]
+    # The chart names STUNner's class, an object of the whole cluster, after its namespace.
+    text = re.sub(r"(gatewayClassName: reframe-stunner)$", r"\1-reframe", text, flags=re.MULTILINE)
+    text = re.sub(r"(kind: GatewayClass\nmetadata:\n  name: reframe-stunner)$", r"\1-reframe", text, flags=re.M)
     text = re.sub(r"(image: reframe-(?:gateway|worker))$", rf"\1:{version}", text, flags=re.MULTILINE)
     wanted, found = variants.load(text), variants.load(yaml.safe_dump_all(manifests))
     for identity in wanted.keys() | found.keys():
@@ -146,14 +160,27 @@ def main():
             problems.append(f"not seen: {new}")
     # What is given takes the place of what the chart says, and nothing else changes.
     own = {"media": "host-port", "gateway": {"env": {"REFRAME_PUBLIC_IP": "stun:x"}}}
-    environment = {
-        variable["name"]: variable.get("value")
-        for manifest in render(chart, own)
-        if manifest["metadata"]["name"] == "reframe-gateway" and manifest["kind"] == "Deployment"
-        for variable in manifest["spec"]["template"]["spec"]["containers"][0]["env"]
-    }
+    environment = variables(chart, own, "containers")
     if environment["REFRAME_PUBLIC_IP"] != "stun:x" or environment["REFRAME_AUTH"] != "token":
         problems.append(f"a variable of the values: {environment}")
+    # Those of workers, also of the one in the gateway's pod; the socket stays.
+    own = {"sidecar": True, "worker": {"env": {"MODEL": "m.onnx", "REFRAME_DEMO": "flip", "REFRAME_LISTEN": "0.0.0.0:1"}}}
+    environment = variables(chart, own, "initContainers")
+    wanted = {"MODEL": "m.onnx", "REFRAME_DEMO": "flip", "REFRAME_LISTEN": "unix:/run/worker/socket"}
+    if not wanted.items() <= environment.items():
+        problems.append(f"a variable of the values, in the sidecar: {environment}")
+    # A TURN server of yours: its address reaches the gateway.
+    environment = variables(chart, {"turn": True, "iceServers": "turn:mine.example.org:3478"}, "containers")
+    if environment.get("REFRAME_ICE_SERVERS") != "turn:mine.example.org:3478":
+        problems.append(f"iceServers with turn: {environment}")
+    # STUNner's class belongs to the whole cluster: its name is another one in each namespace.
+    names = {
+        manifest["kind"]: manifest["spec"].get("gatewayClassName", manifest["metadata"]["name"])
+        for manifest in render(chart, {"media": "stunner"}, "cell")
+        if manifest["kind"] in ("GatewayClass", "Gateway")
+    }
+    if names != dict.fromkeys(("GatewayClass", "Gateway"), "reframe-stunner-cell"):
+        problems.append(f"the class of STUNner's Gateway: {names}")
     for wrong, told in WRONG:
         try:
             chart.validate_schema(wrong)

@@ -23,6 +23,8 @@ COMPONENTS = {
 # Not in the chart: a namespace and its labels, and Secrets, are made beside it. front/host is a part of the others.
 LEFT_OUT = {"secrets", "psa-restricted", "front/host"}
 KINDS_LEFT_OUT = {"Namespace", "Secret"}
+# An object of the whole cluster, and one for each release.
+STUNNER_CLASS = "reframe-stunner-{{ .Release.Namespace }}"
 # What is a value of the chart: where it stands (kind and name, then a path in which items of lists have their key), or
 # what it is anywhere.
 PLACES = {
@@ -33,6 +35,8 @@ PLACES = {
     ("*/*", "*.env.REFRAME_ICE_SERVERS.value"): "{{ .Values.iceServers | quote }}",
     ("*/*", "metadata.labels.release"): "{{ .Values.prometheusRelease | quote }}",
     ("*/reframe", "spec.ingressClassName"): {"traefik": "{{ .Values.ingressClassName | quote }}"},
+    ("GatewayClass/reframe-stunner", "metadata.name"): STUNNER_CLASS,
+    ("Gateway/reframe-turn", "spec.gatewayClassName"): STUNNER_CLASS,
     ("HTTPRoute/reframe", "spec.parentRefs.public.name"): "{{ .Values.gatewayApi.name | quote }}",
     ("HTTPRoute/reframe", "spec.parentRefs.public.namespace"): "{{ .Values.gatewayApi.namespace | quote }}",
     **{

@@ -6,6 +6,9 @@ import re
 from parameters import condition, scalar
 from variants import Values, key_of
 
+# Variables of which the worker in a gateway's pod keeps its own values: it listens on a socket, and ends after the
+# gateway.
+OF_SIDECAR = '"REFRAME_LISTEN" "REFRAME_HEALTH" "REFRAME_GRACE"'
 GENERATED = "# Made by generate.py of deploy/k8s: change it there.\n"
 
 
@@ -126,11 +129,11 @@ class Template:
         if self.kind != "Deployment" or role not in ("gateway", "worker"):
             return lines
         pod = path == ("spec", "template", "spec")
+        if path == ("spec", "template", "spec", "initContainers", "worker") and key == "env":
+            return self.environment("sidecar", f"(omit .Values.worker.env {OF_SIDECAR})", lines)
         if path[:3] == ("spec", "template", "spec") and path[3:4] == ("containers",) and len(path) == 5:
             if key == "env":
-                self.defined[f"reframe.env.{role}"] = [line.removeprefix("  ") for line in lines[1:]]
-                return ["env:", f'  {{{{- include "reframe.env" (dict "own" (include "reframe.env.{role}" .) "values" '
-                                f".Values.{role}.env) | nindent INDENT }}}}"]
+                return self.environment(role, f".Values.{role}.env", lines)
             if key == "resources":
                 return ["resources:", f"  {{{{- with .Values.{role}.resources }}}}",
                         "  {{- toYaml . | nindent INDENT }}", "  {{- else }}", *lines[1:], "  {{- end }}"]
@@ -140,6 +143,13 @@ class Template:
                      "{{- with .Values.imagePullSecrets }}", "imagePullSecrets:",
                      "  {{- toYaml . | nindent INDENT }}", "{{- end }}"]
         return lines
+
+    def environment(self, container, values, lines):
+        """A container's variables, in a template of their own, and `values` in their place or beside them."""
+        name = f"reframe.env.{container}"
+        self.defined[name] = [line.removeprefix("  ") for line in lines[1:]]
+        return ["env:", f'  {{{{- include "reframe.env" (dict "own" (include "{name}" .) "values" '
+                        f"{values}) | nindent INDENT }}}}"]
 
     def whole(self, values):
         inner = values.pick(lambda value: value)

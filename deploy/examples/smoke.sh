@@ -22,7 +22,8 @@ clean_up() {
 trap clean_up EXIT
 
 docker network create --internal "$name" >/dev/null
-# As it is confined where it serves: deploy/compose, deploy/k8s. Certificates belong to an installation, not to an image.
+# As it is confined where it serves: deploy/compose, deploy/k8s. Certificates belong to an installation, not to an
+# image.
 # shellcheck disable=SC2086 # a list of options
 docker run --detach --name "$name-worker" --network "$name" --network-alias worker --read-only --cap-drop ALL \
     --security-opt no-new-privileges:true --env REFRAME_CLUSTER_TLS=off ${ENVIRONMENT:-} "$image" >/dev/null

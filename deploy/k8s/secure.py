@@ -1,5 +1,6 @@
 """Whether manifests are secure as shipped: rules that yield what is wrong."""
 
+import ipaddress
 import re
 
 import pod_security
@@ -13,6 +14,7 @@ INSIDE = {
     50052: ("reframe-worker", set()),
     6379: ("reframe-redis", {"reframe-gateway"}),
 }
+METADATA = ipaddress.ip_address("169.254.169.254")
 # Who talks to nobody first.
 SILENT = {"reframe-worker", "reframe-redis"}
 
@@ -148,6 +150,14 @@ def covers(rule, port):
     )
 
 
+def metadata(peer):
+    """Whether a network has the address of a cloud's metadata server, which on GKE is a DNS server too."""
+    block = peer.get("ipBlock", {})
+    networks = [block["cidr"], *block.get("except", [])] if block else []
+    inside = [METADATA in ipaddress.ip_network(network) for network in networks]
+    return bool(inside) and inside[0] and not any(inside[1:])
+
+
 def closed(manifests):
     """Nothing gets in or out but what is named."""
     policies = [policy["spec"] for policy in of_kind(manifests, "NetworkPolicy")]
@@ -174,6 +184,10 @@ def closed(manifests):
                         if not (nodes and "/" in peer):
                             yield f"NetworkPolicy of {of}: port {port} is open to {peer}"
         for rule in policy.get("egress") or []:
+            if any(metadata(peer) for peer in rule.get("to") or []) and any(
+                port.get("port") != 53 or port.get("endPort", 53) != 53 for port in rule.get("ports") or [{}]
+            ):
+                yield f"NetworkPolicy of {of}: a way to the metadata of the cloud"
             if selected & SILENT:
                 yield f"NetworkPolicy of {of}: it has a way out"
             elif not rule.get("to") or not rule.get("ports"):

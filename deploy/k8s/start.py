@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Starts what a build of builds.py says, with real programs and without a cluster: Redis, a worker and a gateway, with the
-variables and arguments of their containers, in a network and a file system of their own. Needs root, Redis and the
+"""Starts what a build of builds.py says, with real programs and without a cluster: Redis, a worker and a gateway, with
+the variables and arguments of their containers, in a network and a file system of their own. Needs root, Redis and the
 programs' folder; half a minute.
 
     start.py BUILT PROGRAMS      # FOLDER of builds.py; FOLDER of reframe-gateway and reframe-worker

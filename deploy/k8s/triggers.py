@@ -4,8 +4,8 @@
     kubectl kustomize OVERLAY | triggers.py
 
 A rule is named after target and trigger: `workers:slots`, `gateways:load`. As KEDA and the autoscaler do with
-AverageValue, it divides the query's value by the threshold and rounds up: so many. With Value it is the quotient: so many
-times those there are."""
+AverageValue, it divides the query's value by the threshold and rounds up: so many. With Value it is the quotient: so
+many times those there are."""
 
 import json
 import sys

@@ -41,7 +41,8 @@ done
 [ "${found:-}" ] || fail "the gateway has no worker after 30 s"
 
 step "what browsers are told: must be an address at which they reach this node"
-"${dev[@]}" logs deploy/reframe-gateway | grep 'media port' || fail "no line of the media port in the log"
+"${dev[@]}" logs deploy/reframe-gateway | grep 'browsers are told these addresses for media' ||
+    fail "the log does not say which addresses browsers are told"
 
 step "the zone reaches the pod, where nodes have one (Kubernetes 1.35)"
 "${dev[@]}" get pods --output custom-columns='POD:.metadata.name,ZONE:.metadata.labels.topology\.kubernetes\.io/zone'

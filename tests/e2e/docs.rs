@@ -215,6 +215,7 @@ fn the_options_page_lists_what_help_says() {
         ("reframe-gateway", &["token", "--help"]),
         ("reframe-worker", &["launch", "--help"]),
         ("reframe-worker", &["serve", "--help"]),
+        ("reframe-worker", &["check", "--help"]),
     ] {
         let help = String::from_utf8(process::run(program, arguments).stdout).unwrap();
         for flag in words(&help, "--") {
