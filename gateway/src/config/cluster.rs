@@ -31,8 +31,9 @@ pub struct ClusterOptions {
     #[arg(long, env = "REFRAME_WORKERS", default_value = "http://127.0.0.1:50051")]
     pub workers: String,
 
-    /// The failure domain that this machine is in, as workers name theirs; sessions go to workers of
-    /// the same, while these have room [like eu-central-1a; up to 63 letters, digits, -, _ and .].
+    /// The failure domain that this machine is in, as workers name theirs; sessions go to workers
+    /// of the same, while these have room [like eu-central-1a; up to 63 letters, digits, -, _
+    /// and .].
     #[arg(long, env = "REFRAME_ZONE", value_name = "NAME", default_value = "")]
     pub zone: String,
 

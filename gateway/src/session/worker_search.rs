@@ -44,8 +44,8 @@ pub(crate) struct WorkerSearch {
 /// What came of it.
 pub(super) enum SearchOutcome {
     Worker(Box<Dialed>),
-    /// The worker that was to be left serves again, or no nearer one took it; `refused`: although one
-    /// had room.
+    /// The worker that was to be left serves again, or no nearer one took it; `refused`: although
+    /// one had room.
     Stay {
         refused: bool,
     },
@@ -86,8 +86,8 @@ impl WorkerSearch {
     /// takes longer. A session that has a worker which is far tries the nearer ones, once each.
     ///
     /// # Errors
-    /// The handler itself does not want the session; or its stream is served only under declarations
-    /// that it cannot go on under.
+    /// The handler itself does not want the session; or its stream is served only under
+    /// declarations that it cannot go on under.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it holds nothing.

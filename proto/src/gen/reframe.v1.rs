@@ -3,10 +3,10 @@
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {
     /// Why the gateway does not use this worker, at most 500 bytes; empty: it does not refuse it.
-    #[prost(string, tag = "40")]
+    #[prost(string, tag = "1")]
     pub refused: ::prost::alloc::string::String,
     /// The gateway sends sessions here as long as this worker serves.
-    #[prost(bool, tag = "41")]
+    #[prost(bool, tag = "2")]
     pub accepted: bool,
 }
 /// The declaration of a stream. Workers that declare the same are one generation of it; a gateway gives new sessions to
@@ -75,7 +75,7 @@ pub struct StreamSpec {
     pub movable: bool,
     /// When this process began to serve, in milliseconds since 1970: a generation is as old as the oldest of its workers
     /// that serve. 0, and a time that has not come yet by the gateway's clock, are older than any other.
-    #[prost(uint64, tag = "40")]
+    #[prost(uint64, tag = "21")]
     pub started_unix_ms: u64,
 }
 /// A control of the page. The gateway checks what clients set against it; the names are Gradio's.

@@ -36,8 +36,8 @@ pub(super) struct Options<O: Args> {
     #[arg(long, env = "REFRAME_ZONE", value_name = "NAME", default_value = "")]
     zone: String,
 
-    /// Address for probes, which have no certificate: `grpc.health.v1` without TLS, and nothing else
-    /// [ip:port; port 0 picks a free one].
+    /// Address for probes, which have no certificate: `grpc.health.v1` without TLS, and nothing
+    /// else [ip:port; port 0 picks a free one].
     #[arg(long, env = "REFRAME_HEALTH", value_name = "IP:PORT")]
     health: Option<String>,
 

@@ -1,6 +1,6 @@
 //! Whether a worker is ready, as `grpc.health.v1` says it for [`READINESS_SERVICE`]: it serves, and
-//! gateways use it. A rollout goes on only when the new worker is ready, so one that gateways refuse
-//! does not replace those that they use.
+//! gateways use it. A rollout goes on only when the new worker is ready, so one that gateways
+//! refuse does not replace those that they use.
 //!
 //! > A worker is not ready while a gateway has refused it lately and none has accepted it lately.
 //!

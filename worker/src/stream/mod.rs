@@ -270,9 +270,9 @@ impl StreamBuilder {
         self
     }
 
-    /// Whether a session that runs may be moved to a worker in its gateway's zone when there is room;
-    /// not unless set. A new handler starts there, with the inputs that were set, so this is for
-    /// handlers whose pictures do not depend on earlier frames.
+    /// Whether a session that runs may be moved to a worker in its gateway's zone when there is
+    /// room; not unless set. A new handler starts there, with the inputs that were set, so this is
+    /// for handlers whose pictures do not depend on earlier frames.
     pub fn movable(mut self, movable: bool) -> Self {
         self.0.movable = movable;
         self

@@ -182,7 +182,8 @@ impl Finder {
         self.sources.iter().filter_map(address).collect()
     }
 
-    /// Whether browsers elsewhere reach none of these; or none by IPv4, which is all that many have.
+    /// Whether browsers elsewhere reach none of these; or none by IPv4, which is all that many
+    /// have.
     fn reaches_nobody(told: &[IpAddr]) -> bool {
         let private = |ip: &&IpAddr| is_within_networks(**ip);
         let v4: Vec<_> = told.iter().filter(|ip| ip.is_ipv4()).collect();

@@ -30,8 +30,8 @@ const ANSWER: [Duration; 3] =
 pub(super) struct Answers {
     /// At most one of each family.
     pub(super) addresses: Vec<IpAddr>,
-    /// The servers that were asked and told nothing, by their indices, and why. Not those of a family
-    /// in which none answered, where one did in the other: our network has no way out there.
+    /// The servers that were asked and told nothing, by their indices, and why. Not those of a
+    /// family in which none answered, where one did in the other: our network has no way out there.
     pub(super) silent: Vec<(usize, io::Error)>,
 }
 

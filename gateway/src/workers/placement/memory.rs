@@ -106,8 +106,8 @@ impl Memory {
         held.last
     }
 
-    /// Takes a slot on the nearest of `workers`, among them the least loaded, as far as this gateway
-    /// knows.
+    /// Takes a slot on the nearest of `workers`, among them the least loaded, as far as this
+    /// gateway knows.
     pub(in crate::workers) fn take(
         &self,
         number: u64,

@@ -76,8 +76,8 @@ pub(crate) trait Placement: Send + Sync {
     async fn disown(&self, session: &SessionId, stream: &str);
 
     /// Takes a slot for `session` on the nearest of `workers` that has one free, all of one stream;
-    /// among the nearest on the least loaded, among equals on the first. A session may hold two while it moves to another worker, and counts once for its
-    /// stream's limit.
+    /// among the nearest on the least loaded, among equals on the first. A session may hold two
+    /// while it moves to another worker, and counts once for its stream's limit.
     ///
     /// # Errors
     /// No slot was taken.

@@ -4,9 +4,10 @@
 //! > [`GENERATIONS`] generations of their stream.
 //!
 //! Workers that declare their stream alike are one generation of it, as old as the oldest of its
-//! workers that serve. Which generations are used, and which is the newest, follows from the workers
-//! alone, not from the order in which they came: so all gateways agree, without a word between them.
-//! Too many are refused from the newest on: a rollout stops there, and what runs goes on.
+//! workers that serve. Which generations are used, and which is the newest, follows from the
+//! workers alone, not from the order in which they came: so all gateways agree, without a word
+//! between them. Too many are refused from the newest on: a rollout stops there, and what runs goes
+//! on.
 //!
 //! One process at two addresses is used at the one at which it came first. Of those that came at
 //! once, the order of the configuration decides, then that of the names.
@@ -54,8 +55,8 @@ pub(super) enum Standing {
     Used,
     /// Serves, but is the process that is used already, at this address.
     Twin(String),
-    /// Serves, but there are too many older generations; it declares these fields otherwise than the
-    /// newest of those that are used.
+    /// Serves, but there are too many older generations; it declares these fields otherwise than
+    /// the newest of those that are used.
     Contradicts(Vec<&'static str>),
 }
 

@@ -1,5 +1,5 @@
-//! Random claims, returns, moves, deaths and losses, in two zones: Redis' sums are those of a model,
-//! no worker has too many, and no session leaves its zone while there is room.
+//! Random claims, returns, moves, deaths and losses, in two zones: Redis' sums are those of a
+//! model, no worker has too many, and no session leaves its zone while there is room.
 
 use std::collections::BTreeMap;
 
