@@ -21,7 +21,7 @@ usage: reframe launch FILE [options] [-- arguments of FILE]
 
 launch  serves the program's stream and its page: http://127.0.0.1:7860
 serve   makes the program a worker for gateways elsewhere
-check   prints what its streams declare, runs them on generated frames, and ends: with 1 if one fails
+check   prints what its streams declare and runs them on generated frames; ends with 1 if one fails
 
 FILE is a program with a Stream, or module:name of one. A program that calls stream.ui.launch() does
 with it what the command says; of one that does not, all streams are run.

@@ -54,9 +54,9 @@ class Stream:
         ui_args: UIArgs | dict[str, Any] | None = None,
         verbose: bool = True,
         name: str = "default",
-        movable: bool = False,
         bitrate: tuple[int, int] | None = None,
         start_bitrate: int | None = None,
+        movable: bool = False,
     ) -> None:
         """Declares it; ``ui.launch()`` runs it.
 
@@ -74,9 +74,9 @@ class Stream:
         ``concurrency_limit`` is how many sessions there may be at once, by default as many as the
         workers take. ``time_limit`` is how long one may last, in seconds. ``name`` is a part of the
         stream's address: a-z, 0-9, - and _. With ``movable`` a session that runs may be moved to a
-        worker in its gateway's zone, where a new handler starts: for functions that remember nothing
-        of earlier frames. ``bitrate`` is (lowest, highest) in kbit/s, 100 to
-        20000, and ``start_bitrate`` what it begins with.
+        worker in its gateway's zone, where a new handler starts: for functions that remember
+        nothing of earlier frames. ``bitrate`` is (lowest, highest) in kbit/s, 100 to 20000, and
+        ``start_bitrate`` what it begins with.
 
         ``rtc_configuration`` names STUN and TURN servers for browsers. ``rtp_params``,
         ``track_constraints``, ``server_rtc_configuration`` and ``allow_extra_tracks`` are FastRTC's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import os
 import re
 import signal
@@ -65,7 +66,7 @@ def test_a_wrong_number_of_processes(value):
 
 
 def test_each_worker_has_an_address_of_its_own():
-    address = _processes._address
+    address = functools.partial(_processes._address, "--listen")
     assert [address("127.0.0.1:50051", k) for k in range(2)] == [
         "127.0.0.1:50051",
         "127.0.0.1:50052",

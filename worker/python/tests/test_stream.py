@@ -37,7 +37,7 @@ def test_the_order_of_the_arguments_is_fastrtcs():
         "handler additional_outputs_handler mode modality concurrency_limit time_limit "
         "allow_extra_tracks rtp_params rtc_configuration server_rtc_configuration "
         "track_constraints additional_inputs additional_outputs ui_args verbose name bitrate "
-        "start_bitrate"
+        "start_bitrate movable"
     ).split()
     assert all(p.kind is p.KEYWORD_ONLY for p in parameters[1:])
 
