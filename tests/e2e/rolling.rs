@@ -195,7 +195,7 @@ fn a_session_that_cannot_go_on_under_the_new_declaration_ends_with_that_reason()
     let stats = peer.stats();
     let update = stats.messages.iter().rfind(|message| message["type"] == "update_connection");
     assert_eq!(update.map(|update| &update["data"]), Some(&json!("changed")));
-    let ended = cluster.metrics().by("reframe_sessions_ended_total", "reason");
+    let ended = cluster.metrics().counted("reframe_sessions_ended_total", "reason");
     assert_eq!(ended, [("changed".to_owned(), 1.0)].into());
     peer.close();
     connect_with(&cluster, Options::viewer("next")).close();
