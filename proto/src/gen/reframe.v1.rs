@@ -63,8 +63,8 @@ pub struct StreamSpec {
     /// True: frames come as the camera sent them, with their `rotation` beside them. False: they come upright.
     #[prost(bool, tag = "17")]
     pub keep_rotation: bool,
-    /// The machine that this process runs on, a text that no other machine has; empty when it is not known. Workers of one
-    /// stream differ in it, and in `zone`.
+    /// The machine that this process runs on; empty when it is not known. Copies of a running virtual machine may share it:
+    /// where both ends name a zone, that counts for more. Workers of one stream differ in it, and in `zone`.
     #[prost(string, tag = "18")]
     pub host: ::prost::alloc::string::String,
     /// The failure domain that this machine is in, as its operator named it (`--zone`); empty when it was not named.

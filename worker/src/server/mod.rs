@@ -256,8 +256,10 @@ impl Server {
             };
             draining.cancel();
             tell(ServingStatus::NotServing).await;
-            drain(&pool, grace).await;
             let mut health = health.clone();
+            // Here too, as draining may be over before `readiness` has looked.
+            health.set_service_status(READINESS_SERVICE, ServingStatus::NotServing).await;
+            drain(&pool, grace).await;
             for service in services.into_iter().chain([READINESS_SERVICE]) {
                 // Ends the watches, which would hold their connections open; each sees the status
                 // first.
