@@ -40,13 +40,9 @@ fn cameras(gateway: &Cluster, name: &str, count: usize) -> Vec<Peer> {
 fn sessions_stay_in_their_zone_leave_it_with_its_workers_and_come_home() {
     let redis = RedisServer::start();
     let workers = vec![worker("a", "127.0.0.1:0"), worker("b", "127.0.0.1:0")];
-    let shared = |zone| ["--redis".to_owned(), redis.url(), "--zone".to_owned(), zone];
-    let options = |zone: &str| shared(zone.to_owned());
-    let (of_a, of_b) = (options("a"), options("b"));
-    let of_a: Vec<&str> = of_a.iter().map(String::as_str).collect();
-    let of_b: Vec<&str> = of_b.iter().map(String::as_str).collect();
-    let mut a = Cluster::of_with(workers, &of_a);
-    let b = Cluster::beside(&a, &of_b);
+    let url = redis.url();
+    let mut a = Cluster::of_with(workers, &["--redis", &url, "--zone", "a"]);
+    let b = Cluster::beside(&a, &["--redis", &url, "--zone", "b"]);
     for gateway in [&a, &b] {
         eventually("it has Redis and both workers", PATIENCE, || {
             let counts = gateway.metrics();
