@@ -49,6 +49,7 @@ async fn stuck_threads_are_not_ready_then_not_healthy_and_well_again() {
                 return body;
             }
             assert!(Instant::now() < until, "{path} is {answered}, not {status}: {body}");
+            // Between two looks: a watchdog announces nothing.
             sleep(Duration::from_millis(50)).await;
         }
     };
@@ -103,6 +104,7 @@ async fn an_actor_that_does_not_return_is_found() {
     let until = Instant::now() + PATIENCE;
     while watchdog.stuck().is_empty() {
         assert!(Instant::now() < until);
+        // As above.
         sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(watchdog.stuck()[0].thread, "pacer");

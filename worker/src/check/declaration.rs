@@ -69,11 +69,15 @@ fn input(v1::Input { name, label, info, kind }: &v1::Input) -> Value {
     let (kind, settings) = match kind {
         Some(Kind::Slider(it)) => (
             "slider",
-            json!({ "minimum": it.minimum, "maximum": it.maximum, "step": it.step, "value": it.value }),
+            json!({
+                "minimum": it.minimum, "maximum": it.maximum, "step": it.step, "value": it.value,
+            }),
         ),
         Some(Kind::Number(it)) => (
             "number",
-            json!({ "minimum": it.minimum, "maximum": it.maximum, "step": it.step, "value": it.value }),
+            json!({
+                "minimum": it.minimum, "maximum": it.maximum, "step": it.step, "value": it.value,
+            }),
         ),
         Some(Kind::Checkbox(it)) => ("checkbox", json!({ "value": it.value })),
         Some(Kind::Textbox(it)) => (

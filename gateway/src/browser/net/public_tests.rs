@@ -96,6 +96,7 @@ async fn a_silent_server_is_asked_until_it_answers_and_meanwhile_we_serve() {
     let until = Instant::now() + PATIENCE;
     while !port.join().candidates().contains(" 192.0.2.3 7000 ") {
         assert!(Instant::now() < until, "{}", port.join().candidates());
+        // Between two looks: nothing announces what new sessions are told.
         sleep(Duration::from_millis(50)).await;
     }
     assert!(!port.join().candidates().contains("127.0.0.1"));

@@ -129,6 +129,7 @@ async fn claimed_on(
             return found;
         }
         drop(slot);
+        // Between two looks, as in `claimed`.
         sleep(Duration::from_millis(5)).await;
     }
 }
