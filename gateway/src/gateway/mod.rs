@@ -12,6 +12,7 @@ mod find;
 mod renegotiation;
 mod start;
 mod stop;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub(crate) use self::find::{CloseSession, FindSession, ListSessions};
 pub(crate) use self::renegotiation::Renegotiate;
 pub(crate) use self::start::StartSession;
 pub(crate) use self::stop::{Drain, Shutdown};
+pub(crate) use self::watch::{Watch, WatchRefused};
 use crate::browser::net::MediaPort;
 use crate::config::Video;
 use crate::config::client_limits::ClientLimits;
