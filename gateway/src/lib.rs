@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `http` | the public and the admin port |
 //! | `gateway` | the actor that knows all sessions, and admits them |
+//! | `viewer` | one actor for each viewer of a session |
 //! | `session` | one actor for each session |
 //! | `browser` | the connection to a browser: offers, the WebRTC stack, the media port; hops 1 and 10 |
 //! | `pipeline` | packets to frames and back: hops 2, 8 and 9 |
@@ -35,6 +36,7 @@ mod shares;
 mod stream;
 mod telemetry;
 mod threads;
+mod viewer;
 mod workers;
 
 #[cfg(feature = "internals")]

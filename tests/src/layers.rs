@@ -14,7 +14,11 @@ const GATEWAY: &[Layer] = &[
     ("fuzz", "browser pipeline stream media codec"),
     ("bench", "browser pipeline workers stream config media telemetry codec"),
     ("http", "gateway browser workers stream config media telemetry codec access shares"),
-    ("gateway", "session browser workers stream config threads media shares"),
+    (
+        "gateway",
+        "viewer session browser workers stream config threads media telemetry codec shares",
+    ),
+    ("viewer", "session browser pipeline stream threads media telemetry codec"),
     ("session", "browser pipeline workers stream threads media telemetry codec shares"),
     ("browser", "pipeline stream config threads media telemetry codec shares"),
     ("pipeline", "workers threads media telemetry codec"),

@@ -151,6 +151,7 @@ impl Path {
             released: now,
             leave_at: None,
             stamp,
+            new: true,
             ticket: Some(ticket),
         })
     }

@@ -10,6 +10,7 @@
 //! which is all that options and offers go by. Its name and its payload format stay.
 
 mod bits;
+mod format;
 #[cfg(feature = "h264")]
 mod h264;
 mod nal;
@@ -35,6 +36,7 @@ pub(crate) use rotate::{Rotation, turn};
 pub use scale::scale;
 pub use vpx::{VpxDecoder, VpxEncoder};
 
+pub(crate) use self::format::Format;
 pub(crate) use self::preference::Codecs;
 #[cfg(not(feature = "h264"))]
 use self::without_h264 as h264;
@@ -125,6 +127,8 @@ pub struct Encoded {
     pub data: Bytes,
     /// Decodable without any earlier unit.
     pub keyframe: bool,
+    /// No later unit refers to it: a receiver that does not get it misses nothing else.
+    pub droppable: bool,
 }
 
 /// A codec refused its input or failed. The codec stays usable; a decoder needs a keyframe next.
@@ -189,4 +193,8 @@ pub trait Encoder: Send {
     /// From the next picture on, encodes as fast as possible without looking bad; if false, as well
     /// as the time allows. Cheap enough for every frame.
     fn set_fastest(&mut self, _: bool) {}
+
+    /// From the next picture on, every second unit is droppable, if the codec can do that; if
+    /// false, as few as the codec likes. Cheap enough for every frame.
+    fn set_temporal_layers(&mut self, _: bool) {}
 }

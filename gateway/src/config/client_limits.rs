@@ -1,4 +1,4 @@
-//! Options that limit what one client takes.
+//! Options that limit what clients take.
 
 use std::time::Duration;
 
@@ -32,6 +32,10 @@ pub struct ClientLimitOptions {
     /// 10000].
     #[arg(long, env = "REFRAME_MAX_WRONG_IDS", value_name = "N", default_value = "20")]
     pub max_wrong_ids: String,
+
+    /// Viewers of all sessions of this gateway together; more are answered 503 [0 to 100000].
+    #[arg(long, env = "REFRAME_MAX_VIEWERS", value_name = "N", default_value = "200")]
+    pub max_viewers: String,
 }
 
 /// Checked options.
@@ -44,6 +48,8 @@ pub(crate) struct ClientLimits {
     pub(crate) sessions: u32,
     /// In a row, and a minute.
     pub(crate) wrong_ids: u32,
+    /// Of all clients.
+    pub(crate) viewers: u32,
 }
 
 impl ClientLimitOptions {
@@ -55,12 +61,14 @@ impl ClientLimitOptions {
         let pending = number("--max-pending-per-client", &self.max_pending_per_client, 1_000);
         let sessions = number("--max-sessions-per-client", &self.max_sessions_per_client, 100_000);
         let wrong_ids = number("--max-wrong-ids", &self.max_wrong_ids, 10_000);
+        let viewers = within(problems, "--max-viewers", &self.max_viewers, 0, 100_000);
         Some(ClientLimits {
             offer_rate: offer_rate?,
             offer_burst: offer_burst?,
             pending: pending?,
             sessions: sessions?,
             wrong_ids: wrong_ids?,
+            viewers: viewers?,
         })
     }
 }
@@ -81,6 +89,7 @@ impl Default for ClientLimitOptions {
             max_pending_per_client: "4".to_owned(),
             max_sessions_per_client: "100".to_owned(),
             max_wrong_ids: "20".to_owned(),
+            max_viewers: "200".to_owned(),
         }
     }
 }

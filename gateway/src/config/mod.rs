@@ -402,6 +402,7 @@ mod tests {
                 max_pending_per_client: "none".into(),
                 max_sessions_per_client: "-1".into(),
                 max_wrong_ids: "10001".into(),
+                max_viewers: "-1".into(),
             },
             media: MediaOptions {
                 media: String::new(),

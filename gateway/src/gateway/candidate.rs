@@ -10,6 +10,7 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::time::{Instant, timeout};
 
 use super::early::ANSWER_WITHIN;
+use super::viewers::ViewerEntry;
 use super::{Entry, Gateway};
 use crate::media::session_id::SessionId;
 use crate::session::AddCandidate;
@@ -66,6 +67,28 @@ fn check_nonce(shown: Option<&str>, ours: &str) -> Result<(), CandidateError> {
     if shown.is_none_or(|shown| shown == ours) { Ok(()) } else { Err(CandidateError) }
 }
 
+impl Gateway {
+    fn viewer_candidate(
+        &mut self,
+        id: &SessionId,
+        candidate: Option<RTCIceCandidateInit>,
+    ) -> ResponseFuture<Result<(), CandidateError>> {
+        match (self.viewers.get_mut(id), candidate.map(AddCandidate)) {
+            (Some(ViewerEntry::Running(viewer)), Some(candidate)) => {
+                let sending = viewer.send(candidate);
+                // Closed: it ended a moment ago.
+                Box::pin(async move { sending.await.map_err(|_| CandidateError) })
+            }
+            (Some(ViewerEntry::Opening(waiting)), candidate) => {
+                waiting.extend(candidate.filter(|_| waiting.len() < MAX_WAITING));
+                Box::pin(async { Ok(()) })
+            }
+            (Some(ViewerEntry::Running(_)), None) => Box::pin(async { Ok(()) }),
+            (None, _) => Box::pin(async { Err(CandidateError) }),
+        }
+    }
+}
+
 impl Handler<Candidate> for Gateway {
     type Result = ResponseFuture<Result<(), CandidateError>>;
 
@@ -89,6 +112,7 @@ impl Handler<Candidate> for Gateway {
                 let added = opening.add(nonce, candidate);
                 Box::pin(async { added })
             }
+            None if self.viewers.contains_key(&id) => self.viewer_candidate(&id, candidate),
             None if !wait => Box::pin(async { Err(CandidateError) }),
             None => {
                 let offered = self.early.put(Instant::now(), &id, candidate);

@@ -12,7 +12,7 @@ mod find;
 mod renegotiation;
 mod start;
 mod stop;
-mod watch;
+mod viewers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,8 +34,10 @@ pub(crate) use self::find::{CloseSession, FindSession, ListSessions};
 pub(crate) use self::renegotiation::Renegotiate;
 pub(crate) use self::start::StartSession;
 pub(crate) use self::stop::{Drain, Shutdown};
-pub(crate) use self::watch::{Watch, WatchRefused};
+use self::viewers::ViewerEntry;
+pub(crate) use self::viewers::{Watch, WatchRefused};
 use crate::browser::net::MediaPort;
+use crate::codec::Codec;
 use crate::config::Video;
 use crate::config::client_limits::ClientLimits;
 use crate::media::refused::OfferRefused;
@@ -70,6 +72,11 @@ pub(crate) struct Gateway {
     moves: Arc<Mutex<Bucket>>,
     sessions: HashMap<SessionId, Entry>,
     clients: Clients,
+    viewers: HashMap<SessionId, ViewerEntry>,
+    /// Viewers have limits of their own.
+    viewer_clients: Clients,
+    /// Of all sessions together.
+    max_viewers: u32,
     admission: Admission,
     /// How many there are, for a gateway that drains.
     count: watch::Sender<usize>,
@@ -92,6 +99,8 @@ enum Entry {
     Running {
         session: Addr<Session>,
         live: Arc<LiveSession>,
+        /// Of its own client's video.
+        codec: Codec,
         /// Of its first offer. A later offer with the same origin is from the session's own
         /// browser.
         origin: Option<String>,
@@ -122,6 +131,9 @@ impl Gateway {
             moves: Arc::new(Mutex::new(moves(Instant::now()))),
             sessions: HashMap::new(),
             clients: Clients::new(clients),
+            viewers: HashMap::new(),
+            viewer_clients: Clients::new(clients),
+            max_viewers: clients.viewers,
             admission: Admission::default(),
             count: watch::Sender::new(0),
             early: EarlyCandidates::default(),
@@ -160,7 +172,7 @@ impl Gateway {
         nonce: Option<&str>,
     ) -> Option<Addr<Session>> {
         match self.sessions.get(id)? {
-            Entry::Running { session, origin, live }
+            Entry::Running { session, origin, live, .. }
                 if offered.is_some()
                     && origin.as_deref() == offered
                     && nonce.is_none_or(|nonce| nonce == live.owner.nonce) =>

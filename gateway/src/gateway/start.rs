@@ -122,12 +122,13 @@ impl Gateway {
     fn open(&mut self, pending: PendingSession, ctx: &mut Context<Self>) {
         let (id, live, origin) =
             (pending.id.clone(), Arc::clone(&pending.live), pending.offer.origin.clone());
+        let codec = pending.offer.codec.codec;
         // All of whom nothing is known are one client.
         let client = pending.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let crowded_out = self.admission.answered(&id, client);
         self.crowd_out(crowded_out);
         let session = open(pending, &self.arbiters, &self.media, &ctx.address());
-        let running = Entry::Running { session: session.clone(), live, origin };
+        let running = Entry::Running { session: session.clone(), live, codec, origin };
         if let Some(Entry::Opening(opening)) = self.sessions.insert(id, running) {
             for candidate in opening.into_candidates() {
                 // The mailbox is new; candidates beyond it are paths that the answer makes

@@ -40,8 +40,11 @@ impl Handler<Shutdown> for Gateway {
 
     fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) -> Self::Result {
         self.draining.store(true, Ordering::Relaxed);
-        let running = self.running();
+        let (running, viewers) = (self.running(), self.running_viewers());
         Box::pin(async move {
+            for viewer in viewers {
+                viewer.send(End(EndReason::Shutdown)).await.ok();
+            }
             for session in running {
                 // Closed: it ended by itself.
                 session.send(End(EndReason::Shutdown)).await.ok();

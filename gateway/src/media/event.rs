@@ -108,6 +108,8 @@ pub(crate) enum EndReason {
     HandlerEnded(String),
     /// It has reached its stream's time limit.
     TimeLimit(Duration),
+    /// The session that was watched is over.
+    SessionEnded,
     /// An operator ended it on the admin port.
     Operator,
     /// This gateway is stopping.
@@ -136,6 +138,7 @@ impl EndReason {
             Self::HandlerFailed(_) => "handler_failed",
             Self::HandlerEnded(_) => "handler_ended",
             Self::TimeLimit(_) => "time_limit",
+            Self::SessionEnded => "session_ended",
             Self::Operator => "operator",
             Self::Shutdown => "shutdown",
         }

@@ -1,7 +1,7 @@
 //! Hop 9 of 10: released frames in, encoded and packetised frames out. `core` decides what becomes
 //! of each.
 //! In:    [`PacedQueue`], one waiting (of a generator, three: they are early).
-//! Out:   `peer`'s queue of `OutFrame`s.
+//! Out:   `peer`'s queue of `OutFrame`s, and those of viewers (`fanout`).
 //! Runs:  the session's codec arbiter; nothing but codecs runs there, and decoders come first
 //!        (`schedule`).
 //! Full:  a newer release takes the waiting one's place,
@@ -27,9 +27,10 @@ use crate::codec::Encoder;
 use crate::codec::payload::Packetiser;
 use crate::media::encoded::OutFrame;
 use crate::pipeline::bandwidth::Throttle;
+use crate::pipeline::fanout::Fanout;
 use crate::threads::schedule::CodecSchedule;
 
-/// One session's encoding half.
+/// One encoding of a session's pictures: that of its own browser, or one for viewers alone.
 pub(crate) struct Egress {
     pub(crate) releases: Arc<PacedQueue>,
     pub(crate) encoder: Box<dyn Encoder>,
@@ -39,7 +40,13 @@ pub(crate) struct Egress {
     /// What the path to the browser carries, kbit/s.
     pub(crate) available_kbps: watch::Receiver<u32>,
     pub(crate) packetiser: Packetiser,
-    pub(crate) out: mpsc::Sender<OutFrame>,
+    /// To the session's own browser; `None` where viewers alone watch.
+    pub(crate) out: Option<mpsc::Sender<OutFrame>>,
+    /// To its viewers.
+    pub(crate) fanout: Arc<Fanout>,
+    /// Added to time stamps. The same for all encodings of a session, so that a viewer can change
+    /// from one to another.
+    pub(crate) offset: u32,
     /// Notified when the browser lost its reference.
     pub(crate) keyframe_due: Arc<Notify>,
     pub(crate) stop: CancellationToken,
@@ -49,9 +56,9 @@ impl Egress {
     /// Runs until stopped.
     pub(crate) async fn run(self) {
         let Self { releases, schedule, available_kbps, keyframe_due, stop, .. } = self;
-        let Self { encoder, throttle, packetiser, out, .. } = self;
+        let Self { encoder, throttle, packetiser, out, fanout, offset, .. } = self;
         let core = Core::new(throttle);
-        let mut encoding = Encoding { core, encoder, packetiser, out, offset: rand::random() };
+        let mut encoding = Encoding { core, encoder, packetiser, out, fanout, offset };
         loop {
             tokio::select! {
                 () = releases.changed.notified() => {}

@@ -23,11 +23,15 @@ impl Encoder for Script {
             .pop_front()
             .unwrap()
             .map_err(|()| CodecError::Size { width: 2, height: 2 })?;
-        Ok(made.map(|data| Encoded { data: Bytes::from_static(data), keyframe: forced }))
+        Ok(made.map(|data| Encoded {
+            data: Bytes::from_static(data),
+            keyframe: forced,
+            droppable: false,
+        }))
     }
 
     fn repeat(&mut self, _: u64) -> Option<Encoded> {
-        Some(Encoded { data: Bytes::from_static(AGAIN), keyframe: false })
+        Some(Encoded { data: Bytes::from_static(AGAIN), keyframe: false, droppable: true })
     }
 
     fn set_bitrate(&mut self, _: u32) {}

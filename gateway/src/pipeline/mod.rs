@@ -7,6 +7,7 @@ pub(crate) mod assembler;
 pub(crate) mod backlog;
 pub(crate) mod bandwidth;
 pub(crate) mod egress;
+pub(crate) mod fanout;
 pub(crate) mod ingress;
 pub(crate) mod intake;
 pub(crate) mod pacer;

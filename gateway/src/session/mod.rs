@@ -11,6 +11,7 @@ mod perform;
 mod rate;
 mod renegotiation;
 mod start;
+mod viewers;
 mod watch;
 mod worker_search;
 
@@ -29,17 +30,18 @@ use tracing::Span;
 pub(crate) use self::answers::Answers;
 use self::core::{Core, Event};
 pub(crate) use self::perform::{Admit, Admitted};
-use self::rate::Offers;
 pub(crate) use self::rate::{moves, new_sessions};
-pub(crate) use self::renegotiation::Answer;
+pub(crate) use self::renegotiation::{Answer, Renegotiation};
 use self::start::Parts;
 pub(crate) use self::start::{PendingSession, SessionChannels, Timeouts, open};
+pub(crate) use self::viewers::AddViewer;
 pub(crate) use self::worker_search::{WorkerSearch, claim, workers_for};
 use crate::browser::messages;
 use crate::browser::peer::Peer;
 use crate::media::event::{EndReason, FrameWaiting, SessionEvent};
 use crate::media::session_id::SessionId;
 use crate::pipeline::bandwidth::asked_fps;
+use crate::pipeline::fanout::Renditions;
 use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
@@ -78,6 +80,8 @@ pub(crate) struct Session {
     peer: Peer,
     /// The decisions; everything else here is needed to carry them out.
     core: Core,
+    /// Its browser is shown the results.
+    shows: bool,
     /// The timer of the core's deadline, with its time.
     timer: Option<(Instant, SpawnHandle)>,
     /// What it begins with; none once it has begun.
@@ -91,8 +95,7 @@ pub(crate) struct Session {
     /// The worker that the search has found, until the link is created.
     found: Option<Dialed>,
     link: Option<Attached>,
-    offers: Offers,
-    answers: Arc<Answers>,
+    renegotiation: Renegotiation,
     search: WorkerSearch,
     /// The client knows another declaration than the one that holds.
     outdated: bool,
@@ -113,6 +116,8 @@ struct Held {
     /// Whether frames are turned for the handler.
     upright: Arc<AtomicBool>,
     codecs: CodecArbiter,
+    /// What its browser and its viewers are shown.
+    renditions: Renditions,
 }
 
 impl Session {
@@ -148,6 +153,7 @@ impl Actor for Session {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(STATS_INTERVAL, |session, ctx| {
             session.tell_stats();
+            session.look_after_viewers();
             let counts = session.live.received.counts(session.peer.heard());
             session.handle_event(Event::Counted(counts), ctx);
             // A session that never had a frame ends soon anyway, and does not give way.

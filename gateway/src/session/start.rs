@@ -17,18 +17,17 @@ use super::answers::Answers;
 use super::core::{Core, Limits};
 use super::nearer::LOOK_EVERY;
 use super::perform::{Admitted, now};
-use super::rate::Offers;
-use super::{Admit, Held, Session, SessionStopped, WorkerSearch};
+use super::{Admit, Held, Renegotiation, Session, SessionStopped, WorkerSearch};
 use crate::browser::offer::{Negotiated, Offer};
 use crate::browser::peer::{MediaChannels, Peer, PeerChannels};
-use crate::codec::payload::{MTU_PAYLOAD_BYTES, Packetiser};
-use crate::codec::{Codec, CodecError, Encoder, H264Encoder};
+use crate::codec::{CodecError, Format};
 use crate::media::event::{FrameWaiting, SessionEvent};
 use crate::media::frame::{FrameQueue, Policy};
 use crate::media::limits::{BitrateLimits, VideoLimits};
 use crate::media::session_id::SessionId;
 use crate::pipeline::bandwidth::Throttle;
 use crate::pipeline::egress::{Egress, PacedQueue};
+use crate::pipeline::fanout::{Fanout, Recipe, Renditions};
 use crate::pipeline::ingress::Ingress;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::pacer::PacerActor;
@@ -127,16 +126,6 @@ fn policy(spec: &Spec) -> Policy {
     if spec.skip_frames { Policy::NewestWins } else { Policy::Fifo(FIFO_FRAMES) }
 }
 
-fn encoder(negotiated: &Negotiated, kbps: u32, fps: f64) -> Box<dyn Encoder> {
-    match negotiated.codec {
-        Codec::H264 if negotiated.single_nal => Box::new(
-            H264Encoder::new(kbps, fps)
-                .with_max_slice(u32::try_from(MTU_PAYLOAD_BYTES).unwrap_or(u32::MAX)),
-        ),
-        codec => codec.encoder(kbps, fps),
-    }
-}
-
 /// Starts the session's actor, which waits for the browser.
 pub(crate) fn open<G>(
     pending: PendingSession,
@@ -165,13 +154,15 @@ where
     let Timeouts { reconnect, idle, .. } = timeouts;
     let limits = Limits { reconnect, idle, time: live.spec.time_limit, nearer };
     let core = Core::new(now(), limits, live.spec.mode != Mode::Receive);
-    let offers = Offers::new(Instant::now(), offer.ufrag());
+    let renegotiation = Renegotiation::new(Instant::now(), offer.ufrag(), answers);
+    let shows = live.spec.mode != Mode::Send && offer.video.receives;
     let arbiter = arbiters.session.clone();
     let parts = Parts { media_channels, codec: offer.codec, arbiters: Arc::clone(arbiters) };
     let session = Session {
         id,
         peer,
         core,
+        shows,
         timer: None,
         parts: Some(Box::new(parts)),
         admitted: None,
@@ -179,8 +170,7 @@ where
         claimed: None,
         found: None,
         link: None,
-        offers,
-        answers,
+        renegotiation,
         search,
         outdated: live.outdated,
         leaving: false,
@@ -236,43 +226,52 @@ impl Session {
         let upright = Arc::new(AtomicBool::new(!spec.keep_rotation));
         let window = Arc::new(CreditWindow::new());
 
-        let (results, releases, pacer) = if spec.mode == Mode::Receive {
+        let waiting = if spec.mode == Mode::Receive { EARLY_RELEASES } else { RELEASES };
+        let releases =
+            Arc::new(if self.shows { PacedQueue::new(waiting) } else { PacedQueue::unshown() });
+        let (results, pacer) = if spec.mode == Mode::Receive {
             let results = FrameQueue::new(Hop::Pacer, Policy::Fifo(FIFO_FRAMES));
-            let releases = Arc::new(PacedQueue::new(EARLY_RELEASES));
             let (queue, out) = (Arc::clone(&results), Arc::clone(&releases));
             let pacer =
                 PacerActor::metronome(spec.fps, Arc::clone(&window), queue, out, stop.clone());
-            (results, releases, pacer)
+            (results, pacer)
         } else {
             // Newest wins even when no frame is skipped: the handler has seen every frame, and a
             // queue of results in front of a pacer that runs at the camera's rate would never drain
             // again.
             let results = FrameQueue::new(Hop::Pacer, Policy::NewestWins);
-            let releases = Arc::new(PacedQueue::new(RELEASES));
             let pacer = PacerActor::new(
                 spec.fps,
                 Arc::clone(&results),
                 Arc::clone(&releases),
                 stop.clone(),
             );
-            (results, releases, pacer)
+            (results, pacer)
         };
         let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
-        if spec.mode != Mode::Send {
-            let encoder = encoder(&negotiated, bitrates.start, spec.fps);
+        let offset = rand::random();
+        let own = self.shows.then(|| {
+            let format = Format { codec, single_nal: negotiated.single_nal };
+            let fanout = Arc::<Fanout>::default();
             let egress = Egress {
-                releases,
-                encoder,
+                releases: Arc::clone(&releases),
+                encoder: format.encoder(bitrates.start, spec.fps),
                 schedule: codecs.schedule(),
-                packetiser: Packetiser::new(codec, negotiated.single_nal),
+                packetiser: format.packetiser(),
                 throttle: Throttle::new(bitrates, spec.fps),
                 available_kbps: available_kbps.subscribe(),
-                out: self.peer.frames(),
+                out: Some(self.peer.frames()),
+                fanout: Arc::clone(&fanout),
+                offset,
                 keyframe_due,
                 stop: stop.clone(),
             };
             codecs.spawn(egress.run().instrument(self.span.clone()));
-        }
+            (format, fanout)
+        });
+        let (fps, span) = (spec.fps, self.span.clone());
+        let recipe = Recipe { codecs: codecs.clone(), bitrates, fps, waiting, offset, span };
+        let renditions = Renditions::new(recipe, releases, own);
         let context = LinkContext {
             waiting: Arc::clone(&frames),
             mode: spec.mode,
@@ -306,7 +305,7 @@ impl Session {
         }
         let reliefs = report_reliefs(codecs.schedule().reliefs(), self.search.events.clone());
         self.media.spawn(self.stop.clone().run_until_cancelled_owned(reliefs));
-        self.held = Some(Held { context, upright, codecs });
+        self.held = Some(Held { context, upright, codecs, renditions });
         telemetry::session_started(codec);
         self.claimed = Some(Box::new((worker, slot)));
         Ok(())

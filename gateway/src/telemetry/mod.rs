@@ -6,6 +6,7 @@
 pub(crate) mod audit;
 pub(crate) mod ledger;
 pub(crate) mod trace;
+pub(crate) mod viewers;
 pub(crate) mod worker_series;
 mod zeros;
 
@@ -142,6 +143,7 @@ fn workers() -> MutexGuard<'static, WorkerSeries> {
 }
 
 fn describe() {
+    viewers::describe();
     describe_gauge!(
         "reframe_thread_stuck",
         "1 while a thread has given no sign of life for a second or more, else 0."

@@ -16,6 +16,7 @@ pub(crate) fn units(codec: Codec) -> Vec<Encoded> {
     let unit = |unit: &reframe_tests::source::Unit| Encoded {
         data: Bytes::copy_from_slice(&unit.data),
         keyframe: unit.keyframe,
+        droppable: false,
     };
     clip.units().iter().map(unit).collect()
 }

@@ -70,7 +70,8 @@ fn datagrams(clip: &Clip) -> Vec<Vec<BytesMut>> {
     let (mut browser, mut rtp, mut srtp) =
         (Path::new(Codec::Vp8, 30.0, 2_000, None), RtpStream::default(), Srtp::new());
     let frame = |(number, unit): (u32, &reframe_tests::source::Unit)| {
-        let unit = Encoded { data: unit.data.to_vec().into(), keyframe: unit.keyframe };
+        let (data, keyframe) = (unit.data.to_vec().into(), unit.keyframe);
+        let unit = Encoded { data, keyframe, droppable: false };
         let packets = rtp.packets(browser.packetise(&unit), number * 3_000);
         packets.iter().map(|packet| srtp.protect(packet)).collect()
     };

@@ -195,7 +195,7 @@ impl Encoder for H264Encoder {
         let keyframe = encoded.frame_type() == FrameType::IDR;
         let data = encoded.to_vec();
         // Empty: rate control dropped the picture.
-        Ok((!data.is_empty()).then(|| Encoded { data: data.into(), keyframe }))
+        Ok((!data.is_empty()).then(|| Encoded { data: data.into(), keyframe, droppable: false }))
     }
 
     fn repeat(&mut self, _: u64) -> Option<Encoded> {

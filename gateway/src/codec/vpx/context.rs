@@ -85,6 +85,7 @@ impl Context {
             return Some(Encoded {
                 data: Bytes::copy_from_slice(data),
                 keyframe: flags & vpx::VPX_FRAME_IS_KEY != 0,
+                droppable: flags & vpx::VPX_FRAME_IS_DROPPABLE != 0,
             });
         }
     }

@@ -241,7 +241,11 @@ impl Encoder for VpxEncoder {
         let due = pts.saturating_sub(*encoded) >= REFINE_TICKS;
         let refine =
             due && context.last_quantizer().is_some_and(|quantizer| quantizer > GOOD_QUANTIZER);
-        repeat.clone().filter(|_| !refine).map(|data| Encoded { data, keyframe: false })
+        repeat.clone().filter(|_| !refine).map(|data| Encoded {
+            data,
+            keyframe: false,
+            droppable: true,
+        })
     }
 
     fn set_fastest(&mut self, set_fastest: bool) {

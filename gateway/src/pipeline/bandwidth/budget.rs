@@ -24,20 +24,26 @@ const LESS: [(f64, f64); 2] = [(0.2, 0.7), (0.1, 0.85)];
 
 /// A leaky bucket that pictures are charged to after they were encoded, when their size is known.
 #[derive(Debug, Default)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     debt_bits: f64,
     drained: Option<Instant>,
 }
 
 impl Budget {
     /// Whether another picture may be encoded.
-    pub(super) fn allows(&mut self, now: Instant, kbps: u32) -> bool {
+    pub(crate) fn allows(&mut self, now: Instant, kbps: u32) -> bool {
         let rate = f64::from(kbps) * 1_000.0;
         let passed = self.drained.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
         self.drained = Some(now);
         self.debt_bits =
             (self.debt_bits.min(FORGIVEN_SECONDS * rate) - passed * rate * SLACK).max(0.0);
         self.debt_bits <= MAX_DEBT_SECONDS * rate
+    }
+
+    /// Whether more is under way than an encoder that keeps the rate ever has: pictures that
+    /// nothing refers to are better left out.
+    pub(crate) fn is_strained(&self, kbps: u32) -> bool {
+        self.debt_bits > LESS[1].0 * f64::from(kbps) * 1_000.0
     }
 
     /// What to tell the encoder while the path carries `kbps`.
@@ -52,7 +58,7 @@ impl Budget {
         less.map_or(kbps, |(_, part)| (f64::from(kbps) * part) as u32)
     }
 
-    pub(super) fn charge(&mut self, bytes: usize) {
+    pub(crate) fn charge(&mut self, bytes: usize) {
         self.debt_bits += bytes as f64 * 8.0;
     }
 }

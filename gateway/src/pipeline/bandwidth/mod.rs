@@ -3,7 +3,7 @@
 //! Pure: `peer::congestion` and `peer::remb` estimate, and `egress` obeys. Every number is kbit/s
 //! of encoded video, without the headers of RTP and below.
 
-mod budget;
+pub(crate) mod budget;
 pub(crate) mod burst;
 pub(crate) mod delay;
 mod ladder;

@@ -1,6 +1,7 @@
 //! One picture's way through the encoder: carries out what the core decides.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -14,6 +15,7 @@ use crate::codec::payload::Packetiser;
 use crate::codec::{Encoded, Encoder, Picture, scale};
 use crate::media::encoded::OutFrame;
 use crate::pipeline::bandwidth::Due;
+use crate::pipeline::fanout::{Fanout, Kind};
 use crate::telemetry::ledger::{Hop, Reason};
 use crate::telemetry::{self, Stage};
 use crate::threads::schedule::EncoderTurn;
@@ -35,7 +37,8 @@ pub(super) struct Encoding {
     pub(super) core: Core,
     pub(super) encoder: Box<dyn Encoder>,
     pub(super) packetiser: Packetiser,
-    pub(super) out: mpsc::Sender<OutFrame>,
+    pub(super) out: Option<mpsc::Sender<OutFrame>>,
+    pub(super) fanout: Arc<Fanout>,
     /// Added to time stamps.
     pub(super) offset: u32,
 }
@@ -48,16 +51,22 @@ impl Encoding {
         Conditions { started, path_kbps, relief }: Conditions,
         turn: &EncoderTurn<'_>,
     ) -> Flow {
-        let PacedPicture { picture, pts, ticket, .. } = &release;
+        let PacedPicture { picture, pts, ticket, new, .. } = &release;
         self.encoder.set_fastest(relief > 0);
+        self.encoder.set_temporal_layers(self.fanout.is_watched());
+        if self.fanout.takes_keyframe(started) {
+            self.core.keyframe_requested();
+        }
         let due = Due {
             at: release.leave_at.unwrap_or(release.released),
-            new: ticket.is_some(),
+            new: *new,
             size: (picture.width, picture.height),
         };
-        let queue_has_room = self.out.capacity() > 0;
+        let queue_has_room = self.out.as_ref().is_none_or(|out| out.capacity() > 0);
         let request = Request { picture, due, path_kbps, relief, queue_has_room };
-        let (attempt, repeat) = match self.core.decide(started, request) {
+        let decision = self.core.decide(started, request);
+        self.note_path(&decision, due.size, relief);
+        let (attempt, repeat) = match decision {
             Decision::Encode(attempt) => (attempt, None),
             Decision::Repeat(attempt) => (attempt, self.encoder.repeat(*pts)),
             Decision::Skip(reason) => {
@@ -81,15 +90,37 @@ impl Encoding {
                 None => telemetry::stage(Stage::Encode, took),
             }
         }
-        let packetise = |unit: Encoded| self.packetiser.packetise(&unit.data, unit.keyframe);
-        let payloads = encoded.map_or_else(Vec::new, packetise);
+        let (payloads, kind) = match encoded {
+            Some(Encoded { data, keyframe, droppable }) => {
+                (self.packetiser.packetise(&data, keyframe), Kind { keyframe, droppable })
+            }
+            None => (Vec::new(), Kind::default()),
+        };
         let unit = self.core.encoded(attempt, made, payloads.iter().map(Bytes::len).sum());
-        self.send(release, unit, payloads)
+        self.send(release, unit, payloads, kind)
     }
 
-    /// Puts a unit into the queue to the browser. One without payloads has nothing to send.
-    fn send(&mut self, release: PacedPicture, unit: Unit, payloads: Vec<Bytes>) -> Flow {
-        let PacedPicture { picture, pts, leave_at, stamp, ticket, .. } = release;
+    /// Tells viewers whether the path to the session's own browser makes this encoding worse.
+    fn note_path(&self, decision: &Decision, size: (u32, u32), relief: usize) {
+        let limited = match decision {
+            Decision::Skip(reason) => *reason == Reason::Congested,
+            Decision::Encode(attempt) | Decision::Repeat(attempt) => {
+                relief == 0 && (attempt.target.width, attempt.target.height) != size
+            }
+        };
+        self.fanout.set_limited(limited);
+    }
+
+    /// Puts a unit into the queues to viewers and to the browser. One without payloads has nothing
+    /// to send.
+    fn send(
+        &mut self,
+        release: PacedPicture,
+        unit: Unit,
+        payloads: Vec<Bytes>,
+        kind: Kind,
+    ) -> Flow {
+        let PacedPicture { picture, pts, leave_at, stamp, new, ticket, .. } = release;
         if payloads.is_empty() {
             self.core.lost(unit);
             if let Some(ticket) = ticket {
@@ -97,13 +128,17 @@ impl Encoding {
             }
             return ControlFlow::Continue(());
         }
-        let shown_before = ticket.is_none();
         #[expect(clippy::cast_possible_truncation, reason = "RTP time is modulo 2^32")]
         let timestamp = self.offset.wrapping_add(pts as u32);
-        match self.out.try_send(OutFrame { payloads, timestamp, leave_at, stamp, ticket }) {
+        self.fanout.forward(Instant::now(), &payloads, kind, timestamp, leave_at);
+        let Some(out) = &self.out else {
+            self.core.sent(unit, picture);
+            return ControlFlow::Continue(());
+        };
+        match out.try_send(OutFrame { payloads, timestamp, leave_at, stamp, ticket }) {
             Ok(()) => {
                 self.core.sent(unit, picture);
-                if shown_before {
+                if !new {
                     telemetry::frame_repeated();
                 }
             }

@@ -1,7 +1,8 @@
-//! The queue between the pacer and the encoder.
+//! The queue between the pacer and the encoder, and its copies for the encoders of viewers.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::codec::Picture;
 use crate::media::frame::CaptureStamp;
+use crate::telemetry;
 use crate::telemetry::ledger::{Hop, Reason, Ticket};
 
 /// A picture that is due.
@@ -22,8 +24,17 @@ pub(crate) struct PacedPicture {
     pub(crate) leave_at: Option<Instant>,
     /// When the browser captured it, if it said so and this is not a re-emission.
     pub(crate) stamp: Option<CaptureStamp>,
-    /// None for a re-emission.
+    /// False for a re-emission.
+    pub(crate) new: bool,
+    /// `None` for a re-emission, and in a copy: the frame's end is that of the original.
     pub(crate) ticket: Option<Ticket>,
+}
+
+impl PacedPicture {
+    fn copy(&self) -> Self {
+        let Self { pts, released, leave_at, stamp, new, .. } = *self;
+        Self { picture: self.picture.clone(), pts, released, leave_at, stamp, new, ticket: None }
+    }
 }
 
 /// What waits between the pacer and the encoder.
@@ -34,6 +45,10 @@ pub(crate) struct PacedQueue {
     left_out: AtomicU64,
     /// Notified while something waits.
     pub(super) changed: Notify,
+    /// Where copies of what is put in go to: one for each further encoding.
+    copies: Mutex<Vec<Arc<Self>>>,
+    /// There are some. So that those without pay for a look at a flag.
+    copied: AtomicBool,
 }
 
 impl PacedQueue {
@@ -44,26 +59,62 @@ impl PacedQueue {
             waiting: Mutex::default(),
             left_out: AtomicU64::new(0),
             changed: Notify::new(),
+            copies: Mutex::default(),
+            copied: AtomicBool::new(false),
         }
+    }
+
+    /// Of a session whose own browser is shown nothing: nothing waits, and what is put in is
+    /// consumed, once it has been copied.
+    pub(crate) fn unshown() -> Self {
+        Self::new(0)
+    }
+
+    /// From now on `copy` gets what this one gets.
+    pub(crate) fn copy_to(&self, copy: Arc<Self>) {
+        let mut copies = self.copies.lock();
+        copies.push(copy);
+        self.copied.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on it does not.
+    pub(crate) fn copy_no_more(&self, copy: &Arc<Self>) {
+        let mut copies = self.copies.lock();
+        copies.retain(|other| !Arc::ptr_eq(other, copy));
+        self.copied.store(!copies.is_empty(), Ordering::Relaxed);
     }
 
     /// Puts a release in. If the queue is full, a re-emission is dropped, and a result takes the
     /// place of the oldest.
     pub(crate) fn push(&self, mut release: PacedPicture) {
+        if self.copied.load(Ordering::Relaxed) {
+            for copy in self.copies.lock().iter() {
+                copy.push(release.copy());
+            }
+        }
+        if self.bound == 0 {
+            if let Some(ticket) = release.ticket {
+                ticket.consumed();
+            }
+            return;
+        }
         if let Some(ticket) = &mut release.ticket {
             ticket.enter(Hop::Egress);
         }
         let mut waiting = self.waiting.lock();
         let full = waiting.len() >= self.bound;
-        if full && release.ticket.is_none() {
+        if full && !release.new {
             return;
         }
         let lost = full.then(|| waiting.pop_front()).flatten();
         waiting.push_back(release);
         drop(waiting);
-        if let Some(ticket) = lost.and_then(|release| release.ticket) {
-            ticket.dropped(Reason::Skipped);
+        if let Some(lost) = lost.filter(|lost| lost.new) {
             self.left_out.fetch_add(1, Ordering::Relaxed);
+            match lost.ticket {
+                Some(ticket) => ticket.dropped(Reason::Skipped),
+                None => telemetry::viewers::rendition_skipped(),
+            }
         }
         self.changed.notify_one();
     }
@@ -100,6 +151,7 @@ pub(super) mod testing {
             released,
             leave_at: None,
             stamp: None,
+            new: !repeat,
             ticket: (!repeat).then(|| Ticket::open(released)),
         }
     }

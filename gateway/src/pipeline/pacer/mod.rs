@@ -120,6 +120,7 @@ impl PacerActor {
                         released: now,
                         leave_at,
                         stamp,
+                        new: true,
                         ticket,
                     });
                 }
@@ -134,6 +135,7 @@ impl PacerActor {
                             released: now,
                             leave_at,
                             stamp: None,
+                            new: false,
                             ticket: None,
                         };
                         self.releases.push(release);

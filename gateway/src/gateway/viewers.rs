@@ -1,0 +1,240 @@
+//! Somebody watches a session: whether there is room, the answer, and the viewer that then waits
+//! for its client.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use actix::{
+    ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture,
+};
+use reframe_trace::STRANGER;
+use tokio::time::Instant;
+use tracing::{Instrument, Span, error, info, info_span};
+
+use super::client_limits::NewOffer;
+use super::{Entry, Gateway};
+use crate::browser::offer::{Offer, OfferError, Parsed};
+use crate::browser::peer;
+use crate::codec::{Codec, Codecs};
+use crate::config::Video;
+use crate::media::refused::OfferRefused;
+use crate::media::session_id::SessionId;
+use crate::session::{AddCandidate, Session};
+use crate::stream::live_session::LiveSession;
+use crate::stream::spec::Mode;
+use crate::telemetry;
+use crate::viewer::{self, PendingViewer, Viewer, ViewerChannels, ViewerStopped};
+
+/// Answer the offer of a viewer of a session; the answer is SDP.
+#[derive(Message)]
+#[rtype(result = "Result<String, WatchRefused>")]
+pub(crate) struct Watch {
+    /// The session that is watched.
+    pub(crate) session: SessionId,
+    /// The viewer's own id, which we have drawn.
+    pub(crate) viewer: SessionId,
+    /// Of a client that receives video.
+    pub(crate) offer: Parsed,
+    /// The codecs that may be spoken.
+    pub(crate) codecs: Codecs,
+    /// Whose it is, for the log and for the answer's turn.
+    pub(crate) client: Option<IpAddr>,
+    /// Whose it is, for what one client may have; `None`: a program on this machine.
+    pub(crate) limited: Option<IpAddr>,
+    /// The subject of its access token.
+    pub(crate) subject: Option<String>,
+}
+
+/// Why a viewer is not taken.
+#[derive(Debug)]
+pub(crate) enum WatchRefused {
+    /// No session of this gateway has this id.
+    UnknownSession,
+    /// The session's stream shows nothing: its mode is `send`.
+    NothingShown,
+    /// The session has no picture yet.
+    NoPicture,
+    /// As many watch as may (`--max-viewers`).
+    TooMany(u32),
+    /// The offer cannot be answered.
+    Offer(OfferError),
+    /// The gateway takes nobody now.
+    Refused(OfferRefused),
+}
+
+/// A viewer.
+pub(super) enum ViewerEntry {
+    /// The answer is being made; candidates wait for it.
+    Opening(Vec<AddCandidate>),
+    Running(Addr<Viewer>),
+}
+
+impl Handler<Watch> for Gateway {
+    type Result = ResponseActFuture<Self, Result<String, WatchRefused>>;
+
+    fn handle(&mut self, watch: Watch, _: &mut Context<Self>) -> Self::Result {
+        let viewer = watch.viewer.clone();
+        let (session, live, offer) = match self.may_watch(&watch) {
+            Ok(may) => may,
+            Err(refused) => {
+                telemetry::viewers::refused(refused.label());
+                return Box::pin(async move { Err(refused) }.into_actor(self));
+            }
+        };
+        let span = info_span!(
+            "viewer",
+            viewer = viewer.digest(),
+            session = watch.session.digest(),
+            client = watch.client.map(tracing::field::display),
+            codec = offer.codec.codec.name()
+        );
+        self.viewers.insert(viewer.clone(), ViewerEntry::Opening(Vec::new()));
+        telemetry::viewers::active(self.viewers.len());
+        let answering = self.answer_viewer(watch, session, &live, offer, span.clone());
+        let answering = self.media.spawn(answering.instrument(span)).into_actor(self);
+        Box::pin(answering.map(move |answered, gateway, ctx| {
+            let answered = answered.unwrap_or_else(|panic| {
+                error!(target: STRANGER, viewer = viewer.digest(), %panic, "an offer was not answered");
+                let ours = "our own fault; see the log".to_owned();
+                Err(WatchRefused::Refused(OfferRefused::Unanswerable(ours)))
+            });
+            match answered {
+                // Began before `Shutdown`, and would miss it.
+                Ok(_) if gateway.draining.load(Ordering::Relaxed) => {
+                    gateway.forget_viewer(&viewer);
+                    Err(WatchRefused::Refused(OfferRefused::Draining))
+                }
+                Ok((sdp, pending)) => {
+                    let running = viewer::open(pending, &gateway.arbiters.session, &ctx.address());
+                    let entry = ViewerEntry::Running(running.clone());
+                    if let Some(ViewerEntry::Opening(waiting)) =
+                        gateway.viewers.insert(viewer, entry)
+                    {
+                        // The mailbox is new; candidates beyond it are paths that the answer
+                        // makes redundant.
+                        waiting.into_iter().for_each(|it| drop(running.try_send(it)));
+                    }
+                    Ok(sdp)
+                }
+                Err(refused) => {
+                    telemetry::viewers::refused(refused.label());
+                    gateway.forget_viewer(&viewer);
+                    Err(refused)
+                }
+            }
+        }))
+    }
+}
+
+impl Gateway {
+    /// Whether this one may watch, as far as is known here and now.
+    fn may_watch(
+        &mut self,
+        watch: &Watch,
+    ) -> Result<(Addr<Session>, Arc<LiveSession>, Offer), WatchRefused> {
+        let Watch { session, viewer, offer, codecs, limited, subject, .. } = watch;
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(WatchRefused::Refused(OfferRefused::Draining));
+        }
+        let Some(Entry::Running { session, live, codec, .. }) = self.sessions.get(session) else {
+            return Err(WatchRefused::UnknownSession);
+        };
+        if live.spec.mode == Mode::Send {
+            return Err(WatchRefused::NothingShown);
+        }
+        if live.status.state() == "connecting" {
+            return Err(WatchRefused::NoPicture);
+        }
+        let (session, live) = (session.clone(), Arc::clone(live));
+        let codecs = codecs.preferring(*codec);
+        let offer = offer.negotiate(Mode::Receive, &codecs).map_err(WatchRefused::Offer)?;
+        if self.viewers.len() >= self.max_viewers as usize {
+            return Err(WatchRefused::TooMany(self.max_viewers));
+        }
+        let subject = subject.as_deref();
+        let new =
+            NewOffer { id: viewer, address: *limited, subject, max_sessions: None, replaces: None };
+        self.viewer_clients.take_offer(Instant::now(), &new).map_err(WatchRefused::Refused)?;
+        Ok((session, live, offer))
+    }
+
+    /// Makes the answer. Runs on the media runtime.
+    fn answer_viewer(
+        &self,
+        watch: Watch,
+        session: Addr<Session>,
+        live: &LiveSession,
+        offer: Offer,
+        span: Span,
+    ) -> impl Future<Output = Result<(String, PendingViewer), WatchRefused>> + use<> {
+        let Watch { viewer: id, client, .. } = watch;
+        let Video { bitrates, video_limits } = self.video.clone();
+        let bitrates = bitrates.with(live.spec.bitrates);
+        let channels = ViewerChannels::new(&live.declared(), bitrates, video_limits);
+        let (port, open) = (Arc::clone(&self.port), self.peers.token());
+        let answers = Arc::clone(&self.answers);
+        async move {
+            let Some(turn) = answers.turn(client).await else {
+                return Err(WatchRefused::Refused(OfferRefused::Busy));
+            };
+            let answered = peer::answer(&offer, port.join(), channels.for_peer(), open).await;
+            drop(turn);
+            let (sdp, peer) = answered.map_err(|error| {
+                info!(target: STRANGER, %error, "offer refused");
+                WatchRefused::Refused(OfferRefused::Unanswerable(error.to_string()))
+            })?;
+            Ok((sdp, PendingViewer { id, offer, channels, peer, answers, session, span }))
+        }
+    }
+
+    /// The viewer of this id.
+    pub(super) fn forget_viewer(&mut self, id: &SessionId) {
+        self.viewers.remove(id);
+        self.viewer_clients.ended(id);
+        telemetry::viewers::active(self.viewers.len());
+    }
+
+    /// Those that are there.
+    pub(super) fn running_viewers(&self) -> Vec<Addr<Viewer>> {
+        let running = self.viewers.values().filter_map(|entry| match entry {
+            ViewerEntry::Running(viewer) => Some(viewer.clone()),
+            ViewerEntry::Opening(_) => None,
+        });
+        running.collect()
+    }
+}
+
+impl Handler<ViewerStopped> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, ViewerStopped(id): ViewerStopped, _: &mut Context<Self>) {
+        self.forget_viewer(&id);
+    }
+}
+
+impl Codecs {
+    /// The same, with the codec first that there is an encoding of already.
+    fn preferring(&self, first: Codec) -> Self {
+        let allowed = match self {
+            Self::Browsers => Codec::AVAILABLE,
+            Self::Ours(codecs) => codecs,
+        };
+        let others = allowed.iter().copied().filter(|codec| *codec != first);
+        Self::Ours(allowed.contains(&first).then_some(first).into_iter().chain(others).collect())
+    }
+}
+
+impl WatchRefused {
+    /// The value of the label `reason`.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::UnknownSession => "unknown_session",
+            Self::NothingShown => "nothing_shown",
+            Self::NoPicture => "no_picture",
+            Self::TooMany(_) => "too_many",
+            Self::Offer(_) => "invalid",
+            Self::Refused(refused) => refused.error(),
+        }
+    }
+}
