@@ -125,11 +125,7 @@ impl Handler<SessionEvent> for Viewer {
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         match event {
             SessionEvent::Checked => self.core.checked(clock::now()),
-            SessionEvent::Connected => {
-                if self.core.connected(clock::now()) {
-                    self.join(ctx);
-                }
-            }
+            SessionEvent::Connected if self.core.connected(clock::now()) => self.join(ctx),
             SessionEvent::Ended(reason) => self.end(&reason, ctx),
             // Of what a viewer has not: a decoder, a worker.
             _ => {}

@@ -93,7 +93,7 @@ where
     let viewer = Viewer {
         core: Core::new(clock::now()),
         id,
-        output: Arc::new(Output::new(peer.frames(), available_kbps)),
+        output: Arc::new(Output::new(peer.frames(), available_kbps, codec)),
         peer,
         renegotiation: Renegotiation::new(Instant::now(), offer.ufrag(), answers),
         format: Format { codec, single_nal },
