@@ -112,6 +112,8 @@ impl Handler<Candidate> for Gateway {
                 let added = opening.add(nonce, candidate);
                 Box::pin(async { added })
             }
+            // Nobody has its id.
+            Some(Entry::Beginning) => Box::pin(async { Err(CandidateError) }),
             None if self.viewers.contains_key(&id) => self.viewer_candidate(&id, candidate),
             None if !wait => Box::pin(async { Err(CandidateError) }),
             None => {

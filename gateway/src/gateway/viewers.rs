@@ -22,7 +22,7 @@ use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
 use crate::session::{AddCandidate, Session};
 use crate::stream::live_session::LiveSession;
-use crate::stream::spec::Mode;
+use crate::stream::spec::{Mode, Spec};
 use crate::telemetry;
 use crate::viewer::{self, PendingViewer, Viewer, ViewerChannels, ViewerStopped};
 
@@ -30,8 +30,7 @@ use crate::viewer::{self, PendingViewer, Viewer, ViewerChannels, ViewerStopped};
 #[derive(Message)]
 #[rtype(result = "Result<String, WatchRefused>")]
 pub(crate) struct Watch {
-    /// The session that is watched.
-    pub(crate) session: SessionId,
+    pub(crate) watched: Watched,
     /// The viewer's own id, which we have drawn.
     pub(crate) viewer: SessionId,
     /// Of a client that receives video.
@@ -44,6 +43,24 @@ pub(crate) struct Watch {
     pub(crate) limited: Option<IpAddr>,
     /// The subject of its access token.
     pub(crate) subject: Option<String>,
+}
+
+/// What is watched.
+#[derive(Clone)]
+pub(crate) enum Watched {
+    Session(SessionId),
+    /// The one session of this stream, which begins when somebody watches it.
+    Broadcast(Arc<Spec>),
+}
+
+impl Watched {
+    /// The session's.
+    pub(crate) fn id(&self) -> SessionId {
+        match self {
+            Self::Session(id) => id.clone(),
+            Self::Broadcast(spec) => SessionId::of_broadcast(&spec.name),
+        }
+    }
 }
 
 /// Why a viewer is not taken.
@@ -74,6 +91,29 @@ impl Handler<Watch> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, WatchRefused>>;
 
     fn handle(&mut self, watch: Watch, _: &mut Context<Self>) -> Self::Result {
+        let session = watch.watched.id();
+        let Watched::Broadcast(spec) = &watch.watched else { return self.watch(watch) };
+        if self.sessions.contains_key(&session) || self.draining.load(Ordering::Relaxed) {
+            return self.watch(watch);
+        }
+        let beginning = self.begin_broadcast(session, Arc::clone(spec));
+        Box::pin(beginning.then(|begun, gateway, _| match begun {
+            Ok(()) => gateway.watch(watch),
+            Err(refused) => {
+                let refused = match refused {
+                    // At another gateway.
+                    OfferRefused::AlreadyExists => WatchRefused::UnknownSession,
+                    refused => WatchRefused::Refused(refused),
+                };
+                telemetry::viewers::refused(refused.label());
+                Box::pin(async { Err(refused) }.into_actor(gateway))
+            }
+        }))
+    }
+}
+
+impl Gateway {
+    fn watch(&mut self, watch: Watch) -> ResponseActFuture<Self, Result<String, WatchRefused>> {
         let viewer = watch.viewer.clone();
         let (session, live, offer) = match self.may_watch(&watch) {
             Ok(may) => may,
@@ -85,7 +125,7 @@ impl Handler<Watch> for Gateway {
         let span = info_span!(
             "viewer",
             viewer = viewer.digest(),
-            session = watch.session.digest(),
+            session = watch.watched.id().digest(),
             client = watch.client.map(tracing::field::display),
             codec = offer.codec.codec.name()
         );
@@ -133,17 +173,20 @@ impl Gateway {
         &mut self,
         watch: &Watch,
     ) -> Result<(Addr<Session>, Arc<LiveSession>, Offer), WatchRefused> {
-        let Watch { session, viewer, offer, codecs, limited, subject, .. } = watch;
+        let Watch { watched, viewer, offer, codecs, limited, subject, .. } = watch;
         if self.draining.load(Ordering::Relaxed) {
             return Err(WatchRefused::Refused(OfferRefused::Draining));
         }
-        let Some(Entry::Running { session, live, codec, .. }) = self.sessions.get(session) else {
-            return Err(WatchRefused::UnknownSession);
+        let (session, live, codec) = match self.sessions.get(&watched.id()) {
+            Some(Entry::Running { session, live, codec, .. }) => (session, live, codec),
+            Some(Entry::Beginning) => return Err(WatchRefused::NoPicture),
+            Some(Entry::Opening(_)) | None => return Err(WatchRefused::UnknownSession),
         };
         if live.spec.mode == Mode::Send {
             return Err(WatchRefused::NothingShown);
         }
-        if live.status.state() == "connecting" {
+        // Viewers of a broadcast wait for it to begin.
+        if codec.is_some() && live.status.state() == "connecting" {
             return Err(WatchRefused::NoPicture);
         }
         let (session, live) = (session.clone(), Arc::clone(live));
@@ -171,7 +214,7 @@ impl Gateway {
         let Watch { viewer: id, client, .. } = watch;
         let Video { bitrates, video_limits } = self.video.clone();
         let bitrates = bitrates.with(live.spec.bitrates);
-        let channels = ViewerChannels::new(&live.declared(), bitrates, video_limits);
+        let channels = ViewerChannels::new(live, bitrates, video_limits);
         let (port, open) = (Arc::clone(&self.port), self.peers.token());
         let answers = Arc::clone(&self.answers);
         async move {
@@ -215,13 +258,15 @@ impl Handler<ViewerStopped> for Gateway {
 
 impl Codecs {
     /// The same, with the codec first that there is an encoding of already.
-    fn preferring(&self, first: Codec) -> Self {
+    fn preferring(&self, first: Option<Codec>) -> Self {
         let allowed = match self {
             Self::Browsers => Codec::AVAILABLE,
             Self::Ours(codecs) => codecs,
         };
-        let others = allowed.iter().copied().filter(|codec| *codec != first);
-        Self::Ours(allowed.contains(&first).then_some(first).into_iter().chain(others).collect())
+        let first = first.filter(|first| allowed.contains(first));
+        let others = allowed.iter().copied().filter(|codec| Some(*codec) != first);
+        // In our order, so that those who could take several share one.
+        Self::Ours(first.into_iter().chain(others).collect())
     }
 }
 

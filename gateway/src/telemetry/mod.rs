@@ -379,8 +379,10 @@ pub(crate) fn connection_failed(step: &'static str) {
     counter!("reframe_connection_failures_total", "step" => step).increment(1);
 }
 
-pub(crate) fn session_started(codec: Codec) {
-    counter!("reframe_sessions_total", "codec" => codec.name()).increment(1);
+/// `codec`: of its client's video; `None`: a broadcast, which has no client of its own.
+pub(crate) fn session_started(codec: Option<Codec>) {
+    let codec = codec.map_or("none", Codec::name);
+    counter!("reframe_sessions_total", "codec" => codec).increment(1);
 }
 
 pub(crate) fn offer(outcome: &'static str) {
