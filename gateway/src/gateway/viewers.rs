@@ -43,6 +43,8 @@ pub(crate) struct Watch {
     pub(crate) limited: Option<IpAddr>,
     /// The subject of its access token.
     pub(crate) subject: Option<String>,
+    /// The nonce in its token.
+    pub(crate) nonce: String,
 }
 
 /// What is watched.
@@ -81,7 +83,13 @@ pub(crate) enum WatchRefused {
 }
 
 /// A viewer.
-pub(super) enum ViewerEntry {
+pub(super) struct ViewerEntry {
+    /// The nonce in its token.
+    pub(super) nonce: String,
+    pub(super) state: ViewerState,
+}
+
+pub(super) enum ViewerState {
     /// The answer is being made; candidates wait for it.
     Opening(Vec<AddCandidate>),
     Running(Addr<Viewer>),
@@ -129,7 +137,8 @@ impl Gateway {
             client = watch.client.map(tracing::field::display),
             codec = offer.codec.codec.name()
         );
-        self.viewers.insert(viewer.clone(), ViewerEntry::Opening(Vec::new()));
+        let (nonce, state) = (watch.nonce.clone(), ViewerState::Opening(Vec::new()));
+        self.viewers.insert(viewer.clone(), ViewerEntry { nonce, state });
         telemetry::viewers::active(self.viewers.len());
         let answering = self.answer_viewer(watch, session, &live, offer, span.clone());
         let answering = self.media.spawn(answering.instrument(span)).into_actor(self);
@@ -147,10 +156,10 @@ impl Gateway {
                 }
                 Ok((sdp, pending)) => {
                     let running = viewer::open(pending, &gateway.arbiters.session, &ctx.address());
-                    let entry = ViewerEntry::Running(running.clone());
-                    if let Some(ViewerEntry::Opening(waiting)) =
-                        gateway.viewers.insert(viewer, entry)
-                    {
+                    let state = ViewerState::Running(running.clone());
+                    let entry = gateway.viewers.get_mut(&viewer);
+                    let before = entry.map(|entry| std::mem::replace(&mut entry.state, state));
+                    if let Some(ViewerState::Opening(waiting)) = before {
                         // The mailbox is new; candidates beyond it are paths that the answer
                         // makes redundant.
                         waiting.into_iter().for_each(|it| drop(running.try_send(it)));
@@ -240,9 +249,9 @@ impl Gateway {
 
     /// Those that are there.
     pub(super) fn running_viewers(&self) -> Vec<Addr<Viewer>> {
-        let running = self.viewers.values().filter_map(|entry| match entry {
-            ViewerEntry::Running(viewer) => Some(viewer.clone()),
-            ViewerEntry::Opening(_) => None,
+        let running = self.viewers.values().filter_map(|entry| match &entry.state {
+            ViewerState::Running(viewer) => Some(viewer.clone()),
+            ViewerState::Opening(_) => None,
         });
         running.collect()
     }

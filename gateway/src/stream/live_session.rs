@@ -52,7 +52,9 @@ pub(crate) struct LiveSession {
 impl LiveSession {
     /// For a session whose client has set `values` in its offer.
     pub(crate) fn new(spec: Arc<Spec>, outdated: bool, owner: Owner, values: Values) -> Arc<Self> {
-        let outputs = Outputs::new(output_names(&spec));
+        let names = output_names(&spec);
+        let outputs =
+            if spec.broadcast { Outputs::of_broadcast(names) } else { Outputs::new(names) };
         Self::with_outputs(spec, outdated, owner, values, outputs)
     }
 
