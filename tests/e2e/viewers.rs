@@ -1,10 +1,16 @@
 //! One session, and others who watch it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use reframe_gateway::codec::Codec;
 use reframe_tests::http::delete;
 use reframe_tests::netem::{Bottleneck, Conditions, Loss, Network};
 use reframe_tests::peer::Media;
 use reframe_tests::source::{Format, Video};
+use reframe_worker::{
+    AdditionalOutputs, Frame, Number, PixelFormat, Session, Stream, VideoStreamHandler,
+};
 use str0m::media::Direction;
 
 use super::*;
@@ -127,4 +133,52 @@ fn viewers_with_bad_networks_cost_the_others_nothing() {
         "the narrow one has a smaller one"
     );
     assert_eq!(metrics.sum("reframe_viewers_active", &[]), 5.0);
+}
+
+/// A generator without an end, which counts how often it is begun; and the stream of it.
+fn broadcast() -> (Stream, Arc<AtomicUsize>) {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&begun);
+    let generator = VideoStreamHandler::generator(move |_: Session| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let mut number = 0_u32;
+        Ok(std::iter::from_fn(move || {
+            number += 1;
+            let luma = u8::try_from(number % 200).expect("less than 200");
+            let frame = Frame::new(PixelFormat::Gray8, 320, 240, vec![luma; 320 * 240]);
+            Some(frame.map(|frame| (frame, AdditionalOutputs::new([number]))))
+        }))
+    });
+    let outputs = [Number::new("number")];
+    let generator = generator.pixel_format(PixelFormat::Gray8);
+    let stream = Stream::builder(generator).broadcast(true).additional_outputs(outputs);
+    (stream.build(), begun)
+}
+
+#[test]
+fn a_broadcast_is_made_once_for_all_who_open_it() {
+    let (stream, begun) = broadcast();
+    let cluster = Cluster::local([stream]);
+    // As the page does, and by WHEP.
+    let mut viewers: Vec<_> =
+        (0..3).map(|n| connect_with(&cluster, Options::viewer(format!("page-{n}")))).collect();
+    viewers.push(watch(&cluster, "whep", "/whep"));
+    for viewer in &viewers {
+        viewer.wait_received(30, PATIENCE);
+    }
+    viewers[0].wait_message("stats", PATIENCE);
+    viewers[1].wait_output("number", PATIENCE, |number| number.as_u64() > Some(30));
+    assert_eq!(begun.load(Ordering::Relaxed), 1, "one generator");
+    let metrics = cluster.metrics();
+    assert_eq!(metrics.sum("reframe_sessions_active", &[]), 1.0);
+    assert_eq!(metrics.sum("reframe_viewers_active", &[]), 4.0);
+    assert_eq!(metrics.sum("reframe_renditions_total", &[]), 1.0, "all take the same codec");
+
+    drop(viewers);
+    eventually("it ends when nobody watches", PATIENCE * 2, || {
+        (cluster.metrics().sum("reframe_sessions_active", &[]) == 0.0).then_some(())
+    });
+    let again = connect_with(&cluster, Options::viewer("again"));
+    again.wait_received(10, PATIENCE);
+    assert_eq!(begun.load(Ordering::Relaxed), 2);
 }

@@ -24,7 +24,7 @@ use crate::session::{AddCandidate, Session};
 use crate::stream::live_session::LiveSession;
 use crate::stream::spec::{Mode, Spec};
 use crate::telemetry;
-use crate::viewer::{self, PendingViewer, Viewer, ViewerChannels, ViewerStopped};
+use crate::viewer::{self, PendingViewer, Viewer, ViewerChannels, ViewerChecked, ViewerStopped};
 
 /// Answer the offer of a viewer of a session; the answer is SDP.
 #[derive(Message)]
@@ -148,12 +148,16 @@ impl Gateway {
                 let ours = "our own fault; see the log".to_owned();
                 Err(WatchRefused::Refused(OfferRefused::Unanswerable(ours)))
             });
-            match answered {
-                // Began before `Shutdown`, and would miss it.
-                Ok(_) if gateway.draining.load(Ordering::Relaxed) => {
-                    gateway.forget_viewer(&viewer);
+            // Began before `Shutdown`, and would miss it.
+            let draining = gateway.draining.load(Ordering::Relaxed);
+            let answered = answered.and_then(|answered| {
+                if draining {
                     Err(WatchRefused::Refused(OfferRefused::Draining))
+                } else {
+                    Ok(answered)
                 }
+            });
+            match answered {
                 Ok((sdp, pending)) => {
                     let running = viewer::open(pending, &gateway.arbiters.session, &ctx.address());
                     let state = ViewerState::Running(running.clone());
@@ -254,6 +258,14 @@ impl Gateway {
             ViewerState::Opening(_) => None,
         });
         running.collect()
+    }
+}
+
+impl Handler<ViewerChecked> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, ViewerChecked(id): ViewerChecked, _: &mut Context<Self>) {
+        self.viewer_clients.checked(&id);
     }
 }
 

@@ -36,6 +36,11 @@ use crate::threads::clock;
 /// How often it is looked at whether anybody is there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// A viewer's client has sent a signed check, or DTLS is up: it waits for nobody any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ViewerChecked(pub(crate) SessionId);
+
 /// A viewer's actor has stopped.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -57,6 +62,7 @@ pub(crate) struct Viewer {
     live: Arc<LiveSession>,
     /// Its client was asked to go to another gateway.
     leaving: bool,
+    checked: Recipient<ViewerChecked>,
     stopped: Recipient<ViewerStopped>,
     span: Span,
 }
@@ -75,6 +81,12 @@ impl Viewer {
             // It ended meanwhile.
             Ok(None) | Err(_) => viewer.end(&EndReason::SessionEnded, ctx),
         }));
+    }
+
+    fn tell_checked(&self, ctx: &mut Context<Self>) {
+        // Closed: the gateway is stopping.
+        let telling = self.checked.send(ViewerChecked(self.id.clone())).into_actor(self);
+        ctx.spawn(telling.map(|_, _, _| ()));
     }
 
     /// Tells its client, if that has a data channel: those of WHEP mostly have none.
@@ -143,8 +155,15 @@ impl Handler<SessionEvent> for Viewer {
 
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         match event {
-            SessionEvent::Checked => self.core.checked(clock::now()),
-            SessionEvent::Connected if self.core.connected(clock::now()) => self.join(ctx),
+            SessionEvent::Checked => {
+                self.core.checked(clock::now());
+                self.tell_checked(ctx);
+            }
+            SessionEvent::Connected if self.core.connected(clock::now()) => {
+                // The check may have been lost on its way here.
+                self.tell_checked(ctx);
+                self.join(ctx);
+            }
             SessionEvent::Ended(reason) => self.end(&reason, ctx),
             // Of what a viewer has not: a decoder, a worker.
             _ => {}

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::core::Core;
-use super::{Viewer, ViewerStopped};
+use super::{Viewer, ViewerChecked, ViewerStopped};
 use crate::browser::offer::Offer;
 use crate::browser::peer::{MediaChannels, Peer, PeerChannels};
 use crate::codec::Format;
@@ -85,7 +85,7 @@ pub(crate) fn open<G>(
     gateway: &Addr<G>,
 ) -> Addr<Viewer>
 where
-    G: Actor<Context = Context<G>> + Handler<ViewerStopped>,
+    G: Actor<Context = Context<G>> + Handler<ViewerChecked> + Handler<ViewerStopped>,
 {
     let PendingViewer { id, offer, channels, peer, answers, session, span } = pending;
     let ViewerChannels { address, mailbox, media_channels, available_kbps, live } = channels;
@@ -101,6 +101,7 @@ where
         session,
         live,
         leaving: false,
+        checked: gateway.clone().recipient(),
         stopped: gateway.clone().recipient(),
         span,
     };
