@@ -60,6 +60,8 @@ pub(crate) struct Viewer {
     /// Whom it watches.
     session: actix::Addr<Session>,
     live: Arc<LiveSession>,
+    /// Its client has offered a data channel.
+    has_channel: bool,
     /// Its client was asked to go to another gateway.
     leaving: bool,
     checked: Recipient<ViewerChecked>,
@@ -83,6 +85,11 @@ impl Viewer {
         }));
     }
 
+    /// The sign of life that the page waits for.
+    fn tell_stats(&self) {
+        self.tell(messages::stats(None, None, None, self.live.handler_times.take()));
+    }
+
     fn tell_checked(&self, ctx: &mut Context<Self>) {
         // Closed: the gateway is stopping.
         let telling = self.checked.send(ViewerChecked(self.id.clone())).into_actor(self);
@@ -91,7 +98,7 @@ impl Viewer {
 
     /// Tells its client, if that has a data channel: those of WHEP mostly have none.
     fn tell(&self, text: String) {
-        if self.peer.has_channel() && !self.peer.send_text(text) {
+        if self.has_channel && !self.peer.send_text(text) {
             message_dropped();
         }
     }
@@ -126,8 +133,7 @@ impl Actor for Viewer {
                 return viewer.end(&reason, ctx);
             }
             if viewer.core.is_connected() {
-                // The sign of life that the page waits for.
-                viewer.tell(messages::stats(None, None, None, viewer.live.handler_times.take()));
+                viewer.tell_stats();
             }
         });
         let (due, output) = (Arc::clone(&self.keyframe_due), Arc::clone(&self.output));
@@ -162,6 +168,7 @@ impl Handler<SessionEvent> for Viewer {
             SessionEvent::Connected if self.core.connected(clock::now()) => {
                 // The check may have been lost on its way here.
                 self.tell_checked(ctx);
+                self.tell_stats();
                 self.join(ctx);
             }
             SessionEvent::Ended(reason) => self.end(&reason, ctx),

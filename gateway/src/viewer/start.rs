@@ -100,6 +100,7 @@ where
         keyframe_due: media_channels.keyframe_due,
         session,
         live,
+        has_channel: offer.has_channel(),
         leaving: false,
         checked: gateway.clone().recipient(),
         stopped: gateway.clone().recipient(),

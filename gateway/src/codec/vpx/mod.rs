@@ -253,7 +253,8 @@ impl Encoder for VpxEncoder {
         }
         let mut encoded = active.context.take_encoded();
         if let Some(unit) = &mut encoded {
-            // A frame of VP9 also refers to the last one's motion and segments, whatever libvpx says.
+            // A frame of VP9 also refers to the last one's motion and segments, whatever libvpx
+            // says.
             unit.droppable &= self.codec == Codec::Vp8;
             active.droppable = unit.droppable;
         }
