@@ -75,6 +75,7 @@ impl Handler<Watch> for Gateway {
 
     fn handle(&mut self, watch: Watch, _: &mut Context<Self>) -> Self::Result {
         let viewer = watch.viewer.clone();
+        let (watched, parsed) = (watch.session.clone(), watch.offer.clone());
         let (session, live, offer) = match self.may_watch(&watch) {
             Ok(may) => may,
             Err(refused) => {
@@ -108,6 +109,7 @@ impl Handler<Watch> for Gateway {
                 Ok((sdp, pending)) => {
                     let running = viewer::open(pending, &gateway.arbiters.session, &ctx.address());
                     let entry = ViewerEntry::Running(running.clone());
+                    gateway.resources.keep(viewer.clone(), Some(watched), parsed, &sdp);
                     if let Some(ViewerEntry::Opening(waiting)) =
                         gateway.viewers.insert(viewer, entry)
                     {
@@ -191,6 +193,7 @@ impl Gateway {
     /// The viewer of this id.
     pub(super) fn forget_viewer(&mut self, id: &SessionId) {
         self.viewers.remove(id);
+        self.resources.forget(id);
         self.viewer_clients.ended(id);
         telemetry::viewers::active(self.viewers.len());
     }

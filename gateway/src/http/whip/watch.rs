@@ -1,0 +1,104 @@
+//! Offers of those who watch somebody's session.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::endpoint::{invalid_offer, offer_of, refused};
+use super::reply::Created;
+use super::resource::relayed;
+use super::{part, told};
+use crate::gateway::{Watch, WatchRefused, entity_tag};
+use crate::http::forward::{Answered, Caller, Change};
+use crate::http::gate::{Refused, access_token};
+use crate::http::{HttpState, failed, stream_of, try_again, unavailable};
+use crate::media::refused::OfferRefused;
+use crate::media::session_id::SessionId;
+
+/// `POST /whep/VIEW`.
+pub(super) async fn watch(
+    shared: web::Data<HttpState>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    told(begin(&shared, &request, body).await)
+}
+
+async fn begin(
+    shared: &HttpState,
+    request: &HttpRequest,
+    body: web::Bytes,
+) -> Result<HttpResponse, Refused> {
+    let (gate, text) = (&shared.gate, part(request, "id"));
+    let offer = offer_of(request, &body)?;
+    let view = gate.viewed(text).ok_or_else(unknown_view)?;
+    if stream_of(request).is_some_and(|stream| stream != view.stream) {
+        return Err(unknown_view());
+    }
+    let session = SessionId::parse(&view.session).map_err(|_| unknown_view())?;
+    let grant = gate.watches(request, &view.stream).await?;
+    offer.check_tracks().map_err(|error| invalid_offer(&error))?;
+    let (viewer, subject) = (SessionId::draw(), grant.subject);
+    let watch = Watch {
+        session: session.clone(),
+        viewer: viewer.clone(),
+        offer,
+        codecs: shared.codecs.clone(),
+        client: gate.client(request),
+        limited: gate.limited(request),
+        subject: subject.clone(),
+    };
+    let created = |viewer: &SessionId, tag: &str, sdp: &str| {
+        let subject = subject.as_deref();
+        Created { id: viewer, tag, sdp, subject, view: None }.answer(shared, request)
+    };
+    // An error means that the gateway has stopped.
+    let watching = shared.gateway.send(watch).await;
+    match watching.unwrap_or(Err(WatchRefused::Refused(OfferRefused::Draining))) {
+        Ok(sdp) => Ok(created(&viewer, entity_tag(&sdp), &sdp)),
+        Err(WatchRefused::UnknownSession) => {
+            let token = access_token(request).ok().flatten();
+            let caller = Caller { address: gate.client(request), token };
+            let change = Change::Watch { view: text };
+            let asked = shared.forward.change(request, &session, caller, change, body).await;
+            match relayed(asked)?.ok_or_else(ended)? {
+                Answered::Watching { viewer, tag, sdp } => Ok(created(&viewer, &tag, &sdp)),
+                _ => Err(ended()),
+            }
+        }
+        Err(error) => Err(not_now(error)),
+    }
+}
+
+fn unknown_view() -> Refused {
+    let problem = "nobody has made this link: take `view` of a session's answer, or ask the \
+                   operator; all gateways need the same --cluster-key-file";
+    Box::new(failed(StatusCode::NOT_FOUND, "unknown_view", Some(problem.to_owned())))
+}
+
+fn ended() -> Refused {
+    let problem = "the session of this link has ended, or is not known yet".to_owned();
+    Box::new(failed(StatusCode::NOT_FOUND, "unknown_connection", Some(problem)))
+}
+
+/// Counted by the gateway actor.
+fn not_now(error: WatchRefused) -> Refused {
+    Box::new(match error {
+        WatchRefused::UnknownSession => return ended(),
+        WatchRefused::NothingShown => {
+            let problem = "this stream shows nothing: its mode is `send`".to_owned();
+            failed(StatusCode::NOT_FOUND, "nothing_shown", Some(problem))
+        }
+        // With `Retry-After`: section 4.3 of the draft.
+        WatchRefused::NoPicture => {
+            let problem = "this session has no picture yet: try again in a moment";
+            try_again(StatusCode::CONFLICT, "no_picture", problem)
+        }
+        WatchRefused::TooMany(limit) => {
+            let problem =
+                format!("{limit} watch at this gateway, the most allowed (--max-viewers)");
+            unavailable("too_many_viewers", &problem)
+        }
+        WatchRefused::Offer(error) => return invalid_offer(&error),
+        WatchRefused::Refused(error) => return refused(error),
+    })
+}
