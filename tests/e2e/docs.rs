@@ -135,7 +135,8 @@ fn every_test_that_the_security_page_names_exists() {
 
 #[test]
 fn the_metrics_page_lists_what_the_gateway_describes() {
-    let source = read("gateway/src/telemetry/mod.rs");
+    let source = ["mod", "viewers"].map(|file| read(&format!("gateway/src/telemetry/{file}.rs")));
+    let source = source.concat();
     // To the recorder, or of those that are kept beside it.
     let described: BTreeSet<&str> = ["describe_", ": Gauge ="]
         .into_iter()

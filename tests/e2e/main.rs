@@ -67,6 +67,7 @@ mod streams;
 mod stuck;
 mod tls;
 mod trace;
+mod viewers;
 mod watched;
 mod worker_port;
 mod zones;

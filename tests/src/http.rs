@@ -65,6 +65,17 @@ pub fn post_with(
     reply(request.send(body.as_ref())?)
 }
 
+/// POSTs a session description to `url`, as WHIP and WHEP do.
+///
+/// # Errors
+/// As [`post`].
+pub fn post_sdp(url: &str, headers: &[(&str, &str)], sdp: &str) -> Result<Reply, ureq::Error> {
+    let request = agent().post(url).content_type("application/sdp");
+    let request =
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    reply(request.send(sdp)?)
+}
+
 /// DELETEs `url`.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ pub(crate) fn last_words(reason: &EndReason) -> Option<String> {
         | EndReason::NoDtls(_)
         | EndReason::CrowdedOut
         | EndReason::Silent
+        | EndReason::Unwatched
         | EndReason::SessionEnded
         | EndReason::Driver(_) => return None,
         EndReason::Refused(refused) => refused.in_words(),

@@ -239,3 +239,31 @@ fn a_picture_of_the_wrong_length_is_refused() {
         assert!(codec.encoder(500, 30.0).encode(&picture, 0, false).is_err());
     }
 }
+
+#[test]
+fn without_its_second_layer_vp8_decodes_to_the_same_pictures() {
+    let (mut encoder, mut all, mut half) = (
+        Codec::Vp8.encoder(1_000, 30.0),
+        Codec::Vp8.decoder().unwrap(),
+        Codec::Vp8.decoder().unwrap(),
+    );
+    encoder.set_temporal_layers(true);
+    let mut left_out = 0;
+    for number in 0..60 {
+        let unit = encoder.encode(&busy(320, 240, number), number * 3_000, number == 31);
+        let Some(unit) = unit.unwrap() else { continue };
+        let whole = all.decode(&unit.data).unwrap().unwrap();
+        if unit.droppable {
+            assert!(!unit.keyframe && encoder.repeat(number * 3_000 + 1).is_none());
+            left_out += 1;
+            continue;
+        }
+        assert_eq!(half.decode(&unit.data).unwrap().unwrap().data, whole.data, "frame {number}");
+    }
+    assert!((28..=30).contains(&left_out), "{left_out}");
+    encoder.set_temporal_layers(false);
+    for number in 60..70 {
+        let unit = encoder.encode(&busy(320, 240, number), number * 3_000, false).unwrap();
+        assert!(unit.is_none_or(|unit| !unit.droppable));
+    }
+}

@@ -445,6 +445,7 @@ mod tests {
                 "--max-pending-per-client",
                 "--max-sessions-per-client",
                 "--max-wrong-ids",
+                "--max-viewers",
                 "--media",
                 "--media-port",
                 "--public-ip",

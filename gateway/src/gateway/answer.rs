@@ -59,10 +59,9 @@ impl Gateway {
                     let pending = PendingSession {
                         id,
                         client,
-                        offer,
+                        connection: Some((offer, peer)),
                         span,
                         channels,
-                        peer,
                         search,
                         timeouts,
                         live,

@@ -10,7 +10,7 @@ use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::time::{Instant, timeout};
 
 use super::early::ANSWER_WITHIN;
-use super::viewers::ViewerEntry;
+use super::viewers::ViewerState;
 use super::{Entry, Gateway};
 use crate::media::session_id::SessionId;
 use crate::session::AddCandidate;
@@ -71,19 +71,22 @@ impl Gateway {
     fn viewer_candidate(
         &mut self,
         id: &SessionId,
+        nonce: Option<&str>,
         candidate: Option<RTCIceCandidateInit>,
     ) -> ResponseFuture<Result<(), CandidateError>> {
-        match (self.viewers.get_mut(id), candidate.map(AddCandidate)) {
-            (Some(ViewerEntry::Running(viewer)), Some(candidate)) => {
+        let entry = self.viewers.get_mut(id);
+        let entry = entry.filter(|entry| check_nonce(nonce, &entry.nonce).is_ok());
+        match (entry.map(|entry| &mut entry.state), candidate.map(AddCandidate)) {
+            (Some(ViewerState::Running(viewer)), Some(candidate)) => {
                 let sending = viewer.send(candidate);
                 // Closed: it ended a moment ago.
                 Box::pin(async move { sending.await.map_err(|_| CandidateError) })
             }
-            (Some(ViewerEntry::Opening(waiting)), candidate) => {
+            (Some(ViewerState::Opening(waiting)), candidate) => {
                 waiting.extend(candidate.filter(|_| waiting.len() < MAX_WAITING));
                 Box::pin(async { Ok(()) })
             }
-            (Some(ViewerEntry::Running(_)), None) => Box::pin(async { Ok(()) }),
+            (Some(ViewerState::Running(_)), None) => Box::pin(async { Ok(()) }),
             (None, _) => Box::pin(async { Err(CandidateError) }),
         }
     }
@@ -112,7 +115,9 @@ impl Handler<Candidate> for Gateway {
                 let added = opening.add(nonce, candidate);
                 Box::pin(async { added })
             }
-            None if self.viewers.contains_key(&id) => self.viewer_candidate(&id, candidate),
+            // Nobody has its id.
+            Some(Entry::Beginning) => Box::pin(async { Err(CandidateError) }),
+            None if self.viewers.contains_key(&id) => self.viewer_candidate(&id, nonce, candidate),
             None if !wait => Box::pin(async { Err(CandidateError) }),
             None => {
                 let offered = self.early.put(Instant::now(), &id, candidate);

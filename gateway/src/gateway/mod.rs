@@ -5,6 +5,7 @@
 mod admission;
 mod admit;
 mod answer;
+mod broadcast;
 mod candidate;
 mod client_limits;
 mod early;
@@ -40,7 +41,7 @@ pub(crate) use self::resource::{
 pub(crate) use self::start::StartSession;
 pub(crate) use self::stop::{Drain, Shutdown};
 use self::viewers::ViewerEntry;
-pub(crate) use self::viewers::{Watch, WatchRefused};
+pub(crate) use self::viewers::{Watch, WatchRefused, Watched};
 use crate::browser::net::MediaPort;
 use crate::codec::Codec;
 use crate::config::Video;
@@ -103,11 +104,13 @@ pub(crate) struct Settings {
 enum Entry {
     /// The answer is being made; candidates wait for it.
     Opening(Opening),
+    /// A broadcast whose place in the cluster is asked for.
+    Beginning,
     Running {
         session: Addr<Session>,
         live: Arc<LiveSession>,
-        /// Of its own client's video.
-        codec: Codec,
+        /// Of its client's video; `None`: a broadcast.
+        codec: Option<Codec>,
         /// Of its first offer. A later offer with the same origin is from the session's own
         /// browser.
         origin: Option<String>,
@@ -202,7 +205,7 @@ impl Gateway {
     fn running(&self) -> Vec<Addr<Session>> {
         let running = self.sessions.values().filter_map(|entry| match entry {
             Entry::Running { session, .. } => Some(session.clone()),
-            Entry::Opening(_) => None,
+            Entry::Opening(_) | Entry::Beginning => None,
         });
         running.collect()
     }

@@ -12,7 +12,7 @@ use actix::{
 };
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 
-use super::viewers::ViewerEntry;
+use super::viewers::ViewerState;
 use super::{Entry, Gateway};
 use crate::browser::offer::{self, OfferError, Parsed};
 use crate::media::event::EndReason;
@@ -138,13 +138,14 @@ struct Connection {
 
 impl Gateway {
     fn connection(&self, id: &SessionId) -> Option<Connection> {
-        match (self.sessions.get(id), self.viewers.get(id)) {
+        let viewer = self.viewers.get(id).map(|entry| &entry.state);
+        match (self.sessions.get(id), viewer) {
             (Some(Entry::Running { session, .. }), _) => Some(Connection {
                 candidates: session.clone().recipient(),
                 offers: session.clone().recipient(),
                 end: session.clone().recipient(),
             }),
-            (_, Some(ViewerEntry::Running(viewer))) => Some(Connection {
+            (_, Some(ViewerState::Running(viewer))) => Some(Connection {
                 candidates: viewer.clone().recipient(),
                 offers: viewer.clone().recipient(),
                 end: viewer.clone().recipient(),

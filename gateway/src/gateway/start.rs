@@ -123,11 +123,12 @@ impl Gateway {
         Ok(())
     }
 
-    /// The connection is there: make the session around it.
-    fn open(&mut self, pending: PendingSession, ctx: &mut Context<Self>) {
-        let (id, live, origin) =
-            (pending.id.clone(), Arc::clone(&pending.live), pending.offer.origin.clone());
-        let codec = pending.offer.codec.codec;
+    /// The connection is there, or none is needed: make the session around it.
+    pub(super) fn open(&mut self, pending: PendingSession, ctx: &mut Context<Self>) {
+        let (id, live) = (pending.id.clone(), Arc::clone(&pending.live));
+        let offer = pending.connection.as_ref().map(|(offer, _)| offer);
+        let origin = offer.and_then(|offer| offer.origin.clone());
+        let codec = offer.map(|offer| offer.codec.codec);
         // All of whom nothing is known are one client.
         let client = pending.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let crowded_out = self.admission.answered(&id, client);

@@ -25,6 +25,11 @@ impl Handler<Drain> for Gateway {
 
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
         self.draining.store(true, Ordering::Relaxed);
+        for viewer in self.running_viewers() {
+            actix::spawn(async move {
+                viewer.send(Reconnect).await.ok();
+            });
+        }
         for session in self.running() {
             actix::spawn(async move {
                 // Closed: it ended by itself.

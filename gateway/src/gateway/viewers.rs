@@ -22,16 +22,15 @@ use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
 use crate::session::{AddCandidate, Session};
 use crate::stream::live_session::LiveSession;
-use crate::stream::spec::Mode;
+use crate::stream::spec::{Mode, Spec};
 use crate::telemetry;
-use crate::viewer::{self, PendingViewer, Viewer, ViewerChannels, ViewerStopped};
+use crate::viewer::{self, PendingViewer, Viewer, ViewerChannels, ViewerChecked, ViewerStopped};
 
 /// Answer the offer of a viewer of a session; the answer is SDP.
 #[derive(Message)]
 #[rtype(result = "Result<String, WatchRefused>")]
 pub(crate) struct Watch {
-    /// The session that is watched.
-    pub(crate) session: SessionId,
+    pub(crate) watched: Watched,
     /// The viewer's own id, which we have drawn.
     pub(crate) viewer: SessionId,
     /// Of a client that receives video.
@@ -44,6 +43,26 @@ pub(crate) struct Watch {
     pub(crate) limited: Option<IpAddr>,
     /// The subject of its access token.
     pub(crate) subject: Option<String>,
+    /// The nonce in its token.
+    pub(crate) nonce: String,
+}
+
+/// What is watched.
+#[derive(Clone)]
+pub(crate) enum Watched {
+    Session(SessionId),
+    /// The one session of this stream, which begins when somebody watches it.
+    Broadcast(Arc<Spec>),
+}
+
+impl Watched {
+    /// The session's.
+    pub(crate) fn id(&self) -> SessionId {
+        match self {
+            Self::Session(id) => id.clone(),
+            Self::Broadcast(spec) => SessionId::of_broadcast(&spec.name),
+        }
+    }
 }
 
 /// Why a viewer is not taken.
@@ -64,7 +83,13 @@ pub(crate) enum WatchRefused {
 }
 
 /// A viewer.
-pub(super) enum ViewerEntry {
+pub(super) struct ViewerEntry {
+    /// The nonce in its token.
+    pub(super) nonce: String,
+    pub(super) state: ViewerState,
+}
+
+pub(super) enum ViewerState {
     /// The answer is being made; candidates wait for it.
     Opening(Vec<AddCandidate>),
     Running(Addr<Viewer>),
@@ -74,8 +99,31 @@ impl Handler<Watch> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, WatchRefused>>;
 
     fn handle(&mut self, watch: Watch, _: &mut Context<Self>) -> Self::Result {
+        let session = watch.watched.id();
+        let Watched::Broadcast(spec) = &watch.watched else { return self.watch(watch) };
+        if self.sessions.contains_key(&session) || self.draining.load(Ordering::Relaxed) {
+            return self.watch(watch);
+        }
+        let beginning = self.begin_broadcast(session, Arc::clone(spec));
+        Box::pin(beginning.then(|begun, gateway, _| match begun {
+            Ok(()) => gateway.watch(watch),
+            Err(refused) => {
+                let refused = match refused {
+                    // At another gateway.
+                    OfferRefused::AlreadyExists => WatchRefused::UnknownSession,
+                    refused => WatchRefused::Refused(refused),
+                };
+                telemetry::viewers::refused(refused.label());
+                Box::pin(async { Err(refused) }.into_actor(gateway))
+            }
+        }))
+    }
+}
+
+impl Gateway {
+    fn watch(&mut self, watch: Watch) -> ResponseActFuture<Self, Result<String, WatchRefused>> {
         let viewer = watch.viewer.clone();
-        let (watched, parsed) = (watch.session.clone(), watch.offer.clone());
+        let (watched, parsed) = (watch.watched.id(), watch.offer.clone());
         let (session, live, offer) = match self.may_watch(&watch) {
             Ok(may) => may,
             Err(refused) => {
@@ -86,11 +134,12 @@ impl Handler<Watch> for Gateway {
         let span = info_span!(
             "viewer",
             viewer = viewer.digest(),
-            session = watch.session.digest(),
+            session = watch.watched.id().digest(),
             client = watch.client.map(tracing::field::display),
             codec = offer.codec.codec.name()
         );
-        self.viewers.insert(viewer.clone(), ViewerEntry::Opening(Vec::new()));
+        let (nonce, state) = (watch.nonce.clone(), ViewerState::Opening(Vec::new()));
+        self.viewers.insert(viewer.clone(), ViewerEntry { nonce, state });
         telemetry::viewers::active(self.viewers.len());
         let answering = self.answer_viewer(watch, session, &live, offer, span.clone());
         let answering = self.media.spawn(answering.instrument(span)).into_actor(self);
@@ -100,19 +149,23 @@ impl Handler<Watch> for Gateway {
                 let ours = "our own fault; see the log".to_owned();
                 Err(WatchRefused::Refused(OfferRefused::Unanswerable(ours)))
             });
-            match answered {
-                // Began before `Shutdown`, and would miss it.
-                Ok(_) if gateway.draining.load(Ordering::Relaxed) => {
-                    gateway.forget_viewer(&viewer);
+            // Began before `Shutdown`, and would miss it.
+            let draining = gateway.draining.load(Ordering::Relaxed);
+            let answered = answered.and_then(|answered| {
+                if draining {
                     Err(WatchRefused::Refused(OfferRefused::Draining))
+                } else {
+                    Ok(answered)
                 }
+            });
+            match answered {
                 Ok((sdp, pending)) => {
                     let running = viewer::open(pending, &gateway.arbiters.session, &ctx.address());
-                    let entry = ViewerEntry::Running(running.clone());
                     gateway.resources.keep(viewer.clone(), Some(watched), parsed, &sdp);
-                    if let Some(ViewerEntry::Opening(waiting)) =
-                        gateway.viewers.insert(viewer, entry)
-                    {
+                    let state = ViewerState::Running(running.clone());
+                    let entry = gateway.viewers.get_mut(&viewer);
+                    let before = entry.map(|entry| std::mem::replace(&mut entry.state, state));
+                    if let Some(ViewerState::Opening(waiting)) = before {
                         // The mailbox is new; candidates beyond it are paths that the answer
                         // makes redundant.
                         waiting.into_iter().for_each(|it| drop(running.try_send(it)));
@@ -135,17 +188,20 @@ impl Gateway {
         &mut self,
         watch: &Watch,
     ) -> Result<(Addr<Session>, Arc<LiveSession>, Offer), WatchRefused> {
-        let Watch { session, viewer, offer, codecs, limited, subject, .. } = watch;
+        let Watch { watched, viewer, offer, codecs, limited, subject, .. } = watch;
         if self.draining.load(Ordering::Relaxed) {
             return Err(WatchRefused::Refused(OfferRefused::Draining));
         }
-        let Some(Entry::Running { session, live, codec, .. }) = self.sessions.get(session) else {
-            return Err(WatchRefused::UnknownSession);
+        let (session, live, codec) = match self.sessions.get(&watched.id()) {
+            Some(Entry::Running { session, live, codec, .. }) => (session, live, codec),
+            Some(Entry::Beginning) => return Err(WatchRefused::NoPicture),
+            Some(Entry::Opening(_)) | None => return Err(WatchRefused::UnknownSession),
         };
         if live.spec.mode == Mode::Send {
             return Err(WatchRefused::NothingShown);
         }
-        if live.status.state() == "connecting" {
+        // Viewers of a broadcast wait for it to begin.
+        if codec.is_some() && live.status.state() == "connecting" {
             return Err(WatchRefused::NoPicture);
         }
         let (session, live) = (session.clone(), Arc::clone(live));
@@ -173,7 +229,7 @@ impl Gateway {
         let Watch { viewer: id, client, .. } = watch;
         let Video { bitrates, video_limits } = self.video.clone();
         let bitrates = bitrates.with(live.spec.bitrates);
-        let channels = ViewerChannels::new(&live.declared(), bitrates, video_limits);
+        let channels = ViewerChannels::new(live, bitrates, video_limits);
         let (port, open) = (Arc::clone(&self.port), self.peers.token());
         let answers = Arc::clone(&self.answers);
         async move {
@@ -200,11 +256,19 @@ impl Gateway {
 
     /// Those that are there.
     pub(super) fn running_viewers(&self) -> Vec<Addr<Viewer>> {
-        let running = self.viewers.values().filter_map(|entry| match entry {
-            ViewerEntry::Running(viewer) => Some(viewer.clone()),
-            ViewerEntry::Opening(_) => None,
+        let running = self.viewers.values().filter_map(|entry| match &entry.state {
+            ViewerState::Running(viewer) => Some(viewer.clone()),
+            ViewerState::Opening(_) => None,
         });
         running.collect()
+    }
+}
+
+impl Handler<ViewerChecked> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, ViewerChecked(id): ViewerChecked, _: &mut Context<Self>) {
+        self.viewer_clients.checked(&id);
     }
 }
 
@@ -218,13 +282,15 @@ impl Handler<ViewerStopped> for Gateway {
 
 impl Codecs {
     /// The same, with the codec first that there is an encoding of already.
-    fn preferring(&self, first: Codec) -> Self {
+    fn preferring(&self, first: Option<Codec>) -> Self {
         let allowed = match self {
             Self::Browsers => Codec::AVAILABLE,
             Self::Ours(codecs) => codecs,
         };
-        let others = allowed.iter().copied().filter(|codec| *codec != first);
-        Self::Ours(allowed.contains(&first).then_some(first).into_iter().chain(others).collect())
+        let first = first.filter(|first| allowed.contains(first));
+        let others = allowed.iter().copied().filter(|codec| Some(*codec) != first);
+        // In our order, so that those who could take several share one.
+        Self::Ours(first.into_iter().chain(others).collect())
     }
 }
 

@@ -13,7 +13,7 @@ use super::gate::now;
 use super::{HttpState, failed, invalid_input, invalid_request, stream_of, try_again, unavailable};
 use crate::access::{Action, Grant, SessionClaims};
 use crate::browser::offer::{self, OfferError};
-use crate::gateway::{Renegotiate, StartSession};
+use crate::gateway::{Renegotiate, StartSession, Watch, WatchRefused, Watched};
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
 use crate::stream::inputs::{self, InputError};
@@ -68,8 +68,11 @@ pub(super) async fn answer(
         }
         sdp = Sdp::Parsed(Box::new(parsed));
     }
-    if gate.is_for_peers() {
-        // What is forwarded is of a session that ran a moment ago; none begins here.
+    let stream = stream_of(request);
+    let broadcast = shared.pool.stream(stream.as_deref()).is_some_and(|spec| spec.broadcast);
+    if gate.is_for_peers() && !broadcast {
+        // What is forwarded is of a session that ran a moment ago; none begins here. But for the
+        // viewers of a broadcast, which is here.
         return failed(StatusCode::OK, "unknown_connection", None);
     }
     if renegotiate {
@@ -137,6 +140,13 @@ async fn begin(
         Ok(grant) => grant,
         Err(refused) => return *refused,
     };
+    if spec.broadcast {
+        let parsed = match sdp.parsed() {
+            Ok(parsed) => parsed,
+            Err(problem) => return invalid_offer(&id, &problem),
+        };
+        return watch(shared, request, body, Viewer { id, spec, parsed, grant, opened }).await;
+    }
     let parsed = sdp.parsed().and_then(|parsed| parsed.negotiate(spec.mode, &shared.codecs));
     let offer = match parsed {
         Ok(offer) => offer,
@@ -254,6 +264,63 @@ struct Begun {
     token: String,
     /// What stands for it in a link to watch it.
     view: Option<String>,
+}
+
+/// Who opens a broadcast stream.
+struct Viewer {
+    id: SessionId,
+    spec: Arc<Spec>,
+    parsed: offer::Parsed,
+    grant: Grant,
+    opened: u64,
+}
+
+/// Shows the broadcast's session, here or at the gateway that has it.
+async fn watch(
+    shared: &HttpState,
+    request: &HttpRequest,
+    body: web::Bytes,
+    Viewer { id, spec, parsed, grant, opened }: Viewer,
+) -> HttpResponse {
+    let (gate, watched) = (&shared.gate, SessionId::of_broadcast(&spec.name));
+    let view = gate.view(&watched, &spec.name);
+    let claims = SessionClaims {
+        sid: id.to_string(),
+        stream: spec.name.clone(),
+        sub: grant.subject.clone(),
+        max_sessions: grant.max_sessions,
+        inputs: grant.inputs,
+        opened,
+        nonce: SessionClaims::new_nonce(),
+    };
+    let client = gate.client(request);
+    let watch = Watch {
+        watched: Watched::Broadcast(spec),
+        viewer: id.clone(),
+        offer: parsed,
+        codecs: shared.codecs.clone(),
+        client,
+        limited: gate.limited(request),
+        subject: grant.subject,
+        nonce: claims.nonce.clone(),
+    };
+    let begun = Begun { token: gate.sign(&claims), view: Some(view) };
+    // An error means that the gateway has stopped.
+    let stopped = Err(WatchRefused::Refused(OfferRefused::Draining));
+    let refused = match shared.gateway.send(watch).await.unwrap_or(stopped) {
+        Ok(sdp) => return conclude(Ok((sdp, "answered")), Some(begun)),
+        Err(WatchRefused::UnknownSession) => {
+            let caller = Caller { address: client, token: None };
+            let answer = shared.forward.answer(request, &watched, caller, body).await;
+            return answer.unwrap_or_else(|| conclude(Err(OfferRefused::NoWorker), None));
+        }
+        Err(WatchRefused::Offer(problem)) => return invalid_offer(&id, &problem),
+        Err(WatchRefused::Refused(refused)) => refused,
+        Err(WatchRefused::TooMany(limit)) => OfferRefused::Full(limit),
+        // It has just begun, and its gateway is still asking for its place.
+        Err(WatchRefused::NoPicture | WatchRefused::NothingShown) => OfferRefused::Busy,
+    };
+    conclude(Err(refused), None)
 }
 
 fn invalid_offer(id: &SessionId, problem: &OfferError) -> HttpResponse {

@@ -108,6 +108,8 @@ pub(crate) enum EndReason {
     HandlerEnded(String),
     /// It has reached its stream's time limit.
     TimeLimit(Duration),
+    /// Nobody watches the broadcast any more.
+    Unwatched,
     /// The session that was watched is over.
     SessionEnded,
     /// An operator ended it on the admin port.
@@ -138,6 +140,7 @@ impl EndReason {
             Self::HandlerFailed(_) => "handler_failed",
             Self::HandlerEnded(_) => "handler_ended",
             Self::TimeLimit(_) => "time_limit",
+            Self::Unwatched => "unwatched",
             Self::SessionEnded => "session_ended",
             Self::Operator => "operator",
             Self::Shutdown => "shutdown",

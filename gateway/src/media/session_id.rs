@@ -49,6 +49,12 @@ impl SessionId {
         (text.len() == DRAWN_CHARS && plain).then(|| Self(text.into()))
     }
 
+    /// The one session of a broadcast stream, at whichever gateway. No client can have this id: the
+    /// `/` is not one of theirs.
+    pub(crate) fn of_broadcast(stream: &str) -> Self {
+        Self(format!("broadcast/{stream}").into())
+    }
+
     /// What stands for it in logs, in traces and at workers: 12 hexadecimal digits of its SHA-256.
     /// Under `--legacy-ids` anybody who knows the id has the session, so the id is not written.
     pub(crate) fn digest(&self) -> String {

@@ -54,7 +54,9 @@ fn egress(
         throttle: Throttle::new(limits, 30.0),
         available_kbps: watch::channel(2_000).1,
         packetiser: Packetiser::new(Codec::H264, false),
-        out,
+        out: Some(out),
+        fanout: Arc::default(),
+        offset: 7,
         keyframe_due: Arc::default(),
         stop: CancellationToken::new(),
     }

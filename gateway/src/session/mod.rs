@@ -35,10 +35,12 @@ pub(crate) use self::renegotiation::{Answer, Renegotiation};
 use self::start::Parts;
 pub(crate) use self::start::{PendingSession, SessionChannels, Timeouts, open};
 pub(crate) use self::viewers::AddViewer;
+use self::viewers::Unwatched;
 pub(crate) use self::worker_search::{WorkerSearch, claim, workers_for};
 use crate::browser::messages;
 use crate::browser::peer::Peer;
 use crate::media::event::{EndReason, FrameWaiting, SessionEvent};
+use crate::media::receive_stats::Counts;
 use crate::media::session_id::SessionId;
 use crate::pipeline::bandwidth::asked_fps;
 use crate::pipeline::fanout::Renditions;
@@ -77,7 +79,9 @@ pub(crate) struct SessionStopped(pub(crate) SessionId);
 /// counted.
 pub(crate) struct Session {
     id: SessionId,
-    peer: Peer,
+    /// `None`: of a broadcast, which has no client of its own, only viewers.
+    peer: Option<Peer>,
+    unwatched: Unwatched,
     /// The decisions; everything else here is needed to carry them out.
     core: Core,
     /// Its browser is shown the results.
@@ -140,8 +144,13 @@ impl Session {
         self.tell(messages::stats(skipped, latency.filter(|_| sends), max_fps, handler));
     }
 
+    /// What its client has sent so far; `None` without a client.
+    fn counts(&self) -> Option<Counts> {
+        Some(self.live.received.counts(self.peer.as_ref()?.heard()))
+    }
+
     fn tell(&self, text: String) {
-        if !self.peer.send_text(text) {
+        if self.peer.as_ref().is_some_and(|peer| !peer.send_text(text)) {
             telemetry::message_dropped();
         }
     }
@@ -153,8 +162,8 @@ impl Actor for Session {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(STATS_INTERVAL, |session, ctx| {
             session.tell_stats();
-            session.look_after_viewers();
-            let counts = session.live.received.counts(session.peer.heard());
+            session.look_after_viewers(ctx);
+            let Some(counts) = session.counts() else { return };
             session.handle_event(Event::Counted(counts), ctx);
             // A session that never had a frame ends soon anyway, and does not give way.
             let idle = if counts.frames > 0 { session.core.idle() } else { Duration::ZERO };
@@ -196,15 +205,21 @@ impl Handler<AddCandidate> for Session {
     type Result = ();
 
     fn handle(&mut self, message: AddCandidate, _: &mut Self::Context) {
-        self.peer.add_candidate(message.0);
+        if let Some(peer) = &self.peer {
+            peer.add_candidate(message.0);
+        }
     }
 }
 
 impl Handler<Reconnect> for Session {
     type Result = ();
 
-    fn handle(&mut self, _: Reconnect, _: &mut Self::Context) {
+    fn handle(&mut self, _: Reconnect, ctx: &mut Self::Context) {
         self.leaving = true;
+        if self.peer.is_none() {
+            // Another gateway can only begin it when it is over here.
+            return self.handle_event(Event::End(EndReason::Shutdown), ctx);
+        }
         self.tell(messages::connection("reconnect"));
     }
 }
@@ -223,9 +238,7 @@ impl Handler<SessionEvent> for Session {
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         let event = match event {
             SessionEvent::Checked => Event::Checked,
-            SessionEvent::Connected => {
-                Event::Connected(self.live.received.counts(self.peer.heard()))
-            }
+            SessionEvent::Connected => Event::Connected(self.counts().unwrap_or_default()),
             SessionEvent::FallingBehind => Event::FallingBehind,
             SessionEvent::Notice(notice) => return self.tell(messages::notice(&notice)),
             SessionEvent::Relieved => return self.tell_stats(),

@@ -11,8 +11,9 @@ use super::Session;
 use super::core::{Action, Event, Notification, Previous};
 use super::worker_search::{SearchOutcome, workers_for};
 use crate::browser::messages;
+use crate::browser::peer::Peer;
 use crate::codec::CodecError;
-use crate::media::event::EndReason;
+use crate::media::event::{ConnectStage, EndReason};
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
 use crate::telemetry::{self, Failover};
@@ -69,7 +70,7 @@ impl Session {
         self.timer = due.map(|due| {
             let timer = ctx.run_later(due.saturating_duration_since(now()), |session, ctx| {
                 session.timer = None;
-                let step = session.peer.step();
+                let step = session.peer.as_ref().map_or(ConnectStage::NoPacket, Peer::step);
                 session.handle_event(Event::Deadline(step), ctx);
             });
             (due, timer)

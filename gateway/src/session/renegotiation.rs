@@ -73,6 +73,10 @@ impl Handler<Answer> for Session {
 
     fn handle(&mut self, Answer(offer): Answer, _: &mut Context<Self>) -> Self::Result {
         let (checked, connected) = (self.core.is_checked(), self.live.status.is_connected());
-        self.renegotiation.answer(&offer, &self.peer, checked, connected, &self.span)
+        match &self.peer {
+            Some(peer) => self.renegotiation.answer(&offer, peer, checked, connected, &self.span),
+            // Nobody has its id.
+            None => Box::pin(async { Err(OfferRefused::AlreadyExists) }),
+        }
     }
 }

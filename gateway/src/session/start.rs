@@ -17,7 +17,7 @@ use super::answers::Answers;
 use super::core::{Core, Limits};
 use super::nearer::LOOK_EVERY;
 use super::perform::{Admitted, now};
-use super::{Admit, Held, Renegotiation, Session, SessionStopped, WorkerSearch};
+use super::{Admit, Held, Renegotiation, Session, SessionStopped, Unwatched, WorkerSearch};
 use crate::browser::offer::{Negotiated, Offer};
 use crate::browser::peer::{MediaChannels, Peer, PeerChannels};
 use crate::codec::{CodecError, Format};
@@ -76,12 +76,11 @@ pub(crate) struct PendingSession {
     pub(crate) id: SessionId,
     /// Whose it is.
     pub(crate) client: Option<IpAddr>,
-    /// Its first.
-    pub(crate) offer: Offer,
+    /// The first offer, and its connection; `None`: a broadcast.
+    pub(crate) connection: Option<(Offer, Peer)>,
     /// The span of all work for this session.
     pub(crate) span: Span,
     pub(crate) channels: SessionChannels,
-    pub(crate) peer: Peer,
     /// For its worker searches.
     pub(crate) search: WorkerSearch,
     pub(crate) timeouts: Timeouts,
@@ -92,7 +91,8 @@ pub(crate) struct PendingSession {
 /// The parts that [`Session::begin`] needs.
 pub(super) struct Parts {
     media_channels: MediaChannels,
-    codec: Negotiated,
+    /// Of its client's video.
+    codec: Option<Negotiated>,
     arbiters: Arc<Arbiters>,
 }
 
@@ -139,10 +139,9 @@ where
     let PendingSession {
         id,
         client: _,
-        offer,
+        connection,
         span,
         channels,
-        peer,
         search,
         timeouts,
         live,
@@ -154,13 +153,18 @@ where
     let Timeouts { reconnect, idle, .. } = timeouts;
     let limits = Limits { reconnect, idle, time: live.spec.time_limit, nearer };
     let core = Core::new(now(), limits, live.spec.mode != Mode::Receive);
-    let renegotiation = Renegotiation::new(Instant::now(), offer.ufrag(), answers);
-    let shows = live.spec.mode != Mode::Send && offer.video.receives;
+    let (offer, peer) = connection.unzip();
+    let ufrag = offer.as_ref().and_then(Offer::ufrag);
+    let renegotiation = Renegotiation::new(Instant::now(), ufrag, answers);
+    let receives = offer.as_ref().is_some_and(|offer| offer.video.receives);
+    let shows = live.spec.mode != Mode::Send && receives;
+    let codec = offer.map(|offer| offer.codec);
     let arbiter = arbiters.session.clone();
-    let parts = Parts { media_channels, codec: offer.codec, arbiters: Arc::clone(arbiters) };
+    let parts = Parts { media_channels, codec, arbiters: Arc::clone(arbiters) };
     let session = Session {
         id,
         peer,
+        unwatched: Unwatched::default(),
         core,
         shows,
         timer: None,
@@ -219,9 +223,12 @@ impl Session {
         } = media_channels;
         let events: Recipient<SessionEvent> = ctx.address().recipient();
         let (live, stop) = (Arc::clone(&self.live), self.stop.clone());
-        let (spec, codec) = (Arc::clone(&live.spec), negotiated.codec);
+        let spec = Arc::clone(&live.spec);
         self.span.in_scope(|| audit::opened(&spec.name, live.owner.subject.as_deref()));
-        let decoder = if spec.mode == Mode::Receive { None } else { Some(codec.decoder()?) };
+        let format =
+            negotiated.map(|Negotiated { codec, single_nal, .. }| Format { codec, single_nal });
+        let sends = format.filter(|_| spec.mode != Mode::Receive);
+        let decoder = sends.map(|format| format.codec.decoder()).transpose()?;
         let frames = FrameQueue::new(Hop::Session, policy(&spec));
         let upright = Arc::new(AtomicBool::new(!spec.keep_rotation));
         let window = Arc::new(CreditWindow::new());
@@ -250,8 +257,8 @@ impl Session {
         };
         let pacer = PacerActor::start_in_arbiter(&arbiters.pacer, |_| pacer);
         let offset = rand::random();
-        let own = self.shows.then(|| {
-            let format = Format { codec, single_nal: negotiated.single_nal };
+        let shown = self.peer.as_ref().zip(format).filter(|_| self.shows);
+        let own = shown.map(|(peer, format)| {
             let fanout = Arc::<Fanout>::default();
             let egress = Egress {
                 releases: Arc::clone(&releases),
@@ -260,7 +267,7 @@ impl Session {
                 packetiser: format.packetiser(),
                 throttle: Throttle::new(bitrates, spec.fps),
                 available_kbps: available_kbps.subscribe(),
-                out: Some(self.peer.frames()),
+                out: Some(peer.frames()),
                 fanout: Arc::clone(&fanout),
                 offset,
                 keyframe_due,
@@ -283,7 +290,7 @@ impl Session {
             nudge: pacer.recipient(),
             events: events.clone(),
         };
-        if let Some(decoder) = decoder {
+        if let Some((decoder, Format { codec, .. })) = decoder.zip(format) {
             let nudge: Recipient<FrameWaiting> = ctx.address().recipient();
             let (intake, schedule) =
                 (Intake::new(video_limits, Arc::clone(&upright)), codecs.schedule());
@@ -306,8 +313,9 @@ impl Session {
         let reliefs = report_reliefs(codecs.schedule().reliefs(), self.search.events.clone());
         self.media.spawn(self.stop.clone().run_until_cancelled_owned(reliefs));
         self.held = Some(Held { context, upright, codecs, renditions });
-        telemetry::session_started(codec);
+        telemetry::session_started(format.map(|format| format.codec));
         self.claimed = Some(Box::new((worker, slot)));
+        self.look_after_viewers(ctx);
         Ok(())
     }
 }

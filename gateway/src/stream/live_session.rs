@@ -11,7 +11,7 @@ use super::inputs::Values;
 use super::latency::Latency;
 use super::outputs::Outputs;
 use super::session_inputs::SessionInputs;
-use super::spec::Spec;
+use super::spec::{Mode, Spec};
 use super::status::Status;
 use crate::media::receive_stats::ReceiveStats;
 
@@ -52,8 +52,31 @@ pub(crate) struct LiveSession {
 impl LiveSession {
     /// For a session whose client has set `values` in its offer.
     pub(crate) fn new(spec: Arc<Spec>, outdated: bool, owner: Owner, values: Values) -> Arc<Self> {
+        let names = output_names(&spec);
+        let outputs =
+            if spec.broadcast { Outputs::of_broadcast(names) } else { Outputs::new(names) };
+        Self::with_outputs(spec, outdated, owner, values, outputs)
+    }
+
+    /// For a viewer of this session, whose connection is that of a generator's client. It is told
+    /// the outputs if all see them, and sets nothing.
+    pub(crate) fn viewers(&self) -> Arc<Self> {
+        let watched = self.declared();
+        let (inputs, mode) = (Vec::new(), Mode::Receive);
+        let spec = Arc::new(Spec { mode, inputs, ..(*watched).clone() });
+        let outputs =
+            if spec.broadcast { Arc::clone(&self.outputs) } else { Outputs::new(Vec::new()) };
+        Self::with_outputs(spec, false, Owner::default(), Values::default(), outputs)
+    }
+
+    fn with_outputs(
+        spec: Arc<Spec>,
+        outdated: bool,
+        owner: Owner,
+        values: Values,
+        outputs: Arc<Outputs>,
+    ) -> Arc<Self> {
         let since = Instant::now();
-        let outputs = Outputs::new(output_names(&spec));
         Arc::new(Self {
             inputs: Arc::new(SessionInputs::new(Arc::clone(&spec), owner.fixed.clone(), values)),
             spec,

@@ -17,6 +17,8 @@ use crate::telemetry;
 const WAITING: usize = 16;
 /// Readers of one session. Full: a further one is refused.
 const MAX_READERS: usize = 8;
+/// Readers of a broadcast: each viewer may be one, and `--max-viewers` bounds those.
+const MAX_READERS_OF_BROADCAST: usize = 100_000;
 
 /// The values of one moment.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub(crate) struct Outputs {
     /// Of the declaration that holds now.
     names: Mutex<Vec<String>>,
     readers: Mutex<Readers>,
+    max_readers: usize,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +76,16 @@ pub(crate) enum Event {
 impl Outputs {
     /// For a stream that declares outputs of these names.
     pub(crate) fn new(names: Vec<String>) -> Arc<Self> {
-        Arc::new(Self { names: Mutex::new(names), readers: Mutex::default() })
+        Self::for_readers(names, MAX_READERS)
+    }
+
+    /// The same of a broadcast.
+    pub(crate) fn of_broadcast(names: Vec<String>) -> Arc<Self> {
+        Self::for_readers(names, MAX_READERS_OF_BROADCAST)
+    }
+
+    fn for_readers(names: Vec<String>, max_readers: usize) -> Arc<Self> {
+        Arc::new(Self { names: Mutex::new(names), readers: Mutex::default(), max_readers })
     }
 
     /// From now on the handler declares outputs of these names.
@@ -113,7 +125,7 @@ impl Outputs {
     /// are counted under `label`.
     pub(crate) fn subscribe(self: &Arc<Self>, label: &'static str) -> Option<Reader> {
         let mut readers = self.readers();
-        if readers.open.len() >= MAX_READERS {
+        if readers.open.len() >= self.max_readers {
             return None;
         }
         let queue = Queue { ended: readers.ended.clone(), ..Default::default() };

@@ -54,6 +54,8 @@ pub(crate) struct Spec {
     pub(crate) time_limit: Option<Duration>,
     /// A session that runs may be moved to a nearer worker.
     pub(crate) movable: bool,
+    /// All its clients watch one session.
+    pub(crate) broadcast: bool,
     pub(crate) bitrates: BitrateOverrides,
     pub(crate) inputs: Vec<Input>,
     pub(crate) outputs: Vec<Output>,
@@ -115,6 +117,10 @@ impl Spec {
             (!spec.host.is_empty() && !is_host_name(&spec.host), "a host's name that is none"),
             (!spec.zone.is_empty() && !is_zone_name(&spec.zone), "a zone's name that is none"),
             (
+                spec.broadcast && (mode != Mode::Receive || !spec.inputs.is_empty()),
+                "a broadcast with inputs, or in another mode than receive",
+            ),
+            (
                 !bitrates.into_iter().flatten().all(|kbps| BITRATES.contains(&kbps)),
                 "a bitrate outside 100 to 20000",
             ),
@@ -145,6 +151,7 @@ impl Spec {
             concurrency_limit: (spec.concurrency_limit > 0).then_some(spec.concurrency_limit),
             time_limit: (spec.time_limit_ms > 0).then(|| Duration::from_millis(spec.time_limit_ms)),
             movable: spec.movable,
+            broadcast: spec.broadcast,
             bitrates: BitrateOverrides { start: bitrates[0], min: bitrates[1], max: bitrates[2] },
             inputs,
             outputs,
@@ -170,6 +177,7 @@ impl Spec {
             concurrency_limit,
             time_limit,
             movable,
+            broadcast,
             bitrates,
             inputs,
             outputs,
@@ -184,6 +192,7 @@ impl Spec {
             ("concurrency_limit", *concurrency_limit != other.concurrency_limit),
             ("time_limit", *time_limit != other.time_limit),
             ("movable", *movable != other.movable),
+            ("broadcast", *broadcast != other.broadcast),
             ("bitrate", *bitrates != other.bitrates),
             ("inputs", *inputs != other.inputs),
             ("outputs", *outputs != other.outputs),
@@ -195,7 +204,10 @@ impl Spec {
     /// cannot change while it runs is the same. The mode is agreed on with the browser, and encoder
     /// and pacer are made for the frame rate. All else changes with the worker.
     pub(crate) fn takes_over(&self, other: &Self) -> bool {
-        self.name == other.name && self.mode == other.mode && self.fps == other.fps
+        self.name == other.name
+            && self.mode == other.mode
+            && self.fps == other.fps
+            && self.broadcast == other.broadcast
     }
 
     /// A short name of all that a client sees of the declaration: the same at every gateway.
@@ -221,6 +233,7 @@ impl Spec {
             "mode": self.mode.label(),
             "fps": self.fps,
             "skip_frames": self.skip_frames,
+            "broadcast": self.broadcast,
             "time_limit": self.time_limit.map(|limit| limit.as_secs_f64()),
             "inputs": self.inputs.iter().map(Input::to_json).collect::<Vec<_>>(),
             "outputs": outputs,
@@ -357,6 +370,7 @@ mod tests {
         assert!(with(|spec| spec.host = "a host".into()).contains("host"));
         assert!(with(|spec| spec.zone = "-a".into()).contains("zone"));
         assert!(with(|spec| spec.bitrate_max_kbps = 99).contains("bitrate"));
+        assert!(with(|spec| spec.broadcast = true).contains("broadcast"));
         assert!(
             with(|spec| spec.inputs = vec![slider("a", 0.5); 2])
                 .contains("`a` with a name that is taken")

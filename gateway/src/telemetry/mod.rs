@@ -1,7 +1,8 @@
-//! Metrics. Every metric name that this process exports is in this file.
+//! Metrics. Every metric name that this process exports is in this file; those of viewers are in
+//! `viewers`.
 //!
-//! Base units, `_total` on counters only, no ids in labels: a label's values are the few that this
-//! file can produce. `docs/metrics.md` lists them and a test compares the two.
+//! Base units, `_total` on counters only, no ids in labels: a label's values are the few that these
+//! files can produce. `docs/metrics.md` lists them and a test compares them.
 
 pub(crate) mod audit;
 pub(crate) mod ledger;
@@ -119,6 +120,7 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
     describe();
     gauge!("reframe_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     gauge!("reframe_sessions_active").set(0);
+    viewers::active(0);
     gauge!("reframe_load_ratio").set(0);
     gauge!("reframe_relief_steps").set(0);
     gauge!("reframe_workers_serving").set(0);
@@ -379,8 +381,10 @@ pub(crate) fn connection_failed(step: &'static str) {
     counter!("reframe_connection_failures_total", "step" => step).increment(1);
 }
 
-pub(crate) fn session_started(codec: Codec) {
-    counter!("reframe_sessions_total", "codec" => codec.name()).increment(1);
+/// `codec`: of its client's video; `None`: a broadcast, which has no client of its own.
+pub(crate) fn session_started(codec: Option<Codec>) {
+    let codec = codec.map_or("none", Codec::name);
+    counter!("reframe_sessions_total", "codec" => codec).increment(1);
 }
 
 pub(crate) fn offer(outcome: &'static str) {

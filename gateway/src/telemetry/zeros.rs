@@ -20,6 +20,8 @@ const PLAIN: &[&str] = &[
     "reframe_messages_dropped_total",
     "reframe_packets_requested_total",
     "reframe_padding_bytes_total",
+    "reframe_renditions_skipped_total",
+    "reframe_renditions_total",
 ];
 
 /// A counter, its label, and the values of that, separated by spaces.
@@ -76,6 +78,23 @@ const LABELLED: &[(&str, &str, &str)] = &[
     ),
     ("reframe_sessions_total", "codec", "vp8 vp9 h264"),
     ("reframe_tls_reload_errors_total", "certificate", "public cluster"),
+    (
+        "reframe_viewer_frames_total",
+        "outcome",
+        "forwarded awaits_keyframe congested overflow ended",
+    ),
+    (
+        "reframe_viewers_ended_total",
+        "reason",
+        "client_closed connection_failed never_connected no_dtls silent driver_panicked \
+         driver_ended session_ended shutdown",
+    ),
+    (
+        "reframe_viewers_refused_total",
+        "reason",
+        "unknown_session nothing_shown no_picture too_many invalid invalid_offer busy draining \
+         rate_limited session_limit_reached",
+    ),
     ("reframe_workers_refused_total", "reason", "version declaration contradiction"),
 ];
 

@@ -21,18 +21,25 @@ use tracing::{Span, info};
 
 use self::core::Core;
 pub(crate) use self::start::{PendingViewer, ViewerChannels, open};
+use crate::browser::messages;
 use crate::browser::peer::Peer;
 use crate::codec::Format;
 use crate::media::event::{EndReason, SessionEvent};
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
 use crate::pipeline::fanout::Output;
-use crate::session::{AddCandidate, AddViewer, Answer, End, Renegotiation, Session};
-use crate::telemetry;
+use crate::session::{AddCandidate, AddViewer, Answer, End, Reconnect, Renegotiation, Session};
+use crate::stream::live_session::LiveSession;
+use crate::telemetry::{self, message_dropped};
 use crate::threads::clock;
 
 /// How often it is looked at whether anybody is there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A viewer's client has sent a signed check, or DTLS is up: it waits for nobody any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ViewerChecked(pub(crate) SessionId);
 
 /// A viewer's actor has stopped.
 #[derive(Message)]
@@ -52,6 +59,10 @@ pub(crate) struct Viewer {
     keyframe_due: Arc<Notify>,
     /// Whom it watches.
     session: actix::Addr<Session>,
+    live: Arc<LiveSession>,
+    /// Its client was asked to go to another gateway.
+    leaving: bool,
+    checked: Recipient<ViewerChecked>,
     stopped: Recipient<ViewerStopped>,
     span: Span,
 }
@@ -72,6 +83,19 @@ impl Viewer {
         }));
     }
 
+    fn tell_checked(&self, ctx: &mut Context<Self>) {
+        // Closed: the gateway is stopping.
+        let telling = self.checked.send(ViewerChecked(self.id.clone())).into_actor(self);
+        ctx.spawn(telling.map(|_, _, _| ()));
+    }
+
+    /// Tells its client, if that has a data channel: those of WHEP mostly have none.
+    fn tell(&self, text: String) {
+        if self.peer.has_channel() && !self.peer.send_text(text) {
+            message_dropped();
+        }
+    }
+
     fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
         let _in_span = self.span.enter();
         let label = reason.label();
@@ -85,6 +109,9 @@ impl Viewer {
             telemetry::connection_failed(step.label());
         }
         telemetry::viewers::ended(label);
+        for text in messages::farewell(reason, self.leaving) {
+            self.tell(text);
+        }
         ctx.stop();
     }
 }
@@ -96,7 +123,11 @@ impl Actor for Viewer {
         ctx.run_interval(LOOK_EVERY, |viewer, ctx| {
             let (heard, step) = (viewer.peer.heard(), viewer.peer.step());
             if let Some(reason) = viewer.core.look(clock::now(), heard, step) {
-                viewer.end(&reason, ctx);
+                return viewer.end(&reason, ctx);
+            }
+            if viewer.core.is_connected() {
+                // The sign of life that the page waits for.
+                viewer.tell(messages::stats(None, None, None, viewer.live.handler_times.take()));
             }
         });
         let (due, output) = (Arc::clone(&self.keyframe_due), Arc::clone(&self.output));
@@ -124,11 +155,14 @@ impl Handler<SessionEvent> for Viewer {
 
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         match event {
-            SessionEvent::Checked => self.core.checked(clock::now()),
-            SessionEvent::Connected => {
-                if self.core.connected(clock::now()) {
-                    self.join(ctx);
-                }
+            SessionEvent::Checked => {
+                self.core.checked(clock::now());
+                self.tell_checked(ctx);
+            }
+            SessionEvent::Connected if self.core.connected(clock::now()) => {
+                // The check may have been lost on its way here.
+                self.tell_checked(ctx);
+                self.join(ctx);
             }
             SessionEvent::Ended(reason) => self.end(&reason, ctx),
             // Of what a viewer has not: a decoder, a worker.
@@ -151,6 +185,15 @@ impl Handler<Answer> for Viewer {
     fn handle(&mut self, Answer(offer): Answer, _: &mut Self::Context) -> Self::Result {
         let (checked, connected) = (self.core.is_checked(), self.core.is_connected());
         self.renegotiation.answer(&offer, &self.peer, checked, connected, &self.span)
+    }
+}
+
+impl Handler<Reconnect> for Viewer {
+    type Result = ();
+
+    fn handle(&mut self, _: Reconnect, _: &mut Self::Context) {
+        self.leaving = true;
+        self.tell(messages::connection("reconnect"));
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::core::Core;
-use super::{Viewer, ViewerStopped};
+use super::{Viewer, ViewerChecked, ViewerStopped};
 use crate::browser::offer::Offer;
 use crate::browser::peer::{MediaChannels, Peer, PeerChannels};
 use crate::codec::Format;
@@ -18,8 +18,7 @@ use crate::media::limits::{BitrateLimits, VideoLimits};
 use crate::media::session_id::SessionId;
 use crate::pipeline::fanout::Output;
 use crate::session::{Answers, Renegotiation, Session};
-use crate::stream::live_session::{LiveSession, Owner};
-use crate::stream::spec::{Mode, Spec};
+use crate::stream::live_session::LiveSession;
 use crate::threads::clock;
 
 /// Messages that may wait for a viewer's actor, from its connection and the gateway. Full: the
@@ -51,8 +50,12 @@ pub(crate) struct PendingViewer {
 }
 
 impl ViewerChannels {
-    /// For a viewer of a session that is under `spec`.
-    pub(crate) fn new(spec: &Spec, bitrates: BitrateLimits, video_limits: VideoLimits) -> Self {
+    /// For a viewer of this session.
+    pub(crate) fn new(
+        watched: &LiveSession,
+        bitrates: BitrateLimits,
+        video_limits: VideoLimits,
+    ) -> Self {
         let (address, mailbox) = channel(MAILBOX);
         let available = watch::Sender::new(bitrates.max);
         let available_kbps = available.subscribe();
@@ -64,10 +67,7 @@ impl ViewerChannels {
             video_limits,
             available_kbps: available,
         };
-        // Its connection is that of a generator's client: nothing of it goes to a handler.
-        let (inputs, outputs) = (Vec::new(), Vec::new());
-        let spec = Spec { mode: Mode::Receive, inputs, outputs, ..spec.clone() };
-        let live = LiveSession::new(Arc::new(spec), false, Owner::default(), Default::default());
+        let live = watched.viewers();
         Self { address: Addr::new(address), mailbox, media_channels, available_kbps, live }
     }
 
@@ -85,20 +85,23 @@ pub(crate) fn open<G>(
     gateway: &Addr<G>,
 ) -> Addr<Viewer>
 where
-    G: Actor<Context = Context<G>> + Handler<ViewerStopped>,
+    G: Actor<Context = Context<G>> + Handler<ViewerChecked> + Handler<ViewerStopped>,
 {
     let PendingViewer { id, offer, channels, peer, answers, session, span } = pending;
-    let ViewerChannels { address, mailbox, media_channels, available_kbps, .. } = channels;
+    let ViewerChannels { address, mailbox, media_channels, available_kbps, live } = channels;
     let (codec, single_nal) = (offer.codec.codec, offer.codec.single_nal);
     let viewer = Viewer {
         core: Core::new(clock::now()),
         id,
-        output: Arc::new(Output::new(peer.frames(), available_kbps)),
+        output: Arc::new(Output::new(peer.frames(), available_kbps, codec)),
         peer,
         renegotiation: Renegotiation::new(Instant::now(), offer.ufrag(), answers),
         format: Format { codec, single_nal },
         keyframe_due: media_channels.keyframe_due,
         session,
+        live,
+        leaving: false,
+        checked: gateway.clone().recipient(),
         stopped: gateway.clone().recipient(),
         span,
     };

@@ -77,6 +77,9 @@ pub struct StreamSpec {
     /// that serve. 0, and a time that has not come yet by the gateway's clock, are older than any other.
     #[prost(uint64, tag = "21")]
     pub started_unix_ms: u64,
+    /// Mode receive: everybody who opens the stream watches one session, which lasts as long as anybody does.
+    #[prost(bool, tag = "22")]
+    pub broadcast: bool,
 }
 /// A control of the page. The gateway checks what clients set against it; the names are Gradio's.
 #[derive(Clone, PartialEq, ::prost::Message)]

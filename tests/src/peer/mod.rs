@@ -44,6 +44,8 @@ pub struct Peer {
     shared: Arc<Shared>,
     server: Vec<SocketAddr>,
     token: Option<String>,
+    view: Option<String>,
+    resource: Option<String>,
     thread: Option<JoinHandle<()>>,
     /// Keeps the port open after the thread is gone: a closed one would answer the server with ICMP
     /// errors, which a machine that is off does not.
@@ -99,6 +101,7 @@ impl Peer {
         let socket = offer.socket();
         let session = offer.exchange(page, &options)?;
         let (server, token) = (session.server.clone(), session.token.clone());
+        let (view, resource) = (session.view.clone(), session.resource.clone());
         let shared = Arc::new(Shared::default());
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let notes = Arc::clone(&shared);
@@ -106,7 +109,8 @@ impl Peer {
             .name(format!("peer-{}", options.webrtc_id))
             .spawn(move || Driver::new(session, options, inbox, notes).run())
             .expect("a thread for the peer");
-        Ok(Self { commands, shared, server, token, thread: Some(thread), _socket: socket })
+        let thread = Some(thread);
+        Ok(Self { commands, shared, server, token, view, resource, thread, _socket: socket })
     }
 
     /// What has happened so far.
@@ -231,6 +235,24 @@ impl Peer {
     #[must_use]
     pub fn session_token(&self) -> &str {
         self.token.as_deref().unwrap_or_default()
+    }
+
+    /// The path below the page's address at which others can watch this session.
+    ///
+    /// # Panics
+    /// When the answer had none.
+    #[must_use]
+    pub fn whep(&self) -> String {
+        format!("/whep/{}", self.view.as_deref().expect("a view in the answer"))
+    }
+
+    /// The path of the resource that WHIP or WHEP has made.
+    ///
+    /// # Panics
+    /// When the answer had none.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        self.resource.as_deref().expect("a location in the answer")
     }
 
     /// Leaves in order: stops sending, closes the data channel and returns once the server has

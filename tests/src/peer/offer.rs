@@ -16,7 +16,7 @@ use str0m::{Candidate, Rtc, RtcConfig};
 use tokio::time::Instant;
 
 use super::{Candidates, Media, Options};
-use crate::http::{Reply, post, post_with};
+use crate::http::{Reply, post, post_sdp, post_with};
 
 /// How long a frame may wait for lost packets, its own and those before it: str0m asks five times
 /// for one, each 33 ms, and the worst path in the tests takes 100 ms there and back. Then a
@@ -80,6 +80,10 @@ pub(super) struct Session {
     pub(super) server: Vec<SocketAddr>,
     /// The session's token in the answer.
     pub(super) token: Option<String>,
+    /// The view of the session in the answer.
+    pub(super) view: Option<String>,
+    /// The path of the resource that WHIP or WHEP has made.
+    pub(super) resource: Option<String>,
 }
 
 impl Offer {
@@ -157,14 +161,21 @@ impl Offer {
             forwarded_for.as_deref().map(|address| ("x-forwarded-for", address)),
         ];
         let headers: Vec<_> = headers.into_iter().flatten().collect();
-        let reply = post_with(&url, &headers, body.to_string());
+        let reply = match &options.endpoint {
+            Some(endpoint) => post_sdp(&format!("{page}{endpoint}"), &headers, &sdp),
+            None => post_with(&url, &headers, body.to_string()),
+        };
         let reply = reply.map_err(Refusal::Unreachable)?;
         let answer = reply.json();
-        let Some(sdp) =
-            answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer")
-        else {
-            return Err(Refusal::Reply(reply));
+        let sdp = match &options.endpoint {
+            Some(_) => Some(reply.body.as_str()).filter(|_| reply.status == 201),
+            None => {
+                answer["sdp"].as_str().filter(|_| reply.status == 200 && answer["type"] == "answer")
+            }
         };
+        let Some(sdp) = sdp else { return Err(Refusal::Reply(reply)) };
+        let resource = reply.header("location").map(str::to_owned);
+        let view = answer["view"].as_str().map(str::to_owned);
         let token = answer["session_token"].as_str().map(str::to_owned);
         let (sections, server) =
             as_a_browser_reads(sdp, !options.wait_for_server, options.place.through);
@@ -190,6 +201,8 @@ impl Offer {
             channel: self.channel,
             server,
             token,
+            view,
+            resource,
         })
     }
 }

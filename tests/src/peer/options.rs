@@ -74,6 +74,9 @@ impl Default for Place {
 pub struct Options {
     /// Chosen by the client in this protocol; must be unique.
     pub webrtc_id: String,
+    /// Where to offer by WHIP or WHEP, as `/whep/VIEW` below the page's address; `None`: as the
+    /// page does.
+    pub endpoint: Option<String>,
     /// The sections of the offer.
     pub media: Media,
     /// What to send, if the offer lets us.
@@ -115,6 +118,7 @@ impl Options {
     pub fn camera(webrtc_id: impl Into<String>, video: Video) -> Self {
         Self {
             webrtc_id: webrtc_id.into(),
+            endpoint: None,
             media: Media { codec: video.format().codec, ..Media::default() },
             video: Some(video),
             inputs: Value::Null,
@@ -147,6 +151,7 @@ impl Options {
     pub fn viewer(webrtc_id: impl Into<String>) -> Self {
         Self {
             webrtc_id: webrtc_id.into(),
+            endpoint: None,
             media: Media::video(Direction::RecvOnly),
             video: None,
             inputs: Value::Null,
@@ -163,6 +168,12 @@ impl Options {
             forwarded_for: None,
             network: Network::default(),
         }
+    }
+
+    /// Watches a session: the link's path below the page's address.
+    #[must_use]
+    pub fn watcher(name: impl Into<String>, endpoint: impl Into<String>) -> Self {
+        Self { endpoint: Some(endpoint.into()), ..Self::viewer(name) }
     }
 
     /// The same behind this network.

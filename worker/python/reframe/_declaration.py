@@ -25,6 +25,7 @@ def declaration(
     concurrency_limit: Any,
     time_limit: Any,
     movable: Any,
+    broadcast: Any,
     bitrate: Any,
     start_bitrate: Any,
     ui_args: Any,
@@ -50,6 +51,7 @@ def declaration(
         "concurrency_limit": _limit(concurrency_limit),
         "time_limit_s": None if time_limit is None else _positive("time_limit", time_limit),
         "movable": bool(movable),
+        "broadcast": bool(broadcast),
         "bitrate_kbps": None if bitrate is None else _range(bitrate),
         "start_bitrate_kbps": None if start_bitrate is None else _kbps(start_bitrate),
     }

@@ -57,6 +57,7 @@ class Stream:
         bitrate: tuple[int, int] | None = None,
         start_bitrate: int | None = None,
         movable: bool = False,
+        broadcast: bool = False,
     ) -> None:
         """Declares it; ``ui.launch()`` runs it.
 
@@ -75,7 +76,8 @@ class Stream:
         workers take. ``time_limit`` is how long one may last, in seconds. ``name`` is a part of the
         stream's address: a-z, 0-9, - and _. With ``movable`` a session that runs may be moved to a
         worker in its gateway's zone, where a new handler starts: for functions that remember
-        nothing of earlier frames. ``bitrate`` is (lowest, highest) in kbit/s, 100 to 20000, and
+        nothing of earlier frames. With ``broadcast``, for a generator without inputs, everybody
+        watches one and the same session. ``bitrate`` is (lowest, highest) in kbit/s, 100 to 20000, and
         ``start_bitrate`` what it begins with.
 
         ``rtc_configuration`` names STUN and TURN servers for browsers. ``rtp_params``,
@@ -137,6 +139,7 @@ class Stream:
             concurrency_limit=concurrency_limit,
             time_limit=time_limit,
             movable=movable,
+            broadcast=broadcast,
             bitrate=bitrate,
             start_bitrate=start_bitrate,
             ui_args=ui_args,

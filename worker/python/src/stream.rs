@@ -56,6 +56,7 @@ struct Declaration {
     concurrency_limit: Option<u32>,
     time_limit_s: Option<f64>,
     movable: bool,
+    broadcast: bool,
     bitrate_kbps: Option<(u32, u32)>,
     start_bitrate_kbps: Option<u32>,
     inputs: Vec<Input>,
@@ -176,6 +177,7 @@ impl Declaration {
             .thread_wrapper(attached)
             .overdue_hook(overdue::show_stack)
             .movable(self.movable)
+            .broadcast(self.broadcast)
             .additional_inputs(self.inputs.into_iter().map(Input::component))
             .additional_outputs(self.outputs.into_iter().map(Output::component));
         if let Some(sessions) = self.concurrency_limit {

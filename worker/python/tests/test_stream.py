@@ -37,7 +37,7 @@ def test_the_order_of_the_arguments_is_fastrtcs():
         "handler additional_outputs_handler mode modality concurrency_limit time_limit "
         "allow_extra_tracks rtp_params rtc_configuration server_rtc_configuration "
         "track_constraints additional_inputs additional_outputs ui_args verbose name bitrate "
-        "start_bitrate movable"
+        "start_bitrate movable broadcast"
     ).split()
     assert all(p.kind is p.KEYWORD_ONLY for p in parameters[1:])
 
@@ -57,6 +57,7 @@ def test_defaults(declared):
         "concurrency_limit": None,
         "time_limit_s": None,
         "movable": False,
+        "broadcast": False,
         "bitrate_kbps": None,
         "start_bitrate_kbps": None,
         "inputs": [],

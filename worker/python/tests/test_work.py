@@ -557,6 +557,7 @@ def test_settings_reach_the_declaration(running):
         "concurrency_limit": 5,
         "time_limit_s": 90.0,
         "movable": True,
+        "broadcast": False,
         "bitrate_kbps": [300, 4000],
         "start_bitrate_kbps": 2500,
         "inputs": [],

@@ -45,6 +45,7 @@ fn value(spec: &StreamSpec) -> Value {
         host: _,
         zone: _,
         movable,
+        broadcast,
         started_unix_ms: _,
     } = spec;
     json!({
@@ -59,6 +60,7 @@ fn value(spec: &StreamSpec) -> Value {
         "time_limit_ms": time_limit_ms,
         "bitrate_kbps": [bitrate_min_kbps, bitrate_start_kbps, bitrate_max_kbps],
         "movable": movable,
+        "broadcast": broadcast,
         "inputs": inputs.iter().map(input).collect::<Vec<_>>(),
         "outputs": outputs.iter().map(output).collect::<Vec<_>>(),
     })

@@ -46,6 +46,7 @@ pub(crate) fn spec(stream: &Stream, capacity: u32, process: &Process) -> StreamS
         host: process.location.host.clone(),
         zone: process.location.zone.clone(),
         movable: stream.movable,
+        broadcast: stream.broadcast,
         started_unix_ms: process.started_unix_ms,
     }
 }

@@ -43,6 +43,7 @@ pub struct Stream {
     /// `None`: never.
     pub(crate) time_limit: Option<Duration>,
     pub(crate) movable: bool,
+    pub(crate) broadcast: bool,
     /// `None`: what the gateway's options say.
     pub(crate) bitrate: Option<RangeInclusive<Bitrate>>,
     /// As `bitrate`.
@@ -70,6 +71,7 @@ impl Stream {
             concurrency_limit: None,
             time_limit: None,
             movable: false,
+            broadcast: false,
             bitrate: None,
             start_bitrate: None,
         })
@@ -100,6 +102,17 @@ impl Stream {
         }
         if self.concurrency_limit == Some(0) {
             return Err("concurrency_limit must be at least 1".to_owned());
+        }
+        if self.broadcast && self.mode != Mode::Receive {
+            return Err(format!(
+                "broadcast is for mode receive, where a generator makes the pictures, not for {}",
+                self.mode
+            ));
+        }
+        if self.broadcast && !self.inputs.is_empty() {
+            return Err("broadcast goes without inputs: all its viewers watch the same pictures, \
+                        so none of them can set anything"
+                .to_owned());
         }
         let wire = 1..=u128::from(u64::MAX);
         if let Some(limit) = self.time_limit.filter(|limit| !wire.contains(&limit.as_millis())) {
@@ -275,6 +288,14 @@ impl StreamBuilder {
     /// for handlers whose pictures do not depend on earlier frames.
     pub fn movable(mut self, movable: bool) -> Self {
         self.0.movable = movable;
+        self
+    }
+
+    /// Whether everybody who opens the stream watches one and the same session; each has its own
+    /// unless set. For a generator without inputs: a camera that is read once, however many watch.
+    /// It runs as long as anybody watches, takes one slot, and is encoded once.
+    pub fn broadcast(mut self, broadcast: bool) -> Self {
+        self.0.broadcast = broadcast;
         self
     }
 

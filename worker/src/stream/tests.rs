@@ -180,3 +180,13 @@ fn settings_out_of_range_are_told_by_name() {
         );
     }
 }
+
+#[test]
+fn a_broadcast_is_of_a_generator_that_nobody_sets() {
+    assert!(Stream::builder(generator()).broadcast(true).build().broadcast);
+    let refused = refusal(Stream::builder(handler()).broadcast(true));
+    assert!(refused.starts_with("broadcast is for mode receive"), "{refused}");
+    let inputs = [Checkbox::new("a")];
+    let refused = refusal(Stream::builder(generator()).broadcast(true).additional_inputs(inputs));
+    assert!(refused.starts_with("broadcast goes without inputs"), "{refused}");
+}

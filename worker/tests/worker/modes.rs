@@ -115,6 +115,7 @@ async fn describes_its_stream() {
         bitrate_min_kbps: 200,
         bitrate_max_kbps: 3_000,
         movable: true,
+        broadcast: false,
         zone: String::new(),
         // Whatever this machine and its clock say.
         host: spec.host.clone(),

@@ -362,6 +362,11 @@ impl Peer {
         !self.channel.load(Ordering::Relaxed) || self.texts.try_send(text).is_ok()
     }
 
+    /// Whether its client has opened the data channel.
+    pub(crate) fn has_channel(&self) -> bool {
+        self.callbacks.messaging.lock().is_none()
+    }
+
     /// The step at which the connection fails, if it goes no further.
     pub(crate) fn step(&self) -> ConnectStage {
         self.callbacks.progress.next(self.port.checks())
@@ -393,7 +398,7 @@ impl Drop for Peer {
         // A session may end before its browser is connected, when a handler does not start for
         // example: the channel is still to come, and the reason for it.
         let unread = self.texts.capacity() < OUT_TEXTS;
-        let channel = self.callbacks.messaging.lock().is_none();
+        let channel = self.has_channel();
         let patience =
             if unread && !channel { CHANNEL_TIMEOUT } else { data_channel::FLUSH_TIMEOUT };
         // Closing the text queue tells the data channel's task to deliver what waits and then to

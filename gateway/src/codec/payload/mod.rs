@@ -48,6 +48,18 @@ pub(crate) fn append(codec: Codec, payload: &[u8], unit: &mut BytesMut) {
     }
 }
 
+/// The payload for a receiver that was not sent `left_out` earlier pictures, to which no other
+/// refers: without a gap in the numbers by which receivers notice a loss.
+pub(crate) fn renumbered(codec: Codec, payload: &Bytes, left_out: u16) -> Bytes {
+    match codec {
+        // Only this one has pictures that may be left out, and numbers of them.
+        Codec::Vp8 if left_out != 0 => {
+            vp8::renumbered(payload, left_out).unwrap_or_else(|| payload.clone())
+        }
+        _ => payload.clone(),
+    }
+}
+
 /// Splits access units into payloads.
 pub(crate) enum Packetiser {
     /// With a picture id, by which browsers tell a lost frame from a skipped one.

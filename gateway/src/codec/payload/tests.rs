@@ -294,3 +294,28 @@ fn an_idr_picture_without_its_parameter_sets_is_decoded_by_earlier_ones() {
     units[second].data = data.freeze();
     assert_eq!(through_the_assembler(Codec::H264, &units, &mut packetiser), units.len());
 }
+
+#[test]
+fn a_payload_of_vp8_is_renumbered_and_nothing_else_in_it_changes() {
+    let mut packetiser = Packetiser::new(Codec::Vp8, false);
+    let unit = Bytes::from(vec![9; 2_500]);
+    for number in 0..300_u16 {
+        for payload in packetiser.packetise(&unit, false) {
+            let by = number / 3;
+            let renumbered = renumbered(Codec::Vp8, &payload, by);
+            assert!(
+                renumbered.len() <= payload.len() + 1 && renumbered.len() <= MTU_PAYLOAD_BYTES + 1
+            );
+            assert_eq!(starts_frame(Codec::Vp8, &payload), starts_frame(Codec::Vp8, &renumbered));
+            assert_eq!(vp8::strip_descriptor(&payload), vp8::strip_descriptor(&renumbered));
+            if by > 0 {
+                let id = u16::from_be_bytes([renumbered[2] & 0x7f, renumbered[3]]);
+                assert_eq!(id, number - by);
+            }
+        }
+    }
+    for text in [&b""[..], &[0x90], &[0x10, 1, 2], &[0x90, 0x80], &[0x90, 0x80, 0x81]] {
+        let payload = Bytes::from_static(text);
+        assert!(renumbered(Codec::Vp8, &payload, 1).len() <= payload.len() + 1, "{text:?}");
+    }
+}

@@ -26,6 +26,14 @@ use super::{Codec, CodecError, Decoder, Encoded, Encoder, Picture};
 /// VP9's `cpu-used`: 7 costs a third more for less than 0.1 dB, 9 loses 0.25 dB.
 const VP9_CPU_USED: c_int = 8;
 
+/// VP8: with these a frame changes nothing that a later one refers to, its probabilities included:
+/// a second temporal layer (RFC 7741, section 4.2, `TID`). It predicts from the last picture alone,
+/// which the first layer has just sent.
+const DROPPABLE: c_long = (vpx::VP8_EFLAG_NO_UPD_LAST
+    | vpx::VP8_EFLAG_NO_UPD_GF
+    | vpx::VP8_EFLAG_NO_UPD_ARF
+    | vpx::VP8_EFLAG_NO_UPD_ENTROPY) as c_long;
+
 /// A picture that stays is encoded again at this interval (250 ms at 90 kHz), which makes it
 /// better, until it is good.
 const REFINE_TICKS: u64 = 22_500;
@@ -47,6 +55,8 @@ pub struct VpxEncoder {
     /// 90 kHz.
     frame_ticks: u32,
     speed: Speed,
+    /// VP8: every second frame is droppable.
+    layered: bool,
     /// `None` until the first picture gives the size, and while a change of size rebuilds it.
     active: Option<Active>,
 }
@@ -60,6 +70,8 @@ struct Active {
     repeat: Option<Bytes>,
     /// When a picture was last encoded, 90 kHz.
     encoded: u64,
+    /// The last frame was droppable: the decoder's last picture is the one before it.
+    droppable: bool,
 }
 
 // SAFETY: the context is `Send`; the config's pointers are for two-pass encoding, and all null.
@@ -138,6 +150,7 @@ impl VpxEncoder {
             bitrate_kbps,
             frame_ticks: (90_000.0 / fps) as u32,
             speed: Speed::default(),
+            layered: false,
             active: None,
         }
     }
@@ -192,7 +205,7 @@ impl VpxEncoder {
             context.control(control::VP9E_SET_AQ_MODE, 3)?;
         }
         let repeat = (!vp9).then(|| repeat::frame(width, height).into());
-        Ok(Active { context, config, repeat, encoded: 0 })
+        Ok(Active { context, config, repeat, encoded: 0, droppable: false })
     }
 }
 
@@ -213,7 +226,12 @@ impl Encoder for VpxEncoder {
         }
         let Some(active) = &mut self.active else { return Ok(None) };
         let image = wrap(picture);
-        let flags = if force_keyframe { c_long::from(vpx::VPX_EFLAG_FORCE_KF) } else { 0 };
+        // Never two in a row: what comes next refers to the one before them.
+        let flags = match (force_keyframe, self.layered && !active.droppable) {
+            (true, _) => c_long::from(vpx::VPX_EFLAG_FORCE_KF),
+            (false, true) if active.encoded > 0 => DROPPABLE,
+            (false, _) => 0,
+        };
         let started = Instant::now();
         // SAFETY: the image's planes point into `picture.data`, whose length was checked; libvpx
         // only reads them.
@@ -233,11 +251,21 @@ impl Encoder for VpxEncoder {
         if self.codec == Codec::Vp8 && self.speed.observe(started.elapsed(), interval) {
             active.context.control(control::VP8E_SET_CPUUSED, self.speed.cpu_used())?;
         }
-        Ok(active.context.take_encoded())
+        let mut encoded = active.context.take_encoded();
+        if let Some(unit) = &mut encoded {
+            // A frame of VP9 also refers to the last one's motion and segments, whatever libvpx says.
+            unit.droppable &= self.codec == Codec::Vp8;
+            active.droppable = unit.droppable;
+        }
+        Ok(encoded)
     }
 
     fn repeat(&mut self, pts: u64) -> Option<Encoded> {
-        let Active { context, repeat, encoded, .. } = self.active.as_mut()?;
+        let Active { context, repeat, encoded, droppable, .. } = self.active.as_mut()?;
+        if *droppable {
+            // It would show the picture before.
+            return None;
+        }
         let due = pts.saturating_sub(*encoded) >= REFINE_TICKS;
         let refine =
             due && context.last_quantizer().is_some_and(|quantizer| quantizer > GOOD_QUANTIZER);
@@ -261,6 +289,10 @@ impl Encoder for VpxEncoder {
         {
             debug!(%error, speed, "speed not changed");
         }
+    }
+
+    fn set_temporal_layers(&mut self, layered: bool) {
+        self.layered = layered && self.codec == Codec::Vp8;
     }
 
     fn set_bitrate(&mut self, kbps: u32) {

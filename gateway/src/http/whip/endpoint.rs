@@ -8,7 +8,7 @@ use serde_json::Map;
 use tracing::info;
 
 use super::reply::Created;
-use super::{ACCEPT_POST, SDP, is_malformed, told};
+use super::{ACCEPT_POST, SDP, is_malformed, told, watch};
 use crate::access::Action;
 use crate::browser::offer::{self, OfferError, Parsed};
 use crate::gateway::entity_tag;
@@ -26,7 +26,7 @@ pub(super) async fn ingest(
     request: HttpRequest,
     body: web::Bytes,
 ) -> HttpResponse {
-    told(begin(&shared, &request, &body, Mode::Send).await)
+    told(begin(&shared, &request, body, Mode::Send).await)
 }
 
 /// `POST /whep`.
@@ -35,7 +35,7 @@ pub(super) async fn play(
     request: HttpRequest,
     body: web::Bytes,
 ) -> HttpResponse {
-    told(begin(&shared, &request, &body, Mode::Receive).await)
+    told(begin(&shared, &request, body, Mode::Receive).await)
 }
 
 /// `way`: of the video, from the client's side. A client of WHIP sends also where the stream's
@@ -43,10 +43,10 @@ pub(super) async fn play(
 async fn begin(
     shared: &HttpState,
     request: &HttpRequest,
-    body: &[u8],
+    body: web::Bytes,
     way: Mode,
 ) -> Result<HttpResponse, Refused> {
-    let parsed = offer_of(request, body)?;
+    let parsed = offer_of(request, &body)?;
     let stream = stream_of(request);
     let Some(spec) = shared.pool.stream(stream.as_deref()) else {
         return Err(Box::new(no_stream(shared, request, stream).await));
@@ -54,6 +54,9 @@ async fn begin(
     let grant = shared.gate.allows(request, Action::Open, &spec.name).await?;
     if (way == Mode::Receive) != (spec.mode == Mode::Receive) {
         return Err(Box::new(wrong_mode(way)));
+    }
+    if spec.broadcast {
+        return watch::broadcast(shared, request, body, parsed, spec, grant).await;
     }
     let offer = parsed.check_tracks().and_then(|()| parsed.negotiate(way, &shared.codecs));
     let offer = offer.map_err(|error| invalid_offer(&error))?;
@@ -76,8 +79,9 @@ async fn begin(
     let sdp = answered.map_err(refused)?;
     telemetry::offer("answered");
     let tag = entity_tag(&sdp);
-    let created = Created { id: &id, tag, sdp: &sdp, subject: subject.as_deref(), view: shown };
-    Ok(created.answer(shared, request))
+    let (endpoint, subject) = (request.path(), subject.as_deref());
+    let created = Created { endpoint, id: &id, tag, sdp: &sdp, subject, view: shown };
+    Ok(created.answer(shared))
 }
 
 /// Reads the offer in a body.

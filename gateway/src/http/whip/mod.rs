@@ -4,7 +4,7 @@
 //! | path | what it is |
 //! |---|---|
 //! | `/whip` | a client sends video to a stream |
-//! | `/whep` | a client is shown a generator: a session of its own |
+//! | `/whep` | a client is shown a generator: a session of its own, or the broadcast |
 //! | `/whep/VIEW` | a client watches somebody's session |
 //! | `/whip/ID`, `/whep/ID`, `/whep/VIEW/VIEWER` | the connection of such a client |
 //!
@@ -39,7 +39,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 pub(super) use self::condition::if_match;
 pub(super) use self::problem::of as problem;
 use super::gate::Refused;
+use crate::access::View;
 use crate::browser::offer::OfferError;
+use crate::media::session_id::SessionId;
 
 /// Of offers and answers.
 pub(super) const SDP: &str = "application/sdp";
@@ -105,6 +107,15 @@ pub(super) fn is_path(path: &str) -> bool {
 /// A part of the path; empty where its pattern has none of this name.
 fn part<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
     request.match_info().get(name).unwrap_or_default()
+}
+
+/// The session that a link is for.
+fn session_of(view: &View) -> Option<SessionId> {
+    let broadcast = SessionId::of_broadcast(&view.stream);
+    if view.session == broadcast.as_str() {
+        return Some(broadcast);
+    }
+    SessionId::parse(&view.session).ok()
 }
 
 /// The answer, or the refusal as a problem.

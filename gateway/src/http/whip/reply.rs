@@ -3,7 +3,7 @@
 use actix_web::http::header::{
     CACHE_CONTROL, ETAG, HeaderValue, LINK, LOCATION, TryIntoHeaderValue,
 };
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::Value;
 
 use super::{ACCEPT_PATCH, FRAGMENT, SDP};
@@ -16,7 +16,8 @@ const VIEW: &str = "urn:reframe:view";
 
 /// A connection that was made.
 pub(super) struct Created<'a> {
-    /// What follows the endpoint's path in the connection's.
+    /// What stands before its id in its path.
+    pub(super) endpoint: &'a str,
     pub(super) id: &'a SessionId,
     /// Of its ICE session.
     pub(super) tag: &'a str,
@@ -29,19 +30,19 @@ pub(super) struct Created<'a> {
 
 impl Created<'_> {
     /// The answer 201 (RFC 9725, section 4.2).
-    pub(super) fn answer(self, shared: &HttpState, request: &HttpRequest) -> HttpResponse {
+    pub(super) fn answer(self, shared: &HttpState) -> HttpResponse {
         let mut answer = HttpResponse::Created();
         answer
             .content_type(SDP)
-            .insert_header((LOCATION, format!("{}/{}", request.path(), self.id)))
+            .insert_header((LOCATION, format!("{}/{}", self.endpoint, self.id)))
             .insert_header((ETAG, format!("\"{}\"", self.tag)))
             .insert_header((CACHE_CONTROL, "no-store"))
             .insert_header(ACCEPT_PATCH);
         add_ice_servers(&mut answer, shared, self.subject);
         if let Some(view) = self.view {
             // Beside `/whip` of its stream, or `/whep`.
-            let endpoint = request.path().rsplit_once('/').map_or("", |(parent, _)| parent);
-            answer.append_header((LINK, format!("<{endpoint}/whep/{view}>; rel=\"{VIEW}\"")));
+            let stream = self.endpoint.rsplit_once('/').map_or("", |(stream, _)| stream);
+            answer.append_header((LINK, format!("<{stream}/whep/{view}>; rel=\"{VIEW}\"")));
         }
         answer.body(mux_only(self.sdp))
     }

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::condition::{self, ConditionError};
 use super::endpoint::refused;
-use super::{ACCEPT_PATCH, FRAGMENT, fragment, part, problem, reply, told};
+use super::{ACCEPT_PATCH, FRAGMENT, fragment, part, problem, reply, session_of, told};
 use crate::browser::offer::OfferError;
 use crate::gateway::{DeleteResource, PatchRefused, PatchResource, Patched, entity_tag};
 use crate::http::forward::{Answered, Caller, Change};
@@ -34,7 +34,7 @@ impl<'a> Named<'a> {
         if view.is_empty() {
             return Some(Self { id: drawn, of: None, parts: vec![id] });
         }
-        let session = SessionId::parse(&shared.gate.viewed(view)?.session).ok()?;
+        let session = session_of(&shared.gate.viewed(view)?)?;
         Some(Self { id: drawn, of: Some(session), parts: vec![view, id] })
     }
 

@@ -160,6 +160,7 @@ impl Encoding {
         self.encoder.set_bitrate(target.kbps);
         let scaled = scale(picture, target.width, target.height);
         match self.encoder.encode(&scaled, pts, to.keyframe) {
+            Ok(Some(unit)) if unit.droppable => (Made::Droppable, Some(unit)),
             Ok(Some(unit)) => (Made::Frame, Some(unit)),
             Ok(None) => (Made::Nothing, None),
             Err(error) => {

@@ -60,6 +60,8 @@ pub(super) struct Core {
     wants_keyframe: bool,
     asked: Option<Instant>,
     budget: Budget,
+    /// Droppable units that it was not sent, modulo 2^16.
+    left_out: u16,
     /// When it lost its reference lately; [`MOST_TROUBLE`] at most.
     trouble: VecDeque<Instant>,
     /// Since when all has been well at this quality.
@@ -77,6 +79,7 @@ impl Core {
             wants_keyframe: true,
             asked: None,
             budget: Budget::default(),
+            left_out: 0,
             trouble: VecDeque::new(),
             well_since: now,
             raised: None,
@@ -109,11 +112,18 @@ impl Core {
             (false, _) => Skipped::Overflow,
             (true, false) => Skipped::Congested,
         };
-        if !droppable {
+        if droppable {
+            self.left_out = self.left_out.wrapping_add(1);
+        } else {
             self.lost_reference(now);
             self.awaits_keyframe = true;
         }
         Decision::Skip(skipped)
+    }
+
+    /// Units that it was not sent and does not miss, modulo 2^16.
+    pub(super) fn left_out(&self) -> u16 {
+        self.left_out
     }
 
     /// It cannot decode what comes: it said so, or did not get what the rest refers to.

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 use super::Kind;
 use super::core::{Core, Decision, Quality, Skipped};
+use crate::codec::Codec;
+use crate::codec::payload::renumbered;
 use crate::media::encoded::OutFrame;
 use crate::telemetry;
 
@@ -21,6 +23,7 @@ pub(crate) struct Output {
     /// What the path to it carries, kbit/s.
     available_kbps: watch::Receiver<u32>,
     core: Mutex<Core>,
+    codec: Codec,
     ended: AtomicBool,
 }
 
@@ -29,9 +32,10 @@ impl Output {
     pub(crate) fn new(
         frames: mpsc::Sender<OutFrame>,
         available_kbps: watch::Receiver<u32>,
+        codec: Codec,
     ) -> Self {
         let core = Mutex::new(Core::new(Instant::now()));
-        Self { frames, available_kbps, core, ended: AtomicBool::new(false) }
+        Self { frames, available_kbps, core, codec, ended: AtomicBool::new(false) }
     }
 
     /// The viewer has lost its reference: it needs a keyframe.
@@ -73,7 +77,8 @@ impl Output {
         let has_room = self.frames.capacity() > 0;
         let outcome = match core.decide(now, kind, bytes, path_kbps, has_room) {
             Decision::Forward => {
-                let payloads = payloads.to_vec();
+                let renumber = |payload| renumbered(self.codec, payload, core.left_out());
+                let payloads = payloads.iter().map(renumber).collect();
                 let frame = OutFrame { payloads, timestamp, leave_at, stamp: None, ticket: None };
                 match self.frames.try_send(frame) {
                     Ok(()) => "forwarded",

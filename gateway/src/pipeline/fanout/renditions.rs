@@ -70,8 +70,8 @@ impl Renditions {
     }
 
     /// Moves viewers to the encoding that suits them, and ends what nobody watches. Call it now and
-    /// then.
-    pub(crate) fn look(&mut self, now: Instant) {
+    /// then. Whether anybody watches.
+    pub(crate) fn look(&mut self, now: Instant) -> bool {
         let full_kbps = self.recipe.bitrates.max;
         let mut moves = Vec::new();
         if let Some((format, own)) = &self.own {
@@ -100,7 +100,9 @@ impl Renditions {
             watched
         });
         let own_watched = self.own.as_ref().is_some_and(|(_, own)| own.is_watched());
-        self.apart &= own_watched || !self.others.is_empty();
+        let watched = own_watched || !self.others.is_empty();
+        self.apart &= watched;
+        watched
     }
 
     fn find_or_start(&mut self, format: Format, quality: Quality) -> Arc<Fanout> {

@@ -29,6 +29,7 @@ mod scaling;
 mod setup;
 mod slow;
 mod streams;
+mod viewers;
 
 use std::fs;
 use std::path::PathBuf;
@@ -119,6 +120,8 @@ enum Scenario {
     Soak,
     /// Two 1280x720 streams on each core: about what a machine carries.
     Limit,
+    /// A 1280x720 stream that up to 50 others watch.
+    Viewers,
     /// Two and four times as many 1280x720 streams as fit, and how many a gateway takes by itself.
     Overload,
     /// A thousand workers and a hundred gateways that share a Redis, without video.
@@ -277,6 +280,10 @@ fn run(plan: &Plan, only: &[Scenario], minutes: u32) -> (Report, Vec<Panel>) {
         if wanted(Scenario::Limit) {
             step("limit");
             limit::at_the_limit(&mut report, "limit", sizes[0].vp8(), plan);
+        }
+        if wanted(Scenario::Viewers) {
+            step("viewers");
+            viewers::lines(&mut report, "viewers", sizes[0].vp8(), plan);
         }
         if wanted(Scenario::Recovery) {
             step("recovery");

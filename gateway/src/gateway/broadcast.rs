@@ -1,0 +1,92 @@
+//! The session of a broadcast stream: one for all gateways, which begins with its first viewer and
+//! has no client of its own.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, Context, ResponseActFuture, WrapFuture};
+use tracing::{Instrument, info_span};
+
+use super::{Entry, Gateway};
+use crate::config::Video;
+use crate::media::event::SessionEvent;
+use crate::media::refused::OfferRefused;
+use crate::media::session_id::SessionId;
+use crate::session::{PendingSession, SessionChannels, WorkerSearch, workers_for};
+use crate::stream::inputs::Values;
+use crate::stream::live_session::{LiveSession, Owner};
+use crate::stream::spec::Spec;
+
+impl Gateway {
+    /// Begins it, unless another gateway has: that is [`OfferRefused::AlreadyExists`].
+    pub(super) fn begin_broadcast(
+        &mut self,
+        id: SessionId,
+        spec: Arc<Spec>,
+    ) -> ResponseActFuture<Self, Result<(), OfferRefused>> {
+        if let Err(refused) = self.codec_place(true) {
+            return Box::pin(async { Err(refused) }.into_actor(self));
+        }
+        let span = info_span!("session", session = id.digest());
+        self.sessions.insert(id.clone(), Entry::Beginning);
+        self.count.send_replace(self.sessions.len());
+        let pending = self.pending_broadcast(id.clone(), spec, span.clone());
+        let pending = self.media.spawn(pending.instrument(span)).into_actor(self);
+        Box::pin(pending.map(move |pending, gateway: &mut Self, ctx: &mut Context<Self>| {
+            // An error: the media runtime is going down.
+            match pending.unwrap_or(Err(OfferRefused::Draining)) {
+                Ok(pending) => {
+                    let events = pending.channels.events();
+                    gateway.open(pending, ctx);
+                    // Nobody has to connect. Its mailbox is new: this is the first message.
+                    drop(events.try_send(SessionEvent::Connected));
+                    Ok(())
+                }
+                Err(refused) => {
+                    gateway.forget(&id);
+                    Err(refused)
+                }
+            }
+        }))
+    }
+
+    fn pending_broadcast(
+        &self,
+        id: SessionId,
+        spec: Arc<Spec>,
+        span: tracing::Span,
+    ) -> impl Future<Output = Result<PendingSession, OfferRefused>> + use<> {
+        let live = LiveSession::new(Arc::clone(&spec), false, Owner::default(), Values::default());
+        let workers = workers_for(&self.pool, &live);
+        let (pool, placement) = (self.pool.clone(), Arc::clone(&self.placement));
+        let (timeouts, answers) = (self.timeouts, Arc::clone(&self.answers));
+        let moves = Arc::clone(&self.moves);
+        let Video { bitrates, video_limits } = self.video.clone();
+        async move {
+            if workers.is_empty() {
+                return Err(OfferRefused::NoWorker);
+            }
+            placement.look(&id, &workers, false).await?;
+            let channels = SessionChannels::new(bitrates.with(spec.bitrates), video_limits);
+            let search = WorkerSearch {
+                id: id.clone(),
+                pool,
+                placement,
+                live: Arc::clone(&live),
+                events: channels.events(),
+                moves,
+            };
+            let (client, connection) = (None, None);
+            Ok(PendingSession {
+                id,
+                client,
+                connection,
+                span,
+                channels,
+                search,
+                timeouts,
+                live,
+                answers,
+            })
+        }
+    }
+}

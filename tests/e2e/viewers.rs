@@ -1,0 +1,184 @@
+//! One session, and others who watch it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use reframe_gateway::codec::Codec;
+use reframe_tests::http::delete;
+use reframe_tests::netem::{Bottleneck, Conditions, Loss, Network};
+use reframe_tests::peer::Media;
+use reframe_tests::source::{Format, Video};
+use reframe_worker::{
+    AdditionalOutputs, Frame, Number, PixelFormat, Session, Stream, VideoStreamHandler,
+};
+use str0m::media::Direction;
+
+use super::*;
+
+/// A session that shows something, and the path at which others watch it.
+fn watched(cluster: &Cluster) -> (Peer, String) {
+    let camera = connect_with(cluster, Options::camera("watched", Video::Live(Format::VGA)));
+    camera.wait_received(10, PATIENCE);
+    let whep = camera.whep();
+    (camera, whep)
+}
+
+fn watch(cluster: &Cluster, name: &str, whep: &str) -> Peer {
+    connect_with(cluster, Options::watcher(name, whep))
+}
+
+/// The newest picture that a client has decoded, by its number.
+fn newest(peer: &Peer) -> u64 {
+    peer.wait_until("a picture that tells its number", PATIENCE, |stats| {
+        stats.received.iter().rev().find_map(|frame| frame.code).map(|code| code.number.into())
+    })
+}
+
+#[test]
+fn others_see_what_its_client_sees_and_it_is_encoded_once() {
+    let cluster = Cluster::launch("flip");
+    let (camera, whep) = watched(&cluster);
+    let viewers: Vec<_> = (0..3).map(|n| watch(&cluster, &format!("viewer-{n}"), &whep)).collect();
+    for viewer in &viewers {
+        viewer.wait_received(60, PATIENCE);
+        // Within a second of video of what its client is shown.
+        let (here, there) = (newest(viewer), newest(&camera));
+        assert!(here + 30 > there, "a viewer is at {here}, the client at {there}");
+        let flipped =
+            viewer.stats().received.iter().filter_map(|frame| frame.code).all(|code| code.flipped);
+        assert!(flipped, "it is the processed video");
+    }
+    let metrics = cluster.metrics();
+    assert_eq!(metrics.sum("reframe_viewers_active", &[]), 3.0);
+    assert_eq!(metrics.sum("reframe_sessions_active", &[]), 1.0, "a viewer takes no slot");
+    assert_eq!(metrics.sum("reframe_renditions_total", &[]), 0.0, "no further encoding");
+
+    // One leaves by its resource; the others go on.
+    let reply = delete(&cluster.page(viewers[0].resource())).expect("an answer");
+    assert_eq!(reply.status, 200, "{reply:?}");
+    eventually("two are left", PATIENCE, || {
+        (cluster.metrics().sum("reframe_viewers_active", &[]) == 2.0).then_some(())
+    });
+    let before = viewers[1].stats().received.len();
+    viewers[1].wait_received(before + 30, PATIENCE);
+
+    // They end with the session.
+    drop(camera);
+    eventually("all have ended", PATIENCE, || {
+        (cluster.metrics().sum("reframe_viewers_active", &[]) == 0.0).then_some(())
+    });
+    let ended = cluster.metrics();
+    let ended = ended.sum("reframe_viewers_ended_total", &[("reason", "session_ended")]);
+    assert_eq!(ended, 2.0);
+    let gone = Peer::connect(&cluster.page(""), Options::watcher("late", &whep));
+    assert_eq!(gone.expect_err("nobody to watch").status, 404);
+}
+
+#[test]
+fn one_of_another_codec_gets_an_encoding_of_its_own_while_it_watches() {
+    let cluster = Cluster::launch("flip");
+    let (_camera, whep) = watched(&cluster);
+    for codec in [Codec::H264, Codec::Vp9] {
+        let media = Media { codec, ..Media::video(Direction::RecvOnly) };
+        let options = Options { media, ..Options::watcher(codec.name(), &whep) };
+        let viewers: Vec<_> = (0..2).map(|_| connect_with(&cluster, options.clone())).collect();
+        viewers.iter().for_each(|viewer| viewer.wait_received(30, PATIENCE));
+        newest(&viewers[0]);
+    }
+    assert_eq!(cluster.metrics().sum("reframe_renditions_total", &[]), 2.0, "one for each codec");
+}
+
+/// Whose network is bad, in one of several ways.
+fn behind(down: Conditions) -> Network {
+    Network { seed: 22, down, ..Network::default() }
+}
+
+/// Fifteen seconds of it: one whose path carries a fifth, one that loses a fifth of its packets, one
+/// that asks for keyframes all the time, and three with nothing wrong.
+#[test]
+fn viewers_with_bad_networks_cost_the_others_nothing() {
+    let cluster = Cluster::launch("flip");
+    let (_camera, whep) = watched(&cluster);
+    let good: Vec<_> = (0..3).map(|n| watch(&cluster, &format!("good-{n}"), &whep)).collect();
+    good.iter().for_each(|viewer| viewer.wait_received(10, PATIENCE));
+
+    let bottleneck = Some(Bottleneck { kbps: 400, queue_bytes: 12_000 });
+    let narrow = behind(Conditions { bottleneck, ..Conditions::default() });
+    let narrow = Options::watcher("narrow", &whep).with_network(narrow);
+    let lossy = behind(Conditions { loss: Loss::Random(0.2), ..Conditions::default() });
+    let lossy = Options::watcher("lossy", &whep).with_network(lossy);
+    let bad = [connect_with(&cluster, narrow), connect_with(&cluster, lossy)];
+    bad.iter().for_each(|viewer| viewer.wait_received(1, PATIENCE));
+
+    let began = good[0].stats().received.len();
+    good[0].wait_received(began + 15 * 30, PATIENCE);
+    for viewer in &good {
+        let stats = viewer.stats();
+        let frames = &stats.received[10..];
+        // The harness's own pace on a busy machine, as for a session's client.
+        let fps = Stats::fps(frames);
+        assert!(fps > 20.0, "{fps:.1} fps for one with nothing wrong");
+        assert!(frames.iter().all(|frame| frame.height == 480), "whole pictures");
+        // Those that the bad ones need now and then; not one for each of theirs.
+        let keyframes = frames.iter().filter(|frame| frame.keyframe).count();
+        assert!(keyframes <= 20, "{keyframes} keyframes in fifteen seconds");
+    }
+    for viewer in &bad {
+        let before = viewer.stats().received.len();
+        viewer.wait_received(before + 10, PATIENCE);
+    }
+    let metrics = cluster.metrics();
+    assert!(
+        metrics.sum("reframe_renditions_total", &[]) >= 1.0,
+        "the narrow one has a smaller one"
+    );
+    assert_eq!(metrics.sum("reframe_viewers_active", &[]), 5.0);
+}
+
+/// A generator without an end, which counts how often it is begun; and the stream of it.
+fn broadcast() -> (Stream, Arc<AtomicUsize>) {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&begun);
+    let generator = VideoStreamHandler::generator(move |_: Session| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let mut number = 0_u32;
+        Ok(std::iter::from_fn(move || {
+            number += 1;
+            let luma = u8::try_from(number % 200).expect("less than 200");
+            let frame = Frame::new(PixelFormat::Gray8, 320, 240, vec![luma; 320 * 240]);
+            Some(frame.map(|frame| (frame, AdditionalOutputs::new([number]))))
+        }))
+    });
+    let outputs = [Number::new("number")];
+    let generator = generator.pixel_format(PixelFormat::Gray8);
+    let stream = Stream::builder(generator).broadcast(true).additional_outputs(outputs);
+    (stream.build(), begun)
+}
+
+#[test]
+fn a_broadcast_is_made_once_for_all_who_open_it() {
+    let (stream, begun) = broadcast();
+    let cluster = Cluster::local([stream]);
+    // As the page does, and by WHEP.
+    let mut viewers: Vec<_> =
+        (0..3).map(|n| connect_with(&cluster, Options::viewer(format!("page-{n}")))).collect();
+    viewers.push(watch(&cluster, "whep", "/whep"));
+    for viewer in &viewers {
+        viewer.wait_received(30, PATIENCE);
+    }
+    viewers[0].wait_message("stats", PATIENCE);
+    viewers[1].wait_output("number", PATIENCE, |number| number.as_u64() > Some(30));
+    assert_eq!(begun.load(Ordering::Relaxed), 1, "one generator");
+    let metrics = cluster.metrics();
+    assert_eq!(metrics.sum("reframe_sessions_active", &[]), 1.0);
+    assert_eq!(metrics.sum("reframe_viewers_active", &[]), 4.0);
+    assert_eq!(metrics.sum("reframe_renditions_total", &[]), 1.0, "all take the same codec");
+
+    drop(viewers);
+    eventually("it ends when nobody watches", PATIENCE * 2, || {
+        (cluster.metrics().sum("reframe_sessions_active", &[]) == 0.0).then_some(())
+    });
+    let again = connect_with(&cluster, Options::viewer("again"));
+    again.wait_received(10, PATIENCE);
+    assert_eq!(begun.load(Ordering::Relaxed), 2);
+}
