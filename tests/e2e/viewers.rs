@@ -8,9 +8,7 @@ use reframe_tests::http::delete;
 use reframe_tests::netem::{Bottleneck, Conditions, Loss, Network};
 use reframe_tests::peer::Media;
 use reframe_tests::source::{Format, Video};
-use reframe_worker::{
-    AdditionalOutputs, Frame, Number, PixelFormat, Session, Stream, VideoStreamHandler,
-};
+use reframe_worker::{AdditionalOutputs, Frame, Number, PixelFormat, Stream, VideoStreamHandler};
 use str0m::media::Direction;
 
 use super::*;
@@ -139,14 +137,14 @@ fn viewers_with_bad_networks_cost_the_others_nothing() {
 fn broadcast() -> (Stream, Arc<AtomicUsize>) {
     let begun = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&begun);
-    let generator = VideoStreamHandler::generator(move |_: Session| {
+    let generator = VideoStreamHandler::generator(move || {
         count.fetch_add(1, Ordering::Relaxed);
         let mut number = 0_u32;
         Ok(std::iter::from_fn(move || {
             number += 1;
             let luma = u8::try_from(number % 200).expect("less than 200");
             let frame = Frame::new(PixelFormat::Gray8, 320, 240, vec![luma; 320 * 240]);
-            Some(frame.map(|frame| (frame, AdditionalOutputs::new([number]))))
+            Some((frame.expect("a frame"), AdditionalOutputs::new([number])))
         }))
     });
     let outputs = [Number::new("number")];
