@@ -151,20 +151,21 @@ async fn serve(
     let service = auth_service(&config.access)?;
     let proxies = Arc::clone(&edges.proxies);
     let gate = Gate::new(config.access.clone(), service, proxies, config.clients.wrong_ids);
-    let gate_for_peers = Arc::new(gate.for_peers());
+    let (gate_for_peers, gate) = (Arc::new(gate.for_peers()), Arc::new(gate));
     let public = HttpState {
         gateway: gateway.clone(),
         pool,
         forward: forward.clone(),
         ice_servers: Arc::new(config.ice_servers),
         codecs: config.codecs,
-        gate: Arc::new(gate),
+        gate: Arc::clone(&gate),
     };
     let operators = admin::AdminState {
         gateway: gateway.clone(),
         forward,
         admin: config.access.admin.clone(),
         inside: false,
+        gate,
         metrics: metrics.clone(),
     };
     let addresses = (ports.page.address, ports.admin.address);

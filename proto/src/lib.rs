@@ -91,7 +91,7 @@ pub const fn picture_fits(width: u32, height: u32) -> bool {
 }
 
 /// First path segments of a gateway's own routes, which cannot be names of streams.
-const RESERVED_NAMES: [&str; 4] = ["api", "webrtc", "input_hook", "updates"];
+const RESERVED_NAMES: [&str; 6] = ["api", "webrtc", "input_hook", "updates", "whip", "whep"];
 
 /// Whether a stream may have this name: a part of a URL, 1 to 64 of `a-z`, `0-9`, `-` and `_`, and
 /// none of the gateway's own paths.

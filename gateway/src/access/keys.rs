@@ -121,6 +121,11 @@ impl Keys {
         })
     }
 
+    /// Of those that are secrets, the text; that of the key that signs first.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().filter_map(|key| Some(key.sign.as_ref()?.as_bytes()))
+    }
+
     /// The key that signs, and its name. `None`: all are public.
     pub(super) fn signing(&self) -> Option<(Option<&str>, &EncodingKey)> {
         self.0.iter().find_map(|key| Some((key.kid.as_deref(), key.sign.as_ref()?)))

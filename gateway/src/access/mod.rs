@@ -7,6 +7,7 @@
 //! | `keys` | the keys that tokens are signed with, and their files |
 //! | `token` | an access token: whose it is, and what it allows |
 //! | `session_token` | the token that the answer to an offer carries |
+//! | `view` | what stands for a session in a link to watch it |
 //! | `secret` | a text that only some know |
 
 mod crypto;
@@ -14,6 +15,7 @@ mod keys;
 mod secret;
 mod session_token;
 mod token;
+mod view;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -22,6 +24,7 @@ pub(crate) use self::keys::Keys;
 pub(crate) use self::secret::Secret;
 pub(crate) use self::session_token::{SessionClaims, SessionTokenError};
 pub(crate) use self::token::{Audience, Rights, TokenError, is_subject, mint, verify};
+pub(crate) use self::view::View;
 
 /// The longest token that is read, in bytes. With a picture of every claim it has some 500; a
 /// browser's cookie may have 4 kB (RFC 6265, 6.1).

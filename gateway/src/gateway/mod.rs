@@ -11,6 +11,7 @@ mod client_limits;
 mod early;
 mod find;
 mod renegotiation;
+mod resource;
 mod start;
 mod stop;
 mod viewers;
@@ -33,6 +34,10 @@ use self::client_limits::Clients;
 use self::early::EarlyCandidates;
 pub(crate) use self::find::{CloseSession, FindSession, ListSessions};
 pub(crate) use self::renegotiation::Renegotiate;
+use self::resource::Resources;
+pub(crate) use self::resource::{
+    Condition, DeleteResource, IceChange, PatchRefused, PatchResource, Patched, entity_tag,
+};
 pub(crate) use self::start::StartSession;
 pub(crate) use self::stop::{Drain, Shutdown};
 use self::viewers::ViewerEntry;
@@ -74,6 +79,8 @@ pub(crate) struct Gateway {
     sessions: HashMap<SessionId, Entry>,
     clients: Clients,
     viewers: HashMap<SessionId, ViewerEntry>,
+    /// Of the connections that WHIP and WHEP have made.
+    resources: Resources,
     /// Viewers have limits of their own.
     viewer_clients: Clients,
     /// Of all sessions together.
@@ -135,6 +142,7 @@ impl Gateway {
             sessions: HashMap::new(),
             clients: Clients::new(clients),
             viewers: HashMap::new(),
+            resources: Resources::default(),
             viewer_clients: Clients::new(clients),
             max_viewers: clients.viewers,
             admission: Admission::default(),
@@ -189,6 +197,7 @@ impl Gateway {
     fn forget(&mut self, id: &SessionId) {
         self.admission.ended(id);
         self.sessions.remove(id);
+        self.resources.forget(id);
         self.clients.ended(id);
         self.count.send_replace(self.sessions.len());
     }

@@ -15,7 +15,7 @@ use tracing::{Instrument, error, info_span};
 use super::candidate::Opening;
 use super::client_limits::NewOffer;
 use super::{Entry, Gateway};
-use crate::browser::offer::Offer;
+use crate::browser::offer::{Offer, Parsed};
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
 use crate::session::{AddCandidate, PendingSession, open};
@@ -45,16 +45,18 @@ pub(crate) struct StartSession {
     pub(crate) max_sessions: Option<u32>,
     /// The id of the session whose place it takes, which does not count for its client's limits.
     pub(crate) replaces: Option<String>,
+    /// The client's own offer, where it changes the session as a resource of HTTP.
+    pub(crate) resource: Option<Parsed>,
 }
 
 impl Handler<StartSession> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, OfferRefused>>;
 
-    fn handle(&mut self, start: StartSession, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, mut start: StartSession, _: &mut Context<Self>) -> Self::Result {
         if let Err(refused) = self.check_offer(&start) {
             return Box::pin(async move { Err(refused) }.into_actor(self));
         }
-        let id = start.id.clone();
+        let (id, resource) = (start.id.clone(), start.resource.take());
         let opening = Opening::new(&start.owner.nonce, self.early.take(&id));
         self.sessions.insert(id.clone(), Entry::Opening(opening));
         self.count.send_replace(self.sessions.len());
@@ -81,6 +83,9 @@ impl Handler<StartSession> for Gateway {
             match answered {
                 Ok((sdp, pending)) => {
                     gateway.open(pending, ctx);
+                    if let Some(offer) = resource {
+                        gateway.resources.keep(id, None, offer, &sdp);
+                    }
                     Ok(sdp)
                 }
                 Err(refused) => {

@@ -123,6 +123,7 @@ impl Handler<Watch> for Gateway {
 impl Gateway {
     fn watch(&mut self, watch: Watch) -> ResponseActFuture<Self, Result<String, WatchRefused>> {
         let viewer = watch.viewer.clone();
+        let (watched, parsed) = (watch.watched.id(), watch.offer.clone());
         let (session, live, offer) = match self.may_watch(&watch) {
             Ok(may) => may,
             Err(refused) => {
@@ -160,6 +161,7 @@ impl Gateway {
             match answered {
                 Ok((sdp, pending)) => {
                     let running = viewer::open(pending, &gateway.arbiters.session, &ctx.address());
+                    gateway.resources.keep(viewer.clone(), Some(watched), parsed, &sdp);
                     let state = ViewerState::Running(running.clone());
                     let entry = gateway.viewers.get_mut(&viewer);
                     let before = entry.map(|entry| std::mem::replace(&mut entry.state, state));
@@ -247,6 +249,7 @@ impl Gateway {
     /// The viewer of this id.
     pub(super) fn forget_viewer(&mut self, id: &SessionId) {
         self.viewers.remove(id);
+        self.resources.forget(id);
         self.viewer_clients.ended(id);
         telemetry::viewers::active(self.viewers.len());
     }

@@ -1,6 +1,7 @@
 //! The admin port: for operators and their machines, never for browsers.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use actix::Addr;
 use actix_web::http::StatusCode;
@@ -13,9 +14,10 @@ use crate::gateway::{CloseSession, Gateway, ListSessions};
 use crate::http::client_address::forwarded_client;
 use crate::http::forward::Caller;
 use crate::http::gate::require_operator;
-use crate::http::{self, Forward, health};
+use crate::http::{self, Forward, Gate, health};
 use crate::media::session_id::SessionId;
 use crate::stream::live_session::LiveSession;
+use crate::stream::spec::Mode;
 use crate::telemetry;
 
 /// What the handlers share.
@@ -27,6 +29,8 @@ pub(crate) struct AdminState {
     pub(crate) admin: Admin,
     /// Requests come from other gateways.
     pub(crate) inside: bool,
+    /// For the links to watch sessions.
+    pub(crate) gate: Arc<Gate>,
     /// None when the embedding program records metrics itself.
     pub(crate) metrics: Option<PrometheusHandle>,
 }
@@ -52,6 +56,22 @@ impl AdminState {
                        one: ask at the admin port of that gateway, or give all gateways \
                        certificates (--cluster-tls-cert)";
         http::failed(StatusCode::FORBIDDEN, "forbidden", Some(problem.to_owned()))
+    }
+}
+
+impl AdminState {
+    fn describe(&self, id: &SessionId, live: &LiveSession) -> Value {
+        let shows = live.spec.mode != Mode::Send;
+        json!({
+            "id": id.as_str(),
+            "digest": id.digest(),
+            "stream": live.spec.name,
+            "mode": live.spec.mode.label(),
+            "worker": live.status.worker(),
+            "state": live.status.state(),
+            "age_seconds": live.status.since.elapsed().as_secs_f64(),
+            "view": shows.then(|| self.gate.view(id, &live.spec.name)),
+        })
     }
 }
 
@@ -83,7 +103,8 @@ async fn sessions(shared: web::Data<AdminState>, request: HttpRequest) -> HttpRe
     }
     // An error means that the gateway has stopped.
     let listed = shared.gateway.send(ListSessions).await.unwrap_or_default();
-    let sessions: Vec<Value> = listed.iter().map(|(id, session)| describe(id, session)).collect();
+    let described = |(id, session): (&SessionId, &Arc<LiveSession>)| shared.describe(id, session);
+    let sessions: Vec<Value> = listed.iter().map(described).collect();
     HttpResponse::Ok().json(json!({ "sessions": sessions }))
 }
 
@@ -102,7 +123,7 @@ async fn session(
     };
     let listed = shared.gateway.send(ListSessions).await.unwrap_or_default();
     match listed.get(&id) {
-        Some(session) => HttpResponse::Ok().json(describe(&id, session)),
+        Some(session) => HttpResponse::Ok().json(shared.describe(&id, session)),
         None => shared.elsewhere(&request, &id).await,
     }
 }
@@ -124,18 +145,6 @@ async fn close(
     } else {
         shared.elsewhere(&request, &id).await
     }
-}
-
-fn describe(id: &SessionId, live: &LiveSession) -> Value {
-    json!({
-        "id": id.as_str(),
-        "digest": id.digest(),
-        "stream": live.spec.name,
-        "mode": live.spec.mode.label(),
-        "worker": live.status.worker(),
-        "state": live.status.state(),
-        "age_seconds": live.status.since.elapsed().as_secs_f64(),
-    })
 }
 
 async fn metrics(shared: web::Data<AdminState>) -> HttpResponse {

@@ -3,7 +3,7 @@
 //! > What was forwarded once is not forwarded again: no request goes in circles, whatever the
 //! > placement store says. An attacker who can write to that store chooses an address, and nothing
 //! > else: method, path and headers are made here of parts that were checked, and what comes back
-//! > is JSON or an event stream, or nothing. A client's tokens go there with its request, the
+//! > is JSON, an event stream or an answer in SDP, or nothing. A client's tokens go there with its request, the
 //! > operator's never does. Where certificates are required, the address is that of a gateway of
 //! > this cluster.
 //!
@@ -11,6 +11,8 @@
 //! threads, never in the gateway actor. There is no queue: a request waits for its own answer, each
 //! step of that has a bound, and an event stream is read from its owner as fast as its reader takes
 //! it.
+
+mod whip;
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -23,7 +25,9 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use hyper::http::request::Builder;
 use hyper::{Method, Request};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
@@ -35,6 +39,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tracing::debug;
 
+pub(crate) use self::whip::{Answered, Change};
 use super::client_address::CLIENT;
 use super::control::KEEPALIVE;
 use super::{MAX_BODY_BYTES, failed, stream_of, unavailable};
@@ -205,18 +210,35 @@ impl Forward {
         caller: Caller<'_>,
         body: web::Bytes,
     ) -> Option<HttpResponse> {
+        let ask = Ask::of(request)?;
+        let session_token = session_token(request);
+        let path = ask.path(stream_of(request).as_deref(), id, session_token.as_deref());
+        let asked = |owner| self.send(owner, ask, path, caller, body);
+        let answered = self.to_owner(request, id, asked).await?;
+        Some(answered.unwrap_or_else(|unavailable| unavailable))
+    }
+
+    /// Asks the other gateway that has session `id`. `None`: no other gateway is known to have it,
+    /// or this request was already forwarded. An error is the answer that says that the owner gives
+    /// none.
+    async fn to_owner<T, F>(
+        &self,
+        request: &HttpRequest,
+        id: &SessionId,
+        ask: impl FnOnce(SocketAddr) -> F,
+    ) -> Option<Result<T, HttpResponse>>
+    where
+        F: Future<Output = Result<T, ForwardError>>,
+    {
         if request.headers().contains_key(MARK) {
             return None;
         }
-        let ask = Ask::of(request)?;
         let streams: Vec<_> = self.pool.streams().into_keys().collect();
         let owner =
             timeout(LOCATE_WITHIN, self.placement.locate(id, &streams)).await.ok().flatten()?;
-        let session_token = session_token(request);
-        let path = ask.path(stream_of(request).as_deref(), id, session_token.as_deref());
-        let answered = timeout(ANSWER_WITHIN, self.send(owner, ask, &path, caller, body)).await;
-        let (outcome, response) = match answered.map_err(ForwardError::from).flatten() {
-            Ok(response) => ("ok", response),
+        let answered = timeout(ANSWER_WITHIN, ask(owner)).await;
+        let (outcome, answer) = match answered.map_err(ForwardError::from).flatten() {
+            Ok(answer) => ("ok", Ok(answer)),
             Err(error) => {
                 // Clients can cause any number of these: operators see the counter, not a line
                 // each.
@@ -229,11 +251,11 @@ impl Forward {
                 };
                 let problem = "the server that has this session does not answer; try again, or \
                                start a new session";
-                (outcome, unavailable("owner_unavailable", problem))
+                (outcome, Err(unavailable("owner_unavailable", problem)))
             }
         };
         telemetry::forwarded(outcome);
-        Some(response)
+        Some(answer)
     }
 
     /// As above, or the session's owner is unknown.
@@ -252,21 +274,12 @@ impl Forward {
         &self,
         owner: SocketAddr,
         ask: Ask,
-        path: &str,
+        path: String,
         caller: Caller<'_>,
         body: web::Bytes,
     ) -> Result<HttpResponse, ForwardError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ForwardError::Full)?;
-        let mut request = Request::builder()
-            .method(ask.method())
-            .uri(format!("http://{owner}{path}"))
-            .header(MARK, "1");
-        if let Some(address) = caller.address {
-            request = request.header(CLIENT, address.to_string());
-        }
-        if let Some(token) = caller.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let place = self.place()?;
+        let request = request_to(owner, ask.method(), &path, caller);
         let request = if ask.method() == Method::POST {
             request.header(CONTENT_TYPE, "application/json").body(Full::new(body))?
         } else {
@@ -275,35 +288,66 @@ impl Forward {
         // This client does not follow redirects.
         let (head, body) = self.client.request(request).await?.into_parts();
         let status = head.status.as_u16();
-        if !(status == 200 || (400..500).contains(&status) || status == 503) {
+        if !(status == 200 || is_refusal(status)) {
             return Err(ForwardError::Foreign);
         }
         // Two versions of the crate `http` meet here: hyper's and actix'.
         let mut response =
             HttpResponse::build(StatusCode::from_u16(status).map_err(|_| ForwardError::Foreign)?);
-        let wait =
-            head.headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse::<u32>().ok());
-        if let Some(wait) = wait {
-            response.insert_header((RETRY_AFTER.as_str(), wait.min(MAX_RETRY_AFTER)));
+        if let Some(wait) = retry_after(&head.headers) {
+            response.insert_header((RETRY_AFTER.as_str(), wait));
         }
-        let kind =
-            head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        match kind.split(';').next().map(str::trim) {
+        match kind(&head.headers) {
             Some("text/event-stream") if ask == Ask::Updates && status == 200 => {
                 Ok(events(response, body.into_data_stream(), place))
             }
             Some("application/json") => {
-                let whole = Limited::new(body, MAX_BODY_BYTES)
-                    .collect()
-                    .await
-                    .map_err(ForwardError::Broken)?;
-                let whole = whole.to_bytes();
+                let whole = whole(body).await?;
                 serde_json::from_slice::<IgnoredAny>(&whole).map_err(|_| ForwardError::Foreign)?;
                 Ok(response.content_type("application/json").body(whole))
             }
             _ => Err(ForwardError::Foreign),
         }
     }
+}
+
+impl Forward {
+    /// One of those that may wait for other gateways.
+    fn place(&self) -> Result<OwnedSemaphorePermit, ForwardError> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| ForwardError::Full)
+    }
+}
+
+/// The head of a request.
+fn request_to(owner: SocketAddr, method: Method, path: &str, caller: Caller<'_>) -> Builder {
+    let uri = format!("http://{owner}{path}");
+    let mut request = Request::builder().method(method).uri(uri).header(MARK, "1");
+    if let Some(address) = caller.address {
+        request = request.header(CLIENT, address.to_string());
+    }
+    if let Some(token) = caller.token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request
+}
+
+fn is_refusal(status: u16) -> bool {
+    (400..500).contains(&status) || status == 503
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<u32> {
+    let wait: u32 = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// The content type, without its parameters.
+fn kind(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next().map(str::trim)
+}
+
+async fn whole(body: Incoming) -> Result<web::Bytes, ForwardError> {
+    let whole = Limited::new(body, MAX_BODY_BYTES).collect().await;
+    Ok(whole.map_err(ForwardError::Broken)?.to_bytes())
 }
 
 /// Streams the owner's events; `place` is freed when they end.

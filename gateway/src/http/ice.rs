@@ -4,7 +4,7 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::HttpState;
 use super::gate::now;
@@ -39,10 +39,15 @@ pub(super) async fn servers(
         Ok(grant) => grant,
         Err(refused) => return *refused,
     };
-    // By the subject the TURN server's quotas hold.
-    let drawn = || Alphanumeric.sample_string(&mut rand::rng(), NAME_LETTERS);
-    let name = grant.subject.unwrap_or_else(drawn);
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
-        .json(json!({ "iceServers": shared.ice_servers.at(now, &name) }))
+        .json(json!({ "iceServers": for_client(&shared, grant.subject.as_deref(), now) }))
+}
+
+/// The servers, with credentials for this client.
+pub(super) fn for_client(shared: &HttpState, subject: Option<&str>, now: u64) -> Value {
+    // By the subject the TURN server's quotas hold.
+    let drawn = || Alphanumeric.sample_string(&mut rand::rng(), NAME_LETTERS);
+    let name = subject.map_or_else(drawn, str::to_owned);
+    shared.ice_servers.at(now, &name)
 }

@@ -1,5 +1,5 @@
 //! The public port: signalling, inputs, outputs and the page. It speaks FastRTC's protocol, so that
-//! its front-ends work unchanged.
+//! its front-ends work unchanged; and WHIP and WHEP (`whip`).
 //!
 //! Failures that FastRTC defines are HTTP 200 with `{"status":"failed","meta":{"error":…}}`. Other
 //! failures are a 4xx or 503 with the same body and a `message` for people.
@@ -19,6 +19,7 @@ mod ice;
 mod offer;
 mod page;
 mod signal;
+mod whip;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -81,7 +82,8 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 
 /// Adds the routes that other gateways forward to, on the port for them.
 pub(crate) fn forwarded_routes(config: &mut web::ServiceConfig) {
-    config.configure(limits).configure(session_routes).configure(admin::one_session);
+    config.configure(limits).configure(session_routes).configure(whip::forwarded_routes);
+    config.configure(admin::one_session);
     // The paths are forwarded as the client wrote them.
     config.service(web::scope("/{stream}").configure(session_routes));
 }
@@ -109,6 +111,7 @@ fn stream_routes(config: &mut web::ServiceConfig) {
                 .route(web::post().to(gate::exchange))
                 .default_service(web::to(|| async { not_allowed("GET, HEAD, POST") })),
         )
+        .configure(whip::routes)
         .service(readable("/", page::page))
         .configure(page::files);
 }
@@ -161,16 +164,20 @@ pub(crate) fn not_allowed(allowed: &str) -> HttpResponse {
 /// plain text without a preflight, but not JSON. So no page elsewhere can take slots of a gateway
 /// on its visitor's computer.
 fn unless_json(request: &HttpRequest) -> Option<HttpResponse> {
-    let is_json = request.content_type().eq_ignore_ascii_case("application/json");
+    unless_kind(request, "application/json", "JSON")
+}
+
+/// Refuses bodies of another content type, as above.
+fn unless_kind(request: &HttpRequest, kind: &str, name: &str) -> Option<HttpResponse> {
     let encoding = request.headers().get(CONTENT_ENCODING);
-    let problem = if !is_json {
-        "the body must be JSON, with `Content-Type: application/json`"
+    let problem = if !request.content_type().eq_ignore_ascii_case(kind) {
+        format!("the body must be {name}, with `Content-Type: {kind}`")
     } else if encoding.is_some_and(|encoding| encoding != "identity") {
-        "the body must not be compressed: leave out `Content-Encoding`"
+        "the body must not be compressed: leave out `Content-Encoding`".to_owned()
     } else {
         return None;
     };
-    let problem = Some(problem.to_owned());
+    let problem = Some(problem);
     Some(failed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", problem))
 }
 

@@ -16,9 +16,9 @@ use crate::browser::offer::{self, OfferError};
 use crate::gateway::{Renegotiate, StartSession, Watch, WatchRefused, Watched};
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
-use crate::stream::inputs;
+use crate::stream::inputs::{self, InputError};
 use crate::stream::live_session::Owner;
-use crate::stream::spec::Spec;
+use crate::stream::spec::{Mode, Spec};
 use crate::telemetry;
 
 pub(super) struct Offered {
@@ -158,20 +158,78 @@ async fn begin(
     if outdated {
         inputs.retain(|name, value| inputs::fits(&spec.inputs, name, value));
     }
+    let watched = (spec.mode != Mode::Send).then(|| spec.name.clone());
+    let resource = None;
+    let beginning = Beginning {
+        spec,
+        outdated,
+        id: id.clone(),
+        offer,
+        inputs,
+        grant,
+        opened,
+        replaces,
+        resource,
+    };
+    let (answered, claims) = match open(shared, request, beginning).await {
+        Ok(opened) => opened,
+        Err(error) => return invalid_input(&error),
+    };
+    if matches!(answered, Err(OfferRefused::AlreadyExists)) {
+        // The session may be at another gateway, and this is a renegotiation.
+        let caller = Caller { address: gate.client(request), token: None };
+        if owns && let Some(answer) = shared.forward.answer(request, &id, caller, body).await {
+            return answer;
+        }
+        // It tells that there is one.
+        gate.wrong_id(request);
+    }
+    let begun = answered.is_ok().then(|| Begun {
+        token: gate.sign(&claims),
+        view: watched.map(|stream| gate.view(&id, &stream)),
+    });
+    conclude(answered.map(|sdp| (sdp, "answered")), begun)
+}
+
+/// A session that may begin, whichever protocol its client speaks.
+pub(super) struct Beginning {
+    pub(super) spec: Arc<Spec>,
+    /// Its client was made for another declaration.
+    pub(super) outdated: bool,
+    pub(super) id: SessionId,
+    pub(super) offer: offer::Offer,
+    /// What the client has set.
+    pub(super) inputs: Map<String, Value>,
+    pub(super) grant: Grant,
+    /// When its access token was shown, in seconds since 1970.
+    pub(super) opened: u64,
+    /// The id of the session whose place it takes.
+    pub(super) replaces: Option<String>,
+    /// See [`StartSession::resource`].
+    pub(super) resource: Option<offer::Parsed>,
+}
+
+/// Has the gateway answer. Gives the claims of the session's token beside the answer.
+///
+/// # Errors
+/// The inputs are not valid; counted.
+pub(super) async fn open(
+    shared: &HttpState,
+    request: &HttpRequest,
+    beginning: Beginning,
+) -> Result<(Result<String, OfferRefused>, SessionClaims), InputError> {
+    let Beginning { spec, outdated, id, offer, inputs, grant, opened, replaces, resource } =
+        beginning;
     let fixed: Vec<String> = grant.inputs.keys().cloned().collect();
     let checked = inputs::unless_fixed(&fixed, &inputs).and_then(|()| {
         let all = inputs.into_iter().chain(grant.inputs.clone()).collect();
         inputs::check(&spec.inputs, &all)
     });
-    let inputs = match checked {
-        Ok(inputs) => inputs,
-        Err(error) => {
-            info!(target: STRANGER, session = id.digest(), problem = %error, "offer refused");
-            telemetry::offer("invalid");
-            return invalid_input(&error);
-        }
-    };
-    let (client, limited) = (gate.client(request), gate.limited(request));
+    let inputs = checked.inspect_err(|problem| {
+        info!(target: STRANGER, session = id.digest(), %problem, "offer refused");
+        telemetry::offer("invalid");
+    })?;
+    let (client, limited) = (shared.gate.client(request), shared.gate.limited(request));
     let claims = SessionClaims {
         sid: id.to_string(),
         stream: spec.name.clone(),
@@ -186,7 +244,7 @@ async fn begin(
     let start = StartSession {
         spec,
         outdated,
-        id: id.clone(),
+        id,
         client,
         limited,
         offer,
@@ -194,20 +252,18 @@ async fn begin(
         owner,
         max_sessions,
         replaces,
+        resource,
     };
     // An error means that the gateway has stopped.
     let answered = shared.gateway.send(start).await.unwrap_or(Err(OfferRefused::Draining));
-    if matches!(answered, Err(OfferRefused::AlreadyExists)) {
-        // The session may be at another gateway, and this is a renegotiation.
-        let caller = Caller { address: client, token: None };
-        if owns && let Some(answer) = shared.forward.answer(request, &id, caller, body).await {
-            return answer;
-        }
-        // It tells that there is one.
-        gate.wrong_id(request);
-    }
-    let token = answered.is_ok().then(|| gate.sign(&claims));
-    conclude(answered.map(|sdp| (sdp, "answered")), token)
+    Ok((answered, claims))
+}
+
+/// What the answer to a session's first offer tells beside.
+struct Begun {
+    token: String,
+    /// What stands for it in a link to watch it.
+    view: Option<String>,
 }
 
 /// Who opens a broadcast stream.
@@ -227,6 +283,7 @@ async fn watch(
     Viewer { id, spec, parsed, grant, opened }: Viewer,
 ) -> HttpResponse {
     let (gate, watched) = (&shared.gate, SessionId::of_broadcast(&spec.name));
+    let view = gate.view(&watched, &spec.name);
     let claims = SessionClaims {
         sid: id.to_string(),
         stream: spec.name.clone(),
@@ -247,10 +304,11 @@ async fn watch(
         subject: grant.subject,
         nonce: claims.nonce.clone(),
     };
+    let begun = Begun { token: gate.sign(&claims), view: Some(view) };
     // An error means that the gateway has stopped.
     let stopped = Err(WatchRefused::Refused(OfferRefused::Draining));
     let refused = match shared.gateway.send(watch).await.unwrap_or(stopped) {
-        Ok(sdp) => return conclude(Ok((sdp, "answered")), Some(gate.sign(&claims))),
+        Ok(sdp) => return conclude(Ok((sdp, "answered")), Some(begun)),
         Err(WatchRefused::UnknownSession) => {
             let caller = Caller { address: client, token: None };
             let answer = shared.forward.answer(request, &watched, caller, body).await;
@@ -271,16 +329,19 @@ fn invalid_offer(id: &SessionId, problem: &OfferError) -> HttpResponse {
     failed(StatusCode::BAD_REQUEST, "invalid_offer", Some(problem.to_string()))
 }
 
-/// `token`: of a session that has just begun.
+/// `begun`: of a session that has just begun.
 fn conclude(
     answered: Result<(String, &'static str), OfferRefused>,
-    token: Option<String>,
+    begun: Option<Begun>,
 ) -> HttpResponse {
     let (outcome, response) = match answered {
         Ok((sdp, outcome)) => {
             let mut answer = json!({ "type": "answer", "sdp": sdp });
-            if let Some(token) = token {
+            if let Some(Begun { token, view }) = begun {
                 answer["session_token"] = token.into();
+                if let Some(view) = view {
+                    answer["view"] = view.into();
+                }
             }
             (outcome, HttpResponse::Ok().json(answer))
         }
@@ -291,7 +352,7 @@ fn conclude(
 }
 
 /// The label `outcome`, and the answer.
-fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
+pub(super) fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
     let error = refused.error();
     let busy = |problem| (error, unavailable(error, problem));
     match refused {
@@ -323,7 +384,7 @@ fn refusal(refused: OfferRefused) -> (&'static str, HttpResponse) {
 }
 
 /// No stream has this name or, without a name, the root has none.
-async fn no_stream(
+pub(super) async fn no_stream(
     shared: &HttpState,
     request: &HttpRequest,
     stream: Option<String>,
@@ -342,7 +403,7 @@ async fn no_stream(
     let problem = match stream {
         Some(_) => format!("no stream has this name; there are {names}"),
         None => format!(
-            "this server has several streams: offer to /NAME/webrtc/offer, with one of {names}"
+            "this server has several streams: the path must begin with /NAME, one of {names}"
         ),
     };
     failed(StatusCode::NOT_FOUND, "unknown_stream", Some(problem))

@@ -1,15 +1,19 @@
-//! A session's id, which its client chooses.
+//! A session's id, which its client chooses; one that has no way to is given one.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use rand::distr::{Alphanumeric, SampleString};
 use ring::digest::{SHA256, digest};
 
 /// Enough to tell the sessions of a year apart: 48 bits.
 const DIGEST_BYTES: usize = 6;
 /// Bytes of an id. Browsers' clients send 7 to 36.
 const MAX_BYTES: usize = 128;
+/// Characters of an id that is drawn here: 142 bits, so that nobody can guess it (RFC 9725, section
+/// 5, and RFC 4086).
+const DRAWN_CHARS: usize = 24;
 
 /// 1 to [`MAX_BYTES`] printable ASCII characters, without space and `/`, because an id goes into
 /// paths and the placement store. Cheap to clone.
@@ -32,6 +36,17 @@ impl SessionId {
             return Ok(Self(text.into()));
         }
         Err(InvalidSessionId)
+    }
+
+    /// A new one that nobody can guess, for a client that chooses none.
+    pub(crate) fn draw() -> Self {
+        Self(Alphanumeric.sample_string(&mut rand::rng(), DRAWN_CHARS).into())
+    }
+
+    /// An id that may have been drawn; others are nobody's.
+    pub(crate) fn drawn(text: &str) -> Option<Self> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (text.len() == DRAWN_CHARS && plain).then(|| Self(text.into()))
     }
 
     /// The one session of a broadcast stream, at whichever gateway. No client can have this id: the
@@ -83,6 +98,16 @@ mod tests {
     fn a_digest_stands_for_the_id() {
         // `printf honest | sha256sum`
         assert_eq!(testing::id("honest").digest(), "bf5b6382c2ea");
+    }
+
+    #[test]
+    fn one_that_is_drawn_is_known_by_its_form() {
+        let drawn = SessionId::draw();
+        assert_eq!(SessionId::drawn(drawn.as_str()), Some(drawn.clone()));
+        assert_ne!(SessionId::draw(), drawn);
+        for other in ["", "short", "abcdefghijkl-nopqrstuvwx", &drawn.as_str().repeat(2)] {
+            assert_eq!(SessionId::drawn(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Stream {
     fn check_settings(&self) -> Result<(), String> {
         if !is_stream_name(&self.name) {
             return Err("a stream's name has 1 to 64 characters of a-z, 0-9, - and _, and is not a path of the \
-                        gateway's own (api, webrtc, input_hook, updates)"
+                        gateway's own (api, webrtc, input_hook, updates, whip, whep)"
                 .to_owned());
         }
         if self.concurrency_limit == Some(0) {
@@ -160,8 +160,8 @@ pub struct StreamBuilder(Stream);
 
 impl StreamBuilder {
     /// The name under which a gateway serves the stream, `default` unless set. It is a part of
-    /// URLs: 1 to 64 characters of `a-z`, `0-9`, `-` and `_`; `api`, `webrtc`, `input_hook` and
-    /// `updates` are the gateway's own.
+    /// URLs: 1 to 64 characters of `a-z`, `0-9`, `-` and `_`; `api`, `webrtc`, `input_hook`,
+    /// `updates`, `whip` and `whep` are the gateway's own.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.0.name = name.into();
         self

@@ -5,6 +5,7 @@ mod bounds;
 mod codecs;
 mod description;
 mod normal;
+mod one_way;
 mod plan;
 
 use rtc::ice::candidate::unmarshal_candidate;
@@ -49,6 +50,9 @@ pub(crate) enum OfferError {
     /// The section's direction does not fit the stream's mode.
     #[error("`sdp` offers video as `{0}`: this stream needs `{1}`")]
     Direction(&'static str, &'static str),
+    /// More video or audio than one stream has, where an answer must not leave out any: the kind.
+    #[error("`sdp` has more than one `m={0}`: offer one track of each kind")]
+    Tracks(&'static str),
     /// Nothing both sides can code; what we can.
     #[error("`sdp` has no codec in common with this server, which speaks {0}")]
     NoCodec(String),
@@ -234,6 +238,11 @@ pub(crate) fn ice_ufrag(sdp: &str) -> Option<&str> {
 /// The browser's ICE password, from an offer in our form. Empty if it has none.
 pub(crate) fn ice_password(sdp: &str) -> &str {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).unwrap_or_default().trim()
+}
+
+/// Whether an offer in our form has a data channel.
+pub(crate) fn has_channel(sdp: &str) -> bool {
+    sdp.lines().any(|line| line.starts_with("m=application "))
 }
 
 /// Whether the browser insists on being the client of DTLS. The answer must then be passive (RFC

@@ -83,7 +83,11 @@ pub(super) fn first(
     let settled = Settled { own: video, left_out, others: false };
     let source = known_by_payload_type(VIDEO);
     let videos = [Given { place: video, direction: needed, source }];
-    normal(offer, &offer.bundle(video), &videos, codec, settled, Some(video))
+    let mut normal = normal(offer, &offer.bundle(video), &videos, codec, settled, Some(video))?;
+    // A direction more than needed is not taken.
+    normal.video.sends &= sends(needed);
+    normal.video.receives &= receives(needed);
+    Ok(normal)
 }
 
 /// Puts a further offer into that form. The session's video is in the same section as before or,

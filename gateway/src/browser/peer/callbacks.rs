@@ -21,7 +21,7 @@ use crate::browser::net::{Nudge, SessionPort};
 use crate::media::event::{ConnectStage, DriverEnd, EndReason, SessionEvent};
 use crate::media::receive_stats::ReceiveStats;
 use crate::pipeline::backlog::PacketQueue;
-use crate::stream::outputs::Reader;
+use crate::stream::outputs::{Outputs, Reader};
 use crate::stream::session_inputs::SessionInputs;
 
 /// The data channel that FastRTC's clients open.
@@ -32,8 +32,10 @@ pub(super) struct Messaging {
     pub(super) texts: mpsc::Receiver<String>,
     /// Set when the last text was delivered.
     pub(super) flushed: watch::Sender<bool>,
-    /// Always there: it is the first reader.
+    /// The first reader; `None` where the first offer had no data channel.
     pub(super) outputs: Option<Reader>,
+    /// For a channel that a later offer brings.
+    pub(super) all_outputs: Arc<Outputs>,
     pub(super) inputs: Arc<SessionInputs>,
     pub(super) received: Arc<ReceiveStats>,
 }
@@ -93,7 +95,11 @@ impl PeerConnectionEventHandler for Callbacks {
         if channel.label().await.is_ok_and(|label| label != CHANNEL) {
             return;
         }
-        if let Some(messaging) = self.messaging.lock().take() {
+        let messaging = self.messaging.lock().take();
+        if let Some(mut messaging) = messaging {
+            if messaging.outputs.is_none() {
+                messaging.outputs = messaging.all_outputs.subscribe("channel");
+            }
             tokio::spawn(data_channel::serve(channel, messaging, self.events.clone()));
         }
     }

@@ -33,7 +33,7 @@ pub(super) async fn serve(
     messaging: Messaging,
     events: Recipient<SessionEvent>,
 ) {
-    let Messaging { mut texts, flushed, outputs: reader, inputs, received } = messaging;
+    let Messaging { mut texts, flushed, outputs: reader, inputs, received, .. } = messaging;
     let mut open = false;
     loop {
         tokio::select! {

@@ -34,6 +34,7 @@ mod renegotiation;
 mod retransmissions;
 mod tracks;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -169,6 +170,8 @@ pub(crate) struct Peer {
     terms: Terms,
     /// What its offers have settled so far.
     settled: Arc<Mutex<Settled>>,
+    /// Whether an offer had a data channel: otherwise nobody reads texts.
+    channel: Arc<AtomicBool>,
     /// Held until the connection is closed.
     open: TaskTrackerToken,
 }
@@ -233,9 +236,12 @@ pub(crate) async fn answer(
     let stop = CancellationToken::new();
     let runtime = tokio::runtime::Handle::current();
     let tokio = webrtc::runtime::default_runtime().ok_or(Error::ErrUnknownType)?;
-    let mode = live.spec.mode;
+    // The results of a client that only sends are for others.
+    let mode = if offer.video.receives { live.spec.mode } else { Mode::Send };
+    let channel = Arc::new(AtomicBool::new(offer::has_channel(sdp)));
     // Now, so that what comes before the channel is open waits for it.
-    let outputs = live.outputs.subscribe("channel");
+    let reader = || live.outputs.subscribe("channel");
+    let outputs = channel.load(Ordering::Relaxed).then(reader).flatten();
     let (nudge, extensions) = (Arc::new(Nudge::default()), Arc::new(OnceLock::new()));
     let tracks = Arc::new(Tracks::default());
     tokio::spawn(keyframes::send_requests(Arc::clone(&tracks), keyframe_wanted, stop.clone()));
@@ -251,6 +257,7 @@ pub(crate) async fn answer(
             texts: texts_rx,
             flushed: flushed_tx,
             outputs,
+            all_outputs: Arc::clone(&live.outputs),
             inputs: Arc::clone(&live.inputs),
             received: Arc::clone(&live.received),
         })),
@@ -291,6 +298,7 @@ pub(crate) async fn answer(
         port: Arc::clone(&port),
         terms: Terms { codec: negotiated.clone(), mode, bitrates, video_limits },
         settled: Arc::new(Mutex::new(offer.settled.clone())),
+        channel,
         open,
     };
 
@@ -348,9 +356,10 @@ impl Peer {
         self.frames.clone()
     }
 
-    /// Queues a text for the data channel; false when [`OUT_TEXTS`] wait and it was dropped.
+    /// Queues a text for the data channel; false when [`OUT_TEXTS`] wait and it was dropped. A
+    /// client without a data channel is told nothing, and misses nothing.
     pub(crate) fn send_text(&self, text: String) -> bool {
-        self.texts.try_send(text).is_ok()
+        !self.channel.load(Ordering::Relaxed) || self.texts.try_send(text).is_ok()
     }
 
     /// The step at which the connection fails, if it goes no further.

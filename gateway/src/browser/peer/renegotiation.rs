@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
@@ -45,6 +46,7 @@ impl Peer {
         let (connection, candidates) = (Arc::clone(&self.connection), Arc::clone(&self.candidates));
         let (callbacks, port) = (Arc::clone(&self.callbacks), Arc::clone(&self.port));
         let (terms, settled) = (self.terms.clone(), Arc::clone(&self.settled));
+        let channel = Arc::clone(&self.channel);
         let answering = async move {
             let _turn = turn;
             telemetry::candidates_ignored(offer.ignored_candidates);
@@ -70,6 +72,7 @@ impl Peer {
             }
             *candidates.lock() = taken;
             *settled.lock() = offer.settled.clone();
+            channel.fetch_or(offer::has_channel(offer.sdp()), Ordering::Relaxed);
             port.set_remote_password(offer.sdp());
             if restarts {
                 let mut gathered = callbacks.gathered.subscribe();

@@ -21,7 +21,7 @@ use super::progress::{Progress, Turn};
 use crate::config::names::{Asker, Names};
 use crate::config::proxies::TrustedProxies;
 use crate::http::client_address::passed_on;
-use crate::http::{MAX_BODY_BYTES, failed, unavailable};
+use crate::http::{MAX_BODY_BYTES, failed, unavailable, whip};
 use crate::shares::network;
 use crate::telemetry;
 
@@ -31,6 +31,13 @@ const FETCH_SITE: &str = "sec-fetch-site";
 const PRINTED_CHARACTERS: usize = 100;
 /// Seconds for which a browser may cache the answer to a preflight.
 const PREFLIGHT_SECONDS: &str = "600";
+
+/// What a page of an allowed origin may send, beside what needs no preflight: all that a player
+/// of WHEP does (RFC 9725).
+const ALLOWED_METHODS: &str = "GET, POST, PATCH, DELETE";
+const ALLOWED_HEADERS: &str = "authorization, content-type, if-match";
+/// What such a page may read of an answer's head.
+const EXPOSED_HEADERS: &str = "retry-after, location, etag, link";
 
 /// The settings of one port's guard.
 #[derive(Clone)]
@@ -71,9 +78,12 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
     {
         let mut answer = HttpResponse::NoContent();
-        answer.insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"));
-        answer.insert_header((ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"));
+        answer.insert_header((ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS));
+        answer.insert_header((ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS));
         answer.insert_header((ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS));
+        if whip::is_path(request.path()) {
+            answer.insert_header(whip::ACCEPT_POST);
+        }
         let mut answer = answer.finish();
         allow(&mut answer, origin.clone());
         return Ok(concluded(request.into_response(answer), turn));
@@ -208,6 +218,9 @@ impl Guard {
         (reason, mut response): (&'static str, HttpResponse),
     ) -> ServiceResponse<BoxBody> {
         telemetry::http_refused(self.port.label(), reason);
+        if whip::is_path(request.path()) {
+            response = whip::problem(response);
+        }
         // Its body may not have been read.
         response.head_mut().set_connection_type(ConnectionType::Close);
         concluded(request.into_response(response), turn)
@@ -252,7 +265,7 @@ fn printable(text: &str) -> String {
 fn allow<B>(response: &mut HttpResponse<B>, origin: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     headers.append(VARY, HeaderValue::from_static("origin"));
 }
 

@@ -107,6 +107,30 @@ impl Gate {
         Ok(grant)
     }
 
+    /// The rights of a client that has a link to watch a session of the stream. Where tokens have
+    /// no actions in them, or another gateway has looked at this already, the link is enough.
+    ///
+    /// # Errors
+    /// The answer that says what is missing.
+    pub(in crate::http) async fn watches(
+        &self,
+        request: &HttpRequest,
+        stream: &str,
+    ) -> Result<Grant, Refused> {
+        match &self.access.auth {
+            Auth::Token { .. } | Auth::Http(_) if !self.inside || shows_token(request) => {
+                self.allows(request, Action::View, stream).await
+            }
+            _ => self.grant(request),
+        }
+    }
+
+    /// Whether there is anything to decide by: a token, or nobody needs one.
+    pub(in crate::http) fn may_ask(&self, request: &HttpRequest) -> bool {
+        shows_token(request)
+            || matches!(self.access.auth, Auth::Local | Auth::Everybody | Auth::Proxy(_))
+    }
+
     /// Those of these streams that the client may see, with its rights to each.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::token::shows_token;
 use super::{Gate, Refused};
-use crate::access::{Action, Grant, SessionClaims, SessionTokenError};
+use crate::access::{Action, Grant, SessionClaims, SessionTokenError, View};
 use crate::config::access::Auth;
 use crate::http::{invalid_request, try_again};
 use crate::media::session_id::SessionId;
@@ -130,6 +130,12 @@ impl Gate {
             return Ok(Credential::Id);
         }
         self.check_id_length(id).map_err(|problem| Box::new(invalid_request(problem)))?;
+        self.unless_guessing(request)?;
+        Ok(Credential::Id)
+    }
+
+    /// Refuses one who has asked too often for what does not exist.
+    pub(in crate::http) fn unless_guessing(&self, request: &HttpRequest) -> Result<(), Refused> {
         let WrongIds { max, of_networks } = &*self.wrong_ids;
         let empty = |client| of_networks.lock().is_empty(Instant::now(), client);
         if self.limited(request).is_some_and(empty) {
@@ -143,14 +149,32 @@ impl Gate {
             let status = StatusCode::TOO_MANY_REQUESTS;
             return Err(Box::new(try_again(status, "rate_limited", &problem)));
         }
-        Ok(Credential::Id)
+        Ok(())
     }
 
-    /// Counts a request whose id no session has.
+    /// Counts a request whose id no session has, where ids are enough.
     pub(in crate::http) fn wrong_id(&self, request: &HttpRequest) {
-        if let Some(client) = self.limited(request).filter(|_| self.access.legacy_ids) {
+        if self.access.legacy_ids {
+            self.guessed(request);
+        }
+    }
+
+    /// Counts a request for what does not exist, where knowing its name is enough.
+    pub(in crate::http) fn guessed(&self, request: &HttpRequest) {
+        if let Some(client) = self.limited(request) {
             self.wrong_ids.of_networks.lock().take(Instant::now(), client);
         }
+    }
+
+    /// What stands for a session in a link to watch it.
+    pub(in crate::http) fn view(&self, session: &SessionId, stream: &str) -> String {
+        let view = View { session: session.to_string(), stream: stream.to_owned() };
+        view.seal(&self.access.cluster.current())
+    }
+
+    /// The session that a link is for; `None`: no gateway of this cluster has made it.
+    pub(in crate::http) fn viewed(&self, text: &str) -> Option<View> {
+        View::open(text, &self.access.cluster.current())
     }
 
     pub(in crate::http) fn wrong_token(&self, request: &HttpRequest) -> Refused {
