@@ -227,11 +227,11 @@ async function fetched(digest) {
     for (;;) {
       const [declared, problem] = await streams(url).then(
         (served) => [served.find(({ name }) => name === stream.name), "no worker serves it just now"],
-        (error) => [null, error instanceof Denied ? `the server says: “${error.message}”` : "the server does not answer"],
+        (error) => [null, error instanceof Denied ? `the server says “${error.message}”` : "the server does not answer"],
       );
       if (!wanted()) return null;
       if (declared) return declared;
-      const text = `The stream has changed, and its new controls could not be loaded: ${problem}. The page tries again.`;
+      const text = `The stream has changed. Its new controls could not be loaded: ${problem}. The page tries again.`;
       if (told !== text) {
         messages.remove("warning", told);
         messages.add("warning", text);
