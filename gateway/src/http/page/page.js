@@ -227,7 +227,7 @@ async function fetched(digest) {
     for (;;) {
       const [declared, problem] = await streams(url).then(
         (served) => [served.find(({ name }) => name === stream.name), "no worker serves it just now"],
-        (error) => [null, error instanceof Denied ? `the server says “${error.message}”` : "the server does not answer"],
+        (error) => [null, error instanceof Denied ? `it says “${error.message}”` : "the server does not answer"],
       );
       if (!wanted()) return null;
       if (declared) return declared;
