@@ -18,8 +18,10 @@ from parameters import COMPONENTS
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "k8s"))
+sys.path.append(str(HERE.parent))
 import builds  # noqa: E402
 import validate  # noqa: E402
+from faults import missed, report  # noqa: E402
 
 SMALL = {"requests": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
          "limits": {"memory": "2Gi", "ephemeral-storage": "256Mi"}}
@@ -37,6 +39,12 @@ OVERLAYS = {
     "overlays_prod": PROD,
     "overlays_keda": PROD | {"autoscale": {"workers": {"enabled": True}, "gateways": {"enabled": True}}},
 }
+# Changes to the base, and a part of the difference that must be seen: in a value, in a type, and of a whole object.
+CHANGES = [
+    ("maxUnavailable: 1", "maxUnavailable: 2", "maxUnavailable: kustomize has 2"),
+    ('"7000"', "7000", "kustomize has 7000"),
+    ("name: default-deny", "name: deny", "kustomize has None"),
+]
 # Values that must be refused, and a part of what must be said.
 WRONG = [
     ({"media": "hostport"}, "media"),
@@ -137,6 +145,22 @@ def made(text):
     return names | builds.ELSEWHERE | builds.ACCESS
 
 
+def faults_missed(chart, base):
+    """Whether a changed base differs from the chart's, and wrong values are refused."""
+    def changed(old, new):
+        return lambda built: built.update(text=built["text"].replace(old, new))
+
+    def refused(values):
+        try:
+            chart.validate_schema(values)
+        except helm_python.HelmError as error:
+            yield str(error)
+
+    changes = [(changed(old, new), told) for old, new, told in CHANGES]
+    yield from missed({"text": base}, changes, lambda built: compared(chart, built["text"], {}))
+    yield from missed({}, [(lambda values, wrong=wrong: values.update(wrong), told) for wrong, told in WRONG], refused)
+
+
 def main():
     chart = helm_python.Chart.load(HERE)
     problems, count = [], 0
@@ -152,12 +176,7 @@ def main():
         problems += [f"{file.stem}: {each}" for each in compared(chart, file.read_text(), own)]
     if count < 8:
         problems.append(f"only {count} sets of values")
-    # Whether a difference is seen: in a value, in a type, and of a whole object.
-    base = (pathlib.Path(sys.argv[1]) / "base.yaml").read_text()
-    changes = [("maxUnavailable: 1", "maxUnavailable: 2"), ('"7000"', "7000"), ("name: default-deny", "name: deny")]
-    for old, new in changes:
-        if base == base.replace(old, new) or not list(compared(chart, base.replace(old, new), {})):
-            problems.append(f"not seen: {new}")
+    problems += faults_missed(chart, (pathlib.Path(sys.argv[1]) / "base.yaml").read_text())
     # What is given takes the place of what the chart says, and nothing else changes.
     own = {"media": "host-port", "gateway": {"env": {"REFRAME_PUBLIC_IP": "stun:x"}}}
     environment = variables(chart, own, "containers")
@@ -181,17 +200,7 @@ def main():
     }
     if names != dict.fromkeys(("GatewayClass", "Gateway"), "reframe-stunner-cell"):
         problems.append(f"the class of STUNner's Gateway: {names}")
-    for wrong, told in WRONG:
-        try:
-            chart.validate_schema(wrong)
-            problems.append(f"taken: {wrong}")
-        except helm_python.HelmError as error:
-            if told not in str(error):
-                problems.append(f"{wrong}: {error}")
-    print(f"    {count} sets of values, {len(WRONG)} that are refused")
-    for problem in problems:
-        print(f"    {problem}", file=sys.stderr)
-    return int(bool(problems))
+    return report(f"{count} sets of values, {len(WRONG)} that are refused", problems)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ right, and each fault in turn.
     validate_test.py DEMO PRODUCTION
 """
 
-import copy
 import pathlib
 import sys
 
 import validate
 import yaml
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+from faults import missed, report  # noqa: E402
 
 # What is done to the file, and what must be said.
 FAULTS = [
@@ -62,28 +64,20 @@ DIFFERENCES = [
 ]
 
 
-def missed(project, faults, said):
-    for problem in said(project):
-        yield f"it is right: {problem}"
-    for number, (fault, told) in enumerate(faults):
-        other = copy.deepcopy(project)
-        fault(other["services"], other["networks"])
-        if other == project:
-            yield f"fault {number} changes nothing: {told}"
-        elif not any(told in problem for problem in said(other)):
-            yield f"not seen: {told}"
+def of_project(faults):
+    """The same faults, of a whole project."""
+    return [
+        (lambda project, fault=fault: fault(project["services"], project["networks"]), told) for fault, told in faults
+    ]
 
 
 def main():
     demo, production = (yaml.safe_load(pathlib.Path(name).read_text()) for name in sys.argv[1:])
     found = [
-        *missed(demo, FAULTS, validate.problems),
-        *missed(production, DIFFERENCES, lambda other: validate.differences(other, demo)),
+        *missed(demo, of_project(FAULTS), validate.problems),
+        *missed(production, of_project(DIFFERENCES), lambda other: validate.differences(other, demo)),
     ]
-    print(f"    {len(FAULTS) + len(DIFFERENCES)} faults")
-    for each in found:
-        print(f"    {each}", file=sys.stderr)
-    return int(bool(found))
+    return report(f"{len(FAULTS) + len(DIFFERENCES)} faults", found)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ import validate
 import yaml
 from manifests import name as name_of
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+from faults import missed, report  # noqa: E402
+
 
 def spec(manifests, kind, name):
     return next(each for each in manifests if each["kind"] == kind and name_of(each) == name)["spec"]
@@ -247,25 +250,11 @@ def timings():
             yield f"timing {number}: ready and killed at {found}, not {told}"
 
 
-def problems(manifests):
-    return validate.problems(manifests)
-
-
 def main():
     right = [manifest for manifest in yaml.safe_load_all(sys.stdin) if manifest]
-    missed = [f"it is right: {problem}" for problem in problems(right)]
-    missed += [*levels(right), *timings(), *warnings()]
-    for number, (fault, told) in enumerate(FAULTS):
-        manifests = copy.deepcopy(right)
-        fault(manifests)
-        if manifests == right:
-            missed.append(f"fault {number} changes nothing: {told}")
-        elif not any(told in problem for problem in problems(manifests)):
-            missed.append(f"not seen: {told}")
-    print(f"    {len(FAULTS)} faults, {len(BASELINE) + len(RESTRICTED)} of levels, {len(TIMES)} timings")
-    for each in missed:
-        print(f"    {each}", file=sys.stderr)
-    return int(bool(missed))
+    found = [*missed(right, FAULTS, validate.problems), *levels(right), *timings(), *warnings()]
+    tried = f"{len(FAULTS)} faults, {len(BASELINE) + len(RESTRICTED)} of levels, {len(TIMES)} timings"
+    return report(tried, found)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,25 @@ pub fn is_zone_name(zone: &str) -> bool {
         && edge(zone.bytes().last())
 }
 
+/// The zone that `--zone` names, of a gateway or of a worker; nothing is given: an empty text.
+///
+/// # Errors
+/// It is not the name of a zone; the text names the option.
+///
+/// ```
+/// use reframe_proto::location::parse_zone;
+/// assert_eq!(parse_zone(" eu-central-1a "), Ok("eu-central-1a".to_owned()));
+/// assert_eq!(parse_zone(" "), Ok(String::new()));
+/// assert_eq!(parse_zone("a b").unwrap_err(), "--zone: `a b` is not a name like eu-central-1a");
+/// ```
+pub fn parse_zone(given: &str) -> Result<String, String> {
+    let zone = given.trim();
+    if zone.is_empty() || is_zone_name(zone) {
+        return Ok(zone.to_owned());
+    }
+    Err(format!("--zone: `{zone}` is not a name like eu-central-1a"))
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

@@ -14,8 +14,11 @@ use reframe_worker::{Frame, Stream, VideoStreamHandler};
 use super::browser::start;
 use super::*;
 
-/// Without a worker, and without a gateway. An operator's page waits longer; this is a test.
-const AWAY: Duration = Duration::from_secs(10);
+/// Without a worker: longer than every limit that a page's wait could run into. A gateway reads a
+/// request within 5 s, a page waits 20 s for an answer and regains a session within 60 s, and
+/// proxies give an idle connection up after 60 s.
+const AWAY: Duration = Duration::from_secs(62);
+/// Without a gateway.
 const CLOSED_FOR: Duration = Duration::from_secs(4);
 
 #[test]

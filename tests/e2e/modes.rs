@@ -31,6 +31,7 @@ fn every_form_of_output_has_its_own_end() {
     let books = assert_balanced(&cluster);
     let metrics = cluster.metrics();
     assert_eq!(books.consumed, rounds, "outputs without a picture: {books}");
+    assert_eq!(metrics.sum("reframe_setup_seconds_count", &[]), 1.0);
     let failed = metrics.sum("reframe_frames_dropped_total", &[("reason", "handler_error")]);
     assert_eq!(failed, rounds, "{books}");
     let handled = metrics.sum("reframe_handler_seconds_count", &[]);
@@ -67,6 +68,7 @@ fn every_form_of_output_has_its_own_end() {
 #[test]
 fn a_send_stream_gives_outputs_and_no_picture() {
     let cluster = Cluster::launch("sink");
+    let mut sessions = 0.0;
     // As the page offers it, and as a client that knows one kind of offer does.
     for options in [
         Options::sender("send", Video::Live(Format::SMALL)),
@@ -95,6 +97,9 @@ fn a_send_stream_gives_outputs_and_no_picture() {
         }
         assert_eq!((stats.received.len(), books.emitted), (0, 0.0));
         assert!(consumed >= sent * 0.8, "{books}");
+        sessions += 1.0;
+        let set_up = cluster.metrics().sum("reframe_setup_seconds_count", &[]);
+        assert_eq!(set_up, sessions, "the first frame consumed ends the setup");
         peer.close();
         assert_balanced(&cluster);
     }

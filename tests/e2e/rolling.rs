@@ -12,6 +12,7 @@ use reframe_tests::cluster::Worker;
 use reframe_tests::health::{is_ready, serves, tell};
 use reframe_tests::http::get;
 use reframe_tests::source::{Clip, Format};
+use reframe_worker::{Frame, Stream, VideoStreamHandler};
 use serde_json::json;
 
 use super::browser::{SOON, start};
@@ -54,7 +55,11 @@ fn with_spare(mut workers: Vec<Worker>, demo: &str) -> (Cluster, String) {
 
 /// The slider that pages show, by its upper bound.
 fn shown_bound(cluster: &Cluster) -> Value {
-    let reply = get(&cluster.page("/api/streams")).expect("the gateway answers").json();
+    bound_at(cluster, "/api/streams")
+}
+
+fn bound_at(cluster: &Cluster, path: &str) -> Value {
+    let reply = get(&cluster.page(path)).expect("the gateway answers").json();
     let inputs = reply["streams"][0]["inputs"].as_array().cloned().unwrap_or_default();
     inputs
         .iter()
@@ -68,13 +73,16 @@ fn declared(stats: &Stats, input: &str) -> Option<Value> {
     inputs.iter().find(|one| one["name"] == input).cloned()
 }
 
-/// Four workers, full to two thirds, are replaced one after the other by others with another
+/// Three workers, full to three quarters, are replaced one after the other by others with another
 /// slider, as a Deployment with `maxSurge: 1` and `maxUnavailable: 0` does it.
 #[test]
 fn a_rolling_restart_with_a_changed_slider_loses_no_session() {
-    const OLD: [&str; 2] = ["--capacity", "3"];
-    const NEW: [&str; 4] = ["--capacity", "3", "--slider-max", "0.5"];
-    let old = (0..4).map(|_| Worker::serve_with(DEMO, ANY_PORT, &OLD)).collect();
+    const OLD: [&str; 2] = ["--capacity", "4"];
+    const NEW: [&str; 4] = ["--capacity", "4", "--slider-max", "0.5"];
+    const WORKERS: usize = 3;
+    // Of twelve slots.
+    const SESSIONS: usize = 9;
+    let old = (0..WORKERS).map(|_| Worker::serve_with(DEMO, ANY_PORT, &OLD)).collect();
     let (mut cluster, mut free) = with_spare(old, DEMO);
     let clip = Arc::new(Clip::encode(Format::SMALL, 900, 60).expect("the encoder works"));
     let camera = |id: String| Options {
@@ -82,30 +90,30 @@ fn a_rolling_restart_with_a_changed_slider_loses_no_session() {
         ..Options::camera(id, Video::Clip(Arc::clone(&clip)))
     };
     let set = json!({ "slider": 0.9, "number": 7 });
-    let mut peers: Vec<_> = (0..8)
+    let mut peers: Vec<_> = (0..SESSIONS)
         .map(|n| connect_with(&cluster, camera(n.to_string()).with_inputs(set.clone())))
         .collect();
     let seen = |slider: f64| move |seen: &Value| seen["slider"] == slider && seen["number"] == 7.0;
     peers.iter().for_each(|peer| drop(peer.wait_output("seen", PATIENCE, seen(0.9))));
     assert_eq!(shown_bound(&cluster), 1.0);
 
-    for index in 0..4 {
+    for index in 0..WORKERS {
         let new = ready(DEMO, &free, &NEW);
         // For which an orchestrator is told to wait (`minReadySeconds`).
-        eventually("the gateway knows it", PATIENCE, || (cluster.serving() == 5.0).then_some(()));
+        eventually("the gateway knows it", PATIENCE, || (cluster.serving() == 4.0).then_some(()));
         free = address(&cluster.workers[index]);
         stop(&mut cluster.workers[index]);
         cluster.workers[index] = new;
         eventually("new sessions see the new slider", PATIENCE, || {
             (shown_bound(&cluster) == 0.5).then_some(())
         });
-        assert_eq!(cluster.sessions(), 8.0, "none was lost");
+        assert_eq!(cluster.sessions(), SESSIONS as f64, "none was lost");
         let id = format!("new{index}");
         let mut new = connect_with(&cluster, camera(id).with_inputs(json!({ "number": 7 })));
         new.wait_output("seen", PATIENCE, seen(0.15));
         assert_eq!(new.stats().message("declaration"), None, "it was made for this one");
         new.close();
-        cluster.wait_for_sessions(8, CLOSED);
+        cluster.wait_for_sessions(SESSIONS, CLOSED);
     }
     for peer in &peers {
         peer.wait_output("seen", PATIENCE, seen(0.15));
@@ -117,7 +125,7 @@ fn a_rolling_restart_with_a_changed_slider_loses_no_session() {
     }
     let moved: Vec<_> = peers.iter().map(Peer::stats).collect();
     let told: Vec<_> = moved.iter().filter_map(|stats| declared(stats, "slider")).collect();
-    assert_eq!(told.len(), 8);
+    assert_eq!(told.len(), SESSIONS);
     for slider in told {
         assert_eq!((&slider["maximum"], &slider["value"]), (&json!(0.5), &json!(0.15)));
     }
@@ -131,7 +139,7 @@ fn a_rolling_restart_with_a_changed_slider_loses_no_session() {
     peer.set_inputs(&json!({ "slider": 0.4 }));
     peer.wait_output("seen", PATIENCE, seen(0.4));
     let [moved, recovered, lost] = failovers(&cluster);
-    assert!(moved >= 8.0, "{moved}");
+    assert!(moved >= SESSIONS as f64, "{moved}");
     assert_eq!([recovered, lost], [0.0, 0.0]);
     peers.iter_mut().for_each(Peer::close);
     assert_balanced(&cluster);
@@ -150,6 +158,11 @@ fn older_workers_take_new_sessions_while_the_newest_are_full() {
     second.wait_output("seen", PATIENCE, |seen| seen["slider"] == 0.3 && seen["number"] == 7.0);
     let stats = second.stats();
     assert_eq!(declared(&stats, "slider").expect("it is told")["maximum"], 1.0);
+    let digest = stats.message("declaration").expect("it is told")["data"]["declaration"].clone();
+    let digest = digest.as_str().expect("a text");
+    for (asked, bound) in [(digest, 1.0), ("0123456789abcdef", 0.5)] {
+        assert_eq!(bound_at(&cluster, &format!("/api/streams?declaration={asked}")), bound);
+    }
     second.set_inputs(&json!({ "slider": 0.9 }));
     second.wait_output("seen", PATIENCE, |seen| seen["slider"] == 0.9);
     assert_eq!(first.stats().message("declaration"), None);
@@ -285,6 +298,41 @@ fn a_page_follows_a_changed_declaration() {
     shows(0.4);
     assert_eq!(browser.console_errors(), Vec::<String>::new());
     drop(new);
+}
+
+/// The page asks for what is longer than a message, and says so where it gets no answer.
+#[test]
+fn a_page_loads_a_declaration_that_no_message_holds() {
+    let handler = VideoStreamHandler::new(|frame: Frame| Ok(frame));
+    let long = "Long. ".repeat(12_000);
+    let stream = Stream::builder(handler).title("As it is now").subtitle(long).build();
+    let cluster = Cluster::local([stream]);
+    let browser = start("rolling-long", Camera::Allowed);
+    browser.open(&cluster.page("/"));
+    eventually("the page", SOON, || (browser.text("title") == "As it is now").then_some(()));
+    // As if it had been opened before a change, by a server that does not answer now.
+    browser.run(
+        r#"const real = window.fetch;
+        window.away = true;
+        window.fetch = (url, options) => {
+          if (window.away && String(url).includes("declaration=")) return Promise.reject(new TypeError());
+          const before = '"declaration":"0123456789abcdef"';
+          const body = options?.body?.replace(/"declaration":"[0-9a-f]+"/, before);
+          return real(url, body ? { ...options, body } : options);
+        };
+        document.getElementById("title").textContent = "As it was";"#,
+    );
+    browser.click("start");
+    browser.wait_for_state("live");
+    eventually("the page says that it has no answer", SOON, || {
+        let shown = browser.text("messages");
+        shown.contains("could not be loaded: the server does not answer").then_some(())
+    });
+    assert_eq!(browser.text("title"), "As it was");
+    browser.run("window.away = false");
+    eventually("the page has it", SOON, || (browser.text("title") == "As it is now").then_some(()));
+    assert_eq!(browser.text("messages"), "", "there is nothing more to say");
+    assert_eq!(browser.console_errors(), Vec::<String>::new());
 }
 
 /// The rate has changed, for which a new session is needed.

@@ -145,14 +145,15 @@ pub(crate) fn connection(state: &str) -> String {
     json!({ "type": "update_connection", "data": state }).to_string()
 }
 
-/// The stream's declaration is another now, as `GET /api/streams` has it. Without it where it is
-/// longer than a data channel must carry: then it is asked for there.
+/// The stream's declaration is another now, as `GET /api/streams` has it. Where it is longer than a
+/// data channel must carry, only its digest: by that it is asked for there.
 pub(crate) fn declaration(declaration: &Value) -> String {
     let text = json!({ "type": "declaration", "data": declaration }).to_string();
     if text.len() <= MAX_MESSAGE_BYTES {
         return text;
     }
-    json!({ "type": "declaration", "data": null }).to_string()
+    let digest = &declaration["declaration"];
+    json!({ "type": "declaration", "data": null, "declaration": digest }).to_string()
 }
 
 pub(crate) fn taken_over() -> String {
@@ -265,12 +266,14 @@ mod tests {
 
     #[test]
     fn a_declaration_that_no_message_carries_is_asked_for() {
-        let told = |title: &str| -> Value {
-            serde_json::from_str(&declaration(&json!({ "title": title }))).unwrap()
-        };
-        let long = "x".repeat(MAX_MESSAGE_BYTES);
-        assert_eq!(told("t"), json!({ "type": "declaration", "data": { "title": "t" } }));
-        assert_eq!(told(&long), json!({ "type": "declaration", "data": null }));
+        let declared = |title: &str| json!({ "title": title, "declaration": "abc" });
+        let told =
+            |declared: Value| -> Value { serde_json::from_str(&declaration(&declared)).unwrap() };
+        let short = json!({ "type": "declaration", "data": declared("t") });
+        assert_eq!(told(declared("t")), short);
+        let long = declared(&"x".repeat(MAX_MESSAGE_BYTES));
+        let digest = json!({ "type": "declaration", "data": null, "declaration": "abc" });
+        assert_eq!(told(long), digest);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use reframe_proto::exchange::pass;
-use reframe_proto::location::is_zone_name;
+use reframe_proto::location::parse_zone;
 use reframe_tls::{ClusterTls, ClusterTlsOptions, Role};
 use tokio::runtime::Handle;
 use tonic::transport::Uri;
@@ -134,10 +134,7 @@ impl ClusterOptions {
     pub fn validate(&self, gateway: &Options) -> Result<Cluster, Vec<String>> {
         let mut problems = Vec::new();
         let workers = workers(&mut problems, &self.workers);
-        let zone = self.zone.trim().to_owned();
-        if !zone.is_empty() && !is_zone_name(&zone) {
-            problems.push(format!("--zone: `{zone}` is not a name like eu-central-1a"));
-        }
+        let zone = parse_zone(&self.zone).map_err(|problem| problems.push(problem)).ok();
         let store = self.redis.validate(&mut problems);
         let lease = within(&mut problems, "--lease", &self.lease, 2, 300);
         let peer = parse(&mut problems, "--peer", &self.peer, "an address like 127.0.0.1:9092");
@@ -170,8 +167,10 @@ impl ClusterOptions {
         let unprotected = self.tls.unprotected();
         let warnings = store.as_ref().map(|store| inside::redis(&mut problems, store, unprotected));
         let warnings = warnings.unwrap_or_default();
-        match (peer, lease, limit, grace) {
-            (Some(peer), Some(lease), Some(limit), Some(grace)) if problems.is_empty() => {
+        match (peer, lease, limit, grace, zone) {
+            (Some(peer), Some(lease), Some(limit), Some(grace), Some(zone))
+                if problems.is_empty() =>
+            {
                 let seconds = |seconds: u32| Duration::from_secs(seconds.into());
                 let lease = seconds(lease);
                 let shared =

@@ -2,6 +2,7 @@
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{HttpState, readable, stream_of};
@@ -66,8 +67,20 @@ pub(super) async fn slash(shared: web::Data<HttpState>, request: HttpRequest) ->
     }
 }
 
-/// `GET /api/streams`: the streams that are served now; below a name, only that one.
-pub(super) async fn streams(shared: web::Data<HttpState>, request: HttpRequest) -> HttpResponse {
+/// The query of `/api/streams`.
+#[derive(Deserialize)]
+pub(super) struct Query {
+    /// The digest of a declaration.
+    declaration: Option<String>,
+}
+
+/// `GET /api/streams`: the streams that are served now; below a name, only that one. Each as its
+/// newest generation declares it, or the generation whose declaration is asked for.
+pub(super) async fn streams(
+    shared: web::Data<HttpState>,
+    request: HttpRequest,
+    query: web::Query<Query>,
+) -> HttpResponse {
     let known = shared.pool.streams().into_keys();
     let visible = match shared.gate.visible(&request, known).await {
         Ok(visible) => visible,
@@ -83,6 +96,12 @@ pub(super) async fn streams(shared: web::Data<HttpState>, request: HttpRequest) 
             && name.as_ref().is_none_or(|name| *name == stream)
             && let Some(grant) = visible.get(&stream)
         {
+            let asked = query.declaration.as_ref().and_then(|digest| {
+                let mut generations =
+                    workers.chunk_by(|one, next| one.spec.differences(&next.spec).is_empty());
+                generations.find(|workers| workers[0].spec.digest() == *digest)
+            });
+            let spec = asked.map_or(&spec, |workers| &workers[0].spec);
             let mut spec = spec.as_ref().clone();
             // What the token has fixed is not the client's to set.
             spec.inputs.retain(|input| !grant.inputs.contains_key(&input.name));

@@ -285,6 +285,7 @@ impl Session {
             outputs: Arc::clone(&live.outputs),
             status: Arc::clone(&live.status),
             times: Arc::clone(&live.handler_times),
+            latency: Arc::clone(&live.latency),
             window,
             results,
             nudge: pacer.recipient(),

@@ -106,9 +106,8 @@ impl WorkerSearch {
             Previous::Lost(worker) => drop(refused.insert(worker.spec.instance.clone())),
             Previous::Draining(worker) => leave = Some(worker),
             Previous::Far(worker) => {
-                if self.nearer_than(&worker).is_empty()
-                    || self.moves.lock().is_empty(Instant::now())
-                {
+                // Nobody is asked for a slot that could not be used now.
+                if self.moves.lock().is_empty(Instant::now()) {
                     return Ok(SearchOutcome::Stay { refused: false });
                 }
                 far = Some(worker);

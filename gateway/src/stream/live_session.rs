@@ -41,7 +41,7 @@ pub(crate) struct LiveSession {
     pub(crate) outputs: Arc<Outputs>,
     /// Counts of what the browser sent: written by its connection and the decoder.
     pub(crate) received: Arc<ReceiveStats>,
-    /// Written where pictures leave.
+    /// Written where pictures leave; in mode `send` by the link.
     pub(crate) latency: Arc<Latency>,
     /// Written by the link.
     pub(crate) handler_times: Arc<HandlerTimes>,

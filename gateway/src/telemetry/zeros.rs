@@ -74,9 +74,9 @@ const LABELLED: &[(&str, &str, &str)] = &[
         "reason",
         "client_closed connection_failed never_connected no_dtls crowded_out refused no_video idle \
          displaced silent driver_panicked driver_ended worker_lost handler_failed handler_ended \
-         time_limit operator shutdown changed",
+         time_limit operator shutdown changed unwatched",
     ),
-    ("reframe_sessions_total", "codec", "vp8 vp9 h264"),
+    ("reframe_sessions_total", "codec", "vp8 vp9 h264 none"),
     ("reframe_tls_reload_errors_total", "certificate", "public cluster"),
     (
         "reframe_viewer_frames_total",

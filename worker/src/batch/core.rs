@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::member::{Kept, Members, State};
+use self::member::{Members, ReservedPlace, State};
 use super::service::ServiceTime;
 
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,7 @@ pub(crate) enum Decision<T> {
 
 #[derive(Debug)]
 pub(crate) struct Batch<T> {
-    pub(crate) ticket: Ticket,
+    pub(crate) id: BatchId,
     /// Never empty; those who came first are first.
     pub(crate) entries: Vec<Entry<T>>,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Entry<T> {
 
 /// The name of a batch that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ticket(u64);
+pub(crate) struct BatchId(u64);
 
 /// An item that was refused, because its session has one here already.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ struct Waiting<T> {
 
 #[derive(Debug)]
 struct Running {
-    ticket: Ticket,
+    id: BatchId,
     began: Instant,
     sessions: Vec<u64>,
 }
@@ -124,14 +124,14 @@ impl<T> Core<T> {
     /// # Errors
     /// The session has an item here already, waiting or in a batch.
     pub(crate) fn enter(&mut self, now: Instant, session: u64, item: T) -> Result<(), Twice<T>> {
-        let fresh = Kept { place: self.number(), arrived: now, since: now, missed: false };
+        let fresh = ReservedPlace { place: self.number(), arrived: now, since: now, missed: false };
         let member = self.members.meet(now, session);
-        let kept = match member.state {
+        let reserved = match member.state {
             State::Waiting { .. } | State::Running(_) => return Err(Twice(item)),
-            State::Superseded(kept) => {
+            State::Superseded(reserved) => {
                 let usual = member.detour.unwrap_or_default() * 7 / 8;
-                member.detour = Some(usual.max(now - kept.since));
-                kept
+                member.detour = Some(usual.max(now - reserved.since));
+                reserved
             }
             State::Away { answered } => {
                 if let Some(answered) = answered {
@@ -141,10 +141,10 @@ impl<T> Core<T> {
             }
         };
         member.heard = now;
-        member.state = State::Waiting { place: kept.place };
-        let (arrived, protected) = (kept.arrived, kept.missed);
+        member.state = State::Waiting { place: reserved.place };
+        let (arrived, protected) = (reserved.arrived, reserved.missed);
         let waiting = Waiting { session, item, entered: now, arrived, protected };
-        self.queue.insert(kept.place, waiting);
+        self.queue.insert(reserved.place, waiting);
         Ok(())
     }
 
@@ -167,16 +167,16 @@ impl<T> Core<T> {
 
     /// A batch is done and its model is free. Returns, in the batch's order, the sessions that are
     /// answered now; `None` stands for those that have left since, whose results nobody waits for.
-    pub(crate) fn finished(&mut self, now: Instant, ticket: Ticket) -> Vec<Option<u64>> {
-        let Some(running) = self.end(now, ticket) else { return Vec::new() };
+    pub(crate) fn finished(&mut self, now: Instant, id: BatchId) -> Vec<Option<u64>> {
+        let Some(running) = self.end(now, id) else { return Vec::new() };
         self.service.learn(running.sessions.len(), now - running.began);
         self.answer(now, &running)
     }
 
     /// Like [`finished`](Self::finished), for a batch whose time tells nothing about the next: the
     /// model failed, or its items were tried again one by one.
-    pub(crate) fn failed(&mut self, now: Instant, ticket: Ticket) -> Vec<Option<u64>> {
-        self.end(now, ticket).map(|running| self.answer(now, &running)).unwrap_or_default()
+    pub(crate) fn failed(&mut self, now: Instant, id: BatchId) -> Vec<Option<u64>> {
+        self.end(now, id).map(|running| self.answer(now, &running)).unwrap_or_default()
     }
 
     /// A session gives its call up. Returns its item if that waits; if it is in a batch, its result
@@ -208,7 +208,8 @@ impl<T> Core<T> {
             return None;
         }
         let Waiting { item, arrived, .. } = self.queue.remove(&place)?;
-        member.state = State::Superseded(Kept { place, arrived, since: now, missed: false });
+        member.state =
+            State::Superseded(ReservedPlace { place, arrived, since: now, missed: false });
         Some(item)
     }
 
@@ -232,11 +233,11 @@ impl<T> Core<T> {
 
     /// Begins a batch of those who came first.
     fn fire(&mut self, now: Instant) -> Batch<T> {
-        let ticket = Ticket(self.number());
+        let id = BatchId(self.number());
         let last = self.last_place();
         for member in self.members.iter_mut() {
-            if let State::Superseded(kept) = &mut member.state {
-                kept.missed |= kept.place < last;
+            if let State::Superseded(reserved) = &mut member.state {
+                reserved.missed |= reserved.place < last;
             }
         }
         let mut entries = Vec::new();
@@ -244,13 +245,13 @@ impl<T> Core<T> {
             && let Some((_, Waiting { session, item, entered, .. })) = self.queue.pop_first()
         {
             if let Some(member) = self.members.get_mut(session) {
-                member.state = State::Running(ticket);
+                member.state = State::Running(id);
             }
             entries.push(Entry { session, item, waited: now - entered });
         }
         let sessions = entries.iter().map(|entry| entry.session).collect();
-        self.running.push(Running { ticket, began: now, sessions });
-        Batch { ticket, entries }
+        self.running.push(Running { id, began: now, sessions });
+        Batch { id, entries }
     }
 
     /// The last place in a batch that would begin now. There is none while it has room.
@@ -258,8 +259,8 @@ impl<T> Core<T> {
         self.queue.keys().nth(self.settings.max_batch - 1).copied().unwrap_or(u64::MAX)
     }
 
-    fn end(&mut self, now: Instant, ticket: Ticket) -> Option<Running> {
-        let index = self.running.iter().position(|running| running.ticket == ticket)?;
+    fn end(&mut self, now: Instant, id: BatchId) -> Option<Running> {
+        let index = self.running.iter().position(|running| running.id == id)?;
         if self.running.len() == self.settings.replicas {
             self.free_since = Some(now);
         }
@@ -269,7 +270,7 @@ impl<T> Core<T> {
     fn answer(&mut self, now: Instant, running: &Running) -> Vec<Option<u64>> {
         let mut answer = |session: u64| {
             let member = self.members.get_mut(session)?;
-            let waits = matches!(member.state, State::Running(ticket) if ticket == running.ticket);
+            let waits = matches!(member.state, State::Running(id) if id == running.id);
             waits.then(|| {
                 member.heard = now;
                 member.state = State::Away { answered: Some(now) };

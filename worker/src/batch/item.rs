@@ -13,7 +13,7 @@ use crate::session::Session;
 /// What waits in the core, and goes to the model.
 pub(super) struct Item<I, O> {
     pub(super) item: I,
-    pub(super) ticket: Arc<Ticket<I, O>>,
+    pub(super) pending: Arc<PendingResult<I, O>>,
     pub(super) session: Session,
 }
 
@@ -46,8 +46,8 @@ pub(super) struct Used {
     pub(super) failed: bool,
 }
 
-/// Filled once, and waited for by one thread.
-pub(super) struct Ticket<I, O> {
+/// What will become of an item: filled once, and waited for by one thread.
+pub(super) struct PendingResult<I, O> {
     asked: Instant,
     /// When the model began with it.
     began: Mutex<Option<Instant>>,
@@ -66,7 +66,7 @@ impl Used {
     }
 }
 
-impl<I, O> Ticket<I, O> {
+impl<I, O> PendingResult<I, O> {
     pub(super) fn new() -> Self {
         let asked = Instant::now();
         let (began, outcome) = (Mutex::default(), Mutex::new(None));

@@ -22,7 +22,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use self::core::{Core, Settings};
-use self::item::{Item, Outcome, Ticket};
+use self::item::{Item, Outcome, PendingResult};
 use self::model::Verdict;
 use crate::calls::{aside, limit_since};
 use crate::error::{HandlerError, Superseded};
@@ -234,7 +234,7 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
         let shared = &self.0.0;
         let key = session.key();
         let first = session.begin_batch();
-        let ticket = Arc::new(Ticket::new());
+        let pending = Arc::new(PendingResult::new());
         {
             let mut state = shared.state.lock();
             if let Phase::Broken(why) = &state.phase {
@@ -243,7 +243,7 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
                 session.health().broken(why.clone());
                 return Err(CallError::Broken(why));
             }
-            let item = Item { item, ticket: Arc::clone(&ticket), session: session.clone() };
+            let item = Item { item, pending: Arc::clone(&pending), session: session.clone() };
             let entered = state.core.enter(Instant::now(), key, item);
             drop(state);
             // The drop of an item that was refused is the author's code: not under the lock.
@@ -253,14 +253,14 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
         // Only a frame that no model has begun with yet may make way.
         let makes_way = shared.newest && first && session.newest().turn_on();
         if makes_way {
-            let waiting = Call { shared: Arc::clone(shared), ticket: Arc::clone(&ticket), key };
+            let waiting = Call { shared: Arc::clone(shared), pending: Arc::clone(&pending), key };
             session.newest().tell(Some(Arc::new(waiting)));
         }
         let leaves = || {
             let leaves = session.is_closed();
             // The limit of a call is for the model's work: not for its making, which may take
             // minutes, and not for the wait until it is free.
-            limit_since(ticket.began(), true);
+            limit_since(pending.began(), true);
             shared.tell_of_setup();
             // The item is dropped without the lock: that is the author's code.
             let item = leaves.then(|| shared.state.lock().core.gone(key));
@@ -269,7 +269,7 @@ impl<I: Send + 'static, O: Send + 'static> Batched<I, O> {
         };
         let span = traced();
         limit_since(None, true);
-        let outcome = span.in_scope(|| aside(|| ticket.wait(LOOK, leaves)));
+        let outcome = span.in_scope(|| aside(|| pending.wait(LOOK, leaves)));
         limit_since(Some(Instant::now()), false);
         if makes_way {
             session.newest().tell(None);
@@ -381,7 +381,7 @@ impl<I, O> Drop for Handle<I, O> {
 /// A call that waits, for the session's newest frame.
 struct Call<I, O> {
     shared: Arc<Shared<I, O>>,
-    ticket: Arc<Ticket<I, O>>,
+    pending: Arc<PendingResult<I, O>>,
     key: u64,
 }
 
@@ -390,12 +390,12 @@ impl<I: Send, O: Send> Waiting for Call<I, O> {
         let mut state = self.shared.state.lock();
         // The call may have returned since, and the session's next one may wait.
         let waits =
-            state.core.item(self.key).is_some_and(|item| Arc::ptr_eq(&item.ticket, &self.ticket));
+            state.core.item(self.key).is_some_and(|item| Arc::ptr_eq(&item.pending, &self.pending));
         let item = waits.then(|| state.core.supersede(Instant::now(), self.key)).flatten();
         drop(state);
         if let Some(Item { item, .. }) = item {
             // Its drop is the author's code: it goes to the session's thread.
-            self.ticket.supersede(item);
+            self.pending.supersede(item);
         }
     }
 }

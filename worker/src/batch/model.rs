@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::{Batch, Decision, Entry};
-use super::item::{Item, Outcome, Ticket, Used};
+use super::item::{Item, Outcome, PendingResult, Used};
 use super::{Model, Phase, Results, Serve, Shared};
 use crate::error::HandlerError;
 use crate::session::{STACK_BYTES, Session};
@@ -110,9 +110,9 @@ impl<I, O> Shared<I, O> {
         let waiting = state.core.clear();
         drop(state);
         self.changed.notify_all();
-        for Item { ticket, session, .. } in waiting {
+        for Item { pending, session, .. } in waiting {
             session.health().broken(why.to_owned());
-            ticket.fill(Outcome::Broken(why.to_owned()));
+            pending.fill(Outcome::Broken(why.to_owned()));
         }
     }
 
@@ -147,17 +147,17 @@ pub(super) struct Verdict {
     failed: HashMap<u64, Session>,
 }
 
-/// Where a result goes.
-struct Seat<I, O> {
-    ticket: Arc<Ticket<I, O>>,
+/// Who waits for a result.
+struct Caller<I, O> {
+    pending: Arc<PendingResult<I, O>>,
     session: Session,
     /// From the call until the model began.
     waited: Duration,
 }
 
-/// A result, and where it goes.
+/// A result, and who waits for it.
 struct Done<I, O> {
-    seat: Seat<I, O>,
+    caller: Caller<I, O>,
     result: Result<O, HandlerError>,
     used: Used,
 }
@@ -189,7 +189,7 @@ impl<I: Send, O: Send> Shared<I, O> {
 
     /// Calls the model for a batch, in as many calls as it takes, and hands out the results.
     fn work(&self, batch: Batch<Item<I, O>>, call: Call<'_, I, O>) {
-        let Batch { ticket, entries } = batch;
+        let Batch { id, entries } = batch;
         let (together, alone): (Vec<_>, Vec<_>) = {
             let state = self.state.lock();
             let suspects = &state.verdict.suspects;
@@ -205,15 +205,15 @@ impl<I: Send, O: Send> Shared<I, O> {
         let mut state = self.state.lock();
         let now = Instant::now();
         if failed {
-            state.core.failed(now, ticket)
+            state.core.failed(now, id)
         } else {
-            state.core.finished(now, ticket)
+            state.core.finished(now, id)
         };
         drop(state);
         self.changed.notify_all();
-        for Done { seat, result, used } in done {
+        for Done { caller, result, used } in done {
             // Of a session that has left, the result is dropped here, by the author's code.
-            let fill = AssertUnwindSafe(|| seat.ticket.fill(Outcome::Done { result, used }));
+            let fill = AssertUnwindSafe(|| caller.pending.fill(Outcome::Done { result, used }));
             panic::catch_unwind(fill).ok();
         }
     }
@@ -228,8 +228,8 @@ impl<I: Send, O: Send> Shared<I, O> {
         );
         tracing::error!(failures, "{why}");
         self.fail(&why);
-        for Done { seat, .. } in done {
-            seat.session.health().broken(why.clone());
+        for Done { caller, .. } in done {
+            caller.session.health().broken(why.clone());
         }
     }
 }
@@ -239,13 +239,13 @@ impl Verdict {
     /// be given up.
     fn learn<I, O>(&mut self, done: &[Done<I, O>]) -> Option<u32> {
         self.suspects.retain(|_, session| !session.is_closed());
-        for Done { seat, result, used } in done {
-            let key = seat.session.key();
+        for Done { caller, result, used } in done {
+            let key = caller.session.key();
             if result.is_ok() {
                 self.suspects.remove(&key);
             } else if used.failed {
                 // An error that the model gave one item of several is no danger to the others.
-                self.suspects.insert(key, seat.session.clone());
+                self.suspects.insert(key, caller.session.clone());
             }
         }
         if done.iter().any(|done| done.result.is_ok()) {
@@ -260,7 +260,7 @@ impl Verdict {
         self.failures += 1;
         // Who has left, and may be the same person, does not count.
         self.failed.retain(|_, session| !session.is_closed());
-        let sessions = done.iter().map(|done| &done.seat.session);
+        let sessions = done.iter().map(|done| &done.caller.session);
         self.failed.extend(sessions.map(|session| (session.key(), session.clone())));
         let gives_up = self.proven && self.failures >= FAILURES && self.failed.len() >= 2;
         gives_up.then_some(self.failures)
@@ -274,44 +274,44 @@ fn work_on<I, O>(
     done: &mut Vec<Done<I, O>>,
 ) {
     let apart = |entry: Entry<Item<I, O>>| {
-        let Item { item, ticket, session } = entry.item;
-        (item, Seat { ticket, session, waited: entry.waited })
+        let Item { item, pending, session } = entry.item;
+        (item, Caller { pending, session, waited: entry.waited })
     };
-    let (items, seats): (Vec<I>, Vec<Seat<I, O>>) = entries.into_iter().map(apart).unzip();
+    let (items, callers): (Vec<I>, Vec<Caller<I, O>>) = entries.into_iter().map(apart).unzip();
     let size = items.len();
     if size == 0 {
         return;
     }
     let began = Instant::now();
-    let results = guarded(&items, &seats, call);
+    let results = guarded(&items, &callers, call);
     let model = began.elapsed();
     let share = model / u32::try_from(size).unwrap_or(u32::MAX);
     let used = Used { size, waited: Duration::ZERO, model, share, failed: results.is_err() };
     match results {
         Ok(results) => {
-            for (seat, result) in seats.into_iter().zip(results) {
-                let used = Used { waited: seat.waited, ..used };
-                done.push(Done { seat, result, used });
+            for (caller, result) in callers.into_iter().zip(results) {
+                let used = Used { waited: caller.waited, ..used };
+                done.push(Done { caller, result, used });
             }
         }
         Err(Failure::Call(_)) if size > 1 => {
-            for (item, seat) in items.iter().zip(seats) {
+            for (item, caller) in items.iter().zip(callers) {
                 let began = Instant::now();
-                let alone = guarded(slice::from_ref(item), slice::from_ref(&seat), call);
+                let alone = guarded(slice::from_ref(item), slice::from_ref(&caller), call);
                 let result = match alone {
                     Ok(mut results) => results.remove(0),
                     Err(Failure::Call(error) | Failure::Length(error)) => Err(error),
                 };
                 let took = began.elapsed();
                 let (model, share) = (model + took, share + took);
-                let used = Used { waited: seat.waited, model, share, ..used };
-                done.push(Done { seat, result, used });
+                let used = Used { waited: caller.waited, model, share, ..used };
+                done.push(Done { caller, result, used });
             }
         }
         Err(Failure::Call(error) | Failure::Length(error)) => {
-            for seat in seats {
-                let used = Used { waited: seat.waited, ..used };
-                done.push(Done { seat, result: Err(error.clone()), used });
+            for caller in callers {
+                let used = Used { waited: caller.waited, ..used };
+                done.push(Done { caller, result: Err(error.clone()), used });
             }
         }
     }
@@ -330,11 +330,11 @@ enum Failure {
 /// One call of the model.
 fn guarded<I, O>(
     items: &[I],
-    seats: &[Seat<I, O>],
+    callers: &[Caller<I, O>],
     call: Call<'_, I, O>,
 ) -> Result<Vec<Result<O, HandlerError>>, Failure> {
-    seats.iter().for_each(|seat| seat.ticket.begin());
-    SESSIONS.set(seats.iter().map(|seat| seat.session.clone()).collect());
+    callers.iter().for_each(|caller| caller.pending.begin());
+    SESSIONS.set(callers.iter().map(|caller| caller.session.clone()).collect());
     let called = panic::catch_unwind(AssertUnwindSafe(|| call(items)));
     SESSIONS.take();
     match called {

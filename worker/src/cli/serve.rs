@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use reframe_proto::location::is_zone_name;
+use reframe_proto::location::parse_zone;
 use reframe_tls::{ClusterTlsOptions, Role};
 use reframe_trace::watchdog::{self, Report, Watchdog};
 use tokio::net::TcpListener;
@@ -77,9 +77,7 @@ pub(super) fn run<O: Args>(
         .parse::<Address>()
         .map_err(|()| [format!("--listen: `{listen}` is not {wanted}")]);
     let address = keep(&mut problems, address);
-    let named = Some(zone.trim()).filter(|zone| zone.is_empty() || is_zone_name(zone));
-    let named = named.ok_or_else(|| [format!("--zone: `{zone}` is not a name like eu-central-1a")]);
-    let zone = keep(&mut problems, named);
+    let zone = keep(&mut problems, parse_zone(&zone).map_err(|problem| [problem]));
     // An empty environment variable counts as one that is not set.
     let health = health.filter(|text| !text.trim().is_empty());
     let health = health.map(|text| {
@@ -117,7 +115,7 @@ pub(super) fn run<O: Args>(
     let watchdog =
         watchdog.map_err(|error| Failure::Run("the watchdog did not start", error.into()))?;
     watchdog.watch_runtime("worker", "worker", runtime.handle().clone());
-    let server = Server::following(stream, capacity).grace(grace).tls(tls).zone(zone.to_owned());
+    let server = Server::following(stream, capacity).grace(grace).tls(tls).zone(zone);
     runtime.block_on(serve(server, address, health, stop))
 }
 

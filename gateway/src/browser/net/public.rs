@@ -1,34 +1,27 @@
-//! What browsers are told of where we are: `--public-ip`, or our own addresses. Names are resolved,
-//! and STUN servers asked, at the start and again and again.
+//! What browsers are told of where we are: `--public-ip`, or our own addresses. Each source is
+//! asked at the start and again and again (`address_source`).
 //!
 //! A source that fails keeps its last addresses. Where nothing is known, browsers are told our own
 //! addresses: a gateway that does not start helps nobody.
 
-use std::collections::BTreeSet;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::net::lookup_host;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::address_source::{AddressSource, is_of_our_families};
 use super::candidates;
 use super::policy::{CandidatePolicy, is_within_networks};
-use super::stun::{self, Answers};
 use crate::config::media::{Candidates, Media};
-use crate::config::public::{Source, is_of_one_host};
 use crate::telemetry;
 
-/// For a name, each time: the start waits for it.
-const LOOKUP: Duration = Duration::from_secs(8);
 /// Between two looks, give or take a fifth, while every source answers. While one does not: from
 /// the first of these to the second, twice as long each time.
 const AGAIN: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(2);
-/// Of a name, the first in order; and of all.
-const MAX_OF_NAME: usize = 8;
+/// Of all sources together.
 const MAX_TOLD: usize = 16;
 
 /// Who may look for our media.
@@ -54,7 +47,7 @@ pub(super) struct Told {
 /// Finds out what browsers are to be told.
 #[derive(Debug)]
 pub(super) struct Finder {
-    sources: Vec<Found>,
+    sources: Vec<AddressSource>,
     /// Our addresses.
     ours: Vec<IpAddr>,
     /// The port that browsers are told.
@@ -68,41 +61,20 @@ pub(super) struct Finder {
     is_private: bool,
 }
 
-/// A source, and what it has told last.
-#[derive(Debug)]
-struct Found {
-    source: Source,
-    last: Vec<IpAddr>,
-    /// The STUN server that is asked first.
-    first: usize,
-}
-
-/// What a look at a source has brought, and where the next one begins.
-type Looked = (io::Result<Vec<IpAddr>>, usize);
-
 impl Finder {
     /// `sockets` are the media port's.
     pub(super) fn new(media: &Media, audience: Audience, sockets: &[SocketAddr]) -> Self {
         let ours: Vec<IpAddr> = sockets.iter().map(SocketAddr::ip).collect();
         let bound = sockets.first().map_or(0, SocketAddr::port);
         let port = if media.public_port == 0 { bound } else { media.public_port };
-        for source in &media.public.0 {
-            match source {
-                Source::Address(ip) if !of_our_families(&ours, *ip) => {
-                    warn!(%ip, "--public-ip: left out, as --media has no address of its family");
-                }
-                Source::Stun(servers) => {
-                    servers
-                        .iter()
-                        .for_each(|server| telemetry::stun_errors(&server.to_string(), 0));
-                }
-                _ => {}
-            }
-        }
-        let found = |source: &Source| Found { source: source.clone(), last: Vec::new(), first: 0 };
         telemetry::media_address_private(false);
         Self {
-            sources: media.public.0.iter().map(found).collect(),
+            sources: media
+                .public
+                .0
+                .iter()
+                .map(|source| AddressSource::new(source, &ours))
+                .collect(),
             ours,
             port,
             tcp: media.tcp,
@@ -118,15 +90,8 @@ impl Finder {
     /// changed.
     pub(super) async fn look(&mut self) -> bool {
         let ours = &self.ours;
-        let looks = self.sources.iter().map(|found| look_at(found, ours));
-        let (looks, mut failing) = (join_all(looks).await, Vec::new());
-        for (found, (look, first)) in self.sources.iter_mut().zip(looks) {
-            found.first = first;
-            match look {
-                Ok(addresses) => found.last = addresses,
-                Err(error) => failing.push(format!("{}: {error}", described(&found.source))),
-            }
-        }
+        let looks = join_all(self.sources.iter_mut().map(|source| source.look(ours))).await;
+        let failing: Vec<String> = looks.into_iter().filter_map(Result::err).collect();
         let told = self.all();
         if failing != self.failing && !failing.is_empty() {
             warn!(
@@ -147,8 +112,8 @@ impl Finder {
     /// What all sources have told; without anything our own addresses.
     fn all(&self) -> Vec<IpAddr> {
         let mut all: Vec<IpAddr> = Vec::new();
-        for ip in self.sources.iter().flat_map(|found| &found.last) {
-            if of_our_families(&self.ours, *ip) && !all.contains(ip) {
+        for ip in self.sources.iter().flat_map(AddressSource::last) {
+            if is_of_our_families(&self.ours, *ip) && !all.contains(ip) {
                 all.push(*ip);
             }
         }
@@ -175,11 +140,7 @@ impl Finder {
         if self.sources.is_empty() {
             return self.ours.clone();
         }
-        let address = |found: &Found| match found.source {
-            Source::Address(ip) => Some(ip),
-            _ => None,
-        };
-        self.sources.iter().filter_map(address).collect()
+        self.sources.iter().filter_map(AddressSource::declared).collect()
     }
 
     /// Whether browsers elsewhere reach none of these; or none by IPv4, which is all that many
@@ -220,7 +181,7 @@ impl Finder {
 
     /// Whether there is anything to look at again.
     pub(super) fn may_change(&self) -> bool {
-        self.sources.iter().any(|found| !matches!(found.source, Source::Address(_)))
+        self.sources.iter().any(|source| source.declared().is_none())
     }
 
     /// Looks again and again, and has `tell` tell the sessions that begin from then on what is new,
@@ -243,62 +204,6 @@ fn pause(failures: u32) -> Duration {
         Some(doublings) => AGAIN.min(RETRY.saturating_mul(2_u32.saturating_pow(doublings))),
         None => AGAIN,
     }
-}
-
-fn of_our_families(ours: &[IpAddr], ip: IpAddr) -> bool {
-    ours.iter().any(|own| own.is_ipv4() == ip.is_ipv4())
-}
-
-fn described(source: &Source) -> String {
-    match source {
-        Source::Address(ip) => ip.to_string(),
-        Source::Name(name) => name.clone(),
-        Source::Stun(servers) => {
-            let servers: Vec<_> = servers.iter().map(|server| format!("stun:{server}")).collect();
-            servers.join(", ")
-        }
-    }
-}
-
-async fn look_at(found: &Found, ours: &[IpAddr]) -> Looked {
-    match &found.source {
-        Source::Address(ip) => (Ok(vec![*ip]), 0),
-        Source::Name(name) => {
-            let resolved = timeout(LOOKUP, resolve(name, ours)).await;
-            (resolved.unwrap_or_else(|late| Err(late.into())), 0)
-        }
-        Source::Stun(servers) => {
-            let Answers { addresses, silent } = stun::ask(servers, found.first, ours).await;
-            // Behind those that were silent, if all were.
-            let asked = if addresses.is_empty() { silent.len().max(1) } else { 0 };
-            let first = (found.first + asked) % servers.len();
-            for (server, _) in &silent {
-                telemetry::stun_errors(&servers[*server].to_string(), 1);
-            }
-            let looked = match silent.into_iter().next() {
-                Some((_, error)) if addresses.is_empty() => Err(error),
-                None if addresses.is_empty() => Err(io::ErrorKind::AddrNotAvailable.into()),
-                _ => Ok(addresses),
-            };
-            (looked, first)
-        }
-    }
-}
-
-async fn resolve(name: &str, ours: &[IpAddr]) -> io::Result<Vec<IpAddr>> {
-    let found = lookup_host((name, 0)).await?.map(|address| address.ip());
-    let usable = usable(found, ours);
-    if usable.is_empty() {
-        return Err(io::Error::other("it has no address of a family of --media"));
-    }
-    Ok(usable)
-}
-
-/// Of what a name server says, a bounded part in one order, whatever that of the answer is.
-fn usable(found: impl Iterator<Item = IpAddr>, ours: &[IpAddr]) -> Vec<IpAddr> {
-    let usable = |ip: &IpAddr| is_of_one_host(*ip) && of_our_families(ours, *ip);
-    let found: BTreeSet<IpAddr> = found.map(|ip| ip.to_canonical()).filter(usable).collect();
-    found.into_iter().take(MAX_OF_NAME).collect()
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ const HANDSHAKE_REPLY = "Server received: handshake";
 /**
  * `on` is told, until it is closed: `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with
  * waiting, busy, away, connecting, replacing or connected; `declared(stream)`, when the stream is declared otherwise now,
- * null if that has to be asked for; `leave()`, when the server wants to be left for another one; `changed()`, before it
+ * a digest if that has to be asked for; `leave()`, when the server wants to be left for another one; `changed()`, before it
  * ends because its stream cannot go on as declared now; `ended(text)`; and `lost()`, just before it closes by itself,
  * while its last picture is still there. It is asked for `inputs()`, all that the person has set, and `known()`, the
  * declaration that the page was made from.
@@ -263,8 +263,9 @@ export class Connection {
         this.#on.outputs(data);
         break;
       case "declaration":
-        this.declared = data;
-        this.#on.declared(data);
+        // More than a message holds: its digest. A server of another version may tell none.
+        this.declared = data ?? message.declaration ?? "";
+        this.#on.declared(this.declared);
         break;
       case "stats":
         this.#admitted.resolve();

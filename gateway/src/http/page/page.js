@@ -12,9 +12,11 @@ import { Outputs } from "./outputs.js";
 import { Screen } from "./screen.js";
 import { linkTo } from "./request.js";
 import { Session } from "./session.js";
-import { invitation, returnsVideo, servedStreams, streams, subtitle } from "./spec.js";
+import { Denied, invitation, returnsVideo, servedStreams, streams, subtitle } from "./spec.js";
 
 const STATS_INTERVAL_MS = 1_000;
+/** Before another try to load the declaration that holds now. */
+const DECLARATION_RETRY_MS = 3_000;
 
 /** The states, and the steps between two of them: what the status line says, then the text on the stage. */
 const PHASES = {
@@ -63,6 +65,8 @@ const inputs = new Inputs($("inputs"), (values) => session?.setInputs(values));
 const outputs = new Outputs($("outputs"));
 let session = null;
 let stream;
+/** As the server has told last that the stream is declared, or its digest. */
+let newest = null;
 
 function start() {
   messages.clear();
@@ -72,7 +76,7 @@ function start() {
     choice: () => menu.choice,
     inputs: () => inputs.values,
     known: () => stream.declaration,
-    declared: (declared) => declare(declared).catch(() => {}),
+    declared: (declared) => declare(declared),
     message: (level, text) => messages.add(level, text),
     outputs: (values) => outputs.update(values),
     stats({ skipped, server_ms: serverMs, handler }) {
@@ -206,10 +210,39 @@ function present(declared) {
   outputs.show(stream.outputs ?? []);
 }
 
-/** The server declares the stream otherwise now; null: in more than a message holds. */
+/** The server declares the stream otherwise now; a text: in more than a message holds, under this digest. */
 async function declare(declared) {
-  declared ??= (await streams("api/streams")).find(({ name }) => name === stream.name);
+  newest = declared;
+  if (typeof declared === "string") declared = await fetched(declared);
   if (declared) present(declared);
+}
+
+/** Tries until the server tells the declaration; resolves to null where it is not wanted any more. */
+async function fetched(digest) {
+  const running = session;
+  const wanted = () => session === running && newest === digest;
+  const url = `api/streams?declaration=${encodeURIComponent(digest)}`;
+  let told = null;
+  try {
+    for (;;) {
+      const [declared, problem] = await streams(url).then(
+        (served) => [served.find(({ name }) => name === stream.name), "no worker serves it just now"],
+        (error) => [null, error instanceof Denied ? `it says “${error.message}”` : "the server does not answer"],
+      );
+      if (!wanted()) return null;
+      if (declared) return declared;
+      const text = `The stream has changed. Its new controls could not be loaded: ${problem}. The page tries again.`;
+      if (told !== text) {
+        messages.remove("warning", told);
+        messages.add("warning", text);
+        told = text;
+      }
+      await new Promise((resolve) => setTimeout(resolve, DECLARATION_RETRY_MS));
+      if (!wanted()) return null;
+    }
+  } finally {
+    messages.remove("warning", told);
+  }
 }
 
 async function offerOthers() {

@@ -28,7 +28,7 @@ const REGAIN_MS = 60_000;
 /**
  * Knows nothing of the page. `on` is told: `camera(stream)`; `video(stream)`, which promises its first picture;
  * `message(level, text)`, `outputs(values)`, `stats(data)`; `phase(name)` with asking, connecting, waiting, busy, away, connected
- * or replacing; `declared(stream)`, when the stream is declared otherwise now, null if that has to be asked for; `lost()`,
+ * or replacing; `declared(stream)`, when the stream is declared otherwise now, a digest if that has to be asked for; `lost()`,
  * when it has no connection any more and looks for another; and `over(state, outcome)`, exactly once and last: idle,
  * ended, failed, changed where the stream cannot go on as it is declared now, or stale where the server refuses what the
  * page was made from. It is asked: `choice()` of the camera, `inputs()`, all that the person has set, and `known()`, the

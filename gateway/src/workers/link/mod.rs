@@ -43,6 +43,7 @@ pub(crate) use self::dial::{DialError, Dialed, dial};
 use crate::media::event::{FrameWaiting, ResultWaiting, SessionEvent};
 use crate::media::frame::FrameQueue;
 use crate::stream::handler_times::HandlerTimes;
+use crate::stream::latency::Latency;
 use crate::stream::outputs::Outputs;
 use crate::stream::spec::Mode;
 use crate::stream::status::Status;
@@ -76,6 +77,8 @@ pub(crate) struct LinkContext {
     pub(crate) status: Arc<Status>,
     /// What its frames take at the worker.
     pub(crate) times: Arc<HandlerTimes>,
+    /// For the end of the setup, where no picture is sent.
+    pub(crate) latency: Arc<Latency>,
     pub(crate) window: Arc<CreditWindow>,
     /// The queue of results.
     pub(crate) results: Arc<FrameQueue>,

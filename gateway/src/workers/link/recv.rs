@@ -188,7 +188,7 @@ impl Receive {
 
     /// One frame is answered: its result goes to the pacer, or the frame ends here.
     async fn finish(&self, mut frame: Frame, outcome: Outcome) {
-        let LinkContext { window, results, nudge, mode, .. } = &self.context;
+        let LinkContext { window, results, nudge, mode, latency, .. } = &self.context;
         let now = Instant::now();
         frame.ticket.stage(Stage::Worker, frame.since, now);
         let with_picture = matches!(outcome, Outcome::Picture(_));
@@ -204,7 +204,13 @@ impl Receive {
                 // push cannot fail.
                 results.push(now, frame).ok();
             }
-            Outcome::Consumed => frame.ticket.consumed(),
+            Outcome::Consumed => {
+                // In other modes it says nothing of whether the browser gets a picture.
+                if *mode == Mode::Send {
+                    latency.consumed();
+                }
+                frame.ticket.consumed();
+            }
             // Counted where it came in.
             Outcome::Superseded => {}
             Outcome::Error(message) => {

@@ -15,11 +15,13 @@ impl<T> Core<T> {
     /// is away for too long.
     pub(super) fn detour(&self, now: Instant, deadline: Instant) -> Option<Instant> {
         let last = self.last_place();
-        let kept = self.members.iter().filter_map(|member| match member.state {
-            State::Superseded(kept) if kept.place < last => Some((kept.since, member.detour)),
+        let reserved = self.members.iter().filter_map(|member| match member.state {
+            State::Superseded(reserved) if reserved.place < last => {
+                Some((reserved.since, member.detour))
+            }
             _ => None,
         });
-        let until = kept.filter_map(|(since, detour)| match detour {
+        let until = reserved.filter_map(|(since, detour)| match detour {
             Some(detour) => (since + detour <= deadline).then_some(since + detour * 2),
             None => Some(since + self.settings.max_wait),
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Ticket;
+use super::BatchId;
 use crate::batch::think::ThinkTime;
 
 /// A session that has not called for this long is forgotten when another is new.
@@ -39,13 +39,13 @@ pub(super) enum State {
     Waiting {
         place: u64,
     },
-    Superseded(Kept),
-    Running(Ticket),
+    Superseded(ReservedPlace),
+    Running(BatchId),
 }
 
 /// The place of a session whose item was superseded.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kept {
+pub(super) struct ReservedPlace {
     pub(super) place: u64,
     pub(super) arrived: Instant,
     pub(super) since: Instant,

@@ -68,8 +68,8 @@ impl Bench {
 
     /// Ends the batch that began last but `before`.
     fn finish(&mut self, before: usize) -> Vec<Option<u64>> {
-        let ticket = self.core.running[self.core.running.len() - 1 - before].ticket;
-        self.core.finished(self.now, ticket)
+        let id = self.core.running[self.core.running.len() - 1 - before].id;
+        self.core.finished(self.now, id)
     }
 }
 
@@ -314,11 +314,11 @@ fn a_batch_ends_once_and_what_failed_teaches_nothing() {
     let mut bench = Bench::new(1, 1);
     for _ in 0..9 {
         bench.enter([1]).poll();
-        let ticket = bench.core.running[0].ticket;
+        let id = bench.core.running[0].id;
         bench.pass(MILLISECOND * 99);
-        assert_eq!(bench.core.failed(bench.now, ticket), [Some(1)]);
-        assert_eq!(bench.core.finished(bench.now, ticket), []);
-        assert_eq!(bench.core.failed(bench.now, ticket), []);
+        assert_eq!(bench.core.failed(bench.now, id), [Some(1)]);
+        assert_eq!(bench.core.finished(bench.now, id), []);
+        assert_eq!(bench.core.failed(bench.now, id), []);
     }
     assert!(bench.core.service.of(1.0).abs() < f64::EPSILON);
 }
