@@ -35,7 +35,7 @@ fn newest(peer: &Peer) -> u64 {
 #[test]
 fn others_see_what_its_client_sees_and_it_is_encoded_once() {
     let cluster = Cluster::launch("flip");
-    let (camera, whep) = watched(&cluster);
+    let (mut camera, whep) = watched(&cluster);
     let viewers: Vec<_> = (0..3).map(|n| watch(&cluster, &format!("viewer-{n}"), &whep)).collect();
     for viewer in &viewers {
         viewer.wait_received(60, PATIENCE);
@@ -61,7 +61,7 @@ fn others_see_what_its_client_sees_and_it_is_encoded_once() {
     viewers[1].wait_received(before + 30, PATIENCE);
 
     // They end with the session.
-    drop(camera);
+    camera.close();
     eventually("all have ended", PATIENCE, || {
         (cluster.metrics().sum("reframe_viewers_active", &[]) == 0.0).then_some(())
     });
@@ -164,7 +164,6 @@ fn a_broadcast_is_made_once_for_all_who_open_it() {
     for viewer in &viewers {
         viewer.wait_received(30, PATIENCE);
     }
-    viewers[0].wait_message("stats", PATIENCE);
     viewers[1].wait_output("number", PATIENCE, |number| number.as_u64() > Some(30));
     assert_eq!(begun.load(Ordering::Relaxed), 1, "one generator");
     let metrics = cluster.metrics();

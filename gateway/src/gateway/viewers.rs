@@ -18,6 +18,7 @@ use crate::browser::offer::{Offer, OfferError, Parsed};
 use crate::browser::peer;
 use crate::codec::{Codec, Codecs};
 use crate::config::Video;
+use crate::media::limits::{BITRATES, BitrateLimits};
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
 use crate::session::{AddCandidate, Session};
@@ -229,6 +230,8 @@ impl Gateway {
         let Watch { viewer: id, client, .. } = watch;
         let Video { bitrates, video_limits } = self.video.clone();
         let bitrates = bitrates.with(live.spec.bitrates);
+        // Its path may carry less than a session's least: there is a smaller encoding.
+        let bitrates = BitrateLimits { min: *BITRATES.start(), ..bitrates };
         let channels = ViewerChannels::new(live, bitrates, video_limits);
         let (port, open) = (Arc::clone(&self.port), self.peers.token());
         let answers = Arc::clone(&self.answers);

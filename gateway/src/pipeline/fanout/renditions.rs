@@ -11,13 +11,14 @@ use tracing::{Instrument, Span, debug};
 
 use super::{Fanout, Output, Quality};
 use crate::codec::Format;
-use crate::media::limits::BitrateLimits;
+use crate::media::limits::{BITRATES, BitrateLimits};
 use crate::pipeline::bandwidth::Throttle;
 use crate::pipeline::egress::{Egress, PacedQueue};
 use crate::telemetry;
 use crate::threads::arbiters::CodecArbiter;
 
-/// The smaller encoding has this part of the full one's bitrate; its size and frame rate follow.
+/// The smaller encoding has this part of the full one's bitrate, also below `--bitrate-min`; its
+/// size and frame rate follow.
 const SMALL: u32 = 4;
 
 /// What a further encoding is made from.
@@ -126,8 +127,8 @@ impl Renditions {
         let bitrates = match quality {
             Quality::Full => *bitrates,
             Quality::Small => {
-                let max = (bitrates.max / SMALL).max(bitrates.min);
-                BitrateLimits { start: max, min: bitrates.min, max }
+                let max = (bitrates.max / SMALL).max(*BITRATES.start());
+                BitrateLimits { start: max, min: *BITRATES.start(), max }
             }
         };
         let (fanout, stop) = (Arc::<Fanout>::default(), CancellationToken::new());
