@@ -15,7 +15,7 @@ use crate::pipeline::fanout::Output;
 
 /// A broadcast ends when nobody has watched for so long: longer than a viewer takes to connect, and
 /// than one that reloads its page is away.
-const UNWATCHED_WITHIN: Duration = Duration::from_secs(30);
+const UNWATCHED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Show the session to a viewer, whose connection takes `format`. The answer is cancelled when the
 /// session ends; `None`: it shows nothing.
