@@ -133,6 +133,28 @@ fn every_test_that_the_security_page_names_exists() {
     );
 }
 
+/// As above, of what RFC 9725 demands.
+#[test]
+fn every_test_that_the_page_of_whip_and_whep_names_exists() {
+    let (mut checked, mut source) = (0, String::new());
+    for row in read("docs/whip-whep.md").lines().filter(|line| line.ends_with(" |")) {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        for mention in mentions(cell) {
+            if mention.ends_with(".rs") {
+                source = match mention.strip_prefix("whip/") {
+                    Some(file) => read(&format!("tests/e2e/whip/{file}")),
+                    None => read(mention),
+                };
+            } else if mention.contains('_') {
+                checked += 1;
+                let test = format!("fn {mention}()");
+                assert!(source.contains(&test), "docs/whip-whep.md names {mention}");
+            }
+        }
+    }
+    assert!(checked > 25, "only {checked} tests found: the test has gone blind");
+}
+
 #[test]
 fn the_metrics_page_lists_what_the_gateway_describes() {
     let folder = fs::read_dir(root().join("gateway/src/telemetry")).expect("the folder");
@@ -241,9 +263,8 @@ fn the_options_page_lists_what_help_says() {
 /// The gateway's sources that answer HTTP.
 fn http_sources() -> Vec<PathBuf> {
     let folder = |path: &str| fs::read_dir(root().join(path)).expect("the folder");
-    let entries = ["gateway/src/http", "gateway/src/http/edge", "gateway/src/http/gate"]
-        .into_iter()
-        .flat_map(folder);
+    let folders = ["", "/edge", "/forward", "/gate", "/whip"];
+    let entries = folders.into_iter().flat_map(|name| folder(&format!("gateway/src/http{name}")));
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }

@@ -71,6 +71,10 @@ impl Gateway {
         self.process.log()
     }
 
+    pub(super) fn kill(&mut self) {
+        self.process.kill9();
+    }
+
     fn metrics(&self) -> Metrics {
         Metrics::parse(&get(&self.admin("/metrics")).expect("the admin port answers").body)
     }

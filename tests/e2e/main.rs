@@ -69,6 +69,7 @@ mod tls;
 mod trace;
 mod viewers;
 mod watched;
+mod whip;
 mod worker_port;
 mod zones;
 

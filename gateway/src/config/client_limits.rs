@@ -28,8 +28,8 @@ pub struct ClientLimitOptions {
     #[arg(long, env = "REFRAME_MAX_SESSIONS_PER_CLIENT", value_name = "N", default_value = "100")]
     pub max_sessions_per_client: String,
 
-    /// With --legacy-ids, requests from one address with an id that no session has [a minute, 1 to
-    /// 10000].
+    /// Requests from one address for sessions that do not exist: with --legacy-ids, and by URLs of
+    /// WHIP and WHEP [a minute, 1 to 10000].
     #[arg(long, env = "REFRAME_MAX_WRONG_IDS", value_name = "N", default_value = "20")]
     pub max_wrong_ids: String,
 

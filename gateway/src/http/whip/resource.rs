@@ -72,8 +72,8 @@ async fn change(
     let (change, ignored) = fragment::read(&body).map_err(|error| invalid(error.to_string()))?;
     let condition = condition::of(request.headers()).map_err(|error| match error {
         ConditionError::Missing => {
-            let status = StatusCode::PRECONDITION_REQUIRED;
-            Box::new(failed(status, "precondition_required", Some(error.to_string())))
+            let problem = Some(error.to_string());
+            Box::new(failed(StatusCode::PRECONDITION_REQUIRED, "precondition_required", problem))
         }
         ConditionError::Malformed => invalid(error.to_string()),
     })?;
@@ -170,8 +170,7 @@ fn not_changed(error: PatchRefused) -> Refused {
             let problem = "`If-Match` names another ICE session than the present one: use the \
                            `ETag` of the last answer, or `*` for a restart"
                 .to_owned();
-            let status = StatusCode::PRECONDITION_FAILED;
-            Box::new(failed(status, "precondition_failed", Some(problem)))
+            Box::new(failed(StatusCode::PRECONDITION_FAILED, "precondition_failed", Some(problem)))
         }
         PatchRefused::HalfRestart => {
             invalid("an ICE restart needs a new `a=ice-ufrag` as well as a new `a=ice-pwd`".into())
