@@ -8,9 +8,10 @@
 //!        as on any network.
 //!
 //! The stack believes that it has sockets of its own: `runtime` gives it such as only exist in
-//! memory, and `candidates` tells the browser where the real ones are. `public` says where
-//! that is; it finds out by `address_source` and `stun`. Which datagram is whose says `routes`; which of them the stack gets, and whom it
-//! may ask, says `filter`, and what must wait for its turn, `early`.
+//! memory, and `candidates` tells the browser where the real ones are. `public` says where that is;
+//! it finds out by `address_source` and `stun`. Which datagram is whose says `routes`; which of
+//! them the stack gets, and whom it may ask, says `filter`, and what must wait for its turn,
+//! `early`.
 
 mod address_source;
 mod candidates;
