@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reframe_gateway::codec::Codec;
+use reframe_tests::browser;
 use reframe_tests::http::delete;
 use reframe_tests::netem::{Bottleneck, Conditions, Loss, Network};
 use reframe_tests::peer::Media;
@@ -11,6 +12,7 @@ use reframe_tests::source::{Format, Video};
 use reframe_worker::{AdditionalOutputs, Frame, Number, PixelFormat, Stream, VideoStreamHandler};
 use str0m::media::Direction;
 
+use super::browser::start;
 use super::*;
 
 /// A session that shows something, and the path at which others watch it.
@@ -133,22 +135,25 @@ fn viewers_with_bad_networks_cost_the_others_nothing() {
     assert_eq!(metrics.sum("reframe_viewers_active", &[]), 5.0);
 }
 
+/// Pixels of a broadcast's pictures.
+const SIZE: (u32, u32) = (320, 240);
+
 /// A generator without an end, which counts how often it is begun; and the stream of it.
 fn broadcast() -> (Stream, Arc<AtomicUsize>) {
     let begun = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&begun);
     let generator = VideoStreamHandler::generator(move || {
         count.fetch_add(1, Ordering::Relaxed);
-        let mut number = 0_u32;
+        let (mut number, camera) = (0_u32, Camera::new(SIZE.0, SIZE.1));
         Ok(std::iter::from_fn(move || {
             number += 1;
-            let luma = u8::try_from(number % 200).expect("less than 200");
-            let frame = Frame::new(PixelFormat::Gray8, 320, 240, vec![luma; 320 * 240]);
+            let picture = camera.frame(number);
+            let frame = Frame::new(PixelFormat::I420, SIZE.0, SIZE.1, picture);
             Some((frame.expect("a frame"), AdditionalOutputs::new([number])))
         }))
     });
     let outputs = [Number::new("number")];
-    let generator = generator.pixel_format(PixelFormat::Gray8);
+    let generator = generator.pixel_format(PixelFormat::I420);
     let stream = Stream::builder(generator).broadcast(true).additional_outputs(outputs);
     (stream.build(), begun)
 }
@@ -178,4 +183,29 @@ fn a_broadcast_is_made_once_for_all_who_open_it() {
     let again = connect_with(&cluster, Options::viewer("again"));
     again.wait_received(10, PATIENCE);
     assert_eq!(begun.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_broadcasts_page_shows_it_and_several_show_the_same() {
+    let (stream, begun) = broadcast();
+    let cluster = Cluster::local([stream]);
+    let browser = start("broadcast", browser::Camera::Missing);
+    let watch = || {
+        browser.click("start");
+        browser.wait_for_state("live");
+        browser.wait_for_picture("output", "the broadcast", |code| !code.flipped).1
+    };
+    browser.open(&cluster.page("/"));
+    let first = watch();
+    eventually("the outputs", PATIENCE, || browser.output("number").as_u64());
+    browser.open_tab(&cluster.page("/"));
+    let second = watch();
+    assert!(second.number > first.number, "one generator, which goes on: {second:?}, {first:?}");
+    assert_eq!((begun.load(Ordering::Relaxed), cluster.sessions()), (1, 1.0));
+    browser.close_tab();
+    eventually("one viewer is left", PATIENCE, || {
+        (cluster.metrics().sum("reframe_viewers_active", &[]) == 1.0).then_some(())
+    });
+    browser.wait_for_picture("output", "it goes on", |code| code.number > second.number);
+    assert_eq!(browser.console_errors(), Vec::<String>::new());
 }

@@ -9,15 +9,18 @@ use ring::{hkdf, hmac};
 
 use super::keys::Keys;
 
-/// The longest that is read, in characters: an id of 128 bytes and a stream's name of 64, with what
-/// encryption adds, are 295.
-const MAX_CHARS: usize = 300;
+/// The longest that is read, in characters: an id of 128 bytes, a stream's name of 64 and a nonce
+/// of 16, with what encryption adds, are 318.
+const MAX_CHARS: usize = 330;
 
 /// A session that may be watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     /// The session's id.
     pub(crate) session: String,
+    /// The nonce in its token: a client may choose the same id again, and a link is for one session.
+    /// Empty for a broadcast.
+    pub(crate) nonce: String,
     pub(crate) stream: String,
 }
 
@@ -49,7 +52,8 @@ impl View {
     /// When all keys are public, which those of a cluster are not.
     pub(crate) fn seal(&self, keys: &Keys) -> String {
         let keys = ViewKeys::of(keys.secrets().next().expect("the cluster's keys are secrets"));
-        let mut text = [self.stream.as_bytes(), b"/", self.session.as_bytes()].concat();
+        let Self { stream, nonce, session } = self;
+        let mut text = format!("{stream}/{nonce}/{session}").into_bytes();
         let nonce = keys.nonce(&text);
         let sealing = Nonce::assume_unique_for_key(nonce);
         keys.seal.seal_in_place_append_tag(sealing, Aad::empty(), &mut text).expect("it is short");
@@ -66,9 +70,11 @@ impl View {
         keys.secrets().find_map(|secret| {
             let (mut text, nonce) = (sealed.to_vec(), Nonce::assume_unique_for_key(*nonce));
             let opened = ViewKeys::of(secret).seal.open_in_place(nonce, Aad::empty(), &mut text);
-            // No stream's name has a slash.
-            let (stream, session) = std::str::from_utf8(opened.ok()?).ok()?.split_once('/')?;
-            Some(Self { session: session.to_owned(), stream: stream.to_owned() })
+            // No stream's name and no nonce has a slash.
+            let mut parts = std::str::from_utf8(opened.ok()?).ok()?.splitn(3, '/');
+            let mut part = || parts.next().map(str::to_owned);
+            let (stream, nonce, session) = (part()?, part()?, part()?);
+            Some(Self { session, nonce, stream })
         })
     }
 }
@@ -78,7 +84,7 @@ mod tests {
     use super::*;
 
     fn view() -> View {
-        View { session: "8Z!~".into(), stream: "flip".into() }
+        View { session: "8Z!~".into(), nonce: "n0nce".into(), stream: "flip".into() }
     }
 
     fn keys(lines: &[&str]) -> Keys {
@@ -96,6 +102,7 @@ mod tests {
         assert_eq!(View::open(&text, &new), None);
         assert_ne!(view().seal(&new), text);
         assert_ne!(View { session: "8Z!".into(), ..view() }.seal(&old), text);
+        assert_ne!(View { nonce: "other".into(), ..view() }.seal(&old), text);
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
     }
 
@@ -118,7 +125,8 @@ mod tests {
     #[test]
     fn the_longest_session_has_one() {
         let keys = Keys::random();
-        let longest = View { session: "s".repeat(128), stream: "n".repeat(64) };
+        let nonce = "n".repeat(16);
+        let longest = View { session: "s".repeat(128), nonce, stream: "n".repeat(64) };
         let text = longest.seal(&keys);
         assert!(text.len() <= MAX_CHARS, "{}", text.len());
         assert_eq!(View::open(&text, &keys), Some(longest));

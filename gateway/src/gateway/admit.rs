@@ -115,7 +115,7 @@ impl Gateway {
             Entry::Running { session, live, .. } if live.spec.name == stream => {
                 Some((live.received.gives_way()?, session, live))
             }
-            Entry::Running { .. } | Entry::Opening(_) | Entry::Beginning => None,
+            Entry::Running { .. } | Entry::Opening(_) | Entry::Beginning(_) => None,
         });
         let (_, session, live) = idle.max_by_key(|(idle, ..)| *idle)?;
         Some((session.clone(), Arc::clone(live)))

@@ -2,8 +2,10 @@
 //! has no client of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix::{ActorFutureExt, Context, ResponseActFuture, WrapFuture};
+use tokio::sync::oneshot;
 use tracing::{Instrument, info_span};
 
 use super::{Entry, Gateway};
@@ -17,8 +19,27 @@ use crate::stream::live_session::{LiveSession, Owner};
 use crate::stream::spec::Spec;
 
 impl Gateway {
-    /// Begins it, unless another gateway has: that is [`OfferRefused::AlreadyExists`].
-    pub(super) fn begin_broadcast(
+    /// Resolves when it has begun, for all who want to watch it; `None`: it runs. An error for
+    /// each: another gateway has it ([`OfferRefused::AlreadyExists`]), or it cannot begin.
+    pub(super) fn broadcast(
+        &mut self,
+        id: SessionId,
+        spec: Arc<Spec>,
+    ) -> Option<ResponseActFuture<Self, Result<(), OfferRefused>>> {
+        match self.sessions.get_mut(&id) {
+            // No more wait than may ask at once: HTTP bounds its connections.
+            Some(Entry::Beginning(waiting)) => {
+                let (begun, waits) = oneshot::channel();
+                waiting.push(begun);
+                let waits = async { waits.await.unwrap_or(Err(OfferRefused::Draining)) };
+                Some(Box::pin(waits.into_actor(self)))
+            }
+            Some(_) => None,
+            None => Some(self.begin_broadcast(id, spec)),
+        }
+    }
+
+    fn begin_broadcast(
         &mut self,
         id: SessionId,
         spec: Arc<Spec>,
@@ -27,13 +48,21 @@ impl Gateway {
             return Box::pin(async { Err(refused) }.into_actor(self));
         }
         let span = info_span!("session", session = id.digest());
-        self.sessions.insert(id.clone(), Entry::Beginning);
+        self.sessions.insert(id.clone(), Entry::Beginning(Vec::new()));
         self.count.send_replace(self.sessions.len());
         let pending = self.pending_broadcast(id.clone(), spec, span.clone());
         let pending = self.media.spawn(pending.instrument(span)).into_actor(self);
         Box::pin(pending.map(move |pending, gateway: &mut Self, ctx: &mut Context<Self>| {
-            // An error: the media runtime is going down.
-            match pending.unwrap_or(Err(OfferRefused::Draining)) {
+            let waiting = match gateway.sessions.get_mut(&id) {
+                Some(Entry::Beginning(waiting)) => std::mem::take(waiting),
+                _ => Vec::new(),
+            };
+            // An error: the media runtime is going down. One that a stop would miss does not begin.
+            let draining = gateway.draining.load(Ordering::Relaxed);
+            let pending = pending.unwrap_or(Err(OfferRefused::Draining));
+            let begun = match pending.and_then(|pending| {
+                if draining { Err(OfferRefused::Draining) } else { Ok(pending) }
+            }) {
                 Ok(pending) => {
                     let events = pending.channels.events();
                     gateway.open(pending, ctx);
@@ -45,7 +74,12 @@ impl Gateway {
                     gateway.forget(&id);
                     Err(refused)
                 }
+            };
+            for waits in waiting {
+                // An error is a client that no longer waits.
+                waits.send(begun.clone()).ok();
             }
+            begun
         }))
     }
 

@@ -116,7 +116,7 @@ impl Handler<Candidate> for Gateway {
                 Box::pin(async { added })
             }
             // Nobody has its id.
-            Some(Entry::Beginning) => Box::pin(async { Err(CandidateError) }),
+            Some(Entry::Beginning(_)) => Box::pin(async { Err(CandidateError) }),
             None if self.viewers.contains_key(&id) => self.viewer_candidate(&id, nonce, candidate),
             None if !wait => Box::pin(async { Err(CandidateError) }),
             None => {

@@ -99,6 +99,11 @@ impl Clients {
         Ok(())
     }
 
+    /// Whether a session of this id is counted.
+    pub(super) fn counts(&self, id: &SessionId) -> bool {
+        self.sessions.contains_key(id)
+    }
+
     /// A signed check of this session's browser has come, or DTLS is up.
     pub(super) fn checked(&mut self, id: &SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };

@@ -32,7 +32,7 @@ impl Handler<FindSession> for Gateway {
     fn handle(&mut self, FindSession(id): FindSession, _: &mut Context<Self>) -> Self::Result {
         match self.sessions.get(&id)? {
             Entry::Running { live, .. } => Some(Arc::clone(live)),
-            Entry::Opening(_) | Entry::Beginning => None,
+            Entry::Opening(_) | Entry::Beginning(_) => None,
         }
     }
 }
@@ -43,7 +43,7 @@ impl Handler<ListSessions> for Gateway {
     fn handle(&mut self, _: ListSessions, _: &mut Context<Self>) -> Self::Result {
         let listed = |(id, entry): (&SessionId, &Entry)| match entry {
             Entry::Running { live, .. } => Some((id.clone(), Arc::clone(live))),
-            Entry::Opening(_) | Entry::Beginning => None,
+            Entry::Opening(_) | Entry::Beginning(_) => None,
         };
         MessageResult(self.sessions.iter().filter_map(listed).collect())
     }
@@ -55,7 +55,9 @@ impl Handler<CloseSession> for Gateway {
     fn handle(&mut self, CloseSession(id): CloseSession, _: &mut Context<Self>) -> Self::Result {
         let session = match self.sessions.get(&id) {
             Some(Entry::Running { session, .. }) => session.clone(),
-            Some(Entry::Opening(_) | Entry::Beginning) | None => return Box::pin(async { false }),
+            Some(Entry::Opening(_) | Entry::Beginning(_)) | None => {
+                return Box::pin(async { false });
+            }
         };
         // Closed: it ended a moment ago, by itself.
         Box::pin(async move { session.send(End(EndReason::Operator)).await.is_ok() })

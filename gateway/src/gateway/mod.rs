@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicBool;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -104,8 +104,8 @@ pub(crate) struct Settings {
 enum Entry {
     /// The answer is being made; candidates wait for it.
     Opening(Opening),
-    /// A broadcast whose place in the cluster is asked for.
-    Beginning,
+    /// A broadcast whose place in the cluster is asked for, and who waits for it.
+    Beginning(Vec<oneshot::Sender<Result<(), OfferRefused>>>),
     Running {
         session: Addr<Session>,
         live: Arc<LiveSession>,
@@ -205,7 +205,7 @@ impl Gateway {
     fn running(&self) -> Vec<Addr<Session>> {
         let running = self.sessions.values().filter_map(|entry| match entry {
             Entry::Running { session, .. } => Some(session.clone()),
-            Entry::Opening(_) | Entry::Beginning => None,
+            Entry::Opening(_) | Entry::Beginning(_) => None,
         });
         running.collect()
     }

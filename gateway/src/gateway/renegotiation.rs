@@ -1,6 +1,6 @@
 //! A further offer finds its session.
 
-use actix::{Handler, Message, ResponseFuture};
+use actix::{Addr, Handler, Message, Recipient, ResponseFuture};
 
 use super::Gateway;
 use crate::browser::offer::Parsed;
@@ -27,8 +27,11 @@ impl Handler<Renegotiate> for Gateway {
         Renegotiate { id, offer, nonce }: Renegotiate,
         _: &mut Self::Context,
     ) -> Self::Result {
-        let session = self.of_origin(&id, offer.origin().as_deref(), nonce.as_deref());
+        let (origin, nonce) = (offer.origin(), nonce.as_deref());
+        let session = self.of_origin(&id, origin.as_deref(), nonce).map(Addr::recipient);
+        let viewer = || self.viewer_of_origin(&id, origin.as_deref(), nonce).map(Addr::recipient);
+        let whose: Option<Recipient<Answer>> = session.or_else(viewer);
         // Closed: it ended a moment ago.
-        Box::pin(async move { session?.send(Answer(offer)).await.ok() })
+        Box::pin(async move { whose?.send(Answer(offer)).await.ok() })
     }
 }

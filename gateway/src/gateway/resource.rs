@@ -137,15 +137,16 @@ struct Connection {
 }
 
 impl Gateway {
-    fn connection(&self, id: &SessionId) -> Option<Connection> {
+    /// `of`: the session that a viewer watches. An id may be a session's and a viewer's.
+    fn connection(&self, id: &SessionId, of: Option<&SessionId>) -> Option<Connection> {
         let viewer = self.viewers.get(id).map(|entry| &entry.state);
-        match (self.sessions.get(id), viewer) {
-            (Some(Entry::Running { session, .. }), _) => Some(Connection {
+        match (of, self.sessions.get(id), viewer) {
+            (None, Some(Entry::Running { session, .. }), _) => Some(Connection {
                 candidates: session.clone().recipient(),
                 offers: session.clone().recipient(),
                 end: session.clone().recipient(),
             }),
-            (_, Some(ViewerState::Running(viewer))) => Some(Connection {
+            (Some(_), _, Some(ViewerState::Running(viewer))) => Some(Connection {
                 candidates: viewer.clone().recipient(),
                 offers: viewer.clone().recipient(),
                 end: viewer.clone().recipient(),
@@ -170,7 +171,7 @@ impl Handler<PatchResource> for Gateway {
     ) -> Self::Result {
         let refuse =
             |refused| -> Self::Result { Box::pin(async { Err(refused) }.into_actor(self)) };
-        let found = self.resources.find(&id, of.as_ref()).zip(self.connection(&id));
+        let found = self.resources.find(&id, of.as_ref()).zip(self.connection(&id, of.as_ref()));
         let Some((resource, connection)) = found else { return refuse(PatchRefused::Unknown) };
         if !condition.holds(&resource.tag) {
             return refuse(PatchRefused::Stale);
@@ -199,7 +200,7 @@ impl Handler<PatchResource> for Gateway {
         Box::pin(answering.into_actor(self).map(move |answered, gateway, _| {
             let sdp = answered?;
             // It may have ended meanwhile.
-            if gateway.connection(&id).is_some() {
+            if gateway.connection(&id, of.as_ref()).is_some() {
                 gateway.resources.keep(id, of, restarted, &sdp);
             }
             Ok(Patched::Restarted(sdp))
@@ -226,7 +227,7 @@ impl Handler<DeleteResource> for Gateway {
         _: &mut Context<Self>,
     ) -> Self::Result {
         let known = self.resources.find(&id, of.as_ref()).is_some();
-        let Some(connection) = self.connection(&id).filter(|_| known) else {
+        let Some(connection) = self.connection(&id, of.as_ref()).filter(|_| known) else {
             return Box::pin(async { false });
         };
         // From now on it is known no more, although its end takes a moment.

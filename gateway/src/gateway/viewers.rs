@@ -46,12 +46,15 @@ pub(crate) struct Watch {
     pub(crate) subject: Option<String>,
     /// The nonce in its token.
     pub(crate) nonce: String,
+    /// Its connection is a resource, which WHEP changes and deletes.
+    pub(crate) is_resource: bool,
 }
 
 /// What is watched.
 #[derive(Clone)]
 pub(crate) enum Watched {
-    Session(SessionId),
+    /// A session, and the nonce in its token: another one that has the id later is not meant.
+    Session(SessionId, String),
     /// The one session of this stream, which begins when somebody watches it.
     Broadcast(Arc<Spec>),
 }
@@ -60,7 +63,7 @@ impl Watched {
     /// The session's.
     pub(crate) fn id(&self) -> SessionId {
         match self {
-            Self::Session(id) => id.clone(),
+            Self::Session(id, _) => id.clone(),
             Self::Broadcast(spec) => SessionId::of_broadcast(&spec.name),
         }
     }
@@ -87,6 +90,8 @@ pub(crate) enum WatchRefused {
 pub(super) struct ViewerEntry {
     /// The nonce in its token.
     pub(super) nonce: String,
+    /// Of its first offer: see [`Entry::Running`].
+    pub(super) origin: Option<String>,
     pub(super) state: ViewerState,
 }
 
@@ -100,23 +105,22 @@ impl Handler<Watch> for Gateway {
     type Result = ResponseActFuture<Self, Result<String, WatchRefused>>;
 
     fn handle(&mut self, watch: Watch, _: &mut Context<Self>) -> Self::Result {
-        let session = watch.watched.id();
-        let Watched::Broadcast(spec) = &watch.watched else { return self.watch(watch) };
-        if self.sessions.contains_key(&session) || self.draining.load(Ordering::Relaxed) {
-            return self.watch(watch);
+        if let Err(refused) = self.may_offer(&watch) {
+            telemetry::viewers::refused(refused.label());
+            return Box::pin(async { Err(refused) }.into_actor(self));
         }
-        let beginning = self.begin_broadcast(session, Arc::clone(spec));
-        Box::pin(beginning.then(|begun, gateway, _| match begun {
+        let begun = match &watch.watched {
+            Watched::Broadcast(spec) => self.broadcast(watch.watched.id(), Arc::clone(spec)),
+            Watched::Session(..) => None,
+        };
+        let Some(begun) = begun else { return self.watch(watch) };
+        Box::pin(begun.then(|begun, gateway, _| match begun {
             Ok(()) => gateway.watch(watch),
-            Err(refused) => {
-                let refused = match refused {
-                    // At another gateway.
-                    OfferRefused::AlreadyExists => WatchRefused::UnknownSession,
-                    refused => WatchRefused::Refused(refused),
-                };
-                telemetry::viewers::refused(refused.label());
-                Box::pin(async { Err(refused) }.into_actor(gateway))
+            // At another gateway.
+            Err(OfferRefused::AlreadyExists) => {
+                gateway.refuse_viewer(&watch.viewer, WatchRefused::UnknownSession)
             }
+            Err(refused) => gateway.refuse_viewer(&watch.viewer, WatchRefused::Refused(refused)),
         }))
     }
 }
@@ -127,11 +131,9 @@ impl Gateway {
         let (watched, parsed) = (watch.watched.id(), watch.offer.clone());
         let (session, live, offer) = match self.may_watch(&watch) {
             Ok(may) => may,
-            Err(refused) => {
-                telemetry::viewers::refused(refused.label());
-                return Box::pin(async move { Err(refused) }.into_actor(self));
-            }
+            Err(refused) => return self.refuse_viewer(&viewer, refused),
         };
+        let is_resource = watch.is_resource;
         let span = info_span!(
             "viewer",
             viewer = viewer.digest(),
@@ -140,7 +142,8 @@ impl Gateway {
             codec = offer.codec.codec.name()
         );
         let (nonce, state) = (watch.nonce.clone(), ViewerState::Opening(Vec::new()));
-        self.viewers.insert(viewer.clone(), ViewerEntry { nonce, state });
+        let origin = offer.origin.clone();
+        self.viewers.insert(viewer.clone(), ViewerEntry { nonce, origin, state });
         telemetry::viewers::active(self.viewers.len());
         let answering = self.answer_viewer(watch, session, &live, offer, span.clone());
         let answering = self.media.spawn(answering.instrument(span)).into_actor(self);
@@ -162,7 +165,9 @@ impl Gateway {
             match answered {
                 Ok((sdp, pending)) => {
                     let running = viewer::open(pending, &gateway.arbiters.session, &ctx.address());
-                    gateway.resources.keep(viewer.clone(), Some(watched), parsed, &sdp);
+                    if is_resource {
+                        gateway.resources.keep(viewer.clone(), Some(watched), parsed, &sdp);
+                    }
                     let state = ViewerState::Running(running.clone());
                     let entry = gateway.viewers.get_mut(&viewer);
                     let before = entry.map(|entry| std::mem::replace(&mut entry.state, state));
@@ -184,20 +189,57 @@ impl Gateway {
 }
 
 impl Gateway {
-    /// Whether this one may watch, as far as is known here and now.
-    fn may_watch(
-        &mut self,
-        watch: &Watch,
-    ) -> Result<(Addr<Session>, Arc<LiveSession>, Offer), WatchRefused> {
-        let Watch { watched, viewer, offer, codecs, limited, subject, .. } = watch;
+    /// Whether this one may offer, whatever it would watch: also where the session turns out to be
+    /// at another gateway, which does not know the client. Counts the viewer.
+    fn may_offer(&mut self, watch: &Watch) -> Result<(), WatchRefused> {
+        let Watch { viewer, offer, codecs, limited, subject, .. } = watch;
         if self.draining.load(Ordering::Relaxed) {
             return Err(WatchRefused::Refused(OfferRefused::Draining));
         }
+        // A page chooses its id.
+        if self.viewer_clients.counts(viewer) || self.sessions.contains_key(viewer) {
+            return Err(WatchRefused::Refused(OfferRefused::AlreadyExists));
+        }
+        if self.viewers.len() >= self.max_viewers as usize {
+            return Err(WatchRefused::TooMany(self.max_viewers));
+        }
+        offer.negotiate(Mode::Receive, codecs).map_err(WatchRefused::Offer)?;
+        let subject = subject.as_deref();
+        let new =
+            NewOffer { id: viewer, address: *limited, subject, max_sessions: None, replaces: None };
+        self.viewer_clients.take_offer(Instant::now(), &new).map_err(WatchRefused::Refused)
+    }
+
+    /// Refuses one that was counted.
+    fn refuse_viewer(
+        &mut self,
+        viewer: &SessionId,
+        refused: WatchRefused,
+    ) -> ResponseActFuture<Self, Result<String, WatchRefused>> {
+        telemetry::viewers::refused(refused.label());
+        self.viewer_clients.ended(viewer);
+        Box::pin(async { Err(refused) }.into_actor(self))
+    }
+
+    /// Whether this one may watch, as far as is known here and now.
+    fn may_watch(
+        &self,
+        watch: &Watch,
+    ) -> Result<(Addr<Session>, Arc<LiveSession>, Offer), WatchRefused> {
+        let Watch { watched, offer, codecs, .. } = watch;
+        // While a broadcast began, another may have taken the last place.
+        if self.viewers.len() >= self.max_viewers as usize {
+            return Err(WatchRefused::TooMany(self.max_viewers));
+        }
         let (session, live, codec) = match self.sessions.get(&watched.id()) {
             Some(Entry::Running { session, live, codec, .. }) => (session, live, codec),
-            Some(Entry::Beginning) => return Err(WatchRefused::NoPicture),
-            Some(Entry::Opening(_)) | None => return Err(WatchRefused::UnknownSession),
+            Some(Entry::Opening(_) | Entry::Beginning(_)) | None => {
+                return Err(WatchRefused::UnknownSession);
+            }
         };
+        if matches!(watched, Watched::Session(_, nonce) if *nonce != live.owner.nonce) {
+            return Err(WatchRefused::UnknownSession);
+        }
         if live.spec.mode == Mode::Send {
             return Err(WatchRefused::NothingShown);
         }
@@ -208,13 +250,6 @@ impl Gateway {
         let (session, live) = (session.clone(), Arc::clone(live));
         let codecs = codecs.preferring(*codec);
         let offer = offer.negotiate(Mode::Receive, &codecs).map_err(WatchRefused::Offer)?;
-        if self.viewers.len() >= self.max_viewers as usize {
-            return Err(WatchRefused::TooMany(self.max_viewers));
-        }
-        let subject = subject.as_deref();
-        let new =
-            NewOffer { id: viewer, address: *limited, subject, max_sessions: None, replaces: None };
-        self.viewer_clients.take_offer(Instant::now(), &new).map_err(WatchRefused::Refused)?;
         Ok((session, live, offer))
     }
 
@@ -249,7 +284,23 @@ impl Gateway {
         }
     }
 
-    /// The viewer of this id.
+    /// The viewer of this id, if it began with an offer of the same origin: as for a session.
+    pub(super) fn viewer_of_origin(
+        &self,
+        id: &SessionId,
+        offered: Option<&str>,
+        nonce: Option<&str>,
+    ) -> Option<Addr<Viewer>> {
+        let ViewerEntry { nonce: ours, origin, state } = self.viewers.get(id)?;
+        let same = offered.is_some()
+            && origin.as_deref() == offered
+            && nonce.is_none_or(|nonce| nonce == ours);
+        match state {
+            ViewerState::Running(viewer) if same => Some(viewer.clone()),
+            ViewerState::Running(_) | ViewerState::Opening(_) => None,
+        }
+    }
+
     pub(super) fn forget_viewer(&mut self, id: &SessionId) {
         self.viewers.remove(id);
         self.resources.forget(id);

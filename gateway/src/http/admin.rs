@@ -15,7 +15,7 @@ use crate::http::client_address::forwarded_client;
 use crate::http::forward::Caller;
 use crate::http::gate::require_operator;
 use crate::http::{self, Forward, Gate, health};
-use crate::media::session_id::SessionId;
+use crate::media::session_id::{InvalidSessionId, SessionId};
 use crate::stream::live_session::LiveSession;
 use crate::stream::spec::Mode;
 use crate::telemetry;
@@ -70,7 +70,7 @@ impl AdminState {
             "worker": live.status.worker(),
             "state": live.status.state(),
             "age_seconds": live.status.since.elapsed().as_secs_f64(),
-            "view": shows.then(|| self.gate.view(id, &live.spec.name)),
+            "view": shows.then(|| self.gate.view(id, &live.owner.nonce, &live.spec.name)),
         })
     }
 }
@@ -117,7 +117,7 @@ async fn session(
     if let Err(refused) = require_operator(&shared.admin, shared.client(&request), &request) {
         return *refused;
     }
-    let id = match SessionId::parse(&id) {
+    let id = match parse(&id) {
         Ok(id) => id,
         Err(error) => return http::invalid_request(error.to_string()),
     };
@@ -125,6 +125,14 @@ async fn session(
     match listed.get(&id) {
         Some(session) => HttpResponse::Ok().json(shared.describe(&id, session)),
         None => shared.elsewhere(&request, &id).await,
+    }
+}
+
+/// Operators may also name a broadcast, as the list does.
+fn parse(id: &str) -> Result<SessionId, InvalidSessionId> {
+    match id.strip_prefix("broadcast/").or_else(|| id.strip_prefix("broadcast%2F")) {
+        Some(stream) => Ok(SessionId::of_broadcast(stream)),
+        None => SessionId::parse(id),
     }
 }
 
@@ -136,7 +144,7 @@ async fn close(
     if let Err(refused) = require_operator(&shared.admin, shared.client(&request), &request) {
         return *refused;
     }
-    let id = match SessionId::parse(&id) {
+    let id = match parse(&id) {
         Ok(id) => id,
         Err(error) => return http::invalid_request(error.to_string()),
     };

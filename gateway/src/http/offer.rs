@@ -55,8 +55,11 @@ pub(super) async fn answer(
     // Whether it shows what a further offer of a session needs.
     let shows_token = nonce.is_some();
     let owns = shows_token || takes_ids;
+    let stream = stream_of(request);
+    let broadcast = shared.pool.stream(stream.as_deref()).is_some_and(|spec| spec.broadcast);
     let mut sdp = Sdp::Text(sdp);
-    if owns {
+    // The gateway that forwards an offer to a broadcast has not looked whose id it has.
+    if owns && (shows_token || !broadcast || !gate.is_for_peers()) {
         let parsed = match sdp.parsed() {
             Ok(parsed) => parsed,
             Err(problem) => return invalid_offer(&id, &problem),
@@ -68,8 +71,6 @@ pub(super) async fn answer(
         }
         sdp = Sdp::Parsed(Box::new(parsed));
     }
-    let stream = stream_of(request);
-    let broadcast = shared.pool.stream(stream.as_deref()).is_some_and(|spec| spec.broadcast);
     if gate.is_for_peers() && !broadcast {
         // What is forwarded is of a session that ran a moment ago; none begins here. But for the
         // viewers of a broadcast, which is here.
@@ -186,7 +187,7 @@ async fn begin(
     }
     let begun = answered.is_ok().then(|| Begun {
         token: gate.sign(&claims),
-        view: watched.map(|stream| gate.view(&id, &stream)),
+        view: watched.map(|stream| gate.view(&id, &claims.nonce, &stream)),
     });
     conclude(answered.map(|sdp| (sdp, "answered")), begun)
 }
@@ -283,7 +284,7 @@ async fn watch(
     Viewer { id, spec, parsed, grant, opened }: Viewer,
 ) -> HttpResponse {
     let (gate, watched) = (&shared.gate, SessionId::of_broadcast(&spec.name));
-    let view = gate.view(&watched, &spec.name);
+    let view = gate.view(&watched, "", &spec.name);
     let claims = SessionClaims {
         sid: id.to_string(),
         stream: spec.name.clone(),
@@ -303,6 +304,7 @@ async fn watch(
         limited: gate.limited(request),
         subject: grant.subject,
         nonce: claims.nonce.clone(),
+        is_resource: false,
     };
     let begun = Begun { token: gate.sign(&claims), view: Some(view) };
     // An error means that the gateway has stopped.

@@ -125,6 +125,11 @@ impl Gate {
         }
     }
 
+    /// Whether access tokens say who may do what.
+    pub(in crate::http) fn decides_by_tokens(&self) -> bool {
+        matches!(self.access.auth, Auth::Token { .. } | Auth::Http(_))
+    }
+
     /// Whether there is anything to decide by: a token, or nobody needs one.
     pub(in crate::http) fn may_ask(&self, request: &HttpRequest) -> bool {
         shows_token(request)

@@ -166,9 +166,10 @@ impl Gate {
         }
     }
 
-    /// What stands for a session in a link to watch it.
-    pub(in crate::http) fn view(&self, session: &SessionId, stream: &str) -> String {
-        let view = View { session: session.to_string(), stream: stream.to_owned() };
+    /// What stands for a session in a link to watch it; `nonce`: that in its token.
+    pub(in crate::http) fn view(&self, session: &SessionId, nonce: &str, stream: &str) -> String {
+        let (session, nonce) = (session.to_string(), nonce.to_owned());
+        let view = View { session, nonce, stream: stream.to_owned() };
         view.seal(&self.access.cluster.current())
     }
 

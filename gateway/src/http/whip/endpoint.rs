@@ -61,7 +61,7 @@ async fn begin(
     let offer = parsed.check_tracks().and_then(|()| parsed.negotiate(way, &shared.codecs));
     let offer = offer.map_err(|error| invalid_offer(&error))?;
     let (id, subject) = (SessionId::draw(), grant.subject.clone());
-    let shown = (spec.mode != Mode::Send).then(|| shared.gate.view(&id, &spec.name));
+    let shown = (spec.mode != Mode::Send).then(|| spec.name.clone());
     let beginning = Beginning {
         spec,
         outdated: false,
@@ -75,12 +75,13 @@ async fn begin(
     };
     let opened = open(shared, request, beginning).await;
     // What the stream wants of its inputs, no client of WHIP can say: its token does.
-    let (answered, _) = opened.map_err(|error| Box::new(invalid_input(&error)))?;
+    let (answered, claims) = opened.map_err(|error| Box::new(invalid_input(&error)))?;
     let sdp = answered.map_err(refused)?;
     telemetry::offer("answered");
     let tag = entity_tag(&sdp);
     let (endpoint, subject) = (request.path(), subject.as_deref());
-    let created = Created { endpoint, id: &id, tag, sdp: &sdp, subject, view: shown };
+    let view = shown.map(|stream| shared.gate.view(&id, &claims.nonce, &stream));
+    let created = Created { endpoint, id: &id, tag, sdp: &sdp, subject, view };
     Ok(created.answer(shared))
 }
 

@@ -1,5 +1,5 @@
-//! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep): a client posts an offer, and gets the answer and
-//! the URL of its connection, by which it adds candidates, restarts ICE and ends it.
+//! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep): a client posts an offer, and gets the answer
+//! and the URL of its connection, by which it adds candidates, restarts ICE and ends it.
 //!
 //! | path | what it is |
 //! |---|---|

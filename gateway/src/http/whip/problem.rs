@@ -101,7 +101,7 @@ mod tests {
     async fn of_another_gateways_problem_comes_what_we_know() {
         let theirs = json!({ "type": "a", "status": 200, "detail": "b", "script": "c" });
         let Value::Object(theirs) = theirs else { unreachable!("it is one") };
-        let empty = failed(StatusCode::CONFLICT, "x", None);
+        let empty = failed(StatusCode::CONFLICT, "busy", None);
         let expected = json!({ "type": "a", "status": 409, "detail": "b" });
         assert_eq!(json_of(anew(empty, theirs)).await, expected);
     }

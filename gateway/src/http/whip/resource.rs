@@ -120,6 +120,10 @@ async fn elsewhere(
     let ends = matches!(change, Change::Delete { .. });
     let caller = Caller { address: shared.gate.client(request), token: None };
     let asked = shared.forward.change(request, named.session(), caller, change, body).await;
+    if matches!(&asked, Some(Ok(Answered::Refused { status, .. })) if *status == StatusCode::NOT_FOUND)
+    {
+        shared.gate.guessed(request);
+    }
     match relayed(asked)? {
         Some(Answered::Restarted { tag, fragment }) => Ok(reply::restarted(&tag, fragment)),
         Some(Answered::Done) if ends => Ok(HttpResponse::Ok().finish()),

@@ -45,9 +45,10 @@ async fn begin(
     let spec = shared.pool.stream(Some(&view.stream)).filter(|spec| spec.broadcast);
     let watched = match spec {
         Some(spec) if session == SessionId::of_broadcast(&spec.name) => Watched::Broadcast(spec),
-        _ => Watched::Session(session),
+        _ => Watched::Session(session, view.nonce),
     };
-    let token = access_token(request).ok().flatten();
+    // Its session's gateway decides by it too, where tokens decide.
+    let token = access_token(request).ok().flatten().filter(|_| gate.decides_by_tokens());
     let subject = grant.subject;
     let viewer = Viewer { endpoint: request.path(), view: text, watched, subject, token };
     viewer.watch(shared, request, body, parsed).await
@@ -62,7 +63,7 @@ pub(super) async fn broadcast(
     spec: Arc<Spec>,
     grant: Grant,
 ) -> Result<HttpResponse, Refused> {
-    let view = shared.gate.view(&SessionId::of_broadcast(&spec.name), &spec.name);
+    let view = shared.gate.view(&SessionId::of_broadcast(&spec.name), "", &spec.name);
     let endpoint = format!("{}/{view}", request.path());
     let (watched, subject) = (Watched::Broadcast(spec), grant.subject);
     // Its right to open the stream need not be one to watch others' sessions.
@@ -103,6 +104,7 @@ impl Viewer<'_> {
             subject: subject.clone(),
             // Nobody is told: its URL is what such a viewer shows.
             nonce: SessionClaims::new_nonce(),
+            is_resource: true,
         };
         let created = |id: &SessionId, tag: &str, sdp: &str| {
             let subject = subject.as_deref();
