@@ -44,12 +44,11 @@ impl Gateway {
         id: SessionId,
         spec: Arc<Spec>,
     ) -> ResponseActFuture<Self, Result<(), OfferRefused>> {
-        if let Err(refused) = self.codec_place(true) {
-            return Box::pin(async { Err(refused) }.into_actor(self));
-        }
+        // Whether there is time for it is asked when it is known to be here.
         let span = info_span!("session", session = id.digest());
         self.sessions.insert(id.clone(), Entry::Beginning(Vec::new()));
         self.count.send_replace(self.sessions.len());
+        let stream = spec.name.clone();
         let pending = self.pending_broadcast(id.clone(), spec, span.clone());
         let pending = self.media.spawn(pending.instrument(span)).into_actor(self);
         Box::pin(pending.map(move |pending, gateway: &mut Self, ctx: &mut Context<Self>| {
@@ -60,6 +59,11 @@ impl Gateway {
             // An error: the media runtime is going down. One that a stop would miss does not begin.
             let draining = gateway.draining.load(Ordering::Relaxed);
             let pending = pending.unwrap_or(Err(OfferRefused::Draining));
+            if draining {
+                // Others would send their viewers here until the store forgets it.
+                let (placement, id) = (Arc::clone(&gateway.placement), id.clone());
+                gateway.media.spawn(async move { placement.disown(&id, &stream).await });
+            }
             let begun = match pending.and_then(|pending| {
                 if draining { Err(OfferRefused::Draining) } else { Ok(pending) }
             }) {

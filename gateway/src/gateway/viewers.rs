@@ -44,6 +44,10 @@ pub(crate) struct Watch {
     pub(crate) limited: Option<IpAddr>,
     /// The subject of its access token.
     pub(crate) subject: Option<String>,
+    /// Viewers and sessions that its token allows, each for itself.
+    pub(crate) max_sessions: Option<u32>,
+    /// The id of the viewer whose place it takes, which does not count for its client's limits.
+    pub(crate) replaces: Option<String>,
     /// The nonce in its token.
     pub(crate) nonce: String,
     /// Its connection is a resource, which WHEP changes and deletes.
@@ -145,7 +149,7 @@ impl Gateway {
         let origin = offer.origin.clone();
         self.viewers.insert(viewer.clone(), ViewerEntry { nonce, origin, state });
         telemetry::viewers::active(self.viewers.len());
-        let answering = self.answer_viewer(watch, session, &live, offer, span.clone());
+        let answering = self.answer_viewer(watch, session, live, offer, span.clone());
         let answering = self.media.spawn(answering.instrument(span)).into_actor(self);
         Box::pin(answering.map(move |answered, gateway, ctx| {
             let answered = answered.unwrap_or_else(|panic| {
@@ -192,7 +196,7 @@ impl Gateway {
     /// Whether this one may offer, whatever it would watch: also where the session turns out to be
     /// at another gateway, which does not know the client. Counts the viewer.
     fn may_offer(&mut self, watch: &Watch) -> Result<(), WatchRefused> {
-        let Watch { viewer, offer, codecs, limited, subject, .. } = watch;
+        let Watch { viewer, offer, codecs, limited, subject, max_sessions, replaces, .. } = watch;
         if self.draining.load(Ordering::Relaxed) {
             return Err(WatchRefused::Refused(OfferRefused::Draining));
         }
@@ -204,9 +208,9 @@ impl Gateway {
             return Err(WatchRefused::TooMany(self.max_viewers));
         }
         offer.negotiate(Mode::Receive, codecs).map_err(WatchRefused::Offer)?;
-        let subject = subject.as_deref();
-        let new =
-            NewOffer { id: viewer, address: *limited, subject, max_sessions: None, replaces: None };
+        let (subject, replaces) = (subject.as_deref(), replaces.as_deref());
+        let (id, address, max_sessions) = (viewer, *limited, *max_sessions);
+        let new = NewOffer { id, address, subject, max_sessions, replaces };
         self.viewer_clients.take_offer(Instant::now(), &new).map_err(WatchRefused::Refused)
     }
 
@@ -258,16 +262,16 @@ impl Gateway {
         &self,
         watch: Watch,
         session: Addr<Session>,
-        live: &LiveSession,
+        watched: Arc<LiveSession>,
         offer: Offer,
         span: Span,
     ) -> impl Future<Output = Result<(String, PendingViewer), WatchRefused>> + use<> {
         let Watch { viewer: id, client, .. } = watch;
         let Video { bitrates, video_limits } = self.video.clone();
-        let bitrates = bitrates.with(live.spec.bitrates);
+        let bitrates = bitrates.with(watched.spec.bitrates);
         // Its path may carry less than a session's least: there is a smaller encoding.
         let bitrates = BitrateLimits { min: *BITRATES.start(), ..bitrates };
-        let channels = ViewerChannels::new(live, bitrates, video_limits);
+        let channels = ViewerChannels::new(&watched, bitrates, video_limits);
         let (port, open) = (Arc::clone(&self.port), self.peers.token());
         let answers = Arc::clone(&self.answers);
         async move {
@@ -280,7 +284,9 @@ impl Gateway {
                 info!(target: STRANGER, %error, "offer refused");
                 WatchRefused::Refused(OfferRefused::Unanswerable(error.to_string()))
             })?;
-            Ok((sdp, PendingViewer { id, offer, channels, peer, answers, session, span }))
+            let pending =
+                PendingViewer { id, offer, channels, peer, answers, session, watched, span };
+            Ok((sdp, pending))
         }
     }
 

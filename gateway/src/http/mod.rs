@@ -63,6 +63,17 @@ pub(crate) struct HttpState {
     pub(crate) gate: Arc<Gate>,
 }
 
+impl HttpState {
+    /// The id by which the placement knows the gateway of this connection: that of the broadcast,
+    /// which has its viewers, or its own.
+    fn located_by(&self, stream: Option<&str>, id: &SessionId) -> SessionId {
+        match self.pool.stream(stream) {
+            Some(spec) if spec.broadcast => SessionId::of_broadcast(&spec.name),
+            _ => id.clone(),
+        }
+    }
+}
+
 /// Headers of every answer: browsers do not guess the content type, and send no referrer to other
 /// sites.
 pub(crate) fn headers() -> DefaultHeaders {

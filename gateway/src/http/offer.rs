@@ -83,7 +83,8 @@ pub(super) async fn answer(
         // The session may be at another gateway. A new session would be useless to a browser that
         // has a connection.
         let caller = Caller { address: gate.client(request), token: None };
-        let answer = shared.forward.answer(request, &id, caller, body).await;
+        let owned = shared.located_by(stream.as_deref(), &id);
+        let answer = shared.forward.answer(request, &owned, caller, body).await;
         return answer.unwrap_or_else(|| {
             gate.wrong_id(request);
             failed(StatusCode::OK, "unknown_connection", None)
@@ -146,7 +147,8 @@ async fn begin(
             Ok(parsed) => parsed,
             Err(problem) => return invalid_offer(&id, &problem),
         };
-        return watch(shared, request, body, Viewer { id, spec, parsed, grant, opened }).await;
+        return watch(shared, request, body, Viewer { id, spec, parsed, grant, opened, replaces })
+            .await;
     }
     let parsed = sdp.parsed().and_then(|parsed| parsed.negotiate(spec.mode, &shared.codecs));
     let offer = match parsed {
@@ -274,6 +276,7 @@ struct Viewer {
     parsed: offer::Parsed,
     grant: Grant,
     opened: u64,
+    replaces: Option<String>,
 }
 
 /// Shows the broadcast's session, here or at the gateway that has it.
@@ -281,7 +284,7 @@ async fn watch(
     shared: &HttpState,
     request: &HttpRequest,
     body: web::Bytes,
-    Viewer { id, spec, parsed, grant, opened }: Viewer,
+    Viewer { id, spec, parsed, grant, opened, replaces }: Viewer,
 ) -> HttpResponse {
     let (gate, watched) = (&shared.gate, SessionId::of_broadcast(&spec.name));
     let view = gate.view(&watched, "", &spec.name);
@@ -303,6 +306,8 @@ async fn watch(
         client,
         limited: gate.limited(request),
         subject: grant.subject,
+        max_sessions: claims.max_sessions,
+        replaces,
         nonce: claims.nonce.clone(),
         is_resource: false,
     };

@@ -11,7 +11,8 @@ use super::forward::Caller;
 use super::gate::Credential;
 use super::offer::{Offered, answer};
 use super::{
-    HttpState, failed, invalid_request, object, take_id, take_text, take_token, unless_json,
+    HttpState, failed, invalid_request, object, stream_of, take_id, take_text, take_token,
+    unless_json,
 };
 use crate::browser::offer;
 use crate::gateway::Candidate;
@@ -112,6 +113,7 @@ async fn add_candidate(
         return failed(StatusCode::OK, "invalid_candidate_format", None);
     };
     let caller = Caller { address: shared.gate.client(request), token: None };
+    let owned = shared.located_by(stream_of(request).as_deref(), &id);
     for wait in [false, true] {
         let taken = shared
             .gateway
@@ -126,7 +128,7 @@ async fn add_candidate(
         if let Ok(Ok(())) = taken {
             return HttpResponse::Ok().json(json!({ "status": "success" }));
         }
-        if let Some(answer) = shared.forward.answer(request, &id, caller, body.clone()).await {
+        if let Some(answer) = shared.forward.answer(request, &owned, caller, body.clone()).await {
             return answer;
         }
         if nonce.is_some() {

@@ -66,7 +66,11 @@ impl Egress {
                 () = stop.cancelled() => return,
             }
             let turn = schedule.encode().await;
-            schedule.left_out(releases.take_left_out());
+            let left_out = releases.take_left_out();
+            // Encodings for viewers ask no session for less.
+            if encoding.out.is_some() {
+                schedule.left_out(left_out);
+            }
             // Only now: while this waited for its turn, a newer one may have taken the place.
             let Some(release) = releases.pop() else { continue };
             let started = Instant::now();

@@ -211,6 +211,7 @@ impl Session {
     /// Tells the client if the reason concerns it, and stops.
     fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
         let _in_span = self.span.enter();
+        self.live.set_end(reason);
         // Before its browser is connected, strangers can begin and end sessions at will.
         let (connected, label) = (self.live.status.is_connected(), reason.label());
         match reason.step() {

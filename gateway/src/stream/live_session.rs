@@ -1,7 +1,7 @@
 //! The parts of a running session that HTTP requests and the data channel read and set. Each part
 //! is shared only with the hop that writes it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value as Json;
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use super::outputs::Outputs;
 use super::session_inputs::SessionInputs;
 use super::spec::{Mode, Spec};
 use super::status::Status;
+use crate::media::event::EndReason;
 use crate::media::receive_stats::ReceiveStats;
 
 /// Whose session it is.
@@ -47,6 +48,8 @@ pub(crate) struct LiveSession {
     pub(crate) handler_times: Arc<HandlerTimes>,
     /// Written by the session's actor.
     pub(crate) status: Arc<Status>,
+    /// Why it is over: as `status`.
+    end: OnceLock<EndReason>,
 }
 
 impl LiveSession {
@@ -87,7 +90,18 @@ impl LiveSession {
             latency: Arc::new(Latency::new(since)),
             handler_times: Arc::default(),
             status: Arc::new(Status::new(since)),
+            end: OnceLock::new(),
         })
+    }
+
+    /// It is over for this reason; of several, the first.
+    pub(crate) fn set_end(&self, reason: &EndReason) {
+        self.end.set(reason.clone()).ok();
+    }
+
+    /// Why it is over, if it is.
+    pub(crate) fn end(&self) -> Option<EndReason> {
+        self.end.get().cloned()
     }
 
     /// The declaration that holds now.

@@ -60,8 +60,8 @@ pub(crate) struct Viewer {
     /// Whom it watches.
     session: actix::Addr<Session>,
     live: Arc<LiveSession>,
-    /// Its client has offered a data channel.
-    has_channel: bool,
+    /// What it watches.
+    watched: Arc<LiveSession>,
     /// Its client was asked to go to another gateway.
     leaving: bool,
     checked: Recipient<ViewerChecked>,
@@ -78,10 +78,10 @@ impl Viewer {
         ctx.spawn(joining.into_actor(self).map(|joined, viewer, ctx| match joined {
             Ok(Some(session)) => {
                 let ended = session.cancelled_owned().into_actor(viewer);
-                ctx.spawn(ended.map(|(), viewer, ctx| viewer.end(&EndReason::SessionEnded, ctx)));
+                ctx.spawn(ended.map(|(), viewer, ctx| viewer.end_with_session(ctx)));
             }
             // It ended meanwhile.
-            Ok(None) | Err(_) => viewer.end(&EndReason::SessionEnded, ctx),
+            Ok(None) | Err(_) => viewer.end_with_session(ctx),
         }));
     }
 
@@ -96,14 +96,28 @@ impl Viewer {
         ctx.spawn(telling.map(|_, _, _| ()));
     }
 
-    /// Tells its client, if that has a data channel: those of WHEP mostly have none.
+    /// Tells its client, if that has a data channel: those of WHEP mostly have none, and nothing
+    /// waits for them.
     fn tell(&self, text: String) {
-        if self.has_channel && !self.peer.send_text(text) {
+        if !self.peer.send_text(text) {
             message_dropped();
         }
     }
 
+    /// The session is over. Who watches a broadcast is told why, as its client would be: a page
+    /// would begin it again otherwise.
+    fn end_with_session(&mut self, ctx: &mut Context<Self>) {
+        let why = self.watched.end().filter(|_| self.watched.spec.broadcast);
+        let told = why.filter(|why| !matches!(why, EndReason::Shutdown | EndReason::Unwatched));
+        let told = told.unwrap_or(EndReason::SessionEnded);
+        self.end_telling(&EndReason::SessionEnded, &told, ctx);
+    }
+
     fn end(&mut self, reason: &EndReason, ctx: &mut Context<Self>) {
+        self.end_telling(reason, reason, ctx);
+    }
+
+    fn end_telling(&mut self, reason: &EndReason, told: &EndReason, ctx: &mut Context<Self>) {
         let _in_span = self.span.enter();
         let label = reason.label();
         if self.core.is_connected() {
@@ -116,7 +130,7 @@ impl Viewer {
             telemetry::connection_failed(step.label());
         }
         telemetry::viewers::ended(label);
-        for text in messages::farewell(reason, self.leaving) {
+        for text in messages::farewell(told, self.leaving) {
             self.tell(text);
         }
         ctx.stop();

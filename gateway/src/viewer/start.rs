@@ -46,6 +46,7 @@ pub(crate) struct PendingViewer {
     pub(crate) answers: Arc<Answers>,
     /// Whom it watches.
     pub(crate) session: Addr<Session>,
+    pub(crate) watched: Arc<LiveSession>,
     pub(crate) span: Span,
 }
 
@@ -87,7 +88,7 @@ pub(crate) fn open<G>(
 where
     G: Actor<Context = Context<G>> + Handler<ViewerChecked> + Handler<ViewerStopped>,
 {
-    let PendingViewer { id, offer, channels, peer, answers, session, span } = pending;
+    let PendingViewer { id, offer, channels, peer, answers, session, watched, span } = pending;
     let ViewerChannels { address, mailbox, media_channels, available_kbps, live } = channels;
     let (codec, single_nal) = (offer.codec.codec, offer.codec.single_nal);
     let viewer = Viewer {
@@ -100,7 +101,7 @@ where
         keyframe_due: media_channels.keyframe_due,
         session,
         live,
-        has_channel: offer.has_channel(),
+        watched,
         leaving: false,
         checked: gateway.clone().recipient(),
         stopped: gateway.clone().recipient(),

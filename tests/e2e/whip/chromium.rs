@@ -69,8 +69,9 @@ fn a_browser_trickles_and_restarts_ice_and_its_frames_go_on() {
     assert!(ufrag.as_str().is_some_and(|ufrag| !ufrag.is_empty()), "{ufrag}");
     // Longer than a connection lives whose credentials are those of before.
     let selected = "
-        const pair = [...(await pc.getStats()).values()].find(
-            (one) => one.type === 'candidate-pair' && one.state === 'succeeded' && one.nominated);
+        const stats = await pc.getStats();
+        const transport = [...stats.values()].find((one) => one.type === 'transport');
+        const pair = stats.get(transport.selectedCandidatePairId);
         return { state: pc.iceConnectionState, bytes: pair?.bytesSent ?? 0 };";
     for _ in 0..3 {
         let (before, bytes) = (consumed(), run(&browser, selected)["bytes"].as_u64());

@@ -1,6 +1,8 @@
 //! What clients get wrong, and what the gateway has no room for: always a problem that says what to
 //! do, and nothing is taken.
 
+use reframe_tests::cluster::Worker;
+
 use super::*;
 
 #[test]
@@ -23,8 +25,10 @@ fn a_bad_offer_is_told_what_is_wrong_and_takes_nothing() {
     let large = "v=0\r\n".repeat(100_000);
     refused(post(&url, &large), 413, "invalid_request");
     let long = "v=0\r\n".repeat(20_000);
-    for malformed in ["", "hello", "v=0\r\nhello\r\n", &good[..40], &long] {
-        refused(post(&url, malformed), 400, "invalid_offer");
+    for malformed in ["", "hello", "v=0\r\nhello\r\n", &long] {
+        let reply = post(&url, malformed);
+        assert_eq!(reply.status, 400, "{:?}: {reply:?}", malformed.get(..40));
+        refused(reply, 400, "invalid_offer");
     }
 
     let no_video = Media { video: None, ..Media::default() };
@@ -37,6 +41,7 @@ fn a_bad_offer_is_told_what_is_wrong_and_takes_nothing() {
     let two = format!("{microphones}{}", microphones[audio_at..end].replace("a=mid:", "a=mid:2-"));
     for (what, sdp) in [
         ("no video", offer_sdp(no_video)),
+        ("cut off", good[..40].to_owned()),
         ("audio alone", offer_sdp(audio)),
         ("a second video", second),
         ("a second microphone", two),
@@ -85,8 +90,7 @@ fn a_gateway_without_room_says_when_to_come_again() {
 
 #[test]
 fn a_gateway_that_stops_takes_nobody() {
-    let options = ["--grace", "60"];
-    let cluster = Cluster::launch_with("flip", &options);
+    let cluster = Cluster::of_with(vec![Worker::serve("flip")], &["--grace", "60"]);
     let peer = connect_with(&cluster, ingest("/whip"));
     let camera = connect_with(&cluster, Options::camera("seen", Video::Live(Format::SMALL)));
     let view = camera.whep();

@@ -114,13 +114,6 @@ impl Offer {
         &self.description.sdp
     }
 
-    /// Whether it has a section for data channels that is not refused.
-    pub(crate) fn has_channel(&self) -> bool {
-        let mut lines = self.sdp().lines();
-        lines
-            .any(|line| line.starts_with("m=application ") && !line.starts_with("m=application 0 "))
-    }
-
     /// See [`ice_ufrag`].
     pub(crate) fn ufrag(&self) -> Option<&str> {
         ice_ufrag(self.sdp())

@@ -27,8 +27,7 @@ use super::{Codec, CodecError, Decoder, Encoded, Encoder, Picture};
 const VP9_CPU_USED: c_int = 8;
 
 /// VP8: with these a frame changes nothing that a later one refers to, its probabilities included:
-/// a second temporal layer (RFC 7741, section 4.2, `TID`). It predicts from the last picture alone,
-/// which the first layer has just sent.
+/// a second temporal layer (RFC 7741, section 4.2, `TID`).
 const DROPPABLE: c_long = (vpx::VP8_EFLAG_NO_UPD_LAST
     | vpx::VP8_EFLAG_NO_UPD_GF
     | vpx::VP8_EFLAG_NO_UPD_ARF

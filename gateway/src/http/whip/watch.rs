@@ -49,8 +49,8 @@ async fn begin(
     };
     // Its session's gateway decides by it too, where tokens decide.
     let token = access_token(request).ok().flatten().filter(|_| gate.decides_by_tokens());
-    let subject = grant.subject;
-    let viewer = Viewer { endpoint: request.path(), view: text, watched, subject, token };
+    let endpoint = request.path();
+    let viewer = Viewer { endpoint, view: text, watched, grant, token };
     viewer.watch(shared, request, body, parsed).await
 }
 
@@ -65,9 +65,9 @@ pub(super) async fn broadcast(
 ) -> Result<HttpResponse, Refused> {
     let view = shared.gate.view(&SessionId::of_broadcast(&spec.name), "", &spec.name);
     let endpoint = format!("{}/{view}", request.path());
-    let (watched, subject) = (Watched::Broadcast(spec), grant.subject);
+    let watched = Watched::Broadcast(spec);
     // Its right to open the stream need not be one to watch others' sessions.
-    let viewer = Viewer { endpoint: &endpoint, view: &view, watched, subject, token: None };
+    let viewer = Viewer { endpoint: &endpoint, view: &view, watched, grant, token: None };
     viewer.watch(shared, request, body, parsed).await
 }
 
@@ -77,7 +77,7 @@ struct Viewer<'a> {
     endpoint: &'a str,
     view: &'a str,
     watched: Watched,
-    subject: Option<String>,
+    grant: Grant,
     /// What its session's gateway is told of its rights.
     token: Option<&'a str>,
 }
@@ -91,7 +91,8 @@ impl Viewer<'_> {
         body: web::Bytes,
         offer: Parsed,
     ) -> Result<HttpResponse, Refused> {
-        let Self { endpoint, view, watched, subject, token } = self;
+        let Self { endpoint, view, watched, grant, token } = self;
+        let Grant { subject, max_sessions, .. } = grant;
         offer.check_tracks().map_err(|error| invalid_offer(&error))?;
         let (gate, viewer, session) = (&shared.gate, SessionId::draw(), watched.id());
         let watch = Watch {
@@ -104,6 +105,8 @@ impl Viewer<'_> {
             subject: subject.clone(),
             // Nobody is told: its URL is what such a viewer shows.
             nonce: SessionClaims::new_nonce(),
+            max_sessions,
+            replaces: None,
             is_resource: true,
         };
         let created = |id: &SessionId, tag: &str, sdp: &str| {

@@ -51,8 +51,6 @@ pub(super) struct Attempt {
 pub(super) enum Made {
     /// A unit; or an error, after which nobody knows whether the encoder will refer to the picture.
     Frame,
-    /// A unit to which no later one refers.
-    Droppable,
     /// Nothing: the encoder left the picture out, and will not refer to it.
     Nothing,
     /// A repeat, of which the encoder knows nothing: no later picture refers to it.

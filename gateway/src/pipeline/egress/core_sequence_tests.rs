@@ -81,8 +81,7 @@ impl Simulation {
                 assert!(self.shows(&picture, attempt.target), "what is not shown is repeated");
                 self.counts.repeats += 1;
                 // Not every encoder has repeats.
-                let made =
-                    if self.random.random_bool(0.8) { Made::Repeat } else { self.make(false) };
+                let made = if self.random.random_bool(0.8) { Made::Repeat } else { self.make() };
                 self.finish(number, picture, attempt, made);
             }
             Decision::Encode(attempt) => {
@@ -91,19 +90,15 @@ impl Simulation {
                 assert!(!again, "what is shown is encoded again");
                 self.counts.encoded += 1;
                 self.counts.keyframes += u32::from(attempt.keyframe);
-                let made = self.make(attempt.keyframe);
+                let made = self.make();
                 self.finish(number, picture, attempt, made);
             }
         }
         assert_eq!(self.core.keyframe_due, self.keyframe_due);
     }
 
-    fn make(&mut self, keyframe: bool) -> Made {
-        match self.random.random_range(0..10) {
-            0 => Made::Nothing,
-            1..4 if !keyframe => Made::Droppable,
-            _ => Made::Frame,
-        }
+    fn make(&mut self) -> Made {
+        if self.random.random_bool(0.9) { Made::Frame } else { Made::Nothing }
     }
 
     fn shows(&self, picture: &Picture, target: Target) -> bool {
@@ -120,7 +115,7 @@ impl Simulation {
                 *encoder = number;
                 self.shown = None;
             }
-            Made::Droppable | Made::Nothing => self.shown = None,
+            Made::Nothing => self.shown = None,
             Made::Repeat => {}
         }
         // 0: an error, or a unit that cannot be sent.

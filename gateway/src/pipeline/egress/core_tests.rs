@@ -155,12 +155,11 @@ fn after_a_picture_that_the_encoder_took_and_nobody_sees_comes_a_keyframe() {
     let mut stream = Stream::new();
     assert!(stream.lose(Made::Frame));
     assert!(!stream.lose(Made::Nothing), "nothing refers to it");
-    assert!(!stream.lose(Made::Droppable), "nothing refers to it");
 }
 
 #[test]
 fn a_keyframe_that_is_lost_is_still_due() {
-    for made in [Made::Frame, Made::Droppable, Made::Nothing] {
+    for made in [Made::Frame, Made::Nothing] {
         let mut stream = Stream::new();
         stream.core.keyframe_requested();
         assert!(stream.lose(made), "{made:?}");

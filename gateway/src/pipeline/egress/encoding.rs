@@ -108,7 +108,9 @@ impl Encoding {
                 relief == 0 && (attempt.target.width, attempt.target.height) != size
             }
         };
-        self.fanout.set_limited(limited);
+        if limited && self.out.is_some() {
+            self.fanout.limited();
+        }
     }
 
     /// Puts a unit into the queues to viewers and to the browser. One without payloads has nothing
@@ -160,7 +162,6 @@ impl Encoding {
         self.encoder.set_bitrate(target.kbps);
         let scaled = scale(picture, target.width, target.height);
         match self.encoder.encode(&scaled, pts, to.keyframe) {
-            Ok(Some(unit)) if unit.droppable => (Made::Droppable, Some(unit)),
             Ok(Some(unit)) => (Made::Frame, Some(unit)),
             Ok(None) => (Made::Nothing, None),
             Err(error) => {

@@ -60,6 +60,8 @@ pub(super) struct Core {
     wants_keyframe: bool,
     asked: Option<Instant>,
     budget: Budget,
+    /// The time stamp of the last unit that it was sent.
+    sent: Option<u32>,
     /// Droppable units that it was not sent, modulo 2^16.
     left_out: u16,
     /// When it lost its reference lately; [`MOST_TROUBLE`] at most.
@@ -79,6 +81,7 @@ impl Core {
             wants_keyframe: true,
             asked: None,
             budget: Budget::default(),
+            sent: None,
             left_out: 0,
             trouble: VecDeque::new(),
             well_since: now,
@@ -87,17 +90,21 @@ impl Core {
         }
     }
 
-    /// What becomes of a unit of `bytes`, while the path carries `path_kbps`.
+    /// What becomes of a unit of `bytes` with this RTP time stamp, while the path carries `path_kbps`.
     pub(super) fn decide(
         &mut self,
         now: Instant,
         Kind { keyframe, droppable }: Kind,
+        timestamp: u32,
         bytes: usize,
         path_kbps: u32,
         queue_has_room: bool,
     ) -> Decision {
         let path_has_room = self.budget.allows(now, path_kbps);
-        if self.awaits_keyframe && !keyframe {
+        // Another encoding may be a picture behind the one that it comes from: receivers take no
+        // picture that is not newer than the last.
+        let newer = self.sent.is_none_or(|sent| timestamp.wrapping_sub(sent).cast_signed() > 0);
+        if self.awaits_keyframe && !(keyframe && newer) {
             return Decision::Skip(Skipped::AwaitsKeyframe);
         }
         // Half of the video goes before any of what the rest refers to.
@@ -107,6 +114,7 @@ impl Core {
                 self.awaits_keyframe = false;
                 self.wants_keyframe &= !keyframe;
                 self.budget.charge(bytes);
+                self.sent = Some(timestamp);
                 return Decision::Forward;
             }
             (false, _) => Skipped::Overflow,

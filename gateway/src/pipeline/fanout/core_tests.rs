@@ -13,6 +13,8 @@ const UNIT: usize = 2_000_000 / 8 / 30;
 struct Viewer {
     core: Core,
     now: Instant,
+    /// Wraps early.
+    timestamp: u32,
     path_kbps: u32,
     has_room: bool,
 }
@@ -20,7 +22,8 @@ struct Viewer {
 impl Viewer {
     fn joined() -> Self {
         let now = Instant::now();
-        Self { core: Core::new(now), now, path_kbps: 2_000, has_room: true }
+        let (timestamp, path_kbps) = (u32::MAX - 10_000, 2_000);
+        Self { core: Core::new(now), now, timestamp, path_kbps, has_room: true }
     }
 
     /// One that has its first keyframe.
@@ -34,7 +37,9 @@ impl Viewer {
     /// A unit comes one frame later.
     fn unit(&mut self, kind: Kind) -> Decision {
         self.now += FRAME;
-        self.core.decide(self.now, kind, UNIT, self.path_kbps, self.has_room)
+        self.timestamp = self.timestamp.wrapping_add(3_000);
+        let (timestamp, path) = (self.timestamp, self.path_kbps);
+        self.core.decide(self.now, kind, timestamp, UNIT, path, self.has_room)
     }
 
     fn seconds(&mut self, seconds: u64) {
@@ -132,6 +137,18 @@ fn it_goes_up_again_when_all_is_well_and_waits_longer_each_time_that_it_fails() 
         viewer.unit(KEYFRAME);
     }
     assert_eq!(waited, [15, 30, 60]);
+}
+
+#[test]
+fn of_another_encoding_it_gets_only_what_is_newer() {
+    let mut viewer = Viewer::watching();
+    viewer.core.moved(viewer.now, Quality::Small);
+    // That one is two pictures behind.
+    viewer.timestamp = viewer.timestamp.wrapping_sub(2 * 3_000);
+    for _ in 0..2 {
+        assert_eq!(viewer.unit(KEYFRAME), Decision::Skip(Skipped::AwaitsKeyframe));
+    }
+    assert_eq!(viewer.unit(KEYFRAME), Decision::Forward);
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod output;
 mod renditions;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,9 +42,9 @@ pub(crate) struct Fanout {
     /// There are some. So that a session without viewers pays for a look at a flag.
     watched: AtomicBool,
     keyframe: Mutex<KeyframeRequests>,
-    /// The path to the session's own browser makes this encoding worse than the stream's bitrate
-    /// would.
-    limited: AtomicBool,
+    /// Pictures that the path to the session's own browser has made fewer or smaller than the
+    /// stream's bitrate would, since the last look.
+    limited: AtomicU32,
 }
 
 /// Requests for a keyframe, of all viewers together.
@@ -74,12 +74,14 @@ impl Fanout {
         true
     }
 
-    pub(super) fn set_limited(&self, limited: bool) {
-        self.limited.store(limited, Ordering::Relaxed);
+    /// The path to the session's own browser has made a picture worse, or left one out.
+    pub(super) fn limited(&self) {
+        self.limited.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn is_limited(&self) -> bool {
-        self.limited.load(Ordering::Relaxed)
+    /// How often since the last call.
+    fn take_limited(&self) -> u32 {
+        self.limited.swap(0, Ordering::Relaxed)
     }
 
     /// Forwards a unit to every viewer.

@@ -75,7 +75,7 @@ impl Output {
         let (bytes, path_kbps) =
             (payloads.iter().map(Bytes::len).sum(), *self.available_kbps.borrow());
         let has_room = self.frames.capacity() > 0;
-        let outcome = match core.decide(now, kind, bytes, path_kbps, has_room) {
+        let outcome = match core.decide(now, kind, timestamp, bytes, path_kbps, has_room) {
             Decision::Forward => {
                 let renumber = |payload| renumbered(self.codec, payload, core.left_out());
                 let payloads = payloads.iter().map(renumber).collect();

@@ -17,6 +17,9 @@ use crate::pipeline::egress::{Egress, PacedQueue};
 use crate::telemetry;
 use crate::threads::arbiters::CodecArbiter;
 
+/// Viewers have an encoding of their own where the session's own browser has made so many pictures
+/// of a second worse. One or two are left out when a large picture was sent.
+const LIMITED: u32 = 3;
 /// The smaller encoding has this part of the full one's bitrate, also below `--bitrate-min`; its
 /// size and frame rate follow.
 const SMALL: u32 = 4;
@@ -76,11 +79,11 @@ impl Renditions {
         let full_kbps = self.recipe.bitrates.max;
         let mut moves = Vec::new();
         if let Some((format, own)) = &self.own {
-            let apart = self.apart || own.is_limited();
+            let apart = self.apart || own.take_limited() >= LIMITED;
             let mut leave =
                 |output: &Output| apart || output.wanted(now, full_kbps) != Quality::Full;
             let leaving = own.take(&mut leave);
-            self.apart |= own.is_limited() && !leaving.is_empty();
+            self.apart |= apart && !leaving.is_empty();
             moves.extend(leaving.into_iter().map(|output| (*format, output)));
         }
         for Rendition { format, quality, fanout, .. } in &self.others {
