@@ -3,9 +3,9 @@
 //! > What was forwarded once is not forwarded again: no request goes in circles, whatever the
 //! > placement store says. An attacker who can write to that store chooses an address, and nothing
 //! > else: method, path and headers are made here of parts that were checked, and what comes back
-//! > is JSON, an event stream or an answer in SDP, or nothing. A client's tokens go there with its request, the
-//! > operator's never does. Where certificates are required, the address is that of a gateway of
-//! > this cluster.
+//! > is JSON, an event stream or an answer in SDP, or nothing. A client's tokens go there with its
+//! > request, the operator's never does. Where certificates are required, the address is that of a
+//! > gateway of this cluster.
 //!
 //! First offers are not forwarded: whichever gateway gets one takes the session. Runs on the HTTP
 //! threads, never in the gateway actor. There is no queue: a request waits for its own answer, each

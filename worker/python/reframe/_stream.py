@@ -77,8 +77,8 @@ class Stream:
         stream's address: a-z, 0-9, - and _. With ``movable`` a session that runs may be moved to a
         worker in its gateway's zone, where a new handler starts: for functions that remember
         nothing of earlier frames. With ``broadcast``, for a generator without inputs, everybody
-        watches one and the same session. ``bitrate`` is (lowest, highest) in kbit/s, 100 to 20000, and
-        ``start_bitrate`` what it begins with.
+        watches one and the same session. ``bitrate`` is (lowest, highest) in kbit/s, 100 to 20000,
+        and ``start_bitrate`` what it begins with.
 
         ``rtc_configuration`` names STUN and TURN servers for browsers. ``rtp_params``,
         ``track_constraints``, ``server_rtc_configuration`` and ``allow_extra_tracks`` are FastRTC's
