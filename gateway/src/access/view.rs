@@ -18,7 +18,8 @@ const MAX_CHARS: usize = 330;
 pub(crate) struct View {
     /// The session's id.
     pub(crate) session: String,
-    /// The nonce in its token: a client may choose the same id again, and a link is for one session.
+    /// The nonce in its token: a client may choose the same id again, and a link is for one
+    /// session.
     /// Empty for a broadcast.
     pub(crate) nonce: String,
     pub(crate) stream: String,

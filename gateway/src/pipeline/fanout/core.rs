@@ -90,7 +90,8 @@ impl Core {
         }
     }
 
-    /// What becomes of a unit of `bytes` with this RTP time stamp, while the path carries `path_kbps`.
+    /// What becomes of a unit of `bytes` with this RTP time stamp, while the path carries
+    /// `path_kbps`.
     pub(super) fn decide(
         &mut self,
         now: Instant,
