@@ -93,8 +93,8 @@ fn behind(down: Conditions) -> Network {
     Network { seed: 22, down, ..Network::default() }
 }
 
-/// Fifteen seconds of it: one whose path carries a fifth, one that loses a fifth of its packets, and
-/// three with nothing wrong.
+/// Fifteen seconds of it: one whose path carries a fifth, one that loses a fifth of its packets,
+/// and three with nothing wrong.
 #[test]
 fn viewers_with_bad_networks_cost_the_others_nothing() {
     let cluster = Cluster::launch("flip");
