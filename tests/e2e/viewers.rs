@@ -139,7 +139,7 @@ fn viewers_with_bad_networks_cost_the_others_nothing() {
 const SIZE: (u32, u32) = (320, 240);
 
 /// A generator without an end, which counts how often it is begun; and the stream of it.
-fn broadcast() -> (Stream, Arc<AtomicUsize>) {
+pub(super) fn broadcast() -> (Stream, Arc<AtomicUsize>) {
     let begun = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&begun);
     let generator = VideoStreamHandler::generator(move || {

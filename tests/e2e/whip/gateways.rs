@@ -1,20 +1,27 @@
 //! Two gateways with one Redis: whichever is asked, the one that has the session answers.
 
 use std::fs;
+use std::sync::atomic::Ordering;
 
 use reframe_tests::local::LocalWorker;
+use reframe_tests::peer::Candidates;
 use reframe_tests::redis::RedisServer;
 
 use super::super::forward::Gateway;
+use super::super::viewers::broadcast;
 use super::*;
 
 /// Both, which share their key.
 fn started(test: &str) -> (RedisServer, LocalWorker, [Gateway; 2]) {
+    let echo = VideoStreamHandler::new(|frame: Frame| Ok::<_, HandlerError>(frame));
+    started_with(test, Stream::builder(echo).build())
+}
+
+fn started_with(test: &str, stream: Stream) -> (RedisServer, LocalWorker, [Gateway; 2]) {
     let file = std::env::temp_dir().join(format!("reframe-{test}-{}", std::process::id()));
     fs::write(&file, "k".repeat(32)).expect("a file");
     let key = ["--cluster-key-file", file.to_str().expect("a UTF-8 path")];
-    let echo = VideoStreamHandler::new(|frame: Frame| Ok::<_, HandlerError>(frame));
-    let worker = LocalWorker::serve(Stream::builder(echo).build(), 4);
+    let worker = LocalWorker::serve(stream, 4);
     let redis = RedisServer::start();
     let gateways = [(); 2].map(|()| Gateway::start_with(&worker, &redis, &key));
     (redis, worker, gateways)
@@ -81,4 +88,24 @@ fn a_gateway_that_was_killed_is_told() {
     let gone = patch(&b.page(&location), Some(&tag), CANDIDATE);
     assert_problem(&gone, 503, "owner_unavailable");
     assert!(gone.retry_after.is_some(), "{gone:?}");
+}
+
+/// By the page's protocol too, whose later requests for a viewer go where the broadcast is.
+#[test]
+fn a_broadcast_is_at_one_gateway_for_viewers_of_both() {
+    let (stream, begun) = broadcast();
+    let (_redis, _worker, [a, b]) = started_with("broadcast", stream);
+    let trickles = Options { candidates: Candidates::TrickledAfter, ..Options::viewer("trickles") };
+    let viewers = [
+        connect_to(&a, Options::viewer("here")),
+        connect_to(&b, Options::viewer("there")),
+        connect_to(&b, trickles),
+        connect_to(&b, Options::watcher("whep", "/whep")),
+    ];
+    viewers.iter().for_each(|viewer| viewer.wait_received(30, PATIENCE));
+    assert_eq!(begun.load(Ordering::Relaxed), 1, "one generator for both gateways");
+    let url = b.page(viewers[3].resource());
+    assert_eq!(send("DELETE", &url, &[], "").status, 200);
+    let before = viewers[1].stats().received.len();
+    viewers[1].wait_received(before + 30, PATIENCE);
 }
