@@ -9,7 +9,9 @@ use reframe_tests::http::delete;
 use reframe_tests::netem::{Bottleneck, Conditions, Loss, Network};
 use reframe_tests::peer::Media;
 use reframe_tests::source::{Format, Video};
-use reframe_worker::{AdditionalOutputs, Frame, Number, PixelFormat, Stream, VideoStreamHandler};
+use reframe_worker::{
+    AdditionalOutputs, Frame, HandlerError, Number, PixelFormat, Stream, VideoStreamHandler,
+};
 use str0m::media::Direction;
 
 use super::browser::start;
@@ -183,6 +185,23 @@ fn a_broadcast_is_made_once_for_all_who_open_it() {
     let again = connect_with(&cluster, Options::viewer("again"));
     again.wait_received(10, PATIENCE);
     assert_eq!(begun.load(Ordering::Relaxed), 2);
+}
+
+/// Otherwise a page would begin it anew, for ever.
+#[test]
+fn why_a_broadcast_ended_is_told_to_its_viewers() {
+    let generator = VideoStreamHandler::generator(|| {
+        let picture = || Frame::filled(SIZE.0, SIZE.1, [90, 120, 150]).map_err(HandlerError::from);
+        Ok(std::iter::repeat_with(picture).take(90))
+    });
+    let cluster = Cluster::local([Stream::builder(generator).broadcast(true).build()]);
+    let viewers = ["one", "other"].map(|name| connect_with(&cluster, Options::viewer(name)));
+    viewers.iter().for_each(|viewer| drop(viewer.wait_message("end_stream", PATIENCE)));
+    eventually("nobody is left", PATIENCE, || {
+        let metrics = cluster.metrics();
+        let left = ["reframe_viewers_active", "reframe_sessions_active"];
+        left.iter().all(|name| metrics.sum(name, &[]) == 0.0).then_some(())
+    });
 }
 
 #[test]
