@@ -12,9 +12,9 @@ use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::MAX_TOKEN_BYTES;
 use super::keys::Keys;
 use super::token::{read_header, sign, signed};
+use super::{Grant, MAX_TOKEN_BYTES};
 
 /// The header's `typ`, so that no access token passes for one, nor the other way round.
 pub(super) const TYPE: &str = "reframe-session+jwt";
@@ -51,6 +51,20 @@ pub(crate) struct SessionClaims {
 pub(crate) struct SessionTokenError;
 
 impl SessionClaims {
+    /// Of a session that begins now, with a nonce of its own; `opened`: when the access token was
+    /// shown.
+    pub(crate) fn new(sid: &str, stream: &str, grant: &Grant, opened: u64) -> Self {
+        Self {
+            sid: sid.to_owned(),
+            stream: stream.to_owned(),
+            sub: grant.subject.clone(),
+            max_sessions: grant.max_sessions,
+            inputs: grant.inputs.clone(),
+            opened,
+            nonce: Self::new_nonce(),
+        }
+    }
+
     /// The nonce of a new session.
     pub(crate) fn new_nonce() -> String {
         Alphanumeric.sample_string(&mut rand::rng(), NONCE_CHARS)

@@ -9,11 +9,9 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, info_span};
 
 use super::{Entry, Gateway};
-use crate::config::Video;
 use crate::media::event::SessionEvent;
 use crate::media::refused::OfferRefused;
 use crate::media::session_id::SessionId;
-use crate::session::{PendingSession, SessionChannels, WorkerSearch, workers_for};
 use crate::stream::inputs::Values;
 use crate::stream::live_session::{LiveSession, Owner};
 use crate::stream::spec::Spec;
@@ -49,8 +47,9 @@ impl Gateway {
         self.sessions.insert(id.clone(), Entry::Beginning(Vec::new()));
         self.count.send_replace(self.sessions.len());
         let stream = spec.name.clone();
-        let pending = self.pending_broadcast(id.clone(), spec, span.clone());
-        let pending = self.media.spawn(pending.instrument(span)).into_actor(self);
+        let live = LiveSession::new(spec, false, Owner::default(), Values::default());
+        let prepared = self.prepare(live, id.clone(), None, span.clone());
+        let pending = self.media.spawn(prepared.look(false).instrument(span)).into_actor(self);
         Box::pin(pending.map(move |pending, gateway: &mut Self, ctx: &mut Context<Self>| {
             let waiting = match gateway.sessions.get_mut(&id) {
                 Some(Entry::Beginning(waiting)) => std::mem::take(waiting),
@@ -85,46 +84,5 @@ impl Gateway {
             }
             begun
         }))
-    }
-
-    fn pending_broadcast(
-        &self,
-        id: SessionId,
-        spec: Arc<Spec>,
-        span: tracing::Span,
-    ) -> impl Future<Output = Result<PendingSession, OfferRefused>> + use<> {
-        let live = LiveSession::new(Arc::clone(&spec), false, Owner::default(), Values::default());
-        let workers = workers_for(&self.pool, &live);
-        let (pool, placement) = (self.pool.clone(), Arc::clone(&self.placement));
-        let (timeouts, answers) = (self.timeouts, Arc::clone(&self.answers));
-        let moves = Arc::clone(&self.moves);
-        let Video { bitrates, video_limits } = self.video.clone();
-        async move {
-            if workers.is_empty() {
-                return Err(OfferRefused::NoWorker);
-            }
-            placement.look(&id, &workers, false).await?;
-            let channels = SessionChannels::new(bitrates.with(spec.bitrates), video_limits);
-            let search = WorkerSearch {
-                id: id.clone(),
-                pool,
-                placement,
-                live: Arc::clone(&live),
-                events: channels.events(),
-                moves,
-            };
-            let (client, connection) = (None, None);
-            Ok(PendingSession {
-                id,
-                client,
-                connection,
-                span,
-                channels,
-                search,
-                timeouts,
-                live,
-                answers,
-            })
-        }
     }
 }

@@ -120,7 +120,7 @@ pub(crate) enum PatchRefused {
     Refused(OfferRefused),
 }
 
-/// End a connection; false if there is none of this id with a resource.
+/// End a connection; false if this gateway has no resource of this id.
 #[derive(Message)]
 #[rtype(result = "bool")]
 pub(crate) struct DeleteResource {

@@ -32,7 +32,7 @@ use crate::viewer::{self, PendingViewer, Viewer, ViewerChannels, ViewerChecked, 
 #[rtype(result = "Result<String, WatchRefused>")]
 pub(crate) struct Watch {
     pub(crate) watched: Watched,
-    /// The viewer's own id, which we have drawn.
+    /// The viewer's own id: drawn by us for WHEP, chosen by a page.
     pub(crate) viewer: SessionId,
     /// Of a client that receives video.
     pub(crate) offer: Parsed,
@@ -141,7 +141,7 @@ impl Gateway {
         let span = info_span!(
             "viewer",
             viewer = viewer.digest(),
-            session = watch.watched.id().digest(),
+            session = watched.digest(),
             client = watch.client.map(tracing::field::display),
             codec = offer.codec.codec.name()
         );

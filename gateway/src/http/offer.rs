@@ -233,15 +233,7 @@ pub(super) async fn open(
         telemetry::offer("invalid");
     })?;
     let (client, limited) = (shared.gate.client(request), shared.gate.limited(request));
-    let claims = SessionClaims {
-        sid: id.to_string(),
-        stream: spec.name.clone(),
-        sub: grant.subject.clone(),
-        max_sessions: grant.max_sessions,
-        inputs: grant.inputs,
-        opened,
-        nonce: SessionClaims::new_nonce(),
-    };
+    let claims = SessionClaims::new(id.as_str(), &spec.name, &grant, opened);
     let owner = Owner { subject: grant.subject, nonce: claims.nonce.clone(), fixed };
     let max_sessions = grant.max_sessions;
     let start = StartSession {
@@ -288,15 +280,7 @@ async fn watch(
 ) -> HttpResponse {
     let (gate, watched) = (&shared.gate, SessionId::of_broadcast(&spec.name));
     let view = gate.view(&watched, "", &spec.name);
-    let claims = SessionClaims {
-        sid: id.to_string(),
-        stream: spec.name.clone(),
-        sub: grant.subject.clone(),
-        max_sessions: grant.max_sessions,
-        inputs: grant.inputs,
-        opened,
-        nonce: SessionClaims::new_nonce(),
-    };
+    let claims = SessionClaims::new(id.as_str(), &spec.name, &grant, opened);
     let client = gate.client(request);
     let watch = Watch {
         watched: Watched::Broadcast(spec),

@@ -2,8 +2,8 @@
 //! connection is as a session's, and what it is shown is decided where pictures are encoded
 //! (`pipeline::fanout`). It takes no slot, and neither decodes nor encodes.
 //!
-//! It may import `session` and what is below it. It knows the gateway only by one address, for one
-//! message. It runs on the session arbiter.
+//! It may import `session` and what is below it. It knows the gateway only by two addresses, each
+//! for one message. It runs on the session arbiter.
 
 mod core;
 mod start;

@@ -8,13 +8,15 @@ use super::*;
 /// Posts an offer of the camera; candidates follow. `restart` restarts ICE.
 const CLIENT: &str = "
     window.pc = new RTCPeerConnection();
-    const camera = await navigator.mediaDevices.getUserMedia({ video: { width: 320, height: 240 } });
+    const video = { width: 320, height: 240 };
+    const camera = await navigator.mediaDevices.getUserMedia({ video });
     pc.addTransceiver(camera.getVideoTracks()[0], { direction: 'sendonly' });
     let candidates = [];
     pc.onicecandidate = ({ candidate }) => candidates.push(candidate);
     await pc.setLocalDescription();
     const headers = { 'content-type': 'application/sdp' };
-    const created = await fetch('sent/whip', { method: 'POST', headers, body: pc.localDescription.sdp });
+    const body = pc.localDescription.sdp;
+    const created = await fetch('sent/whip', { method: 'POST', headers, body });
     if (created.status !== 201) throw new Error(await created.text());
     window.resource = created.headers.get('location');
     window.tag = created.headers.get('etag');
@@ -23,9 +25,11 @@ const CLIENT: &str = "
     const value = (sdp, name) => sdp.match(new RegExp(`^a=${name}:(.*)$`, 'm'))[1].trim();
     const patch = async (condition, more) => {
         const sdp = pc.localDescription.sdp;
-        const lines = [`a=ice-ufrag:${value(sdp, 'ice-ufrag')}`, `a=ice-pwd:${value(sdp, 'ice-pwd')}`];
-        const body = [...lines, 'm=video 9 UDP/TLS/RTP/SAVPF 0', 'a=mid:0', ...more, ''].join('\\r\\n');
-        const headers = { 'content-type': 'application/trickle-ice-sdpfrag', 'if-match': condition };
+        const ours = ['ice-ufrag', 'ice-pwd'].map((name) => `a=${name}:${value(sdp, name)}`);
+        const media = ['m=video 9 UDP/TLS/RTP/SAVPF 0', 'a=mid:0'];
+        const body = [...ours, ...media, ...more, ''].join('\\r\\n');
+        const type = 'application/trickle-ice-sdpfrag';
+        const headers = { 'content-type': type, 'if-match': condition };
         return fetch(window.resource, { method: 'PATCH', headers, body });
     };
     window.trickle = async () => {
@@ -43,7 +47,8 @@ const CLIENT: &str = "
         // All else is as it was.
         let sdp = answer.replace(/^a=(candidate|end-of-candidates).*\\r\\n/gm, '');
         for (const name of ['ice-ufrag', 'ice-pwd']) {
-            sdp = sdp.replace(new RegExp(`^a=${name}:.*$`, 'gm'), `a=${name}:${value(fragment, name)}`);
+            const line = `a=${name}:${value(fragment, name)}`;
+            sdp = sdp.replace(new RegExp(`^a=${name}:.*$`, 'gm'), line);
         }
         const lines = fragment.split('\\r\\n').filter((line) => line.startsWith('a=candidate'));
         sdp += lines.map((line) => `${line}\\r\\n`).join('');

@@ -96,9 +96,11 @@ impl Stream {
 
     fn check_settings(&self) -> Result<(), String> {
         if !is_stream_name(&self.name) {
-            return Err("a stream's name has 1 to 64 characters of a-z, 0-9, - and _, and is not a path of the \
-                        gateway's own (api, webrtc, input_hook, updates, whip, whep)"
-                .to_owned());
+            return Err(
+                "a stream's name has 1 to 64 characters of a-z, 0-9, - and _, and is not a \
+                        path of the gateway's own (api, webrtc, input_hook, updates, whip, whep)"
+                    .to_owned(),
+            );
         }
         if self.concurrency_limit == Some(0) {
             return Err("concurrency_limit must be at least 1".to_owned());

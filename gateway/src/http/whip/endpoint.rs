@@ -88,7 +88,7 @@ async fn begin(
 /// Reads the offer in a body.
 ///
 /// # Errors
-/// It is none.
+/// The body is not an offer.
 pub(super) fn offer_of(request: &HttpRequest, body: &[u8]) -> Result<Parsed, Refused> {
     if let Some(mut refusal) = unless_kind(request, SDP, "SDP") {
         let (name, value) = ACCEPT_POST;

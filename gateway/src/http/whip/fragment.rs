@@ -28,7 +28,7 @@ pub(super) enum FragmentError {
 /// What a fragment changes, and how many of its candidates are not understood.
 ///
 /// # Errors
-/// It is none.
+/// The body is not a fragment.
 pub(super) fn read(body: &[u8]) -> Result<(IceChange, usize), FragmentError> {
     let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_BYTES);
     let (mut change, mut ignored, mut ended) = (IceChange::default(), 0, false);

@@ -15,7 +15,7 @@ use crate::codec::payload::Packetiser;
 use crate::codec::{Encoded, Encoder, Picture, scale};
 use crate::media::encoded::OutFrame;
 use crate::pipeline::bandwidth::Due;
-use crate::pipeline::fanout::{Fanout, Kind};
+use crate::pipeline::fanout::{self, Fanout, Kind};
 use crate::telemetry::ledger::{Hop, Reason};
 use crate::telemetry::{self, Stage};
 use crate::threads::schedule::EncoderTurn;
@@ -96,8 +96,9 @@ impl Encoding {
             }
             None => (Vec::new(), Kind::default()),
         };
-        let unit = self.core.encoded(attempt, made, payloads.iter().map(Bytes::len).sum());
-        self.send(release, unit, payloads, kind)
+        let bytes = payloads.iter().map(Bytes::len).sum();
+        let unit = self.core.encoded(attempt, made, bytes);
+        self.send(release, unit, payloads, bytes, kind)
     }
 
     /// Tells viewers whether the path to the session's own browser makes this encoding worse.
@@ -120,6 +121,7 @@ impl Encoding {
         release: PacedPicture,
         unit: Unit,
         payloads: Vec<Bytes>,
+        bytes: usize,
         kind: Kind,
     ) -> Flow {
         let PacedPicture { picture, pts, leave_at, stamp, new, ticket, .. } = release;
@@ -132,7 +134,8 @@ impl Encoding {
         }
         #[expect(clippy::cast_possible_truncation, reason = "RTP time is modulo 2^32")]
         let timestamp = self.offset.wrapping_add(pts as u32);
-        self.fanout.forward(Instant::now(), &payloads, kind, timestamp, leave_at);
+        let forwarded = fanout::Unit { payloads: &payloads, bytes, kind, timestamp, leave_at };
+        self.fanout.forward(Instant::now(), forwarded);
         let Some(out) = &self.out else {
             self.core.sent(unit, picture);
             return ControlFlow::Continue(());

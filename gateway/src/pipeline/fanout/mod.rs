@@ -35,6 +35,18 @@ pub(crate) struct Kind {
     pub(crate) droppable: bool,
 }
 
+/// A unit on its way to all viewers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unit<'a> {
+    /// As in [`OutFrame`](crate::media::encoded::OutFrame).
+    pub(crate) payloads: &'a [Bytes],
+    /// Of all payloads.
+    pub(crate) bytes: usize,
+    pub(crate) kind: Kind,
+    pub(crate) timestamp: u32,
+    pub(crate) leave_at: Option<Instant>,
+}
+
 /// See the module. One for each encoding.
 #[derive(Debug, Default)]
 pub(crate) struct Fanout {
@@ -85,20 +97,13 @@ impl Fanout {
     }
 
     /// Forwards a unit to every viewer.
-    pub(super) fn forward(
-        &self,
-        now: Instant,
-        payloads: &[Bytes],
-        kind: Kind,
-        timestamp: u32,
-        leave_at: Option<Instant>,
-    ) {
+    pub(super) fn forward(&self, now: Instant, unit: Unit<'_>) {
         if !self.is_watched() {
             return;
         }
         let mut wanted = false;
         for output in self.outputs.lock().iter() {
-            wanted |= output.forward(now, payloads, kind, timestamp, leave_at);
+            wanted |= output.forward(now, unit);
         }
         if wanted {
             self.keyframe.lock().wanted = true;

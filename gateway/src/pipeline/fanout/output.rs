@@ -2,13 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::Kind;
+use super::Unit;
 use super::core::{Core, Decision, Quality, Skipped};
 use crate::codec::Codec;
 use crate::codec::payload::renumbered;
@@ -63,17 +62,10 @@ impl Output {
 
     /// Puts a unit into its queue or leaves it out, and counts it. True: its encoding is to make a
     /// keyframe.
-    pub(super) fn forward(
-        &self,
-        now: Instant,
-        payloads: &[Bytes],
-        kind: Kind,
-        timestamp: u32,
-        leave_at: Option<Instant>,
-    ) -> bool {
+    pub(super) fn forward(&self, now: Instant, unit: Unit<'_>) -> bool {
+        let Unit { payloads, bytes, kind, timestamp, leave_at } = unit;
         let mut core = self.core.lock();
-        let (bytes, path_kbps) =
-            (payloads.iter().map(Bytes::len).sum(), *self.available_kbps.borrow());
+        let path_kbps = *self.available_kbps.borrow();
         let has_room = self.frames.capacity() > 0;
         let outcome = match core.decide(now, kind, timestamp, bytes, path_kbps, has_room) {
             Decision::Forward => {

@@ -53,8 +53,9 @@ struct Rendition {
     format: Format,
     quality: Quality,
     fanout: Arc<Fanout>,
-    /// Its copies of the pictures.
+    /// Its copies of the pictures, and what they are copies of.
     pictures: Arc<PacedQueue>,
+    paced: Arc<PacedQueue>,
     _stop: DropGuard,
 }
 
@@ -95,14 +96,7 @@ impl Renditions {
             output.moved(now, quality);
             self.find_or_start(format, quality).add(output);
         }
-        let paced = &self.paced;
-        self.others.retain(|rendition| {
-            let watched = rendition.fanout.is_watched();
-            if !watched {
-                paced.copy_no_more(&rendition.pictures);
-            }
-            watched
-        });
+        self.others.retain(|rendition| rendition.fanout.is_watched());
         let own_watched = self.own.as_ref().is_some_and(|(_, own)| own.is_watched());
         let watched = own_watched || !self.others.is_empty();
         self.apart &= watched;
@@ -155,14 +149,13 @@ impl Renditions {
         telemetry::viewers::rendition_started();
         codecs.spawn(egress.run().instrument(span.clone()));
         self.paced.copy_to(Arc::clone(&pictures));
-        Rendition { format, quality, fanout, pictures, _stop: stop.drop_guard() }
+        let (paced, _stop) = (Arc::clone(&self.paced), stop.drop_guard());
+        Rendition { format, quality, fanout, pictures, paced, _stop }
     }
 }
 
-impl Drop for Renditions {
+impl Drop for Rendition {
     fn drop(&mut self) {
-        for rendition in self.others.drain(..) {
-            self.paced.copy_no_more(&rendition.pictures);
-        }
+        self.paced.copy_no_more(&self.pictures);
     }
 }

@@ -21,7 +21,8 @@ fn viewer(fanout: &Fanout, queue: usize) -> (Arc<Output>, mpsc::Receiver<OutFram
 fn forward(fanout: &Fanout, now: Instant, kind: Kind) {
     // A picture id of 15 bits, as the packetiser writes it.
     let payload = Bytes::from_static(&[0x90, 0x80, 0x81, 0x05, 7, 7, 7]);
-    fanout.forward(now, &[payload], kind, 3_000, None);
+    let (bytes, payloads) = (payload.len(), &[payload]);
+    fanout.forward(now, Unit { payloads, bytes, kind, timestamp: 3_000, leave_at: None });
 }
 
 #[test]
